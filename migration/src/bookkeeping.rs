@@ -1,4 +1,4 @@
-//! The applied migrations of a schema: its table `iam_migrations`, and what earlier builds recorded in
+//! The records of applied migrations in a schema: those in `iam_migrations`, and those of earlier builds in
 //! `seaql_migrations`.
 
 use std::collections::BTreeSet;
@@ -13,8 +13,9 @@ use crate::session::statement;
 /// The table that earlier builds shared with all programs that use SeaORM.
 const SHARED_TABLE: &str = "seaql_migrations";
 
-/// Finds the schema in which unqualified names are created, and the tables in it that may record migrations. A shared
-/// table of another form, or one that this role may not read, belongs to another program.
+/// Finds the schema in which unqualified names are created, and whether it has the two tables that may record
+/// migrations. A shared table without a column `version`, or one that this role may not read, is treated as another
+/// program's.
 const FIND: &str = "
     SELECT nspname::text AS schema,
         EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
@@ -28,15 +29,15 @@ const FIND: &str = "
 /// The records of a migrator's migrations in a schema.
 #[derive(Debug)]
 pub(crate) struct Bookkeeping {
-    /// The names in the migrator's own table, also unknown ones.
+    /// The names in the migrator's own table, including unknown ones.
     own: BTreeSet<String>,
-    /// The migrator's names in the shared table.
+    /// Those names in the shared table that the migrator knows.
     shared: BTreeSet<String>,
 }
 
 impl Bookkeeping {
-    /// Reads the records. The migrator's own look-up fails on unknown names, takes a table that the role may not read
-    /// for a missing one, and finds tables of other schemas.
+    /// Reads the records. SeaORM's own look-up is not used: it fails on unknown names, treats a table that the role may
+    /// not read as missing, and finds tables of other schemas.
     pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
         let table = M::migration_table_name().to_string();
         let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;
@@ -54,13 +55,13 @@ impl Bookkeeping {
         Ok(Self { own, shared })
     }
 
-    /// The names of all migrations that are recorded in either table.
+    /// Returns the names of all migrations that are recorded in either table.
     pub(crate) fn applied(&self) -> BTreeSet<String> {
         &self.own | &self.shared
     }
 
-    /// Copies the names that only the shared table has into the migrator's own. They stay in the shared one, where
-    /// replicas of earlier builds look for them.
+    /// Copies the names that only the shared table has into the migrator's own table. They also stay in the shared
+    /// table, where replicas of earlier builds look for them.
     pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
         let missing = &self.shared - &self.own;
         if missing.is_empty() {
@@ -75,7 +76,7 @@ impl Bookkeeping {
         tx.execute_raw(statement(&copy, [Vec::from_iter(missing).into()])).await.map(drop)
     }
 
-    /// Deletes names that are no longer applied from the shared table, if they are there.
+    /// Deletes the names of reverted migrations from the shared table, if they are there.
     pub(crate) async fn forget_shared(&self, tx: &impl ConnectionTrait, names: &[String]) -> Result<(), DbErr> {
         let gone: Vec<_> = names.iter().filter(|name| self.shared.contains(*name)).cloned().collect();
         if gone.is_empty() {
@@ -86,7 +87,7 @@ impl Bookkeeping {
     }
 }
 
-/// The names in a table of migrations, whatever the type of its column.
+/// Reads the names from a table of migrations, whatever the column's type.
 async fn versions(db: &impl ConnectionTrait, schema: &str, table: &str) -> Result<BTreeSet<String>, DbErr> {
     let version = Expr::col(seaql_migrations::Column::Version).cast_as("text");
     let query = Query::select().expr_as(version, "version").from((schema.to_owned(), table.to_owned())).take();

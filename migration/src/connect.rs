@@ -1,7 +1,7 @@
 //! Connects the command to its database, and reports why that fails.
 //!
-//! A pool alone cannot report the cause: it retries until its deadline, and keeps no cause. So one connection is made
-//! without it.
+//! A pool cannot report the cause: it retries until its timeout, and then reports only the timeout. So one connection
+//! is opened first without a pool.
 
 use std::io;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::time::timeout;
 
-/// How long the server may take to accept a connection.
+/// Timeout for opening a connection.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Lifts the limits that the role, the database or the server sets for short requests. The first one is a statement of
-/// its own, because it holds until it has run. A server knows only some of the others.
+/// Removes the timeouts that the role, the database or the server sets for short requests. `statement_timeout` is set
+/// by a separate statement, because the old value applies until that statement has run. Of the other settings, only
+/// those that the server's version has are set.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
@@ -23,25 +24,25 @@ const SET_UP: &str = "
             ('transaction_timeout', '0'), ('row_security', 'on'), ('default_transaction_isolation', 'read committed')
     ) AS wanted (name, value) USING (name)";
 
-/// Why there is no connection. The text ends with the cause and repeats no password.
+/// The reason why a connection could not be opened. The message ends with the cause and contains no password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// The driver does not understand the URL.
+    /// The driver cannot parse the URL.
     #[error("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name")]
     Url,
-    /// No session could be made.
+    /// No session could be opened.
     #[error("{problem} ({server}): {cause}")]
     Unreachable {
-        /// The obstacle.
+        /// The kind of failure.
         problem: Problem,
-        /// Host and port.
+        /// Host and port, or the path of the socket.
         server: String,
-        /// The message of the server or of the system.
+        /// The message of the server or of the operating system.
         cause: String,
     },
 }
 
-/// Why the database cannot be reached.
+/// The reason why the database cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -81,18 +82,19 @@ impl Problem {
     }
 }
 
-/// Returns a pool of one working connection, whose sessions are set up for long transactions.
+/// Opens a test connection, and returns a pool with at most one connection, whose sessions are set up for long
+/// transactions.
 ///
 /// # Errors
 ///
-/// [`ConnectError`] names the obstacle.
+/// [`ConnectError`] if the URL is not valid, or the test connection cannot be opened.
 pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectError> {
     let options = parse(url).ok_or(ConnectError::Url)?;
     let unreachable = |(problem, cause)| ConnectError::Unreachable { problem, server: server(&options), cause };
     match timeout(LIMIT, try_once(&options)).await {
         Ok(outcome) => outcome.map_err(unreachable)?,
         Err(_) => {
-            return Err(unreachable((Problem::Silent, format!("no answer within {} seconds", LIMIT.as_secs()))));
+            return Err(unreachable((Problem::Silent, format!("no response within {} seconds", LIMIT.as_secs()))));
         }
     }
     let pool = PgPoolOptions::new()
@@ -104,13 +106,13 @@ pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectErro
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)))
 }
 
-/// The connection options of a database URL; `None` if it is not PostgreSQL's or does not decode. The driver's own
-/// error would repeat parts of the URL, and with them the password.
+/// Parses the connection options of a database URL. Returns `None` if it is not a PostgreSQL URL or cannot be decoded.
+/// The driver's own error is not used, because it could contain parts of the URL, and so the password.
 fn parse(url: &str) -> Option<PgConnectOptions> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return None;
     }
-    // The driver starts with a parameter that poolers refuse, and looks up `[::1]` with its brackets.
+    // By default the driver sends a startup parameter that poolers reject, and it resolves `[::1]` with its brackets.
     let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
     if options.get_socket().is_some() {
         return Some(options);
@@ -136,12 +138,12 @@ async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SET_UP).execute(connection).await.map(drop)
 }
 
-/// The server's message, without the line of its source that the driver adds.
+/// Returns the server's message, without the source line that the driver adds.
 fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// The name of a server for people: host and port, or the socket.
+/// Returns the server's name for messages: host and port, or the path of the socket.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     match options.get_socket() {

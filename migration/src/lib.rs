@@ -23,24 +23,24 @@
 //!
 //! # Guarantees
 //!
-//! * **All or nothing.** Each function that changes something is one transaction: a failing migration leaves nothing
-//!   behind, not even the migrations before it in the same run.
-//! * **One at a time.** That transaction holds an advisory lock of its schema, so any number of replicas may call
-//!   [`up`] at once: one works, the others wait and find nothing left to do. Installations in other schemas do not
-//!   wait.
-//! * **Idempotent.** [`up`] and [`seed`] change nothing when they are run again. What an operator edited or deleted
-//!   since stays as it is, unless [`restore_seed`] brings it back.
-//! * **One schema.** Everything happens in the first schema of the search path that exists. Later ones are not looked
-//!   at, whatever tables they have.
-//! * **Own objects only.** The schema may hold other products' tables. [`fresh`] and [`down`] drop the tables and views
-//!   of [`TABLES`] and [`VIEWS`] only where the table `iam_migrations` says that these migrations made them, and refuse
-//!   when another program's objects depend on them. Rows of other programs in `seaql_migrations` do not matter and are
-//!   not touched; what earlier builds recorded there is copied by the first [`up`].
-//! * **Reading needs no rights to create.** [`status`] and [`pending`] only read. A database that a newer release has
-//!   migrated is [`MigrationError::Ahead`]; the caller decides whether that is fatal.
+//! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, nothing
+//!   changes: the migrations before it in the same run are rolled back too.
+//! * **One at a time.** That transaction holds an advisory lock for its schema, so any number of replicas may call
+//!   [`up`] concurrently: one applies the migrations, the others wait and then find nothing to do. Installations in
+//!   other schemas do not wait.
+//! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. Rows that an operator has edited or
+//!   deleted stay as they are; only [`restore_seed`] inserts deleted rows again.
+//! * **One schema.** All functions work in the first schema of the search path that exists. Tables in other schemas are
+//!   ignored.
+//! * **Own objects only.** The schema may contain tables of other products. [`fresh`] and [`down`] drop the tables and
+//!   views of [`TABLES`] and [`VIEWS`] only if the table `iam_migrations` records that these migrations created them,
+//!   and fail if another program's objects depend on them. Rows of other programs in `seaql_migrations` are ignored and
+//!   not changed; the first [`up`] copies the rows that earlier builds of this program recorded there.
+//! * **Reading needs no `CREATE` privilege.** [`status`] and [`pending`] only read. For a database that a newer release
+//!   has migrated they return [`MigrationError::Ahead`]; the caller decides whether that is fatal.
 //!
-//! A migration that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) does not fit here; see
-//! `docs/schema-changes.md` in the repository for that, and for how to write any other.
+//! A statement that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) cannot be a migration.
+//! `docs/schema-changes.md` in the repository describes the alternative, and how to write a migration.
 
 mod bookkeeping;
 mod error;
@@ -62,7 +62,7 @@ use crate::session::{begin, statement};
 pub use error::MigrationError;
 pub use seed::{SeedReport, restore_seed, seed};
 
-/// Every table of the current schema, apart from the migrator's own `iam_migrations`.
+/// All tables that the migrations create. The migrator's own table, `iam_migrations`, is not listed.
 pub const TABLES: [&str; 24] = [
     "api_keys",
     "company2modules",
@@ -90,19 +90,19 @@ pub const TABLES: [&str; 24] = [
     "views",
 ];
 
-/// Every SQL view of the current schema.
+/// All SQL views that the migrations create.
 pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_effective_view_permissions"];
 
-/// Every function of the current schema.
+/// All functions that the migrations create.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
 
-/// Finds relations of given names in that schema.
+/// Finds the relations with the names in $1 in the current schema.
 const FIND_RELATIONS: &str = r#"
     SELECT relname::text AS name, current_schema()::text AS schema FROM pg_class
     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
     ORDER BY relname COLLATE "C""#;
 
-/// The migrations in the order in which they apply.
+/// The migrations in the order in which they are applied.
 #[derive(Debug, Clone, Copy)]
 pub struct Migrator;
 
@@ -118,18 +118,19 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// A table of our own: migrators stop at unknown names, so no two programs can share one.
+    /// Returns the name of a table that only this program uses. SeaORM's migrator fails on migrations that it does not
+    /// know, so two programs cannot share a table.
     fn migration_table_name() -> DynIden {
         "iam_migrations".into()
     }
 }
 
-/// Whether one migration is applied.
+/// The status of one migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
-    /// Its name: that of its file.
+    /// The name of the migration, which is the name of its file.
     pub name: String,
-    /// Whether the database has it.
+    /// Whether the migration is applied to the database.
     pub applied: bool,
 }
 
@@ -137,10 +138,10 @@ pub struct MigrationStatus {
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::NotOurs`] and
-/// [`MigrationError::InTheWay`] when another product's objects have our names, [`MigrationError::ReadOnly`] and
-/// [`MigrationError::Encoding`] when the session or the database does not fit, [`MigrationError::Database`] when a
-/// migration fails. In each case nothing has changed.
+/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::NotOurs`] and
+/// [`MigrationError::InTheWay`] if objects of another product have names that the migrations use,
+/// [`MigrationError::ReadOnly`] if the session is read-only, [`MigrationError::Encoding`] if the database is not UTF8,
+/// and [`MigrationError::Database`] if a migration fails. In each case the database is unchanged.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -150,8 +151,8 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
     Ok(applied)
 }
 
-/// As [`up`], with the migrations and the bookkeeping of any migrator: for programs with migrations of their own, and
-/// for tests. It does not look for relations in the way.
+/// Like [`up`], with the migrations and the migration table of any migrator, for programs with their own migrations and
+/// for tests. It does not check beforehand whether relations of another product have the same names.
 ///
 /// # Errors
 ///
@@ -164,13 +165,13 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Rolls back the last `steps` applied migrations, **with all data in what they created**, and returns their names,
-/// the newest first.
+/// Reverts the last `steps` applied migrations, **with all data in the tables that they created**, and returns their
+/// names, newest first.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::Database`] when another
-/// object depends on what would be dropped. Either way nothing has changed.
+/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::Database`] if another
+/// object depends on an object to be dropped. In either case the database is unchanged.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -185,22 +186,23 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
     Ok(last)
 }
 
-/// Drops our tables and views **with all their data** and applies every migration anew. Where no migration is applied
-/// it is [`up`]. Returns the names of what it applied.
+/// Drops this program's tables and views **with all their data** and applies every migration again. If no migration is
+/// applied, it does the same as [`up`]. Returns the names of the migrations that it applied.
 ///
 /// # Errors
 ///
-/// As [`up`], and [`MigrationError::Database`] when another object depends on what would be dropped.
+/// As [`up`], and [`MigrationError::Database`] if another object depends on an object to be dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     refuse_foreign(&tx, &bookkeeping).await?;
-    // Of a newer release's tables we would leave some behind, so this stops there. Pending migrations are applied
-    // first: that fails if a foreign relation has the name of one still to be made, so afterwards all are ours.
+    // This fails if a newer release has migrated the database, because tables of that release would be left behind.
+    // Pending migrations are applied first. That fails if a relation of another product has a name that they create, so
+    // afterwards all relations with these names belong to this program.
     let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     if !bookkeeping.applied().is_empty() {
-        // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects
-        // along.
+        // One statement drops all tables, because they reference each other. It has no CASCADE, which would also drop
+        // objects of other programs.
         let drop = format!(
             "DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {}; DROP FUNCTION IF EXISTS {}; DELETE FROM {}",
             VIEWS.join(", "),
@@ -216,27 +218,28 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     Ok(applied)
 }
 
-/// Every migration and whether it is applied, in order. Only reads.
+/// Returns the status of every migration, in order. Only reads.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::Database`] when it
+/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::Database`] if the database
 /// cannot be read.
 pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, MigrationError> {
     compare::<Migrator>(&Bookkeeping::read::<Migrator>(db).await?)
 }
 
-/// The names of the migrations that are not applied, in order. Only reads.
+/// Returns the names of the migrations that are not applied, in order. Only reads.
 ///
 /// # Errors
 ///
-/// As [`status`]. After a rollback of a release, [`MigrationError::Ahead`] with nothing pending means a database that
-/// has more than this program needs.
+/// As [`status`]. If a release is rolled back, the older release gets [`MigrationError::Ahead`]. If no migration is
+/// pending in it, the database has everything that this program needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
 }
 
-/// Refuses to go on where no migration is applied and yet relations have our names: those belong to another product.
+/// Fails if no migration is applied although relations with the names of [`TABLES`] or [`VIEWS`] exist: they belong to
+/// another product.
 async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
         return Ok(());
@@ -248,8 +251,9 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
     Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
 }
 
-/// Distinguishes a migration that failed because a name that it creates is taken. Types, functions and indexes have no
-/// list to compare with, as relations have in [`refuse_foreign`].
+/// Converts the error of a migration that failed because an object with a name that it creates already exists. For
+/// types, functions and indexes this cannot be checked beforehand, as [`refuse_foreign`] does for relations, because
+/// there is no list of their names.
 fn in_the_way(error: MigrationError) -> MigrationError {
     let MigrationError::Database(source) = error else { return error };
     let answer = match &source {
@@ -277,7 +281,7 @@ async fn apply<M: MigratorTrait>(
     Ok(pending)
 }
 
-/// Compares a migrator's migrations with those that the schema records.
+/// Compares a migrator's migrations with the migrations that are recorded in the schema.
 fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationStatus>, MigrationError> {
     let mut recorded = bookkeeping.applied();
     let statuses = M::migrations()
@@ -293,7 +297,7 @@ fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationS
     Err(MigrationError::Ahead { unknown: recorded.into_iter().collect(), pending: names(statuses, false) })
 }
 
-/// The names of the applied migrations, or of the pending ones.
+/// Returns the names of the applied migrations, or of the pending ones.
 fn names(statuses: Vec<MigrationStatus>, applied: bool) -> Vec<String> {
     statuses.into_iter().filter(|status| status.applied == applied).map(|status| status.name).collect()
 }
@@ -314,7 +318,7 @@ mod tests {
         m20261126_000006_seeded_rows::UP,
     ];
 
-    /// The words that follow `phrase` wherever it occurs.
+    /// Returns the word after each occurrence of `phrase`.
     fn after<'a>(sql: &'a str, phrase: &str) -> BTreeSet<&'a str> {
         sql.split(phrase).skip(1).filter_map(|rest| rest.split_whitespace().next()).collect()
     }
@@ -354,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_constraint_is_named_and_every_text_sorts_by_code_point() {
-        // Comments, and what policies are made of.
+        // Comments, and the lines of row-level security policies.
         const OTHERS: [&str; 4] = ["--", "own ", "item ", "WITH CHECK"];
         let is_other = |line: &&str| OTHERS.iter().any(|other| line.trim_start().starts_with(other));
         for line in SQL.iter().flat_map(|sql| sql.lines()).filter(|line| !is_other(line)) {

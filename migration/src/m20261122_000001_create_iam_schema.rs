@@ -1,4 +1,4 @@
-//! The first migration: the seventeen tables, the versions beside them, and the views other programs read
+//! The first migration: seventeen tables, the table of versions, and the SQL views for other programs.
 
 use sea_orm_migration::prelude::*;
 
@@ -17,16 +17,17 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Plain SQL, because what matters here (names, checks, collations, storage parameters) is what a builder hides.
+/// Plain SQL, because a schema builder would hide what matters here: names, checks, collations and storage parameters.
 ///
 /// * Every text column has `COLLATE "C"`: both adapters sort and compare by code point, whatever the database's locale.
 /// * Every constraint and index has a name, since errors are mapped from these names. The four permission tables
-///   shorten theirs to `ulvp`, `ulfp`, `evp` and `efp`, because PostgreSQL cuts names at 63 bytes.
-/// * An index serves a query of the storage contract or a foreign key; none repeats the prefix of a unique one.
+///   shorten theirs to `ulvp`, `ulfp`, `evp` and `efp`, because PostgreSQL truncates names to 63 bytes.
+/// * Every index serves a query of the storage contract or a foreign key. No index repeats the prefix of a unique
+///   index.
 pub(crate) const UP: &str = r#"
--- Versions: one row per company and one (the nil id) for the catalog. A row is its company's lock and version.
--- Nothing refers to it, so that a company needs no row before its first change. Every change updates a row here;
--- the free half of each page lets those updates stay on it.
+-- Versions: one row per company, and one row (with the nil UUID) for the catalog. A company's row is its lock and holds
+-- its version. No foreign key refers to it, so a company needs no row before its first change. Every change updates a
+-- row here; half of each page is left free, so that the updated row stays on the same page.
 
 CREATE TABLE company_states (
     company_id     uuid        NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE company_states (
 
 INSERT INTO company_states (company_id) VALUES ('00000000-0000-0000-0000-000000000000');
 
--- The catalog: what can be permitted, the same for all companies
+-- The catalog: views, modules and features, which are the same for all companies
 
 CREATE TABLE views (
     id            uuid                      NOT NULL,
@@ -115,8 +116,8 @@ CREATE TABLE module2features (
 );
 CREATE INDEX module2features_feature_id_idx ON module2features (feature_id);
 
--- Companies: the modules they have bought, their levels, what the levels permit, and who holds them.
--- Children point at a level together with its company, so a row that mixes two tenants cannot exist.
+-- Companies: their modules, their levels, the permissions of the levels, and the users who hold them. Child rows refer
+-- to a level by company and id, so no row can mix two tenants.
 
 CREATE TABLE company2modules (
     company_id uuid        NOT NULL,
@@ -181,7 +182,7 @@ CREATE TABLE user_level_feature_permissions (
 );
 CREATE INDEX ulfp_feature_id_company_id_idx ON user_level_feature_permissions (feature_id, company_id);
 
--- No cascade here: a level that somebody holds cannot be deleted, also not in a race with its assignment.
+-- The foreign key does not cascade: a level that a user holds cannot be deleted, even if it is assigned concurrently.
 CREATE TABLE user_user_levels (
     user_id       uuid        NOT NULL,
     user_level_id uuid        NOT NULL,
@@ -197,7 +198,7 @@ CREATE INDEX user_user_levels_company_id_user_id_user_level_id_idx
 CREATE INDEX user_user_levels_company_id_user_level_id_user_id_idx
     ON user_user_levels (company_id, user_level_id, user_id);
 
--- Navigation. A view or feature that a menu uses cannot be deleted, so these keys do not cascade.
+-- Navigation. A view or feature that a menu uses cannot be deleted, so these foreign keys do not cascade.
 
 CREATE TABLE menu_items (
     id                   uuid                     NOT NULL,
@@ -220,7 +221,7 @@ CREATE TABLE menu_items (
 CREATE INDEX menu_items_company_id_sort_order_label_id_idx ON menu_items (company_id, sort_order, label, id);
 CREATE INDEX menu_items_view_id_idx ON menu_items (view_id);
 CREATE INDEX menu_items_feature_id_idx ON menu_items (feature_id);
--- Without a pending list, which every search would have to read too: menus seldom change.
+-- The index has no pending list, because every search would also have to read it, and menus seldom change.
 CREATE INDEX menu_items_required_permissions_idx ON menu_items USING gin (required_permissions jsonb_path_ops)
     WITH (fastupdate = off);
 
@@ -264,7 +265,7 @@ CREATE INDEX nav_trail_company_id_user_id_session_id_created_at_idx
 CREATE INDEX nav_trail_company_id_user_id_created_at_idx ON nav_trail (company_id, user_id, created_at);
 CREATE INDEX nav_trail_view_id_idx ON nav_trail (view_id);
 
--- Effective permissions: what was computed, under which versions, and until when it holds
+-- Effective permissions: the computed values, the versions for which they were computed, and their expiry
 
 CREATE TABLE effective_view_permissions (
     company_id      uuid        NOT NULL,
@@ -299,7 +300,8 @@ CREATE TABLE effective_feature_permissions (
 CREATE INDEX efp_expires_at_idx ON effective_feature_permissions (expires_at);
 CREATE INDEX efp_feature_id_idx ON effective_feature_permissions (feature_id);
 
--- What other programs read: only rows that are right at this moment. No row means unknown, not denied.
+-- SQL views for other programs. They contain only rows that are current at this moment. A missing row means unknown,
+-- not denied.
 
 CREATE VIEW current_effective_view_permissions AS
 SELECT row.company_id, row.user_id, row.view_id, row.has_access,
@@ -319,8 +321,9 @@ JOIN company_states AS catalog ON catalog.company_id = '00000000-0000-0000-0000-
                               AND catalog.version = row.catalog_version
 WHERE row.expires_at > now();
 
--- Audit: one row per change, never edited; no company means the platform. No foreign keys: records outlive what they
--- tell of. The index names leave out the tie-breaking id, with which the longest would pass the limit of 63 bytes.
+-- Audit log: one row per change, never edited. A NULL company_id stands for the platform. There are no foreign keys,
+-- because records outlive the rows that they describe. The index names leave out the tie-breaking id, because with it
+-- the longest name would exceed the limit of 63 bytes.
 
 CREATE TABLE iam_audit_logs (
     id          uuid                     NOT NULL,
@@ -345,8 +348,8 @@ CREATE INDEX iam_audit_logs_company_id_action_timestamp_idx
     ON iam_audit_logs (company_id, action, "timestamp" DESC, id DESC);
 "#;
 
-/// Drops in one statement what refers to one another, and without `CASCADE`: what others built on it is not ours to
-/// drop.
+/// Drops all tables in one statement, because they reference each other, and without `CASCADE`, which would also drop
+/// objects of other programs.
 pub(crate) const DOWN: &str = "
 DROP VIEW current_effective_feature_permissions, current_effective_view_permissions;
 DROP TABLE iam_audit_logs, effective_feature_permissions, effective_view_permissions, nav_trail, sub_menu_items,

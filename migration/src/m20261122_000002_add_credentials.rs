@@ -1,8 +1,8 @@
-//! The second migration: names of external users, cut-offs, and the API keys of services
+//! The second migration: external users, cut-offs, and the API keys of services.
 
 use sea_orm_migration::prelude::*;
 
-/// Creates the tables of users and credentials, and the row of their version.
+/// Creates the tables for users and credentials, and the row with the version of the credentials.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -18,7 +18,7 @@ impl MigrationTrait for Migration {
 }
 
 pub(crate) const UP: &str = r#"
--- What external users are called by their issuers. The id follows from issuer and subject; this is the way back.
+-- The issuer and the subject of each external user. The user id is computed from them; this table maps it back.
 
 CREATE TABLE user_identities (
     user_id    uuid                     NOT NULL,
@@ -29,8 +29,8 @@ CREATE TABLE user_identities (
     CONSTRAINT user_identities_issuer_subject_key UNIQUE (issuer, subject)
 );
 
--- Credentials have one version, kept in the row of this id, which is no company's. Each row bears the version that it was
--- last changed with, so that a process reads only what it does not know yet; no row is ever deleted.
+-- All credentials share one version, in the row with this reserved id, which no company has. Each cut-off and API key
+-- has the version of its last change, so that a process reads only the rows that are new to it; no row is ever deleted.
 
 INSERT INTO company_states (company_id) VALUES ('ffffffff-ffff-ffff-ffff-ffffffffffff');
 

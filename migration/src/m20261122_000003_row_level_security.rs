@@ -1,8 +1,8 @@
-//! Row-level security: a statement sees and writes the rows of the company that it has set, and no others
+//! The third migration: row-level security. A statement can read and write only rows of the company that it has set.
 
 use sea_orm_migration::prelude::*;
 
-/// Puts the tables of the tenants behind policies.
+/// Enables row-level security on the tables with tenant data.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -17,11 +17,12 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// `iam.company` is a company's id, or `all` for statements about no single company; anything else, or nothing, is an
-/// error.
+/// The setting `iam.company` is the id of a company, or `all` for statements across companies. Any other value, or no
+/// value, is an error.
 ///
-/// Each condition reads the setting in a sub-select: so it is read once for a scan and not for each row, and when the
-/// scan finds its first row, not when it is planned, where a statement that sets it first and then reads would fail.
+/// Each policy reads the setting in a sub-select. So it is read once per scan and not per row, and only when the scan
+/// finds its first row. If it were read at planning time, a statement that first sets it and then reads rows would
+/// fail.
 pub(crate) const UP: &str = "
 DO $$
 DECLARE
@@ -43,21 +44,22 @@ BEGIN
 END
 $$;
 
--- What belongs to no company and all may see. A menu item that one may not see has no sub-items either.
+-- Rows that belong to no company are visible to all. If a menu item is not visible, its sub-items are not visible
+-- either.
 CREATE POLICY shared ON menu_items FOR SELECT USING (company_id IS NULL);
 CREATE POLICY shared ON sub_menu_items FOR SELECT
     USING (menu_item_id = (SELECT item.id FROM menu_items AS item WHERE item.id = menu_item_id));
 CREATE POLICY shared ON company_states FOR SELECT
     USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'));
 
--- Writers of a company's effective rows lock the catalog's row, for which PostgreSQL asks the policies of an update; none may change
--- it, nor that of the credentials.
+-- Writers of a company's effective permissions lock the catalog's row with FOR SHARE, for which PostgreSQL checks the
+-- policies for UPDATE. This policy allows the lock, but no change to this row or to the row of the credentials.
 CREATE POLICY locked ON company_states FOR UPDATE
     USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
     WITH CHECK (false);
 ";
 
-/// Reverts all of that.
+/// Reverts [`UP`].
 pub(crate) const DOWN: &str = "
 DROP POLICY locked ON company_states;
 DROP POLICY shared ON company_states;

@@ -1,8 +1,9 @@
-//! The identity of each state of the data, and of each history of it
+//! The fourth migration: stamps that identify each state of the data, and the ids of the installation and its history.
 
 use sea_orm_migration::prelude::*;
 
-/// Marks each change with its transaction and a random stamp, and names the installation and its history.
+/// Adds a transaction id and a random stamp to each row of `company_states`, and the tables `iam_installation` and
+/// `iam_heartbeats`.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -17,9 +18,11 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger marks the rows, so no writer can forget it: a replica of an earlier release, the seed, an operator.
+/// A trigger sets the transaction id and the stamp, so they are set for every writer, including replicas of an earlier
+/// release, the seed and operators.
 pub(crate) const UP: &str = "
--- One row. The id is the installation's for ever; the history is renewed when versions are found to have gone back.
+-- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions went
+-- back.
 CREATE TABLE iam_installation (
     is_only boolean NOT NULL DEFAULT true,
     id      uuid    NOT NULL DEFAULT gen_random_uuid(),
@@ -30,7 +33,7 @@ CREATE TABLE iam_installation (
 
 INSERT INTO iam_installation DEFAULT VALUES;
 
--- What replicas write to have it acknowledged, a row each, where standbys are synchronous.
+-- One row per replica. If standbys are synchronous, replicas write it to have a commit acknowledged.
 CREATE TABLE iam_heartbeats (
     replica uuid        NOT NULL,
     beat_at timestamptz NOT NULL DEFAULT now(),
@@ -55,7 +58,7 @@ CREATE TRIGGER iam_mark_state BEFORE INSERT OR UPDATE ON company_states
     FOR EACH ROW EXECUTE FUNCTION iam_mark_state();
 ";
 
-/// Reverts all of that.
+/// Reverts [`UP`].
 pub(crate) const DOWN: &str = "
 DROP TRIGGER iam_mark_state ON company_states;
 DROP FUNCTION iam_mark_state();

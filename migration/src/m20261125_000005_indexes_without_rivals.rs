@@ -1,4 +1,5 @@
-//! The fifth migration: indexes that cannot be mistaken for one another, and those of the audit trail's filters
+//! The fifth migration: indexes among which the planner cannot choose the wrong one, and indexes for the filters of the
+//! audit log.
 
 use sea_orm_migration::prelude::*;
 
@@ -17,9 +18,9 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The levels of a user are found by `(company_id, user_id, user_level_id)`. Without statistics the planner rated
-/// another index, which also begins with the company but has the user last, as equally good, and read the whole
-/// company. Now no other index begins with the company.
+/// The levels of a user are found by the index on `(company_id, user_id, user_level_id)`. Without statistics, the
+/// planner considered another index equally good that also begins with the company but has the user last, and read all
+/// rows of the company. After this migration no other index of the table begins with the company.
 pub(crate) const UP: &str = r#"
 CREATE INDEX IF NOT EXISTS user_user_levels_user_level_id_company_id_user_id_idx
     ON user_user_levels (user_level_id, company_id, user_id);
@@ -32,7 +33,7 @@ CREATE INDEX IF NOT EXISTS iam_audit_logs_company_id_entity_id_timestamp_idx
 DROP INDEX iam_audit_logs_company_id_entity_type_entity_id_timestamp_idx;
 "#;
 
-/// Reverts all of that.
+/// Reverts [`UP`].
 pub(crate) const DOWN: &str = r#"
 CREATE INDEX iam_audit_logs_company_id_entity_type_entity_id_timestamp_idx
     ON iam_audit_logs (company_id, entity_type, entity_id, "timestamp" DESC, id DESC);

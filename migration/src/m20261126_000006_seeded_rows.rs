@@ -1,8 +1,8 @@
-//! The sixth migration: which rows of the seed an installation was offered.
+//! The sixth migration: the record of the seed rows that were offered to an installation.
 
 use sea_orm_migration::prelude::*;
 
-/// Remembers seeded rows, so that those that operators delete stay deleted.
+/// Creates the table that records seeded rows, so that rows deleted by operators stay deleted.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -17,9 +17,10 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// What earlier releases seeded is either still there or in the audit trail. Only seeded rows have ids of version 5.
+/// The rows that earlier releases seeded either still exist or are in the audit log. Only seeded rows have version 5
+/// UUIDs.
 pub(crate) const UP: &str = "
--- The seed's ids of the views, modules and features that were inserted, or found under their url, code or key.
+-- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (
     id uuid NOT NULL,
     CONSTRAINT iam_seeded_rows_pkey PRIMARY KEY (id)
@@ -37,5 +38,5 @@ SELECT id FROM (
 WHERE substr(id::text, 15, 1) = '5';
 ";
 
-/// Reverts all of that.
+/// Reverts [`UP`].
 pub(crate) const DOWN: &str = "DROP TABLE iam_seeded_rows";

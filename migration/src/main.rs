@@ -1,7 +1,7 @@
 //! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
-//! `down` and `fresh` drop tables with all their data, and do so without asking, because Jobs cannot answer. They are
-//! for development; in production use a role without the right to drop.
+//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Job cannot give it.
+//! They are for development; in production use a role that may not drop tables.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
 
 mod connect;
@@ -17,11 +17,12 @@ use migration::MigrationError;
 #[derive(Parser)]
 #[command(name = "migration", version)]
 struct Cli {
-    /// The database: postgres://user:password@host:port/name. Prefer the variable, since arguments show in `ps`.
+    /// Database URL: postgres://user:password@host:port/name. Prefer the environment variable, since arguments are
+    /// visible in `ps`.
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
 
-    /// The command to run; `up` if left out.
+    /// The command to run. Default: `up`.
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -32,19 +33,19 @@ enum Command {
     Up,
     /// List applied and pending migrations, without changing anything.
     Status,
-    /// Insert the seed data that this database has not had yet. Deleted rows stay deleted.
+    /// Insert the seed rows that this database has not received before. Deleted rows stay deleted.
     Seed {
-        /// Insert deleted rows too.
+        /// Also insert deleted seed rows again.
         #[arg(long)]
         restore: bool,
     },
-    /// Revert the last migrations without asking: drops what they created WITH ALL DATA.
+    /// Revert the last migrations, without confirmation: drops the tables that they created WITH ALL DATA.
     Down {
-        /// The number of migrations to revert.
+        /// Number of migrations to revert.
         #[arg(long, default_value_t = 1)]
         steps: u32,
     },
-    /// Drop the tables of IAM WITH ALL THEIR DATA, without asking, and create them again.
+    /// Drop all IAM tables WITH ALL THEIR DATA, without confirmation, and create them again.
     Fresh,
 }
 
@@ -83,7 +84,7 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             }
         }
         Command::Down { steps } => {
-            println!("reverting up to {steps} migration(s), dropping what they created");
+            println!("reverting up to {steps} migration(s), dropping the objects that they created");
             print_names("reverted", &migration::down(&db, steps).await?);
         }
         Command::Fresh => {
@@ -96,8 +97,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the outcome, or `None` where a newer release has applied all that this one needs: the Job of a release that
-/// was rolled back must not fail because of that.
+/// Returns the outcome, or `None` if a newer release has applied everything that this release needs: after a rollback
+/// to this release, its migration Job must not fail.
 fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
     match outcome {
         Ok(done) => Ok(Some(done)),

@@ -1,4 +1,4 @@
-//! The seed: inserts the catalog of a new installation, beside what the database has already.
+//! The seed: inserts the initial catalog, in addition to the rows that the database already has.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,29 +16,29 @@ use crate::error::MigrationError;
 use crate::session::{begin, statement};
 use crate::{Migrator, compare, names};
 
-/// How many rows [`seed`] inserted.
+/// The numbers of rows that [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeedReport {
-    /// Views.
+    /// Number of views.
     pub views: usize,
-    /// Modules.
+    /// Number of modules.
     pub modules: usize,
-    /// Features.
+    /// Number of features.
     pub features: usize,
-    /// Features on views.
+    /// Number of feature-view mappings.
     pub feature_views: usize,
-    /// Views in modules.
+    /// Number of module-view mappings.
     pub module_views: usize,
-    /// Features in modules.
+    /// Number of module-feature mappings.
     pub module_features: usize,
-    /// Menu items.
+    /// Number of menu items.
     pub menu_items: usize,
-    /// Sub-items.
+    /// Number of sub-menu items.
     pub sub_menu_items: usize,
 }
 
 impl SeedReport {
-    /// Whether nothing was inserted.
+    /// Returns `true` if nothing was inserted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -63,8 +63,9 @@ impl fmt::Display for SeedReport {
     }
 }
 
-// Rows come as the JSON of the domain's entities, so a table's columns are named only once more, here. A conflict may
-// be over the natural key (an operator made such a row) or over the id (an operator renamed ours).
+// The rows are passed as the JSON of the domain entities, so that the seed lists each table's columns only here. A
+// conflict may be on the natural key (an operator created such a row) or on the id (an operator renamed the seeded
+// row).
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -113,12 +114,12 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
     WHERE "menuItemId" IN (SELECT menu_items.id FROM menu_items)
     ON CONFLICT DO NOTHING RETURNING id"#;
 
-// Stores ids, and returns those that are new here.
+// Records ids, and returns those that were not recorded before.
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
-// Find the row of the catalog for each row of the seed: the one with the natural key, else the one with the seed's id.
-// A row of the seed without one was deleted.
+// These statements find the catalog row for each seed row: the row with the same natural key, or else the row with the
+// seed's id. If there is neither, the row was deleted.
 
 const FIND_VIEWS: &str = "
     SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
@@ -147,10 +148,11 @@ const MAP_MODULES_TO_FEATURES: &str = "
     INSERT INTO module2features (module_id, feature_id, created_at)
     SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING module_id AS owner, feature_id AS member";
 
-/// The texts of new rows' audit records.
+/// The entity type and the action of the audit records for new rows.
 type Creation = (EntityType, &'static str);
 
-/// A catalog table: the texts of its audit records, how new rows are inserted, and how existing ones are found.
+/// A catalog table: the entity type and action of its audit records, the SQL that inserts new rows, and the SQL that
+/// finds existing rows.
 type Table = (Creation, &'static str, &'static str);
 
 const VIEWS: Table = ((EntityType::View, "view.created"), INSERT_VIEWS, FIND_VIEWS);
@@ -160,25 +162,25 @@ const FEATURES: Table = ((EntityType::Feature, "feature.created"), INSERT_FEATUR
 const MENU_ITEM: Creation = (EntityType::Menu, "menu.created");
 const SUB_MENU_ITEM: Creation = (EntityType::Menu, "sub_menu.created");
 
-/// A mapping: the texts of its audit records, and how it is inserted.
+/// A mapping: the entity type and the action of its audit records, and the SQL that inserts its pairs.
 type Mapping = (EntityType, &'static str, &'static str);
 
 const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MAP_FEATURES_TO_VIEWS);
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// Takes the gate alone: the advisory lock of all changes (`gate.rs` of the PostgreSQL adapter). It is fair: changes of
-// companies that come later wait.
+// Takes the gate in exclusive mode: the advisory lock of all changes (`gate.rs` of the PostgreSQL adapter). The lock is
+// fair: changes to companies that arrive later wait.
 const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
-// The row with the catalog's version.
+// Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
 
-// A statement of its own: together with the lock, the clock would be read before waiting.
+// This is a separate statement, because the statement that locks would read the clock before it waits.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-// Replicas find it at their next poll.
+// Raises the catalog's version. Replicas find the new version at their next poll.
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
@@ -190,27 +192,26 @@ const APPEND_AUDIT_RECORDS: &str = r#"
         id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
     )"#;
 
-/// Inserts the rows of the catalog of [`iam_domain::seed`] that this installation was never offered, and returns how
-/// many.
+/// Inserts those catalog rows of [`iam_domain::seed`] that were never offered to this installation, and returns their
+/// numbers.
 ///
-/// Each view, module and feature is offered once: `iam_seeded_rows` records it, so rows that an operator deletes stay
-/// deleted. Existing rows are recognised by their url, code or key, or by the seed's fixed id when they were renamed,
-/// and stay as they are. A mapping or a menu entry is added only together with one of the views, modules and features
-/// that it is about, and never where one of them was deleted.
+/// Each view, module and feature is offered once, and its id is recorded in `iam_seeded_rows`; so rows that an operator
+/// deletes stay deleted. Existing rows are recognised by their URL, code or key, or by the seed's fixed id if they were
+/// renamed, and are not changed. A mapping or a menu entry is added only together with one of the views, modules and
+/// features that it refers to, and never if one of them was deleted.
 ///
-/// The insertion is one change of the catalog: a new version, which running servers find at their next poll, and an
-/// audit record of each row and mapping, as the in-memory storage writes them for its seed.
+/// The insertion is one change to the catalog. It raises the catalog's version, which running servers find at their
+/// next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). In either case nothing has
-/// changed.
+/// [`MigrationError::Behind`] if migrations are pending; otherwise as [`up`](crate::up). In either case the database is
+/// unchanged.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::Stay).await
 }
 
-/// As [`seed`], and inserts again the views, modules and features that were deleted, with their mappings and menu
-/// entries.
+/// Like [`seed`], but also inserts deleted views, modules and features again, with their mappings and menu entries.
 ///
 /// # Errors
 ///
@@ -219,7 +220,7 @@ pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, Migrati
     insert(db, Deleted::ComeBack).await
 }
 
-/// How to treat seeded rows that were deleted.
+/// The treatment of seeded rows that were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
     Stay,
@@ -241,7 +242,8 @@ async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport,
     Ok(report)
 }
 
-/// One run: its transaction, its time by the database's clock, and its audit records so far.
+/// One run of the seed: its transaction, its timestamp from the database's clock, and the audit records collected so
+/// far.
 struct Run<'a> {
     tx: &'a DatabaseTransaction,
     at: Timestamp,
@@ -252,7 +254,7 @@ struct Run<'a> {
 struct Seeded {
     /// The ids that this run inserted.
     inserted: HashSet<Uuid>,
-    /// The ids of the catalog's rows by the ids in the seed, without the deleted ones.
+    /// Map from the ids in the seed to the ids of the catalog rows. Deleted rows are absent.
     ids: HashMap<Uuid, Uuid>,
 }
 
@@ -267,20 +269,20 @@ impl Seeded {
 }
 
 impl<'a> Run<'a> {
-    /// Locks the catalog before anything else is read.
+    /// Starts a run. It locks the catalog before anything else is read.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
         tx.execute_raw(statement(PASS_GATE, [])).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
-            return Err(DbErr::RecordNotFound("company_states has lost the row of the catalog".to_owned()));
+            return Err(DbErr::RecordNotFound("company_states lacks the row of the catalog".to_owned()));
         };
         let at = Timestamp::new(clock.try_get::<DateTimeUtc>("", "at")?);
         Ok(Self { tx, at, records: Vec::new() })
     }
 
     async fn insert_catalog(&mut self, deleted: Deleted) -> Result<SeedReport, DbErr> {
-        let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a text of the seed {error}")))?;
+        let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a string of the seed {error}")))?;
         let ids = seed.views.iter().map(|view| view.id.as_uuid());
         let ids = ids.chain(seed.modules.iter().map(|module| module.id.as_uuid()));
         let ids = ids.chain(seed.features.iter().map(|feature| feature.id.as_uuid())).collect::<HashSet<_>>();
@@ -315,8 +317,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Inserts the entries that refer to a new row, and returns how many items and sub-items it inserted. It leaves out
-    /// entries that refer to a deleted row, and sub-items without their item.
+    /// Inserts the menu entries that refer to a new row, and returns the numbers of inserted items and sub-items. It
+    /// skips entries that refer to a deleted row, and sub-items whose item does not exist.
     async fn insert_menu(
         &mut self,
         items: Vec<MenuItem>,
@@ -324,7 +326,7 @@ impl<'a> Run<'a> {
         views: &Seeded,
         features: &Seeded,
     ) -> Result<(usize, usize), DbErr> {
-        // The ids of the view and the feature that an entry refers to; `None` if one of them was deleted.
+        // Returns the ids of the view and the feature that an entry refers to, or `None` if one of them was deleted.
         let find = |view: Option<ViewId>, feature: Option<FeatureId>| {
             let view_id = match view {
                 Some(id) => Some(ViewId::from_uuid(views.id(id.as_uuid())?)),
@@ -351,7 +353,8 @@ impl<'a> Run<'a> {
             })
             .collect::<Vec<_>>();
 
-        // An item also comes with the target of its sub-items, and a sub-item also with its item.
+        // An item is also inserted if one of its sub-items refers to a new row, and a sub-item is also inserted if its
+        // item is new.
         let parents = sub_items.iter().filter(|item| is_new(item.view_id, item.feature_id));
         let parents = parents.map(|item| item.menu_item_id).collect::<HashSet<_>>();
         let items = items
@@ -367,14 +370,14 @@ impl<'a> Run<'a> {
         Ok((items.len(), sub_items.len()))
     }
 
-    /// Records the rows of the seed, and returns the ids that this installation was not offered before.
+    /// Records the ids of the seed's rows, and returns the ids that were not offered to this installation before.
     async fn remember(&self, ids: &HashSet<Uuid>) -> Result<HashSet<Uuid>, DbErr> {
         let ids = ids.iter().copied().collect::<Vec<_>>();
         let unknown = self.tx.query_all_raw(statement(REMEMBER, [ids.into()])).await?;
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts the offered rows of one catalog table, and finds the catalog's row for each row of the seed.
+    /// Inserts the offered rows of one catalog table, and finds the catalog row for each seed row.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,
@@ -389,7 +392,7 @@ impl<'a> Run<'a> {
         Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
     }
 
-    /// Inserts the rows without a conflict, writes an audit record of each, and returns their ids.
+    /// Inserts the rows that cause no conflict, adds an audit record for each, and returns their ids.
     async fn insert<T: Serialize>(
         &mut self,
         (kind, action): Creation,
@@ -409,7 +412,8 @@ impl<'a> Run<'a> {
         Ok(inserted)
     }
 
-    /// Adds the pairs of existing rows with at least one new side, with an audit record of each.
+    /// Inserts the pairs of which both rows exist and at least one is new, with an audit record for each pair. Returns
+    /// the number of inserted pairs.
     async fn map(
         &mut self,
         (kind, action, sql): Mapping,
@@ -441,7 +445,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Writes the new version and the audit records of the change.
+    /// Writes the audit records of the change, and raises the catalog's version.
     async fn publish(self) -> Result<(), DbErr> {
         let at = self.at.as_datetime();
         self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;

@@ -1,4 +1,5 @@
-//! Navigation trails, effective rows and the uses of API keys: written outside units of work, by one statement each.
+//! Navigation trails, rows of effective permissions, and the last uses of API keys. Each write is one statement outside
+//! a unit of work.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,8 +25,9 @@ use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
-/// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to
-/// which `ahead` is added; and `age`, among all steps whose place their session keeps.
+/// Returns the query for the trail steps of the user ($2) in the company ($1), with two ranks that start with 1 for the
+/// newest step. `place` is the rank in the session plus `ahead`, an SQL expression. `age` is the rank among all steps
+/// of the user that are within the limit of their session.
 fn ranked(ahead: &str) -> String {
     format!(
         "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
@@ -37,8 +39,9 @@ fn ranked(ahead: &str) -> String {
     )
 }
 
-/// The steps of the user $2 in the company $1 that are kept, with their positions. Steps that were added at the same
-/// moment may be more than are kept; the oldest of them no longer count.
+/// Returns the query for the trail steps of the user ($2) in the company ($1) within both limits, with their positions
+/// in the session (`depth`). Steps that are added concurrently can exceed the limits; then the query leaves out the
+/// oldest steps.
 fn steps() -> String {
     format!(
         "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
@@ -69,8 +72,8 @@ impl NavTrail for Repository<Pool> {
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        // The id is a version 7 UUID of the database's clock: its milliseconds over the first 48 bits of a version 4
-        // UUID, whose version is then made 7.
+        // The id is a version 7 UUID from the database's clock: a version 4 UUID whose first 48 bits are replaced by
+        // the time in milliseconds, and whose version is then set to 7.
         let before = format!(
             "at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
@@ -78,7 +81,7 @@ impl NavTrail for Repository<Pool> {
             ),
             gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes))),
             ",
-            // The new step is the first of its session.
+            // The new step takes place 1 in its session, so the other steps of that session move by one.
             ranked("(session_id = $3)::integer")
         );
         let sql = format!(
@@ -105,7 +108,7 @@ impl NavTrail for Repository<Pool> {
             .attempt(|| connection.query_one_raw(insert.clone()))
             .await
             .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
-            .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
+            .ok_or_else(|| StorageError::corrupt("the insertion into nav_trail returned no row"))?;
         convert::<nav_trail::Model, _>(&row)
     }
 
@@ -120,7 +123,7 @@ impl NavTrail for Repository<Pool> {
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // Always in the same order, so that two writers of the same keys do not deadlock.
+        // Rows are locked in the order of their ids, so that two writers of the same keys do not deadlock.
         let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
@@ -137,7 +140,7 @@ impl ApiKeyUses for Repository<Pool> {
 const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
-/// Statements that are the same for both tables of effective rows.
+/// The statements that both tables of effective permissions share.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
@@ -168,11 +171,13 @@ impl Repository<Pool> {
         self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
-    /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
-    /// `values`, which come after $1 to $5, joined with `current`, which has a row only if the versions are the
-    /// current ones, and says when rows are computed and expire.
+    /// Writes rows of one company in one statement: either all of them or none. `insert` is an `INSERT … SELECT` that
+    /// joins the arrays `values` ($6 and later) with `current`. `current` has a row only if `versions` are still the
+    /// current ones; this row contains the times of computation and expiry. Returns `Stale` if the versions are no
+    /// longer current.
     ///
-    /// One statement, so all or none. Its lock does not wait: a session that has locked the row is changing it.
+    /// The lock on the versions does not wait (`NOWAIT`): a session that has locked such a row is changing its version,
+    /// so the result is `Stale` too.
     async fn upsert_rows(
         &self,
         insert: &str,
@@ -182,8 +187,9 @@ impl Repository<Pool> {
         values: Vec<Value>,
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
-        // A row that was updated since the statement began is locked and returned as it is now. A company before its
-        // first change has no row, and its effective rows could not be current: the views join it.
+        // `FOR SHARE` locks and returns the newest version of a row, even if it was updated since the statement began.
+        // A company before its first change has no row in `company_states`; its effective permissions would never be
+        // visible, because the `current_effective_*` views join that row.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
@@ -222,7 +228,7 @@ impl Repository<Pool> {
     }
 }
 
-/// One column of the rows, as an array.
+/// Returns one column of the rows as an array value.
 fn array<R, T>(rows: &[&R], column: impl Fn(&R) -> T) -> Value
 where
     Vec<T>: Into<Value>,
@@ -262,7 +268,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // The last row of each key, always in the same order, so that two writers do not deadlock.
+        // Keeps the last row of each key, and sorts the rows by key, so that two writers do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -299,8 +305,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // One step along the index for each user, however many rows the user has. Rows of a user may expire at
-        // different times: the last one counts.
+        // A loose index scan: it reads one index entry for each user and expiry time, however many rows the user has.
+        // The rows of a user may expire at different times; the latest time counts.
         let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)

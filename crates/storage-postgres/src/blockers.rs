@@ -1,7 +1,8 @@
-//! Ends sessions of the service that block a change.
+//! Terminates sessions of the service that block a change.
 //!
-//! A session is the service's when its role, its database and its application name are those of the session that
-//! waits. A program of another name, such as `psql`, is never ended, even if it uses the same role.
+//! A session belongs to the service if its role, its database and its application name are those of the waiting
+//! session. A session of a program with another application name, such as `psql`, is never terminated, even if it uses
+//! the same role.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -11,32 +12,35 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::connections::Connections;
 use crate::statement::statement;
 
-/// How often a waiting change looks for its blockers. A session that blocks at two looks is ended: after a second.
+/// Interval between checks for the sessions that block a waiting change. A session that blocks at two consecutive
+/// checks is terminated, so after one second.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often it looks once a session was ended. A stopped process may have more sessions in the queue, which block one
-/// after the other: each is ended when it has done nothing between two looks, or has blocked for [`PAUSE`].
+/// Interval between checks once a session has been terminated. A hanging process may have more sessions in the queue,
+/// which block one after the other. Each of them is terminated if it did nothing between two checks, or has blocked for
+/// [`PAUSE`].
 const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
-/// The blockers to end.
+/// The blocking sessions to terminate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
-    /// All of them: the waiting change revokes rights.
+    /// All blocking sessions, because the waiting change may revoke rights.
     All,
-    /// Those whose server process has waited for its client this long.
+    /// Only sessions whose backend has waited for its client for this long.
     Silent(Duration),
 }
 
-/// A session that blocked at one look.
+/// A session that blocked at a check.
 #[derive(Debug, Clone, Copy)]
 struct Blocking {
     pid: i32,
-    /// When its state changed last, in microseconds.
+    /// The time of its last state change, in microseconds since the Unix epoch.
     since: i64,
-    /// When it was seen to block for the first time.
+    /// The time of the first check at which it blocked.
     first_seen: Instant,
 }
 
-/// Waits for a lock on behalf of the server process `pid`, and ends what blocks it meanwhile.
+/// Awaits `waiting`, which waits for a lock in the backend `pid`, and meanwhile terminates sessions that block that
+/// backend.
 pub(crate) async fn ending_blockers<T>(
     control: &Connections,
     pid: i32,
@@ -50,7 +54,7 @@ pub(crate) async fn ending_blockers<T>(
     }
 }
 
-/// Looks for blockers and ends them, forever.
+/// Checks for blocking sessions and terminates them, in an endless loop.
 async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
@@ -59,29 +63,30 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
-                    tracing::warn!(pids = ?ended, "ended sessions of the service that kept a change waiting");
+                    tracing::warn!(pids = ?ended, "terminated sessions of the service that blocked a change");
                     has_ended = true;
                 }
                 seen = blocking;
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot end the sessions that keep a change waiting");
+                tracing::warn!(%error, "cannot terminate the sessions that block a change");
                 seen = Vec::new();
             }
         }
     }
 }
 
-/// Ends those of the sessions `seen` that still block a server process, and have done nothing since that look or have
-/// blocked for [`PAUSE`]. Returns the blocking sessions that were not ended, and the process ids of those that were.
+/// Performs one check. `seen` are the sessions that blocked at the previous check. Each of them that still blocks the
+/// backend `pid` is terminated if it has done nothing since then, or has blocked for [`PAUSE`]. Returns the blocking
+/// sessions that were not terminated, and the process ids of those that were.
 async fn end(
     control: &Connections,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // Sessions that wait for the gate themselves hold nothing yet: they are ahead in its queue, and continue when it
-    // opens. The choice is materialized, since a function in a condition may otherwise be called for rows that another
+    // Sessions that wait for the gate themselves hold no lock yet: they are ahead in its queue, and continue when the
+    // gate is released. `chosen` is materialized because PostgreSQL may otherwise call a function for rows that another
     // condition excludes.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use iam_domain::Catalog;
 use iam_storage::StateId;
 
-/// The catalog as it was last read, with its state. A statement passes the state to the database, which leaves the
-/// catalog out of the row while its snapshot still has that state.
+/// The catalog that was read last, with its state. A statement passes the state to the database, which omits the
+/// catalog from the row if the state is still current.
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 

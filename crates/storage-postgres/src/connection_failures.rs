@@ -1,9 +1,9 @@
-//! Recent failures of connections, and which idle connections they make suspicious.
+//! Recent connection failures, and the check that an idle connection needs because of them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The latest failures of a pool's connections.
+/// The times of the latest failures of a pool's connections.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionFailures(Mutex<Latest>);
 
@@ -13,30 +13,31 @@ struct Latest {
     silent: Option<Instant>,
 }
 
-/// What to do with a connection that was idle.
+/// The check that an idle connection needs before use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdleCheck {
-    /// Use it: no other connection failed since it became idle.
+    /// Use the connection: no other connection has failed since it became idle.
     Use,
-    /// Ping it first: another one was lost meanwhile.
+    /// Ping the connection first: another connection was lost since it became idle.
     Ping,
-    /// Close it: another one did not answer a ping meanwhile, and a wait for each would add up.
+    /// Close the connection: another connection did not respond to a ping since it became idle. If each idle connection
+    /// were pinged, the timeouts would add up.
     Close,
 }
 
 impl ConnectionFailures {
-    /// Records that a connection broke, or that a statement on it was not answered in time.
+    /// Records that a connection broke, or that a statement on it got no response in time.
     pub(crate) fn record_loss(&self) {
         self.latest().lost = Some(Instant::now());
     }
 
-    /// Records that a ping got no answer: whatever is between this process and the server has forgotten the
-    /// connection.
+    /// Records that a ping got no response: a firewall or proxy between this process and the server has probably
+    /// dropped the connection.
     pub(crate) fn record_silence(&self) {
         self.latest().silent = Some(Instant::now());
     }
 
-    /// What to do with a connection that was idle this long.
+    /// Returns the check that a connection needs after this idle time.
     pub(crate) fn check(&self, idle_for: Duration) -> IdleCheck {
         let latest = *self.latest();
         let since = |at: Option<Instant>| at.is_some_and(|at| idle_for > at.elapsed());
@@ -50,7 +51,7 @@ impl ConnectionFailures {
     }
 
     fn latest(&self) -> MutexGuard<'_, Latest> {
-        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
+        // The lock guards only single reads and assignments, so the state is consistent even if the lock is poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

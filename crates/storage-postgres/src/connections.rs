@@ -1,9 +1,9 @@
-//! A pool whose statements end at a deadline, also if the server does not answer.
+//! A connection pool whose statements end at a deadline even if the server does not respond.
 //!
-//! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used
-//! meanwhile. A connection that is dead but not closed would count forever. So a connection goes back within
-//! [`RETURN_LIMIT`] or is closed, and one with an unanswered statement is closed at once: nothing in this process
-//! waits for it.
+//! sqlx pings a connection before it returns it to the pool. The ping has no deadline, and the connection counts as
+//! used meanwhile; a connection that is dead but not closed would count as used forever. So a connection is returned
+//! within [`RETURN_LIMIT`] or closed. A connection whose statement got no response is closed at once, and nothing in
+//! this process waits for it.
 
 use std::io;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::pool_hooks::PoolHooks;
 use crate::runtime::on_runtime;
 use crate::session::Session;
 
-/// How long a connection may take to roll back, and then to go back to its pool.
+/// Timeout for the rollback on a connection, and then for its return to the pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
-/// A pool, with the deadline of its statements.
+/// A pool, with the time limit of its statements.
 #[derive(Debug)]
 pub(crate) struct Connections {
     pool: PgPool,
-    /// The deadline of a statement. `None`: none.
+    /// Time limit of a statement. `None`: no limit.
     limit: Option<Duration>,
     runtime: Handle,
     failures: Arc<ConnectionFailures>,
@@ -42,32 +42,32 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// A pool with these hooks, whose connections live on `runtime`.
+    /// Wraps a pool that has these hooks, and whose connections belong to `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
         let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
         Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
-    /// The pool itself. Code that takes connections from it has no deadline but its own.
+    /// Returns the pool itself. On connections taken from it directly, statements have no deadline.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// The runtime that its connections live on.
+    /// Returns the Tokio runtime that owns the connections.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    /// How long a statement may take.
+    /// Returns the time limit of a statement.
     pub(crate) fn limit(&self) -> Option<Duration> {
         self.limit
     }
 
-    /// Takes a connection from the pool, for several statements.
+    /// Acquires a connection from the pool for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
         let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
-            // The pool retries until its deadline, and loses the cause.
+            // The pool retries until its timeout, and then reports only the timeout, not the cause.
             let cause = match (error, self.session.refusal()) {
                 (sqlx::Error::PoolTimedOut, Some(refusal)) => sqlx::Error::Configuration(Box::new(refusal)),
                 (error, _) => error,
@@ -108,8 +108,8 @@ impl ConnectionTrait for Connections {
     }
 }
 
-/// A connection of a pool. When dropped it goes back to the pool; or it is closed at once if its last statement was not
-/// answered: the future that sent it was dropped, its deadline passed, or the connection broke.
+/// A connection of a pool. Dropping it returns it to the pool, or closes it at once if its last statement got no
+/// response: the statement's future was dropped, its deadline passed, or the connection broke.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
@@ -118,12 +118,12 @@ pub(crate) struct PooledConnection {
     /// Notified when open connections are discarded.
     discarded: watch::Receiver<()>,
     is_answered: bool,
-    /// Whether to roll back before the connection goes back.
+    /// Whether to roll back before the connection is returned to the pool.
     pub(crate) in_transaction: bool,
 }
 
 impl PooledConnection {
-    /// Sends a statement, and returns how many rows it changed.
+    /// Executes a statement, and returns the number of rows that it changed.
     pub(crate) async fn execute(
         &mut self,
         statement: &Statement,
@@ -135,7 +135,7 @@ impl PooledConnection {
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
-    /// Sends SQL without values.
+    /// Executes SQL without parameters.
     pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
         let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.start()?);
@@ -143,7 +143,7 @@ impl PooledConnection {
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
-    /// Sends a statement that returns at most one row.
+    /// Executes a statement that returns at most one row.
     pub(crate) async fn query_one(
         &mut self,
         statement: &Statement,
@@ -155,7 +155,7 @@ impl PooledConnection {
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends SQL without values that returns at most one row.
+    /// Executes SQL without parameters that returns at most one row.
     pub(crate) async fn query_one_unprepared(
         &mut self,
         sql: &str,
@@ -167,7 +167,7 @@ impl PooledConnection {
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends a statement, and returns its rows.
+    /// Executes a statement, and returns its rows.
     pub(crate) async fn query_all(
         &mut self,
         statement: &Statement,
@@ -179,7 +179,7 @@ impl PooledConnection {
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// Returns the connection, to send a statement on it. It counts as unanswered until [`Self::finish`].
+    /// Returns the connection for sending a statement. The statement counts as unanswered until [`Self::finish`].
     fn start(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {
@@ -201,10 +201,11 @@ impl PooledConnection {
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        // Dropping the connection may spawn a task.
+        // Dropping the connection may spawn a task, which requires a runtime.
         let _runtime = self.runtime.enter();
         if !self.is_answered {
-            // Closes the socket without a message: the other end may be gone. The server rolls back.
+            // Closes the socket without a termination message, because the other end may be gone. The server rolls
+            // back.
             drop(connection.detach());
         } else if self.in_transaction {
             let mut returning = Self {
@@ -220,19 +221,19 @@ impl Drop for PooledConnection {
         } else {
             let back = connection.return_to_pool();
             drop(connection);
-            // A future that is dropped drops its connection, which closes the socket.
+            // At the timeout the future is dropped, and its connection with it, which closes the socket.
             self.runtime.spawn(timeout(RETURN_LIMIT, back));
         }
     }
 }
 
-/// A statement with its values, as the driver takes it.
+/// Returns the driver's query for a statement, with its values bound.
 fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Waits for an answer on the connection's runtime, at most for `limit`.
+/// Waits for the response to `call` on the connection's runtime, until `limit` or until open connections are discarded.
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
@@ -251,13 +252,13 @@ async fn within<T>(
             biased;
             outcome = call => outcome,
             Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are discarded"),
-            () = ends => failed(io::ErrorKind::TimedOut, "the database did not answer in time"),
+            () = ends => failed(io::ErrorKind::TimedOut, "the database did not respond in time"),
         }
     })
     .await
 }
 
-/// Whether an error is the server's answer to the statement, after which the session goes on.
+/// Returns whether an error is the server's response to the statement, after which the session continues.
 fn is_an_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

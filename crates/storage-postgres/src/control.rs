@@ -1,4 +1,4 @@
-//! Connections beside the pool, for statements that must get through when the pool is exhausted or its connections are
+//! Connections outside the main pool, for statements that must run even if the pool is exhausted or its connections are
 //! dead.
 
 use std::sync::Arc;
@@ -15,16 +15,17 @@ use crate::outdated::OutdatedConnections;
 use crate::pool_hooks::PoolHooks;
 use crate::session::Limits;
 
-/// The maximum number of connections.
+/// Maximum number of connections.
 const CONNECTIONS: u32 = 2;
-/// The lifetime of a connection: a changed target of the address is noticed within it.
+/// Maximum lifetime of a connection. If the database's address leads to another server (after a DNS change or a
+/// failover), this pool uses that server within this time.
 const LIFETIME: Duration = Duration::from_secs(10);
-/// How long to wait for a connection, including the time to open one.
+/// Timeout for acquiring a connection, including the time to open one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a statement may take. The connection of one that takes longer is closed.
+/// Timeout for a statement. When it expires, the connection of the statement is closed.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Few, short-lived connections with short deadlines.
+/// A pool of few, short-lived connections with short timeouts.
 #[derive(Debug)]
 pub(crate) struct ControlPool {
     connections: Connections,
@@ -32,7 +33,8 @@ pub(crate) struct ControlPool {
 }
 
 impl ControlPool {
-    /// A pool beside the one with the hooks `main`. It opens its first connection on first use.
+    /// Creates a pool in addition to the main pool, which has the hooks `main`. It opens its first connection on first
+    /// use.
     pub(crate) fn new(options: &PostgresOptions, main: &PoolHooks, connect: PgConnectOptions) -> Self {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
@@ -54,14 +56,14 @@ impl ControlPool {
         Self { connections, outdated }
     }
 
-    /// The connections. A statement on them is answered within [`STATEMENT_LIMIT`], or fails.
+    /// Returns the connections. A statement on them gets a response within [`STATEMENT_LIMIT`] or fails.
     pub(crate) fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Sends a statement, and waits until its transaction has ended. Sends it again when the connection was lost, as
-    /// idle ones are when a server restarts: the statement must be repeatable. When it is not answered in time, open
-    /// connections are discarded, those of the main pool too.
+    /// Executes a statement, and waits until its transaction has ended. If the connection was lost, as idle connections
+    /// are after a restart of the server, the statement is sent a second time, so it must be idempotent. If there is no
+    /// response in time, all open connections are discarded, including those of the main pool.
     pub(crate) async fn query_repeatable(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sent_at = Instant::now();
         let outcome = match self.connections.query_all_raw(statement.clone()).await {
@@ -71,7 +73,7 @@ impl ControlPool {
         outcome.inspect_err(|error| {
             self.outdated.record_error(error, sent_at);
             if is_silence(error) {
-                self.outdated.discard_open("the database does not answer");
+                self.outdated.discard_open("the database does not respond");
             }
         })
     }

@@ -1,4 +1,4 @@
-//! Conversions of rows to the domain's entities and back. A row that does not parse is `Corrupt`.
+//! Conversions of rows to domain entities and back. A row that cannot be parsed is the error `Corrupt`.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -23,17 +23,17 @@ use crate::entities::{
     user_levels, views,
 };
 
-/// The error for a column that does not parse.
+/// Returns the error for a column that cannot be parsed.
 fn corrupt(column: &str, error: impl Display) -> StorageError {
     StorageError::corrupt(format_args!("{column}: {error}"))
 }
 
-/// A text with limits.
+/// Parses a string column into a validated type.
 fn text<T>(column: &str, text: String, parse: fn(String) -> Result<T, TextError>) -> Result<T> {
     parse(text).map_err(|error| corrupt(column, error))
 }
 
-/// A text with limits that may be missing.
+/// Parses a nullable string column into a validated type.
 fn optional_text<T>(
     column: &str,
     text: Option<String>,
@@ -42,7 +42,7 @@ fn optional_text<T>(
     text.map(parse).transpose().map_err(|error| corrupt(column, error))
 }
 
-/// A word of an enumeration.
+/// Parses a column with the value of an enumeration.
 fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
     text.parse().map_err(|error| corrupt(column, error))
 }
@@ -61,14 +61,14 @@ fn time(time: DateTimeUtc) -> Timestamp {
     Timestamp::new(time)
 }
 
-/// Texts as a JSON array.
+/// Returns validated strings as a JSON array.
 pub(crate) fn text_array<T: AsText>(texts: Option<&Vec<T>>) -> Option<Json> {
     texts.map(|texts| texts.iter().map(|text| Json::from(text.as_text())).collect())
 }
 
-/// A parsed text.
+/// A validated string type.
 pub(crate) trait AsText {
-    /// The text.
+    /// Returns the string.
     fn as_text(&self) -> &str;
 }
 
@@ -84,7 +84,7 @@ impl AsText for FeatureKey {
     }
 }
 
-/// The digest of a key.
+/// Converts stored bytes to the digest of an API key.
 pub(crate) fn digest(bytes: &[u8]) -> Result<ApiKeyDigest> {
     Ok(ApiKeyDigest(bytes.try_into().map_err(|error| corrupt("api_keys.digest", error))?))
 }
@@ -108,7 +108,7 @@ impl TryFrom<api_keys::Model> for ApiKey {
     }
 }
 
-/// The row of a key that was last changed with this version.
+/// Returns the row of an API key whose last change has this version of the credentials.
 pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> api_keys::Model {
     let datetime = |time: Timestamp| time.as_datetime();
     api_keys::Model {
@@ -127,7 +127,7 @@ pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> 
     }
 }
 
-/// What is stored about a user, in two tables.
+/// The stored data of a user: the external identity and the cut-off, from two tables.
 #[derive(FromQueryResult)]
 pub(crate) struct UserRow {
     id: Uuid,

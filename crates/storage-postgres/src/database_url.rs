@@ -1,4 +1,5 @@
-//! The parser of database URLs. It runs before the driver's own, which logs unknown parameters with their values.
+//! The parser of database URLs. It runs before the driver's own parser, which logs unknown parameters with their
+//! values.
 
 use std::str::FromStr;
 
@@ -6,7 +7,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-/// Parameters that the driver reads.
+/// The URL parameters that the driver reads.
 const READ: [&str; 17] = [
     "sslmode",
     "ssl-mode",
@@ -26,59 +27,60 @@ const READ: [&str; 17] = [
     "password",
     "options",
 ];
-/// Parameters of other drivers that have no effect here, with the values for which that holds; an empty list: every
+/// Parameters of other drivers that are ignored, each with the values for which this is safe. An empty list means any
 /// value.
 const NEEDLESS: [(&str, &[&str]); 7] = [
-    // A setting of the service decides this, not the URL.
+    // Settings of the service apply instead of these parameters.
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
-    // Sessions that refuse writes are refused anyway.
+    // Read-only sessions are rejected in any case.
     ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
-    // Passwords are proven by SCRAM without channel binding, with or without this.
+    // The driver authenticates by SCRAM without channel binding, whatever this parameter is.
     ("channel_binding", &["disable", "prefer", "require"]),
     ("gssencmode", &["disable", "prefer"]),
     ("schema", &["public"]),
 ];
-/// The longest parameter name that an error repeats.
+/// Maximum length of a parameter name that an error repeats.
 const LONGEST_NAME: usize = 40;
 
-/// Why a database URL cannot be used. Errors never repeat values: any of them may be a password, or a part of one.
+/// The reason why a database URL cannot be used. Its message never contains a value from the URL, because any value may
+/// be a password or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It is not a URL.
+    /// The string is not a URL.
     #[error(
         "is not a valid PostgreSQL URL (postgres://user:password@host:port/database, special characters \
         percent-encoded): {0}"
     )]
     Syntax(url::ParseError),
-    /// It is the URL of another program.
+    /// The scheme is not that of PostgreSQL.
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
-    /// It has a `#`, which cuts off what follows.
+    /// The URL contains a `#`, which would cut off the rest of it.
     #[error("has a #, which must be written %23")]
     Fragment,
-    /// It has an unknown parameter.
+    /// The URL has an unknown parameter.
     #[error("has the unknown parameter {0}")]
     Unknown(String),
-    /// It has an unknown parameter, whose name may be a part of a password.
+    /// The URL has an unknown parameter whose name is not repeated, because it may be a part of a password.
     #[error("has an unknown parameter; a ? in a user name or password must be written %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
-    #[error("has a value of {0} that cannot be used")]
+    #[error("has an unsupported value of the parameter {0}")]
     Value(String),
-    /// The driver does not understand it.
-    #[error("cannot be used: a user name, a password, a database name or a parameter does not decode")]
+    /// The driver rejects the URL.
+    #[error("cannot be used: a user name, a password, a database name or a parameter cannot be decoded")]
     Driver,
 }
 
-/// The connection options of a database URL.
+/// Parses the connection options of a database URL.
 pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let text = url.expose_secret();
     let mut url = Url::parse(text)
         .or_else(|error| match error {
-            // A user without a host: a parameter names the host, or it is this one.
+            // The URL has a user but no host: a parameter names the host, or the host is localhost.
             url::ParseError::EmptyHost => Url::parse(&text.replacen("@/", "@localhost/", 1)),
             error => Err(error),
         })
@@ -100,7 +102,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }
-            tracing::debug!(parameter = %name, "this parameter of the database url has no effect");
+            tracing::debug!(parameter = %name, "this parameter of the database URL is ignored");
         } else if is_name(&name) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {
@@ -112,7 +114,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         url.query_pairs_mut().extend_pairs(&kept);
     }
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
-    // The driver would look up `[::1]`, brackets included.
+    // The driver would resolve `[::1]` with its brackets.
     let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
     Ok(match url.host() {
         Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),
@@ -120,7 +122,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     })
 }
 
-/// Whether the driver can read the value of a parameter that it reads.
+/// Returns whether the driver accepts the value of one of the parameters in [`READ`].
 fn is_usable(name: &str, value: &str) -> bool {
     match name {
         "sslmode" | "ssl-mode" => {
@@ -128,13 +130,13 @@ fn is_usable(name: &str, value: &str) -> bool {
         }
         "port" => value.parse::<u16>().is_ok(),
         "hostaddr" => value.parse::<std::net::IpAddr>().is_ok(),
-        // With 0 the driver never closes a prepared statement.
+        // 0 is accepted, but then the driver never closes a prepared statement.
         "statement-cache-capacity" => value.parse::<usize>().is_ok(),
         _ => true,
     }
 }
 
-/// Whether it looks like the name of a parameter, and not like a part of a password.
+/// Returns whether a string looks like the name of a parameter and not like a part of a password.
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= LONGEST_NAME

@@ -1,5 +1,5 @@
-//! The one mapping of database errors to [`StorageError`]: by SQLSTATE and by the *names* of constraints, never by
-//! message text.
+//! The only place that maps database errors to [`StorageError`]: by SQLSTATE and by constraint *name*, never by message
+//! text.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// The meaning of a named constraint in the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Two rows have the same key.
+    /// A unique key: a violation means that two rows have the same key.
     Unique(Constraint),
-    /// A row refers to an unknown row of type `missing`, or a row that is referred to is deleted: `in_use`, if that is
-    /// a conflict.
+    /// A foreign key. When a row is written, a violation means that it refers to a row of type `missing` that does not
+    /// exist. When a row is deleted, a violation means that other rows still refer to it: the conflict `in_use`.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
@@ -27,8 +27,8 @@ const fn restricting(missing: EntityType, in_use: Constraint) -> Rule {
     Rule::Reference { missing, in_use: Some(in_use) }
 }
 
-/// The rule that a constraint of the schema enforces. Primary keys and the keys of cells are
-/// [`Constraint::Duplicate`].
+/// Returns the rule that a constraint of the schema enforces. Primary keys and the unique keys without a rule of their
+/// own are [`Constraint::Duplicate`].
 fn rule(constraint: &str) -> Option<Rule> {
     Some(match constraint {
         "views_url_key" => Rule::Unique(Constraint::ViewUrl),
@@ -63,22 +63,22 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// The operation of a failed statement: a constraint means something else when rows are written than when they are
-/// deleted.
+/// The operation of a failed statement. The violation of a foreign key has another meaning when rows are written than
+/// when they are deleted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
-    /// Writes rows that refer to these.
+    /// Writes rows that refer to these entities.
     Write(&'a [(EntityType, Option<Uuid>)]),
     /// Deletes rows.
     Delete,
 }
 
-/// Maps the error of a statement that refers to nothing.
+/// Maps the error of a statement without known references.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
     operation_error(Operation::Write(&[]), error)
 }
 
-/// Maps the error of an operation.
+/// Maps the error of an operation's statement.
 pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> StorageError {
     if let Some((code, constraint)) = violation(&error)
         && let Some(rule) = constraint.and_then(rule)
@@ -101,26 +101,29 @@ pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> Storage
     by_sqlstate(error)
 }
 
-/// Whether the statement failed since another session has locked the row, and it was not to wait.
+/// Returns whether the statement failed because another session holds the lock that it needs (at once with `NOWAIT`,
+/// otherwise after the lock timeout).
 pub(crate) fn is_lock_not_available(error: &DbErr) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Whether a row refers to a row that does not exist.
+/// Returns whether a row refers to a row that does not exist.
 pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
     code(error).as_deref() == Some("23503")
 }
 
-/// Whether the role lacks the privilege.
+/// Returns whether the statement failed because the role lacks a privilege.
 pub(crate) fn is_forbidden(error: &DbErr) -> bool {
     code(error).as_deref() == Some("42501")
 }
 
-/// Whether the connection is outdated, though its server answers: a prepared statement returns other types since the
-/// schema changed, or belongs to another session behind a pooler, or the server refuses writes. Nothing was committed.
+/// Returns whether the error shows that the connection is outdated although its server responds: a prepared statement
+/// has other result types because the schema changed, a prepared statement belongs to another session behind a pooler,
+/// or the server has become read-only. Nothing was committed.
 pub(crate) fn is_outdated(error: &DbErr) -> bool {
     match code(error).as_deref() {
-        // feature_not_supported has many causes. This one: cached plan must not change result type.
+        // feature_not_supported has many causes. This routine raises it for one of them: cached plan must not change
+        // result type.
         Some("0A000") => routine(error) == Some("RevalidateCachedQuery"),
         // invalid_sql_statement_name, duplicate_prepared_statement, read_only_sql_transaction
         Some("26000" | "42P05" | "25006") => true,
@@ -128,13 +131,14 @@ pub(crate) fn is_outdated(error: &DbErr) -> bool {
     }
 }
 
-/// Whether the statement, or the whole transaction that it is part of, may be retried at once: nothing was committed.
+/// Returns whether the statement, or the whole transaction that it is part of, can be retried at once because nothing
+/// was committed.
 pub(crate) fn is_lost_race(error: &DbErr) -> bool {
     // serialization_failure, deadlock_detected
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
 
-/// Maps an error by its SQLSTATE, where no constraint explains it.
+/// Maps an error by its SQLSTATE if no constraint explains it.
 fn by_sqlstate(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
         _ if is_lost_race(&error) => Some(true),
@@ -145,7 +149,7 @@ fn by_sqlstate(error: DbErr) -> StorageError {
         // intervention
         Some("55P03" | "57014" | "25P03") => Some(false),
         // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema
-        // or the privileges are not what this program needs. A restore is under way, or an operator has to act.
+        // or the privileges are not what this program needs. A restore is in progress, or an operator has to act.
         Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
         Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
@@ -155,9 +159,9 @@ fn by_sqlstate(error: DbErr) -> StorageError {
         Some(retryable) => StorageError::Unavailable { retryable, source: Some(Box::new(error)) },
         None => {
             let what = match violation(&error) {
-                Some((code, Some(constraint))) => format!("the database answered {code} ({constraint})"),
-                Some((code, None)) => format!("the database answered {code}"),
-                None => "the database's answer is not understood".to_owned(),
+                Some((code, Some(constraint))) => format!("the database reported SQLSTATE {code} ({constraint})"),
+                Some((code, None)) => format!("the database reported SQLSTATE {code}"),
+                None => "the response of the database cannot be interpreted".to_owned(),
             };
             StorageError::Corrupt { what, source: Some(Box::new(error)) }
         }
@@ -177,12 +181,12 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
     driver(error)?.as_database_error()?.code()
 }
 
-/// The routine of the server that reported the error.
+/// Returns the name of the server routine that raised the error.
 fn routine(error: &DbErr) -> Option<&str> {
     driver(error)?.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.routine()
 }
 
-/// The SQLSTATE and the violated constraint of an error of the server.
+/// Returns the SQLSTATE and the violated constraint, if any, of a server error.
 fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     let error = driver(error)?.as_database_error()?;
     match error.code()? {
@@ -191,7 +195,7 @@ fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// Whether a statement was not answered in time, or there was no connection to send it on.
+/// Returns whether a statement got no response in time, or no connection was available for it in time.
 pub(crate) fn is_silence(error: &DbErr) -> bool {
     match driver(error) {
         Some(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
@@ -200,10 +204,10 @@ pub(crate) fn is_silence(error: &DbErr) -> bool {
     }
 }
 
-/// Whether an open connection ended before it answered.
+/// Returns whether an open connection broke before the response arrived.
 pub(crate) fn is_lost_connection(error: &DbErr) -> bool {
     let is_broken = |error: &sqlx::Error| match error {
-        // A timeout is not retried, since the wait would double.
+        // A timeout is not retried, because the wait would double.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         _ => false,
@@ -241,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// An error of a server.
+    /// A server error with an SQLSTATE and possibly a constraint.
     #[derive(Debug)]
     struct Answer {
         code: &'static str,

@@ -27,7 +27,7 @@ impl PostgresStorage {
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
-                    "the role may not read the identity of the cluster: other signs of another history remain"
+                    "the role may not read the cluster identity: restores and failovers are detected without it"
                 );
                 poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control().query_repeatable(poll(true, since)).await
@@ -56,7 +56,8 @@ impl ChangeFeed for PostgresStorage {
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
-            // Rows from a cluster that was ahead of this one would be reported by every poll.
+            // Some rows were changed by transactions of a cluster that was ahead of this one. Every poll would report
+            // them until they are updated here.
             self.renew(epoch(&row)?).await?;
             row = self.poll_once(None).await?;
         }
@@ -67,7 +68,7 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // As durable as the strictest change, whatever the role's default is.
+        // As durable as the most durable change: `synchronous_commit` is on, whatever the role's default is.
         let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
@@ -78,8 +79,8 @@ impl ChangeFeed for PostgresStorage {
 
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
-        tracing::warn!("versions went back: the history of the database gets another epoch");
-        // One transaction, with the gate: each change belongs to one history.
+        tracing::warn!("versions went back within an epoch: the installation gets a new history id and so a new epoch");
+        // One transaction that holds the gate, so that each change belongs to exactly one history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT {pass_gate};

@@ -1,21 +1,22 @@
-//! The gate: the advisory lock that changes of companies share, and that changes of the catalog and of the credentials
-//! hold alone.
+//! The gate: the advisory lock that changes to companies take in shared mode, and changes to the catalog and the
+//! credentials in exclusive mode.
 
 use iam_storage::Target;
 
-/// The key of the advisory lock. Each installation in a database has its own. The seed of `migration` takes the same
-/// lock. Changes of companies share it and run concurrently; those of the catalog and of the credentials hold it alone.
-/// So a caller that is admitted under the lock stays admitted until the commit.
+/// The key of the advisory lock. Each installation in a database has its own key. The seed of `migration` takes the
+/// same lock. Changes to companies hold it in shared mode and run concurrently; changes to the catalog and the
+/// credentials hold it in exclusive mode. So if a caller's credentials are accepted while a change holds the gate, they
+/// cannot be revoked before that change commits.
 ///
-/// Unlike row locks it is fair: a stream of company changes cannot delay a cut-off.
+/// Unlike row locks the gate is fair: a stream of changes to companies cannot delay a cut-off.
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
-/// The SQL call that waits until a change of `target` has passed the gate.
+/// Returns the SQL call that waits for the gate, in the mode that a change to `target` needs.
 pub(crate) fn pass(target: Target) -> String {
     call("", target)
 }
 
-/// The SQL call that passes the gate if it is open, and returns false if not.
+/// Returns the SQL call that takes the gate if this needs no wait, and evaluates to false otherwise.
 pub(crate) fn try_pass(target: Target) -> String {
     call("try_", target)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`ChangeFeed`](iam_storage::ChangeFeed),
 //! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). It does not create the schema: the
-//! package `migration` does, and the server checks it. PostgreSQL 14 or newer.
+//! package `migration` does, and the server only checks it. It requires PostgreSQL 14 or newer.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -19,7 +19,7 @@
 //!     ..PostgresOptions::new("postgres://iam:secret@localhost/iam")
 //! })?);
 //!
-//! // It connects when it is first used; the database may start later than the server.
+//! // Connections are opened on first use, so the database may start after the server.
 //! storage.ping().await?;
 //! let stamped = storage.reader().snapshots().load_user(company, user).await?;
 //! println!("{} levels at {}", stamped.value.levels.len(), stamped.versions);
@@ -29,44 +29,51 @@
 //!
 //! # Guarantees
 //!
-//! * **A read is one statement.** So is a snapshot, the data that decisions need: at READ COMMITTED two statements would
-//!   read two states. The catalog is the same for all companies; the statement leaves it out while the cached one is
-//!   still current.
-//! * **A change** is `BEGIN`; one statement that locks the catalog (companies: shared), then the company, raises the
-//!   version and reads the clock; the mutations, in a number of statements that does not depend on the number of rows;
-//!   one statement that writes the audit records; `COMMIT`. A change that changed nothing is rolled back, and so is one
-//!   that is dropped.
-//! * **Waiting ends.** For a connection after [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock after
-//!   [`lock_timeout`](PostgresOptions::lock_timeout), for a statement after
-//!   [`statement_timeout`](PostgresOptions::statement_timeout) and a second more if the server does not answer, for a
-//!   whole change after [`change_timeout`](PostgresOptions::change_timeout): always with `Unavailable`. A connection
-//!   on which a statement was not answered is closed at once, and never awaited.
-//! * **A silent session loses its locks.** The server ends a session whose client is silent inside a transaction for
-//!   [`silence_timeout`](PostgresOptions::silence_timeout). A change that revokes rights (credentials, catalog) and
-//!   waits for more than a second ends the sessions of the service that block it.
-//! * **Sessions** are set up by one statement after connecting, which refuses a server in recovery, a read-only
-//!   session, and a database that is not UTF8: [`Refusal`].
-//! * **Errors** are mapped by SQLSTATE and by the names of constraints. Only a lost race (a serialization failure, a
-//!   deadlock) is `retryable`. A broken connection never is, as its outcome is unknown.
-//! * **The change feed** polls: a poll is one statement on a connection beside the pool, which sees every change that
-//!   committed before it began. A commit wakes the other processes of the installation through a channel of its own,
-//!   outside of the transaction that commits; the content of a notice is ignored.
-//! * **Epoch.** Each read of versions names its history: that of the installation, the process of the server, the
-//!   database and the table. When a poll finds another one, a standby, or a server that refuses writes, open
-//!   connections are discarded. When versions went back within an epoch, the history gets another one.
-//! * **Companies are isolated twice**: by the condition of each statement, and by row-level security. Each statement
-//!   names the company whose rows it may see (the setting `iam.company`, until the end of its transaction).
+//! * **A read is one statement.** So is the load of a snapshot (the data that decisions need), because at READ
+//!   COMMITTED two statements could read two different states. The catalog is the same for all companies; the statement
+//!   omits it while this process's cached catalog is current.
+//! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to take the gate, an advisory
+//!   lock: shared for changes to companies, exclusive for changes to the catalog and the credentials. If the gate is
+//!   not available, a second query waits for it. The next statement locks the row of the target (for example the
+//!   company's row), raises its version and reads the clock. Then come the mutations, whose number of statements does
+//!   not depend on the number of rows, one statement that writes the audit records, and `COMMIT`. A change that changed
+//!   nothing is rolled back, and so is a change that is dropped.
+//! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
+//!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
+//!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a
+//!   whole change by [`change_timeout`](PostgresOptions::change_timeout). On each of these timeouts the error is
+//!   `Unavailable`. A connection whose statement got no response is closed at once, and no task waits for it.
+//! * **An idle transaction loses its locks.** The server terminates a session whose client sends nothing inside a
+//!   transaction for [`silence_timeout`](PostgresOptions::silence_timeout). A change that may revoke rights (to the
+//!   credentials or the catalog) and waits for more than a second terminates the service's own sessions that block it.
+//! * **Sessions** are set up in one round trip after connecting. A connection is rejected with a [`Refusal`] if the
+//!   server is in recovery, the session is read-only, an encoding is not UTF8, or row-level security cannot be enabled.
+//! * **Errors** are mapped by SQLSTATE and by constraint name. Only errors after which nothing was committed are
+//!   `retryable`: a lost race (a serialization failure or a deadlock), or an outdated connection (its prepared
+//!   statements are invalid, or its server has become read-only). A broken connection is never retryable, because the
+//!   outcome of its statement is unknown.
+//! * **The change feed polls.** A poll is one statement on a connection outside the pool, and sees every change that
+//!   committed before the statement began. After a commit, a `NOTIFY` on the installation's own channel wakes the other
+//!   processes. It is sent outside the committing transaction, and receivers ignore its payload.
+//! * **Epoch.** Each read of versions returns the epoch: a hash of the installation's history id, the server process,
+//!   the database and the table. If a poll finds another epoch, a standby, or a read-only server, open connections are
+//!   discarded. If versions went back within an epoch, the installation gets a new history id, and with it a new epoch.
+//! * **Companies are isolated twice**: by the `WHERE` clause of each statement, and by row-level security. Each
+//!   statement sets the company whose rows it may see (the setting `iam.company`, which lasts until the end of its
+//!   transaction).
 //!
 //! # PgBouncer
 //!
-//! Session mode, with its defaults: nothing is sent at the start that PgBouncer does not know. Transaction mode is not
-//! supported, since settings, prepared statements, advisory locks and `LISTEN` belong to sessions. The connection that
-//! listens may pass by the pooler: [`listener_url`](PostgresOptions::listener_url).
+//! Session pooling works with PgBouncer's default settings, because connections send no startup parameter that
+//! PgBouncer does not know. Transaction pooling is not supported, because settings, prepared statements, advisory locks
+//! and `LISTEN` belong to sessions. The listening connection can bypass the pooler:
+//! [`listener_url`](PostgresOptions::listener_url).
 //!
 //! # Manual edits
 //!
-//! Operators who edit tables by hand must raise the version of what they edit (`company_states`; the nil id is the
-//! catalog), as every change does: replicas keep data that they have read until its version is raised.
+//! Operators who edit tables by hand must also raise the version of what they edit, as every change does. The versions
+//! are in `company_states`, one row per company; the row with the nil UUID is the catalog's. Replicas keep cached data
+//! until its version is raised.
 
 mod auxiliary;
 mod blockers;

@@ -1,4 +1,4 @@
-//! The connection that listens to the notifications of other processes.
+//! The connection that listens for notifications from other processes.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::connections::RETURN_LIMIT;
 use crate::error::from_db;
 use crate::session::Session;
 
-/// A listening connection that was quiet this long is pinged.
+/// Time without a notification after which the listening connection is pinged.
 const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
 
-/// How a listener connects.
+/// The connection options of a listener.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerOptions {
     pub(crate) options: PgConnectOptions,
@@ -27,15 +27,15 @@ pub(crate) struct ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// Listens to `channel` until the result is dropped. The connection lives on `runtime`, which lives as long as the
-    /// storage.
+    /// Listens on `channel` until the returned listener is dropped. The connection belongs to `runtime`, which lives as
+    /// long as the storage.
     pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listener> {
         let (woken, wakes) = watch::channel(());
         let (listens, is_listening) = oneshot::channel();
         let task = runtime.spawn(async move {
             match self.listen(&channel).await {
                 Ok(listener) => {
-                    // The receiver ends this task when it is dropped.
+                    // If the receiver was dropped, this task is aborted, so the error needs no handling.
                     let _ = listens.send(Ok(()));
                     forward(listener, woken).await;
                 }
@@ -49,9 +49,9 @@ impl ListenerOptions {
         Ok(wakes)
     }
 
-    /// A connection that listens.
+    /// Opens a connection that listens on `channel`.
     async fn listen(&self, channel: &str) -> Result<PgListener> {
-        // A pool of one is the way to give options to the listener.
+        // `PgListener` takes connection options only through a pool, so this pool has one connection.
         let session = self.session.clone();
         let pool = PgPoolOptions::new()
             .after_connect(move |connection, _| {
@@ -65,7 +65,7 @@ impl ListenerOptions {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // The follower must know that wake-ups were lost.
+            // A silent reconnect would hide from the follower that wake-ups were lost.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)
@@ -92,17 +92,17 @@ async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
             }
             Ok(Ok(None)) => return,
             Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
-            // Nothing arrived for long: the connection may be dead and not closed.
+            // Nothing arrived for a long time: the connection may be dead without being closed.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
-                Err(_) => return tracing::debug!("the listening connection does not answer"),
+                Err(_) => return tracing::debug!("the listening connection does not respond"),
             },
         }
     }
 }
 
-/// A stream of wake-ups. It ends when the connection does.
+/// A stream of wake-ups. It ends when the connection is lost.
 pub(crate) struct Listener {
     wakes: watch::Receiver<()>,
     _task: AbortOnDropHandle<()>,

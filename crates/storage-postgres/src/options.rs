@@ -13,46 +13,50 @@ use crate::listener::ListenerOptions;
 use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
 
-/// The minimum of [`PostgresOptions::acquire_timeout`]. With less, a slow connect (TLS) would be aborted and begun
-/// again.
+/// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout a slow connection set-up (TLS) would be
+/// aborted and started again.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much later than the server this process ends a statement, since the server's own error is more precise.
+/// Time by which this process's limit for a statement exceeds the server's, so that the server's own, more precise
+/// error arrives first.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// How to reach the database, and how long to wait for it.
+/// The connection parameters and the timeouts of the adapter.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?sslmode=…`. Never shown or logged.
+    /// The database URL, `postgres://user:password@host:port/database?sslmode=…`. It is never printed or logged.
     pub url: SecretString,
-    /// The same database without a pooler in between, for listeners to changes: `None`, which is [`url`](Self::url).
+    /// The URL of the same database without a pooler in between, for the connection that listens for notifications.
+    /// Default: `None`, which means [`url`](Self::url).
     pub listener_url: Option<SecretString>,
-    /// The maximum number of connections: 16.
+    /// Maximum number of connections in the pool. Default: 16.
     pub max_connections: u32,
-    /// The connections that are kept open: 0.
+    /// Minimum number of connections that the pool keeps open. Default: 0.
     pub min_connections: u32,
-    /// How long an operation waits for a connection, including the time to open one: 3 s. At least 2 s.
+    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s counts as 2
+    /// s.
     pub acquire_timeout: Duration,
-    /// When an unused connection is closed: after 10 minutes. `None`: never.
+    /// Idle time after which a connection is closed. Default: 10 minutes. `None`: no limit.
     pub idle_timeout: Option<Duration>,
-    /// When a connection is closed, used or not: after 30 minutes. `None`: never.
+    /// Maximum lifetime of a connection, idle or not. Default: 30 minutes. `None`: no limit.
     pub max_lifetime: Option<Duration>,
-    /// How long a statement may run: 3 s. Zero: as long as it takes.
+    /// Timeout for a statement. Default: 3 s. Zero: no timeout.
     pub statement_timeout: Duration,
-    /// How long a statement waits for a lock, also for another change of the same company: 2 s. Zero: forever.
+    /// Timeout for each wait for a lock, and for write admission, which for example waits for another change to the
+    /// same company. Default: 2 s. Zero: no timeout.
     pub lock_timeout: Duration,
-    /// How long a change may take, from its first statement to the answer to its `COMMIT`: 10 s.
+    /// Timeout for a change, from its first statement to the response to its `COMMIT`. Default: 10 s.
     pub change_timeout: Duration,
-    /// How long the server waits for a client that is silent inside a transaction, or that does not take its answer: 3
-    /// s. Then it ends the session, and releases its locks.
+    /// Time after which the server terminates a session, and so releases its locks, if the client sends nothing inside
+    /// a transaction or does not acknowledge the data sent to it. Default: 3 s.
     pub silence_timeout: Duration,
-    /// Statements that take longer are logged as warnings: 200 ms.
+    /// Duration above which a statement is logged as a warning. Default: 200 ms.
     pub slow_statement: Duration,
-    /// The application name of the connections, as the database shows it.
+    /// Application name of the connections, as `pg_stat_activity` shows it. Default: `iam`.
     pub application_name: String,
 }
 
 impl PostgresOptions {
-    /// The defaults, for the database at `url`.
+    /// Returns the default options for the database at `url`.
     #[must_use]
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
@@ -72,7 +76,8 @@ impl PostgresOptions {
         }
     }
 
-    /// The options of each connection. Only parameters that poolers know are sent; the rest is set once it is open.
+    /// Returns the options of each connection. Only startup parameters that poolers know are sent; the other settings
+    /// are set once the connection is open.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         Ok(database_url::parse(url)?
             .application_name(&self.application_name)
@@ -82,7 +87,7 @@ impl PostgresOptions {
             .log_slow_statements(LevelFilter::Warn, self.slow_statement))
     }
 
-    /// The settings of sessions.
+    /// Returns the settings of the sessions.
     fn session(&self) -> Session {
         let limits = Limits {
             statement: self.statement_timeout,
@@ -93,31 +98,32 @@ impl PostgresOptions {
         Session::new(limits)
     }
 
-    /// How long to wait for the answer to a statement that the server itself ends in time. `None`: as long as it takes.
+    /// Returns the time limit for the response to a statement: the server's own timeout plus [`ANSWER_GRACE`]. `None`:
+    /// no limit.
     pub(crate) fn statement_limit(&self) -> Option<Duration> {
         Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_GRACE)
     }
 
-    /// How long an operation waits for a connection.
+    /// Returns the timeout for acquiring a connection.
     pub(crate) fn acquire_limit(&self) -> Duration {
         self.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT)
     }
 
-    /// The options of listeners to changes.
+    /// Returns the options of the connection that listens for notifications.
     pub(crate) fn listener_options(&self, session: &Session) -> Result<ListenerOptions, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));
         Ok(ListenerOptions { options, timeout: self.acquire_limit(), session: session.clone() })
     }
 
-    /// The hooks of the pool.
+    /// Returns the hooks of the pool.
     pub(crate) fn hooks(&self) -> PoolHooks {
-        // Half of the wait, so that there is time to open another one.
+        // Half of the acquire timeout, so that there is time to open another connection.
         let ping_limit = self.acquire_limit() / 2;
         PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }
 
-    /// A pool that opens its first connection on first use.
+    /// Creates a pool that opens its first connection on first use.
     pub(crate) fn pool(&self, hooks: &PoolHooks, connect: PgConnectOptions) -> PgPool {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)

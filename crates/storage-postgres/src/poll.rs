@@ -1,4 +1,5 @@
-//! The poll: the statement that reads what was committed since the previous poll, and the parsing of its row.
+//! The poll: the statement that reads which changes were committed since the previous poll, and the conversion of its
+//! row.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -13,24 +14,25 @@ use crate::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 
-/// The identity of the cluster. Not every role may read it.
+/// SQL expression for the identity of the PostgreSQL cluster: a hash of its system identifier and its timeline. Not
+/// every role may read it.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
 
-/// What this process remembers between polls.
+/// The state that this process keeps between polls.
 #[derive(Debug, Default)]
 pub(crate) struct PollState {
-    /// Whether the role may not read the identity of the cluster.
+    /// Whether the role lacks the privilege to read [`IDENTITY`].
     pub(crate) is_identity_hidden: AtomicBool,
-    /// The id of this process for acknowledgements.
+    /// The id of this process in `iam_heartbeats`, the table of acknowledgements.
     pub(crate) replica: OnceLock<Uuid>,
 }
 
-/// The statement of a poll. $1 is the position of the previous one, or NULL.
+/// Returns the statement of a poll. $1 is the position of the previous poll, or NULL.
 ///
-/// Whatever committed before the statement began is visible in its snapshot. Of these changes it reports those that
-/// were not visible in the snapshot of the previous poll; a row carries the transaction that changed it last.
-/// `changed_by` is compared with `xmin` so that the index is used.
+/// Every change that committed before the statement began is visible in its snapshot of the database. The statement
+/// reports those changes that were not visible in the snapshot of the previous poll. `changed_by` is the id of the
+/// transaction that last changed the row; it is also compared with the snapshot's `xmin` so that the index is used.
 pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
     let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
     let sql = format!(
@@ -57,12 +59,12 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
-/// The state of the catalog or of the credentials.
+/// Reads the state of the catalog or of the credentials from the row of a poll.
 fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
 }
 
-/// The changes in the row of a poll.
+/// Reads the changes from the row of a poll.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
     let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
     Ok(Changes {

@@ -1,4 +1,4 @@
-//! The executor of reads and auxiliary writes: the pool, with all that units of work need to begin.
+//! The pool: the executor of reads and auxiliary writes, with everything that a unit of work needs to begin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,25 +21,26 @@ use crate::repository::Executor;
 use crate::row_security::for_company;
 use crate::write_admission::WriteAdmission;
 
-/// The pool of a storage, with all that reads and units of work share.
+/// The connection pool of a storage, with the state that reads and units of work share.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) connections: Connections,
     pub(crate) outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
     pub(crate) write_admission: WriteAdmission,
-    /// Connections for when the pool is exhausted, or its connections are dead.
+    /// Separate connections for statements that must run even if the pool is exhausted or its connections are dead.
     pub(crate) control: Arc<ControlPool>,
     pub(crate) notifier: Notifier,
     pub(crate) poll_state: PollState,
-    /// How long a change may take.
+    /// Timeout for a whole change.
     pub(crate) change_timeout: Duration,
-    /// How long the server waits for a silent client.
+    /// Time after which the server terminates a session whose client sends nothing inside a transaction.
     pub(crate) silence_timeout: Duration,
 }
 
 impl Pool {
-    /// A pool that opens its first connection on first use. Its connections live on the current runtime.
+    /// Creates a pool that opens its first connection on first use. Its connections belong to the current Tokio
+    /// runtime.
     pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));

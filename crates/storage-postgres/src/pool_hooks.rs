@@ -1,4 +1,4 @@
-//! The hooks of a pool: the set-up of a new connection, and the check of one that was idle.
+//! The hooks of a pool: the set-up of new connections, and the check of idle connections before use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +10,22 @@ use crate::connection_failures::{ConnectionFailures, IdleCheck};
 use crate::outdated::OutdatedConnections;
 use crate::session::Session;
 
-/// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
+/// Idle time after which a connection is pinged before use. A dead connection then costs the time of a ping, not of a
+/// statement.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// What a pool does when it has opened a connection, and before one that was idle is used.
+/// The hooks that a pool runs after it has opened a connection and before it reuses an idle one.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolHooks {
     pub(crate) session: Session,
     pub(crate) outdated: Arc<OutdatedConnections>,
     pub(crate) failures: Arc<ConnectionFailures>,
-    /// How long a connection that was idle may take to answer a ping.
+    /// Timeout for the response to a ping of an idle connection.
     pub(crate) ping_limit: Duration,
 }
 
 impl PoolHooks {
-    /// Installs the hooks in the options of a pool.
+    /// Adds the hooks to the options of a pool.
     pub(crate) fn install(&self, pool: PgPoolOptions) -> PgPoolOptions {
         let (opened, idle) = (self.clone(), self.clone());
         pool.test_before_acquire(false)
@@ -38,12 +39,12 @@ impl PoolHooks {
             })
             .before_acquire(move |connection, used| {
                 let hooks = idle.clone();
-                // `false` and errors close the connection, and another one is taken.
+                // On `false` or an error the pool closes the connection and takes another one.
                 Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
             })
     }
 
-    /// Whether a connection that was idle can be used.
+    /// Returns whether an idle connection can be used.
     async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
         if self.outdated.is_outdated(age) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Finds out why the database cannot be reached, with a connection that serves nothing else.
+//! Finds out why the database cannot be reached, with a separate connection that is used for nothing else.
 //!
 //! The pool cannot report the cause: it retries until its deadline, and then reports a timeout.
 
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::session::{Refusal, Session};
 
-/// The database cannot be used. The error names the server by host and port, and neither roles nor passwords; the
-/// server's message is its source.
+/// The error for a database that cannot be reached or used. Its message names the server by host and port, without
+/// roles or passwords; its source has the server's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} ({server})")]
 pub struct Unreachable {
@@ -22,7 +22,7 @@ pub struct Unreachable {
     source: Option<sqlx::Error>,
 }
 
-/// Why the database cannot be reached.
+/// The reason why the database cannot be reached or used.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -41,7 +41,7 @@ enum Problem {
     Forbidden,
     #[error("TLS with the database server fails")]
     Tls,
-    #[error("the database server has no connection left")]
+    #[error("the database server accepts no more connections")]
     Full,
     #[error("the database server is starting up or shutting down")]
     Starting,
@@ -51,7 +51,7 @@ enum Problem {
     Other,
 }
 
-/// The name of a server for people: host and port, or the socket.
+/// Returns the server's name for messages: host and port, or the path of the socket.
 pub(crate) fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     match options.get_socket() {
@@ -61,7 +61,7 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Connects once, sets the session up, and disconnects; all of it within `limit`.
+/// Connects once, sets up the session, and disconnects, all within `limit`.
 pub(crate) async fn connect_once(
     options: &PgConnectOptions,
     session: &Session,
@@ -86,11 +86,11 @@ async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (P
     let outcome = session.set_up(&mut connection).await;
     session.note(&outcome);
     outcome.map_err(|error| match session.refusal() {
-        // The refusal names the cause.
+        // The refusal already states the cause, so the error needs no source.
         Some(refusal) if matches!(error, sqlx::Error::Configuration(_)) => (Problem::Session(refusal), None),
         _ => (of(&error), Some(error)),
     })?;
-    // The server is notified, and not waited for.
+    // Sends the termination message; whether that succeeds does not matter.
     let _ = PgConnection::close(connection).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The repository: sends statements on a pool or in a transaction, and converts their rows.
+//! The repository: executes statements on a pool or in a transaction, and converts their rows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,24 +20,25 @@ use crate::read_matrices::ReadMatrices;
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
-/// What a repository sends its statements to: the pool, or the transaction of a unit of work.
+/// The executor of a repository's statements: the pool, or the transaction of a unit of work.
 pub(crate) trait Executor: Send + Sync + 'static {
-    /// How many times a statement that lost a race is sent. In a transaction once: it can only be retried as a whole.
+    /// Maximum number of attempts for a statement that lost a race. In a transaction it is 1, because only the whole
+    /// transaction can be retried.
     const ATTEMPTS: u32;
 
-    /// The connection: a pool or a transaction.
+    /// The type of the connection: a pool or a transaction.
     type Connection: ConnectionTrait + Send + Sync;
 
-    /// Where to send statements.
+    /// Returns the connection that executes statements.
     fn connection(&self) -> &Self::Connection;
 
-    /// The runtime that connections live on.
+    /// Returns the Tokio runtime that owns the connections.
     fn runtime(&self) -> &Handle;
 
-    /// Which connections are outdated.
+    /// Returns the record of outdated connections.
     fn outdated(&self) -> &OutdatedConnections;
 
-    /// The catalog as it was last read, if this connection sees only what is committed.
+    /// Returns the cached catalog, or `None` if this connection may see uncommitted changes to the catalog.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
     /// Where matrices are kept that were read, if a lock keeps others from changing them.
@@ -52,7 +53,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
 pub(crate) struct Repository<T>(pub(crate) T);
 
 impl<T: Executor> Repository<T> {
-    /// Sends a statement on the connections' runtime, and again if it lost a race or met an outdated connection.
+    /// Executes a call on the runtime of the connections, and repeats it if it lost a race or used an outdated
+    /// connection.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>>,
@@ -73,12 +75,12 @@ impl<T: Executor> Repository<T> {
         }
     }
 
-    /// Makes a statement see the rows of this company only; `None`: of all companies.
+    /// Restricts a statement by row-level security to the rows of one company; `None`: of all companies.
     pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
         self.0.for_company(company.into(), statement)
     }
 
-    /// The rows of a query, as the domain's entities.
+    /// Returns the rows of a query as domain entities.
     pub(crate) async fn select<E, D>(&self, query: Select<E>) -> Result<Vec<D>>
     where
         E: EntityTrait,
@@ -87,7 +89,7 @@ impl<T: Executor> Repository<T> {
         self.query::<E::Model, D>(query.build(DbBackend::Postgres)).await
     }
 
-    /// The row of a query that finds at most one.
+    /// Returns the row of a query that finds at most one, as a domain entity.
     pub(crate) async fn select_one<E, D>(&self, query: Select<E>) -> Result<Option<D>>
     where
         E: EntityTrait,
@@ -96,7 +98,7 @@ impl<T: Executor> Repository<T> {
         self.query_one::<E::Model, D>(query.build(DbBackend::Postgres)).await
     }
 
-    /// The rows of a statement, as the domain's entities.
+    /// Returns the rows of a statement as domain entities.
     pub(crate) async fn query<M, D>(&self, statement: Statement) -> Result<Vec<D>>
     where
         M: FromQueryResult,
@@ -105,7 +107,7 @@ impl<T: Executor> Repository<T> {
         self.rows(statement).await?.iter().map(convert::<M, D>).collect()
     }
 
-    /// The row of a statement that finds at most one.
+    /// Returns the row of a statement that finds at most one, as a domain entity.
     pub(crate) async fn query_one<M, D>(&self, statement: Statement) -> Result<Option<D>>
     where
         M: FromQueryResult,
@@ -114,36 +116,37 @@ impl<T: Executor> Repository<T> {
         self.row(statement).await?.as_ref().map(convert::<M, D>).transpose()
     }
 
-    /// The rows of a statement.
+    /// Returns the rows of a statement.
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>> {
         let connection = self.0.connection();
         self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that returns at most one.
+    /// Returns the row of a statement that returns at most one row.
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
         let connection = self.0.connection();
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that always returns one.
+    /// Returns the row of a statement that always returns one row.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }
 
-    /// Sends a statement, and returns how many rows it changed.
+    /// Executes a statement, and returns the number of rows that it changed.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
         let connection = self.0.connection();
         let result = self.attempt(|| connection.execute_raw(statement.clone())).await.map_err(from_db)?;
         Ok(result.rows_affected())
     }
 
-    /// One column of the rows of a statement.
+    /// Returns one column of the rows of a statement.
     pub(crate) async fn column<V: TryGetable>(&self, statement: Statement, name: &str) -> Result<Vec<V>> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
     }
 
-    /// The error that names the ids that `known`, a query of the column `id`, does not return.
+    /// Returns the error that names those of `ids` that do not exist. `known` is a query that returns the existing ones
+    /// in the column `id`.
     pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
         match self.column::<Uuid>(known, "id").await {
             Err(error) => error,

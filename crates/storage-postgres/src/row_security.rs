@@ -1,19 +1,21 @@
-//! Row-level security: how a statement names the company whose rows it may see.
+//! Row-level security: wraps statements so that they set the company whose rows they may see.
 
 use iam_domain::CompanyId;
 use sea_orm::Statement;
 
-/// Makes a statement set, in the same round trip, the company whose rows it may see; `None`: all companies. Row-level
-/// security hides the rows of others. The statement must return rows: what changes rows needs a `RETURNING`.
+/// Wraps a statement so that it first sets, in the same round trip, the company whose rows it may see (`None`: all
+/// companies). Row-level security hides the rows of other companies. The statement must be able to return rows: a
+/// statement that changes rows needs a `RETURNING` clause.
 pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> Statement {
     for_company_with("", company, statement)
 }
 
-/// As [`for_company`], for a statement with sub-statements that change rows. PostgreSQL requires them in front:
-/// `before` has the form `name AS (…),` for each.
+/// Like [`for_company`], for a statement with data-modifying CTEs. PostgreSQL allows these only at the top level, so
+/// they are passed as `before`, in the form `name AS (…),` for each.
 ///
-/// `asked` refers to `tenant` and cannot be flattened into it (`OFFSET 0`), so it runs only for a row of `tenant`,
-/// after the setting is made. A part that ran earlier would fail; it would not see more rows.
+/// The subquery on `asked` refers to `tenant`, and `OFFSET 0` keeps the planner from flattening it. So it runs only for
+/// a row of `tenant`, after `iam.company` is set. A part that ran earlier would fail, because `iam.company` would not
+/// be set; it could not see the rows of other companies.
 pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
@@ -27,15 +29,15 @@ pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, stateme
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// As [`for_company`], for a statement that only reads, in a transaction of the company `own`. Afterwards the setting
-/// is that company again.
+/// Like [`for_company`], for a read-only statement in a transaction of the company `own`. Afterwards the setting is
+/// `own` again.
 pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
     values.push(setting(company).into());
     values.push(setting(Some(own)).into());
     let (there, back) = (values.len() - 1, values.len());
-    // The result is kept, the setting is made again, and then the result is returned.
+    // The result is materialized, the setting is restored to `own`, and then the result is returned.
     let sql = format!(
         "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${there}, true) AS company),
         asked AS MATERIALIZED ({sql})
@@ -47,7 +49,7 @@ pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, sta
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// The value of the setting `iam.company`: a company, or all of them.
+/// Returns the value for the setting `iam.company`: the id of a company, or `all`.
 pub(crate) fn setting(company: Option<CompanyId>) -> String {
     company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
 }

@@ -1,11 +1,11 @@
-//! The runtime that connections live on.
+//! Polls database calls in the context of the Tokio runtime that owns the connections.
 
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 
-/// Polls a future in the context of the connections' runtime. A connection belongs to the runtime that opens it. The
-/// runtime of a request may be that of a worker, which ends before the process does: a change on its connection would
-/// be cut off.
+/// Wraps a future so that it is polled in the context of `runtime`, the runtime that owns the connections. A connection
+/// is bound to the runtime on which it is opened. A request may run on the runtime of an HTTP worker, which shuts down
+/// before the process ends; a connection opened there could be closed in the middle of a change.
 pub(crate) fn on_runtime<F: Future>(runtime: &Handle, call: F) -> TokioContext<F> {
     TokioContext::new(call, runtime.clone())
 }

@@ -1,4 +1,4 @@
-//! The settings of a new session, and which servers are refused.
+//! The settings of new sessions, and the conditions under which a new connection is rejected.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,49 +7,50 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgConnection, PgRow};
 use sea_orm::sqlx::{self, AssertSqlSafe, Row};
 
-/// `transaction_timeout` came with this version of PostgreSQL.
+/// The PostgreSQL version that introduced `transaction_timeout`.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
-/// TCP keepalive of the server: idle seconds before the first probe, seconds between probes, and their number.
+/// TCP keepalive settings of the server: idle seconds before the first probe, seconds between probes, and number of
+/// probes.
 const KEEPALIVE: (u32, u32, u32) = (10, 5, 3);
 
 /// The timeouts of a session, which the server enforces.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// The limit of a statement; zero: none.
+    /// Timeout for a statement. Zero: no timeout.
     pub(crate) statement: Duration,
-    /// The limit of a wait for a lock; zero: none.
+    /// Timeout for a wait for a lock. Zero: no timeout.
     pub(crate) lock: Duration,
-    /// The limit of a transaction.
+    /// Timeout for a transaction.
     pub(crate) transaction: Duration,
-    /// The limit for a silent client, inside a transaction or with an answer that it does not take.
+    /// Timeout for a client that sends nothing inside a transaction, or does not acknowledge the data sent to it.
     pub(crate) silence: Duration,
 }
 
-/// Why new connections are closed: the server cannot be used.
+/// The reason why a new connection is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is a standby: its data is older than the primary's, and it refuses writes.
+    /// The server is a standby: its data may be older than the primary's, and it rejects writes.
     #[error("the database server is in recovery: it is a standby")]
     InRecovery,
-    /// It refuses writes.
+    /// The session is read-only.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
-    /// Its encoding cannot store every text.
+    /// The encoding of the database cannot store every string.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
-    /// Texts would be garbled on the way.
+    /// With this client encoding, strings would be corrupted in transfer.
     #[error("the database session has the client encoding {0}: it must be UTF8")]
     ClientEncoding(String),
-    /// Queries would fail instead of leaving out rows.
-    #[error("row_security cannot be switched on")]
+    /// The setting `row_security` is off: queries would fail instead of leaving out hidden rows.
+    #[error("the setting row_security cannot be enabled")]
     RowSecurity,
-    /// The server refused the first statement.
+    /// The statement that sets up the session failed.
     #[error("the database session cannot be set up: {0}")]
     SetUp(String),
 }
 
-/// The settings of sessions, and why the latest one was refused.
+/// The settings of new sessions, and the reason why the latest new connection was rejected.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     limits: Limits,
@@ -61,17 +62,17 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// The same settings with other limits. Both share the latest refusal.
+    /// Returns the same settings with other limits. Both share the latest refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
     }
 
-    /// Sets up a new session, in one round trip. Nothing is set while connecting, since poolers refuse unknown
-    /// parameters.
+    /// Sets up a new session in one round trip. No setting is sent as a startup parameter, because poolers reject
+    /// unknown ones.
     ///
     /// # Errors
     ///
-    /// [`Refusal`], in [`sqlx::Error::Configuration`]; or the server's error.
+    /// [`sqlx::Error::Configuration`] with a [`Refusal`], or the server's error.
     pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = self.sql(connection.server_version_num());
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
@@ -86,16 +87,17 @@ impl Session {
             ("lock_timeout", millis(lock)),
             ("idle_in_transaction_session_timeout", millis(silence)),
             ("idle_session_timeout", "0".to_owned()),
-            // The server's side of TCP; without effect on Unix sockets.
+            // The TCP settings of the server's side; they have no effect on Unix sockets.
             ("tcp_user_timeout", millis(silence)),
             ("tcp_keepalives_idle", idle.to_string()),
             ("tcp_keepalives_interval", interval.to_string()),
             ("tcp_keepalives_count", count.to_string()),
             ("default_transaction_isolation", "read committed".to_owned()),
             ("default_transaction_deferrable", "off".to_owned()),
-            // These statements are so short that compiling would cost more than running them.
+            // The statements are so short that JIT compilation would cost more than running them.
             ("jit", "off".to_owned()),
-            // Plans are kept. A plan for a small table would scan all of it once it is large or full of dead rows.
+            // Plans are cached. A plan created while a table is small would still scan all of it when it is large or
+            // full of dead rows.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -103,7 +105,7 @@ impl Session {
         }
         let set = |(name, value): &(&str, String)| format!("set_config('{name}', '{value}', false)");
         let settings: Vec<_> = settings.iter().map(set).collect();
-        // A statement of its own: the role's own timeout applies to it, and no longer to the next one.
+        // `SET` is a separate statement: the role's default timeout still applies to it, but no longer to the next one.
         format!(
             "SET statement_timeout = {};
             SELECT {}, set_config('row_security', 'on', false) AS row_security, pg_is_in_recovery() AS in_recovery,
@@ -114,7 +116,7 @@ impl Session {
         )
     }
 
-    /// Records the result for a new connection, and logs it if it differs from the previous one.
+    /// Records the outcome for a new connection, and logs it if it differs from the previous outcome.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
@@ -123,20 +125,20 @@ impl Session {
         let mut latest = self.latest();
         if *latest != refusal {
             match &refusal {
-                Some(refusal) => tracing::warn!(%refusal, "new database connections are refused"),
+                Some(refusal) => tracing::warn!(%refusal, "new database connections are rejected"),
                 None => tracing::info!("new database connections are accepted again"),
             }
             *latest = refusal;
         }
     }
 
-    /// Why the latest connection was refused, if it was.
+    /// Returns why the latest new connection was rejected, or `None` if it was accepted.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.latest().clone()
     }
 
     fn latest(&self) -> MutexGuard<'_, Option<Refusal>> {
-        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
+        // The lock guards only single reads and assignments, so the state is consistent even if the lock is poisoned.
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,7 +147,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// The refusal that the settings of the server require, if any.
+/// Checks the properties of a new session. Returns why it is rejected, or `None` if it is accepted.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

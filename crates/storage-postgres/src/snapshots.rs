@@ -1,5 +1,5 @@
-//! Snapshots: the data that decisions need, read by one statement. At READ COMMITTED each statement has its own
-//! snapshot of the database, so two statements would read two states.
+//! Loads snapshots, the data that decisions need, with one statement each. At READ COMMITTED each statement has its own
+//! snapshot of the database, so two statements could read two different states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 
-/// The statement that reads the catalog and its state, with the columns `rest` from more `tables`. $1 and $2 are the
-/// state of the cached catalog.
+/// Returns the SQL that reads the catalog and its state, plus the columns `rest` from the joined `tables`. $1 and $2
+/// are the version and the stamp of the cached catalog: if they are current, the column `catalog` is NULL.
 fn snapshot_sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
@@ -42,15 +42,16 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of the company $3 has.
+/// The columns that every snapshot of a company ($3) has: its version, its stamp and its enabled modules.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
-/// Joins the state of the company $3, if it has one.
+/// Joins the state of the company ($3). A company has no state before its first change.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
-/// The column of the levels, in the order of their ids. `from` selects them as `level`.
+/// Returns the column with the levels and their permissions, ordered by level id. `from` is the content of the `FROM`
+/// clause, which selects the levels under the alias `level`.
 fn levels(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(
@@ -63,14 +64,15 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// The column of the assignments that `from` selects.
+/// Returns the column with the assignments that `from`, the content of the `FROM` clause, selects.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
     )
 }
 
-/// The assignments of the users $4. `OFFSET 0` makes the planner look up each user by an index.
+/// The assignments of the users in $4. `OFFSET 0` keeps the planner from flattening the subquery, so that it looks up
+/// each user by index.
 const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
 ) AS held";
@@ -132,8 +134,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
 }
 
 impl<T: Executor> Repository<T> {
-    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the versions of both; the
-    /// company's version is 0.
+    /// Executes the SQL of [`snapshot_sql`]; `rest` contains the values from $3 on. Returns the row, and the catalog
+    /// with its version and stamp. The company's version and stamp are 0 in this result.
     async fn load(
         &self,
         company: Option<CompanyId>,
@@ -156,14 +158,15 @@ impl<T: Executor> Repository<T> {
                 catalog
             }
             (None, Some((_, catalog))) => catalog,
-            (None, None) => return Err(StorageError::corrupt("a snapshot came without a catalog")),
+            (None, None) => return Err(StorageError::corrupt("the row of a snapshot has no catalog")),
         };
         let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };
         Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// As [`Self::load`], for a company, $3. The statement also reads the columns `rest`, and `read` converts the row.
+    /// Like [`Self::load`], for a company ($3). The statement also reads the columns `rest`; `read` builds the result
+    /// from the row and the catalog.
     async fn load_of<V>(
         &self,
         company: CompanyId,
@@ -209,7 +212,7 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
-        // No index serves `IS NOT DISTINCT FROM`.
+        // `IS NOT DISTINCT FROM` cannot use an index.
         let owned = match owner {
             None => "m.company_id IS NULL AND $1::uuid IS NULL",
             Some(_) => "m.company_id = $1",

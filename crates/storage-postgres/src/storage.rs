@@ -1,4 +1,4 @@
-//! The storage in PostgreSQL: opens the pools, and hands out its repositories, units of work and health.
+//! The PostgreSQL storage: opens the pools, and provides repositories, units of work and health checks.
 
 use async_trait::async_trait;
 use iam_storage::{
@@ -22,7 +22,7 @@ use crate::runtime::on_runtime;
 use crate::session::Refusal;
 use crate::statement::{column, statement};
 
-/// The storage in PostgreSQL. Share it in an [`Arc`](std::sync::Arc).
+/// The PostgreSQL storage. Share it in an [`Arc`](std::sync::Arc).
 pub struct PostgresStorage {
     options: PostgresOptions,
     hooks: PoolHooks,
@@ -36,26 +36,26 @@ impl std::fmt::Debug for PostgresStorage {
     }
 }
 
-/// A database URL cannot be used.
+/// The error for a database URL that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
-    /// [`PostgresOptions::url`].
+    /// [`PostgresOptions::url`] cannot be used.
     #[error("the database url {0}")]
     Url(#[source] UrlError),
-    /// [`PostgresOptions::listener_url`].
+    /// [`PostgresOptions::listener_url`] cannot be used.
     #[error("the listener's database url {0}")]
     ListenerUrl(#[source] UrlError),
 }
 
 impl PostgresStorage {
-    /// A storage that connects on first use: the server may start before its database does. It neither creates nor
-    /// checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections live on
-    /// it, whichever task uses them.
+    /// Creates a storage that connects on first use, so the server may start before its database. It neither creates
+    /// nor checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections belong
+    /// to that runtime, whichever task uses them.
     ///
     /// # Errors
     ///
-    /// [`OptionsError`] when a url cannot be used. The error repeats no value of it.
+    /// [`OptionsError`] if a URL cannot be used. The error contains no value from the URL.
     pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
@@ -76,12 +76,12 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Connects once, beside the pools, to find out whether the database can be used. An error names the server by host
-    /// and port, without roles or passwords.
+    /// Opens one connection outside the pools to find out whether the database can be used. An error names the server
+    /// by host and port, without roles or passwords.
     ///
     /// # Errors
     ///
-    /// [`Unreachable`] when there is no session that takes changes within
+    /// [`Unreachable`] if no writable session can be opened within
     /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
@@ -92,26 +92,27 @@ impl PostgresStorage {
         .await
     }
 
-    /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.
+    /// Returns why the latest new connection was rejected, or `None` if it was accepted. Until a connection is
+    /// accepted, the database cannot be used.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.hooks.session.refusal()
     }
 
-    /// A SeaORM connection with a pool of its own, for statements that are no storage operations, such as those that
-    /// compare migrations. Its statements have only the server's timeouts.
+    /// Returns a SeaORM connection with its own pool, for statements that are not storage operations, such as the
+    /// comparison of migrations. Its statements have only the server's timeouts.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
-    /// Whether the schema has every table and column that this adapter knows: one statement a table, which reads no
-    /// rows.
+    /// Checks that the schema has every table and column that this adapter uses, with one statement per table that
+    /// reads no rows.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](iam_storage::StorageError::Unavailable) when something is missing.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing.
     pub async fn check_schema(&self) -> Result<()> {
         for probe in probes() {
             self.repository.rows(probe).await?;
@@ -119,18 +120,20 @@ impl PostgresStorage {
         Ok(())
     }
 
-    /// Whether row-level security holds for the connecting role: not for superusers and those with `BYPASSRLS`.
+    /// Returns `true` if row-level security applies to the connecting role. It does not apply to superusers and to
+    /// roles with `BYPASSRLS`.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached, or has no tables.
+    /// If the database cannot be reached, or its tables do not exist.
     pub async fn is_behind_policies(&self) -> Result<bool> {
         let sql = "SELECT row_security_active('user_levels') AS is_behind";
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pools. Refuses new statements, and waits for those under way, at most for a statement's limit.
-    /// Connections that are still in use then stay open until the process ends.
+    /// Closes the pools. New statements fail; running ones get time to finish: the statement timeout plus one second,
+    /// or the change timeout if there is no statement timeout. Connections that are still in use after that stay open
+    /// until the process ends.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;
         let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };
@@ -138,7 +141,7 @@ impl PostgresStorage {
         if tokio::time::timeout(limit, close).await.is_err() {
             tracing::warn!(
                 ?limit,
-                "some database connections did not end in time: they are left to the end of the process"
+                "some database connections are still in use at the timeout: they stay open until the process ends"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A transaction with a deadline for all of its statements together.
+//! A transaction with one deadline for all of its statements together.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::connections::{Connections, PooledConnection};
 
-/// A transaction. When dropped it is rolled back; its connection is closed at once if a statement was not answered.
+/// A transaction. Dropping it rolls it back; if its last statement got no response, the connection is closed at once.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     connection: Mutex<PooledConnection>,
@@ -20,8 +20,8 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction, and returns the row of these columns, which take no values. After `limit` each statement
-    /// fails, also `COMMIT`.
+    /// Begins a transaction with a query for `columns` (SQL without parameters), and returns the row. After the time
+    /// `limit`, every statement fails, including `COMMIT`.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,
@@ -30,22 +30,22 @@ impl Transaction {
         let mut connection = connections.acquire().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
-        // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost
-        // more than running it.
+        // The statements of changes find rows by their keys, so one plan is good for all values. Planning a statement
+        // each time would cost more than running it.
         let begin = format!(
             "BEGIN;
             SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
         );
-        // BEGIN may succeed where the query fails.
+        // `BEGIN` may succeed even if the query fails, so the connection may need a rollback.
         connection.in_transaction = true;
         let row = connection.query_one_unprepared(&begin, at_most(statement_limit, until)?).await?;
         let row =
-            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction returned no row".to_owned()))?;
+            row.ok_or_else(|| DbErr::RecordNotFound("the first query of a transaction returned no row".to_owned()))?;
         let pid = row.try_get("", "pid")?;
         Ok((Self { connection: Mutex::new(connection), pid, statement_limit, until }, row))
     }
 
-    /// The process id of its session at the server.
+    /// Returns the process id of the session's backend on the server.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
@@ -62,23 +62,24 @@ impl Transaction {
         let limit = self.limit()?;
         let mut connection = self.connection.into_inner();
         let outcome = connection.execute_unprepared(how, limit).await;
-        // Whatever the server answered, the transaction is over; without an answer the connection is closed.
+        // After any response from the server the transaction has ended; without a response the connection is closed.
         connection.in_transaction = false;
         outcome.map(drop)
     }
 
-    /// How long the next statement may take.
+    /// Returns the time limit of the next statement.
     fn limit(&self) -> Result<Option<Duration>, DbErr> {
         at_most(self.statement_limit, self.until)
     }
 }
 
-/// The shorter of a statement's limit and what is left until a deadline.
+/// Returns the shorter of a statement's time limit and the time left until a deadline. Fails if the deadline has
+/// passed.
 fn at_most(limit: Option<Duration>, until: Instant) -> Result<Option<Duration>, DbErr> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        // Nothing is sent, so the consequence is known: a rollback.
-        let late = io::Error::new(io::ErrorKind::TimedOut, "the change took too long and is rolled back");
+        // Nothing is sent to the server, so the outcome is known: the transaction is rolled back.
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the change exceeded its time limit and is rolled back");
         return Err(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))));
     }
     Ok(Some(limit.map_or(left, |limit| limit.min(left))))

@@ -1,11 +1,13 @@
-//! The queue in which changes wait for a connection.
+//! Write admission: the queue in which changes wait for a database connection.
 //!
-//! Changes of one company are serial anyway, so only one of them gets a connection to wait with. Changes of companies
-//! leave a quarter of the connections to others, and at least two. So neither a company that changes without a pause
-//! nor many of them can starve others: reads, other companies, and changes that revoke their rights.
+//! Changes to one company are serialized anyway, so only one of them at a time gets a connection on which it waits for
+//! its locks. Changes to companies together leave a quarter of the pool, and at least two connections, to other work;
+//! in a very small pool they still get one connection. So neither one company that changes continuously nor many
+//! companies can starve other work: reads, changes to other companies, and changes that revoke rights.
 //!
-//! Changes of the catalog and of the credentials are serial too. Few of them wait in the database at a time: when a
-//! process stands still its sessions must be ended one after the other before another replica can revoke anything.
+//! Changes to the catalog and to the credentials are serialized too. Only two of each kind wait in the database at a
+//! time: if the process hangs, its sessions must be terminated one after the other before another replica can revoke
+//! anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +18,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
 
-/// How many changes of the catalog, and how many of the credentials, have a connection at a time: a second one, in
-/// case the first has got a dead connection.
+/// Maximum number of changes to the catalog, and of changes to the credentials, that have a connection at a time. The
+/// second permit is for the case that the first change got a dead connection.
 const EXCLUSIVE_PERMITS: usize = 2;
 
-/// The queues of changes.
+/// The queues in which changes wait.
 #[derive(Debug)]
 pub(crate) struct WriteAdmission {
     companies: CompanyLocks,
     connections: Arc<Semaphore>,
     catalog: Arc<Semaphore>,
     credentials: Arc<Semaphore>,
-    /// How long a change waits. `None`: forever.
+    /// Maximum time that a change waits. `None`: no limit.
     timeout: Option<Duration>,
 }
 
-/// The permission of one change to take a connection, until it is dropped.
+/// The permit of one change to take a connection. Dropping it admits the next change.
 #[derive(Debug)]
 pub(crate) struct WritePermit {
     _connection: OwnedSemaphorePermit,
@@ -51,10 +53,10 @@ impl WriteAdmission {
         }
     }
 
-    /// Waits for a permit, first come, first served, for at most the lock timeout.
+    /// Waits for a permit in FIFO order, at most for the lock timeout.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {
-            // In this order, so that a change that waits for its company holds no connection.
+            // The company comes first, so that a change that waits for its company holds no permit for a connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
                 Target::Catalog => (None, &self.catalog),

@@ -1,4 +1,4 @@
-//! Changes of views, modules and features.
+//! Changes to views, modules and features.
 
 use async_trait::async_trait;
 use iam_domain::{Action, Feature, FeatureId, Module, ModuleId, View, ViewId};

@@ -1,4 +1,4 @@
-//! Changes of user levels and of the state of a company.
+//! Changes to user levels and to the state of a company.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, UserLevel, UserLevelId};

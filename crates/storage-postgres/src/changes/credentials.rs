@@ -1,4 +1,4 @@
-//! Changes of users across companies and of API keys.
+//! Changes to users (their external identities and cut-offs) and to API keys.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, UserId};

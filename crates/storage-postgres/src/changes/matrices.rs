@@ -1,4 +1,4 @@
-//! Changes of the two permission matrices, which differ in their columns only.
+//! Changes to the two permission matrices, of views and of features. They differ only in their columns.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, EntityType, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
@@ -14,17 +14,18 @@ use crate::read_matrices::{LastRead, ReadMatrices};
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
-/// A cell of a matrix, with its table. In the statements $1 is the company and $2 the level.
+/// A cell of a matrix, and the SQL for its table.
 trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
     type Rows: EntityTrait<Model = Self::Row>;
 
-    /// The type of what a cell allows: a view or a feature.
+    /// The type of the entity to which a cell refers: a view or a feature.
     const ENTITY: EntityType;
-    /// Selects the ids in $1 that exist in the catalog.
+    /// The statement that selects those of the ids in $1 that exist in the catalog.
     const EXISTING: &'static str;
-    /// Deletes the cells with the ids in $3, updates those of [`Self::updating`], and inserts those of
-    /// [`Self::inserting`] whose view or feature exists. No two of the three concern the same cell.
+    /// The statement that deletes the cells with the ids in $3, updates the cells from [`Self::updating`], and inserts
+    /// the cells from [`Self::inserting`] whose view or feature exists. $1 is the company and $2 is the level. No cell
+    /// is in more than one of the three groups.
     const WRITE: &'static str;
 
     fn id(&self) -> Uuid;
@@ -36,7 +37,7 @@ trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageE
     fn last_read(matrices: &mut ReadMatrices) -> &mut LastRead<Self>;
 }
 
-/// One column of the cells, as an array.
+/// Returns one column of the cells as an array value.
 fn array<C, T>(cells: &[C], column: impl Fn(&C) -> T) -> Value
 where
     Vec<T>: Into<Value>,
@@ -179,14 +180,14 @@ impl StoredCell for FeaturePermission {
     }
 }
 
-/// The statement with the company, the level, and what else it needs.
+/// Returns a statement with the company as $1, the level as $2, and the other values after them.
 fn at_level(sql: impl Into<String>, company: CompanyId, level: UserLevelId, values: Vec<Value>) -> Statement {
     let level: [Value; 2] = [company.as_uuid().into(), level.as_uuid().into()];
     Statement::from_sql_and_values(DbBackend::Postgres, sql, level.into_iter().chain(values))
 }
 
 impl Repository<Unit> {
-    /// The cells of a level; `None` when the company has no such level.
+    /// Returns the cells of a level, or `None` if the company has no such level.
     async fn matrix<C: StoredCell>(&self, company: CompanyId, level: UserLevelId) -> Result<Option<Vec<C>>> {
         let sql = format!(
             "SELECT {} FROM user_levels AS level
@@ -209,13 +210,13 @@ impl Repository<Unit> {
         Ok(Some(cells))
     }
 
-    /// As [`Self::matrix`], for a level that must exist.
+    /// Like [`Self::matrix`], but returns the error `Unknown` if the company has no such level.
     async fn known_matrix<C: StoredCell>(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<C>> {
         let unknown = || StorageError::Unknown { entity: EntityType::UserLevel, ids: vec![level.as_uuid()] };
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Applies a diff in one statement, or in none if it is empty.
+    /// Applies a diff with one statement. An empty diff sends no statement.
     async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());
@@ -231,7 +232,7 @@ impl Repository<Unit> {
         Ok(())
     }
 
-    /// Applies a diff and records it.
+    /// Applies a diff and reports it to the recorder.
     async fn apply_and_record<C: StoredCell>(
         &mut self,
         company: CompanyId,
@@ -253,7 +254,7 @@ impl Repository<Unit> {
         let read = C::last_read(&mut self.0.read_matrices).take(company, level);
         self.change(Target::Company(company), async |unit| {
             if cells.iter().any(|cell| cell.level() != (company, level)) {
-                return Err(StorageError::Misuse("a cell of another level"));
+                return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let current = match read {
                 Some(current) => current,

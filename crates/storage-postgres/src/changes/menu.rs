@@ -1,4 +1,4 @@
-//! Changes of the menu.
+//! Changes to the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, EntityType, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId};

@@ -1,5 +1,5 @@
-//! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. Its
-//! last statement writes the audit records.
+//! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. The
+//! last statement before `COMMIT` writes the audit records.
 
 mod catalog;
 mod company;
@@ -41,20 +41,20 @@ use crate::statement::{column, convert, incomplete, statement};
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;
 
-/// A unit of work under way.
+/// A unit of work in progress.
 #[derive(Debug)]
 pub(crate) struct Unit {
     tx: Transaction,
     runtime: Handle,
     outdated: Arc<OutdatedConnections>,
     recorder: Recorder,
-    /// The records that were written when they were appended.
+    /// The ids of the audit records that `append` has already inserted. The commit does not insert them again.
     written: BTreeSet<AuditRecordId>,
     raised: Raised,
-    /// Notified when the change is committed.
+    /// Notified when the change is committed, to wake the other processes.
     committed: Arc<Notify>,
-    /// The cached catalog. A change of the catalog has none: it reads its own uncommitted work under the version that
-    /// it will have.
+    /// The cached catalog. `None` for a change to the catalog: it reads its own uncommitted rows, which must not be
+    /// cached under the version that they will have.
     catalog: Option<Arc<CatalogCache>>,
     /// The matrices that were read since the last change of this unit.
     read_matrices: ReadMatrices,
@@ -88,7 +88,8 @@ impl Executor for Unit {
     }
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        // The first statement has set it for the whole transaction: the company, or all of them for other targets.
+        // The first statement has set `iam.company` for the whole transaction: to the target's company, or to all
+        // companies for other targets.
         match self.recorder.target().company() {
             Some(own) if company != Some(own) => for_company_within(own, company, statement),
             _ => statement,
@@ -96,7 +97,7 @@ impl Executor for Unit {
     }
 }
 
-/// The raised version of a unit's target.
+/// The version to which a unit has raised its target.
 #[derive(Debug, Clone, Copy)]
 struct Raised {
     epoch: u64,
@@ -111,7 +112,7 @@ impl Raised {
         Ok(Self { epoch: epoch(row)?, catalog: column(row, "catalog")?, version: column(row, "version")? })
     }
 
-    /// What the target has once it is committed.
+    /// Returns the versions of the target after a commit.
     const fn stamp(self, target: Target) -> CommitStamp {
         let Self { epoch, catalog, version } = self;
         match target {
@@ -121,22 +122,22 @@ impl Raised {
         }
     }
 
-    /// What the target has if the unit is rolled back.
+    /// Returns the versions of the target after a rollback.
     const fn undone(self) -> Self {
         Self { version: self.version - 1, ..self }
     }
 }
 
-/// The columns of a unit's first statement: it sets the company whose rows the unit sees, and passes the gate if it is
-/// open.
+/// Returns the columns of a unit's first statement. They set the company whose rows the unit can see, and try to take
+/// the gate without waiting.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
     format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
-/// The statement that locks the target and raises its version. It comes after the gate, or two changes could deadlock.
-/// It is a statement of its own, so that it sees what was committed during the wait for the gate. It returns no row for
-/// a company before its first change.
+/// Returns the statement that locks the target's row and raises its version. It must run when the transaction holds the
+/// gate; otherwise two changes could deadlock. It is a separate statement, so that it sees what was committed during
+/// the wait for the gate. For a company before its first change it returns no row.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -154,13 +155,13 @@ fn raise(target: Target) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
 }
 
-/// The statement that adds the state of a company, unless another change has added it.
+/// Returns the statement that inserts the state of a company, unless another change has inserted it.
 fn add_state(company: CompanyId) -> Statement {
     let sql = "INSERT INTO company_states (company_id) VALUES ($1) ON CONFLICT DO NOTHING";
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Waits for the gate if it is not passed yet, and raises the version of the target.
+/// Waits for the gate unless the transaction already holds it (`is_passed`), then raises the version of the target.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
@@ -177,14 +178,15 @@ async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Optio
 
 /// Begins a unit of work, and waits for its locks.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // These ids hold the versions of the catalog and of the credentials, which must not be raised as a company's.
+    // These two ids are reserved for the versions of the catalog and of the credentials; a change to a company must not
+    // raise them.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
-        return Err(StorageError::Misuse("the nil and the max id are no company's"));
+        return Err(StorageError::Misuse("the nil UUID and the max UUID are not ids of companies"));
     }
     let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();
     let blockers = match target {
-        // Another change of the company ends by itself, unless its process is stopped.
+        // Another change to the company ends by itself, unless its process hangs.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
@@ -217,8 +219,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing. A change that is dropped before its
-    /// end poisons the unit too.
+    /// Runs a mutation of `target`. If it fails, or if its future is dropped before its end, the unit is poisoned: then
+    /// nothing of the unit can be committed.
     async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.0.recorder.touch(target)?;
         self.0.read_matrices = ReadMatrices::default();
@@ -227,12 +229,12 @@ impl Repository<Unit> {
         Ok(value)
     }
 
-    /// The time of everything in this unit.
+    /// Returns the timestamp of all changes in this unit, as a value for a statement.
     fn at(&self) -> Value {
         self.0.recorder.now().as_datetime().into()
     }
 
-    /// Inserts a row that refers to these ids.
+    /// Inserts a row. `references` are the ids that it refers to, for the error of a violated foreign key.
     async fn insert<M>(&self, row: M, references: &[(EntityType, Option<Uuid>)]) -> Result<()>
     where
         M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
@@ -245,7 +247,8 @@ impl Repository<Unit> {
             .map(drop)
     }
 
-    /// The row that a statement changed; `NotFound` if there was none.
+    /// Executes a statement that changes at most one row, and returns the row of its `RETURNING` clause. Fails with
+    /// `NotFound` if no row was changed.
     async fn changed<M, D>(&self, statement: Statement, operation: Operation<'_>) -> Result<D>
     where
         M: sea_orm::FromQueryResult,
@@ -254,7 +257,7 @@ impl Repository<Unit> {
         convert::<M, D>(&self.operation_row(statement, operation).await?.ok_or(StorageError::NotFound)?)
     }
 
-    /// The row of a statement that may violate a constraint.
+    /// Executes a statement that may violate a constraint, and returns its row.
     async fn operation_row(&self, statement: Statement, operation: Operation<'_>) -> Result<Option<QueryResult>> {
         self.attempt(|| self.0.tx.query_one_raw(statement.clone()))
             .await
@@ -262,12 +265,13 @@ impl Repository<Unit> {
     }
 }
 
-/// The statement that inserts audit records.
+/// Returns the statement that inserts audit records.
 fn insert_records(records: &[AuditRecord]) -> Statement {
     statement(INSERT_RECORDS, [json_rows(records).into()])
 }
 
-/// Audit records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
+/// Returns audit records as the JSON that [`INSERT_RECORDS`] reads. The records' own serialization is not used, because
+/// its timestamps have only millisecond precision.
 fn json_rows(records: &[AuditRecord]) -> Json {
     let row = |record: &AuditRecord| {
         json!({
@@ -286,7 +290,7 @@ fn json_rows(records: &[AuditRecord]) -> Json {
     records.iter().map(row).collect()
 }
 
-/// Inserts the records of [`json_rows`], $1.
+/// Inserts the records from the JSON of [`json_rows`] ($1).
 const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type,
         entity_id, changes, metadata, "timestamp")
     SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
@@ -304,7 +308,7 @@ impl UnitOfWork for Repository<Unit> {
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {
-        // A failure before the end drops the transaction, which rolls it back.
+        // An early return drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
         let outdated = Arc::clone(&self.0.outdated);
@@ -319,7 +323,7 @@ impl UnitOfWork for Repository<Unit> {
         let inserted = tx.execute_raw(insert_records(&records)).await;
         inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
         let outcome = tx.commit().await;
-        // Also when the outcome is not known.
+        // Other processes are notified even if the outcome of the commit is unknown.
         committed.notify_one();
         outcome.map_err(from_db)?;
         Ok(raised.stamp(target))
@@ -330,7 +334,7 @@ impl UnitOfWork for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.change(Target::of_menu(record.company_id), async |unit| {
-            // Written at once, so that a duplicate id fails here and not in the commit.
+            // Inserted immediately, so that a duplicate id fails here and not at the commit.
             unit.execute(insert_records(std::slice::from_ref(record))).await?;
             unit.0.written.insert(record.id);
             unit.0.recorder.appended(record.clone());

@@ -1,4 +1,4 @@
-//! Changes of sets: mappings of the catalog, a company's modules, a user's levels.
+//! Changes to sets: the mappings of the catalog, the modules of a company, and the levels of a user.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ const FEATURE: Side = Side { table: "features", column: "feature_id", entity: En
 const MODULE: Side = Side { table: "modules", column: "module_id", entity: EntityType::Module };
 const VIEW: Side = Side { table: "views", column: "view_id", entity: EntityType::View };
 
-/// A mapping of the catalog: the rows of the right side that belong to a row of the left side.
+/// A mapping table of the catalog, which assigns rows of the right side to rows of the left side.
 struct Mapping {
     table: &'static str,
     left: Side,
@@ -57,7 +57,7 @@ fn uuids<T: Copy>(ids: &[T], uuid: fn(&T) -> Uuid) -> Vec<Uuid> {
     ids.iter().map(uuid).collect()
 }
 
-/// Whether a number of changed rows is that of the ids.
+/// Returns whether as many rows were changed as there are ids.
 fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
     usize::try_from(changed).is_ok_and(|changed| changed == ids.len())
 }
@@ -93,7 +93,7 @@ impl Repository<Unit> {
         Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Replaces the pairs of a row of the left side, and returns the difference.
+    /// Replaces all pairs of one row of the left side, and returns the difference from the previous pairs.
     async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -122,14 +122,14 @@ impl Repository<Unit> {
         Ok(diff)
     }
 
-    /// The error that names the ids that the catalog does not have.
+    /// Returns the error that names those ids that do not exist in the catalog.
     async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// Assigns the levels `given` to a user, and takes away the levels `taken`; `None`: all but `given`. Returns the
-    /// levels that the user held before.
+    /// Assigns the levels `given` to a user, and removes the levels `taken` (`None`: all levels except `given`).
+    /// Returns the levels that the user held before.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
@@ -137,7 +137,7 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<Uuid>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // Every part of the statement reads the state before the statement.
+        // All parts of the statement see the rows as they were before the statement.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),

@@ -12,7 +12,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub prefix: String,
-    /// In JSON it is Base64.
+    /// Encoded as Base64 in JSON.
     #[serde(deserialize_with = "base64")]
     pub digest: Vec<u8>,
     pub name: String,

@@ -1,4 +1,4 @@
-//! Which modules a company has.
+//! The modules of companies.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,14 +1,15 @@
-//! The versions of companies, and, under ids that no company has, those of the catalog and of the credentials.
+//! The states of companies with their versions. Two rows with reserved ids hold the versions of the catalog and of the
+//! credentials.
 
 use sea_orm::entity::prelude::*;
 
-/// The id under which the version of the catalog is stored; no company has it.
+/// The reserved id of the row with the version of the catalog, the nil UUID. No company has this id.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
-/// The id under which the version of the credentials is stored; no company has it.
+/// The reserved id of the row with the version of the credentials, the max UUID. No company has this id.
 pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 
-/// Whether an id can be a company's, and does not hold another version.
+/// Returns whether an id can belong to a company, because it is not one of the two reserved ids.
 pub(crate) fn is_company(id: Uuid) -> bool {
     !id.is_nil() && !id.is_max()
 }

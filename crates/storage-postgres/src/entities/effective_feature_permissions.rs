@@ -1,4 +1,4 @@
-//! Resolved feature permissions.
+//! Effective permissions of users for features.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Resolved view permissions.
+//! Effective permissions of users for views.
 
 use sea_orm::entity::prelude::*;
 

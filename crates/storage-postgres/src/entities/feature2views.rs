@@ -1,4 +1,4 @@
-//! Which features stand on which view.
+//! The mapping of features to the views on which they appear.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The SeaORM entities of the tables, with plain UUIDs, texts and times. `convert` maps them to the domain's entities.
+//! The SeaORM entities of the tables, with plain UUIDs, strings and timestamps. `convert` maps them to domain entities.
 
 #![expect(unreachable_pub, reason = "SeaORM's macros make everything of an entity public")]
 
@@ -27,8 +27,9 @@ pub(crate) mod views;
 use sea_orm::sea_query::ColumnType;
 use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait, Statement};
 
-/// The select list for an entity's columns, in a statement that calls its table `table`. Each is named and cast to the
-/// entity's type, so the result stays the same when the table gets more columns, or wider ones.
+/// Returns the select list of an entity's columns. `table` is the alias of the table in the statement. Each column is
+/// listed by name and cast to the entity's type, so the result types stay the same when a migration adds or widens
+/// columns.
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());
@@ -42,12 +43,12 @@ pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-/// The statement that selects every column of an entity, and no row.
+/// Returns a statement that selects every column of an entity, but no rows.
 fn probe<E: EntityTrait>() -> Statement {
     E::find().limit(0).build(DbBackend::Postgres)
 }
 
-/// A statement for each entity, which fails if the database lacks its table or one of its columns.
+/// Returns one statement per entity, which fails if the database lacks the entity's table or one of its columns.
 pub(crate) fn probes() -> [Statement; 21] {
     [
         probe::<api_keys::Entity>(),

@@ -1,4 +1,4 @@
-//! Which features a module gates.
+//! The mapping of modules to the features that they gate.
 
 use sea_orm::entity::prelude::*;
 

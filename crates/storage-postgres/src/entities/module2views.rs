@@ -1,4 +1,4 @@
-//! Which views a module gates.
+//! The mapping of modules to the views that they gate.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Cut-offs of users.
+//! Cut-offs of users: tokens of a user that were issued before the cut-off are rejected.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The names of external users at their issuers.
+//! The issuer and the subject of each external user.
 
 use sea_orm::entity::prelude::*;
 

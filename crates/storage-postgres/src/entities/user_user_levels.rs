@@ -1,4 +1,4 @@
-//! Assignments: which user holds which level.
+//! Assignments of user levels to users.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Reads of the audit trail, page by page after a cursor.
+//! Reads of the audit log, paginated with a cursor.
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
@@ -12,7 +12,7 @@ use crate::entities::iam_audit_logs::{self as logs, Column};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, limit};
 
-/// The records of a company that match a filter; `None` when no record can.
+/// Returns the query for the records of a company that match a filter, or `None` if no record can match.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
     let of_company = company.map_or_else(|| Column::CompanyId.is_null(), |id| Column::CompanyId.eq(id.as_uuid()));
     let mut select = logs::Entity::find().filter(of_company);
@@ -67,7 +67,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // Not a parameter: for one the planner would assume a tenth of the rows.
+        // The limit is not a parameter, because for a parameter the planner would assume a tenth of the rows.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
         let row = self.row(self.for_company(company, counted)).await?;

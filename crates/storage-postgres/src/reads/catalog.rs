@@ -54,7 +54,7 @@ impl<T: Executor> Modules for Repository<T> {
     }
 }
 
-// Features without a key come last, as NULL sorts last.
+// Features without a key are sorted last, because PostgreSQL sorts NULL last.
 
 #[async_trait]
 impl<T: Executor> Features for Repository<T> {

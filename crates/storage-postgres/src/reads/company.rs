@@ -205,8 +205,9 @@ impl<T: Executor> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // From the levels that allow the first action to their holders, one by one, until one holds all actions.
-        // `OFFSET 0` keeps the planner from another join, which would read all holders of any level.
+        // Goes from the levels that allow the first action to the users who hold them, one by one, until it finds a
+        // user with all actions. `OFFSET 0` keeps the planner from another join order, which would read all holders of
+        // all levels.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -243,7 +244,8 @@ impl<T: Executor> Assignments for Repository<T> {
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
-        // From each action to the user's levels to their cells: `OFFSET 0` fixes this order, whatever the statistics.
+        // Goes from each action to the user's levels, and from these to their cells. `OFFSET 0` fixes this join order,
+        // whatever the statistics are.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
@@ -271,7 +273,7 @@ impl<T: Executor> Assignments for Repository<T> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Vec<UserId>> {
-        // No user has the nil id, so all come after it.
+        // No user has the nil UUID, so all user ids sort after it.
         let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 AND user_id > $3
             ORDER BY user_id LIMIT $4";
         let after = after.map_or_else(Uuid::nil, |user| user.as_uuid());
@@ -285,7 +287,7 @@ impl<T: Executor> Assignments for Repository<T> {
 #[async_trait]
 impl<T: Executor> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        // A company before its first change has no version.
+        // The reserved ids belong to no company, and a company before its first change has no version.
         if !is_company(company.as_uuid()) {
             return Ok(None);
         }

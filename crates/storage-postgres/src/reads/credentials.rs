@@ -1,4 +1,4 @@
-//! Reads of users across companies, of API keys, and of the changes of credentials.
+//! Reads of users (their external identities and cut-offs), of API keys, and of changes to credentials.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};

@@ -1,4 +1,4 @@
-//! The reads: one statement each, in the orders that the storage contract states.
+//! The reads: one statement each, with results sorted as the storage contract specifies.
 
 mod audit;
 mod catalog;
@@ -6,7 +6,7 @@ mod company;
 mod credentials;
 mod menu;
 
-/// Whether PostgreSQL cannot store a text, so that no stored text equals it.
+/// Returns whether PostgreSQL cannot store a string, because it contains NUL. No stored string equals such a string.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }
