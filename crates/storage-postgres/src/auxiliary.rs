@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
-use crate::epoch::current_epoch;
 use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
+use crate::feed::epoch::current_epoch;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company, for_company_with};

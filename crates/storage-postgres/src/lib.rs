@@ -76,41 +76,24 @@
 //! until its version is raised.
 
 mod auxiliary;
-mod blockers;
 mod catalog_cache;
 mod changes;
-mod connection_failures;
 mod connections;
-mod control;
 mod convert;
-mod database_url;
 mod entities;
-mod epoch;
 mod error;
 mod feed;
-mod gate;
-mod listener;
-mod notifier;
 mod options;
-mod outdated;
-mod poll;
 mod pool;
-mod pool_hooks;
-mod reachability;
-mod read_matrices;
 mod reads;
 mod repository;
 mod row_security;
-mod runtime;
-mod session;
 mod snapshots;
 mod statement;
 mod storage;
-mod transaction;
-mod write_admission;
 
-pub use database_url::UrlError;
+pub use connections::database_url::UrlError;
+pub use connections::reachability::Unreachable;
+pub use connections::session::Refusal;
 pub use options::PostgresOptions;
-pub use reachability::Unreachable;
-pub use session::Refusal;
 pub use storage::{OptionsError, PostgresStorage};

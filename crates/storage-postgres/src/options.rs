@@ -8,10 +8,10 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
-use crate::database_url::{self, UrlError};
-use crate::listener::ListenerOptions;
-use crate::pool_hooks::PoolHooks;
-use crate::session::{Limits, Session};
+use crate::connections::database_url::{self, UrlError};
+use crate::connections::hooks::PoolHooks;
+use crate::connections::session::{Limits, Session};
+use crate::feed::listener::ListenerOptions;
 
 /// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout a slow connection set-up (TLS) would be
 /// aborted and started again.

@@ -9,17 +9,17 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
-use crate::connections::Connections;
-use crate::control::ControlPool;
-use crate::notifier::Notifier;
+use crate::changes::read_matrices::ReadMatrices;
+use crate::changes::write_admission::WriteAdmission;
+use crate::connections::control::ControlPool;
+use crate::connections::deadlines::Connections;
+use crate::connections::hooks::PoolHooks;
+use crate::connections::outdated::OutdatedConnections;
+use crate::feed::notifier::Notifier;
+use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
-use crate::outdated::OutdatedConnections;
-use crate::poll::PollState;
-use crate::pool_hooks::PoolHooks;
-use crate::read_matrices::ReadMatrices;
 use crate::repository::Executor;
 use crate::row_security::for_company;
-use crate::write_admission::WriteAdmission;
 
 /// The connection pool of a storage, with the state that reads and units of work share.
 #[derive(Debug)]

@@ -14,10 +14,10 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::catalog_cache::CatalogCache;
+use crate::changes::read_matrices::ReadMatrices;
+use crate::connections::outdated::OutdatedConnections;
+use crate::connections::runtime::on_runtime;
 use crate::error::{from_db, is_lost_race};
-use crate::outdated::OutdatedConnections;
-use crate::read_matrices::ReadMatrices;
-use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
 /// The executor of a repository's statements: the pool, or the transaction of a unit of work.

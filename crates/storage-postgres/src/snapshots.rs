@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
-use crate::epoch::{current_epoch, epoch};
+use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 

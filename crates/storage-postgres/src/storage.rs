@@ -10,16 +10,16 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::runtime::Handle;
 
 use crate::changes::begin;
-use crate::database_url::UrlError;
+use crate::connections::database_url::UrlError;
+use crate::connections::hooks::PoolHooks;
+use crate::connections::reachability::{self, Unreachable};
+use crate::connections::runtime::on_runtime;
+use crate::connections::session::Refusal;
 use crate::entities::probes;
-use crate::listener::ListenerOptions;
+use crate::feed::listener::ListenerOptions;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
-use crate::pool_hooks::PoolHooks;
-use crate::reachability::{self, Unreachable};
 use crate::repository::{Executor, Repository};
-use crate::runtime::on_runtime;
-use crate::session::Refusal;
 use crate::statement::{column, statement};
 
 /// The PostgreSQL storage. Share it in an [`Arc`](std::sync::Arc).

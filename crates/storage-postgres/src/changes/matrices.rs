@@ -9,8 +9,8 @@ use sea_orm::{DbBackend, EntityName, EntityTrait, FromQueryResult, Statement, Va
 use uuid::Uuid;
 
 use super::Unit;
+use crate::changes::read_matrices::{LastRead, ReadMatrices};
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
-use crate::read_matrices::{LastRead, ReadMatrices};
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 

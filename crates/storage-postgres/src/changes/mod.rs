@@ -1,12 +1,16 @@
 //! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. The
 //! last statement before `COMMIT` writes the audit records.
 
+pub(crate) mod blockers;
 mod catalog;
 mod company;
 mod credentials;
+pub(crate) mod gate;
 mod matrices;
 mod menu;
+pub(crate) mod read_matrices;
 mod sets;
+pub(crate) mod write_admission;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,21 +29,21 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::blockers::{Blockers, ending_blockers};
 use crate::catalog_cache::CatalogCache;
+use crate::changes::blockers::{Blockers, ending_blockers};
+use crate::changes::gate::{pass, try_pass};
+use crate::changes::read_matrices::ReadMatrices;
+use crate::changes::write_admission::WritePermit;
+use crate::connections::outdated::OutdatedConnections;
+use crate::connections::runtime::on_runtime;
+use crate::connections::transaction::Transaction;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
-use crate::epoch::{current_epoch, epoch};
 use crate::error::{Operation, from_db, operation_error};
-use crate::gate::{pass, try_pass};
-use crate::outdated::OutdatedConnections;
+use crate::feed::epoch::{current_epoch, epoch};
 use crate::pool::Pool;
-use crate::read_matrices::ReadMatrices;
 use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company_within, setting};
-use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete, statement};
-use crate::transaction::Transaction;
-use crate::write_admission::WritePermit;
 
 /// A unit of work in progress.
 #[derive(Debug)]

@@ -17,8 +17,8 @@ use crate::entities::{
     columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
     user_levels,
 };
-use crate::epoch::{current_epoch, epoch};
 use crate::error::from_db;
+use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::convert::{UserRow, digest};
 use crate::entities::api_keys;
 use crate::entities::company_states::CREDENTIALS;
-use crate::epoch::{current_epoch, epoch};
+use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, json_column, statement};
 

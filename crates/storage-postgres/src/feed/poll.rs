@@ -10,7 +10,7 @@ use sea_orm::{QueryResult, Statement};
 use uuid::Uuid;
 
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
-use crate::epoch::{current_epoch, epoch};
+use crate::feed::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 

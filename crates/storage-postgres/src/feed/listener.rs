@@ -11,9 +11,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connections::RETURN_LIMIT;
+use crate::connections::deadlines::RETURN_LIMIT;
+use crate::connections::session::Session;
 use crate::error::from_db;
-use crate::session::Session;
 
 /// Time without a notification after which the listening connection is pinged.
 const PING_AFTER_QUIET: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
 use tokio::sync::Mutex;
 
-use crate::connections::{Connections, PooledConnection};
+use crate::connections::deadlines::{Connections, PooledConnection};
 
 /// A transaction. Dropping it rolls it back; if its last statement got no response, the connection is closed at once.
 #[derive(Debug)]

@@ -1,5 +1,10 @@
 //! The change feed: polls, acknowledgements, new epochs and wake-ups.
 
+pub(crate) mod epoch;
+pub(crate) mod listener;
+pub(crate) mod notifier;
+pub(crate) mod poll;
+
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -8,12 +13,12 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::control::ControlPool;
-use crate::epoch::{EPOCH_OF_INSTALLATION, epoch};
+use crate::changes::gate::pass;
+use crate::connections::control::ControlPool;
 use crate::error::{from_db, is_forbidden};
-use crate::gate::pass;
-use crate::notifier::CHANNEL;
-use crate::poll::{changes, poll};
+use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
+use crate::feed::notifier::CHANNEL;
+use crate::feed::poll::{changes, poll};
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::ControlPool;
+use crate::connections::control::ControlPool;
 use crate::statement::statement;
 
 /// SQL expression for the `NOTIFY` channel of this installation. Another installation in the same database, or a copy

@@ -6,9 +6,9 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgConnection, PgPoolOptions};
 use sea_orm::sqlx::{self, Connection};
 
-use crate::connection_failures::{ConnectionFailures, IdleCheck};
-use crate::outdated::OutdatedConnections;
-use crate::session::Session;
+use crate::connections::failures::{ConnectionFailures, IdleCheck};
+use crate::connections::outdated::OutdatedConnections;
+use crate::connections::session::Session;
 
 /// Idle time after which a connection is pinged before use. A dead connection then costs the time of a ping, not of a
 /// statement.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::connections::Connections;
+use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. A session that blocks at two consecutive

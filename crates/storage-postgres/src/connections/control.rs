@@ -8,12 +8,12 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
 
-use crate::connections::Connections;
+use crate::connections::deadlines::Connections;
+use crate::connections::hooks::PoolHooks;
+use crate::connections::outdated::OutdatedConnections;
+use crate::connections::session::Limits;
 use crate::error::{is_lost_connection, is_silence};
 use crate::options::PostgresOptions;
-use crate::outdated::OutdatedConnections;
-use crate::pool_hooks::PoolHooks;
-use crate::session::Limits;
 
 /// Maximum number of connections.
 const CONNECTIONS: u32 = 2;

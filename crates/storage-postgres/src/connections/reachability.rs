@@ -9,7 +9,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use crate::session::{Refusal, Session};
+use crate::connections::session::{Refusal, Session};
 
 /// The error for a database that cannot be reached or used. Its message names the server by host and port, without
 /// roles or passwords; its source has the server's message.

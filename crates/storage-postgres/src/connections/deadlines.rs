@@ -20,11 +20,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::connection_failures::ConnectionFailures;
-use crate::outdated::OutdatedConnections;
-use crate::pool_hooks::PoolHooks;
-use crate::runtime::on_runtime;
-use crate::session::Session;
+use crate::connections::failures::ConnectionFailures;
+use crate::connections::hooks::PoolHooks;
+use crate::connections::outdated::OutdatedConnections;
+use crate::connections::runtime::on_runtime;
+use crate::connections::session::Session;
 
 /// Timeout for the rollback on a connection, and then for its return to the pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);

@@ -1,0 +1,12 @@
+//! Connections: how they are opened, checked, limited by deadlines, and discarded.
+
+pub(crate) mod control;
+pub(crate) mod database_url;
+pub(crate) mod deadlines;
+pub(crate) mod failures;
+pub(crate) mod hooks;
+pub(crate) mod outdated;
+pub(crate) mod reachability;
+pub(crate) mod runtime;
+pub(crate) mod session;
+pub(crate) mod transaction;
