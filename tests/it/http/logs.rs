@@ -1,7 +1,7 @@
 //! What the log says of a request: each line has its id, route, company and actor, and an error has one line.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use iam_http::RequestSpans;
 use iam_storage::{
@@ -9,17 +9,23 @@ use iam_storage::{
     Result, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
-use tracing::subscriber::DefaultGuard;
 
 use crate::support::api::{Company, TestApi, new_user, token};
 
-/// The lines that this thread logs, as JSON.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// The log lines of the requests of this file, as JSON. All tests of the process share one subscriber: with one for each
+/// thread, whether a line is enabled could depend on what other threads log first.
+struct Lines;
+
+static LINES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 
 impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+    /// Keeps a line if it is of a request whose id begins with `logs-`.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let parsed: Value = serde_json::from_slice(line)?;
+        if parsed["span"]["request_id"].as_str().is_some_and(|id| id.starts_with("logs-")) {
+            LINES.lock().unwrap().push(parsed);
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -28,20 +34,19 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    /// Logs to the result until the guard is dropped.
-    fn begin() -> (Self, DefaultGuard) {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let logs = tracing_subscriber::fmt().json().with_span_list(false).with_writer(move || writer.clone());
-        let guard = tracing::subscriber::set_default(RequestSpans::new(Box::new(logs.finish())));
-        (lines, guard)
+    /// Logs to the lines from now on.
+    fn begin() {
+        static BEGUN: Once = Once::new();
+        BEGUN.call_once(|| {
+            let logs = tracing_subscriber::fmt().json().with_span_list(false).with_writer(|| Self);
+            tracing::subscriber::set_global_default(RequestSpans::new(Box::new(logs.finish()))).unwrap();
+        });
     }
 
-    /// The lines with this request id.
-    fn of(&self, request_id: &str) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["span"]["request_id"] == request_id).collect()
+    /// Returns the lines with this request id.
+    fn of(request_id: &str) -> Vec<Value> {
+        let lines = LINES.lock().unwrap();
+        lines.iter().filter(|line| line["span"]["request_id"] == request_id).cloned().collect()
     }
 }
 
@@ -96,19 +101,20 @@ fn span(company: Company, request_id: &str, route: &str) -> Value {
 
 /// An error of the service has one line with its causes, in the span that the lines of its change have too.
 async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
+    let request_id = &format!("logs-{status}");
     let api = TestApi::memory().await;
     let company = api.company().await;
     let router = api.behind(Arc::new(Failing { inner: Arc::clone(&api.storage), error })).await;
-    let (lines, _guard) = Lines::begin();
+    Lines::begin();
     let request = router.post("/api/iam/user-levels").by(company.admin).within(company.id);
-    request.header("x-request-id", "failing").json(&json!({ "name": "New" })).send().await.expect(status);
-    let lines = lines.of("failing");
+    request.header("x-request-id", request_id).json(&json!({ "name": "New" })).send().await.expect(status);
+    let lines = Lines::of(request_id);
     let [change, failure] = lines.as_slice() else { panic!("{lines:#?}") };
     assert_eq!(change["fields"], json!({ "message": "no change can begin" }));
     assert_eq!(failure["fields"], json!({ "message": message, "error": causes }));
     assert_eq!(failure["level"], level);
     for line in [change, failure] {
-        assert_eq!(line["span"], span(company, "failing", "/api/iam/user-levels"));
+        assert_eq!(line["span"], span(company, request_id, "/api/iam/user-levels"));
     }
 }
 
@@ -128,15 +134,15 @@ async fn an_internal_error_is_logged_once_with_what_the_request_was() {
 async fn a_denial_is_logged_with_what_the_request_was() {
     let api = TestApi::memory().await;
     let company = api.company().await;
-    let (lines, _guard) = Lines::begin();
+    Lines::begin();
     let request = api.get(&format!("/api/iam/users/{}/user-levels", new_user())).within(company.id);
-    let request = request.bearing(&token(company.visitor, false)).header("x-request-id", "denied");
+    let request = request.bearing(&token(company.visitor, false)).header("x-request-id", "logs-denied");
     request.send().await.expect(403);
-    let lines = lines.of("denied");
+    let lines = Lines::of("logs-denied");
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
     assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("INFO"), &json!("request denied")));
     let company = Company { admin: company.visitor, ..company };
-    assert_eq!(line["span"], span(company, "denied", "/api/iam/users/{userId}/user-levels"));
+    assert_eq!(line["span"], span(company, "logs-denied", "/api/iam/users/{userId}/user-levels"));
 }
 
 #[actix_web::test]
@@ -144,11 +150,11 @@ async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
     let api = TestApi::memory().await;
     let company = api.company().await;
     let level = api.level_id(company, "Admin").await;
-    let (lines, _guard) = Lines::begin();
+    Lines::begin();
     let request = api.patch(&format!("/api/iam/user-levels/{level}")).by_super_admin().within(company.id);
-    let request = request.header("x-request-id", "super").json(&json!({ "description": "All" }));
+    let request = request.header("x-request-id", "logs-super").json(&json!({ "description": "All" }));
     request.send().await.expect(200);
-    let lines = lines.of("super");
+    let lines = Lines::of("logs-super");
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
     assert_eq!(line["fields"]["message"], "change requested by a super admin");
     assert_eq!(line["span"]["company"], company.id.to_string());
@@ -158,10 +164,11 @@ async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
 async fn what_is_answered_without_trouble_is_not_logged() {
     let api = TestApi::memory().await;
     let company = api.company().await;
-    let (lines, _guard) = Lines::begin();
+    Lines::begin();
     for _ in 0..2 {
-        let request = api.post("/api/iam/check").by(company.admin).within(company.id).header("x-request-id", "quiet");
+        let request =
+            api.post("/api/iam/check").by(company.admin).within(company.id).header("x-request-id", "logs-quiet");
         request.json(&json!({ "view": "/admin/user-levels" })).send().await.expect(200);
     }
-    assert_eq!(lines.of("quiet"), Vec::<Value>::new());
+    assert_eq!(Lines::of("logs-quiet"), Vec::<Value>::new());
 }

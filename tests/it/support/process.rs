@@ -63,7 +63,8 @@ impl ServerProcess {
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
         server.address = server.wait_for(|log| {
             let (_, rest) = log.split_once("listening on http://")?;
-            rest.split_once(char::is_whitespace)?.0.parse().ok()
+            // In text, white space ends the address; in JSON, a quotation mark does.
+            rest.split_once(|after: char| after.is_whitespace() || after == '"')?.0.parse().ok()
         });
         server
     }
