@@ -1,4 +1,4 @@
-# The tasks of this repository as targets; `make` alone lists them.
+# The development tasks of this repository; `make` without a target lists them.
 # Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
 # migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make passes
 # PORT and the URLs to the programs, from its command line or from the environment.
@@ -11,7 +11,8 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 
-# Tests mostly wait for databases and processes, so more of them run at once than a small machine has cores.
+# Tests mostly wait for databases and processes, so the default runs more of them in parallel than a small machine has
+# cores.
 export RUST_TEST_THREADS ?= 6
 
 # A shell that was opened before rustup was installed does not have its folder in PATH yet.
@@ -24,26 +25,26 @@ help: ## List the targets
 # --- Use ---
 
 .PHONY: run
-run: tools ## Run the service in memory with a demo company and tokens to try it (PORT=4000 for another port)
+run: tools ## Run the service in memory with a demo company and ready-made tokens (PORT=4000: another port)
 	IAM__ADMIN__PORT=$${IAM__ADMIN__PORT:-0} $(CARGO) run -p iam-http -- demo
 
 .PHONY: postgres
-postgres: ## Start a private PostgreSQL, print its DATABASE_URL, keep it until Ctrl-C
+postgres: ## Start a private PostgreSQL and print its DATABASE_URL; stop it at Ctrl-C
 	@tests/with-postgres.sh sh -c 'echo "export DATABASE_URL=$$TEST_DATABASE_URL"; exec tail -f /dev/null'
 
 .PHONY: migrate
-migrate: tools database-url ## Bring the schema of DATABASE_URL up to date
+migrate: tools database-url ## Apply pending migrations to the database of DATABASE_URL
 	$(CARGO) run -p migration -- up
 
 .PHONY: seed
-seed: tools database-url ## Insert the standard catalog into DATABASE_URL; a second run changes nothing
+seed: tools database-url ## Insert the standard catalog into the database of DATABASE_URL; a second run changes nothing
 	$(CARGO) run -p migration -- seed
 
 # --- Check ---
 
-# One build makes binaries and test programs, since two builds would compile their common dependencies twice.
+# Binaries and tests are built together, since two builds would compile their common dependencies twice.
 .PHONY: test
-test: tools ## Run every test, with a private PostgreSQL (or the one TEST_DATABASE_URL names)
+test: tools ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL names)
 	$(CARGO) build --workspace --bins --tests
 	tests/with-postgres.sh $(CARGO) test --workspace
 
@@ -52,25 +53,24 @@ test-memory: tools ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
-# Intermittent failures show sooner on a busy machine. FILTER selects the tests whose name contains it.
+# A busy machine exposes intermittent failures sooner. FILTER selects the tests whose name contains it.
 .PHONY: stress
 # An optimised build pays off over many runs.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
-stress: tools ## Run every test N times beside four busy loops; stop at the first failure (N=20 FILTER=parity)
+stress: tools ## Run all tests N times with four busy loops in parallel; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
 
-# The binaries are those of `make test`. PostgreSQL is found or installed as for the tests; the soak starts its own
-# servers.
+# The soak uses the binaries of `make test`, and finds or installs PostgreSQL like the tests. It starts its own servers.
 CHAOS := tests/with-postgres.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-chaos --seconds $(CHAOS_SECONDS)
 
 .PHONY: chaos
-chaos: tools ## Run three replicas under faults and check every answer (CHAOS_SECONDS=600; SEED=1 repeats faults)
+chaos: tools ## Run three replicas under faults and check every response (CHAOS_SECONDS=600; SEED=1 repeats faults)
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: chaos-proof
-chaos-proof: tools ## Feed the soak's model each kind of wrong fact; fail unless each is detected
+chaos-proof: tools ## Feed the soak's model false observations of each kind; fail unless each is detected
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) --prove
 
@@ -89,10 +89,10 @@ fmt: ## Format the code
 
 BENCH := bench/target/release
 
-# A package outside the workspace, since no other package needs to build the peers that it measures. FILTER selects the
+# The package is outside the workspace, since no other package needs the programs that it compares with. FILTER selects the
 # sections whose name contains it.
 .PHONY: bench
-bench: tools ## Measure, print a table, write it to RESULTS (FILTER=decisions for a part; docs/benchmarks.md)
+bench: tools ## Run the benchmarks, print a table, write it to RESULTS (FILTER=decisions: one section; docs/benchmarks.md)
 	$(CARGO) build --release -p iam-http --target-dir bench/target
 	$(CARGO) build --release --manifest-path bench/Cargo.toml --target-dir bench/target
 	tests/with-postgres.sh $(BENCH)/iam-bench run --filter '$(FILTER)' --out '$(RESULTS)' \
@@ -120,7 +120,7 @@ image: ## Build the container image with docker or podman
 
 # --- Prerequisites of other targets ---
 
-# Rust links with the C compiler, and the cryptography is partly C. A test runs the curl commands that the demo prints.
+# Rust needs a C compiler to link, and the cryptography is partly written in C. A test runs the curl commands that the demo prints.
 .PHONY: tools
 tools:
 	@command -v $(CARGO) >/dev/null || { \
@@ -145,4 +145,4 @@ tools:
 
 .PHONY: database-url
 database-url:
-	@[ -n "$$DATABASE_URL" ] || { echo 'Set DATABASE_URL first; `make postgres` starts a server to try.' >&2; exit 1; }
+	@[ -n "$$DATABASE_URL" ] || { echo 'Set DATABASE_URL first; `make postgres` starts a temporary server.' >&2; exit 1; }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs a command with TEST_DATABASE_URL naming a private PostgreSQL server that starts before it and ends after it.
+# Starts a private PostgreSQL server, runs a command with its URL in TEST_DATABASE_URL, and stops the server.
 #
 #   tests/with-postgres.sh cargo test --workspace
 #
-# A TEST_DATABASE_URL that is set already is used as it is. Otherwise the server programs are looked for, and installed
-# where apt-get may be used; IAM_PG_BINDIR names their folder and stops the search. The server keeps its data in its own
-# folder and listens on a free port of 127.0.0.1, so several may run at once. The exit code is the command's; INT,
-# TERM and HUP go on to the command and everything it started.
+# If TEST_DATABASE_URL is already set, the script starts no server. Otherwise it searches for the server programs, or
+# installs them if apt-get is permitted; IAM_PG_BINDIR names their folder and disables the search. Each server has its own
+# data folder and an unused port of 127.0.0.1, so several can run at the same time. The script exits with the command's
+# exit code, and forwards INT, TERM and HUP to the command and its child processes.
 set -euo pipefail
 
 say() { printf 'with-postgres: %s\n' "$*" >&2; }
@@ -20,9 +20,9 @@ if [ -n "${TEST_DATABASE_URL:-}" ]; then
     exec "$@"
 fi
 
-# --- The server's programs ---
+# --- Find the server programs ---
 
-# Folders that may hold them, best first.
+# Prints the folders that may contain the server programs, in order of preference.
 candidates() {
     if [ -n "${IAM_PG_BINDIR:-}" ]; then
         printf '%s\n' "$IAM_PG_BINDIR"
@@ -52,8 +52,8 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Installs packages of the distribution, and starts no service of theirs: neither the system-wide cluster that Debian would
-# create, nor PgBouncer.
+# Installs packages of the distribution without starting their services: neither the system-wide cluster that Debian
+# would create, nor PgBouncer.
 install() {
     if ! have apt-get || ! as_root true 2>/dev/null; then
         return 1
@@ -75,12 +75,12 @@ install_server() {
     [ -z "${IAM_PG_BINDIR:-}" ] && install postgresql
 }
 
-# A test starts one in front of a server of its own. Most tests need none, so this fails only that one.
+# One test starts PgBouncer in front of its own server. If PgBouncer is missing, only that test fails.
 find_pooler() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer >/dev/null
 }
 if ! find_pooler && ! install pgbouncer; then
-    say "pgbouncer was not found, and could not be installed from here: one test will fail"
+    say "pgbouncer was not found and could not be installed automatically: one test will fail"
 fi
 
 bindir=$(find_server)
@@ -89,22 +89,22 @@ if [ -z "$bindir" ] && install_server; then
 fi
 if [ -z "$bindir" ]; then
     cat >&2 <<'HELP'
-with-postgres: initdb, pg_ctl and postgres were not found, and could not be installed from here. Install PostgreSQL:
+with-postgres: initdb, pg_ctl and postgres were not found and could not be installed automatically. Install PostgreSQL:
 
   Debian, Ubuntu   sudo apt-get install postgresql
   Fedora           sudo dnf install postgresql-server
   Arch             sudo pacman -S postgresql
   macOS            brew install postgresql@17
 
-or set IAM_PG_BINDIR to the folder that holds them, or TEST_DATABASE_URL to a server whose user may create databases.
+or set IAM_PG_BINDIR to the folder that contains them, or TEST_DATABASE_URL to a server with a user that may create databases.
 HELP
     exit 1
 fi
 bindir=$(cd "$bindir" && pwd)
 
-# --- The server ---
+# --- Start the server ---
 
-# PostgreSQL refuses to run as root, so root starts the server as another user.
+# PostgreSQL does not run as root, so if this script runs as root, it starts the server as another user.
 server_user=
 if [ "$(id -u)" -eq 0 ]; then
     for user in postgres nobody; do
@@ -114,12 +114,12 @@ if [ "$(id -u)" -eq 0 ]; then
         fi
     done
     if [ -z "$server_user" ]; then
-        say "PostgreSQL refuses to run as root, and there is neither a user 'postgres' nor 'nobody' to run it"
+        say "PostgreSQL does not run as root, and neither a user 'postgres' nor a user 'nobody' exists to run it"
         exit 1
     fi
 fi
 
-# Runs a program of the server's, as its user, in its folder, with messages in English.
+# Runs a PostgreSQL program as the server's user, in the server's folder, with English messages.
 server() {
     (
         cd "$dir"
@@ -154,8 +154,8 @@ clean_up() {
     exit "$status"
 }
 
-# Forwards a signal to the command's process group, and kills what is left of the group when the command has ended, after
-# ten seconds, or at a second signal.
+# Forwards a signal to the command's process group. Kills the remaining processes of the group when the command has ended,
+# after ten seconds, or at a second signal.
 # shellcheck disable=SC2317 # a trap calls it
 interrupted() {
     if [ -n "$child" ]; then
@@ -176,8 +176,8 @@ trap 'interrupted HUP 129' HUP
 trap 'interrupted INT 130' INT
 trap 'interrupted TERM 143' TERM
 
-# In memory where that is a file system of its own with room, since each test copies a database of a thousand files; otherwise in a
-# temporary folder. Root's own TMPDIR may be closed to the server's user.
+# The data folder is in /dev/shm if that is a tmpfs with enough space, since each test copies a database of a thousand
+# files; otherwise it is in a temporary folder. Root's own TMPDIR may be inaccessible to the server's user.
 memory=/dev/shm
 room=$(df -Pk "$memory" 2>/dev/null | awk 'NR == 2 && $1 == "tmpfs" { print int($4 / 1024) }' || true)
 free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
@@ -202,8 +202,8 @@ if ! init C.UTF-8 && ! init C; then
     exit 1
 fi
 
-# The data lives as long as the command does, so nothing waits for the disk. If another process has taken the port since,
-# the start fails and another port is tried.
+# The data is deleted when the command ends, so writes need not reach the disk. If another process uses the port, the
+# start fails and another port is tried.
 options="-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB"
 options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=256MB"
 port=
@@ -222,14 +222,15 @@ while [ -z "$port" ]; do
     fi
 done
 
-# --- The command ---
+# --- Run the command ---
 
 export TEST_DATABASE_URL="postgres://iam_test@127.0.0.1:$port/postgres"
-# Some tests start and stop a server of their own.
+# Some tests start and stop their own server.
 export IAM_PG_BINDIR=$bindir
 say "$("$bindir/postgres" --version) at $TEST_DATABASE_URL"
 
-# In a process group of its own, so that a signal can reach all of it. Such a group may not read from a terminal.
+# The command runs in its own process group, so that a signal reaches all of its processes. A background process group
+# cannot read from a terminal.
 if [ -t 0 ]; then
     exec </dev/null
 fi
