@@ -1,4 +1,4 @@
-//! What the log says of a request: each line has its id, route, company and actor, and an error has one line.
+//! The log lines of a request: each has the request id, route, company and actor, and an error is logged once.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::support::api::{Company, TestApi, new_user, token};
 
-/// The lines that this thread logs, as JSON.
+/// The lines that the current thread logs, as JSON.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -28,7 +28,7 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    /// Logs to the result until the guard is dropped.
+    /// Captures the log until the returned guard is dropped.
     fn begin() -> (Self, DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();
@@ -37,7 +37,7 @@ impl Lines {
         (lines, guard)
     }
 
-    /// The lines with this request id.
+    /// Returns the lines with this request id.
     fn of(&self, request_id: &str) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -45,7 +45,7 @@ impl Lines {
     }
 }
 
-/// A storage whose changes fail.
+/// A storage in which no change can begin.
 struct Failing {
     inner: Arc<dyn Storage>,
     error: fn() -> StorageError,
@@ -83,7 +83,7 @@ impl Storage for Failing {
     }
 }
 
-/// The span of a request of the company's administrator.
+/// Returns the expected span of a request by the company's administrator.
 fn span(company: Company, request_id: &str, route: &str) -> Value {
     json!({
         "name": "request",
@@ -94,7 +94,7 @@ fn span(company: Company, request_id: &str, route: &str) -> Value {
     })
 }
 
-/// An error of the service has one line with its causes, in the span that the lines of its change have too.
+/// Asserts that an error is logged in one line with its causes, in the same span as the other lines of the change.
 async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
     let api = TestApi::memory().await;
     let company = api.company().await;
