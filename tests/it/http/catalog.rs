@@ -109,7 +109,7 @@ both_adapters! {
         let urls = each(&views, "url");
         assert_eq!(urls.len(), 15);
         assert!(urls.is_sorted());
-        assert_eq!(urls[0], "/Zzz", "capitals stand before small letters");
+        assert_eq!(urls[0], "/Zzz", "capitals sort before lower-case letters");
         let features = list("features").await;
         let keys: Vec<_> = features.as_array().unwrap().iter().map(|feature| feature["key"].as_str()).collect();
         assert_eq!(keys.len(), 22);

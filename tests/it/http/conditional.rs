@@ -221,7 +221,7 @@ both_adapters! {
             versions(request.send().await.expect(200).header("x-iam-version").unwrap())
         };
         let (first, elsewhere) = (check(company).await, check(other).await);
-        assert_eq!(check(company).await, first, "asking changes nothing");
+        assert_eq!(check(company).await, first, "a check changes nothing");
 
         let member = api.level_id(company, "Member").await;
         let path = format!("/api/iam/user-levels/{member}/permissions/views");

@@ -62,7 +62,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
 
 /// Returns `true` if the responses to the five requests are those of a user without levels: denials and 403.
 fn are_of_a_non_member(answers: &[Answer]) -> bool {
-    let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
+    let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
         && !views(permissions)

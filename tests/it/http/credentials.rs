@@ -349,7 +349,7 @@ both_adapters! {
                         assert!(results["results"].as_array().unwrap().iter().all(|result| result["allowed"] == true));
                     }
                     401 => refused += 1,
-                    other => panic!("{other} after {refused} refusals"),
+                    other => panic!("{other} after {refused} rejections"),
                 }
                 tokio::task::yield_now().await;
             }

@@ -173,7 +173,7 @@ both_adapters! {
         api.delete(&format!("{path}?ungate=true")).by_super_admin().send().await.expect(200);
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let data = api.get(&path).by_super_admin().send().await.expect(200).data();
-        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's is gone with it");
+        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's grant is deleted too");
         assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
     }
 

@@ -125,7 +125,7 @@ impl Scene {
         }
         let answer = request.send().await;
         assert!(answer.status.is_success(), "{operation}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(answer.header("x-iam-version").is_some(), "{operation} says which state it made");
+        assert!(answer.header("x-iam-version").is_some(), "{operation} states its version");
     }
 
     /// Returns everything that the user sees in the company.
@@ -231,8 +231,8 @@ both_adapters! {
             let there = scene.seen(&b.api).await;
 
             let truth = scene.seen_with(&store, "no-cache").await;
-            assert_eq!(here, truth, "{what}: where it was made");
-            assert_eq!(there, truth, "{what}: elsewhere");
+            assert_eq!(here, truth, "{what}: local replica");
+            assert_eq!(there, truth, "{what}: other replica");
             assert_eq!(before == [truth.clone(), truth], *sees == Seen::Same, "{what}: whether it differs");
             let compared = b.stats().confirmations - at_b.confirmations;
             assert_eq!(compared, 0, "{what}: no request polled, so it was reported");
@@ -255,7 +255,7 @@ both_adapters! {
         }
     }
 
-    /// Navigation trails, rows of the effective permissions, rejected changes and changes without an effect wake no
+    /// Writes to navigation trails and `effective_*` tables, rejected changes and changes without an effect wake no
     /// replica and invalidate no entry.
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
@@ -274,7 +274,7 @@ both_adapters! {
         a.api.delete(&clear).by(scene.user).within(scene.company).send().await.expect(200);
 
         let filled = a.permissions.fill(&mut Filled::default(), &FillOptions::default()).await;
-        assert!(filled > 0, "there was something to write");
+        assert!(filled > 0, "rows were filled");
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [

@@ -21,7 +21,7 @@ async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// Returns a router whose changes have the default lock timeout. This matters over memory only.
+/// Returns a router whose changes wait at most 2 s for a lock. The options of test databases have a longer timeout.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -132,7 +132,7 @@ both_adapters! {
         let body = json!({ "name": "Abandoned" });
         let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
         tokio::select! {
-            answer = request.send() => panic!("answered while the lock is held: {answer:?}"),
+            answer = request.send() => panic!("response while the lock is held: {answer:?}"),
             () = begins.notified() => {}
         }
         lock.commit().await.unwrap();

@@ -127,7 +127,7 @@ pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
             let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(200);
             let cut = |text: &str| text.chars().skip(at).take(600).collect::<String>();
             let (a, b) = (cut(&a), cut(&b));
-            panic!("answer {index} to {} differs:\n{} …{a}\n{} …{b}", normal.0, one.0, other.0);
+            panic!("response {index} to {} differs:\n{} …{a}\n{} …{b}", normal.0, one.0, other.0);
         }
     }
     assert_eq!(one.1.len(), other.1.len());

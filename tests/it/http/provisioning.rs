@@ -132,7 +132,7 @@ both_adapters! {
         provision(&api, company, Some(company.member)).await.expect(200);
         assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
         assert!(modules(&api, company).await.is_empty());
-        assert_eq!(held(&api, company, company.member).await, "Staff", "it has an administrator already");
+        assert_eq!(held(&api, company, company.member).await, "Staff", "it already has an administrator");
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 

@@ -5,7 +5,6 @@
 //! listed here. Each parameter gets ids of every kind of entity that the second company has, and an unknown id for
 //! each: the responses must be equal. The whole script must also return equal responses when the second company has
 //! twice as many entities.
-//! the same, and the whole script the same again when the second company has twice as much.
 
 mod parameters;
 mod rows;
@@ -84,7 +83,7 @@ fn is_read(operation: &Operation) -> bool {
     operation.method() == "GET" || asks
 }
 
-/// Returns pairs of an entity of the second company and an unknown one for a parameter: all pairs, or three of them.
+/// Returns pairs of an entity of the second company and an unknown one for a parameter: all pairs, or a sample.
 fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bool) -> Vec<Probe> {
     let mut probes = match parameter.name() {
         "sessionId" => return vec![theirs.session.clone()],

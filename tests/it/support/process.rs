@@ -20,7 +20,7 @@ fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Returns a command with an environment of its own: `PATH` and the given variables, and nothing inherited.
+/// Returns a command with an environment of its own: `PATH`, the given variables and nothing else.
 fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary(name));
     #[expect(clippy::disallowed_methods, reason = "the test harness passes on where programs are")]

@@ -32,7 +32,7 @@ struct State {
     database: Mutex<Option<String>>,
     /// If true, the proxy forwards no traffic.
     silent: watch::Sender<bool>,
-    /// Number of times that the connections open at that moment were frozen.
+    /// Number of calls of [`Proxy::forget`]. Each call freezes the connections that are open at that time.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
     /// The names of the parameters in the clients' start-up messages.

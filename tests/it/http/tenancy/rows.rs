@@ -54,9 +54,9 @@ mod postgres {
 
     /// The statements that may read such rows, with the reason.
     const NAMED: [(&str, &str); 7] = [
-        ("what a non-member to a company may there is read there: nothing", "AS catalog_version"),
+        ("the load for a non-member reads the named company and returns nothing", "AS catalog_version"),
         ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
-        ("changes of the catalog look for menu items that require a feature", "WHERE required_permissions @> $1"),
+        ("changes of the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
         // A menu item may belong to no company, so that its primary key is the id alone. The row with the id that was
         // sent is found by that key, and then filtered out by its company.
         ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
@@ -105,7 +105,7 @@ mod postgres {
         let unnamed: Vec<_> = seen.iter().filter(|warning| !is_named(warning)).collect();
         assert!(unnamed.is_empty(), "{unnamed:#?}");
         for (why, text) in NAMED {
-            assert!(seen.iter().any(|warning| warning.contains(text)), "nothing does this any more: {why}");
+            assert!(seen.iter().any(|warning| warning.contains(text)), "no statement does this any more: {why}");
         }
         // Control: a statement without a company filter triggers a warning, although the other policies hide the rows.
         let forgetful =
