@@ -216,7 +216,7 @@ both_adapters! {
                 }
             }
             let answer = of(api.post("/api/iam/sub-menu-items"), owner).json(&below).send().await;
-            assert_eq!(answer.error().0, 400, "what is below an item belongs to whom the item belongs to");
+            assert_eq!(answer.error().0, 400, "a sub-item belongs to the owner of its item");
         }
         assert_eq!(list(&api, "sub-menu-items", Some(company.id)).await.as_array().unwrap().len(), 7);
     }
