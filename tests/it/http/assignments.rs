@@ -61,7 +61,7 @@ both_adapters! {
         let body = json!({ "userLevelIds": [] });
         api.put(&path).by(one.admin).within(one.id).json(&body).send().await.expect(200);
         assert_eq!((held(one).await, held(other).await), (String::new(), "Visitor".to_owned()));
-        // Nor do the levels of one company affect decisions in the other.
+        // The levels of one company do not affect decisions in the other either.
         let create = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(one, user, create.clone()).await["reasonCode"], "no_user_levels");
         assert_eq!(api.check(other, user, create).await["allowed"], true);

@@ -206,7 +206,8 @@ both_adapters! {
         assert_eq!(answers[1], refused("ERR_VALIDATION_001", message));
     }
 
-    /// `X-IAM-Version` is the version that all checks were evaluated at. If no check was evaluated, it is absent.
+    /// `X-IAM-Version` states the version at which all checks were evaluated. If none was evaluated, the header is
+    /// absent.
     async fn the_oldest_state_is_named(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "view": "/dashboard" });

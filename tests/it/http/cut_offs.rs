@@ -47,7 +47,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
-            // Otherwise the replica would read the next cut-off together with this change.
+            // Waits until the replica has received this change. Otherwise it would read the next cut-off together with
+            // it.
             deaf.hears_everything().await;
         }
         // Other users are not affected.

@@ -187,7 +187,7 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // Nor can the level with the deny be deleted while a user holds it.
+        // The level with the deny cannot be deleted either while a user holds it.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
@@ -285,7 +285,7 @@ both_adapters! {
             if may {
                 answer.expect(200);
                 api.set_matrix(company, &level, "views", json!([])).await;
-                // Not if another level denies Approve.
+                // A user to whom another level denies Approve cannot grant more than they hold.
                 let denying = api.new_level(company, &format!("Denying {scope}")).await;
                 api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
                 api.assign(company, user, &[&own, &denying]).await;
@@ -296,7 +296,7 @@ both_adapters! {
             }
         }
         put_matrix(&api, company, &level, "views", &cells).by(company.admin).send().await.expect(200);
-        // This includes permissions that no level mentions.
+        // A user with Approve can even grant permissions that no level mentions.
         let publish = [allow(&api, "risks.approve", "Publish", "any").await];
         put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
     }

@@ -152,7 +152,7 @@ both_adapters! {
 
             // The same subject of another issuer is a different user.
             reads(router, company, &issuing.other_token(subject)).await.expect(403);
-            // So is a native user whose id equals the subject.
+            // A native user whose id equals the subject is a different user too.
             if let Ok(user) = UserId::parse(subject) {
                 assert_ne!(user, id);
                 router.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
@@ -171,7 +171,7 @@ both_adapters! {
             let external = ExternalId::parse(&name).unwrap();
             let (id, path_id) = (external.user_id(), external.path_id());
             let by_admin = |request: Request| request.by(company.admin).within(company.id);
-            // This holds before anything is stored.
+            // The path id is accepted before the user is stored.
             let about = format!("/api/iam/users/{path_id}");
             let user = router.get(&about).by_super_admin().send().await.expect(200).data();
             assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));

@@ -150,7 +150,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.admin).await, "");
     }
 
-    /// If no level of the company can administer it, provisioning gets 409 with that message.
+    /// If no level of the company can administer it, provisioning gets 409 and the message states the reason.
     async fn a_company_without_able_level_says_so(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;

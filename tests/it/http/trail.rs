@@ -135,7 +135,7 @@ both_adapters! {
         assert_eq!(each(&trail(&api, company, company.member, "tab").await["trail"], "url"), ["/new"]);
     }
 
-    /// Only members have a trail.
+    /// Non-members get 403 for navigation trails.
     async fn a_trail_is_for_members(api: TestApi) {
         let company = api.company().await;
         let path = format!("{PATH}?sessionId=tab");

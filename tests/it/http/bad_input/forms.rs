@@ -8,9 +8,9 @@ use crate::http::operations::operation;
 /// The type of a field's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Not blank. Maximum number of characters.
+    /// A text that is not blank. The value is the maximum number of characters.
     Text(usize),
-    /// Not blank and not a UUID. Maximum number of characters.
+    /// A text that is not blank and not a UUID. The value is the maximum number of characters.
     Key(usize),
     /// At most 50 characters, and an action that the feature knows.
     KnownAction,

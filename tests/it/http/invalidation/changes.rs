@@ -3,9 +3,9 @@
 /// The decisions and menus that a change can affect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// Those of the company in which the change is made.
+    /// The decisions and menus of the company in which the change is made.
     Company,
-    /// Those of all companies.
+    /// The decisions and menus of all companies.
     All,
 }
 
