@@ -1,11 +1,11 @@
-//! Which levels users hold, through the API.
+//! The user levels that users hold, through the API.
 
 use serde_json::json;
 
 use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
-    /// A user's levels are whole levels, by name.
+    /// A user's levels are listed as complete levels, sorted by name.
     async fn the_levels_of_a_user_are_listed_by_name(api: TestApi) {
         let company = api.company().await;
         let user = new_user();
@@ -24,7 +24,7 @@ both_adapters! {
         assert_eq!(*level, single.data()["userLevel"]);
     }
 
-    /// A non-member holds nothing.
+    /// A non-member has an empty list of levels.
     async fn a_non_member_holds_nothing(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
@@ -32,7 +32,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// The list replaces what the user holds: levels that it leaves out are taken away.
+    /// The list replaces the user's levels: levels that it omits are revoked.
     async fn an_assignment_replaces_the_one_before(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -45,7 +45,7 @@ both_adapters! {
         }
     }
 
-    /// The same user's levels in another company stay.
+    /// An assignment in one company leaves the user's levels in another company unchanged.
     async fn an_assignment_is_about_one_company_only(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();
@@ -61,13 +61,13 @@ both_adapters! {
         let body = json!({ "userLevelIds": [] });
         api.put(&path).by(one.admin).within(one.id).json(&body).send().await.expect(200);
         assert_eq!((held(one).await, held(other).await), (String::new(), "Visitor".to_owned()));
-        // Nor do they decide there.
+        // The levels of one company do not affect decisions in the other either.
         let create = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(one, user, create.clone()).await["reasonCode"], "no_user_levels");
         assert_eq!(api.check(other, user, create).await["allowed"], true);
     }
 
-    /// Levels that do not exist, or are another company's, are named, and nothing is stored.
+    /// The error names levels that do not exist or belong to another company, and nothing is stored.
     async fn unknown_levels_are_named(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -88,7 +88,7 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name"), ["Member"]);
     }
 
-    /// The body must be a list of distinct UUIDs.
+    /// `userLevelIds` must be a list of distinct UUIDs.
     async fn the_list_must_be_one(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -108,7 +108,7 @@ both_adapters! {
         );
     }
 
-    /// Two concurrent replaces end as one of the two, never as a mix.
+    /// After two concurrent assignments the user holds the levels of one of them, never a mix.
     async fn two_replaces_at_once_end_as_one(api: TestApi) {
         let company = api.company().await;
         let user = new_user();

@@ -1,4 +1,4 @@
-//! Which record each change leaves in the audit trail.
+//! The record that each change writes to the audit log.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, fields, is_time, new_company, new_user,
 };
 
-/// A page of the company's records, as its admin sees it.
+/// Returns a page of the company's audit log, as its administrator reads it.
 pub async fn page(api: &TestApi, company: Company, query: &str) -> Value {
     let path = format!("/api/iam/audit-logs?{query}");
     api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data()
 }
 
-/// The same of the platform, as a super admin sees it.
+/// Returns a page of the platform's audit log, as a super admin reads it.
 pub async fn platform(api: &TestApi, query: &str) -> Value {
     api.get(&format!("/api/iam/audit-logs?{query}")).by_super_admin().send().await.expect(200).data()
 }
@@ -21,7 +21,7 @@ pub async fn total(api: &TestApi, company: Company) -> u64 {
     page(api, company, "limit=1&includeTotal=true").await["total"].as_u64().unwrap()
 }
 
-/// The one record that a change of the company made.
+/// Sends a change in the company. Returns the one audit record that it wrote, and the response.
 async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, Answer) {
     let before = total(api, company).await;
     let answer = request.within(company.id).send().await;
@@ -30,7 +30,7 @@ async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, 
     (page(api, company, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// The one record that a change of the platform made.
+/// Sends a change of the platform. Returns the one audit record that it wrote, and the response.
 async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer) {
     let count = async || platform(api, "limit=1&includeTotal=true").await["total"].as_u64().unwrap();
     let before = count().await;
@@ -40,14 +40,14 @@ async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer
     (platform(api, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// What a record is about.
+/// Returns the action and the entity of a record.
 fn about(record: &Value) -> (&str, &str, &str) {
     let text = |name: &str| record[name].as_str().unwrap();
     (text("action"), text("entityType"), text("entityId"))
 }
 
 both_adapters! {
-    /// Every field of a record is there: who did what to what, and what differs.
+    /// A record has all its fields: the actor, the action, the entity and what changed.
     async fn a_record_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by(company.admin).json(&json!({ "name": "Auditors" }));
@@ -77,7 +77,7 @@ both_adapters! {
         assert_eq!(record["id"].as_str().unwrap().len(), 36);
     }
 
-    /// Changes that a super admin makes by virtue of that claim are marked.
+    /// A change by a super admin, made with the rights of that claim, is marked in its record.
     async fn a_super_admins_change_is_marked(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
@@ -87,7 +87,7 @@ both_adapters! {
         assert_eq!(record["metadata"], json!({ "requestId": id, "superAdmin": true }));
     }
 
-    /// A level's changes say what differs.
+    /// The record of a changed level has the old and new values of the fields that differ.
     async fn levels_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -103,7 +103,7 @@ both_adapters! {
         assert_eq!(record["changes"], json!({ "before": answer.data()["userLevel"] }));
     }
 
-    /// A view matrix's change says how many cells there are, and which differ.
+    /// The record of a changed view matrix has the number of cells per state, and the cells that differ.
     async fn view_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -133,7 +133,7 @@ both_adapters! {
         );
     }
 
-    /// A feature matrix's change says the same.
+    /// The record of a changed feature matrix has the number of allowed and denied cells, and the cells that differ.
     async fn feature_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -163,7 +163,7 @@ both_adapters! {
         );
     }
 
-    /// An assignment says what the user held, holds, got and lost.
+    /// The record of an assignment has the levels before and after, and those added and removed.
     async fn assignments_are_recorded(api: TestApi) {
         let company = api.company().await;
         let mut levels = vec![api.level_id(company, "Member").await, api.level_id(company, "Visitor").await];
@@ -178,7 +178,7 @@ both_adapters! {
         assert_eq!(record["changes"], changes);
     }
 
-    /// What is done to a company is in its own trail.
+    /// Changes of a company are recorded in that company's audit log.
     async fn companies_are_recorded(api: TestApi) {
         let company = api.company().await;
         let id = company.id.to_string();
@@ -204,7 +204,7 @@ both_adapters! {
         assert_eq!(about(&record), ("menu.created", "menu", item.as_str()));
     }
 
-    /// What is done to the catalog and to the menu of every company is in the platform's trail.
+    /// Changes of the catalog and of the menu of all companies are recorded in the platform's audit log.
     async fn the_catalog_is_recorded(api: TestApi) {
         let company = api.company().await;
         for (collection, kind, body) in [
@@ -230,11 +230,11 @@ both_adapters! {
             assert_eq!(about(&record), (format!("{kind}.deleted").as_str(), kind, id));
             assert_eq!(record["changes"], json!({ "before": made }));
         }
-        // None of it is in a company's trail.
+        // None of these records is in a company's audit log.
         assert_eq!(page(&api, company, "entityType=view&includeTotal=true").await["total"], 0);
     }
 
-    /// Mappings say what came and what went.
+    /// The record of a changed mapping has the ids that were added and removed.
     async fn mappings_are_recorded(api: TestApi) {
         let (module, feature) = (api.module_id("risks").await, api.feature_id("general.read").await);
         let (risks, home) = (api.view_id("/modules/risks").await, api.view_id("/home").await);
@@ -273,7 +273,7 @@ both_adapters! {
         assert_eq!(record["changes"]["removed"].as_array().unwrap().len(), 3);
     }
 
-    /// Refused changes and changes without an effect leave no record.
+    /// Rejected changes and changes without an effect are not recorded.
     async fn what_changes_nothing_leaves_no_record(api: TestApi) {
         let company = api.company().await;
         let (member, admin) = (api.level_id(company, "Member").await, api.level_id(company, "Admin").await);

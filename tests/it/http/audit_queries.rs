@@ -1,4 +1,4 @@
-//! Reading the audit trail: filters, pages, and which records a caller sees.
+//! Queries of the audit log: filters, pages, and the records that a caller can see.
 
 use iam_domain::{Actor, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};
@@ -8,7 +8,7 @@ use super::audit::{page, platform, total};
 use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
-    /// Each filter narrows the list, and so do several.
+    /// Each filter narrows the list. Several filters are combined with AND.
     async fn records_are_filtered(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -34,15 +34,15 @@ both_adapters! {
         assert!(data["logs"].as_array().unwrap().iter().all(|record| record["entityType"] == "user-level"));
         assert_eq!(data["logs"].as_array().unwrap().len(), 6);
         assert_eq!(data.get("total"), None);
-        // An empty parameter says nothing.
+        // An empty parameter is ignored.
         assert_eq!(actions(&format!("entityId={level}&action=&from=&cursor=")).await, all);
     }
 
-    /// `from` is the first time that counts, `to` the first that no longer does.
+    /// `from` is inclusive, `to` is exclusive.
     async fn records_are_filtered_by_time(api: TestApi) {
         let company = api.company().await;
         let logs = page(&api, company, "limit=200").await["logs"].clone();
-        // A time in the middle that stands apart from the one before it, to the millisecond that is shown.
+        // Times have millisecond precision in responses, so that several records can share one.
         let times = each(&logs, "timestamp");
         let (newest, oldest) = (times[0], times[times.len() - 1]);
         let count = async |query: String| page(&api, company, &query).await["logs"].as_array().unwrap().len();
@@ -53,12 +53,12 @@ both_adapters! {
             count(format!("from={oldest}&to={newest}&limit=200")).await,
             times.iter().filter(|time| *time != &newest).count()
         );
-        // The same moment, in another time zone.
+        // The same time, written in another time zone notation.
         let elsewhere = newest.replace('Z', "%2B00:00");
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
 
-    /// A page has 1 to 200 records, 50 if nothing is said.
+    /// A page has 1 to 200 records. Default: 50.
     async fn a_page_has_its_bounds(api: TestApi) {
         let company = api.company().await;
         for n in 0..45 {
@@ -78,7 +78,7 @@ both_adapters! {
         }
     }
 
-    /// Counting ends at 10,000, and says so; up to there the answer is as ever.
+    /// The total is counted up to 10,000. Beyond that the response marks it as a lower bound.
     async fn the_total_is_counted_up_to_a_bound(api: TestApi) {
         let company = api.company().await;
         let exact = page(&api, company, "limit=1&includeTotal=true").await;
@@ -114,7 +114,7 @@ both_adapters! {
         assert_eq!(filtered.get("totalIsLowerBound"), None);
     }
 
-    /// Paging returns every record once, newest first, whatever is added meanwhile.
+    /// Paging returns every record once, newest first, even if records are added meanwhile.
     async fn a_cursor_walks_through_all_records(api: TestApi) {
         let company = api.company().await;
         let all = page(&api, company, "limit=200").await;
@@ -136,7 +136,7 @@ both_adapters! {
         assert_eq!(seen, all);
     }
 
-    /// A page that holds just the rest is the last one.
+    /// A page that ends with the last record has no next cursor, even if it is full.
     async fn a_full_last_page_has_no_next(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "One").await;
@@ -144,7 +144,7 @@ both_adapters! {
         assert_eq!((data["logs"].as_array().unwrap().len(), &data["nextCursor"]), (1, &Value::Null));
     }
 
-    /// An invalid cursor, type, id or time is named.
+    /// The error names an invalid cursor, type, id or time.
     async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         for (query, message) in [
@@ -169,7 +169,7 @@ both_adapters! {
         );
     }
 
-    /// A company sees its own records and no other's, also by a cursor or a filter.
+    /// A company sees only its own records, also with a cursor or a filter from another company.
     async fn a_company_sees_its_own_records(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let level = api.new_level(other, "Theirs").await;
@@ -186,7 +186,8 @@ both_adapters! {
         assert!(platform(&api, "limit=200").await["logs"].as_array().unwrap().iter().all(|r| r["companyId"].is_null()));
     }
 
-    /// The platform's records are for super admins; a company's are for users who administer something there.
+    /// Only super admins read the platform's records. A company's records are for users who may Update levels or
+    /// permissions there.
     async fn records_are_for_administrators(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";

@@ -1,4 +1,4 @@
-//! Who may administer, and when a lost permission stops counting.
+//! Which callers may administer, and when a revoked permission takes effect.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
 };
 
-/// A storage that reports when a change is about to begin: its caller was admitted, and now waits for the lock.
+/// A storage that signals when a change is about to begin: its caller was admitted and now waits for the lock.
 pub struct Watched {
     pub inner: Arc<dyn Storage>,
     pub begins: Arc<Notify>,
@@ -26,8 +26,7 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
-    /// Longer than the storage's own limit: what the test does while it holds the lock may take long on a busy
-    /// machine.
+    /// Retries beyond the storage's own timeout, since the test may hold the lock for a long time on a busy machine.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.begins.notify_one();
         for _ in 0..30 {
@@ -60,7 +59,8 @@ impl Storage for Watched {
     }
 }
 
-/// The answer to a change whose caller loses all levels but these while it waits for the company's lock.
+/// Sends a change whose caller is left with only the given levels while it waits for the company's row lock. Returns
+/// the response.
 pub async fn overtaken(
     api: &TestApi,
     company: Company,
@@ -81,7 +81,7 @@ pub async fn overtaken(
     answer
 }
 
-/// A request for each administrative right, with the message for a caller that lacks it.
+/// Returns requests for each administrative right, with the message for callers that lack it.
 fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static str, Request)> {
     let path = |rest: &str| format!("/api/iam/{rest}");
     let user = new_user();
@@ -114,7 +114,7 @@ fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static st
 }
 
 both_adapters! {
-    /// Each administrative right is one action of one of the service's own features.
+    /// Each administrative right follows from one action of one reserved feature (`iam.…`).
     async fn each_right_opens_what_it_is_for(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -139,7 +139,7 @@ both_adapters! {
         }
     }
 
-    /// Administration covers the whole company: a narrower scope does not suffice.
+    /// Administration requires scope company or any: a narrower scope does not suffice.
     async fn administration_needs_the_scope_of_a_company(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -161,7 +161,7 @@ both_adapters! {
         }
     }
 
-    /// A right in one company gives none in another, known or not, and the refusals are identical.
+    /// A right in one company grants none in another company. Known and unknown companies get identical denials.
     async fn a_right_is_one_companys(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let target = api.level_id(other, "Member").await;
@@ -173,7 +173,7 @@ both_adapters! {
         }
     }
 
-    /// A right that was taken away is gone for the next request.
+    /// A revoked right is denied from the next request on.
     async fn a_revoked_right_is_gone_at_once(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -189,7 +189,8 @@ both_adapters! {
         }
     }
 
-    /// The same when the level itself loses the permission, or a second level denies it.
+    /// A right is also denied from the next request on if the level itself loses the permission or a second level
+    /// denies it.
     async fn a_changed_level_counts_at_once(api: TestApi) {
         let company = api.company().await;
         let manage = api.feature_id("iam.manage_levels").await;
@@ -209,7 +210,7 @@ both_adapters! {
         assert_eq!(attempt("four").await, 403, "a visitor is denied Update");
     }
 
-    /// An admin who loses the level while the change waits for the company's lock is refused: levels.
+    /// A new level is rejected if the administrator loses the right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |router| {
@@ -222,12 +223,13 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name"), ["Admin", "Member", "Visitor"]);
     }
 
-    /// An admin who loses the level while the change waits for the company's lock is refused: assignments.
+    /// An assignment is rejected if the administrator loses the right while the change waits for the company's row
+    /// lock.
     async fn a_revocation_overtakes_an_assignment(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
-        // The admin assigns the lost level to themselves again.
+        // The administrator tries to assign the lost level to themselves again.
         let answer = overtaken(&api, company, company.admin, &[], |router| {
             router.put(&path).json(&json!({ "userLevelIds": [admin] }))
         })
@@ -238,7 +240,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// An admin who loses the level while the change waits for the company's lock is refused: matrices.
+    /// A matrix is rejected if the administrator loses the right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_a_matrix(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -252,7 +254,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &member, "views").await, before);
     }
 
-    /// A level stays if it got its first holder while its removal waited for the lock.
+    /// A level is not deleted if it got its first holder while the deletion waited for the lock.
     async fn an_assignment_overtakes_a_removal(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -273,7 +275,7 @@ both_adapters! {
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
     }
 
-    /// A super admin administers every company, also an unknown one, and the platform.
+    /// A super admin administers the platform and every company, even one that is not provisioned.
     async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -287,7 +289,7 @@ both_adapters! {
         }
     }
 
-    /// The platform's operations are for super admins only; company admins are refused.
+    /// Only super admins may use the platform's operations; administrators of a company get 403.
     async fn the_platform_is_for_super_admins(api: TestApi) {
         let company = api.company().await;
         let id = new_company();
@@ -312,7 +314,7 @@ both_adapters! {
         }
     }
 
-    /// Decisions of super admins give that as the reason; what does not exist is denied all the same.
+    /// A decision about a super admin has the reason code `super_admin`, but unknown views and features are denied.
     async fn decisions_about_super_admins_give_the_reason(api: TestApi) {
         let company = api.company().await;
         let ask = async |question: Value| {
@@ -340,14 +342,14 @@ both_adapters! {
         assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
     }
 
-    /// The claim is about the bearer of the token: in questions about others it does not count.
+    /// The super admin claim applies only to the bearer of the token, not in checks about other users.
     async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
         assert_eq!(request.send().await.expect(200).data()["reasonCode"], "explicit_deny");
 
-        // Others who ask about a super admin get what the levels say.
+        // Decisions about a super admin for other callers follow from the levels alone.
         let question = json!({ "view": "/home", "userId": api.super_admin });
         let request = api.post("/api/iam/check").by(company.admin).within(company.id).json(&question);
         assert_eq!(request.send().await.expect(200).data()["reasonCode"], "no_user_levels");
@@ -358,7 +360,7 @@ both_adapters! {
         }
     }
 
-    /// Only JSON `true` makes a super admin.
+    /// Only the JSON value `true` in the claim grants super admin.
     async fn only_true_makes_a_super_admin(api: TestApi) {
         let company = api.company().await;
         let exp = 4_000_000_000_u64;
@@ -373,7 +375,7 @@ both_adapters! {
         }
     }
 
-    /// Readers read the catalog in their company; without one only super admins do.
+    /// Users with a read right read the catalog within their company. Without a company, only super admins read it.
     async fn the_catalog_is_read_in_a_company(api: TestApi) {
         let company = api.company().await;
         for list in ["views", "features", "modules", "menu-items", "sub-menu-items"] {
@@ -386,7 +388,7 @@ both_adapters! {
         }
     }
 
-    /// The company is named in the path, the query, the body or the header.
+    /// The company can be named in the path, the query, the body or the header.
     async fn a_company_is_named_in_four_places(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels?companyId={}", company.id);

@@ -1,4 +1,5 @@
-//! Invalid input is refused by name, and nothing of it is stored: every field of every body, every parameter.
+//! Invalid input is rejected with an error that names it, and nothing is stored. Covers every field of every body and
+//! every parameter.
 
 mod cases;
 mod expected;
@@ -20,13 +21,13 @@ use super::operations::{operation, operations};
 use super::world::{Dump, World};
 use crate::support::api::both_adapters;
 
-/// The most bytes of a body.
+/// Maximum size of a body in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A whole body: what it is, its headers, and what comes.
+/// A complete body: description, headers, bytes, and the expected response.
 type Whole = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Expected);
 
-/// Bodies that are invalid as a whole, by content type and coding; and valid ones.
+/// Returns bodies that are invalid as a whole, for example by content type or coding, and some valid ones.
 fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let plain = || vec![("content-type", "application/json")];
     let not_json = || Expected::Begins("body".to_owned(), "is not valid JSON");
@@ -72,18 +73,18 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     ]
 }
 
-/// A number that changes with every write except to trails.
+/// Returns a value that changes with every write, except writes to navigation trails: they are not audited.
 async fn changes(world: &World) -> Value {
     let last = "/api/iam/audit-logs?limit=1&includeTotal=true";
     json!([world.look(&world.platform_trail(1), None).await, world.look(last, Some(world.ours.id)).await])
 }
 
-/// Everything that an operation could change.
+/// Returns everything that an operation could change.
 async fn dump(world: &World) -> (Dump, Dump) {
     (world.dump(world.ours).await, world.dump_catalog().await)
 }
 
-/// A case of a body.
+/// Sends one case of a body and checks the response.
 async fn send_case(world: &World, operation: Operation, case: &Case) {
     let path = world.fill(&operation.valid_path()).await;
     let body = world.fill(&case.body).await;
@@ -103,12 +104,12 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
     send(world, operation, &case.what, request.bytes("application/json", body), &expected).await;
 }
 
-/// Sends everything that must be refused. Returns the number of requests.
+/// Sends all invalid requests. Returns their number.
 pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Creates everything that the table names, so that no later request creates anything.
+/// Creates every entity that the table of operations names, so that no later request creates one.
 async fn make_everything(world: &World) {
     world.renew();
     for form in FORMS {
@@ -119,7 +120,7 @@ async fn make_everything(world: &World) {
     }
 }
 
-/// Sends every case of every field of every body. Returns their number.
+/// Sends every case of every field of every body. Returns the number of cases.
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
@@ -137,16 +138,16 @@ async fn bodies(world: &World) -> usize {
                 send_case(world, operation, &case).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} stored something that it refused", operation.name);
+        assert_eq!(changes(world).await, changes_before, "{} stored something that it rejected", operation.name);
     }
-    assert_eq!(dump(world).await, before, "something was stored that was refused");
+    assert_eq!(dump(world).await, before, "something was stored that was rejected");
     for (operation, case) in accepted {
         send_case(world, operation, &case).await;
     }
     sent
 }
 
-/// Sends the bodies that are invalid as a whole. Returns their number.
+/// Sends the bodies that are invalid as a whole. Returns the number of bodies.
 async fn wholes(world: &World) -> usize {
     let mut sent = 0;
     let mut seen = BTreeSet::new();
@@ -165,9 +166,9 @@ async fn wholes(world: &World) -> usize {
                 send_whole(world, operation, whole).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} stored something that it refused", operation.name);
+        assert_eq!(changes(world).await, changes_before, "{} stored something that it rejected", operation.name);
     }
-    assert_eq!(dump(world).await, before, "something was stored that was refused");
+    assert_eq!(dump(world).await, before, "something was stored that was rejected");
     for (operation, index) in accepted {
         let valid = world.fill(&operation.valid_body()).await;
         send_whole(world, operation, whole_bodies(operation, &valid).swap_remove(index)).await;
@@ -182,7 +183,7 @@ async fn send_whole(world: &World, operation: Operation, (what, headers, body, e
     send(world, operation, &format!("body {what}"), request, &expected).await;
 }
 
-/// Sends invalid ids in paths. Returns their number.
+/// Sends invalid ids in paths. Returns the number of requests.
 async fn paths(world: &World) -> usize {
     let over_long = "a".repeat(5000);
     let no_ids = [
@@ -233,7 +234,7 @@ async fn paths(world: &World) -> usize {
     sent
 }
 
-/// The fields of a schema of the document, also those in lists of objects.
+/// Collects the names of the fields of a schema in the OpenAPI document, also those in lists of objects.
 fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>) {
     if let Some(name) = schema["$ref"].as_str() {
         return fields_of(document, document.pointer(name.trim_start_matches('#')).unwrap(), prefix, found);
@@ -247,7 +248,7 @@ fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSe
     }
 }
 
-/// Every field of every body of the document is in the table, and no other.
+/// The table has exactly the fields that the bodies in the OpenAPI document have.
 #[test]
 fn the_table_has_every_field() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
@@ -278,28 +279,28 @@ fn the_table_has_every_field() {
 }
 
 both_adapters! {
-    /// Every field of every body, with all that may be wrong with it, and at its limits.
+    /// Every field of every body is tested with all invalid values and at its limits. Errors name the field.
     async fn invalid_fields_are_named(api: TestApi) {
         let world = World::new(api).await;
         let sent = bodies(&world).await;
         assert!(sent > 2_000, "{sent}");
     }
 
-    /// Bodies that are no JSON object, too large, or declared as something else.
+    /// Bodies that are not JSON objects, are too large, or have another content type are rejected.
     async fn invalid_bodies_are_refused(api: TestApi) {
         let world = World::new(api).await;
         let sent = wholes(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
-    /// Ids in paths.
+    /// Invalid ids in paths are rejected.
     async fn invalid_paths_are_refused(api: TestApi) {
         let world = World::new(api).await;
         let sent = paths(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
-    /// Parameters of queries.
+    /// Errors name invalid query parameters.
     async fn invalid_query_parameters_are_named(api: TestApi) {
         let world = World::new(api).await;
         let before = dump(&world).await;
@@ -308,7 +309,7 @@ both_adapters! {
         assert_eq!(dump(&world).await, before);
     }
 
-    /// Checks that are refused.
+    /// A check that names neither a view nor a feature with an action, or mixes the two, is rejected.
     async fn a_check_asks_one_thing(api: TestApi) {
         let world = World::new(api).await;
         for (body, message) in [
@@ -325,7 +326,7 @@ both_adapters! {
         }
     }
 
-    /// The messages that clients of the original system know.
+    /// Messages that clients of the original system match stay unchanged.
     async fn the_sentences_of_the_original_stay(api: TestApi) {
         let world = World::new(api).await;
         let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -356,7 +357,7 @@ both_adapters! {
         );
     }
 
-    /// A value that is not a boolean never grants: the user's permissions stay as before.
+    /// A value that is not a boolean never grants: the user's permissions stay unchanged.
     async fn a_value_that_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
         let user = world.thing(Thing::User).await;

@@ -8,7 +8,7 @@ async fn patch(api: &TestApi, path: &str, body: Value) -> Answer {
     api.patch(path).by_super_admin().json(&body).send().await
 }
 
-/// The path of what was made.
+/// Returns the path of an entity that was created.
 fn path_of(collection: &str, made: &Value) -> String {
     format!("/api/iam/{collection}/{}", made["id"].as_str().unwrap())
 }
@@ -21,7 +21,7 @@ fn conflict(message: &str) -> (u16, String, String) {
     (409, "ERR_RESOURCE_002".to_owned(), message.to_owned())
 }
 
-/// A thing without its times and its id, which must be there.
+/// Returns an entity without its times and id, after checking that they are present.
 fn content(mut made: Value) -> Value {
     for time in ["createdAt", "updatedAt"] {
         assert!(is_time(&made[time]));
@@ -33,7 +33,7 @@ fn content(mut made: Value) -> Value {
 }
 
 both_adapters! {
-    /// Every field of a view is there; optional ones are left out where there is nothing to say.
+    /// A view has all its fields; optional fields without a value are omitted.
     async fn a_view_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports", "url": "/reports" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&least).send().await.expect(201);
@@ -52,7 +52,7 @@ both_adapters! {
         }
     }
 
-    /// Every field of a feature is there; optional ones are left out where there is nothing to say.
+    /// A feature has all its fields; optional fields without a value are omitted.
     async fn a_feature_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports" });
         let answer = api.post("/api/iam/features").by_super_admin().json(&least).send().await.expect(201);
@@ -71,7 +71,7 @@ both_adapters! {
         }
     }
 
-    /// Every field of a module is there; optional ones are left out where there is nothing to say.
+    /// A module has all its fields; optional fields without a value are omitted.
     async fn a_module_has_its_shape(api: TestApi) {
         let least = json!({ "code": "reports", "name": "Reports" });
         let answer = api.post("/api/iam/modules").by_super_admin().json(&least).send().await.expect(201);
@@ -91,7 +91,7 @@ both_adapters! {
         }
     }
 
-    /// Lists hold the seed and what was made, in their order.
+    /// Lists contain the seeded and the created entities, sorted by url, key or name.
     async fn lists_are_sorted(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "A", "url": "/Zzz" })).await;
@@ -109,7 +109,7 @@ both_adapters! {
         let urls = each(&views, "url");
         assert_eq!(urls.len(), 15);
         assert!(urls.is_sorted());
-        assert_eq!(urls[0], "/Zzz", "capitals stand before small letters");
+        assert_eq!(urls[0], "/Zzz", "capitals sort before lower-case letters");
         let features = list("features").await;
         let keys: Vec<_> = features.as_array().unwrap().iter().map(|feature| feature["key"].as_str()).collect();
         assert_eq!(keys.len(), 22);
@@ -118,7 +118,7 @@ both_adapters! {
         assert_eq!(each(&list("modules").await, "name"), ["Audit", "Compliance", "Core", "Risks", "Zzz"]);
     }
 
-    /// A change leaves the rest as it is; `null` empties what is optional.
+    /// A change of a view leaves other fields unchanged. `null` clears optional fields; required ones reject it.
     async fn null_empties_what_is_optional_of_a_view(api: TestApi) {
         let body = json!({ "name": "A", "url": "/a", "category": "c", "description": "d", "icon": "i" });
         let path = path_of("views", &api.make("views", None, body).await);
@@ -136,7 +136,7 @@ both_adapters! {
         }
     }
 
-    /// The same of a feature.
+    /// A change of a feature leaves other fields unchanged. `null` clears optional fields; required ones reject it.
     async fn null_empties_what_is_optional_of_a_feature(api: TestApi) {
         let body = json!({
             "key": "k", "name": "A", "description": "d", "resourceType": "r", "actions": ["Sign"], "category": "c",
@@ -159,7 +159,7 @@ both_adapters! {
         }
     }
 
-    /// The same of a module.
+    /// A change of a module leaves other fields unchanged. `null` clears optional fields; required ones reject it.
     async fn null_empties_what_is_optional_of_a_module(api: TestApi) {
         let body = json!({ "code": "a", "name": "A", "description": "d", "icon": "i", "priority": "optional" });
         let path = path_of("modules", &api.make("modules", None, body).await);
@@ -179,7 +179,7 @@ both_adapters! {
         }
     }
 
-    /// Urls, codes and keys are unique, exactly as they are written.
+    /// Urls, keys and codes are unique and case-sensitive.
     async fn natural_keys_are_unique(api: TestApi) {
         for (collection, key, taken, message) in [
             ("views", "url", "/home", "A view with this url already exists"),
@@ -201,13 +201,13 @@ both_adapters! {
             let answer = patch(&api, &path_of(collection, &made), json!({ key: taken })).await;
             assert_eq!(answer.error(), conflict(message));
         }
-        // Features without a key do not stand in each other's way.
+        // Features without a key do not conflict with each other.
         for _ in 0..2 {
             api.make("features", None, json!({ "name": "Nameless" })).await;
         }
     }
 
-    /// Keys and urls are looked up beside ids, so they never look like one.
+    /// Keys and urls must not be UUIDs, since requests may use a key, url or id in the same field.
     async fn natural_keys_never_look_like_ids(api: TestApi) {
         let id = new_company().to_string();
         for (collection, key) in [("views", "url"), ("features", "key")] {
@@ -220,7 +220,7 @@ both_adapters! {
         }
     }
 
-    /// A feature whose key a menu item requires stays too: without it the item would be hidden from all users.
+    /// A feature that a menu item requires cannot be deleted: without it the item would be hidden from all users.
     async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
@@ -233,7 +233,7 @@ both_adapters! {
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// The key itself stays too. Everything else of the feature can be changed.
+    /// The key of a feature that a menu item requires cannot be changed; its other fields can.
     async fn a_key_that_a_menu_requires_stays(api: TestApi) {
         let company = api.company().await;
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
@@ -247,7 +247,7 @@ both_adapters! {
         assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
-        // An item that merely leads to the feature does so by its id.
+        // An item that merely links to the feature refers to it by id.
         let item = path_of("menu-items", &item);
         let body = json!({ "requiredPermissions": null });
         api.patch(&item).by_super_admin().within(company.id).json(&body).send().await.expect(200);
@@ -256,7 +256,7 @@ both_adapters! {
         }
     }
 
-    /// What a menu uses stays; the items and sub-items that use it are named.
+    /// A view or feature that menu items link to cannot be deleted. The error names the items and sub-items.
     async fn what_a_menu_uses_stays(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
@@ -281,7 +281,7 @@ both_adapters! {
         }
     }
 
-    /// What is deleted takes its permissions and mappings along.
+    /// Deleting a view or a feature deletes its permissions and mappings too.
     async fn a_deletion_takes_permissions_along(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
@@ -304,7 +304,7 @@ both_adapters! {
         assert_eq!(data, json!({ "views": [] }));
     }
 
-    /// What does not exist is not found, by name.
+    /// An unknown id is 404, and the message names the type of the entity.
     async fn what_does_not_exist_is_not_found(api: TestApi) {
         let id = new_company();
         for (collection, what) in [("views", "View"), ("features", "Feature"), ("modules", "Module")] {
@@ -325,7 +325,7 @@ both_adapters! {
         }
     }
 
-    /// A mapping is replaced as a whole, and listed in the order of what it holds.
+    /// A mapping is replaced as a whole. Its entities are listed sorted by url or key.
     async fn mappings_are_replaced_as_a_whole(api: TestApi) {
         let module = path_of("modules", &api.make("modules", None, json!({ "code": "new", "name": "New" })).await);
         let feature = path_of("features", &api.make("features", None, json!({ "name": "New" })).await);
@@ -371,7 +371,7 @@ both_adapters! {
             assert!(held().await.is_empty());
             assert_eq!(put(json!(two), false).await.expect(200).data(), json!({ "message": message }));
             assert_eq!(held().await, names);
-            // Unknown ones are named, and nothing is stored.
+            // Unknown ids are named, and nothing is stored.
             let unknown = new_company().to_string();
             let kind = if list == "views" { "view" } else { "feature" };
             let answer = put(json!([two[0], unknown]), true).await;
@@ -389,7 +389,7 @@ both_adapters! {
         }
     }
 
-    /// The seed maps features to the views that they stand on.
+    /// The seed maps each feature to the views that it is used on.
     async fn the_seed_maps_features_to_views(api: TestApi) {
         let urls = async |key: &str| {
             let path = format!("/api/iam/features/{}/views", api.feature_id(key).await);
@@ -404,7 +404,7 @@ both_adapters! {
         assert_eq!(urls("general.export").await, "");
     }
 
-    /// The service's own features cannot be made, disabled, deleted or re-keyed, not even by super admins.
+    /// Reserved features (`iam.…`) cannot be created, disabled, deleted or re-keyed, not even by super admins.
     async fn reserved_features_stay(api: TestApi) {
         let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
                         deleted, re-keyed or gated";
@@ -421,12 +421,12 @@ both_adapters! {
         ] {
             assert_eq!(answer.error(), conflict(reserved));
         }
-        // What does not affect decisions may change.
+        // Fields that do not affect decisions can be changed.
         let answer = patch(&api, &own, json!({ "name": "Levels", "enabled": true, "key": "iam.manage_levels" })).await;
         assert_eq!(answer.expect(200).data()["feature"]["name"], "Levels");
     }
 
-    /// An action that a feature drops takes its permissions along; what is standard stays.
+    /// Removing an action from a feature deletes the permissions for it. Standard actions keep their permissions.
     async fn a_dropped_action_takes_its_permissions_along(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let body = json!({ "name": "New", "key": "new", "actions": ["Sign", "Burn", "Publish"] });
@@ -447,7 +447,7 @@ both_adapters! {
             let sign = api.check(*company, *user, json!({ "feature": "new", "action": "Sign" })).await;
             assert_eq!(sign["reasonCode"], "no_explicit_allow");
         }
-        // The action comes back without its permissions.
+        // When the action is added again, its permissions do not come back.
         patch(&api, &path_of("features", &feature), json!({ "actions": ["Burn", "Sign"] })).await.expect(200);
         let (company, _, level) = &held[0];
         assert_eq!(api.matrix(*company, level, "features").await.len(), 3);

@@ -1,4 +1,4 @@
-//! Many questions in one request, through the API.
+//! Batch checks: many checks in one request, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -16,12 +16,12 @@ async fn results(api: &TestApi, company: Company, user: UserId, checks: &Value) 
     data["results"].as_array().unwrap().clone()
 }
 
-/// The error in place of the answer to a check that is refused.
+/// Returns the result of a check that is rejected with an error.
 fn refused(code: &str, message: &str) -> Value {
     json!({ "allowed": false, "error": { "code": code, "message": message } })
 }
 
-/// Checks of every kind that a member gets different answers to.
+/// Returns checks of every kind, for which a member gets different decisions.
 fn questions() -> Vec<Value> {
     vec![
         json!({ "view": "/dashboard" }),
@@ -35,7 +35,7 @@ fn questions() -> Vec<Value> {
 }
 
 both_adapters! {
-    /// Each answer equals that of the single check, and is at the position of its check.
+    /// Each result equals that of a single check, and the results are in the order of the checks.
     async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
         let company = api.company().await;
         let mut single = Vec::new();
@@ -61,8 +61,7 @@ both_adapters! {
         assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
     }
 
-    /// An invalid check gets its error in its place, worded as for the single check, and the other checks are
-    /// answered.
+    /// An invalid check gets the error of a single check as its result. The other checks are evaluated.
     async fn an_invalid_check_does_not_affect_the_others(api: TestApi) {
         let company = api.company().await;
         let fine = json!({ "view": "/dashboard" });
@@ -101,7 +100,7 @@ both_adapters! {
         }
     }
 
-    /// Invalid JSON is refused as a whole; the list must not be empty, and its length is bounded.
+    /// A body with invalid JSON is rejected as a whole. The list must have 1 to 1000 elements.
     async fn the_list_must_be_one(api: TestApi) {
         let company = api.company().await;
         let send = |body: &str| {
@@ -132,7 +131,7 @@ both_adapters! {
         assert!(answers.len() == 1000 && answers.iter().all(|answer| answer["allowed"] == true));
     }
 
-    /// Different spellings of a check get the same answer.
+    /// Different JSON spellings of a check get the same decision.
     async fn a_question_may_be_written_in_any_way(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
@@ -159,7 +158,8 @@ both_adapters! {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    /// Callers that may not ask about others are refused for each such check; checks about themselves are answered.
+    /// A caller without the right to check other users gets an error for each such check. Checks about the caller are
+    /// evaluated.
     async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -180,7 +180,7 @@ both_adapters! {
         assert_eq!(answers[3]["reasonCode"], "no_user_levels");
     }
 
-    /// The super admin claim counts in checks about the caller, and only there.
+    /// The super admin claim applies only to checks about the caller.
     async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
@@ -196,7 +196,7 @@ both_adapters! {
         assert_eq!(codes, ["super_admin", "super_admin", "view_module_missing"]);
     }
 
-    /// All checks are about the company of the request: one that names another company is refused.
+    /// All checks apply to the company of the request: a check that names another company gets an error.
     async fn a_question_names_no_other_company(api: TestApi) {
         let company = api.company().await;
         let of = |id| json!({ "view": "/dashboard", "companyId": id });
@@ -206,7 +206,8 @@ both_adapters! {
         assert_eq!(answers[1], refused("ERR_VALIDATION_001", message));
     }
 
-    /// The answer names the state that all checks saw, as a single check does; without a read it names none.
+    /// `X-IAM-Version` states the version at which all checks were evaluated. If none was evaluated, the header is
+    /// absent.
     async fn the_oldest_state_is_named(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "view": "/dashboard" });
@@ -226,7 +227,7 @@ both_adapters! {
         assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
     }
 
-    /// The next checks see a change, whatever their subject.
+    /// The next checks reflect a change, whichever user they are about.
     async fn the_next_questions_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([

@@ -1,10 +1,10 @@
-//! `If-Match`, versions, request ids and the headers that every answer has, through the API.
+//! `If-Match`, versions, request ids and the headers of every response, through the API.
 
 use serde_json::{Value, json};
 
 use crate::support::api::{Company, Request, TestApi, both_adapters, new_company};
 
-/// Something with an entity tag, and two different changes of it.
+/// A resource with an entity tag, and two different changes of it.
 struct Tagged {
     path: String,
     changes: Vec<(&'static str, String, Value)>,
@@ -28,13 +28,13 @@ fn send(api: &TestApi, company: Company, change: &(&str, String, Value), tag: &s
     of(request, company, path).json(body).header("if-match", tag)
 }
 
-/// By a super admin; in the company where the path is about one.
+/// Authenticates as a super admin, and names the company if the path is about a user or a level.
 fn of(request: Request, company: Company, path: &str) -> Request {
     let request = request.by_super_admin();
     if path.contains("/user") { request.within(company.id) } else { request }
 }
 
-/// The parts of `X-IAM-Version`: that of the catalog and that of the company.
+/// Returns two parts of `X-IAM-Version`: the version of the catalog and that of the company.
 fn versions(version: &str) -> (i64, i64) {
     let mut parts = version.split('.').skip(1).map(|part| i64::from_str_radix(part, 16).unwrap());
     (parts.next().unwrap(), parts.next().unwrap())
@@ -75,7 +75,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
         Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
         Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
         Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),
-        // A switch takes the tag of the list.
+        // A change of one module's enabled flag takes the entity tag of the list.
         Tagged {
             path: own.clone(),
             changes: [false, true]
@@ -86,7 +86,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
 }
 
 both_adapters! {
-    /// A matching tag lets a change through; a stale or made-up tag does not, and nothing is stored.
+    /// A change with a matching tag is accepted. With a stale or invented tag it is rejected and nothing is stored.
     async fn a_change_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -114,8 +114,8 @@ both_adapters! {
         }
     }
 
-    /// A proxy that compresses answers changes their tags. A change with such a tag goes through as long as the
-    /// content is what the client saw, and not after.
+    /// A proxy that compresses responses changes their tags. A change with such a tag is accepted while the content is
+    /// what the client read, and rejected once it has changed.
     async fn a_tag_that_a_proxy_changed_still_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -151,7 +151,7 @@ both_adapters! {
         }
     }
 
-    /// The same for deletions.
+    /// A deletion with a matching tag is accepted, and with a stale or invented tag it is rejected.
     async fn a_deletion_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         let tagged = everything_tagged(&api, company).await;
@@ -171,7 +171,7 @@ both_adapters! {
         }
     }
 
-    /// What a change answers has the tag that reading it has.
+    /// The response to a change has the tag that the next read returns.
     async fn a_change_answers_with_the_new_tag(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
@@ -185,7 +185,7 @@ both_adapters! {
         assert_eq!(got.etag(), renamed.etag());
     }
 
-    /// Of two clients with the same tag, one succeeds.
+    /// If two clients send changes with the same tag, one succeeds.
     async fn of_two_clients_with_the_same_tag_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
@@ -200,7 +200,7 @@ both_adapters! {
         assert_eq!(statuses, [200, 412]);
     }
 
-    /// A caller without the permission gets a refusal, not a failed precondition.
+    /// A caller without the permission gets 403 and not 412: permissions are checked before `If-Match`.
     async fn permission_comes_before_the_tag(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
@@ -211,7 +211,8 @@ both_adapters! {
         request.json(&json!({ "name": "Mine" })).send().await.expect(404);
     }
 
-    /// Versions grow with what is written, each by its own changes, and decisions see what was written.
+    /// A change increases the version of the company or of the catalog that it is about, and later decisions return
+    /// that version.
     async fn versions_grow_by_what_is_written(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let check = async |company: Company| {
@@ -220,7 +221,7 @@ both_adapters! {
             versions(request.send().await.expect(200).header("x-iam-version").unwrap())
         };
         let (first, elsewhere) = (check(company).await, check(other).await);
-        assert_eq!(check(company).await, first, "asking changes nothing");
+        assert_eq!(check(company).await, first, "a check changes nothing");
 
         let member = api.level_id(company, "Member").await;
         let path = format!("/api/iam/user-levels/{member}/permissions/views");
@@ -243,7 +244,7 @@ both_adapters! {
         }
     }
 
-    /// Every kind of write returns the version that it made; one that changes nothing returns the current version.
+    /// Every write returns the version that it created. A write without an effect returns the current version.
     async fn every_write_says_its_version(api: TestApi) {
         let company = api.company().await;
         let mut seen = (0, 0);
@@ -259,7 +260,7 @@ both_adapters! {
         }
     }
 
-    /// A request's id comes back, also with errors; one that cannot be repeated safely is replaced.
+    /// Every response, also an error, returns the request's id. An id with invalid characters or length is replaced.
     async fn every_answer_has_a_request_id(api: TestApi) {
         let long = "x".repeat(128);
         for id in ["the-request", "7b0c/{}!~", &long] {
@@ -280,7 +281,7 @@ both_adapters! {
         assert_eq!(made.len(), 5);
     }
 
-    /// Every answer tells browsers to guess nothing and to load nothing, and caches to keep nothing.
+    /// Responses forbid browsers to sniff the content type and to load resources, and caches to store them.
     async fn every_answer_is_safe_in_a_browser(api: TestApi) {
         let company = api.company().await;
         for request in [

@@ -1,7 +1,7 @@
-//! How new a state a request may demand, and what every answer says about the state that it saw.
+//! Read consistency: the minimum version that a request can require, and the version that a response states.
 //!
-//! One replica writes. The other is not notified and its lease runs on: only what a request demands can bring it up to
-//! date.
+//! One replica writes. The other receives no changes and its lease is still valid: only the requirement of a request
+//! makes it read the database.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
 
-/// The state that an answer saw.
+/// Returns the version that a response states.
 fn version(answer: &Answer) -> Versions {
-    Versions::parse(answer.header("x-iam-version").expect("it says which state it saw")).unwrap()
+    Versions::parse(answer.header("x-iam-version").expect("the response states a version")).unwrap()
 }
 
-/// A question about a view of the module core.
+/// A check of a view in the module `core`.
 fn question(api: &TestApi) -> Request {
     api.post("/api/iam/check").json(&json!({ "view": "/dashboard" }))
 }
@@ -31,7 +31,7 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// A company with an admin who is cached by a replica that receives no more changes.
+/// Creates a company whose administrator is cached by replica `b`, which then receives no more changes.
 async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.hears_everything().await;
@@ -42,7 +42,7 @@ async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     company
 }
 
-/// All requests that decide, or that the caller's levels decide.
+/// Returns requests for all decisions, and one that is authorized by the caller's levels.
 fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     [
         question(api),
@@ -53,16 +53,16 @@ fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     ]
 }
 
-/// Takes all levels from a user, and returns the answer.
+/// Revokes all levels of a user and returns the response.
 async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
     let path = format!("/api/iam/users/{user}/user-levels?force=true");
     let none = json!({ "userLevelIds": [] });
     api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
 }
 
-/// What the five answer to a user who lost all levels: denials and refusals.
+/// Returns `true` if the responses to the five requests are those of a user without levels: denials and 403.
 fn are_of_a_non_member(answers: &[Answer]) -> bool {
-    let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
+    let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
         && !views(permissions)
@@ -80,21 +80,21 @@ async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<
 }
 
 both_adapters! {
-    /// The replica is as stale as it can be, and still answers from the store for callers that demand it.
+    /// A stale replica reads the database for a request with `Cache-Control: no-cache`.
     async fn no_cache_asks_the_store(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
         revoke(&a.api, company, company.admin).await;
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(kept.iter().all(|answer| answer.status == 200), "it has not heard");
+        assert!(kept.iter().all(|answer| answer.status == 200), "it has not received the change");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
         assert!(are_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_of_a_non_member(&learnt), "what was read is kept");
+        assert!(are_of_a_non_member(&learnt), "the result of the load is cached");
     }
 
-    /// A caller that sends the version that it has seen gets no older answer from any replica, from the first request
-    /// on.
+    /// A caller that sends the version from an earlier response gets no older state from any replica, from the first
+    /// request on.
     async fn a_version_that_was_seen_is_a_lower_bound_everywhere(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         for nth in 0..5 {
@@ -106,7 +106,7 @@ both_adapters! {
                 request.by(company.admin).within(company.id).header(LEAST, least).send()
             };
             let before = request(&Versions { company: 0, ..version(&written) }.to_string()).await;
-            assert_eq!(before.status, 200, "what is kept is as new as that");
+            assert_eq!(before.status, 200, "the cached entry is recent enough");
             let after = request(&version(&written).to_string()).await;
             match nth {
                 0 => assert!(!is_allowed(after)),
@@ -117,7 +117,7 @@ both_adapters! {
         }
     }
 
-    /// The same for a change of the catalog.
+    /// A version of the catalog is a lower bound in the same way.
     async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -125,13 +125,14 @@ both_adapters! {
         let off = json!({ "enabled": false });
         let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
         let asked = || question(&b.api).by(company.admin).within(company.id);
-        assert!(is_allowed(asked().send().await), "it has not heard");
+        assert!(is_allowed(asked().send().await), "it has not received the change");
         let answer = asked().header(LEAST, &version(&written).to_string()).send().await;
         assert!(version(&answer).catalog >= version(&written).catalog);
         assert!(!is_allowed(answer));
     }
 
-    /// Every decision and every write names the state that it saw or made; versions of a company grow.
+    /// Every decision states the version that it was evaluated at, and every write the version that it created. A
+    /// company's versions increase.
     async fn answers_say_which_state_they_saw(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -154,7 +155,7 @@ both_adapters! {
         assert_eq!(version(&answer), last);
     }
 
-    /// A request that states what it has seen counts one hit, as a request without a version does.
+    /// A request with a minimum version counts as one cache hit, as a request without one does.
     async fn a_request_with_a_version_counts_one_hit(api: TestApi) {
         let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
         let a = Replica::over(&api, Arc::clone(&api.storage), options).await;
@@ -170,7 +171,7 @@ both_adapters! {
         assert_eq!(after.misses, before.misses);
     }
 
-    /// An invalid version is refused; so are two.
+    /// A malformed version and a repeated header are rejected.
     async fn a_malformed_version_is_refused(api: TestApi) {
         let company = api.company().await;
         let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
@@ -184,7 +185,7 @@ both_adapters! {
         assert_eq!(twice.send().await.error().0, 400);
     }
 
-    /// Versions of another database cannot be compared: the store is read, and the answer does not wait.
+    /// Versions of another epoch cannot be compared: the replica reads the database once and does not wait.
     async fn a_version_of_another_epoch_is_answered(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -192,10 +193,10 @@ both_adapters! {
         let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX }.to_string();
         let answer = question(&b.api).by(company.admin).within(company.id).header(LEAST, &elsewhere).send().await;
         assert_eq!(version(&answer).epoch, here.epoch);
-        assert!(!is_allowed(answer), "the store was asked");
+        assert!(!is_allowed(answer), "the database was read");
     }
 
-    /// A version that does not exist yet gets neither an older answer nor a denial.
+    /// A version that does not exist yet gets 503: neither an older state nor a denial.
     async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -208,7 +209,7 @@ both_adapters! {
                 assert!(answer.header("retry-after").is_some());
             }
         }
-        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "nothing was harmed");
+        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "others still work");
     }
 
     /// Non-members learn neither whether a company exists nor how often it has changed.
@@ -236,8 +237,8 @@ both_adapters! {
         assert_eq!(answers[0].1.company, 0);
     }
 
-    /// One caller cannot make the replica read the store without limit; other callers and cached answers are not
-    /// affected.
+    /// The rate at which one caller can force loads from the database is limited. Other callers and cached decisions
+    /// are not affected.
     async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -250,7 +251,7 @@ both_adapters! {
             version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
         let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
-        // On a slow machine the quota grows a little while it is used.
+        // On a slow machine the quota is partly refilled while the test uses it up.
         for _ in 0..1000 {
             let answer = fresh(company.admin).await;
             if answer.status == 429 {
@@ -258,7 +259,7 @@ both_adapters! {
                 break;
             }
         }
-        let limited = limited.expect("it has an end");
+        let limited = limited.expect("the quota is exhausted");
         assert_eq!(limited.error().1, "ERR_RATE_LIMIT_001");
         assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
         fresh(company.member).await.expect(200);

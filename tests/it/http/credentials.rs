@@ -1,4 +1,5 @@
-//! Which credentials are admitted: API keys of services, in their own header only, until they expire or are revoked.
+//! Accepted credentials: tokens and API keys count only in the `Authorization` header, and only until they expire or
+//! are revoked.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -24,12 +25,12 @@ pub fn expired_token(answer: &Answer) {
     assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Token expired".into()));
 }
 
-/// The time this many seconds after 1970.
+/// Returns the time that is this many seconds after the Unix epoch.
 pub fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// A token of the native issuer, issued at this many seconds; `None` leaves the issue time out.
+/// Returns a token of the native issuer that was issued this many seconds ago. `None` omits `iat`.
 pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String {
     let mut claims = json!({ "userId": user, "isSuperAdmin": is_super_admin, "exp": now() + 3600 });
     if let Some(seconds) = seconds_ago {
@@ -38,7 +39,7 @@ pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> St
     TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap()
 }
 
-/// Stores a key that the API would not make.
+/// Stores a key that the API would not create, for example an expired one.
 pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey, String) {
     let new = NewApiKey::generate().unwrap();
     let mut tx = api.storage.begin(Target::Credentials, ChangeContext::command_line()).await.unwrap();
@@ -60,19 +61,19 @@ pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (Api
     (key, new.secret.expose_secret().to_owned())
 }
 
-/// Whether this credential may read the levels of a company.
+/// Reads the levels of a company with this credential.
 pub async fn reads(api: &TestApi, company: Company, credential: &str) -> Answer {
     api.get("/api/iam/user-levels").bearing(credential).within(company.id).send().await
 }
 
-/// The answer to a change with this credential.
+/// Creates a level with this credential.
 pub async fn changes(api: &TestApi, company: Company, credential: &str, name: &str) -> Answer {
     let body = json!({ "name": name });
     api.post("/api/iam/user-levels").bearing(credential).within(company.id).json(&body).send().await
 }
 
 both_adapters! {
-    /// The whole key is only in the answer that made it; the key admits its bearer.
+    /// Only the response that creates a key contains the whole key. The key authenticates its bearer.
     async fn a_key_is_shown_once(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
@@ -117,7 +118,7 @@ both_adapters! {
         reads(&api, company, &format!("{key} {key}")).await.expect(401);
     }
 
-    /// A credential counts in its own header only.
+    /// A credential is accepted only in the `Authorization` header.
     async fn a_credential_elsewhere_is_not_looked_for(api: TestApi) {
         let company = api.company().await;
         let (person, service) = (token(company.admin, false, Some(1)), api.api_key("administer", None).await);
@@ -145,14 +146,14 @@ both_adapters! {
                 }
             }
         }
-        // Of two credentials neither is accepted, in either order.
+        // A request with two credentials is rejected, in either order.
         for (first, second) in [(&person, &service), (&service, &person), (&service, &service)] {
             let answer = ask("").bearing(first).bearing(second).json(&question).send().await;
             assert_eq!(answer.error().2, "Invalid token format. Use: Bearer <token>");
         }
     }
 
-    /// A key is good for its company; about other companies it gets the same answers as about unknown ones.
+    /// A key for one company has no rights in others. Known and unknown companies get identical denials.
     async fn a_key_of_one_company_opens_no_other(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let nobodys = Company { id: new_company(), ..ours };
@@ -170,7 +171,7 @@ both_adapters! {
                 assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
                 changes(&api, company, &key, "Never").await.expect(403);
             }
-            // Of the platform it sees only what members of one company see.
+            // For the platform's resources the key needs a company, or is denied.
             for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
                 let answer = api.get(path).bearing(&key).send().await;
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
@@ -178,7 +179,8 @@ both_adapters! {
         }
     }
 
-    /// A service holds no levels. Asking about itself is allowed in every company, whether or not it names its key.
+    /// A service holds no levels, so that checks about itself are denied. It may ask in every company, with or without
+    /// its own id.
     async fn a_service_that_asks_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
@@ -201,9 +203,9 @@ both_adapters! {
         assert_eq!(allowed, [&json!(false), &json!(true), &json!(false)]);
     }
 
-    /// A key for every company sees and changes of the platform what its role allows, but no keys.
+    /// A key for all companies can read and change the platform's data according to its role, but cannot read API keys.
     async fn a_key_for_every_company_allows_what_its_role_allows(api: TestApi) {
-        // Where a company must be named, keys of one company are refused without it.
+        // Where a company is required, keys get 400 without one.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
@@ -215,7 +217,7 @@ both_adapters! {
         }
     }
 
-    /// Expired and revoked keys are refused; the error says which it is.
+    /// Expired and revoked keys are rejected; the message tells the two apart.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -230,7 +232,7 @@ both_adapters! {
             invalid_token(&reads(&api, company, &good).await);
         }
         assert!(api.get(&path).by_super_admin().send().await.expect(200).data()["apiKey"]["revokedAt"].is_string());
-        // It stays in the list, and so does the expired one.
+        // Revoked and expired keys stay in the list.
         let list = api.get("/api/iam/api-keys").by_super_admin().send().await.expect(200).data();
         let listed = list["apiKeys"].as_array().unwrap().iter();
         let mut revoked: Vec<_> = listed.map(|key| key["revokedAt"].is_string()).collect();
@@ -249,7 +251,7 @@ both_adapters! {
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
     }
 
-    /// Keys and tokens expire at their time, by the clock that the services were given.
+    /// Keys and tokens expire at their exact time, by the clock that the service was given.
     async fn credentials_expire_while_the_clock_moves(api: TestApi) {
         const HOUR: Duration = Duration::from_secs(3600);
         let company = api.company().await;
@@ -274,8 +276,8 @@ both_adapters! {
         assert_eq!(router.get("/health").send().await.json()["timestamp"], json!(time.now()));
     }
 
-    /// Other replicas learn of a revocation as of any change. A revoked key makes no change, even on a replica that
-    /// has not learned of it.
+    /// Other replicas learn of a revocation as of any change. Even a replica that has not learned of it lets a revoked
+    /// key change nothing.
     async fn a_revoked_key_is_refused_by_all(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -295,7 +297,7 @@ both_adapters! {
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
     }
 
-    /// Local changes count locally at once, though no change is received.
+    /// Changes made on a replica take effect there at once, even if it receives no changes.
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -316,7 +318,7 @@ both_adapters! {
         expired_token(&reads(router, company, &bearer).await);
     }
 
-    /// A key that was good on arrival, and is not any more when the change gets its turn, makes no change.
+    /// A key that expires between authentication and the turn of its change changes nothing.
     async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
@@ -329,7 +331,7 @@ both_adapters! {
         }
     }
 
-    /// A key is revoked while a client uses it: from one request to the next it is refused, and never admitted again.
+    /// When a key is revoked during use, requests are rejected from one moment on, and the key is never accepted again.
     async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -347,7 +349,7 @@ both_adapters! {
                         assert!(results["results"].as_array().unwrap().iter().all(|result| result["allowed"] == true));
                     }
                     401 => refused += 1,
-                    other => panic!("{other} after {refused} refusals"),
+                    other => panic!("{other} after {refused} rejections"),
                 }
                 tokio::task::yield_now().await;
             }
@@ -362,7 +364,7 @@ both_adapters! {
         sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
-    /// However long a request takes to arrive, the credential must be good when it is complete.
+    /// A credential must still be valid when the request is complete, however long the body takes to arrive.
     async fn a_caller_revoked_while_sending_is_refused(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -388,7 +390,8 @@ both_adapters! {
         trail().json(&step).send().await.expect(201);
         expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
 
-        // Or the token expires. The clock stands still, at a time that is not before the token's.
+        // The token expires meanwhile. The clock does not advance by itself, and it starts no earlier than the token's
+        // `iat`.
         let expiring = token(api.super_admin, true, Some(0));
         let time = SetTime::at(at(now()));
         let router = api.with_clock(time.clock()).await;
@@ -398,7 +401,7 @@ both_adapters! {
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 
-    /// Services are recorded in the audit trail as users are, by the id of the key.
+    /// The audit log records a service by the id of its key, as it records a user by id.
     async fn what_a_service_does_is_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |key| key.company_id = Some(company.id)).await;
@@ -408,7 +411,7 @@ both_adapters! {
         let [log] = logs["logs"].as_array().unwrap().as_slice() else { panic!("{logs}") };
         assert_eq!((&log["action"], &log["actorKind"]), (&json!("user_level.created"), &json!("service")));
         assert_eq!(log["userId"], json!(key.id));
-        // The platform's trail records who made and revoked keys.
+        // The platform's audit log records who created and revoked keys.
         let path = format!("/api/iam/api-keys/{}", key.id);
         api.delete(&path).by_super_admin().send().await.expect(200);
         let path = format!("/api/iam/audit-logs?entityType=api-key&entityId={}", key.id);
@@ -417,7 +420,7 @@ both_adapters! {
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
     }
 
-    /// A level that a service assigns is stored with the id of its key.
+    /// An assignment by a service is stored with the id of its key.
     async fn a_service_assigns_in_its_own_name(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -434,7 +437,7 @@ both_adapters! {
         }
     }
 
-    /// The last use of a key is recorded about once a minute.
+    /// The last use of a key is stored about once a minute.
     async fn the_last_use_of_a_key_is_noted(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -452,7 +455,7 @@ both_adapters! {
         assert_eq!(last_use().await, noted);
     }
 
-    /// A service may always send the version that it has seen, whether or not the subject is cached.
+    /// A service can send a minimum version with every request, whether or not the subject is cached.
     async fn a_service_may_say_what_it_has_seen(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;

@@ -1,4 +1,4 @@
-//! Users who are cut off: which of their tokens are refused, and which callers cut users off.
+//! Token cut-offs of users: which tokens they reject, and which callers may set them.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::support::api::{both_adapters, new_user, now, secret};
 use crate::support::replica::{Line, Replica};
 
 both_adapters! {
-    /// A user who was cut off is refused with every earlier token, here at once and elsewhere once the change arrives,
-    /// super admins too. A token that was issued later is admitted.
+    /// Tokens issued before the cut-off are rejected, at once on the local replica and on others once they receive the
+    /// change. That includes super admins. Tokens issued later are accepted.
     async fn a_user_is_cut_off(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -32,11 +32,11 @@ both_adapters! {
                     expired_token(&reads(&replica.api, company, token).await);
                 }
             }
-            // A replica that has not learned of it yet makes no change for the user all the same.
+            // Even a replica that has not received the change yet lets the user change nothing.
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
-            // From now on a minute ago counts: the other token is from later.
+            // The cut-off is now a minute ago, so that a token issued after that is accepted.
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
@@ -47,7 +47,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
-            // A change that it learns of later would make it read the next cut-off too.
+            // Waits until the replica has received this change. Otherwise it would read the next cut-off together with
+            // it.
             deaf.hears_everything().await;
         }
         // Other users are not affected.
@@ -55,7 +56,7 @@ both_adapters! {
         assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
     }
 
-    /// Only tokens from before the cut-off are refused: one issued at exactly that time is admitted, and makes changes.
+    /// A token issued exactly at the cut-off is accepted, for reads and for changes; one issued earlier is rejected.
     async fn a_token_issued_at_the_cut_off_is_admitted(api: TestApi) {
         let company = api.company().await;
         let made = now() - 100;
@@ -71,7 +72,8 @@ both_adapters! {
         }
     }
 
-    /// A clock that is ahead by as much as is allowed makes no token survive: "now" is later than all of them.
+    /// Tokens of an issuer whose clock is ahead, within the allowed skew, are rejected too: the default cut-off "now"
+    /// allows for the skew.
     async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
         let company = api.company().await;
         let clock_skew = Duration::from_secs(30);
@@ -86,14 +88,15 @@ both_adapters! {
         expired_token(&reads(&router, company, &ahead).await);
     }
 
-    /// Only super admins cut users off, in person: no service may, whatever its role.
+    /// Only super admins set cut-offs, and only as users with a token: API keys get 403, whatever their role.
     async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
-        // A leaked key must neither lock out those who would revoke it, nor admit again the users that they cut off.
+        // A leaked key must not be able to cut off the super admins who would revoke it, nor to lift the cut-offs that
+        // they set.
         let platform = api.api_key("administer", None).await;
         for user in [company.member, api.super_admin] {
             for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {
@@ -106,7 +109,7 @@ both_adapters! {
         let seen =
             user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
-        // Companies do not see what the platform decided.
+        // A company's administrators do not see cut-offs, which the platform sets.
         let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);
         assert_eq!(seen.send().await.expect(200).data()["user"]["notBefore"], Value::Null);
     }

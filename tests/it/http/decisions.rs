@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
-/// The ids of two new levels of a company and a new user who holds both, ascending as decisions name them.
+/// Creates two levels and a user who holds both. Returns the user and the ids of the levels in ascending order, as in
+/// decisions.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {
     let user = new_user();
     let mut levels = vec![api.new_level(company, "One").await, api.new_level(company, "Two").await];
@@ -13,7 +14,7 @@ async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, 
     (user, levels)
 }
 
-/// A decision in short: allowed or not, the scope, the reason code, the levels that decided.
+/// Returns a decision in short: allowed or not, the scope, the reason code, the levels that decided.
 fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
     let levels = decision["decidedBy"].as_array().unwrap().iter().map(|level| level.as_str().unwrap()).collect();
     let code = decision["reasonCode"].as_str().unwrap();
@@ -21,7 +22,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
 }
 
 both_adapters! {
-    /// The level that allows is named; what no level allows is denied with the reason.
+    /// A decision names the level that allows. A denial has its reason.
     async fn a_check_says_why(api: TestApi) {
         let company = api.company().await;
         let read = json!({ "feature": "general.read", "action": "Read" });
@@ -67,7 +68,7 @@ both_adapters! {
         }
     }
 
-    /// A view is asked for by its url or its id, a feature by its key or its id.
+    /// A check names a view by its url or id, and a feature by its key or id.
     async fn views_and_features_have_two_names(api: TestApi) {
         let company = api.company().await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
@@ -81,7 +82,7 @@ both_adapters! {
         }
     }
 
-    /// Names are exact: no prefix, no other case, no filled-in parameter.
+    /// Names match exactly: no prefixes, no other case, no filled-in path parameters.
     async fn what_is_unknown_is_denied(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company().to_string();
@@ -99,7 +100,7 @@ both_adapters! {
         assert_eq!(short(&action), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// One deny outweighs every allow of other levels, for views and for actions.
+    /// One deny overrides every allow of other levels, for views and for actions.
     async fn a_deny_wins_over_allows(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -116,7 +117,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, Some("own"), "explicit_deny", vec![levels[1].as_str()]));
     }
 
-    /// All levels that allow a view, or that deny it, are named.
+    /// All levels that allow or deny a view are named.
     async fn all_levels_that_decided_are_named(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -130,7 +131,7 @@ both_adapters! {
         }
     }
 
-    /// The widest allowed scope counts, and the level that gives it is named.
+    /// The widest allowed scope applies, and the decision names the level that grants it.
     async fn the_widest_scope_wins(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -146,7 +147,7 @@ both_adapters! {
         }
     }
 
-    /// What no level allows is denied, whether the cells say `inherit` or are missing.
+    /// What no level allows is denied, whether the cell is `inherit` or missing.
     async fn what_is_not_allowed_is_denied(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -160,7 +161,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// A check may ask for a minimum scope.
+    /// A check can require a minimum scope.
     async fn a_least_scope_must_be_reached(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -178,7 +179,7 @@ both_adapters! {
         }
     }
 
-    /// A disabled feature is denied to all users but super admins.
+    /// A disabled feature is denied to all users except super admins.
     async fn a_disabled_feature_is_denied(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -192,7 +193,7 @@ both_adapters! {
         assert_eq!(api.check(company, company.admin, question).await["allowed"], true);
     }
 
-    /// A public view is allowed to every member, whatever the levels and modules say, and to no non-member.
+    /// A public view is allowed to every member, whatever their levels and the modules, and denied to non-members.
     async fn a_public_view_is_allowed_to_members(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/modules/risks").await;
@@ -205,7 +206,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, None, "no_user_levels", vec![]));
     }
 
-    /// Administrators may ask about others: Update on either of the service's own features suffices.
+    /// Update on either reserved feature suffices to check other users.
     async fn administrators_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let ask = |by, about| {
@@ -215,7 +216,7 @@ both_adapters! {
         let about = ask(company.admin, company.visitor).await.expect(200).data();
         let visitor = api.level_id(company, "Visitor").await;
         assert_eq!(short(&about), (true, Some("company"), "explicit_allow", vec![visitor.as_str()]));
-        // An unknown user is denied; that is not an error.
+        // An unknown user is denied; the response is not an error.
         assert_eq!(ask(company.admin, new_user()).await.expect(200).data()["reasonCode"], "no_user_levels");
         for (key, action, status) in [
             ("iam.manage_levels", "Update", 200),
@@ -232,12 +233,12 @@ both_adapters! {
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
             }
         }
-        // All users may ask about themselves, also by their own id.
+        // All users may check themselves, also by their own id.
         ask(company.visitor, company.visitor).await.expect(200);
         ask(company.visitor, company.admin).await.expect(403);
     }
 
-    /// A check is about a view, or about a feature with an action; nothing else.
+    /// A check is about either a view or a feature with an action.
     async fn a_question_must_be_one(api: TestApi) {
         let company = api.company().await;
         for question in [
@@ -272,7 +273,7 @@ both_adapters! {
 
         let answer = api.get(&path).by(company.member).within(company.id).send().await.error();
         assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view IAM data".into()));
-        // An unknown user: everything is denied.
+        // For an unknown user everything is denied.
         let path = format!("/api/iam/users/{}/permissions", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));

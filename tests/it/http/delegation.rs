@@ -1,4 +1,4 @@
-//! Callers can grant only what they hold, unless they hold the permission to grant more.
+//! The delegation guard: callers can grant only what they hold, unless they may Approve.
 
 use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
@@ -9,23 +9,23 @@ use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each
 pub const LEVELS: &str = "iam.manage_levels";
 pub const PERMISSIONS: &str = "iam.assign_permissions";
 
-/// A cell of a view matrix.
+/// Returns a cell of a view matrix.
 async fn view(api: &TestApi, url: &str, state: &str) -> Value {
     json!({ "viewId": api.view_id(url).await, "state": state })
 }
 
-/// A cell of a feature matrix that allows.
+/// Returns a cell of a feature matrix that allows.
 pub async fn allow(api: &TestApi, key: &str, action: &str, scope: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "scope": scope })
 }
 
-/// One that denies.
+/// Returns a cell of a feature matrix that denies.
 pub async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
 }
 
-/// A user who manages levels and permissions and holds what these cells say, but may grant nothing else; and the
-/// user's level.
+/// Creates a user who may Update levels and permissions and holds what these cells allow, but may not grant anything
+/// else. Returns the user and the user's level.
 pub async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
     let mut features = features.to_vec();
     for key in [LEVELS, PERMISSIONS] {
@@ -47,7 +47,7 @@ pub fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str
     api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
 }
 
-/// A matrix in the form in which a client sends it back unchanged.
+/// Returns a matrix in the form in which a client sends it back unchanged.
 pub async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
     let mut cells = api.matrix(company, level, matrix).await;
     for cell in &mut cells {
@@ -63,7 +63,7 @@ fn assert_not_held(answer: &Answer, names: &str) {
     assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message));
 }
 
-/// The names of the levels that a user holds.
+/// Returns the names of the levels that a user holds.
 pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
     let path = format!("/api/iam/users/{user}/user-levels");
     let data = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
@@ -71,7 +71,7 @@ pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> 
 }
 
 both_adapters! {
-    /// Granting what the caller does not hold is refused by name, and nothing is stored.
+    /// Granting what the caller does not hold is denied. The error names the permissions, and nothing is stored.
     async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
@@ -99,12 +99,12 @@ both_adapters! {
         assert_not_held(&answer, "/home");
         assert_eq!(answer.json()["errors"][0]["field"], "userLevelIds");
         assert!(held(&api, company, target).await.is_empty());
-        // A user who has the view anyway gains nothing by it.
+        // The change grants nothing to a user who already has the view.
         let member = api.level_id(company, "Member").await;
         put_levels(&api, company, company.member, &[&member, &level]).by(user).send().await.expect(200);
     }
 
-    /// A feature without a key is named by its id; a message names ten, and the findings more.
+    /// Features without a key are named by id. The message names ten permissions, and the findings name more.
     async fn a_long_list_of_permissions_not_held_is_truncated(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -125,7 +125,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.member).await, ["Member"]);
     }
 
-    /// Callers may grant what they hold themselves, with at most the scope that they hold.
+    /// Callers can grant what they hold, with a scope no wider than their own.
     async fn what_the_caller_holds_may_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
@@ -138,11 +138,11 @@ both_adapters! {
         }
         let answer = put_matrix(&api, company, &level, "features", &features("any").await).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
-        // Also the whole level of the caller.
+        // Callers can also assign all of their own levels.
         put_levels(&api, company, new_user(), &[&own, &level]).by(user).send().await.expect(200);
     }
 
-    /// What a deny hides counts as granted: removing the deny later would reveal it.
+    /// An allow that a deny overrides counts as granted: removing the deny later would put it into effect.
     async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -153,14 +153,14 @@ both_adapters! {
         let allowing = [view(&api, "/home", "allow").await];
         let answer = put_matrix(&api, company, &plain, "views", &allowing).by(user).send().await;
         assert_not_held(&answer, "/home");
-        // The same by assigning such a level to a user who is denied.
+        // Assigning a level with such an allow to a user who is denied counts in the same way.
         let hidden = api.new_level(company, "Hidden").await;
         api.set_matrix(company, &hidden, "views", json!(allowing)).await;
         let answer = put_levels(&api, company, target, &[&denying, &plain, &hidden]).by(user).send().await;
         assert_not_held(&answer, "/home");
     }
 
-    /// What is denied to callers they do not hold, whatever their other levels say.
+    /// Callers do not hold what is denied to them, even if another of their levels allows it.
     async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
@@ -172,7 +172,7 @@ both_adapters! {
         assert_not_held(&answer, "/home");
     }
 
-    /// Removing a deny grants what it denied: with its row, and with its level.
+    /// Removing a deny counts as granting what it denied, whether its row is removed or its level is revoked.
     async fn taking_a_deny_away_is_a_grant(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -187,20 +187,20 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // Nor can the level that denies be deleted: a user holds it.
+        // The level with the deny cannot be deleted either while a user holds it.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let question = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(company, target, question).await["reasonCode"], "explicit_deny");
 
-        // It may go together with what it denied, and where it denies nothing that is allowed.
+        // The deny can be removed together with the allow that it overrides, or if it overrides none.
         put_levels(&api, company, target, &[]).by(user).send().await.expect(200);
         api.assign(company, target, &[&denying]).await;
         put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
     }
 
-    /// A caller may send unchanged rows again without holding what they allow, and may narrow them.
+    /// Callers may resend unchanged rows that allow what they do not hold, and may narrow their scopes.
     async fn what_stays_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
@@ -217,14 +217,13 @@ both_adapters! {
             put_matrix(&api, company, &level, "features", &cells).by(user).send().await.expect(200);
         }
         put_levels(&api, company, company.visitor, &[&level]).by(user).send().await.expect(200);
-        // What was narrowed cannot be widened again.
+        // A scope that was narrowed cannot be widened again.
         let cells = [allow(&api, "general.read", "Read", "any").await];
         let answer = put_matrix(&api, company, &level, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
     }
 
-    /// Levels for a module that the company has not bought can be prepared only by users who hold what the module
-    /// gates.
+    /// Permissions in a module that the company does not have can be prepared, but only by callers who hold them.
     async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/modules/risks", "allow").await];
@@ -242,7 +241,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &features).by(user).send().await.expect(200);
     }
 
-    /// No user can promote themselves: not by their own level, nor by another, nor by losing one that denies.
+    /// Users cannot escalate their own rights: not through their own level, another level, or the removal of a deny.
     async fn users_cannot_promote_themselves(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
@@ -274,7 +273,7 @@ both_adapters! {
         assert_not_held(&answer, "iam.assign_permissions/Update (company)");
     }
 
-    /// Approve on permissions for the whole company lets a user grant anything; the seeded Admin has it.
+    /// Users with Approve on permissions, scope company or any, can grant anything. The seeded Admin level has it.
     async fn a_user_with_approve_can_grant_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -286,7 +285,7 @@ both_adapters! {
             if may {
                 answer.expect(200);
                 api.set_matrix(company, &level, "views", json!([])).await;
-                // Not if it is denied.
+                // A user to whom another level denies Approve cannot grant more than they hold.
                 let denying = api.new_level(company, &format!("Denying {scope}")).await;
                 api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
                 api.assign(company, user, &[&own, &denying]).await;
@@ -297,12 +296,12 @@ both_adapters! {
             }
         }
         put_matrix(&api, company, &level, "views", &cells).by(company.admin).send().await.expect(200);
-        // What no level mentions at all.
+        // A user with Approve can even grant permissions that no level mentions.
         let publish = [allow(&api, "risks.approve", "Publish", "any").await];
         put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
     }
 
-    /// Approve replaces no other right, and frees no pinned row.
+    /// Approve implies no other right and does not unpin rows.
     async fn approve_includes_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -322,7 +321,7 @@ both_adapters! {
         assert!(answer.error().2.starts_with("Only super admins may change pinned permissions"), "{answer:?}");
     }
 
-    /// Holding a permission is no right to grant it.
+    /// Holding a permission does not include the right to assign it.
     async fn holding_a_permission_is_no_right_to_grant_it(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -331,7 +330,7 @@ both_adapters! {
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
     }
 
-    /// What the caller holds is checked under the lock: here the caller loses it while waiting.
+    /// The delegation guard runs under the lock: a permission that the caller loses while waiting cannot be granted.
     async fn a_permission_lost_while_waiting_is_not_granted(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;

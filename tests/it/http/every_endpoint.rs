@@ -1,5 +1,5 @@
-//! What holds for every operation: which callers are admitted, how the company is named, and what another company's
-//! ids are answered with.
+//! Properties of every operation: which callers it admits, how requests name the company, and the response to another
+//! company's ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::operations::{HEALTH, documented, operations};
 use super::world::World;
 use crate::support::api::{Answer, both_adapters, new_company, new_user, now, secret};
 
-/// Bodies that fit no operation.
+/// Bodies that are invalid for every operation.
 const GARBAGE: [(&str, &str); 4] = [
     ("application/json", "{\"name\":"),
     ("application/json", "[]"),
@@ -20,7 +20,7 @@ const GARBAGE: [(&str, &str); 4] = [
     ("text/plain", "x"),
 ];
 
-/// The table and the document have the same operations.
+/// The table of operations and the OpenAPI document have the same operations.
 #[test]
 fn the_table_is_the_document() {
     let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
@@ -36,8 +36,8 @@ fn the_table_is_the_document() {
     }
 }
 
-/// The document states for every operation which headers demand how new a state, and which answers name the state that
-/// they saw.
+/// The OpenAPI document lists for every operation the headers that require a minimum version, and the responses that
+/// state a version.
 #[test]
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
@@ -60,7 +60,7 @@ fn the_document_names_the_headers() {
 }
 
 both_adapters! {
-    /// Without a good token a request is refused before anything else is checked.
+    /// Without a valid token a request is rejected before anything else is checked.
     async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
         let world = World::new(api).await;
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
@@ -98,7 +98,7 @@ both_adapters! {
         }
     }
 
-    /// Callers without permission get the same refusal for every body and every company.
+    /// Callers without permission get the same 403 for every body and every id.
     async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
@@ -128,7 +128,7 @@ both_adapters! {
         }
     }
 
-    /// Non-members may ask about themselves: all is denied.
+    /// Non-members may check themselves; everything is denied.
     async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
@@ -143,7 +143,7 @@ both_adapters! {
                 assert!(matches!(answer.error().0, 400 | 415), "{body}");
             }
         }
-        // About others the non-member may ask nothing, whether they exist or not.
+        // Non-members may not check other users, whether those exist or not.
         let refusal = "You do not have permission to check other users";
         for user in [world.ours.admin, new_user()] {
             let question = json!({ "view": "/dashboard", "userId": user });
@@ -158,7 +158,7 @@ both_adapters! {
         }
     }
 
-    /// A company that does not exist and one that the caller does not belong to cannot be distinguished.
+    /// A caller cannot distinguish a company that does not exist from one that the caller does not belong to.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -202,7 +202,7 @@ both_adapters! {
         }
     }
 
-    /// A company must be named where one is needed; that is checked before rights and bodies.
+    /// Where a company is required, the request must name it. This is checked before rights and bodies.
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
@@ -229,7 +229,7 @@ both_adapters! {
         }
     }
 
-    /// A company that is no id, and two that differ, are refused wherever they are, before rights are checked.
+    /// An invalid company id, and two different company ids, are rejected in every place before rights are checked.
     async fn a_company_is_named_once(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
@@ -241,7 +241,7 @@ both_adapters! {
             let path = world.fill(&operation.valid_path()).await;
             let and = if path.contains('?') { '&' } else { '?' };
             let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
-            // Header, query and body; each may be left out.
+            // The ids in header, query and body, each optional.
             let mut cases = vec![
                 (Some(ours.to_string()), Some(theirs.to_string()), None, disagree),
                 (None, Some(format!("{ours}&companyId={theirs}")), None, disagree),
@@ -289,7 +289,7 @@ both_adapters! {
         assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
     }
 
-    /// Any place suffices to name the company, and all may name the same one.
+    /// The company can be named in any place, and in several if they agree.
     async fn a_company_may_be_named_anywhere(api: TestApi) {
         let world = World::new(api).await;
         let ours = world.ours.id;
@@ -309,7 +309,7 @@ both_adapters! {
         }
     }
 
-    /// Another company's things answer as if they did not exist, and stay unchanged.
+    /// Another company's entities are treated as if they did not exist, and stay unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
         for thing in [
@@ -360,7 +360,7 @@ both_adapters! {
         assert_eq!(world.dump(world.theirs).await, before);
     }
 
-    /// Valid requests answer with their status and with the headers that go with it.
+    /// Valid requests get the success status and the headers of their operation.
     async fn every_operation_works(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations() {
@@ -379,14 +379,14 @@ both_adapters! {
                     assert_eq!(again.header(name), answer.header(name), "{name}");
                 }
                 assert!(again.body.is_empty());
-                // A caller without permission is refused, whatever tag it sends.
+                // A caller without a valid credential gets 401, whatever tag the request has.
                 let request = world.request("GET", operation.path(), Who::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
     }
 
-    /// Unknown paths answer in JSON too, and a wrong method gets the list of allowed ones.
+    /// Unknown paths get a JSON error too. A wrong method gets 405 with the list of allowed methods.
     async fn wrong_paths_and_methods_are_named(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
@@ -419,7 +419,7 @@ both_adapters! {
             methods.entry(path.to_owned()).or_default().push(method.to_owned());
         }
         for (path, mut allowed) in methods {
-            // Every `GET` has a `HEAD`.
+            // Every path with `GET` also has `HEAD`.
             allowed.extend(allowed.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
             allowed.sort();
             let path = path
@@ -445,7 +445,7 @@ both_adapters! {
     }
 }
 
-/// A decision, a menu or a list of permissions in which nothing is allowed.
+/// Asserts that a decision, a menu or a list of permissions allows nothing.
 #[track_caller]
 fn assert_nothing_is_allowed(answer: &Answer) {
     let data = answer.data();

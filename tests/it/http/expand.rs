@@ -1,4 +1,4 @@
-//! Migrations of the expand kind under load: no request fails, whatever its connection has prepared.
+//! Expand migrations under load: no request fails, whatever statements its connection has prepared.
 
 mod postgres {
     use std::cell::{Cell, RefCell};
@@ -14,10 +14,10 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 
-    /// More than the pool has connections, so that every connection prepares the statements.
+    /// More than the pool's maximum, so that every connection prepares the statements.
     const AT_ONCE: usize = 6;
 
-    /// Sends the valid request of an operation several times at once and counts the 5xx answers.
+    /// Sends the valid request of an operation several times concurrently and counts the 5xx responses.
     async fn ask(world: &World, operation: Operation, failures: &RefCell<BTreeMap<String, usize>>) {
         let mut requests = Vec::new();
         for _ in 0..AT_ONCE {
@@ -32,7 +32,7 @@ mod postgres {
         }
     }
 
-    /// Every operation, asked again and again while `migrate` runs, and once more after it.
+    /// Sends every operation repeatedly while `migrate` runs, and once more after it.
     async fn no_request_fails(world: &World, migrate: impl Future<Output = ()>) {
         let (is_over, failures) = (Cell::new(false), RefCell::default());
         for operation in operations() {
@@ -56,7 +56,7 @@ mod postgres {
         assert_eq!(*failures.borrow(), BTreeMap::new());
     }
 
-    /// The wider type of a column type.
+    /// Returns a wider column type, or `None` if there is none.
     fn wider(kind: &str, limit: Option<i32>, round: i32) -> Option<String> {
         match (kind, limit) {
             ("varchar", Some(limit)) if round == 0 => Some(format!("varchar({}) COLLATE \"C\"", limit + 100)),
@@ -67,8 +67,8 @@ mod postgres {
         }
     }
 
-    /// Expand steps for every table: one column more, every text and number wider, one index more. The views are
-    /// dropped before their columns change and created again after that, in the same step.
+    /// Returns expand steps for every table: one more column, one more index, and wider types of texts and integers.
+    /// The views are dropped before their columns change and created again in the same step.
     async fn steps(database: &TestDatabase, round: i32) -> Vec<String> {
         let mut owner = PgConnection::connect(&database.url_as(OWNER)).await.unwrap();
         let may_create = format!("GRANT CREATE ON SCHEMA public TO {OWNER}");
@@ -104,7 +104,8 @@ mod postgres {
         steps
     }
 
-    /// Runs one step as the owner of the tables. A step that loses against the load is repeated, as an operator would.
+    /// Runs one step as the owner of the tables. On a deadlock or lock timeout the step is repeated, as an operator
+    /// would.
     async fn migrate(owner: &mut PgConnection, step: &str) {
         loop {
             match run(owner, format!("BEGIN; SET LOCAL lock_timeout = '5s'; {step}; COMMIT")).await {
@@ -117,7 +118,7 @@ mod postgres {
         }
     }
 
-    /// One migration as `migration up` runs it: everything in one transaction.
+    /// Runs all steps in one transaction, as `migration up` does.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_at_once() {
         let api = TestApi::postgres().await;
@@ -133,7 +134,7 @@ mod postgres {
         .await;
     }
 
-    /// As an operator does it by hand: step after step, each with its own commit.
+    /// Runs the steps one by one, each in its own transaction, as an operator would by hand.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_step_by_step() {
         let api = TestApi::postgres().await;

@@ -1,4 +1,4 @@
-//! Explanations through the API.
+//! Explanations of decisions, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ fn bare(decision: &Value) -> Value {
 }
 
 both_adapters! {
-    /// The gate, what each level says, and the steps that would allow; after all steps the view is allowed.
+    /// An explanation has the modules that gate the view, the cell of each level, and the steps that would allow it.
+    /// After all steps the view is allowed.
     async fn an_explanation_lists_the_whole_derivation(api: TestApi) {
         let company = api.company().await;
         let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
@@ -56,7 +57,8 @@ both_adapters! {
         assert_eq!((&explained["allowed"], &explained["suggestion"]), (&json!(true), &json!([])));
     }
 
-    /// For actions it shows how far each level's scope reaches, and the suggestion has the scope that was asked for.
+    /// For an action the explanation has the scope of each level's cell. The suggested step is an allow in the level
+    /// that decided.
     async fn a_scope_that_is_too_narrow_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -70,7 +72,7 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
     }
 
-    /// If a feature is disabled for all, enabling it is the first step.
+    /// If a feature is disabled, the suggested step is to enable it.
     async fn a_disabled_feature_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -81,7 +83,7 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "enableFeature", "id": feature }]));
     }
 
-    /// An explanation decides as a check does.
+    /// An explanation contains the same decision as a check.
     async fn an_explanation_decides_as_a_check(api: TestApi) {
         let company = api.company().await;
         for user in [company.admin, company.member, company.visitor] {
@@ -106,7 +108,8 @@ both_adapters! {
         }
     }
 
-    /// Non-members learn nothing about the company, and super admins are subject to none of its rules.
+    /// Non-members and super admins get only the decision: non-members learn nothing about the company, and no rule of
+    /// the company applies to super admins.
     async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
@@ -123,7 +126,7 @@ both_adapters! {
         assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
     }
 
-    /// Callers that may ask about other users get explanations about them.
+    /// Callers that may check other users get explanations about them.
     async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -139,7 +142,7 @@ both_adapters! {
         assert_eq!(request.send().await.error().2, "view cannot be asked together with feature");
     }
 
-    /// A user with levels in two companies is explained in each by that company's levels only.
+    /// A user with levels in two companies gets in each an explanation from that company's levels only.
     async fn another_company_is_not_hinted_at(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let their_admin = api.level_id(theirs, "Admin").await;

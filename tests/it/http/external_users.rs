@@ -1,4 +1,4 @@
-//! Users of other issuers: how they are named everywhere, and that no other user is mistaken for them.
+//! Users of external issuers: how requests and responses name them, and that no other user is mistaken for them.
 
 use iam_domain::{ExternalId, Issuer, UserId};
 use iam_identity::{
@@ -13,7 +13,7 @@ use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_co
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";
 
-/// An issuer with a key of its own, and a router over a storage for its users and those of the native issuer.
+/// Two external issuers, and a router that trusts them besides the native issuer.
 struct Issuing {
     signer: TokenSigner,
     other: TokenSigner,
@@ -33,20 +33,21 @@ impl Issuing {
         Self { signer: pair.signer, other: other.signer, api: api.with_verifier(verifier).await }
     }
 
-    /// A token of the first issuer's.
+    /// Returns a token of the first issuer.
     fn token(&self, subject: &str) -> String {
         let claims = json!({ "iss": ISSUER, "sub": subject, "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
         self.signer.sign_claims(&claims).unwrap()
     }
 
-    /// A token of the second issuer, for the same subject.
+    /// Returns a token of the second issuer for the same subject.
     fn other_token(&self, subject: &str) -> String {
         let claims = json!({ "iss": OTHER_ISSUER, "sub": subject, "iat": now(), "exp": now() + 3600 });
         self.other.sign_claims(&claims).unwrap()
     }
 }
 
-/// A router over a storage for the users of one issuer that is not native, and a token of its super admin `root`.
+/// Creates a router that trusts one external issuer and no native one. Returns it with a token of the issuer's super
+/// admin `root`.
 async fn without_natives(api: &TestApi) -> (TestApi, String) {
     let pair = Pair::ed25519();
     let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
@@ -57,7 +58,7 @@ async fn without_natives(api: &TestApi) -> (TestApi, String) {
     (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
 }
 
-/// As it stands in a path.
+/// Returns the text percent-encoded for a path.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -69,7 +70,7 @@ fn named(subject: &str) -> String {
 }
 
 both_adapters! {
-    /// A user of another issuer is identified by issuer and subject wherever a user id is accepted.
+    /// A user of an external issuer is identified by issuer and subject wherever a user id is accepted.
     async fn external_users_work_as_others_do(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -85,7 +86,8 @@ both_adapters! {
         {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
-            // Not stored yet, though the token claims super admin; and reading stores nothing.
+            // The user is not stored yet and has no rights, although the token claims super admin: this issuer may not
+            // grant that. Reads store nothing.
             reads(router, company, &bearer).await.expect(403);
             let permissions =
                 router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
@@ -117,8 +119,7 @@ both_adapters! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
-            // A caller that may not ask about others learns neither which issuers there are nor which users they can
-            // name.
+            // A caller that may not check other users cannot find out which issuers are trusted or which users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": unknown });
                 let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
@@ -130,7 +131,7 @@ both_adapters! {
                 assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
             }
 
-            // The answer returns the name, whichever spelling the request used.
+            // The response has the user's name, whichever form of the id the request used.
             let path_id = ExternalId::parse(&name).unwrap().path_id();
             for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
                 let user = router.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
@@ -149,9 +150,9 @@ both_adapters! {
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
             assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
-            // The same subject of another issuer is another user.
+            // The same subject of another issuer is a different user.
             reads(router, company, &issuing.other_token(subject)).await.expect(403);
-            // So is a user whose id is the subject.
+            // A native user whose id equals the subject is a different user too.
             if let Ok(user) = UserId::parse(subject) {
                 assert_ne!(user, id);
                 router.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
@@ -159,7 +160,7 @@ both_adapters! {
         }
     }
 
-    /// Wherever a user is named, the unescaped spelling is the same user as `issuer|subject`.
+    /// Wherever a user is named, the path id, which needs no escaping, names the same user as `issuer|subject`.
     async fn a_path_id_names_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -170,7 +171,7 @@ both_adapters! {
             let external = ExternalId::parse(&name).unwrap();
             let (id, path_id) = (external.user_id(), external.path_id());
             let by_admin = |request: Request| request.by(company.admin).within(company.id);
-            // Before anything is stored.
+            // The path id is accepted before the user is stored.
             let about = format!("/api/iam/users/{path_id}");
             let user = router.get(&about).by_super_admin().send().await.expect(200).data();
             assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));
@@ -204,7 +205,7 @@ both_adapters! {
             );
             let query = format!("/api/iam/audit-logs?userId={path_id}");
             assert_eq!(by_admin(router.get(&query)).send().await.expect(200).data()["logs"], json!([]));
-            // A user who holds a level in the company is known there by id, too.
+            // Within a company, a user who holds a level there can also be named by id.
             let by_id = format!("/api/iam/users/{id}/user-levels");
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
@@ -218,7 +219,7 @@ both_adapters! {
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// An invalid path id, and one of an unknown issuer, is refused as the other spelling is.
+    /// An invalid path id is rejected, and so is one of an unknown issuer, as for `issuer|subject`.
     async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -240,8 +241,7 @@ both_adapters! {
         }
     }
 
-    /// The holders of a level are listed as their issuers name them, and so are those who keep a level from being
-    /// deleted.
+    /// The holders of a level are listed with issuer and subject, also in the error of a deletion that they prevent.
     async fn holders_are_named_by_their_issuers(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -271,13 +271,13 @@ both_adapters! {
         assert_eq!(messages, expected);
     }
 
-    /// A token whose subject is a user id cannot name a user of another issuer.
+    /// A native token whose subject is the id of an external user does not authenticate as that user.
     async fn a_user_id_as_subject_names_no_external_user(api: TestApi) {
         let company = api.company().await;
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Nor can levels be assigned by the id alone: a caller that knows only the id would learn the name.
+        // Levels cannot be assigned by the id alone either: a caller that knows only the id would learn the name.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
         let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
@@ -289,8 +289,8 @@ both_adapters! {
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
     }
 
-    /// Levels are assigned only to users that can sign in: not to a service, whose permissions follow from its key's
-    /// role, and not to an id that no issuer's token can name. What such an id holds can be taken away.
+    /// Levels can be assigned only to users that can sign in. Excluded are services, whose rights follow from the role
+    /// of their key, and ids for which no trusted issuer can issue a token. Levels of such an id can be revoked.
     async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
@@ -310,7 +310,7 @@ both_adapters! {
         }
     }
 
-    /// An external user can become admin of a new company, and can be cut off.
+    /// An external user can become the administrator of a new company, and can get a token cut-off.
     async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
         let issuing = Issuing::over(&api).await;
         let (router, subject) = (&issuing.api, "auth0|admin");
@@ -332,7 +332,8 @@ both_adapters! {
             (&json!(named(subject)), &future["notBefore"])
         );
         expired_token(&reads(router, company, &bearer).await);
-        // By id alone too: it grants nothing, and callers that may cut users off may learn their names.
+        // A cut-off can also be set by id alone: it grants nothing, and the callers that may set one may know the names
+        // of users.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
@@ -341,7 +342,7 @@ both_adapters! {
         reads(router, company, &bearer).await.expect(200);
     }
 
-    /// The name of a user is stored with the first change that the user makes, even if no request ever named the user.
+    /// A user's name is stored with the first change that the user makes, even if no request has named the user before.
     async fn the_caller_of_a_change_is_remembered(api: TestApi) {
         let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
@@ -358,7 +359,8 @@ both_adapters! {
         assert_ne!(logs["logs"], json!([]));
     }
 
-    /// The name is also stored when a request names the user: as a company's first admin, for levels, for a cut-off.
+    /// The name is also stored when a change names the user: as a company's first administrator, in an assignment, or
+    /// in a cut-off.
     async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
         let router = Issuing::over(&api).await.api;
@@ -378,10 +380,11 @@ both_adapters! {
         }
     }
 
-    /// While an issuer's keys are unavailable its users are asked to retry, and all others are admitted.
+    /// While the keys of an issuer are unavailable, requests of its users get 503 with `Retry-After`. All other callers
+    /// are admitted.
     async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
         let company = api.company().await;
-        // A port that no process listens on any more.
+        // A port at which no process listens.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = JwksUrl::parse(&format!("http://127.0.0.1:{port}/keys")).unwrap();
         let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
@@ -399,7 +402,7 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = router.api_key("read", None).await;
         reads(&router, company, &key).await.expect(200);
-        // The claims of the token rule it out, whatever its signature.
+        // This token is expired, so that it is rejected whatever its signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }

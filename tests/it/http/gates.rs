@@ -1,16 +1,16 @@
-//! Modules gate what is in them, and gates do not open by accident.
+//! Modules gate views and features, and changes do not remove a gate by accident.
 
 use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Company, TestApi, both_adapters, each};
 
-/// The reason code of a decision about a view.
+/// Returns the reason code of a decision about a view.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "view": view })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
 }
 
-/// The same about an action.
+/// Returns the reason code of a decision about an action.
 async fn why_action(api: &TestApi, company: Company, feature: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "feature": feature, "action": "Read" })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
@@ -38,7 +38,7 @@ fn conflict(opened: &str) -> (u16, String, String) {
 }
 
 both_adapters! {
-    /// Only companies that have the module get what it gates.
+    /// Views and features of a module are available only to companies that have the module.
     async fn a_module_gates_views_and_features(api: TestApi) {
         let company = api.company().await;
         let view = api.check(company, company.admin, json!({ "view": "/modules/risks" })).await;
@@ -60,7 +60,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "it is in no module");
     }
 
-    /// A company's own switch, and the module's switch for all, close a gate.
+    /// A gate is closed if the module's enabled flag is false, either for the company or for all companies.
     async fn a_gate_is_shut_by_two_switches(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
@@ -78,7 +78,7 @@ both_adapters! {
         }
     }
 
-    /// If several modules gate a view, one that the company has and that is switched on suffices.
+    /// If several modules gate a view, one enabled module that the company has suffices.
     async fn one_open_module_suffices(api: TestApi) {
         let company = api.company().await;
         let audit = api.module_id("audit").await;
@@ -94,7 +94,8 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// Taking a view out of its last module would open it: the request must say so.
+    /// Removing a view from its last module would open the view to every company, so the request must confirm it with
+    /// `ungate`.
     async fn a_view_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
@@ -106,7 +107,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// A view that another module gates too may be taken out.
+    /// A view that another module gates too can be removed without confirmation.
     async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
         let company = api.company().await;
         let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
@@ -117,7 +118,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
     }
 
-    /// The same for features, all of which are named.
+    /// Removing features from their last module requires confirmation too. The error names all of them.
     async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
@@ -134,7 +135,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "risks.edit").await, "feature_module_missing");
     }
 
-    /// Deleting a module would open all that it alone gates.
+    /// Deleting a module that is the only gate of a view or feature requires confirmation.
     async fn a_module_is_not_deleted_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
@@ -153,7 +154,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/compliance").await, "view_module_missing");
     }
 
-    /// The body may say so.
+    /// The body can confirm with `ungate`.
     async fn a_module_is_deleted_by_body(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
@@ -164,7 +165,7 @@ both_adapters! {
         assert_eq!(gone, (404, "ERR_RESOURCE_001".into(), "Module not found".into()));
     }
 
-    /// The query may say so.
+    /// The query can confirm with `ungate`.
     async fn a_module_is_deleted_by_query(api: TestApi) {
         let company = api.company().await;
         grant(&api, company, &["core", "risks"]).await;
@@ -172,18 +173,18 @@ both_adapters! {
         api.delete(&format!("{path}?ungate=true")).by_super_admin().send().await.expect(200);
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let data = api.get(&path).by_super_admin().send().await.expect(200).data();
-        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's is gone with it");
+        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's grant is deleted too");
         assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
     }
 
-    /// A module that is the only gate of nothing is deleted without confirmation.
+    /// A module that is not the only gate of any view or feature is deleted without confirmation.
     async fn an_empty_module_is_deleted_as_it_is(api: TestApi) {
         let module = api.make("modules", None, json!({ "code": "empty", "name": "Empty" })).await;
         let path = format!("/api/iam/modules/{}", module["id"].as_str().unwrap());
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// The service's own features are never gated, not even by super admins.
+    /// Reserved features (`iam.…`) cannot be gated, not even by super admins.
     async fn reserved_features_are_never_gated(api: TestApi) {
         let company = api.company().await;
         let (risks, own) = (api.module_id("risks").await, api.feature_id("iam.manage_levels").await);
@@ -194,7 +195,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
     }
 
-    /// A new view or feature is in no module: its matrices alone decide.
+    /// A new view or feature is in no module, so that the matrices alone decide.
     async fn what_is_new_has_no_gate(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "New", "url": "/new" })).await;

@@ -1,4 +1,5 @@
-//! Every kind of change: what is read after it, locally and on another replica, and what it costs other entries.
+//! Every kind of change: what decisions return after it, on the local replica and on another one, and which cache
+//! entries it costs.
 
 mod changes;
 
@@ -16,7 +17,7 @@ use self::changes::{Change, Of, Seen, TABLE};
 use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
-/// Requests with a body that change nothing that decides.
+/// Operations with a method that writes, but whose changes do not affect decisions.
 const NO_CHANGES: [&str; 8] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
@@ -28,7 +29,7 @@ const NO_CHANGES: [&str; 8] = [
     "DELETE /api/iam/api-keys/{id}",
 ];
 
-/// A company with things of its own in the catalog, and a user there.
+/// A company with catalog entities of its own, and a user of that company.
 struct Scene {
     words: BTreeMap<&'static str, String>,
     company: CompanyId,
@@ -36,7 +37,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Made through the API, with names that no other scene has.
+    /// Creates the entities through the API, with names that no other scene uses.
     async fn new(api: &TestApi) -> Self {
         let (company, user) = (new_company(), new_user());
         let mut scene = Self { words: BTreeMap::new(), company, user };
@@ -96,7 +97,7 @@ impl Scene {
     }
 
     fn fill(&self, text: &str) -> String {
-        // A word may begin with another.
+        // One placeholder can be the prefix of another.
         self.words.iter().rev().fold(text.to_owned(), |text, (word, id)| text.replace(word, id))
     }
 
@@ -106,7 +107,7 @@ impl Scene {
         self.words.insert(word, made["id"].as_str().unwrap().to_owned());
     }
 
-    /// Makes the change, as a super admin.
+    /// Sends the change as a super admin.
     async fn send(&self, api: &TestApi, operation: &str, of: Of, ids: &str, body: &str) {
         let (method, path) = operation.split_once(' ').unwrap();
         let mut path = path.to_owned();
@@ -124,10 +125,10 @@ impl Scene {
         }
         let answer = request.send().await;
         assert!(answer.status.is_success(), "{operation}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(answer.header("x-iam-version").is_some(), "{operation} says which state it made");
+        assert!(answer.header("x-iam-version").is_some(), "{operation} states its version");
     }
 
-    /// Everything that the user sees there.
+    /// Returns everything that the user sees in the company.
     async fn seen(&self, api: &TestApi) -> Value {
         self.seen_with(api, "max-age=0").await
     }
@@ -153,18 +154,18 @@ impl Scene {
         Value::from(seen)
     }
 
-    /// The same, and that the store was not read for it.
+    /// Returns the same as [`Self::seen`], after asserting that the database was not read for it.
     async fn seen_by_hits(&self, replica: &Replica) -> Value {
         let before = replica.stats();
         let seen = self.seen(&replica.api).await;
         let after = replica.stats();
-        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "the store was not read");
+        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "the database was not read");
         assert!(after.hits > before.hits);
         seen
     }
 }
 
-/// What the table in the documentation says.
+/// Returns the rows of the table in the documentation.
 fn documented() -> Vec<String> {
     let text = include_str!("../../../docs/consistency.md");
     let (_, table) = text.split_once("| change | operation | whose |\n|---|---|---|\n").expect("the table");
@@ -197,11 +198,11 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 }
 
 both_adapters! {
-    /// Each change is visible at once on its replica, and on others once they learn of it; no other company's entry is
-    /// lost.
+    /// Each change is visible at once on the replica that makes it, and on others once they receive it. The entries of
+    /// other companies stay cached.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        // It asks the store each time.
+        // A router that reads the database for each request.
         let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let store = api.with_options(options).await;
@@ -209,7 +210,7 @@ both_adapters! {
         for Change { what, operation, of, seen: sees, ids, body } in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
-                // All users who could administer it are gone.
+                // All users who could administer the company have lost their rights.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
             let ids = ids.replace("$left", "$company");
@@ -230,22 +231,22 @@ both_adapters! {
             let there = scene.seen(&b.api).await;
 
             let truth = scene.seen_with(&store, "no-cache").await;
-            assert_eq!(here, truth, "{what}: where it was made");
-            assert_eq!(there, truth, "{what}: elsewhere");
+            assert_eq!(here, truth, "{what}: local replica");
+            assert_eq!(there, truth, "{what}: other replica");
             assert_eq!(before == [truth.clone(), truth], *sees == Seen::Same, "{what}: whether it differs");
             let compared = b.stats().confirmations - at_b.confirmations;
             assert_eq!(compared, 0, "{what}: no request polled, so it was reported");
 
-            // A replica that changed the catalog polls until its change is reported to it as to all others.
+            // A replica that changed the catalog polls until the change feed has reported its own change to it.
             a.hears_everything().await;
             let reads = |replica: &Replica| replica.stats().loads;
 
             for (replica, before) in [&a, &b].into_iter().zip(elsewhere) {
                 let (kept, read) = (replica.stats(), reads(replica));
                 let seen = other.seen(&replica.api).await;
-                assert_eq!(reads(replica), read, "{what}: nothing of the other company is read anew");
+                assert_eq!(reads(replica), read, "{what}: nothing of the other company is read again");
                 if *of == Of::Company {
-                    assert_eq!(replica.stats().misses, kept.misses, "{what}: the other company does not notice");
+                    assert_eq!(replica.stats().misses, kept.misses, "{what}: the other company's entries are hit");
                     assert_eq!(seen, before, "{what}");
                 } else {
                     assert_eq!(seen, other.seen_with(&store, "no-cache").await, "{what}");
@@ -254,7 +255,8 @@ both_adapters! {
         }
     }
 
-    /// Trails, effective rows, refused changes and changes without an effect wake no replica and cost no entry.
+    /// Writes to navigation trails and `effective_*` tables, rejected changes and changes without an effect wake no
+    /// replica and invalidate no entry.
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
@@ -272,11 +274,11 @@ both_adapters! {
         a.api.delete(&clear).by(scene.user).within(scene.company).send().await.expect(200);
 
         let filled = a.permissions.fill(&mut Filled::default(), &FillOptions::default()).await;
-        assert!(filled > 0, "there was something to write");
+        assert!(filled > 0, "rows were filled");
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [
-            // Without permission, about an unknown thing, with a taken name, with an invalid body.
+            // Without permission, with an unknown id, with a name that is taken, and with an invalid body.
             (a.api.put(&scene.fill("/api/iam/users/$user/user-levels")).by(scene.user), r#"{"userLevelIds":[]}"#, 403),
             (a.api.delete(&format!("/api/iam/user-levels/{}", new_user())).by_super_admin(), "", 404),
             (a.api.delete(&scene.fill("/api/iam/user-levels/$level")).by_super_admin(), "", 400),

@@ -1,4 +1,4 @@
-//! The limits of requests: how often, how long; and that a change runs to its end.
+//! Limits of requests: findings per response, rate and duration. A change that has begun runs to its end.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -16,12 +16,12 @@ use super::authority::Watched;
 use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
 use crate::support::replica::until;
 
-/// Holds the company's lock, as a change that takes long does.
+/// Holds the company's row lock, as a slow change does.
 async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// A router whose changes wait for a lock as long as by default, which matters over memory only.
+/// Returns a router whose changes wait at most 2 s for a lock. The options of test databases have a longer timeout.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -40,7 +40,7 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 both_adapters! {
-    /// An answer does not outgrow its request: at most a hundred findings are listed, and nothing is stored.
+    /// The size of an error response is limited: it lists at most 100 findings, and nothing is stored.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;
@@ -61,17 +61,17 @@ both_adapters! {
         assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");
     }
 
-    /// A caller over the limit gets the time to retry; other callers are not affected.
+    /// A caller over the rate limit gets 429 with `Retry-After`. Other callers are not affected.
     async fn a_caller_over_the_limit_must_wait(api: TestApi) {
         let router = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
-        // Without a company an answer costs next to nothing, so these come faster than one a second.
+        // Requests without a company are cheap to reject, so that they arrive faster than one per second.
         let ask = |user| router.get("/api/iam/navigation").by(user).send();
         let mut answers = Vec::new();
         for _ in 0..20 {
             answers.push(ask(eager).await);
         }
-        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst is free");
+        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst is admitted");
         let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
         assert!(!refused.is_empty());
         for answer in refused {
@@ -81,14 +81,14 @@ both_adapters! {
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
         ask(other).await.expect(400);
-        // Health requests are not counted, nor are requests without a valid credential.
+        // Health checks do not count towards the limit, nor do requests without a valid credential.
         for _ in 0..5 {
             router.get("/health").send().await.expect(200);
             router.get("/api/iam/navigation").send().await.expect(401);
         }
     }
 
-    /// Without a limit no caller is refused.
+    /// Without a rate limit no request gets 429.
     async fn without_a_limit_no_caller_waits(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
@@ -96,7 +96,7 @@ both_adapters! {
         }
     }
 
-    /// A request that takes too long is answered; its change runs to its end.
+    /// A request that times out gets 503, but its change runs to its end.
     async fn a_change_goes_on_to_its_end(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -104,7 +104,7 @@ both_adapters! {
         let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
         let options = HttpOptions { request_timeout: Duration::from_millis(50), ..HttpOptions::default() };
         let router = TestApi::over(watched, api.database.clone(), options).await;
-        // It may be too late before the change begins, on a busy machine: such a request leaves nothing.
+        // On a busy machine the timeout may expire before the change begins. Such a request stores nothing.
         until(async || {
             let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id);
             let answer = request.json(&json!({ "name": "Slow" })).send().await;
@@ -122,7 +122,7 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Slow", "Visitor"]);
     }
 
-    /// The same when the client goes away.
+    /// A change also runs to its end if its client disconnects.
     async fn a_change_outlives_its_client(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -132,7 +132,7 @@ both_adapters! {
         let body = json!({ "name": "Abandoned" });
         let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
         tokio::select! {
-            answer = request.send() => panic!("answered while the lock is held: {answer:?}"),
+            answer = request.send() => panic!("response while the lock is held: {answer:?}"),
             () = begins.notified() => {}
         }
         lock.commit().await.unwrap();
@@ -140,7 +140,7 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
-    /// A lock that is not free in time is an outage, never a denial; other companies go on.
+    /// A change that does not get the lock in time gets 503, never a denial. Other companies are not affected.
     async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;
@@ -152,14 +152,14 @@ both_adapters! {
         assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));
         assert_eq!(answer.header("retry-after"), Some("1"));
         api.new_level(other, "New").await;
-        // Reading waits for no lock.
+        // Reads wait for no lock.
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Visitor"]);
         api.get("/api/iam/navigation").by(company.admin).within(company.id).send().await.expect(200);
         drop(lock);
         api.new_level(company, "New").await;
     }
 
-    /// A rolled-back change leaves nothing behind.
+    /// A rolled-back change has no effect.
     async fn what_is_given_up_leaves_nothing(api: TestApi) {
         let company = api.company().await;
         let mut tx = hold(&api, company).await;

@@ -1,4 +1,4 @@
-//! What the log says of a request: each line has its id, route, company and actor, and an error has one line.
+//! The log lines of a request: each has the request id, route, company and actor, and an error is logged once.
 
 use std::io;
 use std::sync::{Arc, Mutex, Once};
@@ -50,7 +50,7 @@ impl Lines {
     }
 }
 
-/// A storage whose changes fail.
+/// A storage in which no change can begin.
 struct Failing {
     inner: Arc<dyn Storage>,
     error: fn() -> StorageError,
@@ -88,7 +88,7 @@ impl Storage for Failing {
     }
 }
 
-/// The span of a request of the company's administrator.
+/// Returns the expected span of a request by the company's administrator.
 fn span(company: Company, request_id: &str, route: &str) -> Value {
     json!({
         "name": "request",
@@ -99,7 +99,7 @@ fn span(company: Company, request_id: &str, route: &str) -> Value {
     })
 }
 
-/// An error of the service has one line with its causes, in the span that the lines of its change have too.
+/// Asserts that an error is logged in one line with its causes, in the same span as the other lines of the change.
 async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
     let request_id = &format!("logs-{status}");
     let api = TestApi::memory().await;

@@ -10,7 +10,8 @@ async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &
     api.put(&path).by(by).within(company.id).json(&json!({ matrix: cells })).send().await
 }
 
-/// A level whose `/dashboard` and `general.read`/`Read` cells are pinned, with the ids of that view and feature.
+/// Creates a level whose `/dashboard` and `general.read`/`Read` cells are pinned. Returns the ids of the level, the
+/// view and the feature.
 async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
     let level = api.new_level(company, "Pinned").await;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
@@ -21,7 +22,7 @@ async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
 }
 
 both_adapters! {
-    /// Every field of a view cell is there; what is left out is `inherit` and modifiable.
+    /// A view cell has all its fields. Defaults: `inherit` and modifiable.
     async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -43,7 +44,7 @@ both_adapters! {
         assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
     }
 
-    /// Every field of a feature cell is there; what is left out is `true`, `any` and modifiable.
+    /// A feature cell has all its fields. Defaults: `true`, scope `any` and modifiable.
     async fn a_feature_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -76,7 +77,7 @@ both_adapters! {
         assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
     }
 
-    /// Cells stand in a fixed order, whatever the order they were sent in.
+    /// Cells are sorted by id of the view, or by id of the feature and action, in whatever order they were sent.
     async fn cells_are_listed_by_what_they_are_about(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -88,7 +89,7 @@ both_adapters! {
         assert!(each(&features, "featureId").iter().zip(each(&features, "action")).is_sorted());
     }
 
-    /// A replace is the whole matrix: what is not sent is gone.
+    /// A matrix is replaced as a whole: cells that the request omits are deleted.
     async fn a_replace_is_the_whole_matrix(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -102,7 +103,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }
 
-    /// Unchanged cells are the same rows as before; changed ones keep their id and the time they were made.
+    /// Unchanged cells keep their rows. Changed cells keep their id and creation time.
     async fn what_stays_keeps_its_row(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
@@ -125,7 +126,7 @@ both_adapters! {
         assert_eq!((&old["scope"], &new["scope"]), (&json!("own"), &json!("team")));
     }
 
-    /// A matrix with one mistake is not stored at all.
+    /// A matrix with one error is not stored at all.
     async fn a_replace_is_all_or_nothing(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -149,7 +150,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "features").await, features);
     }
 
-    /// Every mistake in a matrix is named, each at its place.
+    /// Every error in a matrix is reported, each with its position.
     async fn every_mistake_is_named(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -175,7 +176,7 @@ both_adapters! {
         assert_eq!(findings[1].1, "views[2].viewId occurs twice");
     }
 
-    /// Several unknown views are named each at its place.
+    /// Every unknown view is reported, each with its position.
     async fn every_unknown_view_is_named(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -189,7 +190,7 @@ both_adapters! {
         assert_eq!(findings, [at(0, other), at(2, one)]);
     }
 
-    /// A list must be there and be a list.
+    /// The list is required and must be an array.
     async fn a_matrix_must_be_an_array(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -203,7 +204,7 @@ both_adapters! {
         }
     }
 
-    /// Only JSON booleans are accepted: no other value ever grants.
+    /// Only JSON booleans are accepted as values: no other value ever grants.
     async fn a_value_must_be_a_boolean(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -217,7 +218,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "features").await.is_empty());
     }
 
-    /// A scope is one of four words; a cell occurs once.
+    /// A scope must be one of the four known scopes, and a cell must not occur twice.
     async fn scopes_are_words_and_cells_occur_once(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -238,7 +239,7 @@ both_adapters! {
         );
     }
 
-    /// The seven standard actions fit every feature, others only the feature that lists them.
+    /// Every feature has the seven standard actions. Other actions are valid only for features that list them.
     async fn actions_must_be_known_to_the_feature(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -258,7 +259,7 @@ both_adapters! {
         }
     }
 
-    /// A level that does not exist, or is another company's, has no matrix.
+    /// A level that does not exist or belongs to another company gets 404.
     async fn an_unknown_level_has_no_matrix(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Member").await;
@@ -276,7 +277,7 @@ both_adapters! {
         assert_eq!(api.matrix(other, &foreign, "views").await, before);
     }
 
-    /// Pinned cells that are sent unchanged, with or without `modifiable`, do not block the change.
+    /// Pinned cells that are sent unchanged, with or without `modifiable`, do not block a change of other cells.
     async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
         let company = api.company().await;
         let (level, view, feature) = pinned(&api, company).await;
@@ -299,7 +300,7 @@ both_adapters! {
         }
     }
 
-    /// An admin who leaves out, changes or frees a pinned view gets an error that names it.
+    /// An administrator cannot omit, change or unpin a pinned view. The error names it.
     async fn an_admin_cannot_touch_a_pinned_view(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
@@ -318,7 +319,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "views").await, before);
     }
 
-    /// An admin who leaves out, changes or frees a pinned action gets an error that names it.
+    /// An administrator cannot omit, change or unpin a pinned action. The error names it.
     async fn an_admin_cannot_touch_a_pinned_action(api: TestApi) {
         let company = api.company().await;
         let (level, _, feature) = pinned(&api, company).await;
@@ -338,7 +339,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "features").await, before);
     }
 
-    /// An admin cannot pin: neither a new cell nor an existing one.
+    /// An administrator cannot pin a cell, neither a new nor an existing one.
     async fn an_admin_cannot_pin(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -356,13 +357,13 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "views").await.len(), 1);
     }
 
-    /// Super admins pin, change, free and leave out what is pinned.
+    /// Super admins can change, unpin and omit pinned cells.
     async fn a_super_admin_may_change_what_is_pinned(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;
         let cell = api.matrix(company, &level, "views").await[0].clone();
-        assert_eq!((&cell["state"], &cell["modifiable"]), (&json!("deny"), &json!(false)), "left out is unchanged");
+        assert_eq!((&cell["state"], &cell["modifiable"]), (&json!("deny"), &json!(false)), "omitted: still pinned");
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "modifiable": true }])).await;
         assert_eq!(api.matrix(company, &level, "views").await[0]["modifiable"], true);
         api.set_matrix(company, &level, "features", json!([])).await;

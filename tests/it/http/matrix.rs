@@ -1,4 +1,4 @@
-//! Which callers may use which operation: one readable table, the same over both adapters.
+//! Which callers may use which operation: one table that is identical for both adapters.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ const COLUMNS: [(&str, Who); 13] = [
     ("platform", Who::PlatformKey),
 ];
 
-/// The status that each of them gets for a valid request in the first company.
+/// Returns a table of the status that each caller gets for a valid request of each operation in the first company.
 pub async fn table(world: &World) -> String {
     let mut text = format!("{:<62}", "operation");
     for (title, _) in COLUMNS {
@@ -53,9 +53,9 @@ pub async fn table(world: &World) -> String {
 }
 
 both_adapters! {
-    /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with
-    /// scope team, which must not suffice. The last five are services: their keys' role in the company, a key that
-    /// administers the other company, and one that administers all.
+    /// `reader` holds Read on `iam.manage_levels` with scope company. `team` holds Read and Update on it with scope
+    /// team, which must not suffice. The last five columns are API keys: three of the first company, by role; one that
+    /// administers the second company; and one that administers all companies.
     async fn who_may_do_what(api: TestApi) {
         let table = table(&World::new(api).await).await;
         insta::assert_snapshot!("who_may_do_what", table);

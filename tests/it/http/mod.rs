@@ -1,4 +1,4 @@
-//! Tests of the HTTP API, over each storage adapter.
+//! Tests of the HTTP API over both storage adapters.
 
 mod assignments;
 mod audit;

@@ -1,4 +1,4 @@
-//! Names with invisible characters: which are accepted, and how those that earlier builds stored behave.
+//! Names with invisible characters: which ones are accepted, and how names behave that earlier builds stored.
 
 use serde_json::json;
 
@@ -7,7 +7,8 @@ use crate::support::api::{both_adapters, each};
 const LEVELS: &str = "/api/iam/user-levels";
 
 both_adapters! {
-    /// Characters that scripts and emoji need are accepted; case and look-alike letters make different names.
+    /// Characters that scripts and emoji need are accepted. Names that differ in case or in look-alike letters are
+    /// different.
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
         let names = [
@@ -31,7 +32,7 @@ both_adapters! {
         assert!(names.iter().all(|name| listed.contains(name)), "{listed:?}");
     }
 
-    /// The code of a finding says which rule a text breaks.
+    /// The code of a finding states which rule the text breaks.
     async fn findings_have_a_code_of_their_own(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Admin\u{200b}", "description": 7 });
@@ -55,7 +56,7 @@ mod stored {
         use crate::support::api::{TestApi, each};
         use crate::support::database::{Content, TestDatabase, run};
 
-        /// Texts as builds before these rules accepted them.
+        /// Texts that builds before these rules accepted.
         const EARLIER: &str = r#"
         UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
             category = U&'\3164', icon = U&'x\0001'
@@ -93,7 +94,7 @@ mod stored {
             let feature = check(json!({ "feature": "general.read\u{200b}", "action": "Read" })).await;
             assert_ne!(feature["reasonCode"], "feature_not_found", "{feature}");
 
-            // Other fields can be changed; a new text must keep the rules.
+            // Other fields of such an entity can be changed. New texts must follow the rules.
             let view = views["views"]
                 .as_array()
                 .unwrap()

@@ -1,11 +1,11 @@
-//! What the table of all operations is made of: an operation, its callers, and the things that its requests name.
+//! The types of the table of operations: an operation, its callers, and the entities that its requests name.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// The callers that an operation admits.
+/// The right that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     Token,
@@ -16,11 +16,11 @@ pub enum Needs {
     ManagePermissions,
     ReadAudit,
     SuperAdmin,
-    /// A super admin in person.
+    /// Super admin, as a user and not through an API key.
     ManageCredentials,
 }
 
-/// How a request to an operation names its company.
+/// How a request names the company of the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompanyParameter {
     Required,
@@ -29,7 +29,7 @@ pub enum CompanyParameter {
     InPath,
 }
 
-/// The caller. All but the non-member and the super admin belong to the first company.
+/// A caller. All but the non-member, the super admin and two of the services belong to the first company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anonymous,
@@ -37,22 +37,22 @@ pub enum Who {
     Visitor,
     Member,
     Admin,
-    /// Holds Read on `iam.manage_levels`, scope company, and nothing else.
+    /// A user who holds only Read on `iam.manage_levels`, with scope company.
     Reader,
-    /// Holds Read and Update on `iam.manage_levels`, but scope team.
+    /// A user who holds Read and Update on `iam.manage_levels`, with scope team.
     TeamManager,
     SuperAdmin,
-    /// Services, with a key for the first company.
+    /// Services with a key for the first company.
     CheckKey,
     ReadKey,
     AdministerKey,
     /// A service that administers the second company.
     TheirKey,
-    /// A service that administers every company, and the platform.
+    /// A service that administers every company and the platform.
     PlatformKey,
 }
 
-/// The services, with the roles of their keys.
+/// The services and the roles of their keys.
 pub const SERVICES: [(Who, &str); 5] = [
     (Who::CheckKey, "check"),
     (Who::ReadKey, "read"),
@@ -74,16 +74,17 @@ impl Who {
     }
 }
 
-/// A thing that a request names before it exists. A text has its placeholder, which `World::fill` replaces by its id.
+/// An entity that a request names before it exists. Texts contain its placeholder, which `World::fill` replaces with
+/// the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A text that is used nowhere else: another one each time.
+    /// A text that is used nowhere else, different at each use.
     Fresh,
-    /// A UUID that names nothing.
+    /// A UUID of no existing entity.
     Gone,
     /// A user without levels.
     User,
-    /// The first company's administrator.
+    /// The administrator of the first company.
     Caller,
     Member,
     Company,
@@ -135,7 +136,7 @@ impl Thing {
     };
 }
 
-/// The placeholder.
+/// Writes the placeholder.
 impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self:?}>")
@@ -151,41 +152,41 @@ impl Serialize for Thing {
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// Method and path, as in the document.
+    /// Method and path, as in the OpenAPI document.
     pub name: &'static str,
     pub needs: Needs,
     pub company: CompanyParameter,
-    /// What the parameters of the path name, in their order.
+    /// The entities that the path parameters name, in order.
     pub ids: &'static [Thing],
     pub query: &'static str,
-    /// A valid body with every field that exists; `null` if there is none.
+    /// A valid body with every known field. `null` if the operation has no body.
     pub body: fn() -> Value,
-    /// The status of success.
+    /// The status of a success.
     pub status: u16,
     pub foreign: &'static [Foreign],
 }
 
-/// A request by the first company about things of the second.
+/// A request by a caller of the first company about entities of the second.
 #[derive(Debug, Clone, Copy)]
 pub struct Foreign {
     pub ids: &'static [Thing],
-    /// Parameters of the query, besides the operation's own.
+    /// Query parameters in addition to the operation's own.
     pub query: &'static [(&'static str, Thing)],
-    /// The operation's own body if there is none.
+    /// Default: the operation's own valid body.
     pub body: Option<fn() -> Value>,
     pub answer: ForeignAnswer,
 }
 
-/// The answer to such a request.
+/// The response to such a request.
 #[derive(Debug, Clone, Copy)]
 pub enum ForeignAnswer {
     /// 404 with this message.
     NotFound(&'static str),
-    /// 400 with this message, which ends with the id.
+    /// 400 with this message, followed by the id.
     Unknown(&'static str, Thing),
     /// Success with this data.
     Data(fn() -> Value),
-    /// Success with any data that allows nothing.
+    /// Success with data that allows nothing.
     NothingAllowed,
     Success,
 }
@@ -195,17 +196,17 @@ impl Operation {
         self.name.split_once(' ').unwrap().0
     }
 
-    /// The path, as in the document.
+    /// Returns the path, as in the OpenAPI document.
     pub fn path(&self) -> &'static str {
         self.name.split_once(' ').unwrap().1
     }
 
-    /// The names of the path's parameters.
+    /// Returns the names of the path parameters.
     pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path().split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
-    /// The path with these ids for its parameters, and with this query.
+    /// Returns the path with these ids for its parameters, and with this query.
     pub fn path_with(&self, ids: &[impl fmt::Display], query: &str) -> String {
         let mut path = self.path().to_owned();
         for (parameter, id) in self.parameters().zip(ids) {
@@ -214,12 +215,12 @@ impl Operation {
         if query.is_empty() { path } else { format!("{path}?{query}") }
     }
 
-    /// The path and the query of the valid request, with placeholders.
+    /// Returns the path and the query of the valid request, with placeholders.
     pub fn valid_path(&self) -> String {
         self.path_with(self.ids, self.query)
     }
 
-    /// The valid body, with placeholders; empty if there is none.
+    /// Returns the valid body, with placeholders. Empty if the operation has no body.
     pub fn valid_body(&self) -> String {
         match (self.body)() {
             Value::Null => String::new(),
@@ -227,18 +228,19 @@ impl Operation {
         }
     }
 
-    /// Whether the path has ids other than a company's.
+    /// Returns `true` if the path has ids other than the company's.
     pub fn has_ids(&self) -> bool {
         self.parameters().any(|parameter| parameter != "companyId")
     }
 
-    /// The callers that may use it with the least rights.
+    /// Returns the caller of the valid request: a super admin if the operation requires one, otherwise the first
+    /// company's administrator.
     pub fn user(&self) -> Who {
         let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// The callers, of the first company or a non-member, that it refuses.
+    /// Returns the callers without the required right, among non-members and users of the first company.
     pub fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],
@@ -251,7 +253,7 @@ impl Operation {
         }
     }
 
-    /// The refusal that the others get.
+    /// Returns the status, code and message of the denial that these callers get.
     pub fn refusal(&self) -> (u16, &'static str, &'static str) {
         let text = match self.needs {
             Needs::Token => panic!("every caller with a token may"),
@@ -266,7 +268,7 @@ impl Operation {
         (403, "ERR_AUTH_003", text)
     }
 
-    /// Whether its answer says which state it saw or made: decisions, and changes that can change them.
+    /// Returns `true` if the response states a version: decisions, and changes that can affect them.
     pub fn is_stamped(&self) -> bool {
         let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));

@@ -1,5 +1,5 @@
-//! Every operation of the document, a row each: which callers are admitted, what is sent, and what the ids of another
-//! company are answered with.
+//! Every operation of the OpenAPI document, one row each: the callers that it admits, its valid request, and the
+//! response to ids of another company.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::{CompanyParameter, Foreign, ForeignAnswer, Needs, Operation, Thing};
 
-/// A decision or a menu of the caller.
+/// A decision about the caller, or the caller's menu.
 const DECISION: Operation = Operation {
     name: "",
     needs: Needs::Token,
@@ -402,17 +402,17 @@ fn denial() -> Value {
 /// Operations that need no token.
 pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
 
-/// All rows.
+/// Returns all rows.
 pub fn operations() -> impl Iterator<Item = Operation> {
     TABLE.iter().copied()
 }
 
-/// The row of one operation.
+/// Returns the row of one operation.
 pub fn operation(name: &str) -> Operation {
     operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
 }
 
-/// All operations of the document.
+/// Returns all operations of the OpenAPI document.
 pub fn documented() -> BTreeSet<String> {
     let document = serde_json::to_value(iam_http::document()).unwrap();
     let paths = document["paths"].as_object().unwrap();

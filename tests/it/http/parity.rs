@@ -1,11 +1,13 @@
-//! Both adapters answer the same: one long script over each, compared byte by byte.
+//! Both adapters return the same responses: one long script runs over each, and the transcripts are compared byte by
+//! byte.
 
 use serde_json::Value;
 
 use super::world::Exchange;
 
-/// Replaces what differs between any two runs by its order of appearance: ids, cursors, versions, entity tags. Times
-/// may be equal in one run and differ in another, so all times become one.
+/// Replaces values that differ from run to run with numbered placeholders, in order of appearance: ids, cursors,
+/// versions and entity tags. Two times may be equal in one run and different in another, so that all times get the same
+/// placeholder.
 #[derive(Default)]
 pub struct Placeholders(std::collections::HashMap<String, usize>);
 
@@ -16,7 +18,7 @@ impl Placeholders {
         format!("<{kind} {number}>")
     }
 
-    /// The text without what differs.
+    /// Returns the text with placeholders.
     pub fn normalise(&mut self, text: &str) -> String {
         let mut normal = String::with_capacity(text.len());
         let mut rest = text;
@@ -44,7 +46,8 @@ impl Placeholders {
     }
 }
 
-/// How much of an API key, or of its prefix after the field's name, the text begins with.
+/// Returns the length of the API key that the text begins with, or of the key's prefix if the text follows that field's
+/// name.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;
@@ -54,8 +57,8 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
     if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
-/// Whether the text has this form: `d` is a digit, `x` a hexadecimal one, `v` the version of an id that is made at
-/// random or by the clock.
+/// Returns `true` if the text matches the form, in which `d` is a decimal digit, `x` a hexadecimal digit, and `v` the
+/// version of a UUID that is generated at random or from the time.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -70,12 +73,13 @@ fn is_time(text: &str) -> bool {
     has_form(text, "dddd-dd-ddTdd:dd:dd.dddZ")
 }
 
-/// An id that was made in this run: the seed's are always the same, and are of version 5.
+/// Returns `true` for an id that was generated in this run. The seed's ids are always the same and are UUIDs of version
+/// 5.
 fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Sorts the fields of objects that are named by ids: an id that is made later may be the smaller one.
+/// Sorts the fields of JSON objects. Objects keyed by id have another order in each run, since ids are random.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),
@@ -83,7 +87,7 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
-/// The whole answer.
+/// Returns the comparable form of an exchange: description and status, headers, body.
 fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
@@ -92,7 +96,7 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     for (name, value) in &mut headers {
         *value = match name.as_str() {
             "etag" | "x-iam-version" => names.of(name, value),
-            // A set, in no order.
+            // The header is a set whose order is arbitrary.
             "access-control-expose-headers" => {
                 let mut exposed: Vec<_> = value.split(", ").collect();
                 exposed.sort_unstable();
@@ -113,7 +117,7 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     (format!("{} {}", names.normalise(what), answer.status), headers, body)
 }
 
-/// Compares two transcripts of one script, each with the name of its adapter.
+/// Asserts that two transcripts of one script are equal. Each has the name of its adapter.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
     let (mut names, mut other_names) = (Placeholders::default(), Placeholders::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
@@ -123,7 +127,7 @@ pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
             let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(200);
             let cut = |text: &str| text.chars().skip(at).take(600).collect::<String>();
             let (a, b) = (cut(&a), cut(&b));
-            panic!("answer {index} to {} differs:\n{} …{a}\n{} …{b}", normal.0, one.0, other.0);
+            panic!("response {index} to {} differs:\n{} …{a}\n{} …{b}", normal.0, one.0, other.0);
         }
     }
     assert_eq!(one.1.len(), other.1.len());
@@ -139,7 +143,7 @@ fn only_what_differs_is_replaced() {
     assert_eq!(names.normalise(&seven.to_uppercase()), "<id 1>");
 }
 
-/// Needs a database, so that `make test-memory` leaves it out.
+/// In a module `postgres`, since it needs a database: `make test-memory` skips it.
 mod postgres {
     use serde_json::json;
 
@@ -149,7 +153,7 @@ mod postgres {
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 
-    /// The whole script.
+    /// Runs the whole script and returns the transcript.
     async fn script(api: TestApi) -> Vec<Exchange> {
         let world = World::new(api).await;
         matrix::table(&world).await;
@@ -164,7 +168,7 @@ mod postgres {
         world.transcript()
     }
 
-    /// Requests that break a rule of the data.
+    /// Sends requests that violate rules of the data.
     async fn conflicts(world: &World) {
         world.renew();
         let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -216,7 +220,7 @@ mod postgres {
         world.send("if-match", request.json(&json!({ "name": "Boss" }))).await.expect(412);
     }
 
-    /// The trail of changes, page by page, with each filter.
+    /// Reads the audit log page by page, with each filter.
     async fn pages(world: &World) {
         let ours = "/api/iam/audit-logs?limit=7&includeTotal=true".to_owned();
         for (path, company) in [(ours, Some(world.ours.id)), (world.platform_trail(7), None)] {
@@ -233,7 +237,7 @@ mod postgres {
         }
     }
 
-    /// Status, headers and body of every answer.
+    /// Both adapters return the same status, headers and body for every request.
     #[actix_web::test]
     async fn both_adapters_answer_the_same() {
         let memory = script(TestApi::memory().await).await;

@@ -1,4 +1,4 @@
-//! Everything that the caller may see and do, through the API.
+//! All permissions of the caller, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn denied() -> Value {
 }
 
 both_adapters! {
-    /// Every view and every feature of the catalog is there, each feature with the six actions.
+    /// Every view and every feature of the catalog is listed, each feature with the six listed actions.
     async fn every_permission_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
@@ -40,7 +40,7 @@ both_adapters! {
         }
     }
 
-    /// The list has exactly what a member may see and do.
+    /// The list agrees with the decisions about a member.
     async fn what_is_listed_is_what_is_decided(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.data();
@@ -70,7 +70,7 @@ both_adapters! {
         assert_eq!(open.filter(|feature| feature.as_object().unwrap().values().all(|p| *p == any)).count(), 15);
     }
 
-    /// `Publish`, and actions of a feature's own, are there where the feature or a row names them.
+    /// `Publish` and a feature's own actions are listed if the feature or one of the caller's permissions names them.
     async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });
@@ -90,12 +90,12 @@ both_adapters! {
         assert_eq!(features[&own]["Publish"], denied());
         assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
         assert_eq!(fields(&features[&other]), LISTED);
-        // Rows of other users' levels name nothing here.
+        // Permissions of other users' levels do not add actions.
         let features = current(&api, company, company.member).await.data()["features"].clone();
         assert_eq!(fields(&features[&read]), LISTED);
     }
 
-    /// A non-member is denied everything, also what is public.
+    /// A non-member is denied everything, even public views.
     async fn a_non_member_has_no_permission(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
@@ -109,7 +109,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// A super admin is allowed everything, also what is gated, disabled and denied.
+    /// A super admin is allowed everything, even what is gated, disabled or denied.
     async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
@@ -122,7 +122,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// The answer may be kept, and must be revalidated each time.
+    /// Clients may cache the response but must revalidate it each time.
     async fn the_answer_may_be_kept_but_is_asked_about(api: TestApi) {
         let company = api.company().await;
         let answer = current(&api, company, company.member).await.expect(200);
@@ -144,7 +144,7 @@ both_adapters! {
         }
     }
 
-    /// A change yields another answer, for the users that it affects.
+    /// A change yields another response for the users that it affects, and only for them.
     async fn a_change_is_another_answer(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =
@@ -158,7 +158,7 @@ both_adapters! {
         request.send().await.expect(304);
     }
 
-    /// A caller without a valid credential gets no 304.
+    /// A caller without a valid credential, or without a company, gets no 304.
     async fn authorization_comes_before_what_is_known(api: TestApi) {
         let company = api.company().await;
         for path in [PATH, "/api/iam/navigation"] {
@@ -167,7 +167,8 @@ both_adapters! {
         }
     }
 
-    /// Users with the same levels get the same bytes with the same tag, also in answers about others.
+    /// Users with the same levels get the same bytes with the same tag. A request for another user's permissions
+    /// returns the same bytes too.
     async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
@@ -184,8 +185,8 @@ both_adapters! {
         assert_eq!((&one.body, one.etag()), (&two.body, two.etag()));
     }
 
-    /// The tag changes exactly when the content does: a change that decides nothing keeps it, and so does a change
-    /// that is undone.
+    /// The tag changes exactly when the content does. A change that affects no decision keeps the tag, and undoing a
+    /// change restores it.
     async fn the_tag_changes_with_the_content(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -195,7 +196,7 @@ both_adapters! {
             let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
             request.send().await.status.as_u16()
         };
-        // The row changes no decision, but the company has another version.
+        // The row affects no decision, but the company gets a new version.
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
         let same = current(&api, company, user).await;
         assert_eq!(same.etag(), before.etag());

@@ -1,4 +1,4 @@
-//! Everything beside the API: health, documentation, CORS.
+//! The endpoints beside the API: health checks, documentation and CORS.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
 
-/// Every operation, as clients call it.
+/// Every operation: method and path.
 const OPERATIONS: [&str; 67] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
@@ -88,7 +88,7 @@ const OPERATIONS: [&str; 67] = [
 const HERE: &str = "https://app.example.com";
 const ELSEWHERE: &str = "https://elsewhere.example.com";
 
-/// The preflight that a browser sends before a request from a page of another site.
+/// Sends the preflight request that a browser sends before a cross-origin request.
 async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> Answer {
     api.request(Method::OPTIONS, "/api/iam/user-levels/7")
         .header("origin", origin)
@@ -98,7 +98,7 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// A storage that fails in every way.
+/// A health probe that reports a broken storage.
 struct Broken;
 
 #[async_trait::async_trait]
@@ -114,7 +114,7 @@ impl HealthProbe for Broken {
 }
 
 both_adapters! {
-    /// Health needs no token, and reveals little.
+    /// Health checks need no token and reveal few details.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);
@@ -130,7 +130,7 @@ both_adapters! {
         }
     }
 
-    /// A broken storage yields 503, with the reasons; the process stays alive.
+    /// With a broken storage the readiness check is 503 with the reasons, and the liveness check is still 200.
     async fn a_broken_storage_is_reported(api: TestApi) {
         let services = Services {
             application: Arc::clone(&api.application),
@@ -159,7 +159,7 @@ both_adapters! {
         }
     }
 
-    /// The document is OpenAPI 3.1, and names every operation by its whole path.
+    /// The OpenAPI document has version 3.1 and names every operation with its full path.
     async fn the_document_names_every_operation(api: TestApi) {
         let answer = api.get("/openapi.json").send().await.expect(200);
         assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -177,7 +177,7 @@ both_adapters! {
         assert_eq!(operations, OPERATIONS);
     }
 
-    /// Every operation documents its answers, its parameters, and whether it needs a token.
+    /// Every operation documents its responses and parameters, and whether it needs a token.
     async fn every_operation_is_described(api: TestApi) {
         let document = api.get("/openapi.json").send().await.expect(200).json();
         let mut ids = Vec::new();
@@ -208,7 +208,7 @@ both_adapters! {
         assert_eq!(ids.len(), count, "operation ids are unique");
     }
 
-    /// Every reference of the document resolves within it.
+    /// Every reference in the document resolves within it.
     async fn the_document_is_complete(api: TestApi) {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
@@ -229,7 +229,7 @@ both_adapters! {
         }
     }
 
-    /// The documentation's page is Swagger UI, and loads nothing from elsewhere.
+    /// The documentation page is Swagger UI and loads nothing from other sites.
     async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
         let answer = api.get("/docs").send().await.expect(308);
         assert_eq!(answer.header("location"), Some("/docs/"));
@@ -240,7 +240,7 @@ both_adapters! {
         assert!(!policy.contains("http") && !policy.contains('*') && !policy.contains("script-src"), "{policy}");
         let html = String::from_utf8(page.body.clone()).unwrap();
         assert!(html.contains("swagger-ui"), "{html}");
-        // The page must not need what the policy forbids: inline scripts.
+        // The page must work under its content security policy, which forbids inline scripts.
         let mut files = Vec::new();
         for attribute in ["src=\"", "href=\""] {
             files.extend(html.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
@@ -258,13 +258,13 @@ both_adapters! {
         assert!(start.contains("/openapi.json") && !start.contains("https://"), "{start}");
     }
 
-    /// A file that the documentation does not have is an error as any other.
+    /// A file that the documentation does not have is 404 with a JSON error.
     async fn an_unknown_file_is_not_found(api: TestApi) {
         let answer = api.get("/docs/nothing.js").send().await;
         assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
     }
 
-    /// Pages of other sites are refused unless they are configured.
+    /// Cross-origin requests are not allowed unless their origin is configured.
     async fn other_origins_are_refused(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
@@ -274,7 +274,7 @@ both_adapters! {
         }
     }
 
-    /// A refused preflight is an error as any other.
+    /// A rejected preflight request gets a JSON error.
     async fn a_refused_preflight_is_json(api: TestApi) {
         let answer = preflight(&api, ELSEWHERE, "GET", "authorization").await;
         assert!(answer.status.is_client_error());
@@ -282,12 +282,12 @@ both_adapters! {
         answer.error();
     }
 
-    /// A configured origin is allowed what the API needs; others are still refused.
+    /// A configured origin may use all methods and headers of the API. Other origins are still rejected.
     async fn a_configured_origin_may_ask(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
-            // Tracing, retries and SDKs add headers.
+            // Tracing, retries and SDKs add these headers.
             let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, \
                            traceparent, tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
             let answer = preflight(&router, HERE, method, headers).await.expect(200);
@@ -303,7 +303,7 @@ both_adapters! {
         for header in ["age", "etag", "retry-after", "warning", "x-iam-version", "x-request-id"] {
             assert!(exposed.contains(header), "{exposed}");
         }
-        // Pages can read errors too.
+        // Scripts of that origin can read errors too.
         let answer = router.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         let answer = router.get("/nowhere").header("origin", HERE).send().await.expect(404);
@@ -316,7 +316,7 @@ both_adapters! {
         }
     }
 
-    /// A wildcard admits the pages below a domain, with any header, and no others.
+    /// A wildcard allows every subdomain of a domain, with any header, and no other origin.
     async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
@@ -339,7 +339,7 @@ both_adapters! {
         }
     }
 
-    /// `HEAD` answers as `GET` does, wherever there is one, without a body.
+    /// `HEAD` returns the status and headers of `GET` without a body.
     async fn head_answers_as_get_without_a_body(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Member").await;
@@ -378,7 +378,7 @@ both_adapters! {
         request.header("if-none-match", &tag).send().await.expect(304);
     }
 
-    /// Where there is no `GET` there is no `HEAD`; `Allow` names what there is.
+    /// Where there is no `GET` there is no `HEAD`. `Allow` lists the allowed methods.
     async fn what_is_not_allowed_names_what_is(api: TestApi) {
         for (path, methods, expected) in [
             ("/livez", &["POST", "OPTIONS", "TRACE", "PROPFIND"][..], "GET, HEAD"),
@@ -394,7 +394,7 @@ both_adapters! {
         }
     }
 
-    /// Pages can read the answer to a request that took too long, too.
+    /// Scripts of a configured origin can read the 503 of a request that timed out.
     async fn an_outage_can_be_read_by_a_configured_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions {
@@ -411,7 +411,7 @@ both_adapters! {
         router.application.finish().await;
     }
 
-    /// Answers that may be kept vary by origin too.
+    /// Responses that may be cached vary by origin too.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };

@@ -1,8 +1,10 @@
-//! Two companies, every operation, every parameter that takes an id: the second company is as if it did not exist.
+//! Tenant isolation: for every operation and every parameter that takes an id, the second company is as if it did not
+//! exist.
 //!
-//! The parameters are read from the OpenAPI document, so that a new operation or a new id is tested without being named
-//! here. Each parameter takes ids of every kind that the second company has, and an unknown one: the answers must be
-//! the same, and the whole script the same again when the second company has twice as much.
+//! The parameters are read from the OpenAPI document, so that a new operation or parameter is tested without being
+//! listed here. Each parameter gets ids of every kind of entity that the second company has, and an unknown id for
+//! each: the responses must be equal. The whole script must also return equal responses when the second company has
+//! twice as many entities.
 
 mod parameters;
 mod rows;
@@ -21,17 +23,17 @@ use super::parity::{self, Placeholders};
 use super::world::{Exchange, World};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
-/// The platform's list of all keys, which for super admins is the same in every company.
+/// The list of all API keys belongs to the platform: super admins get the same list in every company.
 const ALL_KEYS: &str = "GET /api/iam/api-keys";
 
-/// The platform's as well, whichever company is named: the answer has the stored name of the user whom super admins
-/// cut off.
+/// Cut-offs belong to the platform too, whichever company the request names: the response has the stored name of the
+/// user.
 const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
-// --- What is answered ---
+// --- Comparison of responses ---
 
-/// What an answer says, with what was sent replaced. Times are removed, and so are the id and name of what a change
-/// made.
+/// Returns the comparable content of a response, with the sent values replaced. Times are removed, and so are the id
+/// and name of an entity that a change created.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
@@ -59,7 +61,7 @@ fn headers(headers: &HeaderMap, differs: impl Fn(&str) -> bool, of: impl Fn(&str
     compared
 }
 
-/// Without the texts that [`World`] makes for each use, in names and in urls: `n00001`.
+/// Removes the texts that [`World`] generates for names and urls, such as `n00001`.
 fn without_names(text: &str) -> String {
     let mut parts = text.split('n');
     let mut without = parts.next().unwrap().to_owned();
@@ -81,15 +83,16 @@ fn is_read(operation: &Operation) -> bool {
     operation.method() == "GET" || asks
 }
 
-/// Pairs of a thing of the second company and an unknown one for a parameter; all pairs, or one of each sort.
+/// Returns pairs of an entity of the second company and an unknown one for a parameter: all pairs, or a sample.
 fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bool) -> Vec<Probe> {
     let mut probes = match parameter.name() {
         "sessionId" => return vec![theirs.session.clone()],
-        // Nothing of the first company is newer than the second's things: beginning after those is beginning at the
+        // No entry of the first company is newer than those of the second, so that a cursor after these is equal to the
         // start.
         "cursor" => {
             if operation.path().ends_with("/users") {
-                // A page of holders begins after a user; only this one is next to the second company's.
+                // A cursor in the list of holders is a user id. Only an id next to the second company's user is equal
+                // to that cursor.
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
@@ -107,7 +110,7 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
     probes
 }
 
-/// Both answers say the same, and nothing else of the second company.
+/// Asserts that both responses are equal and contain nothing of the second company other than what was sent.
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
     let [(foreign, sent), (unknown, sent_unknown)] = answers;
@@ -116,7 +119,8 @@ fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(
     theirs.assert_not_in(about, unknown, &[]);
 }
 
-/// Companies, in each parameter that names one, alone and beside the first company.
+/// Sends the second company's id and an unknown one in each parameter that names a company, alone and together with the
+/// first company's id.
 async fn companies(world: &World, theirs: &Theirs) {
     let ours = Some(world.ours.id);
     let unknown = new_company();
@@ -134,7 +138,7 @@ async fn companies(world: &World, theirs: &Theirs) {
         for parameter in parameters {
             for who in CALLERS {
                 for beside in [true, false] {
-                    // Super admins belong to every company.
+                    // Super admins have access to every company.
                     if who == Who::SuperAdmin && !beside {
                         continue;
                     }
@@ -156,7 +160,7 @@ async fn companies(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Versions and tags in the headers: the second company's, and ones that no answer ever had.
+/// Sends versions and entity tags in headers: those of the second company, and ones that no response ever had.
 async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     let (epoch_and_catalog, of_company) = theirs.version.rsplit_once('.').unwrap();
     let versions = [theirs.version.clone(), format!("{epoch_and_catalog}.9000000")];
@@ -183,7 +187,7 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Ids of the second company and unknown ones in every parameter of these operations. Returns the number of
+/// Sends ids of the second company and unknown ids in every parameter of these operations. Returns the number of
 /// parameters.
 async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>) -> usize {
     let document = document();
@@ -206,7 +210,8 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                     if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != thing.unknown) {
                         let answer = attempt(&about, &json!(thing.unknown[0])).await;
                         if is_admitted {
-                            // The parameter is read at all: a value that fits nothing gets another answer.
+                            // A value of the wrong type gets another response, which proves that the operation reads
+                            // the parameter.
                             let misfit = if matches!(parameter, Parameter::Body(_)) { json!(7) } else { json!("\0") };
                             let odd = attempt(&about, &misfit).await;
                             assert_ne!(
@@ -227,7 +232,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
     tried
 }
 
-/// Counts and unique names in the first company.
+/// Sends requests in the first company whose responses depend on counts and on unique names.
 async fn counts(world: &World, theirs: &Theirs) {
     world.renew();
     let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -261,15 +266,16 @@ async fn counts(world: &World, theirs: &Theirs) {
         let answer = world.send(&format!("{method} {path} counts"), request).await.expect(status);
         theirs.assert_not_in(path, &answer, &[]);
     }
-    // A name of the second company is free here.
+    // A name that the second company uses is available here.
     let request = world.request("POST", "/api/iam/user-levels", Who::Admin, Some(world.ours.id));
     world.send("a name of theirs", request.json(&json!({ "name": "wanted 0" }))).await.expect(201);
 }
 
-/// The whole script. Returns the answers.
+/// Runs the whole script and returns the exchanges.
 async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
-    // Reading from the cursor equals reading from the start only while nothing of the first company is newer.
+    // A read from the cursor equals a read from the start only while nothing of the first company is newer than the
+    // cursor.
     let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
     reads.sort_by_key(|operation| !operation.path().ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
@@ -282,7 +288,7 @@ async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     world.transcript().split_off(before)
 }
 
-/// A world in which the issuer is trusted.
+/// Creates a world whose verifier trusts the external issuer.
 async fn new_world(api: &TestApi) -> World {
     let keys = KeySource::Keys(KeySet::from_pem(ISSUERS_KEY).unwrap());
     let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
@@ -300,7 +306,8 @@ async fn version(world: &World, company: Company) -> Option<i64> {
 }
 
 both_adapters! {
-    /// The second company's things are not read, changed or counted, and look like things that do not exist.
+    /// The second company's entities are not read, changed or counted, and get the responses of entities that do not
+    /// exist.
     async fn another_company_is_as_if_it_did_not_exist(api: TestApi) {
         let other_api = another(&api).await;
         let mut stories = Vec::new();
@@ -312,7 +319,7 @@ both_adapters! {
             assert_eq!((world.dump(world.theirs).await, version(&world, world.theirs).await), before);
         }
         parity::assert_same(("one set", &stories[0]), ("two sets", &stories[1]));
-        // The versions do not show either how much the other company has changed.
+        // The versions do not show either how often the other company has changed.
         let versions = |story: &[Exchange]| -> Vec<_> {
             let stamped = story.iter().filter_map(|exchange| exchange.answer.header("x-iam-version"));
             stamped.map(|version| version.split_once('.').unwrap().1.to_owned()).collect()
@@ -320,7 +327,7 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// A user who belongs to both companies has in each the rights of a member of that one alone.
+    /// A user who belongs to both companies has in each only the rights of a member of that company.
     async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;
@@ -353,7 +360,7 @@ both_adapters! {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
-        // Administrators see the user the same: levels, permissions, and decisions.
+        // Administrators get the same levels, permissions and decisions for both users.
         for name in [
             "GET /api/iam/users/{userId}",
             "GET /api/iam/users/{userId}/user-levels",

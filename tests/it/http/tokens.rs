@@ -1,4 +1,4 @@
-//! Which tokens are accepted, with the services wired as the server wires them.
+//! Accepted tokens, with the services wired as the server wires them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{new_user, now, secret};
 
-/// A private key, and its public key in PEM.
+/// A signer with a private key, and the public key in PEM.
 pub struct Pair {
     pub signer: TokenSigner,
     pub public: String,
@@ -43,7 +43,7 @@ impl Pair {
     }
 }
 
-/// A file that lasts as long as this.
+/// A temporary file. Dropping this value removes it.
 struct TempFile(PathBuf);
 
 impl TempFile {
@@ -60,7 +60,7 @@ impl Drop for TempFile {
     }
 }
 
-/// In memory, in production mode.
+/// Starts the system with in-memory storage, in production mode.
 async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
@@ -70,7 +70,7 @@ async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
 
 const ISSUER: &str = "https://sign-in.example.com";
 
-/// The setting of an issuer that has its keys in the file.
+/// Returns the setting of an issuer whose public keys are in the file.
 fn with_file(file: &TempFile, is_native: bool) -> String {
     let issuer = json!({
         "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"],
@@ -78,18 +78,19 @@ fn with_file(file: &TempFile, is_native: bool) -> String {
     json!([issuer]).to_string()
 }
 
-/// With the keys in a file as the only source.
+/// Starts the system with a native issuer whose keys are in the file, and with no other source of keys.
 async fn start_with(keys: &TempFile) -> Result<System, StartError> {
     start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
 }
 
-/// A super admin's token that was good for an hour at the given time.
+/// Returns a super admin's token with a lifetime of one hour that was issued this many hours ago.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
     token_saying(signer, ISSUER, hours_ago, 1)
 }
 
 fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
-    // A new one could be signed with a key that is newer than those that are known.
+    // Issued a minute earlier: a token issued now could be signed with a key that is newer than the loaded ones, so
+    // that the verifier would reload them.
     let issued = now() - 60 - hours_ago * 3600;
     signer
         .sign_claims(&json!({
@@ -103,7 +104,7 @@ fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hou
         .unwrap()
 }
 
-/// The answer of a server of this system to a caller with the token.
+/// Returns the response of a server of this system to a caller with the token.
 async fn answer(system: &System, token: &str) -> ServiceResponse {
     let services = Services {
         application: Arc::clone(&system.application),
@@ -118,7 +119,7 @@ async fn answer(system: &System, token: &str) -> ServiceResponse {
     test::call_service(&service, request.to_request()).await
 }
 
-/// The status of the answer, and the message if it is an error.
+/// Returns the status of the response, and its message if it is an error.
 async fn ask(system: &System, token: &str) -> (u16, String) {
     let response = answer(system, token).await;
     let status = response.status().as_u16();
@@ -141,7 +142,7 @@ async fn production_with_public_keys_needs_no_secret() {
     let system = start_with(&file).await.unwrap();
     for pair in [&ed25519, &p256] {
         let token = token(&pair.signer, 0);
-        // The second time it is cached.
+        // The second verification is served from the cache.
         assert_eq!(ask(&system, &token).await, accepted());
         assert_eq!(ask(&system, &token).await, accepted());
     }
@@ -178,7 +179,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
         signer.sign_claims(&claims).unwrap()
     };
     let hours_ago = |hours: u64| json!(now() - hours * 3600);
-    // A known caller, who must name a company.
+    // The token is valid, but the request must name a company.
     assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
     assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
     assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());
@@ -195,7 +196,7 @@ async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
     assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 0)).await, unavailable);
     let secret = TokenSigner::hs256(&SECRET.into());
     assert_eq!(ask(&system, &token_saying(&secret, "https://other.example.com", 0, 1)).await, accepted());
-    assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 2)).await, invalid(), "it is no good anyway");
+    assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 2)).await, invalid(), "expired in any case");
 
     let response = answer(&system, &token(&Pair::ed25519().signer, 0)).await;
     assert!(response.headers().contains_key("retry-after"));

@@ -1,4 +1,4 @@
-//! The navigation trail of the caller, through the API.
+//! The caller's navigation trail, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn trail(api: &TestApi, company: Company, user: UserId, session: &str) -> 
 }
 
 both_adapters! {
-    /// Steps stand in their order, counted from 0; places stand newest first.
+    /// The steps of a session are listed oldest first, numbered from 0. Recent places are listed newest first.
     async fn a_trail_has_its_shape(api: TestApi) {
         let company = api.company().await;
         assert_eq!(trail(&api, company, company.member, "tab").await, json!({ "trail": [], "recents": [] }));
@@ -47,7 +47,7 @@ both_adapters! {
         }
     }
 
-    /// A session keeps its newest 100 steps, counted anew.
+    /// A session keeps its newest 100 steps, renumbered from 0.
     async fn a_session_keeps_a_hundred_steps(api: TestApi) {
         let company = api.company().await;
         for n in 0..103 {
@@ -62,7 +62,7 @@ both_adapters! {
         assert!(steps.iter().zip(0..).all(|(step, position)| step["depth"] == position));
     }
 
-    /// Ten places are offered, each once with its latest visit, over all sessions.
+    /// The ten most recent places of all sessions are listed, each once and by its latest visit.
     async fn ten_places_are_offered_each_once(api: TestApi) {
         let company = api.company().await;
         for n in 0..12 {
@@ -80,7 +80,7 @@ both_adapters! {
     async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
-        // Naming another user changes nothing.
+        // A `userId` of another user is ignored.
         let path = format!("{PATH}?sessionId=tab&userId={}", company.member);
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(data, json!({ "trail": [], "recents": [] }));
@@ -91,7 +91,7 @@ both_adapters! {
         assert_eq!(each(&data["trail"], "url"), ["/home"]);
     }
 
-    /// The same user and session in another company have another trail.
+    /// A user has a separate trail in each company, even for the same session.
     async fn companies_have_trails_of_their_own(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();
@@ -107,7 +107,7 @@ both_adapters! {
         assert_eq!(trail(&api, other, user, "tab").await, json!({ "trail": [], "recents": [] }));
     }
 
-    /// Forgetting is about one session.
+    /// Clearing a trail affects only one session.
     async fn a_session_is_forgotten_alone(api: TestApi) {
         let company = api.company().await;
         for session in ["one", "other"] {
@@ -124,7 +124,7 @@ both_adapters! {
         assert_eq!(step(&api, company, company.member, "one", "/again").await["entry"]["depth"], 0);
     }
 
-    /// A view that is deleted leaves the step.
+    /// A step remains when its view is deleted.
     async fn a_step_outlives_its_view(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
@@ -135,7 +135,7 @@ both_adapters! {
         assert_eq!(each(&trail(&api, company, company.member, "tab").await["trail"], "url"), ["/new"]);
     }
 
-    /// A trail is for members.
+    /// Non-members get 403 for navigation trails.
     async fn a_trail_is_for_members(api: TestApi) {
         let company = api.company().await;
         let path = format!("{PATH}?sessionId=tab");
@@ -148,7 +148,7 @@ both_adapters! {
         }
     }
 
-    /// What is missing, too long or unknown is named.
+    /// The error names a parameter that is missing, too long or unknown.
     async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();

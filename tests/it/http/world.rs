@@ -1,4 +1,4 @@
-//! Two companies with callers of every kind, the things that requests name, and a record of all answers.
+//! Two companies with callers of every kind, the entities that requests name, and a transcript of all responses.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 use super::operation::{Needs, Operation, SERVICES, Thing, Who};
 use crate::support::api::{Answer, Company, Request, TestApi, new_user};
 
-/// A request and its answer.
+/// A request's description and its response.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub what: String,
     pub answer: Answer,
 }
 
-/// Two companies, people, and things made on demand. Every request goes through [`World::send`].
+/// Two companies, their users and API keys, and entities that are created on demand. Every request goes through
+/// [`World::send`].
 pub struct World {
     pub api: TestApi,
     pub ours: Company,
@@ -31,7 +32,7 @@ pub struct World {
     transcript: RefCell<Vec<Exchange>>,
 }
 
-/// What a company or the catalog looks like through the API.
+/// All data of a company or of the catalog, as the API returns it.
 pub type Dump = Vec<(String, Value)>;
 
 impl World {
@@ -63,7 +64,7 @@ impl World {
         world
     }
 
-    /// Gives a user of the first company a level that says this about `iam.manage_levels`.
+    /// Assigns a user of the first company a level with these actions and scopes for `iam.manage_levels`.
     async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
         let level =
             self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
@@ -78,7 +79,7 @@ impl World {
         }
     }
 
-    /// Makes a thing and returns its id.
+    /// Creates an entity and returns its id.
     pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
         let request = self.request("POST", path, who, company.map(|company| company.id));
         let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
@@ -86,13 +87,13 @@ impl World {
         thing["id"].as_str().unwrap().to_owned()
     }
 
-    /// A text that is used nowhere else.
+    /// Returns a text that is used nowhere else.
     fn fresh(&self) -> String {
         self.count.set(self.count.get() + 1);
         format!("n{:05}", self.count.get())
     }
 
-    /// The id of a thing, which is made at its first use; the same until [`Self::renew`].
+    /// Returns the id of an entity, which is created at its first use and reused until [`Self::renew`].
     pub async fn thing(&self, thing: Thing) -> String {
         if let Some(known) = self.things.borrow().get(&thing) {
             return known.clone();
@@ -121,7 +122,7 @@ impl World {
                 self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
             }
             Thing::Module => {
-                // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
+                // Lists are sorted by name: of two modules with the same name, either could be first.
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
@@ -138,7 +139,7 @@ impl World {
         id
     }
 
-    /// Makes a sub-item under a new item of a company's menu.
+    /// Creates a sub-item under a new item of a company's menu.
     async fn made_sub_item(&self, company: Option<Company>) -> String {
         let item = json!({ "label": self.fresh() });
         let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
@@ -146,7 +147,7 @@ impl World {
         self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
     }
 
-    /// The text with ids for its placeholders; for one in capitals the id in capitals.
+    /// Replaces the placeholders in a text with ids. A placeholder in capitals is replaced with the id in capitals.
     pub async fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for thing in Thing::ALL {
@@ -154,7 +155,7 @@ impl World {
             let in_capitals = placeholder.to_uppercase();
             while text.contains(&placeholder) {
                 let id = self.thing(thing).await;
-                // Each use of `Fresh` is another text.
+                // Each use of `Fresh` is a different text.
                 let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
                 text = text.replacen(&placeholder, &id, count);
             }
@@ -165,12 +166,12 @@ impl World {
         text
     }
 
-    /// Forgets what was made: the next use of a thing makes another one.
+    /// Forgets the created entities: the next use of one creates another.
     pub fn renew(&self) {
         self.things.borrow_mut().clear();
     }
 
-    /// A request by a caller, in a company by header.
+    /// Begins a request by a caller, with the company in the header.
     pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
@@ -190,12 +191,12 @@ impl World {
         }
     }
 
-    /// The operation's valid request. Callers ask about themselves where a user is named.
+    /// Returns the operation's valid request. In decisions the caller is the subject: `userId` is removed.
     pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
         self.valid_at(operation, &operation.valid_path(), who, company).await
     }
 
-    /// The same with another path, which may have placeholders.
+    /// Returns the operation's valid request with another path, which may have placeholders.
     pub async fn valid_at(&self, operation: Operation, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let path = self.fill(path).await;
         let request = self.request(operation.method(), &path, who, company);
@@ -212,7 +213,7 @@ impl World {
         request.bytes("application/json", self.fill(&body.to_string()).await)
     }
 
-    /// Sends a request, checks what every answer must have, and records both.
+    /// Sends a request, checks the properties that every response must have, and records the response.
     pub async fn send(&self, what: &str, request: Request) -> Answer {
         let answer = request.send().await;
         assert_well_formed(what, &answer);
@@ -220,17 +221,17 @@ impl World {
         answer
     }
 
-    /// The requests so far, in order.
+    /// Returns all exchanges so far, in order.
     pub fn transcript(&self) -> Vec<Exchange> {
         self.transcript.borrow().clone()
     }
 
-    /// Reads as a super admin.
+    /// Returns the data of a `GET` as a super admin.
     pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
         self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
     }
 
-    /// All of a company, its trail of changes included.
+    /// Returns all data of a company, including its audit log.
     pub async fn dump(&self, company: Company) -> Dump {
         let mut paths: Vec<_> =
             ["user-levels", "menu-items", "sub-menu-items", "audit-logs?limit=200&includeTotal=true"]
@@ -258,12 +259,12 @@ impl World {
         dump
     }
 
-    /// The platform's trail of changes, without those that seeded it.
+    /// Returns the path of the platform's audit log, without the records of the seed.
     pub fn platform_trail(&self, limit: usize) -> String {
         format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
     }
 
-    /// All of the catalog and of the menu that every company has.
+    /// Returns all data of the catalog and of the menu of all companies.
     pub async fn dump_catalog(&self) -> Dump {
         let mut paths: Vec<_> = ["views", "features", "modules", "menu-items", "sub-menu-items"]
             .map(|list| format!("/api/iam/{list}"))
@@ -283,7 +284,7 @@ impl World {
     }
 }
 
-/// The envelope, and the headers that every answer has.
+/// Asserts the format of a response: its envelope, and the headers that every response has.
 fn assert_well_formed(what: &str, answer: &Answer) {
     let is_known = answer.status == 304;
     assert_ne!(answer.status, 500, "{what}: {}", String::from_utf8_lossy(&answer.body));

@@ -1,4 +1,5 @@
-//! The API in-process, as the server builds it, over memory or over a PostgreSQL database of its own.
+//! An in-process instance of the API, wired as the server wires it. Its storage is memory or a PostgreSQL database that
+//! no other test uses.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,37 +27,37 @@ use serde_json::{Value, json};
 
 use super::database::{Content, TestDatabase};
 
-/// The secret of all test tokens.
+/// Returns the secret that signs all test tokens.
 pub fn secret() -> SecretString {
     SecretString::from("the secret of the tests has more than thirty-two bytes")
 }
 
-/// A token that is good for an hour.
+/// Returns a token that is valid for one hour.
 pub fn token(user: UserId, is_super_admin: bool) -> String {
     TokenSigner::hs256(&secret()).sign(user, is_super_admin, now(), 3600).unwrap()
 }
 
-/// A token with any claims, signed as [`token`] signs.
+/// Returns a token with the given claims, signed with the same key as those of [`token`].
 pub fn token_saying(claims: &Value) -> String {
     TokenSigner::hs256(&secret()).sign_claims(claims).unwrap()
 }
 
-/// A new id for a user.
+/// Generates a user id.
 pub fn new_user() -> UserId {
     UserId::generate(system_clock().now())
 }
 
-/// A new id for a company.
+/// Generates a company id.
 pub fn new_company() -> CompanyId {
     CompanyId::generate(system_clock().now())
 }
 
-/// The current time, in seconds since 1970.
+/// Returns the current time, in seconds since the Unix epoch.
 pub fn now() -> u64 {
     u64::try_from(system_clock().now().millis() / 1000).unwrap()
 }
 
-/// Loads may take as long as they do on a busy machine.
+/// Returns cache options with a load timeout that is long enough for a busy machine.
 pub fn patient() -> CacheOptions {
     CacheOptions { load_timeout: Duration::from_secs(60), ..CacheOptions::default() }
 }
@@ -74,7 +75,7 @@ impl HealthProbe for Fine {
     }
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: StatusCode,
@@ -83,20 +84,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The whole body.
+    /// Returns the whole body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The `data` of a success.
+    /// Returns the `data` member of a success.
     pub fn data(&self) -> Value {
         let mut json = self.json();
         assert_eq!(json["status"], "success", "{} {json}", self.status);
         json["data"].take()
     }
 
-    /// The status and the code and message of an error.
+    /// Returns the status, code and message of an error.
     pub fn error(&self) -> (u16, String, String) {
         let json = self.json();
         assert_eq!(json["status"], "error", "{} {json}", self.status);
@@ -104,12 +105,12 @@ impl Answer {
         (self.status.as_u16(), text("code"), text("message"))
     }
 
-    /// The `ETag`.
+    /// Returns the `ETag` header.
     pub fn etag(&self) -> &str {
         self.header("etag").unwrap()
     }
 
-    /// The findings of an error with several: field and message.
+    /// Returns the findings of a validation error that has several: field and message of each.
     pub fn findings(&self) -> Vec<(String, String)> {
         assert_eq!(self.error(), (400, "ERR_VALIDATION_003".to_owned(), "Validation failed".to_owned()));
         let json = self.json();
@@ -118,12 +119,12 @@ impl Answer {
         findings.iter().map(|finding| (text(finding, "field"), text(finding, "message"))).collect()
     }
 
-    /// A header, which must be text.
+    /// Returns the value of a header. Panics if the value is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The same answer, after a look at its status.
+    /// Asserts the status, then returns the response.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
@@ -134,7 +135,7 @@ impl Answer {
 /// A request under construction.
 pub struct Request {
     inner: test::TestRequest,
-    /// What comes bit by bit, instead of a body that is there at once.
+    /// A body that is sent in parts as they become available, in place of a complete body.
     parts: Option<Parts>,
     api: TestApi,
 }
@@ -142,55 +143,55 @@ pub struct Request {
 type Parts = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
 
 impl Request {
-    /// By a user who is no super admin.
+    /// Authenticates as a user who is not a super admin.
     pub fn by(self, user: UserId) -> Self {
         self.header("authorization", &format!("Bearer {}", token(user, false)))
     }
 
-    /// By a super admin.
+    /// Authenticates as a super admin.
     pub fn by_super_admin(self) -> Self {
         let super_admin = self.api.super_admin;
         self.header("authorization", &format!("Bearer {}", token(super_admin, true)))
     }
 
-    /// By a service, with its API key.
+    /// Authenticates as a service, with its API key.
     pub fn by_key(self, key: &str) -> Self {
         self.bearing(key)
     }
 
-    /// With a token or a key.
+    /// Authenticates with a token or an API key.
     pub fn bearing(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {credential}"))
     }
 
-    /// In a company, by header.
+    /// Names the company in the `X-Company-Id` header.
     pub fn within(self, company: CompanyId) -> Self {
         self.header("x-company-id", &company.to_string())
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.inner = self.inner.append_header((name, value));
         self
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.bytes("application/json", body.to_string())
     }
 
-    /// With any body.
+    /// Sets an arbitrary body of the given content type.
     pub fn bytes(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.header("content-type", content_type).payload(body)
     }
 
-    /// With any body, of no declared type.
+    /// Sets an arbitrary body without a `Content-Type` header.
     pub fn payload(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.inner = self.inner.set_payload(body.into());
         self
     }
 
-    /// With a JSON body whose last byte is sent when something else has happened.
+    /// Sets a JSON body whose last byte is sent only after the given future completes.
     pub fn json_after(mut self, body: &Value, something: impl Future<Output = ()> + 'static) -> Self {
         let mut first = Bytes::from(body.to_string());
         let last = first.split_off(first.len() - 1);
@@ -202,7 +203,7 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
-    /// Sends it.
+    /// Sends the request and returns the response.
     pub async fn send(self) -> Answer {
         (self.api.call)(self.inner, self.parts).await
     }
@@ -210,7 +211,7 @@ impl Request {
 
 type Call = Rc<dyn Fn(test::TestRequest, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
 
-/// The API over one adapter, with the seeded catalog.
+/// The API over one storage adapter, with the seeded catalog.
 #[derive(Clone)]
 pub struct TestApi {
     call: Call,
@@ -231,27 +232,27 @@ pub struct Company {
 }
 
 impl TestApi {
-    /// Over memory.
+    /// Creates the API over in-memory storage.
     pub async fn memory() -> Self {
         let storage = Arc::new(MemoryStorage::seeded(system_clock()).await.unwrap());
         Self::over(storage, None, HttpOptions::default()).await
     }
 
-    /// Over PostgreSQL.
+    /// Creates the API over a new PostgreSQL database.
     pub async fn postgres() -> Self {
         let database = TestDatabase::new(Content::Seeded).await;
         let storage = Arc::new(database.storage());
         Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
-    /// Over any storage; `database` is dropped with the last clone.
+    /// Creates the API over the given storage. `database` is dropped with the last clone.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
         Self::answering(storage, Arc::new(permissions), database, options).await
     }
 
-    /// Over any storage, with these permissions of it.
+    /// Creates the API over the given storage and the given permissions cache of that storage.
     pub async fn answering(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -262,7 +263,7 @@ impl TestApi {
         Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
     }
 
-    /// The same, admitting the callers that this verifier accepts by this clock.
+    /// Like [`Self::answering`], with the given token verifier and clock.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -289,7 +290,7 @@ impl TestApi {
                 if let Some(parts) = parts {
                     *request.payload() = Payload::from(parts);
                 }
-                // A server sends an error of the service as its response.
+                // A server turns an error of the service into its response.
                 let response = match test::try_call_service(service.as_ref(), request).await {
                     Ok(response) => response.into_parts().1.map_into_boxed_body(),
                     Err(error) => error.error_response(),
@@ -301,7 +302,7 @@ impl TestApi {
         Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
-    /// A request.
+    /// Begins a request.
     pub fn request(&self, method: Method, path: &str) -> Request {
         Request { inner: test::TestRequest::default().method(method).uri(path), parts: None, api: self.clone() }
     }
@@ -326,7 +327,7 @@ impl TestApi {
         self.request(Method::DELETE, path)
     }
 
-    /// A provisioned company with a user for each default level.
+    /// Provisions a company and creates a user for each default level.
     pub async fn company(&self) -> Company {
         let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
         let path = format!("/api/iam/companies/{}/provision", company.id);
@@ -340,7 +341,7 @@ impl TestApi {
         company
     }
 
-    /// A new API key, good for one company or for all.
+    /// Creates an API key for one company, or for all companies if `company` is `None`.
     pub async fn api_key(&self, role: &str, company: Option<CompanyId>) -> String {
         let mut body = json!({ "name": format!("To {role}"), "role": role });
         if let Some(company) = company {
@@ -350,7 +351,7 @@ impl TestApi {
         made["key"].as_str().unwrap().to_owned()
     }
 
-    /// The id of a level of a company.
+    /// Returns the id of a company's level by its name.
     pub async fn level_id(&self, company: Company, name: &str) -> String {
         let levels = self.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
         let levels = levels["userLevels"].as_array().unwrap();
@@ -358,43 +359,43 @@ impl TestApi {
         level.unwrap_or_else(|| panic!("no level {name}"))["id"].as_str().unwrap().to_owned()
     }
 
-    /// The id of a seeded view.
+    /// Returns the id of a view by its url.
     pub async fn view_id(&self, url: &str) -> String {
         let view = self.storage.reader().views().find_by_url(url).await.unwrap();
         view.unwrap_or_else(|| panic!("no view {url}")).id.to_string()
     }
 
-    /// The id of a seeded feature.
+    /// Returns the id of a feature by its key.
     pub async fn feature_id(&self, key: &str) -> String {
         let feature = self.storage.reader().features().find_by_key(key).await.unwrap();
         feature.unwrap_or_else(|| panic!("no feature {key}")).id.to_string()
     }
 
-    /// The id of a seeded module.
+    /// Returns the id of a module by its code.
     pub async fn module_id(&self, code: &str) -> String {
         let module = self.storage.reader().modules().find_by_code(code).await.unwrap();
         module.unwrap_or_else(|| panic!("no module {code}")).id.to_string()
     }
 }
 
-/// Steps that many tests take.
+/// Steps that many tests share.
 impl TestApi {
-    /// Another router, with other options, to the same storage.
+    /// Creates another router to the same storage, with the given options.
     pub async fn with_options(&self, options: HttpOptions) -> Self {
         Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
     }
 
-    /// Another router to a storage that wraps this one.
+    /// Creates another router to a storage that wraps this one.
     pub async fn behind(&self, storage: Arc<dyn Storage>) -> Self {
         Self::over(storage, self.database.clone(), HttpOptions::default()).await
     }
 
-    /// Another router to the same storage, for the callers that this verifier accepts.
+    /// Creates another router to the same storage, with the given token verifier.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
         self.admitting(verifier, system_clock()).await
     }
 
-    /// Another router to the same storage, with another clock than the system's.
+    /// Creates another router to the same storage, with the given clock instead of the system clock.
     pub async fn with_clock(&self, clock: Clock) -> Self {
         self.admitting(TokenVerifier::hs256(&secret()), clock).await
     }
@@ -406,7 +407,8 @@ impl TestApi {
         Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
     }
 
-    /// What a super admin's `POST` made, in the catalog or, with a company, in its menu.
+    /// Creates an entity with a super admin's `POST` and returns it. With a company, the entity belongs to that
+    /// company; without one, to the catalog or to the menu of all companies.
     pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
         let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
         let request = if let Some(company) = company { request.within(company) } else { request };
@@ -415,35 +417,35 @@ impl TestApi {
         made.take()
     }
 
-    /// The id of a new level of a company.
+    /// Creates a level of a company and returns its id.
     pub async fn new_level(&self, company: Company, name: &str) -> String {
         let level = self.make("user-levels", Some(company.id), json!({ "name": name })).await;
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Replaces one of a level's matrices (`views` or `features`), as a super admin, even if the company is left
-    /// without an administrator.
+    /// Replaces one of a level's matrices (`views` or `features`) as a super admin. The change is forced, so that it
+    /// may leave the company without an administrator.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
     }
 
-    /// One of a level's matrices.
+    /// Returns the cells of one of a level's matrices.
     pub async fn matrix(&self, company: Company, level: &str, matrix: &str) -> Vec<Value> {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
         let data = self.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Replaces the levels of a user, as a super admin, even if the company is left without an
-    /// administrator.
+    /// Replaces the levels of a user as a super admin. The change is forced, so that it may leave the company without
+    /// an administrator.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });
         self.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
     }
 
-    /// A new user who holds one new level with these matrices; and the level.
+    /// Creates a user who holds one new level with these matrices. Returns the user and the level.
     pub async fn holder_of(&self, company: Company, views: Value, features: Value) -> (UserId, String) {
         let user = new_user();
         let level = self.new_level(company, &format!("Level of {user}")).await;
@@ -453,32 +455,32 @@ impl TestApi {
         (user, level)
     }
 
-    /// The decision about the caller.
+    /// Sends a check by `user` and returns the decision.
     pub async fn check(&self, company: Company, user: UserId, question: Value) -> Value {
         self.post("/api/iam/check").by(user).within(company.id).json(&question).send().await.expect(200).data()
     }
 }
 
-/// The names of an object's fields, ascending.
+/// Returns the field names of an object in ascending order.
 pub fn fields(value: &Value) -> Vec<&str> {
     let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     names
 }
 
-/// One field of each element of a list.
+/// Returns one field of each element of a list.
 pub fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().unwrap().iter().map(|element| element[field].as_str().unwrap()).collect()
 }
 
-/// Whether a value is a time as all answers write it: `2026-11-22T12:00:00.000Z`.
+/// Returns `true` if a value is a time in the format of all responses: `2026-11-22T12:00:00.000Z`.
 pub fn is_time(value: &Value) -> bool {
     let shape: String =
         value.as_str().unwrap().chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
     shape == "0000-00-00T00:00:00.000Z"
 }
 
-/// Makes each test twice: over memory, and over PostgreSQL.
+/// Runs each test twice: over memory and over PostgreSQL.
 macro_rules! both_adapters {
     ($($(#[doc = $doc:literal])* async fn $name:ident($api:ident: TestApi) $body:block)+) => {
         $($(#[doc = $doc])* async fn $name($api: $crate::support::api::TestApi) $body)+

@@ -1,4 +1,4 @@
-//! PgBouncer in front of a server of a test's own.
+//! PgBouncer in front of a PostgreSQL server that one test owns.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,22 +6,22 @@ use std::process::{Child, Command, Stdio};
 use super::process::wait_until;
 use super::server::{PostgresServer, Tenant};
 
-/// PgBouncer in session mode with its defaults; it ends with this value.
+/// PgBouncer in session mode with its default settings. Dropping this value stops it.
 pub struct Bouncer {
     tenant: Tenant,
     port: u16,
     process: Child,
 }
 
-/// The program, which `tests/with-postgres.sh` installs where it is missing.
+/// Returns the path of the `pgbouncer` binary, which `tests/with-postgres.sh` installs where it is missing.
 fn program() -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"].map(PathBuf::from);
     let found = folders.into_iter().map(|folder| folder.join("pgbouncer")).find(|program| program.exists());
-    found.expect("pgbouncer: run the tests by tests/with-postgres.sh, or install it")
+    found.expect("pgbouncer is missing: run the tests with tests/with-postgres.sh, or install it")
 }
 
 impl Bouncer {
-    /// In front of this server.
+    /// Starts PgBouncer in front of this server.
     pub fn of(server: &PostgresServer) -> Self {
         let tenant = Tenant::new("iam-bouncer");
         let (port, process) = (0..20)
@@ -36,11 +36,11 @@ impl Bouncer {
                 std::fs::write(tenant.folder().join("users"), "\"iam_test\" \"\"\n").unwrap();
                 Some((port, Self::launch(&tenant, port)?))
             })
-            .expect("a PgBouncer that starts");
+            .expect("PgBouncer starts on one of 20 ports");
         Self { tenant, port, process }
     }
 
-    /// Starts the program and waits until it listens; `None` if it ends instead.
+    /// Starts the process and waits until it listens. Returns `None` if the process exits instead.
     fn launch(tenant: &Tenant, port: u16) -> Option<Child> {
         let mut command: Command = tenant.command(program());
         let mut process = command.arg("ini").stdout(Stdio::null()).spawn().unwrap();
@@ -51,18 +51,18 @@ impl Bouncer {
         .then_some(process)
     }
 
-    /// The url of the server's database through it.
+    /// Returns the url of the server's database through PgBouncer.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     pub fn stop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it again.
+    /// Starts the process again on the same port.
     pub fn start_again(&mut self) {
         self.process = wait_until(|| Self::launch(&self.tenant, self.port));
     }

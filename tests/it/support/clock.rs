@@ -1,4 +1,4 @@
-//! A clock that a test sets.
+//! A clock that a test advances by hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iam_domain::{Clock, Timestamp};
 
-/// A time that stands still until a test moves it.
+/// A time that does not change until a test advances it.
 #[derive(Clone)]
 pub struct SetTime(Arc<AtomicI64>);
 
@@ -23,7 +23,7 @@ impl SetTime {
         self.0.store(self.now().plus(duration).micros(), Ordering::SeqCst);
     }
 
-    /// The clock that shows this time.
+    /// Returns a clock that reads this time.
     pub fn clock(&self) -> Clock {
         let time = self.clone();
         Clock::new(move || time.now())

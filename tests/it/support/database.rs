@@ -1,6 +1,7 @@
-//! A database for each test, cloned from a template that is migrated once.
+//! A database for each test, cloned from a template database whose migrations run only once.
 //!
-//! The server is given by `TEST_DATABASE_URL`, which `tests/with-postgres.sh` sets. Nothing is skipped without it.
+//! `TEST_DATABASE_URL` names the server; `tests/with-postgres.sh` sets it. If it is not set, tests fail: none is
+//! skipped.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,23 @@ use sea_orm::{ConnectOptions, Database};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-/// Held while a template is made, so that parallel test binaries do not make it twice.
+/// Key of the advisory lock that is held while a template is created, so that parallel test binaries do not create it
+/// twice.
 const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 
-/// How long the adapter waits for whatever it waits for, where a test is about something else.
+/// Timeout for every wait of the storage adapter in tests that are not about timeouts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Owns the schema of the tests' databases. As in production it is no superuser, so that views do not see more than it.
+/// The role that owns the schema of the test databases. As in production it is not a superuser, so that row-level
+/// security applies to views too, which run with the rights of their owner.
 pub const OWNER: &str = "iam_test_owner";
-/// What the adapter connects as: it owns nothing, and row-level security is in force for it.
+/// The role that the adapter connects as. It owns no table, so that row-level security applies to it.
 pub const APPLICATION: &str = "iam_test_application";
 
-/// What a database begins with.
+/// The initial content of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing: no tables.
+    /// No tables.
     Nothing,
     /// The schema, with an empty catalog.
     Schema,
@@ -34,7 +37,7 @@ pub enum Content {
     Seeded,
 }
 
-/// A database of its own; dropped with this value.
+/// A database that one test owns. Dropping this value drops the database.
 pub struct TestDatabase {
     name: String,
     url: String,
@@ -46,7 +49,7 @@ fn server_url() -> String {
         .expect("TEST_DATABASE_URL is not set: run `make test`, or `tests/with-postgres.sh cargo test`")
 }
 
-/// The url of another database of the same server.
+/// Returns the url of another database on the same server.
 fn url_of(name: &str) -> String {
     let server = server_url();
     let (base, query) = server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
@@ -54,9 +57,10 @@ fn url_of(name: &str) -> String {
     query.map_or_else(|| format!("{host}/{name}"), |query| format!("{host}/{name}?{query}"))
 }
 
-/// A template is named after what is in it, so that an old one is never used.
+/// Returns the name of a template, which contains a hash of the sources of its content. A template of older sources is
+/// therefore never reused.
 fn template_name(content: Content) -> String {
-    // Whole folders of sources, so that no migration can be forgotten here.
+    // The hash covers the whole folder, so that no migration can be missed.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace");
     let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
     let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
@@ -73,20 +77,20 @@ fn template_name(content: Content) -> String {
     name
 }
 
-/// A url whose connections begin with a setting.
+/// Returns the url with a setting that every session starts with.
 fn with_setting(name: &str, value: &str, url: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}options[{name}]={value}")
 }
 
-/// Runs SQL that the tests put together.
+/// Runs SQL text that a test builds at run time.
 pub async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sea_orm::sqlx::Error> {
     connection.execute(AssertSqlSafe(sql)).await.map(drop)
 }
 
 async fn make_template(content: Content) -> String {
     let name = template_name(content);
-    let mut server = PgConnection::connect(&server_url()).await.expect("the test server can be reached");
+    let mut server = PgConnection::connect(&server_url()).await.expect("the test server is reachable");
     run(&mut server, format!("SELECT pg_advisory_lock({TEMPLATE_LOCK})")).await.unwrap();
     let exists = format!("SELECT 1 FROM pg_database WHERE datname = '{name}' AND NOT datallowconn");
     if server.fetch_optional(AssertSqlSafe(exists)).await.unwrap().is_none() {
@@ -113,13 +117,13 @@ async fn make_template(content: Content) -> String {
         database.close().await.unwrap();
         run(&mut server, format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false")).await.unwrap();
     }
-    // Ending the session gives the advisory lock back.
+    // Closing the session releases the advisory lock.
     server.close().await.unwrap();
     name
 }
 
 impl TestDatabase {
-    /// A new database.
+    /// Creates a database.
     pub async fn new(content: Content) -> Self {
         static SCHEMA: OnceCell<String> = OnceCell::const_new();
         static SEEDED: OnceCell<String> = OnceCell::const_new();
@@ -129,8 +133,9 @@ impl TestDatabase {
             Content::Seeded => SEEDED.get_or_init(|| make_template(content)).await,
         };
         let name = format!("iam_test_{}", uuid::Uuid::new_v4().simple());
-        let mut server = PgConnection::connect(&server_url()).await.expect("the test server can be reached");
-        // Copying files is the fastest way; before 15 it is the only one, and has no name.
+        let mut server = PgConnection::connect(&server_url()).await.expect("the test server is reachable");
+        // Copying files is the fastest strategy. Before PostgreSQL 15 it is the only one, and the `STRATEGY` option
+        // does not exist.
         let version: i32 = server.server_version_num().and_then(|version| i32::try_from(version).ok()).unwrap_or(0);
         let strategy = if version >= 150_000 { "STRATEGY = file_copy" } else { "" };
         let create = format!("CREATE DATABASE \"{name}\" TEMPLATE \"{template}\" {strategy}");
@@ -140,35 +145,35 @@ impl TestDatabase {
         Self { name, url }
     }
 
-    /// Its url.
+    /// Returns the url of the database.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its name.
+    /// Returns the name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its url, for connections that act as a role.
+    /// Returns a url whose connections assume a role.
     pub fn url_as(&self, role: &str) -> String {
         with_setting("role", role, &self.url)
     }
 
-    /// The adapter's options for it: few connections, patient waits, since test machines are slow. Connections act as
-    /// [`APPLICATION`].
+    /// Returns adapter options for this database: few connections and long timeouts, since test machines are slow.
+    /// Connections assume the role [`APPLICATION`].
     pub fn options(&self) -> PostgresOptions {
         Self::options_for(&self.url)
     }
 
-    /// The same for a url that leads to it by a detour.
+    /// Returns the same options for another url of the database, for example one through a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
-            // Shorter, so that a session that waits for a lock gets the lock's error, and not that of the statement
-            // timeout.
+            // Shorter than the statement timeout, so that a session that waits for a lock gets the error of the lock
+            // timeout and not that of the statement timeout.
             lock_timeout: PATIENCE / 2,
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,
@@ -176,38 +181,39 @@ impl TestDatabase {
         }
     }
 
-    /// The adapter on it.
+    /// Connects the storage adapter to the database.
     pub fn storage(&self) -> PostgresStorage {
-        PostgresStorage::connect(&self.options()).expect("the url of a test database can be read")
+        PostgresStorage::connect(&self.options()).expect("the url of a test database is valid")
     }
 
-    /// A connection that acts as [`APPLICATION`], for which row-level security is in force.
+    /// Opens a connection that assumes the role [`APPLICATION`], to which row-level security applies.
     pub async fn connect_as_application(&self) -> PgConnection {
         PgConnection::connect(&with_setting("role", APPLICATION, &self.url))
             .await
-            .expect("a test database can be reached")
+            .expect("a test database is reachable")
     }
 
-    /// A connection for the test itself, which may do everything.
+    /// Opens a connection for the test itself, with access to all rows.
     pub async fn connect(&self) -> PgConnection {
-        // Views are read with the rights of their owner, whom row-level security binds.
+        // Views run with the rights of their owner, to whom row-level security applies.
         PgConnection::connect(&with_setting("iam.company", "all", &self.url))
             .await
-            .expect("a test database can be reached")
+            .expect("a test database is reachable")
     }
 
-    /// SeaORM's connection, as migrations want it.
+    /// Opens a SeaORM connection, which migrations need.
     pub async fn sea_orm(&self) -> sea_orm::DatabaseConnection {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(2).sqlx_logging(false);
-        Database::connect(options).await.expect("a test database can be reached")
+        Database::connect(options).await.expect("a test database is reachable")
     }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
-        // A test's runtime ends here, so another thread drops it. A server that a test stopped keeps it.
+        // The test's runtime is shutting down, so another thread drops the database. If the test has stopped the
+        // server, the database remains.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

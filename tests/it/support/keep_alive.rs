@@ -1,18 +1,18 @@
-//! A client that keeps its connections, as SDKs and proxies do: it never sends a request twice.
+//! An HTTP client that keeps its connections alive, as SDKs and proxies do. It never retries a request.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may take before a test gives up.
+/// Timeout for a response, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection that is kept for the next request.
+/// A connection that stays open for further requests.
 pub struct KeptConnection {
     reader: BufReader<TcpStream>,
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Debug)]
 pub struct KeptAnswer {
     pub status: u16,
@@ -21,12 +21,12 @@ pub struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    /// A header, whose name is in lower case.
+    /// Returns the value of a header. `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the server says that it closes the connection.
+    /// Returns `true` if the response announces that the server closes the connection.
     pub fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
@@ -40,7 +40,8 @@ impl KeptConnection {
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Whether the server has not closed it, as far as is known here: what every client asks before it sends.
+    /// Returns `true` if the server has not closed the connection as far as this side can see, which is what clients
+    /// check before they reuse a connection.
     pub fn is_open(&self) -> bool {
         let stream = self.reader.get_ref();
         stream.set_nonblocking(true).unwrap();
@@ -54,7 +55,7 @@ impl KeptConnection {
         self.reader.get_mut().write_all(bytes)
     }
 
-    /// Sends a request with a JSON body, if there is one.
+    /// Sends a request. If `body` is not empty, it is sent as JSON.
     pub fn request(&mut self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<()> {
         let content = match body {
             "" => String::new(),
@@ -63,7 +64,7 @@ impl KeptConnection {
         self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{content}\r\n{body}").as_bytes())
     }
 
-    /// Reads an answer; that to `HEAD` has no body.
+    /// Reads a response. The response to `HEAD` has no body.
     pub fn answer(&mut self, method: &str) -> io::Result<KeptAnswer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -81,7 +82,7 @@ impl KeptConnection {
         Ok(answer)
     }
 
-    /// Waits until the server closes the connection; returns what it sent before.
+    /// Waits until the server closes the connection and returns the bytes that it sent before.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest).map(|_| rest)

@@ -1,4 +1,4 @@
-//! The fixtures of the tests: databases of their own, the API in-process over either adapter.
+//! Test fixtures: databases, servers, proxies, replicas and the in-process API over either storage adapter.
 
 pub mod api;
 pub mod bouncer;

@@ -1,4 +1,4 @@
-//! The binaries as processes, and the plainest possible HTTP client to talk to them.
+//! The binaries as processes, and a minimal HTTP client for them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long anything may take before a test gives up.
+/// Timeout for any single wait, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A binary of the workspace, which `make test` and `make test-memory` build first.
+/// Returns the path of a binary of the workspace, which `make test` and `make test-memory` build first.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().unwrap().parent().unwrap().join(name);
@@ -20,7 +20,7 @@ fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// A binary with nothing of our own environment but what programs need to run.
+/// Returns a command with an environment of its own: `PATH`, the given variables and nothing else.
 fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary(name));
     #[expect(clippy::disallowed_methods, reason = "the test harness passes on where programs are")]
@@ -29,17 +29,17 @@ fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs a binary to its end.
+/// Runs a binary until it exits.
 pub fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command(name, environment).args(arguments).output().unwrap()
 }
 
-/// What a program wrote, both streams.
+/// Returns the output of a program: standard output, then standard error.
 pub fn text_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A server process on a free port; killed with this value.
+/// A server process on a free port. Dropping this value kills it.
 pub struct ServerProcess {
     child: Child,
     pub address: SocketAddr,
@@ -69,12 +69,12 @@ impl ServerProcess {
         server
     }
 
-    /// Everything that it wrote so far.
+    /// Returns everything that the process has written so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until the log has what is looked for.
+    /// Waits until `find` returns a value for the log.
     pub fn wait_for<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
         wait_until(|| {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -84,54 +84,54 @@ impl ServerProcess {
         })
     }
 
-    /// Waits until a line is in the log.
+    /// Waits until the log contains a text.
     pub fn wait_for_line(&mut self, line: &str) {
         self.wait_for(|log| log.contains(line).then_some(()));
     }
 
-    /// Sends a signal by name.
+    /// Sends a signal, named without `SIG`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process exits.
     pub fn wait(&mut self) -> ExitStatus {
         wait_until(|| self.child.try_wait().unwrap())
     }
 
-    /// Ends it as an orchestrator does.
+    /// Stops the process with SIGTERM, as an orchestrator does.
     pub fn stop(mut self) {
         self.signal("TERM");
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Ends it, and returns everything that it wrote.
+    /// Stops the process with SIGTERM and returns everything that it wrote.
     pub fn log_to_its_end(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait().code(), Some(0), "{}", self.log());
-        // What a process wrote last is read after its end.
+        // The last lines of a process can arrive after it has exited.
         wait_until(|| Some(self.log()).filter(|log| log.contains("stopped")))
     }
 
-    /// Whether connections are accepted.
+    /// Returns `true` if the process accepts connections.
     pub fn accepts(&self) -> bool {
         TcpStream::connect(self.address).is_ok()
     }
 
-    /// Sends a request and waits for the answer.
+    /// Sends a request and waits for the response.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> HttpAnswer {
         let mut exchange = self.open(method, path, headers, body);
         exchange.finish()
     }
 
-    /// A `GET` without headers.
+    /// Sends a `GET` without headers.
     pub fn get(&self, path: &str) -> HttpAnswer {
         self.request("GET", path, &[], None)
     }
 
-    /// Sends a request; its answer can be awaited, or not.
+    /// Sends a request. The caller can wait for the response or drop the exchange.
     pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Exchange {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut exchange = self.begin(method, path, headers, body.len());
@@ -139,7 +139,7 @@ impl ServerProcess {
         exchange
     }
 
-    /// Sends the head of a request whose body follows later.
+    /// Sends the head of a request. The caller sends the body later.
     pub fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Exchange {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -174,7 +174,7 @@ fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     });
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` repeatedly until it returns a value.
 pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let until = std::time::Instant::now() + PATIENCE;
     loop {
@@ -186,7 +186,7 @@ pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A request under way. Dropped, it hangs up.
+/// A request in progress. Dropping it closes the connection.
 pub struct Exchange {
     stream: TcpStream,
 }
@@ -197,7 +197,7 @@ impl Exchange {
         self.stream.write_all(part.as_bytes()).unwrap();
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     pub fn finish(&mut self) -> HttpAnswer {
         let mut bytes = Vec::new();
         self.stream.read_to_end(&mut bytes).unwrap();
@@ -205,7 +205,7 @@ impl Exchange {
     }
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Debug)]
 pub struct HttpAnswer {
     pub status: u16,
@@ -215,19 +215,19 @@ pub struct HttpAnswer {
 
 impl HttpAnswer {
     fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP response");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Self { status, head: head.to_owned(), body: bytes[end + 4..].to_vec() }
     }
 
-    /// A header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
-    /// The body.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))

@@ -1,4 +1,4 @@
-//! A proxy between an adapter and PostgreSQL: it records what is sent, and it can fail.
+//! A proxy between the adapter and PostgreSQL. It records the traffic and simulates network failures.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,29 +12,30 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::database::TestDatabase;
 
-/// What the client sends first in each connection has this protocol version, unless it asks for something else before.
+/// The protocol version of the start-up message. A client may send other requests before it, for example for
+/// encryption.
 const PROTOCOL_3_0: u32 = 3 << 16;
 
-/// A proxy on the loopback interface. It ends with its connections when it is dropped.
+/// A proxy on the loopback interface. Dropping it closes its connections.
 pub struct Proxy {
     url: String,
-    /// Reserves the port, so that no other process gets it while the proxy does not listen. It never listens itself.
+    /// A bound socket that never listens. It reserves the port while the proxy does not listen.
     place: TcpSocket,
     state: Arc<State>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
-    /// Host and port of the server.
+    /// Host and port of the PostgreSQL server.
     server: String,
-    /// The database that new connections get, if it is not the one that they ask for.
+    /// The database that new connections are redirected to. If `None`, they get the one that they ask for.
     database: Mutex<Option<String>>,
-    /// Whether nothing passes.
+    /// If true, the proxy forwards no traffic.
     silent: watch::Sender<bool>,
-    /// How often the open connections were frozen.
+    /// Number of calls of [`Proxy::forget`]. Each call freezes the connections that are open at that time.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
-    /// The names of the parameters that clients began their sessions with.
+    /// The names of the parameters in the clients' start-up messages.
     parameters: Mutex<BTreeSet<String>>,
     connections: Mutex<Vec<AbortHandle>>,
 }
@@ -47,7 +48,7 @@ struct Seen {
 }
 
 impl Proxy {
-    /// A proxy to the server of a database.
+    /// Starts a proxy to the server of a database.
     pub async fn to(database: &TestDatabase) -> Self {
         let (scheme, rest) = database.url().split_once("://").expect("a url with a scheme");
         let (authority, path) = rest.split_once('/').expect("a url with a database");
@@ -55,7 +56,7 @@ impl Proxy {
         let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
         let place = socket_at(0);
         let port = place.local_addr().unwrap().port();
-        // What is encrypted cannot be read.
+        // The proxy must read the messages, so they must not be encrypted.
         let separator = if path.contains('?') { '&' } else { '?' };
         let url = format!("{scheme}://{user}@127.0.0.1:{port}/{path}{separator}sslmode=disable");
         let state = Arc::new(State {
@@ -72,73 +73,73 @@ impl Proxy {
         proxy
     }
 
-    /// The url of the database by this detour.
+    /// Returns the url of the database through the proxy.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// How many statements were sent so far, in all connections of pools, `BEGIN` and `COMMIT` among them.
+    /// Returns the number of statements that the pools' connections have sent so far. `BEGIN` and `COMMIT` count.
     pub fn statements(&self) -> usize {
         self.state.seen.lock().unwrap().statements
     }
 
-    /// The different texts of SQL that were sent so far.
+    /// Returns the distinct SQL texts that were sent so far.
     pub fn texts(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().texts.clone()
     }
 
-    /// The different warnings that the server has sent so far.
+    /// Returns the distinct warnings that the server has sent so far.
     pub fn warnings(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().warnings.clone()
     }
 
-    /// How many connections there are.
+    /// Returns the number of open connections.
     pub fn connections(&self) -> usize {
         let connections = self.state.connections.lock().unwrap();
         connections.iter().filter(|connection| !connection.is_finished()).count()
     }
 
-    /// Breaks all connections. New ones are accepted.
+    /// Closes all connections. New ones are accepted.
     pub fn cut(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             connection.abort();
         }
     }
 
-    /// Nothing passes any more, in no connection, and none breaks: the network swallows it.
+    /// Drops all traffic in all connections without closing them, as a network partition does.
     pub fn fall_silent(&self) {
         self.state.silent.send_replace(true);
     }
 
-    /// From now on nothing passes in the open connections, and they stay open, as behind a firewall that has lost
-    /// their state. New ones work.
+    /// Drops all traffic in the connections that are open now, without closing them, as a firewall does that has lost
+    /// their state. New connections work.
     pub fn forget(&self) {
         self.state.forgotten.send_modify(|times| *times += 1);
     }
 
-    /// The names of the parameters that sessions began with so far.
+    /// Returns the names of the parameters that sessions have started with so far.
     pub fn parameters(&self) -> BTreeSet<String> {
         self.state.parameters.lock().unwrap().clone()
     }
 
-    /// New connections get another database of the same server, whatever they ask for. Open ones stay.
+    /// Redirects new connections to another database of the same server. Open connections are not affected.
     pub fn switch_to(&self, database: &TestDatabase) {
         let (_, name) = database.url().rsplit_once('/').expect("a url with a database");
         let name = name.split_once('?').map_or(name, |(name, _)| name);
         *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
 
-    /// Accepts no more connections, as a server does that is not there. Those that are open stay.
+    /// Stops listening, as a server that is down. Open connections are not affected.
     pub async fn refuse(&self) {
         let accepting = self.accepting.lock().unwrap().take();
         if let Some(accepting) = accepting {
             accepting.abort();
-            // The port is closed when the task is gone.
+            // The port is closed only when the task has ended.
             let _ = accepting.await;
         }
     }
 
-    /// Accepts connections.
+    /// Accepts connections, again if [`Self::refuse`] stopped that.
     pub async fn admit(&self) {
         self.refuse().await;
         let listener = socket_at(self.place.local_addr().unwrap().port()).listen(1024).unwrap();
@@ -156,7 +157,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A socket at a port of the loopback interface, where others may be that have been made in the same way.
+/// Binds a socket to a port of the loopback interface. Other sockets that this function has bound may share the port.
 fn socket_at(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -172,22 +173,22 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Carries one connection until either side ends it.
+/// Relays one connection until either side closes it.
 async fn relay(client: TcpStream, state: Arc<State>) {
     let mut forgotten = state.forgotten.subscribe();
     let before = *forgotten.borrow();
     let Ok(server) = TcpStream::connect(&state.server).await else { return };
-    // A statement is several small packets.
+    // The parts of a statement are several small packets, which must not be delayed.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
-    // Kept beyond the choice between them, since it would close what they hold.
+    // Pinned outside the `select!`: dropping them would close the connections that they own.
     let (listening, watching) = (listen(from_server, to_client, &state), watch(from_client, to_server, &state));
     tokio::pin!(listening, watching);
     tokio::select! {
-        biased; // From the moment on in which it falls silent, nothing passes, also what is there already.
+        biased; // Once the proxy is silent, it forwards nothing, not even data that has already arrived.
         () = fallen_silent(&mut silent) => std::future::pending().await,
         () = is_forgotten(&mut forgotten, before) => std::future::pending().await,
         _ = &mut listening => {}
@@ -199,15 +200,15 @@ async fn fallen_silent(silent: &mut watch::Receiver<bool>) {
     let _ = silent.wait_for(|silent| *silent).await;
 }
 
-/// Waits until the connections are frozen once more than this.
+/// Waits until the connections have been frozen more than `before` times.
 async fn is_forgotten(forgotten: &mut watch::Receiver<u64>, before: u64) {
     let _ = forgotten.wait_for(|times| *times > before).await;
 }
 
-/// Passes on what the client sends, message by message, and counts it first: a client that has the answer finds the
-/// statement counted.
+/// Forwards the client's messages one by one. A statement is counted before it is forwarded, so that a client that has
+/// the result finds it counted.
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
-    // The first messages have no type.
+    // The start-up messages have no type byte.
     let mut is_counted = true;
     loop {
         let mut body = read_body(&mut client).await?;
@@ -232,7 +233,7 @@ async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &St
     }
 }
 
-/// Passes on what the server sends, message by message, and notes its warnings.
+/// Forwards the server's messages one by one and records its warnings.
 async fn listen(server: OwnedReadHalf, mut client: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
     let mut server = BufReader::new(server);
     loop {
@@ -245,7 +246,7 @@ async fn listen(server: OwnedReadHalf, mut client: OwnedWriteHalf, state: &State
     }
 }
 
-/// A message after its type: its length, which counts itself, and its body.
+/// Reads what follows the type byte of a message: the length, which includes itself, and the body. Returns the body.
 async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let length = from.read_u32().await? as usize;
     let mut body = vec![0; length.saturating_sub(4)];
@@ -253,23 +254,24 @@ async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u
     Ok(body)
 }
 
-/// The names of the parameters in a start-up message.
+/// Returns the names of the parameters in a start-up message.
 fn parameters(startup: &[u8]) -> impl Iterator<Item = String> {
     let texts = startup[size_of_val(&PROTOCOL_3_0)..].split(|byte| *byte == 0).step_by(2);
     texts.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-/// Whether a start-up message is one of a connection beside the pool, on which a storage polls, wakes and listens.
+/// Returns `true` if a start-up message opens one of the connections outside the pool, on which a storage polls, sends
+/// wake-ups and listens.
 fn names_itself_beside(startup: &[u8]) -> bool {
     startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
 }
 
-/// The start-up message with another database: after the version come names and values, each ended by a zero, and a
-/// zero.
+/// Returns the start-up message with another database. After the version it has pairs of name and value, each
+/// terminated by a zero byte, and a final zero byte.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
     let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();
-    let name = texts.iter().step_by(2).position(|name| *name == b"database").expect("a database is asked for");
+    let name = texts.iter().step_by(2).position(|name| *name == b"database").expect("a database is named");
     texts[2 * name + 1] = database.as_bytes();
     [version, &texts.join(&0)].concat()
 }
@@ -280,7 +282,8 @@ fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
 }
 
 impl Seen {
-    /// A notice: fields, each a letter and a text. `V` is how severe it is, `M` what it says.
+    /// Records a notice if it is a warning. A notice consists of fields, each a letter and a text: `V` is the severity,
+    /// `M` the message.
     fn note_warning(&mut self, body: &[u8]) {
         let mut fields = body.split(|byte| *byte == 0).filter_map(|field| Some((field.first()?, field.get(1..)?)));
         let is_warning = fields.any(|field| field == (&b'V', b"WARNING"));
@@ -291,12 +294,12 @@ impl Seen {
     fn note(&mut self, kind: u8, body: &[u8], is_counted: bool) {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         match kind {
-            // Query: a text.
+            // Query: the SQL text.
             b'Q' => {
                 self.statements += usize::from(is_counted);
                 self.texts.extend(texts.next());
             }
-            // Parse: the name of the statement, and its text.
+            // Parse: the name of the statement, then its SQL text.
             b'P' => self.texts.extend(texts.nth(1)),
             // Execute.
             b'E' => self.statements += usize::from(is_counted),

@@ -1,4 +1,4 @@
-//! Replicas: routers to one storage with caches of their own that learn of each other's changes.
+//! Replicas: routers to one storage, each with its own cache, that follow each other's changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,15 +17,15 @@ use tokio::time::timeout;
 
 use super::api::{TestApi, patient};
 
-/// How long anything may take before a test gives up.
+/// Timeout for any single wait, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for what must happen sooner or later.
+/// Waits for a future, with a generous timeout.
 pub async fn sooner_or_later<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("waited too long")
 }
 
-/// Repeats the condition until it holds.
+/// Evaluates the condition repeatedly until it holds.
 pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     sooner_or_later(async {
         while !is_so().await {
@@ -35,28 +35,29 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// The state of the replica's connection to the change feed.
+/// The state of a replica's connection to the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// Everything is reported.
+    /// Polls and wake-ups work.
     Whole,
-    /// Polls are not answered. A long lease runs on, so that only what is tested brings the news.
+    /// Polls do not return. The long lease stays valid, so that the replica gets news only by the means that the test
+    /// is about.
     Deaf,
-    /// Polls fail, and listening is impossible.
+    /// Polls fail, and the replica cannot listen for wake-ups.
     Broken,
 }
 
-/// The channel on which a replica learns of changes. Everything else goes straight to the storage.
+/// The change feed of one replica, whose state a test sets. All other calls go straight to the storage.
 pub struct Channel {
     storage: Arc<dyn Storage>,
     line: watch::Sender<Line>,
     nudge: Arc<Notify>,
-    /// How many polls have begun.
+    /// Number of polls that have begun.
     polls: AtomicUsize,
 }
 
 impl Channel {
-    /// Sets the state.
+    /// Sets the state of the connection.
     pub fn set(&self, line: Line) {
         self.line.send_replace(line);
     }
@@ -77,7 +78,7 @@ impl ChangeFeed for Channel {
                 return Err(broken());
             }
             let polled = self.storage.changes().poll(since).await;
-            // A poll that was under way may have read what the replica is not to learn.
+            // A poll in progress may have read changes that the replica must not learn of.
             if *lines.borrow() != Line::Deaf {
                 return polled;
             }
@@ -118,7 +119,7 @@ impl WakeUps for Listener {
     }
 }
 
-/// A storage as one replica reaches it.
+/// The storage as one replica accesses it, with the change feed replaced.
 struct Reached {
     storage: Arc<dyn Storage>,
     channel: Arc<Channel>,
@@ -155,7 +156,7 @@ impl Storage for Reached {
     }
 }
 
-/// A replica of the service inside the test's process.
+/// A replica of the service inside the test process.
 pub struct Replica {
     pub api: TestApi,
     pub permissions: Arc<Permissions>,
@@ -164,13 +165,13 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Another replica of this storage. Its lease is so long that no test sees it end: news arrives by poll or
-    /// wake-up.
+    /// Starts a replica of this storage. Its lease is too long to expire during a test, so that news arrives only by
+    /// poll or wake-up.
     pub async fn of(api: &TestApi) -> Self {
         Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..patient() }).await
     }
 
-    /// Another one of this storage. Over PostgreSQL it has its own connections.
+    /// Starts a replica of this storage with the given options. Over PostgreSQL it has its own connections.
     pub async fn with_options(api: &TestApi, options: CacheOptions) -> Self {
         let storage: Arc<dyn Storage> = match &api.database {
             Some(database) => Arc::new(database.storage()),
@@ -179,7 +180,7 @@ impl Replica {
         Self::over(api, storage, options).await
     }
 
-    /// Another replica of this storage; it follows changes when this returns.
+    /// Starts a replica that accesses the given storage. It follows changes when this returns.
     pub async fn over(api: &TestApi, storage: Arc<dyn Storage>, options: CacheOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let channel = Arc::new(Channel {
@@ -200,20 +201,20 @@ impl Replica {
         replica
     }
 
-    /// Its cache.
+    /// Returns the statistics of the replica's cache.
     pub fn stats(&self) -> CacheStats {
         self.permissions.stats()
     }
 
-    /// How many polls it has begun.
+    /// Returns the number of polls that the replica has begun.
     pub fn polls(&self) -> usize {
         self.channel.polls.load(Ordering::SeqCst)
     }
 
-    /// Waits until it knows of everything that has committed by now.
+    /// Waits until the replica knows of everything that has been committed by now.
     pub async fn hears_everything(&self) {
         let before = self.polls();
-        // One may be under way; when the second after it begins, the first has been applied.
+        // One poll may be in progress. When the second poll after it begins, the result of the first has been applied.
         until(async || {
             self.channel.nudge.notify_one();
             self.polls() >= before + 2

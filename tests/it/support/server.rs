@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, which may stop it and start it again.
+//! A PostgreSQL server that one test owns, so that the test can stop and restart it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use super::database::run;
 use super::process::wait_until;
 use super::replica::until;
 
-/// A server on a free port, with its data in a folder of its own; both end with this value.
+/// A server on a free port with its own data directory. Dropping this value stops the server and removes the directory.
 pub struct PostgresServer {
     programs: PathBuf,
     tenant: Tenant,
@@ -18,23 +18,23 @@ pub struct PostgresServer {
     process: Child,
 }
 
-/// An operating-system user that may run servers, which root may not, and a folder of that user's. The folder is
-/// removed with this value.
+/// An operating-system user that may run PostgreSQL, which root may not, and a folder of that user. Dropping this value
+/// removes the folder.
 pub struct Tenant {
     folder: PathBuf,
-    /// Never root: another user, or the one that runs the tests.
+    /// Id of the user, if root runs the tests. `None`: the user that runs the tests.
     user: Option<u32>,
 }
 
 impl Tenant {
-    /// Creates a folder whose name begins like this.
+    /// Creates a folder whose name begins with `name`.
     pub fn new(name: &str) -> Self {
         let is_root = ask("id", &["-u"]).unwrap() == "0";
         let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
-        let user = is_root.then(|| lent().expect("a user to run servers").parse().unwrap());
-        // Root's own TMPDIR may be closed to that user.
+        let user = is_root.then(|| lent().expect("an unprivileged user that can run servers").parse().unwrap());
+        // That user may not have access to root's `TMPDIR`.
         let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-        // Short, since the path of a socket may have a hundred characters.
+        // The name is short, since the path of a Unix socket is limited to about 100 bytes.
         let number = uuid::Uuid::new_v4().simple().to_string();
         let folder = base.join(format!("{name}-{}", number.get(..12).unwrap_or(&number)));
         std::fs::create_dir(&folder).unwrap();
@@ -44,12 +44,12 @@ impl Tenant {
         Self { folder, user }
     }
 
-    /// Where its files are.
+    /// Returns the path of the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A program that it runs, in its folder.
+    /// Returns a command that runs a program as this user, in the folder.
     pub fn command(&self, program: PathBuf) -> Command {
         use std::os::unix::process::CommandExt as _;
 
@@ -69,22 +69,21 @@ impl Drop for Tenant {
     }
 }
 
-/// The answer of a program.
+/// Returns the trimmed output of a program, or `None` if it fails.
 fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn programs() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh says where the programs are")]
+    #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh names the folder of the programs")]
     let configured = std::env::var("IAM_PG_BINDIR").ok();
-    let found =
-        configured.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR, or pg_config in the path");
+    let found = configured.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR or pg_config in PATH");
     PathBuf::from(found)
 }
 
 impl PostgresServer {
-    /// A server with the schema and the seeded catalog.
+    /// Starts a server with the schema and the seeded catalog.
     pub async fn start() -> Self {
         let tenant = Tenant::new("iam-postgres");
         let programs = programs();
@@ -102,18 +101,18 @@ impl PostgresServer {
         server
     }
 
-    /// Starts the program at a free port, and returns the port.
+    /// Starts the server at a free port and returns the port and the process.
     fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
         let launched = (0..20).find_map(|_| {
-            // Below the ports that systems give to programs that ask for any, so that it is still free after a stop.
+            // Below the range of ephemeral ports, so that the port is still free after a stop.
             let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
             Some((port, Self::launch(programs, tenant, port)?))
         });
-        launched.expect("a server that starts")
+        launched.expect("a server starts on one of 20 ports")
     }
 
-    /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it
-    /// does if the port is taken.
+    /// Starts the server and waits until it is ready, as its PID file states. Returns `None` if the process exits
+    /// instead, for example because the port is taken.
     fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
         let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
@@ -131,13 +130,13 @@ impl PostgresServer {
         .then_some(process)
     }
 
-    /// A standby that replays this server's changes. This server is stopped to copy it, and started again.
+    /// Starts a standby that replays this server's changes. To copy its data, this server is stopped and started again.
     pub async fn standby(&mut self) -> Self {
         let tenant = Tenant::new("iam-standby");
         self.stop();
         let data = self.tenant.folder.join("data");
         let mut copy = tenant.command("cp".into());
-        assert!(copy.arg("-R").arg(data).arg("data").status().unwrap().success(), "a copy of the data");
+        assert!(copy.arg("-R").arg(data).arg("data").status().unwrap().success(), "the data directory is copied");
         self.start_again();
         let settings = format!("primary_conninfo = 'host=127.0.0.1 port={} user=iam_test'\n", self.port);
         let mut touch = tenant.command("touch".into());
@@ -150,14 +149,14 @@ impl PostgresServer {
         standby
     }
 
-    /// From now on changes are acknowledged when a standby has them.
+    /// Turns on synchronous replication: from now on commits wait until a standby has them.
     pub async fn wait_for_standbys(&self) {
         self.run("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
         self.run("SELECT pg_reload_conf()").await;
         self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')").await;
     }
 
-    /// Promotes a standby; the server that it followed is not notified.
+    /// Promotes this standby. Its former primary is not notified.
     pub async fn promote(&self) {
         self.run("SELECT pg_promote()").await;
         self.until("SELECT NOT pg_is_in_recovery()").await;
@@ -177,29 +176,29 @@ impl PostgresServer {
         connection.close().await.unwrap();
     }
 
-    /// Where it listens.
+    /// Returns the port that the server listens at.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The url of its database.
+    /// Returns the url of the server's database.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// The url of its database, by a Unix socket.
+    /// Returns the url of the server's database through its Unix socket.
     pub fn url_of_socket(&self) -> String {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }
 
-    /// Stops it, as an operator does without waiting for clients.
+    /// Stops the server with SIGINT (fast shutdown), which does not wait for clients to disconnect.
     pub fn stop(&mut self) {
         let interrupted = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status().unwrap();
         assert!(interrupted.success());
         wait_until(|| self.process.try_wait().unwrap());
     }
 
-    /// Starts it again and waits until it answers.
+    /// Starts the server again and waits until it is ready.
     pub fn start_again(&mut self) {
         self.process = wait_until(|| Self::launch(&self.programs, &self.tenant, self.port));
     }
@@ -207,7 +206,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // Its children end when it does.
+        // The server's child processes exit when it does.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a body of a form, field by field, and the limits of what is right.
+//! The test cases of a body: every invalid value of every field, and the limits of valid ones.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,10 @@ use super::expected::Expected;
 use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
 use crate::http::operation::Thing;
 
-/// Stands in a body for bytes that no JSON value has.
+/// A placeholder in a body for bytes that a JSON value cannot represent.
 pub const SPLICE: &str = "\"@@\"";
 
-/// One thing to send: a body with placeholders, and what stands in it for [`SPLICE`].
+/// A case: a body with placeholders, and the bytes that replace [`SPLICE`] in it.
 pub struct Case {
     pub what: String,
     pub body: String,
@@ -17,7 +17,7 @@ pub struct Case {
     pub expected: Expected,
 }
 
-/// The valid body with something else at one place; `None` removes the field.
+/// Returns the valid body with another value at one place. `None` removes the field.
 fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -35,10 +35,10 @@ fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     body.to_string()
 }
 
-/// The cases of one field, at a place of the valid body.
+/// Collects the cases of one form's fields, each as a change of the valid body.
 struct Cases<'a> {
     valid: &'a Value,
-    /// Four bytes, and another one for each form, so that texts at the limit never meet.
+    /// A four-byte character, different for each form, so that names at the length limit never conflict.
     letter: char,
     all: Vec<Case>,
 }
@@ -54,7 +54,7 @@ impl Cases<'_> {
         self.add(pointer, what, Some(value), expected);
     }
 
-    /// Everything that is wrong with a field, and its limits.
+    /// Adds all cases of a field: every invalid value, and its limits.
     fn field(&mut self, parent: &str, prefix: &str, field: Field) {
         let (pointer, name) = (format!("{parent}/{}", field.name), format!("{prefix}{}", field.name));
         self.raw(parent, prefix, &pointer, &name, field.name);
@@ -62,7 +62,7 @@ impl Cases<'_> {
         self.values(&pointer, &name, field.kind);
     }
 
-    /// What no JSON value is.
+    /// Adds cases with bytes that are not valid JSON.
     fn raw(&mut self, parent: &str, prefix: &str, pointer: &str, name: &str, field: &str) {
         let within = if parent.is_empty() { "body".to_owned() } else { prefix.trim_end_matches('.').to_owned() };
         let twice = format!("null,\"{field}\":null");
@@ -320,7 +320,7 @@ impl Cases<'_> {
         self.set(pointer, json!(vec![valid; most]), Expected::Accepted);
     }
 
-    /// Elements of other types, one and several.
+    /// Adds lists with elements of other types, one and several.
     fn elements(&mut self, pointer: &str, name: &str, [first, place]: &[&str; 2], what: &str) {
         for value in [json!(null), json!(true), json!(0), json!(1.5), json!([])] {
             self.set(first, value, Expected::invalid(place, what));
@@ -331,7 +331,7 @@ impl Cases<'_> {
     }
 }
 
-/// The error for a value of another JSON type.
+/// Returns the error for a value of another JSON type.
 fn wrong_type(name: &str, kind: Kind) -> Expected {
     let what = match kind {
         Kind::Flag => "must be a boolean",
@@ -342,7 +342,7 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
     Expected::invalid(name, what)
 }
 
-/// All cases of a form: its fields, several wrong at once, and more fields than there are.
+/// Returns all cases of a form: its fields, several errors at once, and unknown fields.
 pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
     let mut cases = Cases { valid, letter, all: Vec::new() };
     for field in fields {

@@ -1,4 +1,4 @@
-//! The expected answer to an invalid request, and the comparison with the actual one.
+//! The expected response to an invalid request, and the comparison with the actual one.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 
 use crate::support::api::Answer;
 
-/// The expected answer.
+/// The expected response.
 #[derive(Debug, Clone)]
 pub enum Expected {
     /// 400 with exactly this message.
     Invalid(String),
-    /// 400 with a message that begins so and contains that.
+    /// 400 with a message that starts with the first text and contains the second.
     Begins(String, &'static str),
     /// 400 with findings about exactly these fields.
     Findings(Vec<String>),
-    /// Any error.
+    /// An error with this status, code and message.
     Error(u16, &'static str, String),
-    /// 200, but the first of two checks gets exactly this error in its place; the other one is answered.
+    /// 200. The first of two checks gets exactly this error in its result; the other is evaluated.
     InPlace(String),
-    /// The same with findings about exactly these fields.
+    /// 200. The first of two checks gets findings about exactly these fields; the other is evaluated.
     InPlaceFindings(Vec<String>),
-    /// The operation's success.
+    /// The success status of the operation.
     Accepted,
-    /// The operation's success, and there is nothing to store.
+    /// The success status of the operation, which stores nothing.
     NothingToDo,
 }
 
@@ -32,7 +32,7 @@ impl Expected {
         Self::Invalid(format!("{field} {what}"))
     }
 
-    /// The label that clients of the original system know: "Name is required".
+    /// The field's name as clients of the original system know it, with a capital first letter: "Name is required".
     pub fn required(field: &str) -> Self {
         let (first, rest) = field.split_at(1);
         Self::Invalid(format!("{}{rest} is required", first.to_uppercase()))
@@ -113,12 +113,13 @@ impl Expected {
         }
     }
 
-    /// The same of an object that is answered by itself.
+    /// Returns the expectation for the same invalid object as the first element of a list whose elements are evaluated
+    /// separately.
     pub fn in_place(self, list: &str) -> Self {
         match self {
             Self::Invalid(message) => Self::InPlace(message),
             Self::Findings(fields) => Self::InPlaceFindings(fields),
-            // Invalid JSON is refused as a whole.
+            // A body with invalid JSON is rejected as a whole.
             Self::Begins(at, part) if at == "body" => Self::Begins(format!("{list}[0]"), part),
             Self::Begins(at, part) => Self::Begins(format!("{list}[0].{at}"), part),
             other => other,

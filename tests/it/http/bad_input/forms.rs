@@ -1,40 +1,40 @@
-//! The fields of every body: what each holds, and whether it may be left out.
+//! The fields of every body: the type of each, and whether it is optional.
 
 use serde_json::{Value, json};
 
 use crate::http::operation::Thing;
 use crate::http::operations::operation;
 
-/// What a field holds.
+/// The type of a field's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Not blank, at most so many characters.
+    /// A text that is not blank. The value is the maximum number of characters.
     Text(usize),
-    /// The same, and no UUID.
+    /// A text that is not blank and not a UUID. The value is the maximum number of characters.
     Key(usize),
-    /// At most 50 characters, and known to the feature.
+    /// At most 50 characters, and an action that the feature knows.
     KnownAction,
-    /// Any text: of unlimited length, perhaps empty.
+    /// Any text of unlimited length. May be empty.
     Prose,
-    /// Any text of at most so many characters, or an id. It may name nothing.
+    /// Any text with a maximum number of characters, or an id. May name an entity that does not exist.
     Question(usize),
     Flag,
     Integer,
-    /// One of these words.
+    /// One of these values, separated by commas.
     Word(&'static str),
-    /// An id; if it must exist, the word for what it names.
+    /// An id. With a kind, the id must name an existing entity of that kind.
     Id(Option<&'static str>),
     /// A user: an id, or `issuer|subject`.
     User,
-    /// A time.
+    /// An RFC 3339 time.
     Time,
-    /// Ids that must exist.
+    /// Ids of existing entities of this kind.
     Ids(&'static str),
-    /// Each at most so many characters; whether each must be a feature's key.
+    /// Texts: maximum number of characters of each, and whether each must be the key of a feature.
     Texts(usize, bool),
-    /// Objects, and the field that must not be the same twice.
+    /// Objects, and the field whose value must be unique among them.
     Objects(&'static [Field], &'static str),
-    /// Objects that are answered one by one, at most so many.
+    /// Objects that are evaluated one by one, and their maximum number.
     Apart(&'static [Field], usize),
 }
 
@@ -49,9 +49,9 @@ pub struct Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     Required,
-    /// It may be left out, but not be `null`.
+    /// The field may be omitted but must not be `null`.
     Optional,
-    /// `null` empties it.
+    /// The field may be omitted, and `null` clears it.
     Clears,
 }
 pub use Presence::{Clears, Optional, Required};
@@ -60,7 +60,7 @@ const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
 }
 
-/// The message for a text that names no user.
+/// The message for a text that is not a valid user id.
 pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
 
 const SCOPES: &str = "own, team, company, any";
@@ -68,9 +68,9 @@ const STATES: &str = "allow, deny, inherit";
 const ROLES: &str = "check, read, administer";
 const PRIORITIES: &str = "standard, optional, premium";
 
-/// The fields of a question about a view.
+/// The fields of a check of a view.
 const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::User, Optional)];
-/// The fields of a question about an action.
+/// The fields of a check of an action.
 const ACTION: &[Field] = &[
     field("feature", Kind::Question(255), Required),
     field("action", Kind::Text(50), Required),
@@ -78,11 +78,11 @@ const ACTION: &[Field] = &[
     field("userId", Kind::User, Optional),
 ];
 
-/// The body of an operation, which may take several forms.
+/// One form of an operation's body. An operation may accept several forms.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub operation: &'static str,
-    /// A valid body; the operation's own if there is none.
+    /// A valid body. Default: the valid body of the operation.
     body: Option<fn() -> Value>,
     pub fields: &'static [Field],
 }
@@ -220,7 +220,7 @@ pub const FORMS: &[Form] = {
     ]
 };
 
-/// Operations whose body may be left out.
+/// Operations whose body may be omitted.
 pub const NEEDS_NO_BODY: [&str; 3] = [
     "DELETE /api/iam/modules/{id}",
     "POST /api/iam/companies/{companyId}/provision",

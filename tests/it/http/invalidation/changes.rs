@@ -1,35 +1,35 @@
-//! Every kind of change, a row each: the operation that makes it, and the decisions that it touches.
+//! Every kind of change, one row each: the operation that makes it, and the decisions that it affects.
 
-/// The decisions and menus that a change can touch.
+/// The decisions and menus that a change can affect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// Those of the company that it is made in.
+    /// The decisions and menus of the company in which the change is made.
     Company,
-    /// Those of all companies.
+    /// The decisions and menus of all companies.
     All,
 }
 
-/// What the test's user sees of it.
+/// The effect of the change on what the test's user sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// What this user sees is different.
+    /// The user sees a difference.
     Differs,
-    /// This user does not see it.
+    /// The user sees no difference.
     Same,
 }
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
-    /// The change in words, as in `docs/consistency.md`.
+    /// The description of the change, as in `docs/consistency.md`.
     pub what: &'static str,
-    /// The operation, as in the API's document.
+    /// The operation, as in the OpenAPI document.
     pub operation: &'static str,
     pub of: Of,
     pub seen: Seen,
-    /// The parameters of the path. `$words` are things of a `Scene`.
+    /// The ids in the path. `$words` are entities of a `Scene`.
     pub ids: &'static str,
-    /// The body, also with `$words`; empty if there is none.
+    /// The body, also with `$words`. Empty if there is none.
     pub body: &'static str,
 }
 

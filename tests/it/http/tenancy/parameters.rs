@@ -14,13 +14,13 @@ use crate::support::api::Answer;
 pub enum Parameter {
     Path(String),
     Query(String),
-    /// A JSON pointer into the body; of a list its first element.
+    /// A JSON pointer into the body. For a list it points to the first element.
     Body(String),
     Header(&'static str),
 }
 
 impl Parameter {
-    /// What the id is called.
+    /// Returns the name of the parameter.
     pub fn name(&self) -> &str {
         match self {
             Self::Path(name) | Self::Query(name) => name,
@@ -37,13 +37,13 @@ pub fn document() -> Value {
     serde_json::to_value(iam_http::document()).unwrap()
 }
 
-/// Whether it is an id: by its form, by its name, or because it may be one.
+/// Returns `true` if the value is an id by its format or its name, or may be one.
 fn is_id(name: &str, schema: &Value) -> bool {
     let may_be = ["id", "view", "feature", "cursor"].contains(&name);
     schema["format"] == "uuid" || may_be || name.ends_with("Id") || name.ends_with("Ids")
 }
 
-/// The ids in what a schema describes.
+/// Collects the ids in the values that a schema describes.
 fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Parameter>) {
     if let Some(reference) = schema["$ref"].as_str() {
         return ids_of_body(document, document.pointer(&reference[1..]).unwrap(), pointer, found);
@@ -61,14 +61,14 @@ fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<
     }
     let parameter = Parameter::Body(pointer.to_owned());
     let is_leaf = schema.get("properties").is_none() && schema.get("items").is_none();
-    // The company is tried in all its parameters at once.
+    // Company ids are tested separately, in all their parameters.
     let is_asked = is_leaf && !pointer.is_empty() && is_id(parameter.name(), schema) && parameter.name() != "companyId";
     if is_asked && !found.contains(&parameter) {
         found.push(parameter);
     }
 }
 
-/// Where an operation's ids stand, but for the company's.
+/// Returns the parameters of an operation that take ids, without the company's.
 pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     found
 }
 
-/// As a part of a path or a query.
+/// Returns the text percent-encoded for a path or a query.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -98,7 +98,7 @@ pub fn encoded(text: &str) -> String {
     encoded
 }
 
-/// A valid request, apart from the value of one parameter.
+/// A request that is valid except for the value of one parameter, if any.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     pub operation: Operation,
@@ -107,11 +107,11 @@ pub struct Attempt<'a> {
     pub filled: Option<(&'a Parameter, &'a Value)>,
 }
 
-/// The operation's valid request, apart from these values.
+/// Sends the operation's valid request with the value of the attempt.
 pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     let Attempt { operation, who, company, filled } = attempt;
     if operation.method() == "DELETE" {
-        // What an earlier request deleted is made anew.
+        // An entity that an earlier request deleted must be created again.
         world.renew();
     }
     let mut ids = operation.ids.iter();
@@ -157,12 +157,12 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     world.send(what, request).await
 }
 
-/// Puts something into a body, where the valid body has something, or where one of its fields may stand instead.
+/// Sets a value in a body: replaces the value that the valid body has there, or adds a field that may replace another.
 fn put(body: &mut Value, pointer: &str, id: &Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     if let Some(object) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
         if name == "feature" {
-            // One question is about a view or about a feature.
+            // A check is about either a view or a feature.
             object.remove("view");
             object.insert("action".to_owned(), json!("Read"));
         }

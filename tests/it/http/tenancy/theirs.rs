@@ -1,4 +1,4 @@
-//! What the second company has, and what no answer may contain of it.
+//! The entities of the second company, and the texts of them that no response may contain.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::http::operation::{Thing, Who};
 use crate::http::world::World;
 use crate::support::api::{Answer, new_user};
 
-/// All texts of the second company have this in them.
+/// All texts of the second company contain this mark.
 pub const MARK: &str = "kraken";
 
-/// What [`Theirs`] calls a user whose name is stored.
+/// The kind of a [`Probe`] for an external user whose name is stored.
 pub const EXTERNAL_USER: &str = "external user";
 
-/// An issuer with users of its own in the second company.
+/// An external issuer with users in the second company.
 pub const ISSUER: &str = "https://sign-in.example.com";
 
-/// Its public key. The private one does not exist.
+/// The issuer's public key. The private key does not exist.
 pub const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
 
-/// A thing of the second company, and an unknown one of the same form. The first text is sent; the others are the
-/// names that answers may have for it then.
+/// An entity of the second company and an unknown one of the same form. The first text of each is sent. The others are
+/// the names that a response may have for it in that case.
 #[derive(Debug, Clone)]
 pub struct Probe {
     pub kind: &'static str,
@@ -33,7 +33,7 @@ pub struct Probe {
     pub unknown: Vec<String>,
 }
 
-/// What the second company has.
+/// The entities of the second company.
 pub struct Theirs {
     pub ids: Vec<Probe>,
     pub user_name: Probe,
@@ -41,12 +41,12 @@ pub struct Theirs {
     pub cursor: String,
     pub tags: Vec<String>,
     pub version: String,
-    /// The texts that no answer may contain.
+    /// The texts that no response may contain.
     pub secrets: BTreeSet<String>,
 }
 
 impl Theirs {
-    /// The answer contains nothing of the second company but what was sent.
+    /// Asserts that the response contains nothing of the second company other than what was sent.
     #[track_caller]
     pub fn assert_not_in(&self, about: &str, answer: &Answer, sent: &[String]) {
         let mut text = String::from_utf8(answer.body.clone()).unwrap();
@@ -59,7 +59,7 @@ impl Theirs {
     }
 }
 
-/// Every UUID in it.
+/// Collects every UUID in a value.
 fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if uuid::Uuid::try_parse(text).is_ok() => drop(found.insert(text.clone())),
@@ -78,7 +78,7 @@ fn external(subject: &str) -> Vec<String> {
     vec![name, external.user_id().to_string(), subject.to_owned(), external.path_id()]
 }
 
-/// Sends a change by the second company's admin, or by a super admin, there.
+/// Sends a change in the second company, as its administrator or as a super admin.
 async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -> Answer {
     let request = match by {
         Who::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
@@ -89,13 +89,13 @@ async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -
     answer
 }
 
-/// Fills the second company with a set of everything that companies have.
+/// Adds one of every kind of entity to the second company.
 async fn furnish(world: &World, set: usize) {
     let theirs = world.theirs;
     let name = |of: &str| format!("{MARK} {of} {set}");
     let api = &world.api;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
-    // A name that the first company will want as well.
+    // A name that the first company will use as well.
     api.new_level(theirs, &format!("wanted {set}")).await;
     let level = api.new_level(theirs, &name("level")).await;
     let path = format!("/api/iam/user-levels/{level}");
@@ -112,7 +112,7 @@ async fn furnish(world: &World, set: usize) {
         let path = format!("/api/iam/users/{user}/user-levels");
         change(world, Who::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
     }
-    // More changes than the first company will have seen when its versions are compared.
+    // Makes more changes than the first company will have when the versions are compared.
     for change_of_level in 0..100 {
         let body = json!({ "description": format!("{MARK} {change_of_level}") });
         change(world, Who::Admin, "PATCH", &path, body).await;
@@ -137,9 +137,10 @@ async fn furnish(world: &World, set: usize) {
     change(world, Who::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
 }
 
-/// Fills the second company this many times, and collects what it has then.
+/// Adds this many sets of entities to the second company, and returns its entities.
 pub async fn furnished(world: &World, sets: usize) -> Theirs {
-    // What requests make in the first company in passing must be older than everything of the second: see the cursor.
+    // Entities that requests create in the first company as a side effect must be older than those of the second
+    // company, as the test of cursors requires.
     world.thing(Thing::Level).await;
     let unknown = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
@@ -174,7 +175,7 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], unknown: vec![unknown[1].clone()] });
     let user_name = Probe { kind: "name of an external user", theirs: user, unknown };
 
-    // Tags of what only the company has.
+    // Entity tags of responses that only the second company has.
     let mut tags = Vec::new();
     for path in ["navigation", "permissions/current", "user-levels", &format!("user-levels/{level}")] {
         let request = world.api.get(&format!("/api/iam/{path}")).by(theirs.member).within(theirs.id);
@@ -188,7 +189,7 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     let path = format!("/api/iam/user-levels/{level}");
     let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
-    // Texts that only the second company is shown, and that are not the catalog's.
+    // Texts that occur only in the second company's responses, and not in the catalog.
     let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
     ids_in(&json!(world.dump(theirs).await), &mut secrets);
     ids_in(&json!(world.dump(world.ours).await), &mut known);
