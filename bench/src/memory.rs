@@ -1,4 +1,5 @@
-//! The bytes that the crate holds: counted by an allocator in a separate program, since counting costs time.
+//! The bytes that the permissions cache holds. An allocator counts them in a separate program, because counting costs
+//! time.
 
 use std::path::Path;
 use std::process::Command;

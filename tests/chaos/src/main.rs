@@ -51,7 +51,7 @@ const READERS: usize = 8;
 #[derive(Parser)]
 #[command(name = "iam-chaos")]
 struct Cli {
-    /// The duration of the fault injection, in seconds.
+    /// Duration of the fault injection, in seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
 

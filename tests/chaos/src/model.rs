@@ -115,9 +115,9 @@ pub(crate) struct Seen {
 pub(crate) enum Verdict {
     /// The state is possible. It had been outdated for this long when the request began.
     Possible(Duration),
-    /// It allows more than any possible state.
+    /// The response allows more than any possible state.
     AllowTooLate(Duration),
-    /// It shows an outdated state, without allowing more.
+    /// The response shows an outdated state, but does not allow more than the possible states.
     Outdated(Duration),
     /// The register never had this state.
     NeverSo,
@@ -143,7 +143,7 @@ impl Register {
         locked(&self.history).is_live
     }
 
-    /// Gives the register up: its state can no longer be known.
+    /// Retires the register, because its state can no longer be known.
     pub(crate) fn retire(&self) {
         locked(&self.history).is_live = false;
     }
