@@ -18,7 +18,7 @@ const REQUESTS: &str = "HTTP, 32 connections, one worker";
 const TOKENS: &str = "Tokens";
 const WORKERS: usize = 1;
 const ROUNDS: usize = 7;
-/// The items of a `POST /api/iam/checks`.
+/// Number of items in a `POST /api/iam/checks`.
 const ITEMS: usize = 128;
 /// A server that is busy for less than this share of the time waits for the load generator.
 const SATURATED: f64 = 0.93;
