@@ -29,9 +29,9 @@ const ROUNDS: usize = 5;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Length of the measured part of a round.
 const ROUND: Duration = Duration::from_secs(2);
-/// The delay of each chunk between primary and standby, each way.
+/// Delay of each chunk between primary and standby, in each direction.
 const DELAY: Duration = Duration::from_millis(4);
-/// Changes per second with this delay when each commit sent a notification.
+/// The earlier result with this delay, in changes per second, when each commit sent a notification.
 const BEFORE: f64 = 78.0;
 /// The ratio to plain SQL when each commit sent a notification, measured by this section without the delay (commit
 /// d23355d).

@@ -215,7 +215,7 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Errors of the storage.
+    /// When the storage returns an error.
     pub async fn fill(&self, storage: &dyn Storage) -> Result<()> {
         for company in &self.companies {
             company.write(storage).await?;
@@ -236,7 +236,7 @@ impl Company {
         }
     }
 
-    /// Calls `make` once for each set of levels that users hold.
+    /// Calls `make` once for each set of levels that users hold. Returns the results by set.
     #[must_use]
     pub fn by_levels<T>(&self, catalog: &Arc<Catalog>, make: impl Fn(&Snapshot) -> T) -> BTreeMap<[usize; 2], T> {
         let mut made = BTreeMap::new();

@@ -9,7 +9,7 @@ use crate::{Result, progress};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Runs the program and reads its count.
+/// Runs the counting program and returns the bytes that it reports.
 ///
 /// # Errors
 ///

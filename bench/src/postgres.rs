@@ -86,7 +86,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Errors of the measurement or of the server.
+    /// When the measurement or the server fails.
     pub async fn with<T>(server: &str, measure: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let database = Self::create(server).await?;
         let measured = measure(&database).await;

@@ -36,7 +36,7 @@ struct Way {
     beside: &'static str,
     /// The source from which polls read.
     read: &'static str,
-    /// The SQL that makes an update. `{update}` is replaced with the update itself.
+    /// The SQL that performs an update. `{update}` is replaced with the update itself.
     change: &'static str,
 }
 

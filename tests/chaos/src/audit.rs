@@ -99,7 +99,7 @@ async fn check_assignments(world: &World, client: &mut Client, company: &Company
             world.report.violation(
                 Broken::Audit,
                 format!(
-                    "the records of user {user} in company {} do not lead to the levels that are stored, {held:?}, newest first:\n    {}",
+                    "the records of user {user} in company {} do not lead to the stored levels {held:?}; the records, newest first:\n    {}",
                     company.id,
                     listed.join("\n    ")
                 ),

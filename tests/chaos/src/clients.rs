@@ -63,7 +63,7 @@ const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
 /// Timeout of most readers' requests, short enough that they go on with other replicas while one does not respond.
 const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// The average pause of a client between requests.
+/// Base pause of a client between requests. It is multiplied by a random factor.
 const THINKING: Duration = Duration::from_millis(12);
 
 /// Signals whether clients go on: `true` until the run ends.
@@ -274,7 +274,7 @@ impl Writer {
                 register.retire();
             } else {
                 register.known(place, None, None, Instant::now());
-                world.report.count("changes of unknown outcome that were seen later");
+                world.report.count("changes of unknown outcome that were observed later");
                 world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
             }
             return;
@@ -404,7 +404,7 @@ fn judge(
     instead: Option<Broken>,
 ) {
     if world.is_restored_within(look.begin, look.end) {
-        world.report.count("answers during a restore, not judged");
+        world.report.count("responses during a restore, not judged");
         return;
     }
     let is_relaxed = world.is_failing_over(look.begin, look.end);
@@ -414,22 +414,22 @@ fn judge(
     if !register.is_live() {
         return;
     }
-    world.report.count("answers judged");
+    world.report.count("responses judged");
     let (broken, age) = match verdict {
         Verdict::Possible(age) => {
-            world.report.longest("longest staleness of an answer since a newer state was acknowledged", age);
+            world.report.longest("longest staleness of a response since a newer state was acknowledged", age);
             return;
         }
         Verdict::AllowTooLate(age) => (Broken::AllowTooLate, age),
         Verdict::Outdated(age) => (Broken::SeenTooLate, age),
         Verdict::NeverSo => (Broken::HalfChange, Duration::ZERO),
     };
-    world.report.longest("longest staleness that broke the promise", age);
+    world.report.longest("longest staleness that violated the guarantee", age);
     let at = |instant| world.report.seconds(instant);
     world.report.violation(
         instead.unwrap_or(broken),
         format!(
-            "replica {replica} showed {bits:06b} of {mask:06b}, asked for {freshness:?} at {:.3} s, answered at {:.3} s, outdated for {:.3} s\n    {}\n    {}",
+            "replica {replica} showed {bits:06b} of {mask:06b}, requested with {freshness:?} at {:.3} s, received at {:.3} s, outdated for {:.3} s\n    {}\n    {}",
             at(begin),
             at(end),
             age.as_secs_f64(),
@@ -451,9 +451,10 @@ pub(crate) async fn check_final_states(world: &World) {
                         world.report.count("final states compared");
                         judge(world, &register, replica, Freshness::Now, &seen, Some(Broken::LostChange));
                     } else {
-                        world
-                            .report
-                            .violation(Broken::Recovery, format!("replica {replica} gave no answer when all was calm"));
+                        world.report.violation(
+                            Broken::Recovery,
+                            format!("replica {replica} gave no response after the end of all faults"),
+                        );
                     }
                 }
             }

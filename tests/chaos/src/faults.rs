@@ -30,11 +30,11 @@ const STRANDED: Duration = Duration::from_secs(25);
 /// What happens to the old primary when the standby is promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
-    /// It is stopped.
+    /// The old primary is stopped.
     Stopped,
-    /// It continues in read-only mode, and connections to it stay open.
+    /// The old primary continues in read-only mode, and connections to it stay open.
     ReadOnly,
-    /// It continues, but its commits wait for a missing synchronous standby. Connections to it stay open.
+    /// The old primary continues, but its commits wait for a missing synchronous standby. Connections to it stay open.
     Isolated,
 }
 
@@ -287,9 +287,9 @@ impl<'a> Faults<'a> {
             sleep(left - RECOVERY).await;
             let took = self.probe(&others, RECOVERY).await;
             self.judge_recovery(
-                "a fault of another replica, which goes on",
+                "the start of a fault of another replica, which is still active",
                 &took,
-                "longest until the others answered",
+                "longest time until unaffected replicas responded",
             );
         }
         tokio::time::sleep_until(end).await;
@@ -301,7 +301,7 @@ impl<'a> Faults<'a> {
         self.judge_recovery(name, &took, "longest recovery after the end of a fault");
         for (replica, time) in took {
             if time.is_none() {
-                self.world.report.event(format!("replica {replica} is given up and started anew"));
+                self.world.report.event(format!("replica {replica} has not recovered and is restarted"));
                 if let Some(replica) = self.cluster.replicas.get_mut(replica) {
                     replica.kill().await?;
                     replica.start_again()?;
@@ -320,12 +320,12 @@ impl<'a> Faults<'a> {
                     self.world.report.longest(what, *time);
                     self.world.report.violation(
                         Broken::Recovery,
-                        format!("replica {replica} answered {:.2} s after the end of {name}", time.as_secs_f64()),
+                        format!("replica {replica} recovered {:.2} s after the end of {name}", time.as_secs_f64()),
                     );
                 }
                 None => self.world.report.violation(
                     Broken::Recovery,
-                    format!("replica {replica} did not answer a decision and a change in time after {name}"),
+                    format!("replica {replica} did not complete a decision and a change in time after {name}"),
                 ),
             }
         }
@@ -392,7 +392,7 @@ impl<'a> Faults<'a> {
                 .kill_on_drop(true)
                 .output()
                 .await?;
-            self.world.report.longest("longest run of the migration's command", begin.elapsed());
+            self.world.report.longest("longest run of the `migration` command", begin.elapsed());
             if !output.status.success() {
                 let said = String::from_utf8_lossy(&output.stderr);
                 self.world.report.violation(Broken::Recovery, format!("migration {command} failed under load: {said}"));
@@ -450,7 +450,7 @@ impl<'a> Faults<'a> {
                 break;
             }
             // The restore lost a deadlock with the service and was rolled back completely.
-            self.world.report.event("    the restore failed, and is tried again");
+            self.world.report.event("    the restore failed and is retried");
             result = self.cluster.primary.restore(&dump.file, in_place).await;
         }
         result?;

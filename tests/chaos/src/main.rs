@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("iam-chaos could not be run: {error}");
+            eprintln!("iam-chaos could not run: {error}");
             ExitCode::from(2)
         }
     }
@@ -97,7 +97,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<bool> {
     let seed = cli.seed.unwrap_or_else(rand::random);
-    println!("iam-chaos: seed {seed}, {} s of faults; again: make chaos SEED={seed}", cli.seconds);
+    println!("iam-chaos: seed {seed}, {} s of faults; to repeat: make chaos SEED={seed}", cli.seconds);
     let folder = std::env::temp_dir().join(format!("iam-chaos-{}", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir_all(&folder)?;
     let mut is_fine = true;
@@ -165,7 +165,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Resul
         MARGIN.as_millis()
     );
     print!("{}{}", world.report.summary(), world.report.violations());
-    println!("{}", if broken.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
+    println!("{}", if broken.is_empty() { "every guarantee held" } else { "GUARANTEES WERE VIOLATED" });
     Ok(broken.is_empty())
 }
 

@@ -79,8 +79,8 @@ pub(crate) struct Register {
     pub(crate) subject: Subject,
     /// The id of the company.
     pub(crate) company: String,
-    /// The time at which its creation had been acknowledged; `None` if even a dump without it leaves its state as it
-    /// is.
+    /// The time at which its creation was acknowledged: an earlier dump need not contain it. `None` if nothing has to
+    /// be created.
     pub(crate) born: Option<Instant>,
     history: Mutex<History>,
 }

@@ -48,7 +48,7 @@ struct State {
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// On average one of this many chunks is cut in the middle.
+/// In the mode [`Mode::Halve`], one in this many chunks is cut in the middle.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.

@@ -68,7 +68,7 @@ pub(crate) struct Report {
 /// Maximum number of violations per kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// Length of the timeline before and after a violation that is reported with it.
+/// Period before a violation from which events are reported with it. After the violation it is a quarter of this.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {

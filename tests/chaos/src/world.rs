@@ -216,14 +216,14 @@ impl World {
         let mut answer = match client.send(address, call, patience).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.report.count("requests without an answer");
+                self.report.count("requests without a response");
                 return None;
             }
         };
         if let Some(lie) = self.lie {
             lie.about_answer(&mut answer);
         }
-        self.report.count(format!("requests answered {}", answer.status));
+        self.report.count(format!("responses with status {}", answer.status));
         let is_unavailable = answer.status == 503;
         let names_itself = String::from_utf8_lossy(&answer.body).contains("ERR_UNAVAILABLE_001");
         if answer.status >= 500 && !(is_unavailable && (names_itself || call.line() == "GET /readyz")) {
@@ -259,7 +259,7 @@ impl World {
     pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
         for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
             let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();
-            self.report.count("acknowledged changes looked up in the audit trail");
+            self.report.count("acknowledged changes looked up in the audit log");
             if records != 1 {
                 let known = self.report.seconds(audited.known);
                 self.report.violation(
