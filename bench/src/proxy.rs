@@ -1,4 +1,4 @@
-//! A TCP proxy on the loopback that delays data, and can make its connections half-open.
+//! A TCP proxy on the loopback interface that delays data and can make its connections half-open.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;

@@ -32,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("migration", &["iam-domain"]),
 ];
 
-/// The whole-system tests and the chaos test. They may depend on every crate and do not ship.
+/// The whole-system tests and the soak test. They may depend on every crate and do not ship.
 const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
 
 fn root() -> PathBuf {

@@ -194,7 +194,7 @@ fn read(root: &Path) -> Modules {
     modules
 }
 
-/// Returns the root files of the crates that ship, and of the chaos test.
+/// Returns the root files of the crates that ship, and of the soak test.
 fn roots() -> Vec<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
     let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());

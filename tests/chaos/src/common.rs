@@ -1,4 +1,4 @@
-//! Helpers for all parts of the chaos test.
+//! Helpers for all parts of the soak test.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

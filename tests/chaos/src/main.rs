@@ -1,4 +1,4 @@
-//! The chaos test: replicas of the service on a primary with a standby, random faults, and a model of the acknowledged
+//! The soak test: replicas of the service on a primary with a standby, random faults, and a model of the acknowledged
 //! changes.
 //!
 //! `make chaos` runs it. The exit status is 0 if every guarantee of docs/consistency.md held, 1 with a report if one

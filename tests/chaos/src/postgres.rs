@@ -1,4 +1,4 @@
-//! The PostgreSQL servers of the chaos test: a primary, and a streaming standby that can replace it.
+//! The PostgreSQL servers of the soak test: a primary, and a streaming standby that can replace it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
