@@ -14,7 +14,7 @@ pub(crate) enum Lie {
     UnsentGrant,
     /// For changes of several bits only a part is sent.
     HalfChange,
-    /// An assignment is deleted directly in the database.
+    /// All assignments are deleted directly in the database.
     LostChange,
     /// A change is attributed to a request that was never sent.
     InventedRecord,

@@ -375,7 +375,7 @@ mod postgres {
         }
     }
 
-    /// The sessions of this database that wait for an advisory lock.
+    /// The query for the sessions of this database that wait for an advisory lock.
     const WAITING: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 

@@ -32,7 +32,7 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
     }
 
-    /// Returns the database's schema, one line per column, constraint, index or policy.
+    /// The query for the schema: one line per table, view, column, constraint, index or policy.
     const SCHEMA: &str = r#"
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class

@@ -303,7 +303,7 @@ pub mod postgres {
         }
     }
 
-    /// Returns the non-unique indexes of the tenant tables that do not merely support a foreign key.
+    /// The query for the non-unique indexes of the tenant tables that do not merely support a foreign key.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid

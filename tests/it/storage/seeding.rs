@@ -210,7 +210,7 @@ mod postgres {
         assert_eq!(catalog.texts(modules).await, ["Ours"]);
     }
 
-    /// Returns the labels of the menu.
+    /// The query for the labels of the menu.
     const LABELS: &str = "SELECT label FROM menu_items UNION ALL SELECT label FROM sub_menu_items";
 
     #[tokio::test]
