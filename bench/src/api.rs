@@ -1,4 +1,4 @@
-//! A running server with a prepared company, and the requests to it.
+//! A running server with a prepared company, and requests to the server.
 
 use std::path::Path;
 
@@ -11,26 +11,26 @@ use crate::tokens::Signer;
 
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// The company's administrator, who keeps all rights when some are taken from the user.
+/// The company's administrator, who keeps all rights when the measured user loses some.
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
 /// The user whose requests are measured.
 pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
 
-/// Our server.
+/// Our server and the signer of its tokens.
 pub struct Api {
-    /// Its process.
+    /// The server process.
     pub server: Server,
     /// Signs tokens that the server accepts.
     signer: Signer,
 }
 
-/// The bytes of a request about the company that [`Api::prepare`] prepares.
+/// Returns the bytes of a request in the company that [`Api::prepare`] prepares.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     request_in(COMPANY, method, path, headers, body)
 }
 
-/// The bytes of a request about this company.
+/// Returns the bytes of a request in this company.
 #[must_use]
 pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {company}\r\n{headers}");
@@ -48,7 +48,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When it does not start; the error has its output.
+    /// When it does not start. The error contains its output.
     pub fn start(program: &Path, signer: Signer, workers: usize, database: Option<&str>) -> Result<Self> {
         let workers = workers.to_string();
         let mut environment = vec![
@@ -62,47 +62,47 @@ impl Api {
         Ok(Self { server, signer })
     }
 
-    /// The `Authorization` header of the user.
+    /// Returns the `Authorization` header of the user.
     ///
     /// # Errors
     ///
-    /// When the cryptography fails.
+    /// When signing fails.
     pub fn authorization(&self) -> Result<String> {
         self.signer.authorization(USER, false)
     }
 
-    /// The `Authorization` header of a super admin.
+    /// Returns the `Authorization` header of a super admin.
     ///
     /// # Errors
     ///
-    /// When the cryptography fails.
+    /// When signing fails.
     pub fn super_admin(&self) -> Result<String> {
         self.signer.authorization(SUPER_ADMIN, true)
     }
 
-    /// Sends a super admin's request about the company that [`Self::prepare`] prepares.
+    /// Sends a super admin's request in the company that [`Self::prepare`] prepares.
     ///
     /// # Errors
     ///
-    /// When the answer is not a success.
+    /// When the response is not a success.
     pub async fn administer(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         self.administer_in(COMPANY, method, path, body).await
     }
 
-    /// Sends a super admin's request about this company.
+    /// Sends a super admin's request in this company.
     ///
     /// # Errors
     ///
-    /// When the answer is not a success.
+    /// When the response is not a success.
     pub async fn administer_in(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         data(self.attempt(company, method, path, body).await?)
     }
 
-    /// Sends a super admin's request about this company, on a new connection.
+    /// Sends a super admin's request in this company, on a new connection.
     ///
     /// # Errors
     ///
-    /// When the connection breaks. Any status is an answer.
+    /// When the connection breaks. A response with an error status is not an error.
     pub async fn attempt(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
         let request = request_in(company, method, path, &self.super_admin()?, body);
         Connection::open(self.server.address).await?.send(&request).await
@@ -123,11 +123,12 @@ impl Api {
         }
     }
 
-    /// Provisions the company and gives its administrator and the user two of its levels; returns their ids.
+    /// Provisions the company and assigns two of its levels to its administrator and the user. Returns the ids of the
+    /// levels.
     ///
     /// # Errors
     ///
-    /// When an answer is not a success.
+    /// When a response is not a success.
     pub async fn prepare(&self) -> Result<Vec<String>> {
         self.administer("POST", &format!("/api/iam/companies/{COMPANY}/provision"), None).await?;
         let data = self.administer("GET", "/api/iam/user-levels", None).await?;
@@ -141,11 +142,11 @@ impl Api {
         Ok(ids)
     }
 
-    /// Every possible question about the catalog, by url and key.
+    /// Returns every possible check of the catalog, by URL and key.
     ///
     /// # Errors
     ///
-    /// When an answer is not a success.
+    /// When a response is not a success.
     pub async fn questions(&self) -> Result<Vec<Value>> {
         let views = self.administer("GET", "/api/iam/views", None).await?;
         let features = self.administer("GET", "/api/iam/features", None).await?;
@@ -159,7 +160,7 @@ impl Api {
     }
 }
 
-/// The data of a successful answer.
+/// Returns the data of a successful response.
 fn data(answer: Answer) -> Result<Value> {
     let text = String::from_utf8_lossy(&answer.body);
     if !matches!(answer.status, 200 | 201) {

@@ -1,4 +1,5 @@
-//! A bare Actix server: the cost of the framework alone for the same requests and answers of the same size.
+//! A bare Actix server, which shows the cost of the framework alone for the same requests and responses of the same
+//! size.
 
 use std::net::TcpListener;
 
@@ -10,27 +11,27 @@ use serde::Deserialize;
 
 use crate::Result;
 
-/// How the server is started.
+/// The options with which the server is started.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Threads that serve.
+    /// Number of worker threads.
     #[arg(long)]
     pub workers: usize,
-    /// Bytes of the answer to `POST /api/iam/check`.
+    /// Size of the response to `POST /api/iam/check`, in bytes.
     #[arg(long)]
     pub check: usize,
-    /// Bytes of the answer to `POST /api/iam/checks`.
+    /// Size of the response to `POST /api/iam/checks`, in bytes.
     #[arg(long)]
     pub checks: usize,
-    /// Bytes of the answer to `GET /api/iam/permissions/current`.
+    /// Size of the response to `GET /api/iam/permissions/current`, in bytes.
     #[arg(long)]
     pub current: usize,
-    /// Bytes of the answer to `GET /api/iam/navigation`.
+    /// Size of the response to `GET /api/iam/navigation`, in bytes.
     #[arg(long)]
     pub navigation: usize,
 }
 
-/// The answers, and the size of an item among 128.
+/// The prepared responses, and the size of one item of 128.
 struct Answers {
     check: Bytes,
     current: Bytes,
@@ -38,10 +39,10 @@ struct Answers {
     checks: usize,
 }
 
-/// The members of a check, parsed as our server parses them.
+/// The fields of a check, parsed as our server parses them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "parsing them is what is measured")]
+#[expect(dead_code, reason = "the cost of parsing them is measured")]
 struct CheckBody {
     view: Option<String>,
     feature: Option<String>,
@@ -55,7 +56,7 @@ struct ChecksBody {
     checks: Vec<CheckBody>,
 }
 
-/// A JSON object of exactly this many bytes.
+/// Returns a JSON object of exactly this many bytes.
 fn body(bytes: usize) -> Bytes {
     const EMPTY: &str = r#"{"data":""}"#;
     format!(r#"{{"data":"{}"}}"#, "x".repeat(bytes.saturating_sub(EMPTY.len()))).into()
@@ -88,7 +89,7 @@ async fn navigation(answers: Data<Answers>) -> HttpResponse {
     json(answers.navigation.clone())
 }
 
-/// Serves on a free port, which it prints, until the process ends.
+/// Serves requests on a free port, which it prints, until the process ends.
 ///
 /// # Errors
 ///

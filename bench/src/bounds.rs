@@ -1,4 +1,5 @@
-//! How long other replicas wait for one that hangs inside a change, and for a dead connection that is not closed.
+//! The time for which other replicas wait for a replica that hangs inside a change, and for a dead connection that is
+//! not closed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,25 +25,25 @@ use crate::{Result, progress};
 
 const BOUNDS: &str = "Bounds when replicas and connections hang";
 const TURNS: usize = 5;
-/// The interval of checking a condition.
+/// Interval between two checks of a condition.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long a condition is waited for.
+/// Timeout for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The bound of docs/consistency.md, in seconds, until a company can be changed again.
+/// The guarantee of docs/consistency.md: maximum time until a company can be changed again, in seconds.
 const OF_CHANGES: f64 = 5.0;
-/// The bound of docs/consistency.md, in seconds, for a revocation and a cut-off.
+/// The guarantee of docs/consistency.md for a revocation and a cut-off, in seconds.
 const OF_REVOCATIONS: f64 = 1.5;
 
-/// How a replica goes silent.
+/// How a replica becomes unresponsive.
 #[derive(Debug, Clone, Copy)]
 enum Silence {
     /// Its process is stopped, as a paused container is.
     Stopped,
-    /// Its connections carry no data any more.
+    /// Its connections carry no data.
     Disconnected,
 }
 
-/// Two replicas: one that hangs and reaches the database through a proxy, and a healthy one.
+/// Two replicas: one that hangs and connects to the database through a proxy, and a healthy one.
 struct Scene {
     url: String,
     proxy: Proxy,
@@ -58,7 +59,7 @@ struct Hung {
     since: Instant,
 }
 
-/// Adds a level to a company; returns whether that succeeded.
+/// Adds a level to a company. Returns whether that succeeded.
 async fn change(api: &Api, company: &str) -> Result<bool> {
     let body = json!({ "name": Uuid::new_v4() });
     Ok(api.attempt(company, "POST", "/api/iam/user-levels", Some(&body)).await?.status == 201)
@@ -91,7 +92,7 @@ impl Scene {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// Waits until a session of the service is in this state.
+    /// Waits until a session of the service satisfies a condition.
     async fn until_session(&self, condition: &str) -> Result<()> {
         let mut watch = self.connect().await?;
         let sql = format!(
@@ -101,7 +102,7 @@ impl Scene {
         until(async || Ok(sqlx::query_scalar(AssertSqlSafe(sql.as_str())).fetch_one(&mut watch).await?)).await
     }
 
-    /// Makes the one replica hang inside a change, while it holds the gate and the lock of a company.
+    /// Makes one replica hang inside a change, while it holds the gate and the company's row lock.
     async fn hang(&self, silence: Silence) -> Result<Hung> {
         let mut blocker = self.connect().await?;
         sqlx::raw_sql("BEGIN; LOCK TABLE user_levels IN SHARE MODE").execute(&mut blocker).await?;
@@ -110,7 +111,7 @@ impl Scene {
         let request = request_in(&company, "POST", "/api/iam/user-levels", &headers, Some(&body));
         let mut connection = Connection::open(self.hanging.server.address).await?;
         let request = tokio::spawn(async move {
-            // There is no answer, or it says that the change failed.
+            // There is no response, or the response is that the change failed.
             let _ = connection.send(&request).await;
         });
         self.until_session("wait_event_type = 'Lock'").await?;
@@ -123,7 +124,7 @@ impl Scene {
         Ok(Hung { silence, company, request, since: Instant::now() })
     }
 
-    /// Resumes the replica, and waits until it works again.
+    /// Resumes the replica and waits until it works again.
     async fn resume(&self, hung: Hung) -> Result<()> {
         if let Silence::Stopped = hung.silence {
             self.hanging.server.signal(Signal::CONT)?;
@@ -132,11 +133,11 @@ impl Scene {
         until(async || change(&self.hanging, &Uuid::new_v4().to_string()).await).await
     }
 
-    /// The time until a company can be changed again after the connection of its change became half-open.
+    /// Returns the time until a company can be changed again after the connection of its change became half-open.
     async fn half_open(&self) -> Result<Duration> {
         let company = Uuid::new_v4().to_string();
         until(async || change(&self.hanging, &company).await).await?;
-        // More connections in the pool, all of them used just now.
+        // Opens further connections in the pool, all of them recently used.
         let read = async |_| self.hanging.administer_in(&company, "GET", "/api/iam/user-levels", None).await;
         try_join_all((0..8).map(read)).await?;
         self.proxy.forget();
@@ -145,7 +146,7 @@ impl Scene {
         Ok(since.elapsed())
     }
 
-    /// The time until the healthy replica can change the company.
+    /// Returns the time until the healthy replica can change the company of the hanging change.
     async fn lock_is_lost(&self, silence: Silence) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         until(async || change(&self.sound, &hung.company).await).await?;
@@ -154,7 +155,8 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// The same while the server sends an answer that the replica does not read.
+    /// Returns the time until the healthy replica can change a company while the server sends a response that the other
+    /// replica does not read.
     async fn lock_is_lost_unread(&self, behind: &PostgresStorage) -> Result<Duration> {
         let company = Uuid::new_v4();
         until(async || change(&self.sound, &company.to_string()).await).await?;
@@ -174,7 +176,7 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// How long the healthy replica takes for a request that revokes rights.
+    /// Returns the time that a request that revokes rights takes on the healthy replica.
     async fn revocation(&self, silence: Silence, method: &str, path: &str) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         let sent = Instant::now();
@@ -197,7 +199,7 @@ impl Scene {
     }
 }
 
-/// The time that `measure` waits, next to the stated bound.
+/// Creates a row that compares the time that `measure` returns with the guarantee.
 async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Duration>) -> Result<Row> {
     progress(format_args!("{name}"));
     let mut times = Vec::new();
@@ -208,11 +210,11 @@ async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Du
     Ok(row.note(format!("the longest of {TURNS}; median {:.2}", median(times))))
 }
 
-/// The bounds that docs/consistency.md states for hanging replicas and connections, with the default settings.
+/// Measures the guarantees of docs/consistency.md for hanging replicas and connections, with the default settings.
 ///
 /// # Errors
 ///
-/// When a server cannot be started, or a condition does not hold within half a minute.
+/// When a server cannot be started, or a condition does not hold within 30 s.
 pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
     let postgres = Postgres::start(&[]).await?;
     Database::with(&postgres.url, async |database| {

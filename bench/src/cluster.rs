@@ -1,4 +1,4 @@
-//! PostgreSQL servers for one run: a primary with its own settings, and a standby that streams from it.
+//! PostgreSQL servers for one run: a primary with settings of its own, and a standby that streams from it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
@@ -14,22 +14,23 @@ use tokio::time::sleep;
 
 use crate::Result;
 
-/// How long a server may take to start, or a standby to connect.
+/// Timeout for the start of a server and for the connection of a standby.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many ports are tried, since another process may take a port first.
+/// Number of attempts with different ports, because another process may take a port first.
 const TRIES: usize = 5;
 const ROLE: &str = "iam_bench";
 
-/// The server's programs, and the user that runs them.
+/// PostgreSQL's server programs, and the user that runs them.
 #[derive(Debug, Clone)]
 struct Programs {
     folder: PathBuf,
-    /// PostgreSQL refuses to run as root, so root lends it to this user.
+    /// The id of the user that runs the programs if this process runs as root, because PostgreSQL refuses to run as
+    /// root.
     user: Option<u32>,
 }
 
 impl Programs {
-    /// The programs in the folder that `tests/with-postgres.sh` has found.
+    /// Finds the programs in the directory that `tests/with-postgres.sh` has determined.
     fn find() -> Result<Self> {
         let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the folder that has initdb")?;
         let user = if geteuid().is_root() {
@@ -49,7 +50,7 @@ impl Programs {
         Ok(Self { folder: folder.into(), user })
     }
 
-    /// A folder that the servers' user may write to.
+    /// Creates a directory that the servers' user may write to.
     fn folder(&self) -> Result<TempDir> {
         // Root's own temporary folder may be inaccessible to that user.
         let base = if self.user.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
@@ -61,8 +62,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A folder of links may have only the server's programs; the clients' are next to the server itself, or in the
-        // path.
+        // A directory of links may contain only the server's programs. The client programs are then next to the server
+        // program or in the `PATH`.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -74,7 +75,7 @@ impl Programs {
         command
     }
 
-    /// Runs a program to its end, without blocking the other tasks of this process.
+    /// Runs a program to completion, without blocking the other tasks of this process.
     async fn run(&self, program: &str, folder: &Path, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(program, folder);
         command.args(arguments);
@@ -86,24 +87,24 @@ impl Programs {
     }
 }
 
-/// A running server. It is stopped and its data removed on drop.
+/// A running server. On drop it is stopped and its data is removed.
 pub struct Postgres {
     programs: Programs,
     process: Child,
-    /// The folder of its data and its log.
+    /// The directory of its data and its log.
     _folder: TempDir,
-    /// The port that it listens on.
+    /// The port on which the server listens.
     pub port: u16,
-    /// The URL of its database `postgres`, as a superuser.
+    /// The URL of its database `postgres`, for a superuser.
     pub url: String,
 }
 
 impl Postgres {
-    /// Starts a new server with these settings (`name=value`). It never waits for the disk.
+    /// Starts a new server with these settings (`name=value`). It never waits for the disk (`fsync` is off).
     ///
     /// # Errors
     ///
-    /// When it cannot be started; the error has its output.
+    /// When the server cannot be started. The error contains its output.
     pub async fn start(settings: &[&str]) -> Result<Self> {
         let programs = Programs::find()?;
         let folder = programs.folder()?;
@@ -112,7 +113,7 @@ impl Postgres {
         Self::launch(programs, folder, settings).await
     }
 
-    /// Starts a standby that streams from this server through a port, and makes commits wait for it.
+    /// Starts a standby that streams from this server through port `through`, and makes commits wait for the standby.
     ///
     /// # Errors
     ///
@@ -146,7 +147,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// When the server refuses the SQL.
+    /// When the server rejects the SQL.
     pub async fn sql(&self, sql: String) -> Result<()> {
         raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await?).await?;
         Ok(())
@@ -172,14 +173,14 @@ impl Postgres {
                 }
                 sleep(Duration::from_millis(10)).await;
             }
-            // Fails if the process has ended, as it should have.
+            // Fails if the process has already ended, which is the normal case.
             let _ = process.kill();
             process.wait()?;
         }
         Err(format!("PostgreSQL does not start: {}", std::fs::read_to_string(&log)?.trim()).into())
     }
 
-    /// The same URL with another port of the loopback.
+    /// Returns the URL with another loopback port.
     #[must_use]
     pub fn by(&self, port: u16, url: &str) -> String {
         url.replacen(&format!(":{}/", self.port), &format!(":{port}/"), 1)
@@ -188,7 +189,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // An immediate stop, since the data is removed too. It fails only if the process has ended already.
+        // An immediate shutdown suffices, because the data is removed, too. It fails only if the process has already
+        // ended.
         if let Some(process) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(process, Signal::QUIT);
         }

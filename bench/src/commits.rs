@@ -1,5 +1,5 @@
-//! Concurrent changes of many companies, next to SQL that writes the same rows; also where each commit waits for a
-//! standby.
+//! Concurrent changes of many companies, compared with plain SQL that writes the same rows, also with commits that wait
+//! for a standby.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,29 +22,29 @@ use crate::{Failure, Result, progress};
 
 const COMMITS: &str = "Changes of 32 companies at once";
 const COMPANIES: usize = 32;
-/// The connections by hand: what a replica had by default when the target was stated.
+/// The number of connections for the plain SQL: a replica's default when the target was set.
 const CONNECTIONS: u32 = 10;
 const ROUNDS: usize = 5;
-/// How long a round warms up.
+/// Length of the warm-up of a round.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How long a round counts.
+/// Length of the measured part of a round.
 const ROUND: Duration = Duration::from_secs(2);
-/// The delay of each chunk between primary and standby, each way.
+/// Delay of each chunk between primary and standby, in each direction.
 const DELAY: Duration = Duration::from_millis(4);
-/// Changes per second with this delay when each commit sent a notification.
+/// The earlier result with this delay, in changes per second, when each commit sent a notification.
 const BEFORE: f64 = 78.0;
-/// The share of the SQL's rate, measured by this section when each commit sent a notification (commit d23355d, without
-/// the delay).
+/// The ratio to plain SQL when each commit sent a notification, measured by this section without the delay (commit
+/// d23355d).
 const SHARE_BEFORE: f64 = 0.26;
-/// The required growth of the share: from 0.38 to 0.6 next to the SQL that the target was stated with.
+/// The required growth of that ratio: from 0.38 to 0.6 relative to the SQL with which the target was set.
 const GROWTH: f64 = 1.58;
 
-/// Consecutive changes of one company: a user is given one of two levels and loses the other one.
+/// Consecutive changes of one company: each assigns one of two levels to a user and removes the other.
 trait Changes {
     async fn change(&mut self, given: usize) -> Result<()>;
 }
 
-/// Through the service.
+/// Makes the changes through the service.
 struct ByService {
     connection: Connection,
     requests: [Vec<u8>; 2],
@@ -60,7 +60,8 @@ impl Changes for ByService {
     }
 }
 
-/// By plain SQL, in one transaction: the row that is the company's lock, the two assignments, and the audit record.
+/// Makes the changes in plain SQL, in one transaction: the company's row lock, the two assignments, and the audit
+/// record.
 struct ByHand {
     pool: PgPool,
     company: Uuid,
@@ -93,9 +94,9 @@ impl Changes for ByHand {
     }
 }
 
-/// All companies, changed in one of the two ways.
+/// All companies, changed through the service or in plain SQL.
 struct Side<C> {
-    /// How a company is changed, and which of the two levels comes next.
+    /// Per company, how it is changed and which of the two levels is assigned next.
     lines: Vec<(C, usize)>,
     /// Changes per second, one value per round.
     rates: Vec<f64>,
@@ -106,7 +107,7 @@ struct Side<C> {
 impl<C: Changes> Side<C> {
     async fn new(lines: Vec<C>) -> Result<Self> {
         let mut side = Self { lines: lines.into_iter().map(|line| (line, 0)).collect(), rates: vec![], times: vec![] };
-        // The first change takes no level away.
+        // The first change removes no level.
         for (line, next) in &mut side.lines {
             line.change(*next).await?;
             *next = 1;
@@ -143,12 +144,12 @@ impl<C: Changes> Side<C> {
     }
 }
 
-/// The median over the rounds of our rate divided by that of plain SQL.
+/// Returns the median over the rounds of our rate divided by the rate of plain SQL.
 fn share(own: &Side<ByService>, hand: &Side<ByHand>) -> f64 {
     median(own.rates.iter().zip(&hand.rates).map(|(own, hand)| own / hand).collect())
 }
 
-/// Runs both in turns; returns the row of both, and the times of our changes.
+/// Runs rounds of both alternately and returns a row with both rates.
 async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>) -> Result<Row> {
     progress(format_args!("changing {COMPANIES} companies at once: {name}"));
     for round in 0..ROUNDS {
@@ -166,7 +167,7 @@ async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>)
     Ok(row.note(format!("a change takes {p50:.1} ms, p99 {p99:.1}")))
 }
 
-/// How many changes of 32 companies are made per second.
+/// Measures how many changes of 32 companies complete per second.
 ///
 /// # Errors
 ///
@@ -215,7 +216,7 @@ pub async fn commits(program: &Path) -> Result<Vec<Row>> {
         let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
         let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
         pool.close().await;
-        // Dropping the database would otherwise wait for the standby, which ends first.
+        // Otherwise the drop of the database would wait for the standby, which is stopped first.
         postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
         postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
         let of_another_run = "the figure before is of another run (ADR 13)";

@@ -1,4 +1,4 @@
-//! The data of the measurements: the seeded catalog, and companies of five levels whose users hold two each.
+//! The data of the measurements: the seeded catalog, and companies with five levels, in which each user holds two.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use rand::{RngExt, SeedableRng};
 
 use crate::Result;
 
-/// The seed of the generator: every run measures the same data.
+/// The seed of the random number generator, so that every run measures the same data.
 const SEED: u64 = 0x1a4d;
-/// The levels of a company: the three of the provisioning, and two more.
+/// Number of levels per company: the three that provisioning creates, and two more.
 pub const LEVELS: usize = 5;
 
-/// What a question is about: a view, or an action of a feature.
+/// The target of a decision: a view, or an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
     /// A view.
     View(ViewId),
-    /// An action of a feature, as a pair, since a map would have that as its key.
+    /// An action of a feature. It is a pair, because a map uses it as its key.
     Action((FeatureId, Action)),
 }
 
-/// A level and all its cells.
+/// A level and its permissions.
 #[derive(Debug, Clone)]
 pub struct Level {
-    /// Its id.
+    /// The id.
     pub id: UserLevelId,
-    /// Its name, unique in the company.
+    /// The name, unique in the company.
     pub name: Name,
-    /// Its rows.
+    /// The permission rows.
     pub permissions: LevelPermissions,
 }
 
-/// A user and the two levels that the user holds, by their index in the company.
+/// A user, with the indexes of the user's two levels in the company.
 #[derive(Debug, Clone, Copy)]
 pub struct User {
     /// The user's id.
@@ -53,39 +53,39 @@ pub struct User {
 /// A company.
 #[derive(Debug, Clone)]
 pub struct Company {
-    /// Its id.
+    /// The id.
     pub id: CompanyId,
-    /// Its modules, all switched on.
+    /// The modules of the company, all enabled.
     pub modules: Vec<ModuleId>,
-    /// Its levels.
+    /// The levels.
     pub levels: Vec<Level>,
-    /// Its users.
+    /// The users.
     pub users: Vec<User>,
 }
 
 /// All generated data.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// The catalog in the form that resolution takes.
+    /// The catalog in the form that resolution uses.
     pub catalog: Arc<Catalog>,
-    /// Everything that questions can be about: 14 views and 19 features × 6 actions.
+    /// All possible targets of decisions: 14 views and 19 features × 6 actions.
     pub cells: Vec<Cell>,
     /// The companies.
     pub companies: Vec<Company>,
 }
 
-/// A random question: the user, the company, and the index of the cell.
+/// A random decision request.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
     /// The company.
     pub company: CompanyId,
     /// The user.
     pub user: UserId,
-    /// The view or action, by its index in [`Data::cells`].
+    /// The index of the view or action in [`Data::cells`].
     pub cell: u16,
 }
 
-/// The same question by indexes, for peers that look things up so.
+/// The same decision request by indexes, for peers that look up data by index.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The index of the company.
@@ -96,12 +96,12 @@ pub struct Place {
     pub cell: usize,
 }
 
-/// Random questions, in both forms and the same order.
+/// Random decision requests, in both forms and in the same order.
 #[derive(Debug, Clone, Default)]
 pub struct Asks {
-    /// With ids.
+    /// The requests by id.
     pub by_id: Vec<Ask>,
-    /// With indexes.
+    /// The requests by index.
     pub by_place: Vec<Place>,
 }
 
@@ -109,17 +109,17 @@ fn uuid(rng: &mut StdRng) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(rng.random()).into_uuid()
 }
 
-/// The time of all generated data.
+/// Returns the timestamp of all generated data.
 fn at() -> Result<Timestamp> {
     Ok(Timestamp::from_millis(1_700_000_000_000).ok_or("a time out of range")?)
 }
 
 impl Data {
-    /// Generates this many companies of this many users each.
+    /// Generates `companies` companies with `users` users each.
     ///
     /// # Errors
     ///
-    /// None in practice: the texts are constants that parse.
+    /// None in practice: the strings are constants that parse.
     pub fn generate(companies: usize, users: usize) -> Result<Self> {
         let seeded = seed::catalog(at()?)?;
         let modules: Vec<_> = seeded.modules.iter().map(|module| module.id).collect();
@@ -157,7 +157,7 @@ impl Data {
             let name = Name::parse(format!("Level {}", levels.len()))?;
             levels.push(Level { id, name, permissions: self.random_level(rng, id) });
         }
-        // Every company has `core`, which comes first, and each other module with probability one half.
+        // Every company has `core`, which is first, and each other module with a probability of one half.
         let modules = modules.iter().enumerate().filter(|(n, _)| *n == 0 || rng.random()).map(|(_, id)| *id).collect();
         let users = (0..users)
             .map(|_| {
@@ -169,7 +169,7 @@ impl Data {
         Ok(Company { id: CompanyId::from_uuid(uuid(rng)), modules, levels, users })
     }
 
-    /// Has rows about most cells: seven of ten allow, one denies.
+    /// Generates rows for most cells: seven of ten allow, one of ten denies.
     fn random_level(&self, rng: &mut StdRng, id: UserLevelId) -> LevelPermissions {
         const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
         let mut views = Vec::new();
@@ -195,7 +195,7 @@ impl Data {
         LevelPermissions::new(id, views, features)
     }
 
-    /// Random questions about random users of random companies.
+    /// Generates random decision requests for random users of random companies.
     #[must_use]
     pub fn asks(&self, count: usize) -> Asks {
         let mut rng = StdRng::seed_from_u64(SEED + 1);
@@ -211,11 +211,11 @@ impl Data {
         asks
     }
 
-    /// Writes the companies into a storage that has the seeded catalog, one unit of work each.
+    /// Writes the companies to a storage that has the seeded catalog, in one unit of work per company.
     ///
     /// # Errors
     ///
-    /// Errors of the storage.
+    /// When the storage returns an error.
     pub async fn fill(&self, storage: &dyn Storage) -> Result<()> {
         for company in &self.companies {
             company.write(storage).await?;
@@ -225,7 +225,8 @@ impl Data {
 }
 
 impl Company {
-    /// The snapshot of users who hold these levels, for the specification, which all other answers are compared with.
+    /// Returns the snapshot of users who hold these levels, for the reference decisions that all other results are
+    /// compared with.
     #[must_use]
     pub fn snapshot(&self, catalog: &Arc<Catalog>, levels: [usize; 2]) -> Snapshot {
         Snapshot {
@@ -235,7 +236,7 @@ impl Company {
         }
     }
 
-    /// Calls `make` once for each set of levels that users hold.
+    /// Calls `make` once for each set of levels that users hold. Returns the results by set.
     #[must_use]
     pub fn by_levels<T>(&self, catalog: &Arc<Catalog>, make: impl Fn(&Snapshot) -> T) -> BTreeMap<[usize; 2], T> {
         let mut made = BTreeMap::new();
@@ -298,7 +299,7 @@ impl Company {
     }
 }
 
-/// A new row of a feature matrix.
+/// Creates a row of a feature matrix.
 #[must_use]
 pub fn feature_row(
     company_id: CompanyId,

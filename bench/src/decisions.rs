@@ -1,4 +1,4 @@
-//! Decisions in the process, on one thread: ours next to the yardstick, Cedar and Casbin, about random users and cells.
+//! In-process decisions on one thread: ours compared with the yardstick, Cedar and Casbin, for random users and cells.
 
 use std::cell::Cell as Count;
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use crate::{Result, progress};
 const DECISIONS: &str = "Decision in the process";
 const USERS: &str = "Number of users";
 
-/// The random questions of a run.
+/// Number of random decision requests per run.
 const ASKS: usize = 1 << 17;
-/// The questions for peers, which take hundreds or thousands of times as long.
+/// Number of decision requests for peers, which take hundreds or thousands of times as long.
 const PEER_ASKS: usize = 1 << 12;
-/// The answers that are compared with the specification before the timing.
+/// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
 
-/// The data in our crate, with everything loaded.
+/// The generated data and our permissions cache, with all entries loaded.
 struct Loaded {
     data: Data,
     asks: Asks,
     questions: Vec<Question>,
     ours: Ours,
-    /// Questions that were misses: a time that includes misses is not a time of hits.
+    /// Number of cache misses during the measurement, which must measure only hits.
     missed: Count<usize>,
 }
 
@@ -74,7 +74,7 @@ impl Loaded {
         }
     }
 
-    /// Returns an error if an answer differs from the specification.
+    /// Returns an error if a decision differs from the reference.
     fn compare(&self, who: &str, decide: impl Fn(usize) -> Option<bool>) -> Result<()> {
         for (question, place) in self.asks.by_place.iter().enumerate().take(COMPARED) {
             let company = &self.data.companies[place.company];
@@ -98,12 +98,12 @@ impl Loaded {
     }
 }
 
-/// A peer with prepared questions.
+/// Returns a peer with prepared decision requests.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
     Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
 
-/// Random decisions in 1, 100 and 1,000 companies of 100 users.
+/// Measures random decisions in 1, 100 and 1,000 companies of 100 users.
 ///
 /// # Errors
 ///
@@ -182,7 +182,7 @@ async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
     Ok(vec![row("Casbin", &plain), row("Casbin, answers cached", &cached)])
 }
 
-/// The same number of users in one company and in a hundred, and a hundred times as many.
+/// Measures the same number of users in one company and in a hundred companies, and a hundred times as many users.
 ///
 /// # Errors
 ///

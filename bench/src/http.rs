@@ -1,6 +1,6 @@
-//! Our server next to a bare Actix server: the same connections, the same requests, answers of the same size.
+//! Our server compared with a bare Actix server: the same connections and requests, and responses of the same size.
 //!
-//! Each has one worker with a core of its own; the load generator has the other core.
+//! Each server has one worker with a core of its own; the load generator has the other core.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ const REQUESTS: &str = "HTTP, 32 connections, one worker";
 const TOKENS: &str = "Tokens";
 const WORKERS: usize = 1;
 const ROUNDS: usize = 7;
-/// The items of a `POST /api/iam/checks`.
+/// Number of items in a `POST /api/iam/checks`.
 const ITEMS: usize = 128;
-/// A server that is busy for less than this share of the time is waiting for the load generator.
+/// A server that is busy for less than this share of the time waits for the load generator.
 const SATURATED: f64 = 0.93;
 
 /// A kind of request, as both servers receive it.
@@ -29,11 +29,11 @@ struct Kind {
     requests: Vec<Vec<u8>>,
     status: u16,
     least: Option<f64>,
-    /// Why it cannot be measured.
+    /// The reason why it cannot be measured.
     fault: Option<String>,
-    /// The average bytes of an answer.
+    /// The average size of a response, in bytes.
     bytes: usize,
-    /// The decisions in an answer.
+    /// Number of decisions per response.
     decisions: usize,
 }
 
@@ -58,7 +58,7 @@ impl Rounds {
         median(self.0.iter().map(|round| round.server_busy).collect())
     }
 
-    /// Our rate divided by the other server's, round by round.
+    /// Returns the median over the rounds of our rate divided by the other server's rate.
     fn rate_beside(&self, other: &Self) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(own, other)| own.per_second / other.per_second).collect())
     }
@@ -91,7 +91,7 @@ async fn kinds(api: &Api) -> Result<Vec<Kind>> {
     ] {
         kinds.push(Kind::new(api, name, requests, Some(least), decisions).await?);
     }
-    // Conditional requests for unchanged data; a bare server has nothing to compare.
+    // Conditional requests for unchanged data, for which the bare server has no equivalent.
     for (name, path) in [
         ("GET /permissions/current, 304", "/api/iam/permissions/current"),
         ("GET /navigation, 304", "/api/iam/navigation"),
@@ -133,7 +133,7 @@ impl Kind {
         Load { address: server.address, process: server.id(), requests: &self.requests, status: self.status }
     }
 
-    /// Measures it next to the bare server, or alone if that has no such answer.
+    /// Measures this kind next to the bare server, or alone if the bare server has no equivalent.
     async fn measure(&self, ours: &Server, bare: &Server) -> Result<Row> {
         if let Some(fault) = &self.fault {
             return Ok(Row::failed(REQUESTS, self.name, fault));
@@ -199,7 +199,7 @@ fn bare(check: usize, checks: usize, current: usize, navigation: usize) -> Resul
     Server::start(&std::env::current_exe()?, &arguments, &[])
 }
 
-/// Measures `POST /check` with tokens of each algorithm, with a server for each.
+/// Measures `POST /check` with tokens of each algorithm, on a server per algorithm.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The benchmarks of the IAM service: ratios, each from one run on one machine (docs/benchmarks.md).
+//! The benchmarks of the IAM service. They report ratios, each measured in one run on one machine (docs/benchmarks.md).
 
 pub mod api;
 pub mod bare;
@@ -23,7 +23,7 @@ pub mod states;
 pub mod tokens;
 pub mod yardstick;
 
-/// Any error: it ends the section that it happens in.
+/// Any error. It ends the section in which it occurs.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of all functions here.

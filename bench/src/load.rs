@@ -1,5 +1,5 @@
-//! A load generator on one thread: it keeps connections open, sends fixed bytes, and reads only status and length of
-//! answers.
+//! A load generator on one thread. It keeps connections open, sends prepared requests, and reads only the status and
+//! length of responses.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,26 +10,26 @@ use tokio::net::TcpStream;
 use crate::process::ProcessorTime;
 use crate::{Failure, Result};
 
-/// Concurrent connections.
+/// Number of concurrent connections.
 pub const CONNECTIONS: usize = 32;
-/// How long a round warms up.
+/// Length of the warm-up of a round.
 const WARM_UP: Duration = Duration::from_millis(150);
-/// How long a round counts.
+/// Length of the measured part of a round.
 const ROUND: Duration = Duration::from_millis(1_000);
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its status.
+    /// The status.
     pub status: u16,
-    /// Status line and headers.
+    /// The status line and the headers.
     pub head: String,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// A header.
+    /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
@@ -39,14 +39,14 @@ impl Answer {
     }
 }
 
-/// A connection that is kept open.
+/// A kept-alive connection.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// The status and length of an answer.
+/// The status and length of a response.
 struct Frame {
     status: u16,
     head: usize,
@@ -83,11 +83,11 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and waits for the complete response.
     ///
     /// # Errors
     ///
-    /// When the connection breaks, or the answer cannot be parsed.
+    /// When the connection breaks, or the response cannot be parsed.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
         let Frame { status, head, end } = self.exchange(request).await?;
         let body = self.buffer[head..end].to_vec();
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// Finds the end of an answer, if it is complete.
+/// Returns the end of a response, or `None` if the response is incomplete.
 fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
     let Some(head) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let status: u16 = std::str::from_utf8(bytes.get(9..12).ok_or("no status line")?)?.parse()?;
@@ -122,13 +122,13 @@ fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
 /// The results of a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
-    /// Answers per second.
+    /// Responses per second.
     pub per_second: f64,
-    /// The server's processor time per answer, in microseconds.
+    /// The server's CPU time per response, in microseconds.
     pub server_micros: f64,
-    /// The load generator's processor time per answer, in microseconds.
+    /// The load generator's CPU time per response, in microseconds.
     pub client_micros: f64,
-    /// The share of the round in which the server was busy: it ran, or waited for a processor.
+    /// The share of the round in which the server was busy: it was running or waiting for a CPU.
     pub server_busy: f64,
 }
 
@@ -137,11 +137,11 @@ pub struct Round {
 pub struct Load<'a> {
     /// The address that it listens on.
     pub address: SocketAddr,
-    /// Its process.
+    /// The process id.
     pub process: u32,
-    /// The requests, sent in turns.
+    /// The requests, sent in rotation.
     pub requests: &'a [Vec<u8>],
-    /// The expected status of every answer.
+    /// The expected status of every response.
     pub status: u16,
 }
 
@@ -150,7 +150,7 @@ impl Load<'_> {
     ///
     /// # Errors
     ///
-    /// When a connection breaks, or an answer has another status.
+    /// When a connection breaks, or a response has another status.
     pub async fn round(&self) -> Result<Round> {
         let start = Instant::now() + WARM_UP;
         let end = start + ROUND;

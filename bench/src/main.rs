@@ -1,4 +1,4 @@
-//! Runs the benchmarks, or those whose section is asked for, prints a table and writes JSON.
+//! Runs all benchmarks or the selected sections, prints a table and writes JSON.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{Result, bare, bounds, commits, decisions, http, memory, original, postgres, progress, states};
 
-/// The server's own; for all who are measured in this process.
+/// The allocator that the server uses, for everything that is measured in this process.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,32 +20,32 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures.
+    /// Run the benchmarks.
     Run(Options),
-    /// The bare server that ours is measured beside.
+    /// Start the bare server that our server is compared with.
     Bare(bare::Options),
 }
 
 #[derive(Args)]
 struct Options {
-    /// Only sections whose name contains this.
+    /// Run only the sections whose name contains this string.
     #[arg(long, default_value = "")]
     filter: String,
-    /// Where the JSON goes.
+    /// Path of the JSON output.
     #[arg(long)]
     out: PathBuf,
-    /// The binary `iam-http`.
+    /// Path of the binary `iam-http`.
     #[arg(long)]
     server: PathBuf,
-    /// The binary `iam-bench-memory`.
+    /// Path of the binary `iam-bench-memory`.
     #[arg(long)]
     memory: PathBuf,
-    /// A PostgreSQL server whose user may create databases.
+    /// URL of a PostgreSQL server, for a role that may create databases.
     #[arg(long, env = "TEST_DATABASE_URL", hide_env_values = true)]
     database_url: String,
 }
 
-/// What `--filter` chooses from, in the order of the table.
+/// The sections that `--filter` selects from, in the order of the table.
 const SECTIONS: [&str; 12] = [
     "decisions",
     "users",
@@ -100,7 +100,7 @@ impl Options {
     }
 }
 
-// One thread: the other core is the server's.
+// One thread, because the other core is reserved for the server.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -108,7 +108,7 @@ async fn main() -> ExitCode {
         Command::Run(options) => options.run().await,
     };
     match outcome {
-        // Figures that miss their target are in the table; they are no failure of the run.
+        // Results that miss their target are marked in the table and do not make the run fail.
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("iam-bench: {error}");

@@ -1,24 +1,24 @@
-//! Measures time: processor time of batches of some milliseconds, in turns, and the median of the turns.
+//! Measures the CPU time of batches of some milliseconds, alternately, and reports the median of the turns.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How many turns each contender has.
+/// Number of turns per contender.
 pub const ROUNDS: usize = 15;
-/// The approximate length of a turn.
+/// Approximate length of a turn.
 const TURN: Duration = Duration::from_millis(60);
 
-/// The processor time of this thread, which excludes other activity on the machine.
+/// Returns the CPU time of this thread, which excludes other activity on the machine.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// A contender that does numbered pieces of work, one after the other.
+/// A contender that performs numbered pieces of work in sequence.
 pub struct Contender<'a> {
-    /// Does the pieces `from..to` and returns a value that depends on them.
+    /// Performs the pieces `from..to` and returns a value that depends on them.
     run: Box<dyn FnMut(usize, usize) -> usize + 'a>,
     pieces: usize,
     batch: usize,
@@ -28,7 +28,7 @@ pub struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    /// A contender with this many pieces of work, which starts over after the last one.
+    /// Creates a contender with this many pieces of work. It starts over after the last piece.
     pub fn new(pieces: usize, run: impl FnMut(usize, usize) -> usize + 'a) -> Self {
         Self { run: Box::new(run), pieces, batch: 1, next: 0, turns: Vec::new() }
     }
@@ -45,12 +45,12 @@ impl<'a> Contender<'a> {
         processor_time().saturating_sub(before)
     }
 
-    /// Finds how many pieces a turn takes, which also warms up.
+    /// Determines how many pieces fit into a turn, which also warms up.
     fn prepare(&mut self) {
         while self.turn() < TURN {
             self.batch *= 2;
         }
-        // Another pass over everything, unless that takes too long, so that the steady state is timed.
+        // Processes all pieces once more, unless that takes too long, so that the steady state is measured.
         let until = Instant::now() + TURN * 10;
         for _ in 0..self.pieces.div_ceil(self.batch) {
             self.turn();
@@ -60,20 +60,20 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// The median of the turns, in nanoseconds per piece.
+    /// Returns the median of the turns, in nanoseconds per piece.
     #[must_use]
     pub fn nanoseconds(&self) -> f64 {
         median(self.turns.clone())
     }
 
-    /// The speed relative to the other: its time divided by this one's, turn by turn, the median.
+    /// Returns the median over the turns of the other's time divided by this one's time.
     #[must_use]
     pub fn faster_than(&self, other: &Self) -> f64 {
         median(self.turns.iter().zip(&other.turns).map(|(own, other)| other / own).collect())
     }
 }
 
-/// Runs all contenders in turns: A B C, C B A, A B C, …
+/// Runs all contenders alternately: A B C, C B A, A B C, …
 pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
     for contender in contenders.iter_mut() {
         contender.prepare();
@@ -87,13 +87,13 @@ pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
     }
 }
 
-/// The median; 0 for no values.
+/// Returns the median, or 0 for no values.
 #[must_use]
 pub fn median(values: Vec<f64>) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The quantile of the values; 0 for no values.
+/// Returns the quantile of the values, or 0 for no values.
 #[must_use]
 pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,5 @@
-//! The bytes that the crate holds: counted by an allocator in a separate program, since counting costs time.
+//! The bytes that the permissions cache holds. An allocator counts them in a separate program, because counting costs
+//! time.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use crate::{Result, progress};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Runs the program and reads its count.
+/// Runs the counting program and returns the bytes that it reports.
 ///
 /// # Errors
 ///

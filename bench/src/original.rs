@@ -1,4 +1,5 @@
-//! The table of the original system: the same operations through our use cases, in memory and on PostgreSQL.
+//! The performance table of the original system: the same operations through our use cases, in memory and on
+//! PostgreSQL.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,18 +20,18 @@ use crate::{Result, progress};
 const SECTION: &str = "The original's table";
 const WARM_UP: usize = 20;
 const TURNS: usize = 220;
-/// How many levels are listed.
+/// Number of levels that are listed.
 const LISTED: usize = 10;
-/// How many permissions are replaced.
+/// Number of permissions that are replaced.
 const REPLACED: usize = 10;
 
-/// The storage, and the figures that the original states for it: create, find, list, update.
+/// The storage, and the times that the original states for create, find, list and update.
 struct Place {
     name: &'static str,
     stated: [&'static str; 4],
 }
 
-/// Measures one operation, in microseconds.
+/// Runs one operation and records its time in microseconds.
 async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T>>) -> Result<T> {
     let start = Instant::now();
     let done = operation.await?;
@@ -38,11 +39,11 @@ async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T
     Ok(done)
 }
 
-/// Measures both.
+/// Measures both storages.
 ///
 /// # Errors
 ///
-/// When the database refuses.
+/// When the database rejects a statement.
 pub async fn original(server: &str) -> Result<Vec<Row>> {
     let place = Place { name: "in memory", stated: ["< 1 ms", "< 1 ms", "< 1 ms", "< 1 ms"] };
     let mut rows = measure(&place, Arc::new(MemoryStorage::seeded(system_clock()).await?)).await?;
@@ -65,7 +66,7 @@ async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> 
     data.fill(storage.as_ref()).await?;
     let own = Ours::over(storage).await;
     let application = own.application();
-    // One company that grows, and one that is listed.
+    // One company grows, and the levels of the other are listed.
     let [growing, company] = data.companies.as_slice() else { return Err("two companies".into()) };
     let administrator = company.users[0].id;
     for nth in company.levels.len()..LISTED {
@@ -124,7 +125,7 @@ fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -
     Ok(ReplaceFeaturePermissions { company, level, permissions, force: false, if_match: IfMatch::default() })
 }
 
-/// The median of batches about users who are cached.
+/// Measures the median of batches of checks for cached users.
 async fn cached_check(own: &Ours, data: &Data, place: &str) -> Result<Row> {
     let name = format!("cached check, {place}");
     let company = &data.companies[1];

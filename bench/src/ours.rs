@@ -12,13 +12,13 @@ use tokio::runtime::Handle;
 use crate::Result;
 use crate::data::Cell;
 
-/// Decisions of the crate `iam-permissions-cache`.
+/// Decisions by the crate `iam-permissions-cache`.
 pub struct Ours {
     storage: Arc<dyn Storage>,
     permissions: Arc<Permissions>,
 }
 
-/// The question about a cell.
+/// Returns the decision request for a cell.
 #[must_use]
 pub fn question(cell: &Cell) -> Question {
     match cell {
@@ -30,9 +30,9 @@ pub fn question(cell: &Cell) -> Question {
 }
 
 impl Ours {
-    /// Decides from this storage and follows its changes. Call it within a Tokio runtime.
+    /// Decides from this storage and follows its changes. Must be called within a Tokio runtime.
     ///
-    /// The lease outlasts every run, since the measured thread leaves no time for polls.
+    /// The lease outlasts every run, because the measured thread leaves no time for polls.
     pub async fn over<S: Storage>(storage: Arc<S>) -> Self {
         let options =
             CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
@@ -46,24 +46,24 @@ impl Ours {
         Self { storage, permissions }
     }
 
-    /// Decides from what is kept, if that suffices.
+    /// Decides from the cache, or returns `None` if the cache does not suffice.
     #[inline]
     #[must_use]
     pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Question) -> Option<bool> {
         self.permissions.try_check(company, Subject::User(user), question).map(|outcome| outcome.allowed)
     }
 
-    /// Decides, and loads what is not kept.
+    /// Decides, and loads data that is not cached.
     ///
     /// # Errors
     ///
-    /// Errors of the storage.
+    /// When the storage returns an error.
     pub async fn load(&self, company: CompanyId, user: UserId, question: &Question) -> Result<bool> {
         let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
         Ok(access.decide(question).outcome.allowed)
     }
 
-    /// The use cases over the same storage and permissions.
+    /// Returns the use cases over the same storage and permissions.
     #[must_use]
     pub fn application(&self) -> Application {
         Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), Handle::current())

@@ -1,4 +1,5 @@
-//! The costs of PostgreSQL: a first decision, a replaced matrix, and the delay of a revocation on a second replica.
+//! The costs of PostgreSQL: a first decision, a replaced matrix, and the propagation delay of a revocation to a second
+//! replica.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const REVOCATION: &str = "Revocation on a second replica";
 pub struct Database {
     server: String,
     name: String,
-    /// Its URL.
+    /// The URL of the database.
     pub url: String,
 }
 
@@ -42,11 +43,11 @@ async fn connect(url: &str) -> Result<DatabaseConnection> {
 }
 
 impl Database {
-    /// Creates one on this server.
+    /// Creates a database on this server.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached, or refuses.
+    /// When the server cannot be reached, or rejects the statement.
     pub async fn create(server: &str) -> Result<Self> {
         let name = format!("iam_bench_{}", uuid::Uuid::new_v4().simple());
         let (before, query) = server.split_once('?').map_or((server, ""), |(before, query)| (before, query));
@@ -61,7 +62,7 @@ impl Database {
         Ok(database)
     }
 
-    /// The adapter for it.
+    /// Returns the adapter for this database.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl Database {
         Ok(Arc::new(PostgresStorage::connect(&PostgresOptions::new(self.url.clone()))?))
     }
 
-    /// Drops the database and ends its open sessions.
+    /// Drops the database and terminates its open sessions.
     ///
     /// # Errors
     ///
@@ -81,11 +82,11 @@ impl Database {
         Ok(())
     }
 
-    /// Measures on a new database, which is dropped in any case.
+    /// Runs a measurement on a new database, which is dropped afterwards even if the measurement fails.
     ///
     /// # Errors
     ///
-    /// Errors of the measurement or of the server.
+    /// When the measurement or the server fails.
     pub async fn with<T>(server: &str, measure: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let database = Self::create(server).await?;
         let measured = measure(&database).await;
@@ -98,7 +99,7 @@ fn microseconds(elapsed: Duration) -> f64 {
     elapsed.as_secs_f64() * 1e6
 }
 
-/// The decision about one cell in plain SQL: levels joined with their rows, and the gate.
+/// One decision in plain SQL: levels joined with their rows, and the module gate.
 const ONE_DECISION: &str = "
     SELECT f.enabled, p.value, p.scope, (
         NOT EXISTS (SELECT FROM module2features g WHERE g.feature_id = f.id) OR EXISTS (
@@ -110,7 +111,7 @@ const ONE_DECISION: &str = "
     JOIN features f ON f.id = p.feature_id
     WHERE u.company_id = $1 AND u.user_id = $2 AND p.feature_id = $3 AND p.action = $4";
 
-/// Everything that the user's levels say about features in plain SQL.
+/// All feature permissions of the user's levels in plain SQL.
 const ALL_ROWS: &str = "
     SELECT p.feature_id, p.action, p.value, p.scope
     FROM user_user_levels u
@@ -138,11 +139,11 @@ async fn all_rows(pool: &PgPool, company: CompanyId, user: UserId) -> Result<usi
     Ok(rows.len())
 }
 
-/// First decisions: about users in a known company, and about users in unknown companies.
+/// Measures first decisions for users in a loaded company and for users in companies that are not loaded.
 ///
 /// # Errors
 ///
-/// When the database refuses, or our decision differs from the query's.
+/// When the database rejects a statement, or our decision differs from the query's result.
 pub async fn cold(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     Database::with(server, async |database| {
@@ -151,7 +152,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
         progress(format_args!("filling PostgreSQL"));
         let (one, many) = (Data::generate(1, 420)?, Data::generate(121, 1)?);
         one.fill(storage.as_ref()).await?;
-        // Both come from the same seed, so the first company exists already.
+        // Both data sets use the same random seed, so the first company exists already.
         let others = Data { companies: many.companies[1..].to_vec(), ..many };
         others.fill(storage.as_ref()).await?;
         sqlx::raw_sql("VACUUM ANALYZE").execute(&pool).await?;
@@ -188,7 +189,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
             let row = || Row::new(COLD, format!("first decision of a user {name}"), "µs", own);
             let (one, all) = (median(one_times), median(all_times));
             rows.push(row().beside("one join, all rows", all, own / all).target(Target::AtMost(2.5)));
-            // The query answers one question; ours reads what answers all of them.
+            // The query computes one decision; ours reads the data for all decisions.
             rows.push(row().beside("one join, one decision", one, own / one));
         }
         storage.close().await;
@@ -197,7 +198,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
     .await
 }
 
-/// 19 features × the seven standard actions, in one of two ways that differ in every cell.
+/// Returns 19 features × the seven standard actions, in one of two variants that differ in every cell.
 fn matrix(data: &Data, way: bool) -> Result<Vec<NewFeaturePermission>> {
     let mut cells = Vec::new();
     for feature in data.catalog.features() {
@@ -233,7 +234,7 @@ impl Work for Replace {
     }
 }
 
-/// The same rows in plain SQL: deletes the old ones and inserts the new ones, in one transaction.
+/// Replaces the same rows in plain SQL: deletes the old and inserts the new rows in one transaction.
 async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> Result<()> {
     let mut tx = pool.begin().await?;
     sqlx::query("DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2")
@@ -266,7 +267,7 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
     Ok(())
 }
 
-/// How many cells of the level have this value.
+/// Returns how many cells of the level have this value.
 async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value: bool) -> Result<usize> {
     let rows: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM user_level_feature_permissions
@@ -280,7 +281,8 @@ async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value
     Ok(usize::try_from(rows)?)
 }
 
-/// Gives the user the level that allows everything. A change that leaves a company without an administrator is refused.
+/// Assigns the level that allows everything to the user, as changes that leave a company without an administrator are
+/// rejected.
 async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
     let mut tx = storage.begin(Locked::Company(company.id), ChangeContext::command_line()).await?;
     tx.assignments_mut().replace_for_user(company.id, user, &[company.levels[0].id], None).await?;
@@ -288,17 +290,17 @@ async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -
     Ok(())
 }
 
-/// The caller of administrative changes.
+/// Returns the caller of administrative changes.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> RequestContext {
     RequestContext::from(Caller::super_admin(user_id))
 }
 
-/// A matrix of 133 cells in which every cell changes, ours next to plain SQL.
+/// Measures the replacement of a matrix of 133 cells in which every cell changes, compared with plain SQL.
 ///
 /// # Errors
 ///
-/// When the database refuses.
+/// When the database rejects a statement.
 pub async fn replace(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     const TURNS: usize = 170;
@@ -362,7 +364,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
     .await
 }
 
-/// How long a second process still allows what was revoked through the first.
+/// Measures how long a second process still allows an access that was revoked through the first.
 ///
 /// # Errors
 ///
@@ -399,7 +401,7 @@ pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
             while !is_allowed().await? {
                 sleep(Duration::from_millis(1)).await;
             }
-            // At varying offsets, independent of any clock of the servers.
+            // The changes start at varying offsets, independent of the servers' clocks.
             sleep(Duration::from_micros((change as u64 * 7_919) % 20_000)).await;
             let revoke = async {
                 let sent = Instant::now();

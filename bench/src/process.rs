@@ -1,4 +1,4 @@
-//! Servers as child processes on free ports of the loopback. They are killed on drop.
+//! Servers as child processes on free loopback ports. They are killed on drop.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 
-/// How long a server may take to start.
+/// Timeout for the start of a server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server; killed on drop.
+/// A server process, which is killed on drop.
 pub struct Server {
     child: Child,
     /// The address that it listens on.
@@ -22,11 +22,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a program that prints `listening on http://…`, without this process's environment.
+    /// Starts a program that prints `listening on http://…`. It does not inherit this process's environment.
     ///
     /// # Errors
     ///
-    /// When it exits instead; the error has its output.
+    /// When the program exits instead. The error contains its output.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    /// Sends a signal to it.
+    /// Sends a signal to the process.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Server {
         Ok(kill_process(process, signal)?)
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -80,18 +80,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails only if the process has ended already.
+        // Fails only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// How long threads ran, and how long they waited for a processor.
+/// The time for which threads ran, and for which they waited for a CPU.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessorTime {
-    /// Running on a processor.
+    /// The time for which threads ran on a CPU.
     pub ran: Duration,
-    /// Ready to run, but waiting.
+    /// The time for which threads were ready to run, but waited.
     pub waited: Duration,
 }
 
@@ -104,7 +104,7 @@ impl ProcessorTime {
         Ok(Self { ran: next()?, waited: next()? })
     }
 
-    /// The times of this thread so far.
+    /// Returns the times of this thread so far.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl ProcessorTime {
         Self::read(Path::new("/proc/thread-self/schedstat"))
     }
 
-    /// The times of all threads of a process so far.
+    /// Returns the times of all threads of a process so far.
     ///
     /// # Errors
     ///
@@ -127,14 +127,14 @@ impl ProcessorTime {
         Ok(sum)
     }
 
-    /// The times since an earlier reading.
+    /// Returns the times since an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self { ran: self.ran.saturating_sub(earlier.ran), waited: self.waited.saturating_sub(earlier.waited) }
     }
 }
 
-/// Keeps the output; reads on so that the server never blocks.
+/// Stores the output. Keeps reading, so that the server never blocks on a full pipe.
 fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A TCP proxy on the loopback that delays data, and can make its connections half-open.
+//! A TCP proxy on the loopback interface that delays data and can make its connections half-open.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
 
-/// A proxy. Its connections end when it is dropped.
+/// A proxy. Its connections are closed when it is dropped.
 pub struct Proxy {
     /// The port that it listens on.
     pub port: u16,
@@ -21,7 +21,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy to a port of the loopback, which forwards each chunk after `delay`, in both directions.
+    /// Starts a proxy to a loopback port. It forwards each chunk after `delay`, in both directions.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ impl Proxy {
         Ok(Self { port, forgotten, accepting })
     }
 
-    /// Makes the open connections half-open, as a firewall that forgets them does: they carry nothing any more, and
-    /// neither side is notified until the next call. New connections work.
+    /// Makes the open connections half-open, as a firewall that drops their state does: they carry no data, and neither
+    /// side is notified until the next call. New connections work.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -48,7 +48,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Accepts connections until the task is aborted, which ends them too.
+/// Accepts connections until the task is aborted, which also closes them.
 async fn accept(listener: TcpListener, target: SocketAddr, delay: Duration, forgotten: watch::Sender<()>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -57,7 +57,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, delay: Duration, forg
     }
 }
 
-/// Carries one connection until either side ends it.
+/// Relays one connection until either side closes it.
 async fn relay(
     client: TcpStream,
     target: SocketAddr,
@@ -69,13 +69,13 @@ async fn relay(
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // Both outlive the `select!`: a dropped half would close its side.
+    // Both futures outlive the `select!`, because a dropped half would close its side.
     let mut up = pin!(carry(from_client, to_server, delay));
     let mut down = pin!(carry(from_server, to_client, delay));
     tokio::select! {
         biased;
         Ok(()) = forgotten.changed() => {
-            // By then, both sides have given up long ago.
+            // By the next call, both sides have long since timed out.
             let _ = forgotten.changed().await;
             Ok(())
         }

@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::Result;
 use crate::clock::now;
 
-/// The target of a figure.
+/// The target of a result.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
-    /// At least this.
+    /// The result must be at least this value.
     AtLeast(f64),
-    /// At most this.
+    /// The result must be at most this value.
     AtMost(f64),
 }
 
@@ -26,7 +26,7 @@ impl Target {
     }
 }
 
-/// One line: our figure, perhaps a peer's and their ratio, and the target.
+/// A row of the report: our result, optionally a peer's result and the ratio of both, and the target.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row with our figure alone.
+    /// Creates a row with our result only.
     #[must_use]
     pub fn new(section: &'static str, name: impl Into<String>, unit: &'static str, ours: f64) -> Self {
         Self {
@@ -60,19 +60,19 @@ impl Row {
         }
     }
 
-    /// A row for a failed measurement, which counts as missed.
+    /// Creates a row for a failed measurement, which counts as missed.
     #[must_use]
     pub fn failed(section: &'static str, name: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self { ours: None, met: Some(false), note: why.to_string(), ..Self::new(section, name, "", 0.0) }
     }
 
-    /// Adds a peer's figure; the documentation of the section says how the ratio is formed.
+    /// Adds a peer's result. The documentation of the section defines how the ratio is formed.
     #[must_use]
     pub fn beside(self, name: impl Into<String>, peer: f64, ratio: f64) -> Self {
         Self { peer_name: Some(name.into()), peer: Some(peer), ratio: Some(ratio), ..self }
     }
 
-    /// Sets the target of the ratio, or of our figure if there is no peer.
+    /// Sets the target of the ratio, or of our result if there is no peer.
     #[must_use]
     pub fn target(self, target: Target) -> Self {
         let judged = self.ratio.or(self.ours);
@@ -122,18 +122,18 @@ pub struct Report {
     at: u64,
     processor: String,
     cores: usize,
-    /// The processes that were ready to run before the start: more than one disturbed the run.
+    /// The load average before the start. A value above 1 means that other processes disturbed the run.
     load_before: f64,
     /// The results.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// An empty report, of this machine and time.
+    /// Creates an empty report for this machine and time.
     ///
     /// # Errors
     ///
-    /// When the system does not report what it is.
+    /// When the system does not report its properties.
     pub fn begin() -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -155,7 +155,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Three significant figures; thousands in full.
+/// Formats a number with three significant figures; thousands in full.
 fn format_number(value: f64) -> String {
     match value.abs() {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -164,7 +164,7 @@ fn format_number(value: f64) -> String {
     }
 }
 
-/// The rows as Markdown tables, with a heading for each section.
+/// Formats the rows as Markdown tables, with a heading for each section.
 fn table(rows: &[Row]) -> String {
     let head = ["what", "unit", "ours", "peer", "ratio", "target", "met", "note"].map(str::to_owned);
     let lines: Vec<_> = rows.iter().map(Row::columns).collect();

@@ -1,4 +1,4 @@
-//! The cost of the index that leads polls to changed states, next to a table that changes are appended to.
+//! The cost of the index with which polls find changed states, compared with a table to which changes are appended.
 
 use std::time::{Duration, Instant};
 
@@ -16,26 +16,27 @@ const STATES: &str = "How polls find what changed: 200,000 updates of 2,000 stat
 const COMPANIES: usize = 2_000;
 const SESSIONS: usize = 2;
 const ROUNDS: usize = 10;
-/// The updates of a session in a round.
+/// Number of updates per session and round.
 const UPDATES: usize = 10_000;
-/// How many appended changes are kept at least, and how many a session appends between two deletions.
+/// Minimum number of appended changes that are kept, and number of changes that a session appends between two
+/// deletions.
 const KEPT: usize = 10_000;
 const TRIM_EVERY: usize = 1_000;
-/// The least time between two polls of a replica.
+/// Minimum interval between two polls of a replica.
 const POLL_EVERY: Duration = Duration::from_millis(5);
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A way to find the states that changed.
+/// A way to find changed states.
 struct Way {
-    /// Its name.
+    /// The name.
     name: &'static str,
-    /// The table of states, `company_states` but for its indexes.
+    /// The SQL of the state table: `company_states` with other indexes.
     table: &'static str,
-    /// The other tables and indexes of this way.
+    /// The SQL of the other tables and indexes of this way.
     beside: &'static str,
-    /// The source that polls read.
+    /// The source from which polls read.
     read: &'static str,
-    /// The end of an update; `{update}` stands for the update.
+    /// The SQL that performs an update. `{update}` is replaced with the update itself.
     change: &'static str,
 }
 
@@ -60,7 +61,7 @@ const WAYS: [Way; 3] = [
 ];
 
 impl Way {
-    /// The SQL that makes the tables, and the procedure that updates random states, one per transaction.
+    /// Returns the SQL that creates the tables, and the procedure that updates random states, one per transaction.
     fn make(&self) -> String {
         let Self { table, beside, read, .. } = self;
         let update = format!(
@@ -98,7 +99,8 @@ impl Way {
         )
     }
 
-    /// The changes since a snapshot, and the current snapshot: the part of a poll that differs.
+    /// Returns the query for the changes since a snapshot and for the current snapshot: the part of a poll that
+    /// differs.
     fn poll(&self) -> String {
         format!(
             "SELECT pg_current_snapshot()::text, (
@@ -109,7 +111,7 @@ impl Way {
         )
     }
 
-    /// The number of updates that stayed on their page, and the MiB of table and indexes, of states and changes.
+    /// Returns the number of HOT updates, and the size of tables and indexes in MiB.
     async fn cost(&self, url: &str) -> Result<String> {
         let sql = format!(
             "SELECT n_tup_hot_upd, n_tup_upd, pg_table_size('{table}') AS heap, pg_indexes_size('{table}') AS indexes,
@@ -128,7 +130,7 @@ impl Way {
     }
 }
 
-/// The results of a way.
+/// The results of one way.
 #[derive(Default)]
 struct Measured {
     /// Updates per second, one value per round.
@@ -173,14 +175,14 @@ impl Measured {
     }
 }
 
-/// Updates and polls with the index, next to those with a table of changes and those with neither.
+/// Compares updates and polls with the index with those with a table of changes, and with those with neither.
 ///
 /// # Errors
 ///
-/// When the server cannot be started, or refuses a statement.
+/// When the server cannot be started, or rejects a statement.
 pub async fn states() -> Result<Vec<Row>> {
-    // Tens of thousands of updates lie between two visits, as with hundreds of changes per second and the default
-    // minute.
+    // Tens of thousands of updates occur between two autovacuum runs, as with hundreds of changes per second and the
+    // default interval of one minute.
     let postgres = Postgres::start(&["shared_buffers=128MB", "autovacuum_naptime=1s"]).await?;
     Database::with(&postgres.url, async |database| {
         let url = &database.url;

@@ -14,18 +14,18 @@ use tempfile::NamedTempFile;
 use crate::Result;
 use crate::clock::now;
 
-/// How long tokens are valid, in seconds: longer than any run.
+/// Lifetime of tokens, in seconds. It is longer than any run.
 const A_DAY: u64 = 24 * 60 * 60;
 const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
 
 /// The issuer of tokens that are signed with a private key.
 const ISSUER: &str = "https://bench.example.com";
 
-/// Signs tokens, and has the settings that make a server accept them.
+/// Signs tokens, and provides the settings with which a server accepts them.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    /// The file of its public key, and the setting that names the file.
+    /// The file of the public key, and the setting that names the file.
     public: Option<(NamedTempFile, String)>,
 }
 
@@ -41,13 +41,13 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 impl Signer {
-    /// HS256 with a secret.
+    /// Creates a signer for HS256 with a secret.
     #[must_use]
     pub fn hs256() -> Self {
         Self { algorithm: Algorithm::HS256, key: EncodingKey::from_secret(SECRET.as_bytes()), public: None }
     }
 
-    /// RS256 with a new key of 2,048 bits.
+    /// Creates a signer for RS256 with a new 2,048-bit key.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Signer {
         Ok(Self { algorithm: Algorithm::RS256, key, public: Some(file(public.as_ref())?) })
     }
 
-    /// EdDSA with a new Ed25519 key.
+    /// Creates a signer for EdDSA with a new Ed25519 key.
     ///
     /// # Errors
     ///
@@ -73,13 +73,13 @@ impl Signer {
         Ok(Self { algorithm: Algorithm::EdDSA, key, public: Some(file(public.as_ref())?) })
     }
 
-    /// The name of the algorithm.
+    /// Returns the name of the algorithm.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{:?}", self.algorithm)
     }
 
-    /// The environment variable of a server that accepts its tokens.
+    /// Returns the environment variable with which a server accepts the tokens.
     pub fn environment(&self) -> (&'static str, &str) {
         match &self.public {
             None => ("JWT_SECRET", SECRET),
@@ -87,11 +87,11 @@ impl Signer {
         }
     }
 
-    /// The header of a user's requests.
+    /// Returns the `Authorization` header of a user.
     ///
     /// # Errors
     ///
-    /// When the cryptography fails.
+    /// When signing fails.
     pub fn authorization(&self, user: &str, is_super_admin: bool) -> Result<String> {
         let now = now()?;
         let claims = json!({
@@ -103,7 +103,7 @@ impl Signer {
     }
 }
 
-/// Writes the public key to a file, and returns the setting that names it.
+/// Writes the public key to a file and returns the setting that names the file.
 fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;

@@ -1,4 +1,4 @@
-//! The yardstick: a straightforward solution with the standard library, as the limit for an answer from memory.
+//! The yardstick: a straightforward solution with the standard library, as the lower limit for an in-memory decision.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use iam_domain::{Action, CompanyId, FeatureId, Scope, UserId, ViewId};
 use crate::Result;
 use crate::data::{Ask, Cell, Data};
 
-/// The most actions that fit: 19 features × 6 are 114.
+/// Maximum number of actions. 19 features × 6 actions are 114.
 const ACTIONS: usize = 120;
 
 /// The permissions of one user: one bit per view, and one code per action (0 is denied, otherwise the scope).
@@ -24,7 +24,7 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
-    /// Resolves everything in advance.
+    /// Resolves all permissions in advance.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Yardstick {
         Ok(yardstick)
     }
 
-    /// Decides; everything unknown is denied.
+    /// Decides. Unknown users, views and actions are denied.
     #[inline]
     #[must_use]
     pub fn decide(&self, ask: &Ask, cell: &Cell) -> bool {

@@ -1,4 +1,4 @@
-//! The arrows and the absences that ARCHITECTURE.md promises, read from `cargo metadata` and from the sources.
+//! Checks the dependency rules that ARCHITECTURE.md promises, against `cargo metadata` and the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
-/// What each crate knows of ours, in what it ships.
+/// For each crate that ships, the workspace crates that it depends on.
 const ARROWS: [(&str, &[&str]); 10] = [
     ("iam-domain", &[]),
     ("iam-storage", &["iam-domain"]),
@@ -32,14 +32,15 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("migration", &["iam-domain"]),
 ];
 
-/// The whole-system tests and the soak. They may know everything, and ship nothing.
+/// The whole-system tests and the soak test. They may depend on every crate and do not ship.
 const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
-/// All features, for this platform: packages for others are never compiled here, and would have to be fetched.
+/// Returns the metadata with all features, for this platform only: packages for other platforms are never compiled here
+/// and would have to be downloaded.
 fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
@@ -48,11 +49,11 @@ fn metadata() -> &'static Metadata {
             .features(CargoOpt::AllFeatures)
             .other_options(["--filter-platform", "host-tuple"].map(str::to_owned))
             .exec()
-            .expect("cargo metadata answers")
+            .expect("cargo metadata succeeds")
     })
 }
 
-/// The crates that ship.
+/// Returns the workspace crates that ship.
 fn ours() -> impl Iterator<Item = &'static Package> {
     metadata().workspace_packages().into_iter().filter(|package| !TESTS.contains(&package.name.as_str()))
 }
@@ -61,7 +62,7 @@ fn package(name: &str) -> &'static Package {
     ours().find(|package| package.name == name).expect("a crate of the workspace")
 }
 
-/// The names of the direct dependencies of one kind that satisfy a condition.
+/// Returns the names of the direct dependencies of `kind` that satisfy `is_meant`.
 fn direct(package: &Package, kind: DependencyKind, is_meant: impl Fn(&str, bool) -> bool) -> BTreeSet<&str> {
     let dependencies = package.dependencies.iter().filter(|dependency| dependency.kind == kind);
     let meant = dependencies.filter(|dependency| is_meant(&dependency.name, dependency.optional));
@@ -72,7 +73,7 @@ fn is_ours(name: &str) -> bool {
     ARROWS.iter().any(|(ours, _)| *ours == name) || TESTS.contains(&name)
 }
 
-/// Everything that a crate brings along when another program depends on it.
+/// Returns the crate and its transitive dependencies, without development dependencies.
 fn brings_along(name: &str) -> BTreeSet<&'static str> {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
@@ -91,7 +92,7 @@ fn brings_along(name: &str) -> BTreeSet<&'static str> {
     seen.into_iter().map(|id| names[id]).collect()
 }
 
-/// Every source file of the workspace, by its path in it.
+/// Returns every Rust source file below `crates`, `migration` and `tests`, keyed by its path in the workspace.
 fn sources() -> BTreeMap<String, String> {
     fn collect(folder: &Path, files: &mut BTreeMap<String, String>) {
         for entry in std::fs::read_dir(folder).expect("a readable folder") {
@@ -112,7 +113,7 @@ fn sources() -> BTreeMap<String, String> {
     files
 }
 
-/// The lines of code that ship, by file: no tests, no comments.
+/// Returns the code lines that ship, each with its file: without test modules and comment lines.
 fn shipped_lines() -> impl Iterator<Item = (String, String)> {
     sources().into_iter().filter(|(file, _)| file.contains("/src/") && !file.starts_with("tests/")).flat_map(
         |(file, source)| {
@@ -161,7 +162,7 @@ fn only_the_server_binary_knows_the_composition() {
         let knowing =
             shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && line.contains("iam_composition"));
         let files: BTreeSet<_> = knowing.map(|(file, _)| file).collect();
-        // The binary is its main file and that of its command for keys.
+        // The binary consists of its main file and the file of the `keys` command.
         assert_eq!(files, BTreeSet::from([main, "crates/http/src/keys.rs".to_owned()]));
     }
 }
@@ -171,7 +172,7 @@ fn tests_of_a_crate_know_no_more_than_the_crate() {
     for package in ours() {
         let mut known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
         if package.name.as_str() == "iam-permissions-cache" {
-            // What is kept is tested against a storage that behaves as one.
+            // The cache is tested against the in-memory storage.
             known.insert("iam-storage-memory");
         }
         let built = direct(package, DependencyKind::Development, |name, _| is_ours(name));
@@ -182,9 +183,9 @@ fn tests_of_a_crate_know_no_more_than_the_crate() {
 #[test]
 fn the_domain_is_pure() {
     let found = brings_along("iam-domain");
-    assert!(found.contains("serde"), "the search finds what is there");
+    assert!(found.contains("serde"), "the search finds a dependency that exists");
     for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
-        assert!(!found.contains(banned), "iam-domain brings along {banned}");
+        assert!(!found.contains(banned), "iam-domain depends on {banned}");
     }
     let banned = ["async fn", "SystemTime", "Instant", "Utc::now", "std::env", "std::fs", "std::net", "std::thread"];
     for (file, line) in shipped_lines().filter(|(file, _)| file.starts_with("crates/domain/")) {
@@ -206,7 +207,8 @@ fn database_and_http_crates_stay_where_they_belong() {
     assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-http"]));
 }
 
-/// Free of a (A)GPL, or one may choose another. What says AND is not taken apart.
+/// Returns whether the license permits use without the terms of a GPL, LGPL or AGPL: it names none, or it offers an
+/// alternative (`OR`, `/`). A license that contains both `AND` and `GPL` is rejected without further parsing.
 fn is_free_of_gpl(license: &str) -> bool {
     let alternatives = || license.split(" OR ").flat_map(|part| part.split('/'));
     !license.contains("GPL") || (!license.contains(" AND ") && alternatives().any(|part| !part.contains("GPL")))
@@ -224,12 +226,12 @@ fn nothing_is_under_a_gpl() {
     }
 }
 
-/// With none, or with both and no choice, the first token would end its request with a panic.
+/// Without a cryptography backend, or with both and no default, `jsonwebtoken` would panic at the first token.
 #[test]
 fn tokens_have_exactly_one_cryptography() {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let package = metadata().packages.iter().find(|package| package.name == "jsonwebtoken").expect("jsonwebtoken");
-    let features = &resolve.nodes.iter().find(|node| node.id == package.id).expect("it is used").features;
+    let features = &resolve.nodes.iter().find(|node| node.id == package.id).expect("jsonwebtoken is used").features;
     let back_ends = features.iter().filter(|feature| ["aws_lc_rs", "rust_crypto"].contains(&feature.as_str()));
     assert_eq!(back_ends.map(|feature| feature.as_str()).collect::<Vec<_>>(), ["aws_lc_rs"]);
 }

@@ -1,7 +1,7 @@
-//! No circles of files within a crate: no two files need each other, directly or through others.
+//! Checks that the files of a crate have no circular dependencies, direct or transitive.
 //!
-//! A file needs another one if it names something that the other one defines; re-exports (`pub use`) are followed to
-//! the definition. What only tests of a file name does not count.
+//! A file depends on another one if it names an item that the other file defines. Re-exports (`pub use`) are followed
+//! to the definition. Names that occur only in a file's tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ struct Import {
     is_reexport: bool,
 }
 
-/// What the file of a module defines, imports and names.
+/// The items that the file of a module defines, its imports, and the paths that it names.
 #[derive(Default)]
 struct Module {
     file: PathBuf,
     definitions: BTreeSet<String>,
     imports: Vec<Import>,
-    /// All paths of several segments outside of imports.
+    /// All paths of two or more segments outside of imports.
     paths: BTreeSet<Vec<String>>,
 }
 
@@ -40,7 +40,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Adds each name that a tree of imports declares.
+/// Adds each name that a `use` tree declares to `imports`.
 fn add_imports(tree: &UseTree, prefix: &[String], is_reexport: bool, imports: &mut Vec<Import>) {
     let with = |segment: &syn::Ident| [prefix, &[segment.to_string()]].concat();
     let mut add = |path: Vec<String>, name: String| imports.push(Import { path, name, is_reexport });
@@ -93,11 +93,11 @@ impl<'ast> Visit<'ast> for Module {
 }
 
 impl Modules {
-    /// Reads a module and those that its file declares.
+    /// Reads a module and, recursively, the modules that its file declares.
     fn read(&mut self, path: ModulePath, file: PathBuf) {
         let source = std::fs::read_to_string(&file).expect("a readable file");
         let syntax = syn::parse_file(&source).expect("a source file");
-        // The modules that a file declares lie beside a `mod.rs`, `lib.rs` or `main.rs`, else in a folder of its name.
+        // Submodules lie next to a `mod.rs`, `lib.rs` or `main.rs`; for other files, in a directory of the file's name.
         let is_folder = file.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|name| stem == *name));
         let folder = if is_folder { file.parent().expect("a folder").to_owned() } else { file.with_extension("") };
         for item in &syntax.items {
@@ -115,7 +115,8 @@ impl Modules {
         self.0.insert(path, module);
     }
 
-    /// A path as seen from a module, from the root of the crate; `None` if it leads to another crate.
+    /// Resolves a path that is used in module `from` to a path from the crate root. Returns `None` if it leads to
+    /// another crate.
     fn absolute(&self, from: &[String], path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -138,7 +139,8 @@ impl Modules {
         self.0.contains_key(module.as_slice()).then(|| [module.as_slice(), rest].concat())
     }
 
-    /// The module whose file defines what a path from the root names; `None` for a module as a whole.
+    /// Returns the module whose file defines the item at a path from the crate root. Returns `None` if the path names a
+    /// module as a whole.
     fn defining(&self, path: &[String], seen: &mut BTreeSet<Vec<String>>) -> Option<ModulePath> {
         if !seen.insert(path.to_vec()) {
             return None;
@@ -158,7 +160,7 @@ impl Modules {
         })
     }
 
-    /// The modules whose files define what the file of a module names, itself not among them.
+    /// Returns the other modules whose files define items that the file of this module names.
     fn needs(&self, path: &[String]) -> BTreeSet<ModulePath> {
         let module = &self.0[path];
         let imported = module.imports.iter().filter(|import| !import.is_reexport).map(|import| &import.path);
@@ -169,7 +171,7 @@ impl Modules {
             .collect()
     }
 
-    /// The files that need themselves through others.
+    /// Returns the files that depend on themselves through other files.
     fn in_circles(&self) -> Vec<PathBuf> {
         let needs: BTreeMap<_, _> = self.0.keys().map(|path| (path, self.needs(path))).collect();
         let needs_itself = |path: &&ModulePath| {
@@ -192,7 +194,7 @@ fn read(root: &Path) -> Modules {
     modules
 }
 
-/// The root files of the crates that ship, and of the soak.
+/// Returns the root files of the crates that ship, and of the soak test.
 fn roots() -> Vec<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
     let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());
@@ -206,7 +208,7 @@ fn no_file_needs_itself_through_others() {
     let roots = roots();
     assert!(roots.len() > 10, "only {} crates found", roots.len());
     let circles: Vec<_> = roots.iter().flat_map(|root| read(root).in_circles()).collect();
-    assert!(circles.is_empty(), "files of circles: {circles:#?}");
+    assert!(circles.is_empty(), "files with circular dependencies: {circles:#?}");
 }
 
 #[test]
@@ -218,7 +220,8 @@ fn a_circle_through_a_re_export_is_found() {
     write("a.rs", "use crate::b; pub struct A(b::inner::Inner);");
     write("b/mod.rs", "pub mod inner;");
     write("b/inner.rs", "use super::super::A; pub struct Inner(Box<A>);");
-    // Only the tests of `c` need `d`, which needs `c`; and `c` needs what is in the circle.
+    // `c` and `d` depend on each other only through the tests of `c`; `c` depends on the cycle without being part of
+    // it.
     write("c.rs", "pub fn c(a: crate::A) {} #[cfg(test)] mod tests { use crate::d::d; }");
     write("d.rs", "use crate::c::c; pub fn d() { c() }");
     let found: BTreeSet<_> = read(&folder.join("lib.rs")).in_circles().into_iter().collect();

@@ -2,9 +2,9 @@
 //!
 //! `make test` runs everything on a private PostgreSQL; `make test-memory` leaves the `postgres` modules out.
 
-#![expect(unreachable_pub, reason = "one binary: everything public is its own")]
+#![expect(unreachable_pub, reason = "one binary: its public items are used only within it")]
 
-// `cfg(test)` always holds here; it tells clippy that these modules are tests, which may unwrap.
+// `cfg(test)` always holds here. The attribute tells clippy that these modules are tests, so they may use `unwrap`.
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]

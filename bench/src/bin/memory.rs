@@ -1,4 +1,4 @@
-//! Prints how many bytes the permissions cache holds after 1,000 companies of 100 users were asked about.
+//! Prints the number of bytes that the permissions cache holds after checks in 1,000 companies of 100 users.
 
 use std::alloc::System;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
-//! Casbin: its model of roles with domains, where a deny overrides; one enforcer per company, filled in advance.
+//! Casbin, with its model of roles with domains and deny-override. Each company has an enforcer that is filled in
+//! advance.
 //!
-//! A company's enforcer searches only that company's policies. Cells of modules that a company lacks have no policies.
+//! A company's enforcer searches only that company's policies. Modules that a company lacks have no policies.
 //! The matcher tests the cheapest condition first.
 
 use casbin::{CachedApi, CachedEnforcer, CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi};
@@ -29,7 +30,7 @@ m = r.act == p.act && r.obj == p.obj && r.dom == p.dom && g(r.sub, p.sub, r.dom)
 /// The enforcers of the companies.
 pub struct Casbin<E> {
     enforcers: Vec<E>,
-    /// The questions, prepared in advance.
+    /// The decision requests, prepared in advance.
     requests: Vec<(usize, [String; 4])>,
 }
 
@@ -41,11 +42,11 @@ fn asked(cell: &Cell) -> (String, String) {
 }
 
 impl Casbin<Enforcer> {
-    /// Enforcers that decide afresh every time.
+    /// Builds enforcers that evaluate every request.
     ///
     /// # Errors
     ///
-    /// Errors of Casbin: none in practice.
+    /// When Casbin returns an error, which does not occur in practice.
     pub async fn plain(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -58,11 +59,11 @@ impl Casbin<Enforcer> {
 }
 
 impl Casbin<CachedEnforcer> {
-    /// Enforcers that cache every answer, with room for all of them.
+    /// Builds enforcers that cache every result, with sufficient capacity for all of them.
     ///
     /// # Errors
     ///
-    /// Errors of Casbin: none in practice.
+    /// When Casbin returns an error, which does not occur in practice.
     pub async fn cached(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -78,7 +79,7 @@ impl Casbin<CachedEnforcer> {
 }
 
 impl<E: CoreApi> Casbin<E> {
-    /// Decides the question at this index; an error counts as denied.
+    /// Decides the request at this index. An error counts as denied.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, [user, domain, object, action]) = &self.requests[question];

@@ -1,7 +1,7 @@
-//! Cedar: separate policies and entities for each company, parsed and built in advance.
+//! Cedar, with separate policies and entities for each company, parsed and built in advance.
 //!
-//! Cedar answers yes or no and has no scopes, and modules that a company lacks have no policies at all, so it has less
-//! to do than the others.
+//! Cedar decides without scopes, and modules that a company lacks have no policies at all, so Cedar has less work than
+//! the other contenders.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ struct Slice {
 pub struct Cedar {
     authorizer: Authorizer,
     slices: Vec<Slice>,
-    /// The questions, prepared in advance.
+    /// The decision requests, prepared in advance.
     requests: Vec<(usize, Request)>,
 }
 
@@ -43,7 +43,7 @@ fn uid(kind: &str, id: &str) -> Result<EntityUid> {
     Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
 }
 
-/// The resource and the action of a cell.
+/// Returns the identifiers of a cell's resource and action.
 fn asked(cell: &Cell) -> (String, String, String) {
     match cell {
         Cell::View(view) => ("View".to_owned(), view.to_string(), "View".to_owned()),
@@ -51,12 +51,12 @@ fn asked(cell: &Cell) -> (String, String, String) {
     }
 }
 
-/// What a level says about a cell; `None` if the company lacks the module.
+/// Returns the effect of a level on a cell, or `None` if it has none, for example because the company lacks the module.
 fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
     let level = snapshot.levels.first()?;
     match cell {
         Cell::View(view) => match level.views.get(view)? {
-            // The gate is closed exactly if an allow does not take effect.
+            // An allow that does not take effect is stopped by the module gate.
             ViewState::Allow => snapshot.view(*view).allowed.then_some(true),
             ViewState::Deny => Some(false),
             ViewState::Inherit => None,
@@ -69,11 +69,11 @@ fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
 }
 
 impl Cedar {
-    /// Builds every company and these questions.
+    /// Builds the policies and entities of every company and the decision requests.
     ///
     /// # Errors
     ///
-    /// Errors of Cedar: none in practice.
+    /// When Cedar returns an error, which does not occur in practice.
     pub fn new(data: &Data, style: Style, places: &[Place]) -> Result<Self> {
         let slices = data.companies.iter().map(|company| Slice::new(data, company, style)).collect::<Result<_>>()?;
         let mut users = HashMap::new();
@@ -91,7 +91,7 @@ impl Cedar {
         Ok(Self { authorizer: Authorizer::new(), slices, requests })
     }
 
-    /// Decides the question at this index.
+    /// Decides the request at this index.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, request) = &self.requests[question];

@@ -1,4 +1,4 @@
-//! Other ways to decide, on the same data.
+//! Other policy engines, on the same data.
 
 pub mod casbin;
 pub mod cedar;

@@ -1,4 +1,4 @@
-//! Checks the audit trail against the acknowledged changes and the stored state.
+//! Checks the audit log against the acknowledged changes and the stored state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::http::{Call, Client};
 use crate::report::Broken;
 use crate::world::{Company, PATIENCE, World};
 
-/// How many users of a company have their stored levels compared with their records.
+/// Maximum number of users per company whose stored levels are compared with their audit records.
 const COMPARED: usize = 40;
 
-/// Reads through any replica that answers.
+/// Reads from any replica that responds with 200.
 async fn get(world: &World, client: &mut Client, call: &Call) -> Result<Value> {
     for replica in (0..world.addresses.len()).cycle().take(20) {
         let answer = world.send(client, replica, call, PATIENCE).await;
@@ -30,7 +30,7 @@ fn list<'a>(value: &'a Value, pointer: &str) -> Vec<&'a Value> {
     value.pointer(pointer).and_then(Value::as_array).map(|list| list.iter().collect()).unwrap_or_default()
 }
 
-/// Texts in order, as one text.
+/// Returns the strings sorted and joined with spaces.
 fn sorted<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut texts: Vec<_> = texts.into_iter().collect();
     texts.sort_unstable();
@@ -41,8 +41,8 @@ fn ids(record: &Value, pointer: &str) -> String {
     sorted(list(record, pointer).into_iter().filter_map(Value::as_str))
 }
 
-/// Checks every trail: each acknowledged change has exactly one record, and the records of a user's levels lead from
-/// none to the stored ones.
+/// Checks every audit log: each acknowledged change has exactly one record, and the records of a user's levels lead
+/// from no levels to the stored levels.
 pub(crate) async fn check_audit(world: &World) -> Result<()> {
     let mut client = Client::default();
     for company in world.companies.iter().map(Some).chain([None]) {
@@ -71,8 +71,8 @@ pub(crate) async fn check_audit(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Each record has the levels before and after. In some order the records must form one path from no levels to the
-/// stored ones: each state is left as often as it is entered, except for the first and the last.
+/// Each record contains the levels before and after a change. In some order the records must form one path from no
+/// levels to the stored levels: each state is left as often as it is entered, except for the first and the last.
 async fn check_assignments(world: &World, client: &mut Client, company: &Company, records: &[Value]) -> Result<()> {
     let mut of_user: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.get("entityType").and_then(Value::as_str) == Some("assignment"))
@@ -99,7 +99,7 @@ async fn check_assignments(world: &World, client: &mut Client, company: &Company
             world.report.violation(
                 Broken::Audit,
                 format!(
-                    "the records of user {user} in company {} do not lead to the levels that are stored, {held:?}, newest first:\n    {}",
+                    "the records of user {user} in company {} do not lead to the stored levels {held:?}; the records, newest first:\n    {}",
                     company.id,
                     listed.join("\n    ")
                 ),

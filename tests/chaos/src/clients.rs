@@ -1,4 +1,4 @@
-//! Clients: writers that change registers through random replicas, and readers that ask for them all the time.
+//! The clients: writers that change registers through random replicas, and readers that query them continuously.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;
 use crate::world::{BOUND, Company, PATIENCE, View, WIDTH, World, new_id};
 
-/// The kinds of registers, one for each slot of a company.
+/// The kinds of registers, one kind per slot of a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Assignment,
@@ -42,55 +42,56 @@ const SLOTS: [Kind; 12] = [
     Kind::Token,
 ];
 
-/// A register is replaced after this many changes, which bounds the model's memory.
+/// Maximum number of changes per register. The register is then replaced, which bounds the memory of the model.
 const MOST_CHANGES: usize = 60;
 
-/// The probability that a register that can only end does so when its turn comes.
+/// The probability that a register that can only be ended is ended when it is selected.
 const FINAL_CHANGES: f64 = 0.2;
 
-/// How many removed things of a company are still asked for.
+/// Maximum number of ended registers per company that readers still query.
 const MOST_GONE: usize = 4;
 
-/// How often a change of unknown outcome is checked.
+/// Maximum number of checks of a change with an unknown outcome.
 const LOOKS: usize = 40;
 
-/// How long a writer waits before it checks or retries.
+/// Interval before a writer checks or retries.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long a writer waits for an answer.
+/// Timeout of a writer's request.
 const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long most readers wait for an answer, so that they go on with other replicas while one is silent.
+/// Timeout of most readers' requests, short enough that they go on with other replicas while one does not respond.
 const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long clients think between requests.
+/// Base pause of a client between requests. It is multiplied by a random factor.
 const THINKING: Duration = Duration::from_millis(12);
 
-/// Whether a client goes on.
+/// Signals whether clients go on: `true` until the run ends.
 pub(crate) type Going = watch::Receiver<bool>;
 
 fn is_going(going: &Going) -> bool {
     *going.borrow()
 }
 
-/// A client that changes some of a company's registers, one at a time.
+/// A client that changes some registers of a company, one at a time.
 pub(crate) struct Writer {
     world: Arc<World>,
     company: usize,
-    /// It takes each slot whose number modulo the number of writers is its own.
+    /// The part of this writer and the number of parts: it handles each slot whose number modulo the latter equals the
+    /// former.
     own: (usize, usize),
     client: Client,
     random: StdRng,
 }
 
 impl Writer {
-    /// A writer for one of `count` parts of a company's slots.
+    /// Creates a writer for one of `count` parts of a company's slots.
     pub(crate) fn new(world: Arc<World>, company: usize, part: usize, count: usize, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
         Self { world, company, own: (part, count), client: Client::default(), random }
     }
 
-    /// Makes changes until the run ends.
+    /// Sends changes until the run ends.
     pub(crate) async fn run(mut self, going: Going) {
         let slots: Vec<_> = SLOTS.iter().enumerate().filter(|(slot, _)| slot % self.own.1 == self.own.0).collect();
         let mut registers: Vec<Option<Arc<Register>>> = vec![None; slots.len()];
@@ -107,7 +108,7 @@ impl Writer {
                     let begin = Instant::now();
                     if let Some(made) = self.make(**kind).await {
                         let made = self.publish(register.take(), made);
-                        // A restore that saw it neither made nor shown may have reverted it.
+                        // A restore that did not account for the new register may have reverted it.
                         if self.world.is_restored_within(begin, Instant::now()) {
                             made.retire();
                         }
@@ -132,12 +133,12 @@ impl Writer {
         self.random.random_range(0..self.world.addresses.len())
     }
 
-    /// Shows a register to the readers. The register that it replaces is still asked for some time.
+    /// Publishes a register to the readers and removes the register that it replaces, unless that one has ended.
     fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
         let made = Arc::new(made);
         if let Some(company) = self.company() {
             let mut registers = locked(&company.registers);
-            // A register that ended is still asked for some time: it must not come back.
+            // Readers query an ended register for some time, because it must not reappear.
             let is_over = |register: &Register| register.subject.is_final() && register.current() == 0;
             let is_replaced = |register: &Arc<Register>| {
                 before.as_ref().is_some_and(|before| Arc::ptr_eq(before, register)) && !is_over(register)
@@ -153,7 +154,8 @@ impl Writer {
         made
     }
 
-    /// Sends a change that creates something; returns the answer, or `None` if the outcome is unknown.
+    /// Sends a request that creates something. Returns the response, or `None` if the outcome is unknown or the request
+    /// failed.
     async fn made(&mut self, what: &str, company: Option<&str>, call: Call) -> Option<Answer> {
         let (replica, request, begin) = (self.replica(), new_id(), Instant::now());
         let call = call.header("x-request-id", request.clone());
@@ -215,7 +217,7 @@ impl Writer {
         Some(register)
     }
 
-    /// Changes a register, and determines the outcome.
+    /// Changes a register and determines the outcome.
     async fn change(&mut self, register: &Arc<Register>) {
         let world = Arc::clone(&self.world);
         let Some(company) = world.companies.get(self.company) else { return };
@@ -267,12 +269,12 @@ impl Writer {
             if world.is_failing_over(seen.begin, seen.end) {
                 continue;
             }
-            // If it has not happened it may still happen, for example when a frozen replica goes on.
+            // A change that has not taken effect may still do so, for example when a frozen replica resumes.
             if seen.bits != bits || world.is_restored_within(begin, Instant::now()) {
                 register.retire();
             } else {
                 register.known(place, None, None, Instant::now());
-                world.report.count("changes of unknown outcome that were seen later");
+                world.report.count("changes of unknown outcome that were observed later");
                 world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
             }
             return;
@@ -298,7 +300,7 @@ impl Writer {
         world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
     }
 
-    /// The thing that changes, the company whose trail records it, and the request.
+    /// Returns a description of the change, the company whose audit log records it, and the request.
     fn call_for(&self, register: &Register, company: &Company, bits: Bits) -> (&'static str, Option<String>, Call) {
         let world = &self.world;
         let sent = match world.lie {
@@ -332,7 +334,7 @@ impl Writer {
     }
 }
 
-/// A client that asks, and compares the answers with what was acknowledged.
+/// A client that queries registers and compares the responses with the acknowledged changes.
 pub(crate) struct Reader {
     world: Arc<World>,
     client: Client,
@@ -340,12 +342,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader of all companies.
+    /// Creates a reader of all companies.
     pub(crate) fn new(world: Arc<World>, seed: u64) -> Self {
         Self { world, client: Client::default(), random: StdRng::seed_from_u64(seed) }
     }
 
-    /// Asks until the run ends.
+    /// Sends queries until the run ends.
     pub(crate) async fn run(mut self, going: Going) {
         while is_going(&going) {
             self.ask().await;
@@ -392,7 +394,7 @@ impl Reader {
     }
 }
 
-/// Compares an answer with the acknowledged changes; `instead` overrides the verdict's kind of violation.
+/// Compares a response with the acknowledged changes. `instead` overrides the kind of violation.
 fn judge(
     world: &World,
     register: &Register,
@@ -402,7 +404,7 @@ fn judge(
     instead: Option<Broken>,
 ) {
     if world.is_restored_within(look.begin, look.end) {
-        world.report.count("answers during a restore, not judged");
+        world.report.count("responses during a restore, not judged");
         return;
     }
     let is_relaxed = world.is_failing_over(look.begin, look.end);
@@ -412,22 +414,22 @@ fn judge(
     if !register.is_live() {
         return;
     }
-    world.report.count("answers judged");
+    world.report.count("responses judged");
     let (broken, age) = match verdict {
         Verdict::Possible(age) => {
-            world.report.longest("longest staleness of an answer since a newer state was acknowledged", age);
+            world.report.longest("longest staleness of a response since a newer state was acknowledged", age);
             return;
         }
         Verdict::AllowTooLate(age) => (Broken::AllowTooLate, age),
         Verdict::Outdated(age) => (Broken::SeenTooLate, age),
         Verdict::NeverSo => (Broken::HalfChange, Duration::ZERO),
     };
-    world.report.longest("longest staleness that broke the promise", age);
+    world.report.longest("longest staleness that violated the guarantee", age);
     let at = |instant| world.report.seconds(instant);
     world.report.violation(
         instead.unwrap_or(broken),
         format!(
-            "replica {replica} showed {bits:06b} of {mask:06b}, asked for {freshness:?} at {:.3} s, answered at {:.3} s, outdated for {:.3} s\n    {}\n    {}",
+            "replica {replica} showed {bits:06b} of {mask:06b}, requested with {freshness:?} at {:.3} s, received at {:.3} s, outdated for {:.3} s\n    {}\n    {}",
             at(begin),
             at(end),
             age.as_secs_f64(),
@@ -437,7 +439,7 @@ fn judge(
     );
 }
 
-/// At the end, each replica must show the last acknowledged state of everything.
+/// Checks, at the end of the run, that each replica shows the last acknowledged state of every register.
 pub(crate) async fn check_final_states(world: &World) {
     let mut client = Client::default();
     for company in &world.companies {
@@ -449,9 +451,10 @@ pub(crate) async fn check_final_states(world: &World) {
                         world.report.count("final states compared");
                         judge(world, &register, replica, Freshness::Now, &seen, Some(Broken::LostChange));
                     } else {
-                        world
-                            .report
-                            .violation(Broken::Recovery, format!("replica {replica} gave no answer when all was calm"));
+                        world.report.violation(
+                            Broken::Recovery,
+                            format!("replica {replica} gave no response after the end of all faults"),
+                        );
                     }
                 }
             }

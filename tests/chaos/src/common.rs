@@ -1,8 +1,8 @@
-//! What all parts of the soak use.
+//! Helpers for all parts of the soak test.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The result of what may fail for any reason.
+/// A result with any error.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Returns the content of a mutex, even if a task panicked while holding it.

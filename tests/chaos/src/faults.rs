@@ -1,4 +1,5 @@
-//! The faults: one after the other, in an order that follows from the seed, and how fast the service recovers.
+//! Injects faults one after the other, in an order that follows from the seed, and measures how fast the service
+//! recovers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,59 +21,59 @@ use crate::proxy::{Mode, Proxy};
 use crate::report::Broken;
 use crate::world::World;
 
-/// After this time a replica is given up, and restarted.
+/// Time after which a replica that has not recovered is restarted.
 const GIVEN_UP: Duration = Duration::from_secs(15);
 
-/// How long the ends of stranded connections stay open.
+/// Time for which stranded connections stay open.
 const STRANDED: Duration = Duration::from_secs(25);
 
-/// The fate of the primary when the standby takes its place.
+/// What happens to the old primary when the standby is promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
-    /// It is stopped.
+    /// The old primary is stopped.
     Stopped,
-    /// It goes on, read-only; connections to it stay.
+    /// The old primary continues in read-only mode, and connections to it stay open.
     ReadOnly,
-    /// It goes on, and its commits wait for a missing standby; connections to it stay.
+    /// The old primary continues, but its commits wait for a missing synchronous standby. Connections to it stay open.
     Isolated,
 }
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// Connections to the database are closed.
+    /// Closes connections to the database.
     Drop,
-    /// Connections are refused.
+    /// Refuses connections to the database.
     Refuse,
-    /// Traffic is delayed.
+    /// Delays traffic.
     Delay,
-    /// Messages are cut in the middle.
+    /// Cuts messages in the middle.
     Halve,
-    /// Nothing passes for some time, and is delivered after it.
+    /// Holds all traffic for some time and delivers it afterwards.
     Hole,
-    /// Changes arrive, but their answers only after the end.
+    /// Delivers requests to the database, but holds the responses until the fault ends.
     HoldAnswers,
-    /// Open connections are half-open from now on; new ones work.
+    /// Leaves open connections half-open; new connections work.
     Strand,
-    /// A replica is stopped for some time.
+    /// Stops a replica with a signal and resumes it later.
     Freeze,
-    /// A replica is killed and started again.
+    /// Kills a replica and starts it again.
     Kill,
-    /// The database is restarted.
+    /// Restarts the database.
     Restart(Stop),
-    /// The standby is promoted.
+    /// Promotes the standby.
     Promote(Fence),
-    /// The migration's commands run.
+    /// Runs the commands of the migration.
     Migrate,
-    /// The schema is changed as an expand step does.
+    /// Changes the schema as an expand step of a release does.
     Expand,
-    /// A dump is taken.
+    /// Takes a dump.
     Dump,
-    /// A dump is restored: in place, or in a database that is made anew.
+    /// Restores a dump, either in place or into a newly created database.
     Restore { in_place: bool },
 }
 
-/// Each kind, as often as it occurs before all have occurred.
+/// The faults of one cycle: each kind occurs as often as it is listed, in random order.
 const DECK: [Fault; 20] = [
     Fault::Drop,
     Fault::Refuse,
@@ -96,7 +97,7 @@ const DECK: [Fault; 20] = [
     Fault::Restore { in_place: false },
 ];
 
-/// A dump, and when it was taken.
+/// A dump and the period in which it was taken.
 #[derive(Debug, Clone)]
 struct Dump {
     file: PathBuf,
@@ -122,12 +123,12 @@ pub(crate) struct Faults<'a> {
     dump: Option<Dump>,
     dumps: usize,
     expansions: usize,
-    /// The company and the users whose changes show that a replica works.
+    /// The users whose decisions and changes show that a replica works.
     probes: Vec<Probe>,
 }
 
 impl<'a> Faults<'a> {
-    /// Faults in an order that follows from the seed.
+    /// Prepares faults in an order that follows from the seed.
     pub(crate) fn new(world: Arc<World>, cluster: &'a mut Cluster, seed: u64) -> Result<Self> {
         let probes = (0..world.addresses.len()).map(|replica| {
             let (user, token) = world.new_user()?;
@@ -138,7 +139,7 @@ impl<'a> Faults<'a> {
         Ok(Self { world, cluster, random, dump: None, dumps: 0, expansions: 0, probes })
     }
 
-    /// Injects one fault after the other until the time is over.
+    /// Injects one fault after the other until `until`.
     pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         self.bring(Fault::Dump).await?;
         let mut deck = Vec::new();
@@ -158,7 +159,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Injects the fault that exposes a lie, and no other.
+    /// Injects only the fault that exposes a lie.
     pub(crate) async fn run_for(&mut self, lie: Lie) -> Result<()> {
         if lie == Lie::EndlessFault {
             self.bring(Fault::Refuse).await?;
@@ -173,7 +174,7 @@ impl<'a> Faults<'a> {
         time
     }
 
-    /// One replica, or all.
+    /// Selects one random replica or all replicas.
     fn victims(&mut self) -> Vec<usize> {
         let count = self.cluster.replicas.len();
         if self.random.random_bool(0.4) { (0..count).collect() } else { vec![self.random.random_range(0..count)] }
@@ -262,7 +263,7 @@ impl<'a> Faults<'a> {
         world.report.event(format!("{name} ends"));
         self.recover(&name, &all).await?;
         if matches!(fault, Fault::Restore { .. }) {
-            // An earlier dump has nothing that is made from now on.
+            // Takes a new dump, because an older one lacks everything that is created from now on.
             self.take_dump().await?;
         }
         Ok(())
@@ -275,8 +276,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Keeps a fault up for some time. Unaffected replicas must go on, too: locks that the others hold must be
-    /// released.
+    /// Keeps a fault active for a random time. The unaffected replicas must keep working: the locks that affected
+    /// replicas hold must be released.
     async fn hold(&mut self, victims: &[usize], least: u64, most: u64) {
         let end = Instant::now() + Duration::from_millis(self.random.random_range(least..most));
         let others: Vec<usize> =
@@ -286,21 +287,21 @@ impl<'a> Faults<'a> {
             sleep(left - RECOVERY).await;
             let took = self.probe(&others, RECOVERY).await;
             self.judge_recovery(
-                "a fault of another replica, which goes on",
+                "the start of a fault of another replica, which is still active",
                 &took,
-                "longest until the others answered",
+                "longest time until unaffected replicas responded",
             );
         }
         tokio::time::sleep_until(end).await;
     }
 
-    /// Waits until all of these replicas answer a decision and changes with 200.
+    /// Waits until each of these replicas completes a decision and a change with 200. Restarts a replica that does not.
     async fn recover(&mut self, name: &str, replicas: &[usize]) -> Result<()> {
         let took = self.probe(replicas, GIVEN_UP).await;
         self.judge_recovery(name, &took, "longest recovery after the end of a fault");
         for (replica, time) in took {
             if time.is_none() {
-                self.world.report.event(format!("replica {replica} is given up and started anew"));
+                self.world.report.event(format!("replica {replica} has not recovered and is restarted"));
                 if let Some(replica) = self.cluster.replicas.get_mut(replica) {
                     replica.kill().await?;
                     replica.start_again()?;
@@ -319,18 +320,19 @@ impl<'a> Faults<'a> {
                     self.world.report.longest(what, *time);
                     self.world.report.violation(
                         Broken::Recovery,
-                        format!("replica {replica} answered {:.2} s after the end of {name}", time.as_secs_f64()),
+                        format!("replica {replica} recovered {:.2} s after the end of {name}", time.as_secs_f64()),
                     );
                 }
                 None => self.world.report.violation(
                     Broken::Recovery,
-                    format!("replica {replica} did not answer a decision and a change in time after {name}"),
+                    format!("replica {replica} did not complete a decision and a change in time after {name}"),
                 ),
             }
         }
     }
 
-    /// How long it takes until each of these replicas answers a decision and a change.
+    /// Returns, for each of these replicas, the time until it completes a decision and a change, or `None` after
+    /// `patience`.
     async fn probe(&self, replicas: &[usize], patience: Duration) -> Vec<(usize, Option<Duration>)> {
         let mut asking = JoinSet::new();
         for probe in self.probes.iter().filter(|probe| replicas.contains(&probe.replica)).cloned() {
@@ -348,7 +350,8 @@ impl<'a> Faults<'a> {
             Fence::ReadOnly => {
                 self.cluster.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on").await?;
                 self.cluster.primary.sql("SELECT pg_reload_conf()").await?;
-                // Work that was begun before may still commit, and is then on the standby, too.
+                // Transactions that have already begun may still commit, and are then replicated to the standby as
+                // well.
                 sleep(Duration::from_millis(100)).await;
             }
             Fence::Isolated => {}
@@ -389,7 +392,7 @@ impl<'a> Faults<'a> {
                 .kill_on_drop(true)
                 .output()
                 .await?;
-            self.world.report.longest("longest run of the migration's command", begin.elapsed());
+            self.world.report.longest("longest run of the `migration` command", begin.elapsed());
             if !output.status.success() {
                 let said = String::from_utf8_lossy(&output.stderr);
                 self.world.report.violation(Broken::Recovery, format!("migration {command} failed under load: {said}"));
@@ -398,7 +401,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Adds a column and an index to a table, and widens a column, each in a transaction of its own.
+    /// Adds a column and an index to a table and widens the column, each in a transaction of its own.
     async fn expand(&mut self) -> Result<()> {
         const TABLES: [&str; 6] =
             ["user_levels", "user_user_levels", "user_level_view_permissions", "views", "company_states", "api_keys"];
@@ -412,7 +415,7 @@ impl<'a> Faults<'a> {
                 format!("ALTER TABLE {table} ALTER COLUMN soak_{number} TYPE varchar(40)"),
             ] {
                 self.world.report.event(format!("    {sql}"));
-                // A migration waits for a lock for a bounded time, and tries again.
+                // A migration waits for a lock with a timeout and retries.
                 let sql = format!("SET lock_timeout = '1s'; SET ROLE iam_owner; {sql}");
                 let mut result = self.cluster.primary.sql_here(&sql).await;
                 for _ in 0..10 {
@@ -446,8 +449,8 @@ impl<'a> Faults<'a> {
             if result.is_ok() {
                 break;
             }
-            // A deadlock with the service reverted all of it.
-            self.world.report.event("    the restore failed, and is tried again");
+            // The restore lost a deadlock with the service and was rolled back completely.
+            self.world.report.event("    the restore failed and is retried");
             result = self.cluster.primary.restore(&dump.file, in_place).await;
         }
         result?;

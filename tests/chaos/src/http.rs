@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that keeps one connection to each replica, and never sends a request twice.
+//! An HTTP/1.1 client that keeps one connection to each replica and never retries a request.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,24 +22,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request without a body.
+    /// Creates a request without a body.
     pub(crate) fn new(method: &'static str, path: impl Into<String>, token: &str) -> Self {
         Self { method, path: path.into(), token: token.to_owned(), headers: Vec::new(), body: None }
     }
 
-    /// The same request with a header.
+    /// Adds a header.
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same request with a JSON body.
+    /// Sets a JSON body.
     pub(crate) fn json(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
     }
 
-    /// Method and path, for reports.
+    /// Returns method and path, for reports.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
@@ -65,7 +65,7 @@ impl Call {
     }
 }
 
-/// What a replica answered.
+/// The response of a replica.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -74,33 +74,33 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
-    /// The `data` of the body, or null.
+    /// Returns the `data` of the body, or null.
     pub(crate) fn data(&self) -> Value {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         json.get("data").cloned().unwrap_or_default()
     }
 
-    /// Status and body, shortened, for reports.
+    /// Returns the status and the shortened body, for reports.
     pub(crate) fn text(&self) -> String {
         let body: String = String::from_utf8_lossy(&self.body).chars().take(400).collect();
         format!("{} {body}", self.status)
     }
 }
 
-/// A client, with the connections that it keeps.
+/// A client and its kept-alive connections.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     kept: HashMap<SocketAddr, TcpStream>,
 }
 
 impl Client {
-    /// Sends a request once and waits for its answer. An error means that the outcome is unknown.
+    /// Sends a request once and waits for its response. An error means that the outcome is unknown.
     pub(crate) async fn send(&mut self, address: SocketAddr, call: &Call, patience: Duration) -> Result<Answer> {
         match timeout(patience, self.exchange(address, call)).await {
             Ok(answer) => answer,
@@ -109,7 +109,7 @@ impl Client {
     }
 
     async fn exchange(&mut self, address: SocketAddr, call: &Call) -> Result<Answer> {
-        // A kept connection with something to read was closed while it was idle.
+        // A kept-alive connection with data to read was closed while it was idle.
         let kept = self.kept.remove(&address);
         let idle =
             kept.filter(|stream| stream.try_read(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));

@@ -1,33 +1,33 @@
-//! Deliberate lies of the harness. Each must be found, which shows that the checks work.
+//! Deliberate falsifications by the test harness. Each must be detected, which shows that the checks work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::http::Answer;
 use crate::report::Broken;
 
-/// The subject of a lie.
+/// A kind of falsification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Lie {
     /// Revocations are reported as acknowledged and are never sent.
     UnsentRevocation,
     /// Grants are reported as acknowledged and are never sent.
     UnsentGrant,
-    /// Of changes to several levels only a part is sent.
+    /// For changes of several bits only a part is sent.
     HalfChange,
-    /// An assignment is removed in the database, behind the service.
+    /// All assignments are deleted directly in the database.
     LostChange,
     /// A change is attributed to a request that was never sent.
     InventedRecord,
-    /// Some answers are reported as 500.
+    /// Some responses are reported as 500.
     ServerError,
-    /// Faults are reported as over while they go on.
+    /// Faults are reported as ended while they are still active.
     EndlessFault,
 }
 
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 impl Lie {
-    /// All of them.
+    /// All kinds.
     pub(crate) const ALL: [Self; 7] = [
         Self::UnsentRevocation,
         Self::UnsentGrant,
@@ -38,7 +38,7 @@ impl Lie {
         Self::EndlessFault,
     ];
 
-    /// The kind of violation that must be reported.
+    /// Returns the kind of violation that must be reported.
     pub(crate) fn must_break(self) -> Broken {
         match self {
             Self::UnsentRevocation => Broken::AllowTooLate,
@@ -51,7 +51,7 @@ impl Lie {
         }
     }
 
-    /// Changes some answers.
+    /// Falsifies some responses.
     pub(crate) fn about_answer(self, answer: &mut Answer) {
         if self == Self::ServerError && ANSWERS.fetch_add(1, Ordering::SeqCst) % 100 == 99 {
             answer.status = 500;

@@ -1,4 +1,4 @@
-//! Questions whose answers show the state of a register.
+//! Queries that show the state of a register.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::http::{Answer, Call, Client};
 use crate::model::{Bits, Register, Subject};
 use crate::world::{View, WIDTH, World};
 
-/// The bits of assignments and matrices.
+/// All bits of an assignment or a matrix.
 pub(crate) const ALL: Bits = (1 << WIDTH) - 1;
 
-/// A way to ask for the state of a register.
+/// A way to query the state of a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Several questions in one request.
+    /// Several checks in one request.
     Checks,
-    /// Everything that the user may do.
+    /// All permissions of the user.
     Permissions,
-    /// One question, about one bit.
+    /// One check, of one bit.
     Check(usize),
-    /// The stored state, as the super admin reads it.
+    /// The stored state, as a super admin reads it.
     Stored,
 }
 
-/// The content of an answer.
+/// The state that a response shows.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) bits: Bits,
     pub(crate) mask: Bits,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// Question and answer, for reports.
+    /// Query and response, for reports.
     pub(crate) text: String,
 }
 
@@ -59,7 +59,7 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
         (Subject::Matrix { token, .. }, _) => by_user(token, &world.matrix_views),
         (Subject::Level { id }, _) => stored(format!("/api/iam/user-levels/{id}")),
         (Subject::Key { secret: token, .. } | Subject::Token { token, .. }, _) => {
-            // A key asks about a user, and a user may name themselves.
+            // An API key checks a user's permissions, and a user may name themselves.
             let path = format!("/api/iam/check?companyId={company}");
             let user = match &register.subject {
                 Subject::Token { user, .. } => user,
@@ -70,7 +70,7 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
     }
 }
 
-/// The bits that an answer shows, if it shows any.
+/// Returns the bits that a response shows and the mask of queried bits, or `None` if the response shows no state.
 fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option<(Bits, Bits)> {
     let gone = match register.subject {
         Subject::Level { .. } => Some(404),
@@ -126,7 +126,7 @@ fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option
     }
 }
 
-/// Asks a replica. `None`: the answer is unknown.
+/// Queries a replica. Returns `None` if there is no usable response.
 pub(crate) async fn look(
     world: &World,
     client: &mut Client,

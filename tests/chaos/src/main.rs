@@ -1,9 +1,9 @@
-//! The soak: replicas of the service over a primary with a standby, random faults, and a model of the acknowledged
+//! The soak test: replicas of the service on a primary with a standby, random faults, and a model of the acknowledged
 //! changes.
 //!
-//! `make chaos` runs it. It exits with 0 when every promise of docs/consistency.md held, with 1 and a report when one
-//! did not, and with 2 when it could not run.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
+//! `make chaos` runs it. The exit status is 0 if every guarantee of docs/consistency.md held, 1 with a report if one
+//! was violated, and 2 if the test could not run.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command writes to the terminal")]
 
 mod audit;
 mod clients;
@@ -47,31 +47,31 @@ const COMPANIES: usize = 4;
 const WRITERS_OF_COMPANY: usize = 2;
 const READERS: usize = 8;
 
-/// Runs the service under faults and checks every answer.
+/// Runs the service under faults and checks every response.
 #[derive(Parser)]
 #[command(name = "iam-chaos")]
 struct Cli {
-    /// The duration of the fault injection, in seconds.
+    /// Duration of the fault injection, in seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
 
-    /// The seed of the random faults; a random one if left out.
+    /// Seed of the random faults. Default: a random seed.
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The folder of the binaries `iam-http` and `migration`; this program's folder if left out.
+    /// Directory of the binaries `iam-http` and `migration`. Default: the directory of this program.
     #[arg(long)]
     binaries: Option<PathBuf>,
 
-    /// The folder of PostgreSQL's server programs; searched for if left out.
+    /// Directory of PostgreSQL's server programs. Default: searched for.
     #[arg(long, env = "IAM_PG_BINDIR")]
     postgres: Option<PathBuf>,
 
-    /// Feeds the model this kind of wrong fact; the run succeeds if the checks detect it.
+    /// Feeds the model this kind of wrong fact. The run succeeds if the checks detect it.
     #[arg(long)]
     lie: Option<Lie>,
 
-    /// Feeds the model each kind of wrong fact, one after the other; the run succeeds if all are detected.
+    /// Feeds the model each kind of wrong fact in turn. The run succeeds if the checks detect all of them.
     #[arg(long, conflicts_with = "lie")]
     prove: bool,
 }
@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("iam-chaos could not be run: {error}");
+            eprintln!("iam-chaos could not run: {error}");
             ExitCode::from(2)
         }
     }
@@ -97,7 +97,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<bool> {
     let seed = cli.seed.unwrap_or_else(rand::random);
-    println!("iam-chaos: seed {seed}, {} s of faults; again: make chaos SEED={seed}", cli.seconds);
+    println!("iam-chaos: seed {seed}, {} s of faults; to repeat: make chaos SEED={seed}", cli.seconds);
     let folder = std::env::temp_dir().join(format!("iam-chaos-{}", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir_all(&folder)?;
     let mut is_fine = true;
@@ -116,7 +116,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     Ok(is_fine)
 }
 
-/// A cluster, a world in it, and the run.
+/// Starts a cluster, runs the clients and the faults, and performs the final checks.
 async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Result<bool> {
     let mut cluster = set_up(cli, folder.clone()).await?;
     let addresses = cluster.replicas.iter().map(|replica| replica.address).collect();
@@ -165,7 +165,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Resul
         MARGIN.as_millis()
     );
     print!("{}{}", world.report.summary(), world.report.violations());
-    println!("{}", if broken.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
+    println!("{}", if broken.is_empty() { "every guarantee held" } else { "GUARANTEES WERE VIOLATED" });
     Ok(broken.is_empty())
 }
 

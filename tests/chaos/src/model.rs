@@ -1,8 +1,8 @@
-//! The acknowledged changes, and whether an answer agrees with them.
+//! The model of the acknowledged changes, which decides whether a response agrees with them.
 //!
-//! A [`Register`] is one thing that changes as a whole, with one writer at a time. Its history says which states an
-//! answer may show: a state is possible until a later change was acknowledged, plus the lease if the answer comes from
-//! the cache.
+//! A [`Register`] is an entity that changes atomically, with one writer at a time. Its history determines which states
+//! a response may show: a state is possible until a later change is acknowledged, or for up to the bound longer if the
+//! response may come from the cache.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::common::locked;
 /// A state of a register: one bit for each level, view or property.
 pub(crate) type Bits = u8;
 
-/// The subject of a register.
+/// The entity whose state a register tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// The company's fixed levels that the user holds.
+    /// The fixed levels of the company that the user holds.
     Assignment { user: String, token: String },
-    /// The views that a level allows, asked for by its one holder.
+    /// The views that a level allows, as its only holder sees them.
     Matrix { level: String, token: String },
     /// Whether a level exists.
     Level { id: String },
@@ -30,17 +30,18 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Whether it is a credential, for which no request header demands a newer state.
+    /// Returns whether the subject is a credential, for which no request header can require a newer state.
     pub(crate) fn is_credential(&self) -> bool {
         matches!(self, Self::Key { .. } | Self::Token { .. })
     }
 
-    /// Whether it only ever goes from present to gone, so that a change without an answer can be repeated.
+    /// Returns whether the subject only ever goes from present to removed, so that a change without a response can be
+    /// retried.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Level { .. } | Self::Key { .. } | Self::Token { .. })
     }
 
-    /// Its name in reports.
+    /// Returns the name of the subject for reports.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Assignment { user, .. } => format!("levels of user {user}"),
@@ -56,12 +57,12 @@ impl Subject {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) bits: Bits,
-    /// The replica that answered; `None` for the initial state and for restores.
+    /// The replica that acknowledged the change; `None` for the initial state and for restores.
     pub(crate) replica: Option<usize>,
     pub(crate) begin: Instant,
-    /// When it was acknowledged, or observed; until then it may or may not have happened.
+    /// The time at which the change was acknowledged or observed. Until then its outcome is unknown.
     pub(crate) known: Option<Instant>,
-    /// The version that the acknowledgement named.
+    /// The version that the acknowledgement contained.
     pub(crate) version: Option<String>,
     pub(crate) request: String,
 }
@@ -72,21 +73,22 @@ struct History {
     is_live: bool,
 }
 
-/// One thing that changes as a whole.
+/// An entity that changes atomically, and the history of its states.
 #[derive(Debug)]
 pub(crate) struct Register {
     pub(crate) subject: Subject,
-    /// The id of its company.
+    /// The id of the company.
     pub(crate) company: String,
-    /// When its creation had been acknowledged, if an earlier dump need not have it.
+    /// The time at which its creation was acknowledged: an earlier dump need not contain it. `None` if nothing has to
+    /// be created.
     pub(crate) born: Option<Instant>,
     history: Mutex<History>,
 }
 
-/// How new an answer must be.
+/// How recent the state in a response must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// At most a lease old, and not older than what the same replica acknowledged.
+    /// At most as old as the lease permits, and not older than a change that the same replica acknowledged.
     Lease,
     /// Not older than this change of the register.
     NotBefore(usize),
@@ -94,41 +96,41 @@ pub(crate) enum Freshness {
     Now,
 }
 
-/// The content of an answer.
+/// The state that a response showed, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) bits: Bits,
-    /// The bits that the question was about.
+    /// The bits that were queried.
     pub(crate) mask: Bits,
     pub(crate) replica: usize,
     pub(crate) freshness: Freshness,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// Whether the database failed over meanwhile, so that only the lease is promised.
+    /// Whether the database failed over during the request, so that only the lease is guaranteed.
     pub(crate) is_relaxed: bool,
 }
 
-/// The model's verdict on an answer.
+/// The model's verdict on a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The state is possible. It had been outdated for this long when the request began.
     Possible(Duration),
-    /// It allows more than any possible state.
+    /// The response allows more than any possible state.
     AllowTooLate(Duration),
-    /// It shows an outdated state, without allowing more.
+    /// The response shows an outdated state, but does not allow more than the possible states.
     Outdated(Duration),
-    /// There never was such a state.
+    /// The register never had this state.
     NeverSo,
 }
 
 impl Register {
-    /// A register whose state is known.
+    /// Creates a register with a known state.
     pub(crate) fn new(subject: Subject, company: &str, born: Option<Instant>, change: Change) -> Self {
         let history = Mutex::new(History { changes: vec![change], is_live: true });
         Self { subject, company: company.to_owned(), born, history }
     }
 
-    /// The same register after a change that was acknowledged just now.
+    /// Adds a change that was acknowledged just now.
     pub(crate) fn and_now(self, bits: Bits) -> Self {
         let begin = Instant::now();
         let request = "its making".to_owned();
@@ -136,27 +138,27 @@ impl Register {
         self
     }
 
-    /// Whether the model still knows enough to judge.
+    /// Returns whether the model still knows enough to judge responses.
     pub(crate) fn is_live(&self) -> bool {
         locked(&self.history).is_live
     }
 
-    /// Gives the register up: its state can no longer be known.
+    /// Retires the register, because its state can no longer be known.
     pub(crate) fn retire(&self) {
         locked(&self.history).is_live = false;
     }
 
-    /// The last requested state.
+    /// Returns the last requested state.
     pub(crate) fn current(&self) -> Bits {
         locked(&self.history).changes.last().map_or(0, |change| change.bits)
     }
 
-    /// Whether the last change is known to have happened.
+    /// Returns whether the last change is known to have happened.
     pub(crate) fn is_settled(&self) -> bool {
         locked(&self.history).changes.last().is_some_and(|change| change.known.is_some())
     }
 
-    /// The last acknowledged change that named a version: its place and the version.
+    /// Returns the last acknowledged change with a version: its index and the version.
     pub(crate) fn last_version(&self) -> Option<(usize, String)> {
         let history = locked(&self.history);
         let with_place = history.changes.iter().enumerate().rev();
@@ -165,19 +167,19 @@ impl Register {
             .find_map(|(place, change)| Some((place, change.version.clone()?)))
     }
 
-    /// How many changes there were.
+    /// Returns the number of changes, including the initial state.
     pub(crate) fn changes(&self) -> usize {
         locked(&self.history).changes.len()
     }
 
-    /// Begins a change; returns its place.
+    /// Begins a change and returns its index.
     pub(crate) fn begin(&self, change: Change) -> usize {
         let mut history = locked(&self.history);
         history.changes.push(change);
         history.changes.len() - 1
     }
 
-    /// Records that the change at this place has happened.
+    /// Records that the change at this index has happened.
     pub(crate) fn known(&self, place: usize, replica: Option<usize>, version: Option<String>, at: Instant) {
         if let Some(change) = locked(&self.history).changes.get_mut(place) {
             change.known = Some(at);
@@ -186,7 +188,7 @@ impl Register {
         }
     }
 
-    /// The possible states of a snapshot taken within this time.
+    /// Returns the possible states of a snapshot that was taken in this period.
     pub(crate) fn possible_within(&self, from: Instant, to: Instant) -> Vec<Bits> {
         let history = locked(&self.history);
         let mut states = Vec::new();
@@ -199,8 +201,8 @@ impl Register {
         states
     }
 
-    /// Records that a restore from `begin` to `end` brought this state back; gives the register up if a change was
-    /// under way since it began.
+    /// Records that a restore from `begin` to `end` brought this state back. Retires the register if a change completed
+    /// since the restore began, or has an unknown outcome.
     pub(crate) fn restored(&self, bits: Bits, begin: Instant, end: Instant) {
         let mut history = locked(&self.history);
         if history.changes.iter().any(|change| change.known.is_none_or(|at| at >= begin)) {
@@ -211,10 +213,10 @@ impl Register {
         history.changes.push(Change { bits, replica: None, begin, known: Some(end), version: None, request });
     }
 
-    /// Judges an answer. `bound` is the maximum age of cached state.
+    /// Judges a response. `bound` is the maximum age of cached state.
     pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
         let history = locked(&self.history);
-        // The time from which an answer must show a change that was acknowledged at `known`.
+        // Returns the time from which a response must show a change that was acknowledged at `known`.
         let must_show = |place: usize, change: &Change, known: Instant| {
             let is_own = change.replica == Some(seen.replica);
             let is_asked_for = match seen.freshness {
@@ -227,7 +229,7 @@ impl Register {
         };
         let mut staleness = None;
         let (mut was_so, mut allowed) = (false, 0);
-        // The newest first: where a state was there twice, the answer may show the later one.
+        // Starts with the newest change: if a state occurred twice, the response may show the later occurrence.
         for (place, change) in history.changes.iter().enumerate().rev() {
             let later = || history.changes.iter().enumerate().skip(place + 1);
             let is_over = later()
@@ -259,7 +261,7 @@ impl Register {
         }
     }
 
-    /// The last changes, for reports.
+    /// Returns the last changes, for reports.
     pub(crate) fn tell(&self, start: Instant) -> String {
         let history = locked(&self.history);
         let mut lines = format!("{} in company {}\n", self.subject.name(), self.company);
@@ -287,7 +289,7 @@ mod tests {
 
     const BOUND: Duration = Duration::from_millis(2100);
 
-    /// A register that was made at the start, and its changes: state, second of the request, second of the answer.
+    /// Creates a register at the start, and its changes: state, second of the request, and second of the response.
     fn register(start: Instant, changes: &[(Bits, f64, Option<f64>)]) -> Register {
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let change = |bits, begin, known: Option<f64>| Change {
@@ -306,7 +308,7 @@ mod tests {
         register
     }
 
-    /// The content of replica 1's answer to a request of this second.
+    /// Returns the state that replica 1 showed in response to a request at this second.
     fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
         let begin = start + Duration::from_secs_f64(seconds);
         let end = begin + Duration::from_millis(10);
@@ -323,9 +325,9 @@ mod tests {
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let judge = |bits, at| register.judge(&seen(start, bits, at, Freshness::Lease), BOUND);
         assert!(is_possible(judge(0b11, 6.0)));
-        assert!(is_possible(judge(0b01, 3.5)), "it may be seen before it is acknowledged");
+        assert!(is_possible(judge(0b01, 3.5)), "a change may be visible before it is acknowledged");
         assert_eq!(judge(0b11, 6.5), Verdict::AllowTooLate(Duration::from_millis(2500)));
-        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "it was not asked for yet");
+        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "the change was not requested yet");
     }
 
     #[test]
@@ -349,11 +351,11 @@ mod tests {
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let judge = |freshness| register.judge(&seen(start, 0b11, 4.5, freshness), BOUND);
         assert!(is_possible(judge(Freshness::Lease)));
-        assert!(is_possible(judge(Freshness::NotBefore(1))), "the version of an earlier change was asked for");
+        assert!(is_possible(judge(Freshness::NotBefore(1))), "the request required the version of an earlier change");
         assert!(!is_possible(judge(Freshness::NotBefore(2))));
         assert!(!is_possible(judge(Freshness::Now)));
         let relaxed = Seen { is_relaxed: true, ..seen(start, 0b11, 4.5, Freshness::Now) };
-        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a fail-over the bound is what counts");
+        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a failover only the bound applies");
     }
 
     #[test]

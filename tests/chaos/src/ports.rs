@@ -1,5 +1,4 @@
-//! Free ports below those that the system gives to outgoing connections, so that a process may end and have its port
-//! again.
+//! Free ports below the range of ephemeral ports, so that a process can restart on the same port.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,7 +6,7 @@ use rand::RngExt;
 
 use crate::common::Result;
 
-/// A port of the loopback interface that is free now.
+/// Returns a port of the loopback interface that is free now.
 pub(crate) fn free_port() -> Result<u16> {
     let mut random = rand::rng();
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! PostgreSQL servers of the soak's own: a primary and a streaming standby that can take its place.
+//! The PostgreSQL servers of the soak test: a primary, and a streaming standby that can replace it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,29 +11,30 @@ use crate::common::Result;
 use crate::ports::free_port;
 use crate::processes;
 
-/// The role that initialises the servers.
+/// The role that initializes the servers, a superuser.
 const SUPERUSER: &str = "postgres";
 
 /// The name of the application's database.
 pub(crate) const DATABASE: &str = "iam";
 
-/// How long a server may take to start, to stop, or to catch up.
+/// Timeout for the start of a server, its stop, and its catch-up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The server's programs, and the user that runs them.
+/// PostgreSQL's server programs, and the user that runs them.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     folder: PathBuf,
-    /// PostgreSQL refuses to run as root, so root lends it to this user.
+    /// The id of the user that runs the programs if this process runs as root, because PostgreSQL refuses to run as
+    /// root.
     user: Option<u32>,
 }
 
-/// How a server ends.
+/// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Sessions end, and the data is written.
+    /// A fast shutdown: sessions are terminated, and the data is written.
     Fast,
-    /// As after a crash.
+    /// An immediate shutdown, which is equivalent to a crash.
     Immediate,
 }
 
@@ -43,7 +44,7 @@ async fn ask(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 impl Programs {
-    /// The programs in `folder`, or where `pg_config` says.
+    /// Finds the programs in `folder` or, by default, in the directory that `pg_config` reports.
     pub(crate) async fn find(folder: Option<PathBuf>) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder,
@@ -61,7 +62,7 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    /// A folder that the servers' user may write to.
+    /// Creates a directory that the servers' user may write to.
     pub(crate) fn lend(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         if self.user.is_some() {
@@ -71,8 +72,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A folder of links may have the server's programs and not those of clients; those are in the path or beside
-        // the server.
+        // A directory of links may contain the server's programs without the client programs. Those are then in the
+        // `PATH` or next to the server program.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -93,18 +94,18 @@ impl Programs {
     }
 }
 
-/// A running server; it ends with this value.
+/// A running server. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     programs: Programs,
     folder: PathBuf,
-    /// Where it listens.
+    /// The port on which the server listens.
     pub(crate) port: u16,
     process: Child,
 }
 
 impl Server {
-    /// A new server with an empty cluster.
+    /// Creates and starts a server with an empty cluster.
     pub(crate) async fn init(programs: &Programs, folder: PathBuf) -> Result<Self> {
         programs.lend(&folder)?;
         let arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER, "-D", "data"];
@@ -112,7 +113,7 @@ impl Server {
         Self::launch(programs, folder, None).await
     }
 
-    /// A new server that streams from this one; it is caught up and commits wait for it.
+    /// Creates a standby that streams from this server. Returns once it has caught up and commits wait for it.
     pub(crate) async fn standby(&self, folder: PathBuf) -> Result<Self> {
         self.programs.lend(&folder)?;
         let from = format!("host=127.0.0.1 port={} user={SUPERUSER} application_name=standby", self.port);
@@ -126,7 +127,7 @@ impl Server {
         Ok(standby)
     }
 
-    /// Waits until the standby is connected and in that state.
+    /// Waits until the standby is connected and in the given state.
     pub(crate) async fn wait_for_standby(&self, state: &str) -> Result<()> {
         let question =
             format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' AND {state}");
@@ -159,7 +160,7 @@ impl Server {
             ] {
                 command.args(["-c", setting]);
             }
-            // A status that an earlier process left does not count.
+            // Removes the status file of an earlier process, so that it is not mistaken for that of the new one.
             let status = folder.join("data/postmaster.pid");
             let _ = std::fs::remove_file(&status);
             let mut process = command.spawn()?;
@@ -184,13 +185,13 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again, at its port.
+    /// Starts the server again, on the same port.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
         *self = Self::launch(&self.programs, self.folder.clone(), Some(self.port)).await?;
         Ok(())
     }
 
-    /// Makes the standby the primary; commits wait for no other server.
+    /// Promotes the standby to primary. Its commits wait for no other server.
     pub(crate) async fn promote(&self) -> Result<()> {
         self.sql("SELECT pg_promote()").await?;
         self.sql("ALTER SYSTEM RESET synchronous_standby_names").await?;
@@ -198,12 +199,12 @@ impl Server {
         Ok(())
     }
 
-    /// The url of the database for a role, by a port.
+    /// Returns the URL of the application's database for a role, on this port.
     pub(crate) fn url(role: &str, port: u16) -> String {
         format!("postgres://{role}@127.0.0.1:{port}/{DATABASE}?sslmode=disable")
     }
 
-    /// Runs SQL as the superuser in a database; rows are lines.
+    /// Runs SQL in a database with the given role. Returns the rows as lines.
     pub(crate) async fn sql_in(&self, database: &str, role: &str, text: &str) -> Result<String> {
         let port = self.port.to_string();
         let arguments =
@@ -211,7 +212,7 @@ impl Server {
         self.programs.run("psql", &self.folder, &arguments).await
     }
 
-    /// Runs SQL as the superuser, in a database that is always there.
+    /// Runs SQL as the superuser in the database `postgres`, which always exists.
     pub(crate) async fn sql(&self, text: &str) -> Result<String> {
         self.sql_in("postgres", SUPERUSER, text).await
     }
@@ -221,7 +222,7 @@ impl Server {
         self.sql_in(DATABASE, SUPERUSER, text).await
     }
 
-    /// Makes an empty file that the server's user may write to.
+    /// Creates an empty file that the server's user may write to.
     pub(crate) fn lend_file(&self, file: &Path) -> Result<()> {
         std::fs::write(file, [])?;
         if self.programs.user.is_some() {
@@ -238,7 +239,7 @@ impl Server {
         self.programs.run("pg_dump", &self.folder, &arguments).await.map(drop)
     }
 
-    /// Restores the application's database from a file: in place, or into a database that is made anew.
+    /// Restores the application's database from a file, either in place or into a newly created database.
     pub(crate) async fn restore(&self, file: &Path, in_place: bool) -> Result<()> {
         let (port, file) = (self.port.to_string(), file.display().to_string());
         let mut arguments =

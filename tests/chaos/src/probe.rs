@@ -1,4 +1,4 @@
-//! Probes: how long it takes until a replica answers a decision and makes changes.
+//! Probes measure the time until a replica completes a decision and changes.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 use crate::http::{Call, Client};
 use crate::world::{World, new_id};
 
-/// How fast a replica must answer after the end of a fault.
+/// Maximum time until a replica works again after the end of a fault.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
 
-/// A user whose levels one replica changes, to show that it works.
+/// A user whose levels are changed through one replica, to verify that it works.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) replica: usize,
@@ -19,7 +19,8 @@ pub(crate) struct Probe {
     pub(crate) token: String,
 }
 
-/// What a healthy replica must answer: a decision, a change of a company, and one for which all replicas queue.
+/// A request that a healthy replica must complete: a decision, a change of a company, or a change for which all
+/// replicas queue.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Decision,
@@ -27,7 +28,7 @@ enum Step {
     CutOff,
 }
 
-/// How long it takes until the replica answers a decision and changes.
+/// Returns the time until the replica completes a decision and the changes, or `None` after `patience`.
 pub(crate) async fn probe_one(world: &World, probe: &Probe, patience: Duration) -> Option<Duration> {
     let company = world.companies.first()?;
     let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! The service's replicas as processes that keep their ports, and signals.
+//! The replicas of the service as processes that keep their ports, and the signals that they get.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use crate::common::Result;
 use crate::http::{Call, Client};
 use crate::ports::free_port;
 
-/// Sends a signal, by its name.
+/// Sends the signal with this name to a process.
 pub(crate) async fn signal(process: &Child, name: &str) -> Result<()> {
     let id = process.id().ok_or("the process has ended")?;
     let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await?;
     if status.success() { Ok(()) } else { Err(format!("kill -{name} {id} ended with {status}").into()) }
 }
 
-/// A replica of the service. It ends with this value.
+/// A replica of the service. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Replica {
     program: PathBuf,
     environment: Vec<(String, String)>,
     log: PathBuf,
-    /// Where it answers.
+    /// The address on which the replica serves requests.
     pub(crate) address: SocketAddr,
     process: Child,
 }
 
 impl Replica {
-    /// Starts a replica of `program` with these settings.
+    /// Starts a replica from `program` with these settings.
     pub(crate) async fn start(program: PathBuf, settings: &[(&str, &str)], log: PathBuf) -> Result<Self> {
         let port = free_port()?;
         let mut environment: Vec<_> =
@@ -68,12 +68,12 @@ impl Replica {
         Err(format!("a replica did not become ready: see {}", self.log.display()).into())
     }
 
-    /// Stops the process, as a paused container is.
+    /// Freezes the process with SIGSTOP, like a paused container.
     pub(crate) async fn freeze(&self) -> Result<()> {
         signal(&self.process, "STOP").await
     }
 
-    /// Lets the process go on.
+    /// Resumes the process with SIGCONT.
     pub(crate) async fn thaw(&self) -> Result<()> {
         signal(&self.process, "CONT").await
     }
@@ -83,7 +83,7 @@ impl Replica {
         Ok(self.process.kill().await?)
     }
 
-    /// Starts the process again, at its port.
+    /// Starts the process again, on the same port.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.process = Self::spawn(&self.program, &self.environment, &self.log)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! A TCP proxy between one replica and the database, which drops, delays, cuts and swallows traffic.
+//! A TCP proxy between one replica and the database, which can delay, cut, hold or drop traffic.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,20 +14,20 @@ use tokio::task::AbortHandle;
 
 use crate::common::{Result, locked};
 
-/// How the proxy treats the bytes that it carries.
+/// How the proxy treats traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Passes them on.
+    /// Forwards the traffic.
     Pass,
-    /// Passes them on after this time.
+    /// Forwards the traffic after this time.
     Delay(Duration),
     /// Cuts some messages in the middle and closes their connections.
     Halve,
-    /// Holds them back in both directions until the mode changes; connections can be made, but carry nothing.
+    /// Holds all traffic in both directions until the mode changes. Connections can be opened, but carry no data.
     Hole,
-    /// Holds back what the server sends; what the client sends arrives.
+    /// Holds the responses of the server. Requests of the client are forwarded.
     HoldAnswers,
-    /// Closes each new connection at once.
+    /// Closes each new connection immediately.
     Refuse,
 }
 
@@ -41,26 +41,26 @@ enum Direction {
 struct State {
     target: AtomicU16,
     mode: watch::Sender<Mode>,
-    /// Connections with a lower number are stranded: open on both sides, and carrying nothing.
+    /// Connections with a lower number are stranded: open on both sides, but without any traffic.
     stranded_below: watch::Sender<usize>,
     next: AtomicUsize,
     chunks: AtomicUsize,
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// One of several chunks is cut in the middle.
+/// In the mode [`Mode::Halve`], one in this many chunks is cut in the middle.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    /// Where it listens.
+    /// The port on which the proxy listens.
     pub(crate) port: u16,
     state: Arc<State>,
 }
 
 impl Proxy {
-    /// Starts a proxy that leads to a port of the loopback interface.
+    /// Starts a proxy to a loopback port.
     pub(crate) async fn start(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
@@ -76,12 +76,12 @@ impl Proxy {
         Ok(Self { port, state })
     }
 
-    /// Sets the mode of all connections.
+    /// Sets the mode for all connections.
     pub(crate) fn set(&self, mode: Mode) {
         self.state.mode.send_replace(mode);
     }
 
-    /// Leads new connections to another port. Open ones stay where they are.
+    /// Directs new connections to another port. Open connections keep their target.
     pub(crate) fn lead_to(&self, target: u16) {
         self.state.target.store(target, Ordering::SeqCst);
     }
@@ -93,8 +93,8 @@ impl Proxy {
         }
     }
 
-    /// Makes all open connections half-open: they carry nothing any more, and neither side learns that the other has
-    /// closed. New ones work. They are closed after `rest`.
+    /// Makes all open connections half-open: they carry no data, and neither side notices that the other one has
+    /// closed. New connections work. The stranded connections are closed after `rest`.
     pub(crate) fn strand(&self, rest: Duration) {
         let below = self.state.next.load(Ordering::SeqCst);
         self.state.stranded_below.send_replace(below);
@@ -124,7 +124,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Carries one connection until either side ends it.
+/// Relays one connection until either side closes it.
 async fn relay(client: TcpStream, number: usize, state: Arc<State>) -> Result<()> {
     let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], state.target.load(Ordering::SeqCst)))).await?;
     client.set_nodelay(true)?;
@@ -132,7 +132,7 @@ async fn relay(client: TcpStream, number: usize, state: Arc<State>) -> Result<()
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut stranded_below = state.stranded_below.subscribe();
-    // They live as long as this function, since a dropped half would close its side.
+    // Both futures live as long as this function, because a dropped half would close its side.
     let mut up = pin!(carry(from_client, to_server, Direction::ToServer, &state));
     let mut down = pin!(carry(from_server, to_client, Direction::ToClient, &state));
     tokio::select! {

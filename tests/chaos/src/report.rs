@@ -15,17 +15,17 @@ use crate::common::{Result, locked};
 pub(crate) enum Broken {
     /// A permission was allowed longer than the bound after its revocation was acknowledged.
     AllowTooLate,
-    /// A change was not seen in time.
+    /// A change was not visible in time.
     SeenTooLate,
-    /// A state was seen that never existed.
+    /// A state was visible that never existed.
     HalfChange,
-    /// An acknowledged change is gone.
+    /// An acknowledged change is lost.
     LostChange,
-    /// The audit trail and the changes do not agree.
+    /// The audit log and the changes do not agree.
     Audit,
-    /// An answer has a status that it must not have.
+    /// A response has a status that it must not have.
     Status,
-    /// A replica did not answer again in time.
+    /// A replica did not recover in time.
     Recovery,
 }
 
@@ -58,41 +58,41 @@ struct Notes {
     violations: Vec<Violation>,
 }
 
-/// What happened so far.
+/// The timeline, the counts, the maxima and the violations so far.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) start: Instant,
     notes: Mutex<Notes>,
 }
 
-/// How many violations of each kind are reported in full.
+/// Maximum number of violations per kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// How much of the timeline is reported around a violation.
+/// Period before a violation from which events are reported with it. After the violation it is a quarter of this.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {
-    /// An empty report.
+    /// Creates an empty report.
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), notes: Mutex::default() }
     }
 
-    /// Seconds since the start.
+    /// Returns the seconds since the start.
     pub(crate) fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.start).as_secs_f64()
     }
 
-    /// Writes an event into the time line.
+    /// Adds an event to the timeline.
     pub(crate) fn event(&self, what: impl Into<String>) {
         locked(&self.notes).events.push((Instant::now(), what.into()));
     }
 
-    /// Counts something.
+    /// Increments a counter.
     pub(crate) fn count(&self, what: impl Into<String>) {
         *locked(&self.notes).counts.entry(what.into()).or_default() += 1;
     }
 
-    /// Keeps the greatest of these durations.
+    /// Records a duration if it is the maximum so far.
     pub(crate) fn longest(&self, what: &'static str, duration: Duration) {
         let mut notes = locked(&self.notes);
         let longest = notes.maxima.entry(what).or_default();
@@ -101,13 +101,13 @@ impl Report {
         }
     }
 
-    /// Writes down a violation.
+    /// Records a violation.
     pub(crate) fn violation(&self, broken: Broken, account: impl Into<String>) {
         let violation = Violation { broken, at: Instant::now(), account: account.into() };
         locked(&self.notes).violations.push(violation);
     }
 
-    /// The kinds of violations so far.
+    /// Returns the kinds of violations so far.
     pub(crate) fn broken(&self) -> Vec<Broken> {
         let mut kinds: Vec<_> = locked(&self.notes).violations.iter().map(|violation| violation.broken).collect();
         kinds.sort_unstable();
@@ -115,7 +115,7 @@ impl Report {
         kinds
     }
 
-    /// Counts and maxima, a line each.
+    /// Returns the counts and maxima, one per line.
     pub(crate) fn summary(&self) -> String {
         let notes = locked(&self.notes);
         let mut text = String::new();
@@ -129,7 +129,7 @@ impl Report {
         text
     }
 
-    /// The violations, each with the time line around it.
+    /// Returns the violations, each with the timeline around it.
     pub(crate) fn violations(&self) -> String {
         let notes = locked(&self.notes);
         let mut counts: BTreeMap<Broken, usize> = BTreeMap::new();
@@ -159,7 +159,7 @@ impl Report {
         text
     }
 
-    /// Writes the time line and all violations into a folder.
+    /// Writes the timeline and all violations to a directory.
     pub(crate) fn save(&self, folder: &Path) -> Result<()> {
         let notes = locked(&self.notes);
         let mut text = String::new();

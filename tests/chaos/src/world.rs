@@ -1,5 +1,5 @@
-//! The shared state of all tasks of a run: where the replicas are, what exists, and the rules by which answers are
-//! judged.
+//! The state that all tasks of a run share: the addresses of the replicas, the existing entities, and the rules by
+//! which responses are judged.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,31 +18,31 @@ use crate::lies::Lie;
 use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
 
-/// The number of levels that a company's assignments choose from, and of views in its matrices.
+/// The number of levels from which a company's assignments choose, and of views in its matrices.
 pub(crate) const WIDTH: usize = 4;
 
-/// The views that the fixed levels allow, one each.
+/// The views that the fixed levels allow, one view per level.
 const LEVEL_VIEWS: [&str; WIDTH] = ["/dashboard", "/home", "/companies", "/users"];
 
-/// The views that the matrices are about.
+/// The views of the matrices.
 const MATRIX_VIEWS: [&str; WIDTH] = ["/profile", "/subscription", "/subscription/plans", "/settings"];
 
 /// The maximum age of cached state: the default of `IAM__CACHE__LEASE`.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// Clocks of processes on one machine may disagree by this much before a lease ends.
+/// The tolerance for clock differences between processes on one machine when a lease expires.
 ///
-/// Nothing else needs a margin: a request is judged by the moment at which it was sent, which is before the decision,
-/// and a change by the moment at which its answer had arrived, which is after the commit.
+/// Nothing else needs a tolerance: a request is judged by the time at which it was sent, which is before the decision,
+/// and a change by the time at which its response arrived, which is after the commit.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
-/// The maximum age of cached state, as it is judged.
+/// The maximum age of cached state by which responses are judged: the lease plus the margin.
 pub(crate) const BOUND: Duration = Duration::from_millis(2100);
 
-/// How long a request may take before the client gives up.
+/// Timeout of a request.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
-/// The secret of all tokens.
+/// The signing secret of all tokens.
 pub(crate) const SECRET: &str = "the secret of the soak is long enough for HS256";
 
 /// A view of the catalog.
@@ -52,22 +52,22 @@ pub(crate) struct View {
     pub(crate) url: &'static str,
 }
 
-/// A company whose changes are followed.
+/// A company whose changes the model tracks.
 #[derive(Debug)]
 pub(crate) struct Company {
     pub(crate) id: String,
-    /// The levels that assignments choose from; they exist before the first dump.
+    /// The levels from which assignments choose. They exist before the first dump.
     pub(crate) levels: Vec<String>,
-    /// The changing registers. Slots stay, and registers replace each other in them.
+    /// The current registers. The slots are fixed, and the register of a slot is replaced from time to time.
     pub(crate) registers: Mutex<Vec<Arc<Register>>>,
 }
 
-/// A change that must be in the audit trail exactly once.
+/// A change that must have exactly one record in the audit log.
 #[derive(Debug)]
 struct Audited {
     company: Option<String>,
     what: String,
-    /// The requests that tried it.
+    /// The ids of the requests that attempted the change.
     requests: Vec<String>,
     known: Instant,
 }
@@ -78,7 +78,7 @@ struct Windows {
     failovers: Vec<(Instant, Option<Instant>)>,
 }
 
-/// What all tasks share.
+/// The state that all tasks share.
 pub(crate) struct World {
     pub(crate) report: Report,
     pub(crate) addresses: Vec<SocketAddr>,
@@ -92,17 +92,17 @@ pub(crate) struct World {
     audited: Mutex<Vec<Audited>>,
 }
 
-/// Whether a window has a moment in common with this time.
+/// Returns whether a window overlaps the period from `begin` to `end`.
 fn overlaps(windows: &[(Instant, Option<Instant>)], begin: Instant, end: Instant, rest: Duration) -> bool {
     windows.iter().any(|(from, to)| *from <= end && to.is_none_or(|to| to + rest >= begin))
 }
 
-/// The current time, in seconds since 1970.
+/// Returns the current time, in seconds since 1970.
 fn now() -> Result<u64> {
     Ok(u64::try_from(system_clock().now().millis() / 1000)?)
 }
 
-/// A new id.
+/// Returns a new id.
 pub(crate) fn new_id() -> String {
     Uuid::new_v4().to_string()
 }
@@ -113,7 +113,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 }
 
 impl World {
-    /// A world with these replicas, and companies to work with.
+    /// Creates the shared state for these replicas, and the companies.
     pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Lie>) -> Result<Self> {
         let signer = TokenSigner::hs256(&SecretString::from(SECRET));
         let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, now()?, 86_400)?;
@@ -159,51 +159,51 @@ impl World {
         Ok(Company { id, levels, registers: Mutex::default() })
     }
 
-    /// Sends a request that must succeed, to the first replica.
+    /// Sends a request to the first replica. Any status of 300 or above is an error.
     async fn must(&self, client: &mut Client, call: Call) -> Result<Value> {
         let address = *self.addresses.first().ok_or("there are no replicas")?;
         let answer = client.send(address, &call, PATIENCE).await?;
         if answer.status < 300 { Ok(answer.data()) } else { Err(format!("{}: {}", call.line(), answer.text()).into()) }
     }
 
-    /// A request of the super admin's.
+    /// Creates a request of the super admin.
     pub(crate) fn by_super_admin(&self, method: &'static str, path: &str) -> Call {
         Call::new(method, path, &self.super_token)
     }
 
-    /// Makes a level.
+    /// Creates a request that creates a level.
     pub(crate) fn make_level(&self, company: &str, name: &str) -> Call {
         self.by_super_admin("POST", &format!("/api/iam/user-levels?companyId={company}")).json(json!({ "name": name }))
     }
 
-    /// Makes these the only views that a level allows.
+    /// Creates a request that makes these the only views that a level allows.
     pub(crate) fn put_matrix(&self, company: &str, level: &str, views: &[&str]) -> Call {
         let cells: Vec<_> = views.iter().map(|view| json!({ "viewId": view, "state": "allow" })).collect();
         let path = format!("/api/iam/user-levels/{level}/permissions/views?companyId={company}");
         self.by_super_admin("PUT", &path).json(json!({ "views": cells }))
     }
 
-    /// Makes these the levels of a user.
+    /// Creates a request that makes these the levels of a user.
     pub(crate) fn put_levels(&self, company: &str, user: &str, levels: &[&str]) -> Call {
         let path = format!("/api/iam/users/{user}/user-levels?companyId={company}");
         self.by_super_admin("PUT", &path).json(json!({ "userLevelIds": levels }))
     }
 
-    /// A new user and the user's token, issued a minute ago.
+    /// Returns a new user and the user's token, which was issued a minute ago.
     pub(crate) fn new_user(&self) -> Result<(String, String)> {
         let user = Uuid::new_v4();
         let issued = now()?.saturating_sub(60);
         Ok((user.to_string(), self.signer.sign(UserId::from_uuid(user), false, issued, 86_400)?))
     }
 
-    /// A time in the past, later than the issue of all tokens so far.
+    /// Returns a time in the past, later than the issue (`iat`) of all tokens so far.
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
         let millis = system_clock().now().millis() - 30_000;
         let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
         time.as_str().map(str::to_owned).ok_or_else(|| "a time is a text".into())
     }
 
-    /// Sends a request and checks the status. `None`: the outcome is unknown.
+    /// Sends a request and checks the status. Returns `None` if the outcome is unknown.
     pub(crate) async fn send(
         &self,
         client: &mut Client,
@@ -216,14 +216,14 @@ impl World {
         let mut answer = match client.send(address, call, patience).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.report.count("requests without an answer");
+                self.report.count("requests without a response");
                 return None;
             }
         };
         if let Some(lie) = self.lie {
             lie.about_answer(&mut answer);
         }
-        self.report.count(format!("requests answered {}", answer.status));
+        self.report.count(format!("responses with status {}", answer.status));
         let is_unavailable = answer.status == 503;
         let names_itself = String::from_utf8_lossy(&answer.body).contains("ERR_UNAVAILABLE_001");
         if answer.status >= 500 && !(is_unavailable && (names_itself || call.line() == "GET /readyz")) {
@@ -237,7 +237,7 @@ impl World {
         (!is_unavailable).then_some(answer)
     }
 
-    /// Reports a status that the request must not get, unless a restore explains it.
+    /// Reports a status that the response must not have, unless a restore explains it.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
         if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
             return;
@@ -249,17 +249,17 @@ impl World {
         );
     }
 
-    /// Records that a change must be in the audit trail.
+    /// Records that a change must be in the audit log.
     pub(crate) fn must_be_audited(&self, company: Option<&str>, what: String, requests: Vec<String>) {
         let company = company.map(str::to_owned);
         locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
     }
 
-    /// The trails with changes: a company's, or the platform's.
+    /// Checks that each expected change of a company, or of the platform for `None`, has exactly one audit record.
     pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
         for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
             let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();
-            self.report.count("acknowledged changes looked up in the audit trail");
+            self.report.count("acknowledged changes looked up in the audit log");
             if records != 1 {
                 let known = self.report.seconds(audited.known);
                 self.report.violation(
@@ -273,22 +273,22 @@ impl World {
         }
     }
 
-    /// Whether a restore was under way within this time.
+    /// Returns whether a restore was in progress during this period.
     pub(crate) fn is_restored_within(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).restores, begin, end, Duration::ZERO)
     }
 
-    /// Whether the database failed over within this time, or less than the bound before.
+    /// Returns whether the database failed over during this period or less than the bound before it.
     pub(crate) fn is_failing_over(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).failovers, begin, end, BOUND)
     }
 
-    /// A fail-over begins, which [`Self::end_failover`] ends.
+    /// Begins a failover, which [`Self::end_failover`] ends.
     pub(crate) fn begin_failover(&self) {
         locked(&self.windows).failovers.push((Instant::now(), None));
     }
 
-    /// All replicas can reach the new primary.
+    /// Ends a failover: all replicas can reach the new primary.
     pub(crate) fn end_failover(&self) {
         if let Some(window) = locked(&self.windows).failovers.last_mut() {
             window.1 = Some(Instant::now());
@@ -299,7 +299,8 @@ impl World {
         self.companies.iter().flat_map(|company| locked(&company.registers).clone()).collect()
     }
 
-    /// Begins a restore of a dump that was taken within this time. Gives up what the dump does not determine.
+    /// Begins a restore of a dump that was taken in this period. Retires the registers whose state the dump does not
+    /// determine.
     pub(crate) fn begin_restore(&self, dump: (Instant, Instant)) -> Restore {
         let begin = Instant::now();
         locked(&self.windows).restores.push((begin, None));
@@ -314,7 +315,7 @@ impl World {
         Restore { begin, dump, restored }
     }
 
-    /// Ends a restore. What it brought back is the state from now on.
+    /// Ends a restore. The restored state is the state from now on.
     pub(crate) fn end_restore(&self, restore: Restore) {
         let end = Instant::now();
         for (register, bits) in restore.restored {
@@ -326,26 +327,26 @@ impl World {
         }
     }
 
-    /// The bits of these views among those that are allowed.
+    /// Returns the bits of the allowed views.
     pub(crate) fn bits_of(views: &[View], is_allowed: impl Fn(usize, &View) -> bool) -> Bits {
         let set = views.iter().enumerate().filter(|(place, view)| is_allowed(*place, view));
         set.fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
-    /// The initial state of something new.
+    /// Returns the initial state of a new register.
     pub(crate) fn initially(bits: Bits) -> Change {
         let begin = Instant::now();
         Change { bits, replica: None, begin, known: Some(begin), version: None, request: "its making".to_owned() }
     }
 
-    /// The first user of an assignment, whose state is known before any change: no levels.
+    /// Creates the register of a new user's assignments. Its initial state is known: no levels.
     pub(crate) fn new_assignment(&self, company: &Company) -> Result<Register> {
         let (user, token) = self.new_user()?;
         Ok(Register::new(Subject::Assignment { user, token }, &company.id, None, Self::initially(0)))
     }
 }
 
-/// A restore under way.
+/// A restore in progress.
 #[derive(Debug)]
 pub(crate) struct Restore {
     begin: Instant,

@@ -1,4 +1,4 @@
-//! The service behind PgBouncer in session mode, without any setting for it.
+//! The service works behind PgBouncer in session mode, without settings for it.
 
 mod postgres {
     use serde_json::json;

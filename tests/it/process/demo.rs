@@ -1,4 +1,4 @@
-//! `make run`: the demo prints lines that work when pasted.
+//! `make run`: the demo prints commands that work when pasted into a shell.
 
 use std::process::Command;
 
@@ -53,6 +53,6 @@ fn it_refuses_a_database_and_production() {
 #[test]
 fn no_token_is_printed_without_it() {
     let mut server = ServerProcess::start(&[], &[]);
-    // The demo prints when it listens already; all that this one ever prints is there when it has ended.
+    // The demo prints after the server has started to listen, so the test waits for the complete output of the process.
     assert!(!server.log_to_its_end().contains("eyJ"), "{}", server.log());
 }

@@ -1,4 +1,4 @@
-//! What clients that keep their connections see of a process that ends: no request is lost.
+//! What clients with kept-alive connections see when a process shuts down: no request is lost.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::api::new_company;
 use crate::support::keep_alive::KeptConnection;
 use crate::support::process::{ServerProcess, wait_until};
 
-/// Starts a server that drains for so long.
+/// Starts a server with this drain delay.
 fn draining_for(delay: &str) -> ServerProcess {
     start(&[("IAM__SERVER__DRAIN_DELAY", delay), ("IAM__SERVER__WORKERS", "2")])
 }
@@ -21,7 +21,7 @@ fn is_draining(server: &ServerProcess) {
     wait_until(|| (server.get("/readyz").status == 503).then_some(()));
 }
 
-/// The headers of a question that every replica answers alike.
+/// Returns the headers of a permission check that every replica answers in the same way.
 fn headers() -> String {
     format!("authorization: {}\r\nx-company-id: {}\r\n", super_admin(), new_company())
 }
@@ -48,7 +48,7 @@ fn every_answer_of_the_drain_says_close_and_none_before() {
         let answer = connection.answer(method).unwrap();
         assert_eq!((answer.status, answer.closes()), (*status, false), "{method} {path}");
     }
-    // Its request comes without a token.
+    // This connection later sends a request without a token.
     let mut unknown = KeptConnection::open(server.address).unwrap();
     server.signal("TERM");
     is_draining(&server);
@@ -93,7 +93,8 @@ fn a_request_whose_head_was_half_sent_is_answered() {
     slow.request("GET", "/livez", "", "").unwrap();
     assert_eq!(slow.answer("GET").unwrap().status, 200);
     slow.send(b"GET /livez HTTP/1.1\r\nho").unwrap();
-    // An answer from a connection of the same worker, which gets every second one, shows that the request was read.
+    // Connections alternate between the two workers. When a later connection of the same worker is answered, the
+    // partial request has been read.
     for _ in 0..4 {
         assert_eq!(server.get("/livez").status, 200);
     }
@@ -120,10 +121,10 @@ fn requests_that_were_sent_at_once_are_all_answered() {
     server.wait();
 }
 
-/// A balancer that knows only TCP: a connection stays with the replica that it was given when it was opened.
+/// A TCP load balancer: a connection stays with the replica that was chosen when it was opened.
 struct Balancer {
     address: SocketAddr,
-    /// The port of the replica that new connections are given.
+    /// The port of the replica that receives new connections.
     port: Arc<AtomicU16>,
 }
 
@@ -132,11 +133,11 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, port) = (listener.local_addr().unwrap(), Arc::new(AtomicU16::new(server.address.port())));
         let current = Arc::clone(&port);
-        // It ends with the process of the tests, as nothing else needs the port.
+        // The thread runs until the test process exits; no other test needs the port.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let replica = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::SeqCst)));
-                // If the replica refuses, the client's connection is closed.
+                // If the replica refuses the connection, the client's connection is closed.
                 let Ok(replica) = TcpStream::connect(replica) else { continue };
                 pass_on(&client, &replica);
                 pass_on(&replica, &client);
@@ -145,7 +146,7 @@ impl Balancer {
         Self { address, port }
     }
 
-    /// From now on new connections go to this replica.
+    /// Directs new connections to this replica.
     fn turn_to(&self, server: &ServerProcess) {
         self.port.store(server.address.port(), Ordering::SeqCst);
     }
@@ -160,16 +161,17 @@ fn pass_on(from: &TcpStream, to: &TcpStream) {
     });
 }
 
-/// Where a client has its next connection from.
+/// Where a client takes its next connection from.
 #[derive(Clone)]
 enum Connections {
-    /// Each client keeps its own.
+    /// Each client keeps a connection of its own.
     Own,
-    /// They share those that are free, the latest first, as the connections of a proxy to its upstream.
+    /// Clients share a pool of idle connections and take the most recently used one first, as a reverse proxy does with
+    /// its upstream connections.
     Pool(Arc<Mutex<Vec<KeptConnection>>>),
 }
 
-/// Clients that ask all the time.
+/// Clients that send permission checks continuously.
 struct Clients {
     threads: Vec<JoinHandle<()>>,
     on: Arc<AtomicBool>,
@@ -178,7 +180,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// Twelve, some of which think for a while between their requests. They end when the port is closed.
+    /// Starts twelve clients, some of which pause between requests. A client ends when its connection is refused.
     fn of(address: SocketAddr, connections: &Connections) -> Self {
         let (on, answered, lost) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::<Mutex<Vec<_>>>::default());
         let threads = (0..12).map(|number| {
@@ -202,13 +204,13 @@ impl Clients {
         Self { threads: threads.collect(), on, answered, lost }
     }
 
-    /// Waits until they have had this many more answers.
+    /// Waits until the clients have received `more` further responses.
     fn are_answered(&self, more: usize) {
         let until = self.answered.load(Ordering::SeqCst) + more;
         wait_until(|| (self.answered.load(Ordering::SeqCst) >= until).then_some(()));
     }
 
-    /// Ends them.
+    /// Stops the clients and returns the errors of their lost requests.
     fn lost(self) -> Vec<String> {
         self.on.store(false, Ordering::SeqCst);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -216,7 +218,7 @@ impl Clients {
     }
 }
 
-/// One request, which is sent once.
+/// Sends one request, without a retry.
 fn ask(
     address: SocketAddr,
     headers: &str,
@@ -256,7 +258,7 @@ fn clients_behind_a_tcp_balancer_lose_nothing_when_replicas_are_replaced() {
             clients.are_answered(50);
             let new = draining_for("500ms");
             old.signal("TERM");
-            // A health check notices.
+            // The health check of the balancer fails.
             is_draining(&old);
             balancer.turn_to(&new);
             assert_eq!(old.wait().code(), Some(0), "{}", old.log());

@@ -1,4 +1,5 @@
-//! Processes that stand still, and dead connections that stay open: what others can do meanwhile, and how it ends.
+//! Frozen processes, and connections that are dead but not closed: what still works for other processes, and how the
+//! situation ends.
 
 mod postgres {
     use std::time::Duration;
@@ -29,7 +30,7 @@ mod postgres {
         open(server, "PUT", &path, &new_company().to_string(), None).finish().status
     }
 
-    /// Has a change of the company wait inside its transaction.
+    /// Starts a change of the company that waits for a lock inside its transaction.
     async fn inside_a_change(
         database: &TestDatabase,
         server: &ServerProcess,
@@ -62,7 +63,7 @@ mod postgres {
         release(blocker).await;
         assert_eq!(cut_off(&sound), 200);
         wait_until(|| (add(&sound, &company, "Next") == 201).then_some(()));
-        // The interrupted change is reported as such, and the process goes on.
+        // The interrupted change fails, and the process continues to serve requests.
         frozen.signal("CONT");
         drop(exchange);
         wait_until(|| (add(&frozen, &company, &new_user().to_string()) == 201).then_some(()));

@@ -1,4 +1,4 @@
-//! Databases that are restored, replaced, isolated or no longer written: what was read from them stops counting.
+//! Databases that are restored, replaced, isolated or made read-only: data that was cached from them is no longer used.
 
 mod postgres {
     use std::time::{Duration, Instant};
@@ -21,13 +21,14 @@ mod postgres {
         start(&[("DATABASE_URL", &server.url()), SHORT_LEASE])
     }
 
-    /// The problem that `/readyz` reports.
+    /// Returns the problem that `/readyz` reports.
     fn reason(server: &ServerProcess) -> Option<String> {
         let answer = server.get("/readyz");
         (answer.status == 503).then(|| String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Waits until a decision is refused; from then on each is, also one that demands the newest state.
+    /// Waits until a decision fails with 503. From then on every decision fails, including those that require fresh
+    /// data.
     fn stops_answering(server: &ServerProcess, case: &Case) {
         wait_until(|| allowed(&case.ask(server)).is_none().then_some(()));
         for _ in 0..3 {
@@ -55,7 +56,7 @@ mod postgres {
             let is_within_lease = promoted.elapsed() < LEASE;
             let answer = allowed(&case.ask(&behind));
             if !is_within_lease {
-                assert_eq!(answer, None, "no longer than the lease");
+                assert_eq!(answer, None, "the old primary answers for the lease at most");
                 break;
             }
         }
@@ -83,7 +84,7 @@ mod postgres {
         assert_eq!(allowed(&case.ask(&server)), Some(false));
     }
 
-    /// By a setting that open sessions take over, as managed databases do it when a disk is full.
+    /// Sets a parameter that open sessions adopt, as managed databases do when the disk is full.
     #[actix_web::test]
     async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
         let database = PostgresServer::start().await;
@@ -103,9 +104,9 @@ mod postgres {
         case.wait_for(&server, true);
     }
 
-    // --- Rows that are put back ---
+    // --- Rows that are restored ---
 
-    /// Sets rows back to a lower version, as a data-only restore does that disables triggers.
+    /// Sets rows back to a lower version, as a data-only restore with disabled triggers does.
     async fn put_back(connection: &mut PgConnection, changed_by: &str, rows: &str) {
         let sql = format!(
             "BEGIN; SET LOCAL session_replication_role = replica;
@@ -115,7 +116,7 @@ mod postgres {
         run(connection, sql).await.unwrap();
     }
 
-    /// The lease is so long that its end plays no part.
+    /// The lease is so long that it does not expire during the test.
     #[actix_web::test]
     async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
         let api = TestApi::postgres().await;
@@ -130,7 +131,7 @@ mod postgres {
         let mut connection = database.connect().await;
         let of_company = format!("company_id = '{}'", company.id);
         let all = "true".to_owned();
-        // Loads detect what a poll does not report; the poll detects what it reports.
+        // A load detects a lower version that the poll does not report; the poll detects the versions that it reports.
         for (changed_by, rows) in
             [("changed_by", &of_company), ("pg_current_xact_id()", &of_company), ("pg_current_xact_id()", &all)]
         {
@@ -147,7 +148,8 @@ mod postgres {
                     .is_some_and(|access| access.versions().epoch != before.epoch)
             })
             .await;
-            // The epoch changes, so the other replicas drop their entries although they have not noticed.
+            // The epoch changes, so the other replica drops its entries although it has not detected the lower version
+            // itself.
             let now: uuid::Uuid =
                 query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
             assert_ne!(now, history, "{changed_by} {rows}");
@@ -159,10 +161,10 @@ mod postgres {
         }
     }
 
-    // --- Credentials that are changed beside the service ---
+    // --- Credentials that are changed directly in the database ---
 
-    /// By raising only the version of the state, as docs/persistence.md says, or by a restore of the table that loses
-    /// a key.
+    /// API keys are revoked or deleted in SQL, with the version raised as docs/persistence.md describes; or a restore
+    /// of the table loses a key and leaves the version as it is.
     #[actix_web::test]
     async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
         let api = TestApi::postgres().await;
@@ -190,7 +192,7 @@ mod postgres {
             if is_told {
                 run(&mut connection, bump.to_owned()).await.unwrap();
             } else {
-                // The key is missed at the next change.
+                // The deleted key is noticed at the next change of the credentials.
                 api.api_key("read", None).await;
             }
             for replica in &replicas {

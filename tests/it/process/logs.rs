@@ -16,8 +16,8 @@ fn token(user: UserId) -> String {
     TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, false, now, 3600).unwrap()
 }
 
-/// Asks for the levels of a new company as a new user, of this server. Returns the lines with the request id, and the
-/// company and the user as texts.
+/// Starts a server and requests the user levels of a new company as a new user. Returns the log lines with the request
+/// id, and the company and the user as strings.
 fn ask_for_levels(environment: &[(&str, &str)], status: u16) -> (Vec<String>, String, String) {
     let environment = [environment, &[("JWT_SECRET", SECRET)]].concat();
     let mut server = ServerProcess::start(&[], &environment);

@@ -1,4 +1,4 @@
-//! The metrics for operators.
+//! The Prometheus metrics and the responses to HEAD requests.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{HttpAnswer, ServerProcess};
 
-/// Asks the admin port.
+/// Sends a request to the admin port.
 fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
     let admin = server.wait_for(|log| {
         let (_, rest) = log.split_once("metrics on http://")?;
@@ -18,14 +18,14 @@ fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
     answer
 }
 
-/// The value of a series on the admin port; 0 if it was never counted.
+/// Returns the value of a series on the admin port; 0 if the series does not exist.
 fn metric(server: &mut ServerProcess, name: &str) -> u64 {
     let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Every refused request is counted once, whether the caller lacks the permission for the operation or for its target.
+/// Every denied request is counted once, whether the caller lacks the permission for the operation or for its target.
 #[test]
 fn every_refusal_is_counted() {
     let mut server = start(&[]);

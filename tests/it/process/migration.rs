@@ -1,4 +1,4 @@
-//! The command that makes the schema.
+//! The `migration` command, which creates and changes the schema.
 
 use crate::support::process::{run, text_of};
 
@@ -27,7 +27,7 @@ mod postgres {
         crate::support::database::run(&mut database.connect().await, sql.to_owned()).await.unwrap();
     }
 
-    /// Sets what sessions of the database begin with.
+    /// Sets a default for all new sessions of the database.
     async fn set(database: &TestDatabase, setting: &str) {
         execute(database, &format!("ALTER DATABASE {} SET {setting}", database.name())).await;
     }
@@ -133,7 +133,7 @@ mod postgres {
             "standard_conforming_strings = off",
             "DateStyle = 'German'",
         ] {
-            // As an owner whom row-level security binds.
+            // Runs as a table owner to whom row-level security applies.
             let database = TestDatabase::new(Content::Schema).await;
             execute(&database, &format!("GRANT CREATE ON SCHEMA public TO {OWNER}")).await;
             set(&database, setting).await;

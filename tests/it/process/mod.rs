@@ -1,4 +1,4 @@
-//! Tests of the binaries as processes.
+//! Tests that run the binaries as processes.
 
 mod bouncer;
 mod demo;

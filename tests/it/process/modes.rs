@@ -1,4 +1,4 @@
-//! Which storage a process uses, and which settings keep it from starting.
+//! Which storage a process selects, and which settings prevent it from starting.
 
 use std::net::TcpListener;
 
@@ -7,10 +7,11 @@ use crate::support::process::{ServerProcess, run, text_of, wait_until};
 const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
 const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
 
-/// The output is one line that names the problem, and never a secret.
+/// Asserts that the process exits with status 1 and an error that contains `says`, and never prints the secret.
 #[track_caller]
 fn assert_refuses(environment: &[(&str, &str)], says: &str) {
-    // What is wrong may be found after the ports are bound: they are free ones, unless the test is about a port.
+    // Some errors are found only after the ports are bound, so the ports are chosen by the operating system unless the
+    // test is about a port.
     let environment = [&[("PORT", "0"), ("IAM__ADMIN__PORT", "0")], environment].concat();
     let output = run("iam-http", &[], &environment);
     let text = text_of(&output);

@@ -1,4 +1,5 @@
-//! Several server processes on one database: changes of one reach the others, whatever happens to the connections.
+//! Several server processes on one database: a change in one process reaches the others, whatever happens to the
+//! connections.
 
 use iam_domain::{CompanyId, UserId};
 use serde_json::json;
@@ -7,21 +8,22 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
-/// So long that its end plays no part in a test: news arrives by poll, wake-up or demand.
+/// So long that it does not expire during a test: a process learns of changes through a poll, a wake-up or a request
+/// for fresh data.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
-/// A company whose admin the questions are about.
+/// A company and its administrator, whose permissions the tests check.
 pub(crate) struct Case {
     company: CompanyId,
     user: UserId,
     level: String,
-    /// Headers of the admin.
+    /// The token of the administrator, as an `Authorization` header.
     user_token: String,
     super_admin: String,
 }
 
 impl Case {
-    /// Provisioned through a server.
+    /// Provisions a new company through the server.
     pub(crate) fn new(server: &ServerProcess) -> Self {
         let (company, user) = (new_company(), new_user());
         let (user_token, super_admin) = (authorization(user, false), super_admin());
@@ -29,7 +31,7 @@ impl Case {
         let path = format!("/api/iam/companies/{company}/provision");
         let body = json!({ "adminUserId": user });
         let headers = [("authorization", case.super_admin.as_str())];
-        // A second time it is 200: a change may have happened although the answer was 503.
+        // A repeated request gets 200: the change may have committed although the response was 503.
         let status = known(|| server.request("POST", &path, &headers, Some(&body))).status;
         assert!(matches!(status, 200 | 201), "{status}");
         let path = format!("/api/iam/user-levels?companyId={company}");
@@ -39,7 +41,7 @@ impl Case {
         case
     }
 
-    /// Asks whether the admin sees the dashboard.
+    /// Sends a check of whether the administrator may see the dashboard.
     fn open(&self, server: &ServerProcess) -> Exchange {
         self.open_with(server, &[])
     }
@@ -51,7 +53,7 @@ impl Case {
         server.open("POST", "/api/iam/check", &headers, Some(&json!({ "view": "/dashboard" })))
     }
 
-    /// Asks the same of the newest state.
+    /// Sends the same check with `Cache-Control: no-cache`, so that it requires fresh data.
     pub(crate) fn ask_for_the_newest(&self, server: &ServerProcess) -> HttpAnswer {
         self.open_with(server, &[("cache-control", "no-cache")]).finish()
     }
@@ -60,7 +62,7 @@ impl Case {
         self.open(server).finish()
     }
 
-    /// Assigns the admin's level, or takes it away; returns the status.
+    /// Assigns the Admin level to the user, or removes it. Returns the status.
     pub(crate) fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
@@ -73,12 +75,12 @@ impl Case {
     }
 }
 
-/// The answer to a request that is repeated while it gets 503.
+/// Repeats a request until its status is not 503, and returns the response.
 fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
     wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
 
-/// The decision, unless the answer is 503.
+/// Returns the decision, or `None` if the response is 503.
 pub(crate) fn allowed(answer: &HttpAnswer) -> Option<bool> {
     match answer.status {
         200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
@@ -112,7 +114,7 @@ mod postgres {
         let case = Case::new(&a);
         for is_admin in [true, false, true, false] {
             assert_eq!(case.set(&a, is_admin), 200);
-            assert_eq!(allowed(&case.ask(&a)), Some(is_admin), "at once where it was made");
+            assert_eq!(allowed(&case.ask(&a)), Some(is_admin), "effective at once in the process that made the change");
             case.wait_for(&b, is_admin);
         }
     }
@@ -127,7 +129,7 @@ mod postgres {
         let case = Case::new(&a);
         for is_admin in [false, true, false] {
             case.wait_for(&b, !is_admin);
-            assert!(proxy.connections() > 0, "there is something to kill");
+            assert!(proxy.connections() > 0, "there are connections to kill");
             proxy.cut();
             assert_eq!(case.set(&a, is_admin), 200);
             case.wait_for(&b, is_admin);
@@ -152,7 +154,8 @@ mod postgres {
         }
     }
 
-    /// The first question after a stop, also one sent during it, gets no answer that was outdated by then.
+    /// The first check after the process resumes never returns a decision that was already outdated, even if the check
+    /// was sent while the process was stopped.
     #[actix_web::test]
     async fn a_process_that_was_stopped_for_longer_than_the_lease_answers_nothing_stale() {
         const LEASE: Duration = Duration::from_secs(1);
@@ -173,7 +176,7 @@ mod postgres {
         }
     }
 
-    /// A runtime beside the test's thread, which waits for processes.
+    /// Returns a runtime on a thread of its own, as the test's thread blocks while it waits for processes.
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
@@ -201,7 +204,7 @@ mod postgres {
                 let is_within_lease = gone.elapsed() < LEASE + Duration::from_millis(100);
                 let answer = case.ask(&server);
                 if is_within_lease {
-                    assert_ne!(allowed(&answer), Some(false), "nothing that looks like a denial");
+                    assert_ne!(allowed(&answer), Some(false), "an outage never looks like a denial");
                 } else {
                     assert_eq!(answer.status, 503);
                     assert!(answer.header("retry-after").is_some());
@@ -246,14 +249,14 @@ mod postgres {
                 assert_eq!(allowed(&answer), Some(true));
                 aged += 1;
             }
-            // Not only this once: the grace is over.
+            // A second 503 confirms that the grace period is over.
             (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
         });
         runtime.block_on(proxy.admit());
         wait_for_one_of_now();
     }
 
-    /// Users who were active before a restart are known after it, before they ask.
+    /// After a restart, recently active users are loaded into the cache before their first request.
     #[test]
     fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
@@ -276,10 +279,10 @@ mod postgres {
         assert_eq!(loads(), 0, "the user was not loaded for the request");
         let non_member = Case { user_token: authorization(new_user(), false), ..case };
         assert_eq!(allowed(&non_member.ask(&server)), Some(false));
-        assert_eq!(loads(), 1, "such a load is seen");
+        assert_eq!(loads(), 1, "a load for a request is counted");
     }
 
-    /// After a thousand companies are cached and the lease has ended, the database gets a few statements, not
+    /// A thousand companies are cached and the lease has expired: the database receives a few statements, not
     /// thousands.
     #[actix_web::test]
     async fn the_end_of_a_lease_causes_no_stampede() {
@@ -312,7 +315,7 @@ mod postgres {
         let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let replica = Replica::over(&api, storage, options).await;
         let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
-        // How many statements it takes to ask about all of them at once.
+        // Requests the access of the user in all companies at once, and returns the number of statements that it takes.
         let ask_all = async || {
             let before = proxy.statements();
             for access in join_all(companies.iter().map(|company| access(*company))).await {
@@ -323,17 +326,17 @@ mod postgres {
         for some in companies.chunks(50) {
             join_all(some.iter().map(|company| access(*company))).await;
         }
-        assert_eq!(ask_all().await, 0, "all are remembered");
+        assert_eq!(ask_all().await, 0, "all companies are cached");
 
-        // Polls go beside the pool.
+        // Polls use connections outside the pool.
         let polls = || replica.polls();
         let end_the_lease = || replica.permissions.distrust(Target::Credentials);
         end_the_lease();
         let before = polls();
         assert_eq!(ask_all().await, 0, "nothing is loaded");
-        assert!(polls() <= before + 3, "{} polls prove all", polls() - before);
+        assert!(polls() <= before + 3, "{} polls confirm all entries", polls() - before);
 
-        // Everything is compiled anew, from rows in memory: one statement reads the catalog.
+        // All entries are compiled again, from rows in memory; one statement reads the catalog.
         let path = format!("/api/iam/modules/{}", api.module_id("audit").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
         end_the_lease();
@@ -342,7 +345,7 @@ mod postgres {
         assert!(statements <= 2, "{statements} statements after a change of the catalog");
         assert!(polls() <= before + 6, "{} polls after a change of the catalog", polls() - before);
 
-        // One company has changed: it is read, the others are not.
+        // One company has changed: only that company is loaded again.
         let changed = json!({ "name": "New" });
         let request = api.post("/api/iam/user-levels").by_super_admin().within(companies[7]);
         request.json(&changed).send().await.expect(201);
@@ -357,8 +360,8 @@ mod postgres {
         assert_eq!(replica.stats().misses, misses, "the lease runs again");
     }
 
-    /// Entries belong to one database: when another one answers they do not count, and they count again when the first
-    /// is back.
+    /// Entries belong to one database. They are not used while another database responds, and are used again when the
+    /// first one is back.
     #[actix_web::test]
     async fn another_database_drops_everything() {
         let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);
@@ -378,7 +381,7 @@ mod postgres {
             proxy.switch_to(now);
             proxy.cut();
             until(async || access().await.is_some_and(|(member, _)| member == is_member)).await;
-            assert_eq!(access().await == first, is_member, "the epoch is that of the database");
+            assert_eq!(access().await == first, is_member, "the epoch is the epoch of the database");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands report when the database cannot be used.
+//! What the commands report when they cannot use the database.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ const COMMANDS: [(&str, &[&str]); 4] = [
     ("iam-http", &["keys", "revoke", "000000000000"]),
 ];
 
-/// Asserts that each command fails with all of these texts, and without the password `hunter2`.
+/// Asserts that each command fails with all `expected` strings in its output, and without the password `hunter2`.
 fn all_say(url: &str, expected: &[&str]) {
     for (program, arguments) in COMMANDS {
         let output = run(program, arguments, &[("DATABASE_URL", url)]);
@@ -27,14 +27,14 @@ fn all_say(url: &str, expected: &[&str]) {
     }
 }
 
-/// A port that answers each connection with an error of PostgreSQL.
+/// Starts a server that responds to each connection with this PostgreSQL error, and returns its port.
 fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // The start-up message: its length, itself included, and the rest.
+            // The startup message: its length, which includes the length field, and the rest.
             let mut length = [0; 4];
             stream.read_exact(&mut length).unwrap();
             let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];

@@ -1,4 +1,4 @@
-//! Migrating in a database that other programs use too, and that several installations share.
+//! Migrations in a database that other programs use too, or that several installations share.
 
 mod postgres {
     use std::time::Duration;
@@ -11,22 +11,22 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase, run};
 
-    /// What another program that uses SeaORM leaves behind.
+    /// The objects that another program that uses SeaORM leaves in the database.
     const OTHERS: &str =
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// Makes what [`migration::up`] made look as builds before `iam_migrations` left it.
+    /// Changes the result of [`migration::up`] into the state that builds before `iam_migrations` left.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 
-    /// An empty database, on a server that has the roles of the tests.
+    /// Returns an empty database on a server that has the roles of the tests.
     async fn empty_database() -> TestDatabase {
         drop(TestDatabase::new(Content::Schema).await);
         TestDatabase::new(Content::Nothing).await
     }
 
-    /// A connection pool with a search path of its own, as SQL writes it, without spaces.
+    /// Returns a connection pool with its own search path. `path` is in SQL notation, without spaces.
     async fn within(database: &TestDatabase, path: &str) -> DatabaseConnection {
         let path = path.replace('"', "%22");
         let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
@@ -42,8 +42,8 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
     }
 
-    /// Every relation outside PostgreSQL's own schemas with its identity: two readings are the same only if nothing was
-    /// dropped, created or rewritten between them.
+    /// Returns every relation outside PostgreSQL's own schemas with its OID and file node: two results are equal only
+    /// if no relation was dropped, created or rewritten in between.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let sql =
             "SELECT relnamespace::regnamespace || '.' || relname || ' ' || oid || ' ' || relfilenode FROM pg_class
@@ -59,7 +59,7 @@ mod postgres {
         texts(&mut database.connect().await, &format!("SELECT version::text FROM {table} ORDER BY 1")).await
     }
 
-    // --- Beside other programs ---
+    // --- Other programs in the same database ---
 
     #[tokio::test]
     async fn another_program_of_seaorm_in_the_same_schema_neither_hinders_nor_is_touched() {
@@ -111,7 +111,11 @@ mod postgres {
             let before = relations(&database).await;
             let db = within(&database, path).await;
             let all = all_names(&db).await;
-            assert_eq!(migration::fresh(&db).await.unwrap(), all, "fresh is up where nothing is: {path}");
+            assert_eq!(
+                migration::fresh(&db).await.unwrap(),
+                all,
+                "without a schema, `fresh` does the same as `up`: {path}"
+            );
             migration::seed(&db).await.unwrap();
             migration::fresh(&db).await.unwrap();
             migration::down(&db, 1).await.unwrap();
@@ -214,7 +218,7 @@ mod postgres {
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
         migration::down(&db, u32::try_from(all.len() - 1).unwrap()).await.unwrap();
-        // A name of a later migration's.
+        // The name of a table that a later migration creates.
         execute(&mut connection, "CREATE TABLE api_keys (theirs int)").await;
         let before = relations(&database).await;
         let error = migration::fresh(&db).await.unwrap_err();
@@ -260,7 +264,7 @@ mod postgres {
 
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(versions(&database, "iam_migrations").await, all);
-        // An old replica still finds its table.
+        // A replica of the earlier build still finds its table.
         assert_eq!(versions(&database, "seaql_migrations").await.len(), all.len() + 1);
         let copied = relations(&database).await;
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
@@ -307,7 +311,7 @@ mod postgres {
         assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
     }
 
-    // --- Rights ---
+    // --- Privileges ---
 
     #[tokio::test]
     async fn asking_needs_no_right_to_create_and_neither_does_up_when_nothing_is_pending() {
@@ -340,7 +344,7 @@ mod postgres {
 
     // --- Several installations ---
 
-    /// The real migrations, and one that waits inside its transaction for a signal, and then fails.
+    /// The real migrations and one more, which waits inside its transaction for a signal and then fails.
     struct Standing;
 
     static STANDS: Semaphore = Semaphore::const_new(0);
@@ -371,7 +375,7 @@ mod postgres {
         }
     }
 
-    /// The sessions of this database that wait for an advisory lock.
+    /// The query for the sessions of this database that wait for an advisory lock.
     const WAITING: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
@@ -389,7 +393,7 @@ mod postgres {
         STANDS.acquire().await.unwrap().forget();
         let mut observer = database.connect().await;
         let of_another = tokio::time::timeout(Duration::from_secs(60), migration::up(&green)).await;
-        assert_eq!(of_another.expect("it does not wait for blue's").unwrap(), all);
+        assert_eq!(of_another.expect("it does not wait for the migrator of `blue`").unwrap(), all);
         let second = tokio::spawn(async move { migration::up(&blue).await });
         while texts(&mut observer, WAITING).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;

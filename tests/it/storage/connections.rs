@@ -1,4 +1,4 @@
-//! Connections that die without being closed, sessions that stand still, and servers that are refused.
+//! Connections that die without being closed, frozen sessions, and servers that the adapter rejects.
 
 mod postgres {
     mod revocations;
@@ -19,14 +19,14 @@ mod postgres {
     use crate::support::replica::{sooner_or_later, until};
     use crate::support::server::PostgresServer;
 
-    /// The gate that changes pass.
+    /// The key of the advisory lock that serves as the gate.
     const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
     fn connect(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
 
-    /// Deadlines that tests can wait for.
+    /// Timeouts that are short enough for tests.
     fn short(options: PostgresOptions) -> PostgresOptions {
         PostgresOptions {
             statement_timeout: Duration::from_secs(2),
@@ -64,7 +64,7 @@ mod postgres {
         storage.reader().user_levels().find_all(company).await.map(drop)
     }
 
-    /// How many sessions other than this one's hold the gate.
+    /// Returns the number of sessions that hold the gate, other than `watch` itself.
     async fn holders(watch: &mut PgConnection) -> i64 {
         let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -72,13 +72,13 @@ mod postgres {
         query_scalar(sql).fetch_one(watch).await.unwrap()
     }
 
-    // --- What a session begins with ---
+    // --- Session settings ---
 
     #[tokio::test]
     async fn a_session_is_set_up_by_a_statement_and_not_by_parameters_that_poolers_refuse() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
-        // The url of a test has options of its own; these are the adapter's alone.
+        // The URL of a test database has options of its own; this URL has only those that the adapter sets.
         let options = PostgresOptions {
             statement_timeout: Duration::from_millis(4321),
             lock_timeout: Duration::from_millis(1234),
@@ -111,7 +111,7 @@ mod postgres {
         assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), known);
     }
 
-    /// A role of a database, with settings of its own.
+    /// Creates a role with a setting of its own in this database, and returns its name.
     async fn role_with(database: &TestDatabase, setting: &str) -> String {
         let mut server = database.connect().await;
         let role = format!("{}_role", database.name());
@@ -123,7 +123,7 @@ mod postgres {
         role
     }
 
-    /// The same url for another role, which needs no password.
+    /// Returns the URL of the database for another role, which needs no password.
     fn url_of(database: &TestDatabase, role: &str) -> String {
         let (scheme, rest) = database.url().split_once("://").unwrap();
         let (_, place) = rest.split_once('@').unwrap();
@@ -216,7 +216,7 @@ mod postgres {
 
         let unknown = said(&proxy.url().replace(name, "no_such_database")).await;
         assert!(unknown.contains("does not exist") && unknown.contains(place), "{unknown}");
-        // The proxy cannot read encrypted messages.
+        // The proxy cannot parse encrypted messages, so the URL leads past it.
         let separator = if database.url().contains('?') { '&' } else { '?' };
         let encrypted = said(&format!("{}{separator}sslmode=require", database.url())).await;
         assert!(encrypted.contains("TLS"), "{encrypted}");
@@ -262,7 +262,7 @@ mod postgres {
             let mut unit = begin(&storage, target).await.unwrap();
             assert_eq!(holders(&mut watch).await, 1);
             proxy.forget();
-            // No change waits: the server ends it by itself.
+            // No other change waits for the lock: the server ends the session on its own.
             until(async || holders(&mut watch).await == 0).await;
             if let Target::Company(company) = target {
                 let level = level(company);
@@ -290,7 +290,7 @@ mod postgres {
         asking.abort();
     }
 
-    /// The server cannot notice by itself that such a client is gone: the network works.
+    /// The server cannot detect on its own that such a client is frozen, because the connection itself works.
     #[tokio::test]
     async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
@@ -309,7 +309,7 @@ mod postgres {
                 let mut still = options.application_name("iam").connect().await.unwrap();
                 run(&mut still, "BEGIN; SET LOCAL iam.company = 'all'".to_owned()).await.unwrap();
                 run(&mut still, lock.clone()).await.unwrap();
-                // More than the socket holds; of it the client reads one row.
+                // The result exceeds the buffers of the socket; the client reads at most one row of it.
                 let sql = "SELECT repeat('x', 100000) FROM generate_series(1, 1000)";
                 let mut rows = still.fetch(sql);
                 if with_answer {

@@ -1,4 +1,4 @@
-//! The cases of the storage contract over PostgreSQL, each on a database of its own.
+//! Runs each case of the storage contract on PostgreSQL, in a database of its own.
 
 mod postgres {
     use std::sync::Arc;
@@ -9,7 +9,7 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase};
 
-    /// The adapter and, dropped after it, its database.
+    /// The adapter and its database, which is dropped after it.
     struct OfItsOwn {
         storage: Arc<PostgresStorage>,
         _database: TestDatabase,

@@ -1,4 +1,4 @@
-//! Effective rows: whatever happens, in any order, other programs read what a fresh resolution says.
+//! Effective rows: after any sequence of events, the rows that other programs read equal a fresh resolution.
 
 mod postgres {
     mod histories;
@@ -16,7 +16,7 @@ mod postgres {
     use crate::support::database::run;
     use crate::support::replica::{Line, Replica, until};
 
-    /// A replica, and what it wrote.
+    /// A replica, and its record of the users whose rows it has written.
     struct Filler {
         replica: Replica,
         filled: Filled,
@@ -36,16 +36,17 @@ mod postgres {
         }
     }
 
-    /// A row of either view: the view or the feature with the action, the decision, and of which state it is.
+    /// A row of one of the two SQL views: a view, or a feature with an action; the decision; and the versions that the
+    /// decision is based on.
     struct Decided {
         thing: String,
         action: String,
         decision: (bool, String),
-        /// The versions of the catalog and of the company.
+        /// The versions of the catalog and of the company, in this order.
         state: (i64, i64),
     }
 
-    /// The rows of both views, as another program reads them.
+    /// Returns the rows of both SQL views, as another program reads them.
     async fn rows(connection: &mut PgConnection) -> BTreeMap<(CompanyId, UserId), Vec<Decided>> {
         let sql = "SELECT company_id, user_id, view_id AS thing, '' AS action, has_access AS allowed, '' AS scope,
                 catalog_version, company_version
@@ -66,15 +67,18 @@ mod postgres {
         found
     }
 
-    /// Compares every row with a resolution of what the database holds now; returns how many there are.
+    /// Compares every row with a resolution of the current state of the database. Returns the number of rows.
     async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
-        assert_eq!(compared, rows, "{after}: nothing changes meanwhile, so all are of the state that is resolved");
+        assert_eq!(
+            compared, rows,
+            "{after}: nothing changes meanwhile, so every row has the versions of the loaded state"
+        );
         compared
     }
 
-    /// The same for rows of the resolved state only; returns how many rows there are, and how many of them were
-    /// compared.
+    /// Compares the rows whose versions equal those of the loaded state with a fresh resolution. Returns the number of
+    /// all rows, and the number of compared rows.
     async fn compare(api: &TestApi, connection: &mut PgConnection, after: &str) -> (usize, usize) {
         let (mut count, mut compared) = (0, 0);
         for ((company, user), rows) in rows(connection).await {
@@ -90,7 +94,7 @@ mod postgres {
         (count, compared)
     }
 
-    /// What plain resolution says about a view, or about a feature's action.
+    /// Returns the result of a fresh resolution for a view, or for an action of a feature.
     fn resolved(snapshot: &Snapshot, thing: &str, action: &str) -> (bool, String) {
         let is_non_member = snapshot.levels.is_empty();
         if action.is_empty() {
@@ -102,11 +106,12 @@ mod postgres {
         (decision.allowed, scope)
     }
 
-    /// A company whose admin is cached by two replicas; the second receives no more changes.
+    /// Creates a company whose administrator is cached by two replicas, the second of which receives no further
+    /// changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
         let company = api.company().await;
-        // A change that arrives during a load may be newer than what was read: then the user is not cached.
+        // A change that arrives during a load may be newer than the loaded data, in which case the user is not cached.
         a.replica.hears_everything().await;
         b.replica.hears_everything().await;
         b.replica.channel.set(Line::Deaf);
@@ -119,16 +124,16 @@ mod postgres {
         api.assign(company, company.admin, &[]).await;
     }
 
-    /// What is filled is all of it: every view, and every action of every feature.
+    /// A fill writes all rows of a user: one for every view, and one for every action of every feature.
     #[actix_web::test]
     async fn a_user_is_filled_as_a_whole() {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
-        assert_eq!(a.fill().await, 0, "no user has asked since");
+        assert_eq!(a.fill().await, 0, "no user has been read since");
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let written = rows(&mut connection).await;
-        // Seven actions of each, the own ones of the seed's features aside.
+        // The fill has written rows for the administrator only.
         assert_eq!(written.keys().collect::<Vec<_>>(), [&(company.id, company.admin)]);
         let (views, actions): (Vec<_>, Vec<_>) = written.values().flatten().partition(|row| row.action.is_empty());
         let effective = a.replica.permissions.access(company.id, Subject::User(company.admin), Consistency::Fresh);
@@ -137,7 +142,8 @@ mod postgres {
         all_rows_are_right(&api, &mut connection, "a fill").await;
     }
 
-    /// Computed before a change, written after it: it is refused, by whichever change.
+    /// Rows that were computed before a change are rejected after it, whether the change was made to the company or to
+    /// the catalog.
     #[actix_web::test]
     async fn what_was_computed_before_a_change_is_not_written_after_it() {
         let api = TestApi::postgres().await;
@@ -155,7 +161,8 @@ mod postgres {
         }
     }
 
-    /// While a change is under way no row is written that it would outdate; the write does not wait for it, either.
+    /// While a change is in progress, no row is written that the change would outdate, and the write does not wait for
+    /// the change either.
     #[actix_web::test]
     async fn nothing_is_written_while_a_change_is_under_way() {
         let api = TestApi::postgres().await;
@@ -172,7 +179,7 @@ mod postgres {
         assert!(all_rows_are_right(&api, &mut connection, "the end of a change").await > 100);
     }
 
-    /// While a change is under way rows are of the state before it; they are gone once it commits.
+    /// While a change is in progress, the rows reflect the state before it. They disappear when it commits.
     #[actix_web::test]
     async fn rows_end_in_the_moment_of_the_commit() {
         let api = TestApi::postgres().await;
@@ -186,7 +193,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
     }
 
-    /// A change outdates rows even if no replica learns of it. They come back all the same.
+    /// A change outdates rows even if no replica is notified of it. The next fill writes them again.
     #[actix_web::test]
     async fn rows_come_back_after_a_change_without_a_notice() {
         let api = TestApi::postgres().await;
@@ -204,7 +211,7 @@ mod postgres {
         assert!(all_rows_are_right(&api, &mut connection, "a rename").await > 100);
     }
 
-    /// Expired rows are not current, and are swept, a bounded number at a time.
+    /// Expired rows are not current. A sweep deletes them, in batches of a bounded size.
     #[actix_web::test]
     async fn expired_rows_are_swept() {
         let api = TestApi::postgres().await;
@@ -215,12 +222,13 @@ mod postgres {
             run(&mut connection, format!("UPDATE {table} SET expires_at = now()")).await.unwrap();
         }
         assert!(rows(&mut connection).await.is_empty());
-        assert_eq!(a.replica.permissions.sweep(10).await.unwrap(), 20, "ten of each");
+        assert_eq!(a.replica.permissions.sweep(10).await.unwrap(), 20, "ten rows of each table");
         assert!(a.replica.permissions.sweep(10_000).await.unwrap() > 100);
         assert_eq!(a.replica.permissions.sweep(10_000).await.unwrap(), 0);
     }
 
-    /// After a restart active users are loaded ahead, from the users with rows: their first request costs no load.
+    /// After a restart the replica preloads the active users, that is, the users with effective rows: their first
+    /// request needs no load.
     #[actix_web::test]
     async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;
@@ -240,7 +248,7 @@ mod postgres {
         assert_eq!((after.loads, after.misses, after.hits), (before.loads, before.misses, before.hits + 1));
     }
 
-    /// The SQL of the documentation, as it is written there.
+    /// Returns the SQL examples from the documentation.
     fn examples() -> Vec<&'static str> {
         let text = include_str!("../../../docs/consistency.md");
         text.split("```sql\n").skip(1).map(|rest| rest.split_once("```").expect("the end of the SQL").0).collect()

@@ -1,4 +1,4 @@
-//! The schema and the seed data, as `migration` makes them.
+//! The schema and the seed data that `migration` creates.
 
 mod postgres {
     use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ mod postgres {
 
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
-    /// The migrations that there are.
+    /// The names of all migrations.
     const MIGRATIONS: [&str; 6] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
@@ -32,7 +32,7 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
     }
 
-    /// Everything that is in the database's schema, a line each.
+    /// The query for the schema: one line per table, view, column, constraint, index or policy.
     const SCHEMA: &str = r#"
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -72,14 +72,14 @@ mod postgres {
         texts(&mut database.connect().await, SCHEMA).await
     }
 
-    /// The names of the tables and views.
+    /// Returns the names of the tables and views.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let names = "SELECT relname::text COLLATE \"C\" FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
         texts(&mut database.connect().await, names).await
     }
 
-    /// What is in each table.
+    /// Returns the row count and a hash of the rows of each table.
     async fn content(database: &TestDatabase) -> BTreeMap<&'static str, String> {
         let mut connection = database.connect().await;
         let mut content = BTreeMap::new();
@@ -93,7 +93,7 @@ mod postgres {
         content
     }
 
-    /// Eight programs that do the same at once, with connections of their own.
+    /// Runs `work` eight times concurrently, each time on a connection pool of its own.
     async fn eight_at_once<T, F: Future<Output = T>>(
         database: &TestDatabase,
         work: impl Fn(sea_orm::DatabaseConnection) -> F,
@@ -131,7 +131,7 @@ mod postgres {
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
     }
 
-    /// Every process reads all credentials: a row that it cannot read would lock out all callers.
+    /// Every process reads all credentials, so a row that it cannot parse would lock out all callers.
     #[tokio::test]
     async fn credentials_that_no_process_could_read_are_refused() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -170,7 +170,7 @@ mod postgres {
     async fn other_programs_see_only_effective_rows_that_are_current() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
-        // The company is at version 7, the catalog at the version that the seed gave it.
+        // The company is at version 7, and the catalog at the version that the seed gave it.
         run(
             &mut connection,
             "CREATE TEMP TABLE catalog AS SELECT version FROM company_states
@@ -230,7 +230,7 @@ mod postgres {
         assert_eq!((schema(&database).await, content(&database).await), before);
     }
 
-    /// The real migrations, and one that fails when it has begun.
+    /// The real migrations and one more, which fails after it has begun.
     struct Failing;
 
     struct Broken;
@@ -265,7 +265,7 @@ mod postgres {
         let db = database.sea_orm().await;
         let error = migration::up_with::<Failing>(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Database(_)), "{error}");
-        // Not even the migration before it is applied.
+        // The earlier migrations are not applied either.
         assert_eq!(relations(&database).await, Vec::<String>::new());
 
         migration::up(&db).await.unwrap();
@@ -352,7 +352,7 @@ mod postgres {
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
-        // Reading creates nothing.
+        // Reading the status creates no tables.
         assert_eq!(relations(&database).await, Vec::<String>::new());
     }
 
@@ -392,7 +392,7 @@ mod postgres {
 
     // --- The seed ---
 
-    /// What a first seed inserts.
+    /// The report of a first seed.
     const SEEDED: SeedReport = SeedReport {
         views: 14,
         modules: 4,
@@ -449,7 +449,7 @@ mod postgres {
         assert_eq!(content(&database).await, before);
     }
 
-    /// What the seed recorded: what was done to what, without the times of this run.
+    /// Returns the audit records of the seed: action, entity and changes, without the timestamps of this run.
     async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
         let logs = storage.reader().audit_logs();
         let records = logs.list_for_company(None, &AuditFilter::default(), None, 1_000).await.unwrap();

@@ -1,5 +1,5 @@
-//! The storage contract over PostgreSQL, its statements and plans, the migrations, and what happens when the database
-//! fails.
+//! The storage contract on PostgreSQL, the SQL statements and their query plans, the migrations, and behavior during
+//! database failures.
 
 mod bookkeeping;
 mod connections;

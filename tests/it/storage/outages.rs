@@ -1,4 +1,5 @@
-//! What callers see when the database is busy, gone, or blocked: `Unavailable`, and never a wrong answer.
+//! What callers see when the database is busy, unreachable or blocked: the error `Unavailable`, and never a wrong
+//! result.
 
 mod postgres {
     mod clients;
@@ -36,7 +37,7 @@ mod postgres {
         }
     }
 
-    /// Adds a level.
+    /// Adds a user level.
     struct Add(UserLevel);
 
     #[async_trait]
@@ -76,17 +77,17 @@ mod postgres {
         assert!(is_unavailable(&outcome), "{:?}", outcome.map(drop));
     }
 
-    /// It must end, whenever that is.
+    /// Awaits a future that must complete within 60 s.
     async fn ending<T>(work: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(60), work).await.expect("it does not end")
+        tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future completes within 60 s")
     }
 
-    /// The adapter on a database, and what the options differ in.
+    /// Returns the adapter for a database, with options that `differ` has changed.
     fn storage_with(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
 
-    // --- Waiting ends ---
+    // --- Waits are bounded ---
 
     fn one_connection(options: PostgresOptions) -> PostgresOptions {
         PostgresOptions { max_connections: 1, acquire_timeout: Duration::from_secs(2), ..options }
@@ -110,20 +111,20 @@ mod postgres {
         PostgresOptions { lock_timeout: Duration::from_millis(100), ..options }
     }
 
-    /// Releases what another program has locked: once the server has answered, it is free.
+    /// Releases the lock of another program. When this returns, the server has released it.
     async fn release(mut holder: PgConnection) {
         run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
         holder.close().await.unwrap();
     }
 
-    /// Another program that has locked something.
+    /// Returns a session of another program that holds a lock.
     async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
         run(&mut other, format!("BEGIN; {lock}")).await.unwrap();
         other
     }
 
-    /// The statement that locks the row of a company, or that of the catalog.
+    /// Returns the statement that locks the row of a company, or, for `None`, that of the catalog.
     fn row_of(company: Option<CompanyId>) -> String {
         let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
         format!("SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE")
@@ -138,7 +139,7 @@ mod postgres {
 
         let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
-        // Others do not wait with them, and reads never wait.
+        // Changes of other companies do not wait for this lock, and reads never wait.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;
@@ -200,7 +201,7 @@ mod postgres {
 
     #[tokio::test]
     async fn a_server_that_does_not_answer_is_unavailable() {
-        // It listens, and never accepts.
+        // The server listens but never accepts a connection.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
         let storage =
@@ -210,21 +211,21 @@ mod postgres {
 
     // --- Connections break ---
 
-    /// Ends all other connections of a database, as a server does that shuts down.
+    /// Terminates all other connections to a database, as a server does when it shuts down.
     async fn terminate(database: &TestDatabase) {
         let mut connection = database.connect().await;
         let sql = "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let ended: Option<bool> = query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        assert_eq!(ended, Some(true), "there were connections, and they ended");
+        assert_eq!(ended, Some(true), "there were connections, and all of them ended");
     }
 
-    /// How a connection breaks.
+    /// The way in which a connection breaks.
     #[derive(Debug, Clone, Copy)]
     enum Break {
-        /// Somewhere in the network.
+        /// The network cuts the connection.
         Cut,
-        /// The server ends it.
+        /// The server terminates the connection.
         Terminate,
     }
 
@@ -246,7 +247,7 @@ mod postgres {
             let company = new_company();
             let (first, second) = (level(company, "First"), level(company, "Second"));
 
-            // Before its next statement.
+            // The connection breaks before the next statement.
             let mut tx = begin(storage.as_ref(), Target::Company(company)).await.unwrap();
             tx.user_levels_mut().create(&first).await.unwrap();
             happens.happen(&proxy, &database).await;
@@ -254,7 +255,7 @@ mod postgres {
             assert!(matches!(tx.commit().await, Err(StorageError::Misuse(_))), "{happens:?}");
             assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [], "{happens:?}");
 
-            // Before the commit.
+            // The connection breaks before the commit.
             let mut tx = begin(storage.as_ref(), Target::Company(company)).await.unwrap();
             tx.user_levels_mut().create(&first).await.unwrap();
             happens.happen(&proxy, &database).await;
@@ -263,7 +264,7 @@ mod postgres {
             assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None, "{happens:?}");
             assert_eq!(records(storage.as_ref(), company).await, [], "{happens:?}");
 
-            // Its locks are free, and the next one is whole.
+            // The locks of the change are released, and the next change succeeds completely.
             add(storage.as_ref(), &second).await.unwrap();
             assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [second]);
         }
@@ -281,7 +282,7 @@ mod postgres {
                 unit.commit().await.unwrap();
             }
             happens.happen(&proxy, &database).await;
-            // Each broken connection can be found out by one read.
+            // Each broken connection makes one read fail at most.
             let outcomes = join_all((0..9).map(|_| levels(storage.as_ref(), company))).await;
             assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_unavailable(outcome)), "{outcomes:?}");
             for _ in 0..8 {
@@ -304,27 +305,28 @@ mod postgres {
         let before = states.versions(Some(company)).await.unwrap();
         storage.poll(None).await.unwrap();
 
-        // All connections to the old database are in use when the next one reaches the new one.
+        // The test occupies all connections to the old database, so that the next connection is opened to the new one.
         crate::support::replica::until(async || storage.pool().idle == storage.pool().size).await;
         let mut units = Vec::new();
         while units.len() < 2 || storage.pool().size as usize > units.len() {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
         }
         proxy.switch_to(&new);
-        // The connections that polls use are short-lived; here they are gone already.
+        // Polls use short-lived connections of their own. The test terminates those to the old database.
         terminate_control_connections(&old).await;
         let after = states.versions(Some(company)).await.unwrap();
         assert_ne!(after.epoch, before.epoch);
         assert_eq!((before.company, after.company), (1, 0));
 
-        // Answers of the old database are of the old epoch.
+        // Results from the old database carry the old epoch.
         let unit = units.remove(0);
         assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
         assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
         assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
         assert_eq!(unit.commit().await.unwrap().epoch(), before.epoch);
 
-        // Once a poll has found that and the connection is back in the pool, it is not used again.
+        // After a poll has reported the new epoch, connections to the old database that return to the pool are not used
+        // again.
         let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };
         assert_eq!(changes.epoch, after.epoch);
         drop(units);

@@ -1,4 +1,4 @@
-//! Outdated connections that are still open: neither reads nor writes fail.
+//! Open connections whose prepared statements or settings have become invalid: neither reads nor changes fail.
 
 mod postgres {
     use std::sync::Arc;
@@ -10,7 +10,7 @@ mod postgres {
 
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
-    /// More than there are attempts, so that no luck with connections helps.
+    /// More than the number of attempts, so that an attempt cannot succeed by happening to get a sound connection.
     const CONNECTIONS: u32 = 10;
 
     struct Warm {
@@ -18,7 +18,7 @@ mod postgres {
         storage: Arc<PostgresStorage>,
     }
 
-    /// Reads the views and makes one more.
+    /// Reads the views and creates one.
     struct MakeView(Timestamp);
 
     #[async_trait::async_trait]
@@ -45,13 +45,14 @@ mod postgres {
     }
 
     impl Warm {
-        /// Connections that have prepared all that is asked of them here.
+        /// Opens connections that have prepared all statements of these tests.
         async fn new() -> Self {
             let database = TestDatabase::new(Content::Seeded).await;
             let options =
                 PostgresOptions { max_connections: CONNECTIONS, min_connections: CONNECTIONS, ..database.options() };
             let warm = Self { database, storage: Arc::new(PostgresStorage::connect(&options).unwrap()) };
-            // A change uses a connection of its choice, so every one has to prepare a change, too.
+            // A change may get any connection of the pool, so each connection must have prepared the statements of a
+            // change as well.
             for _ in 0..3 {
                 warm.all_work().await;
             }
@@ -76,7 +77,7 @@ mod postgres {
             transact(self.storage.as_ref(), Target::Catalog, &context, &work).await.map(drop)
         }
 
-        /// Does something to the sessions that change something, when they commit.
+        /// Runs a statement in every session that commits a change, at the moment of the commit.
         async fn on_all(&self, sql: &str) {
             let mut connection = self.database.connect().await;
             let set = format!(

@@ -1,5 +1,5 @@
-//! No statement reads a whole table of the tenants': PostgreSQL's own plans for every text that the contract suite
-//! makes the adapter send, on a database with 100,000 permissions of 1,000 companies.
+//! No statement reads a whole tenant table. The tests check PostgreSQL's plan for every SQL statement that the adapter
+//! sends in the contract suite, on a database with 100,000 permissions of 1,000 companies.
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -33,8 +33,8 @@ pub mod postgres {
         "user_user_levels",
     ];
 
-    /// 1,000 companies with five levels of ten views and ten features each: 100,000 permissions. And what belongs to
-    /// them, in a catalog of a few hundred parts.
+    /// The SQL that loads the test data: 1,000 companies with five levels of ten views and ten features each, which
+    /// makes 100,000 permissions, with menus, assignments and audit records, and a catalog of a few hundred entries.
     pub const LOAD: &str = "
         CREATE TEMP TABLE company AS SELECT c AS n, md5('company' || c)::uuid AS id FROM generate_series(1, 1000) c;
         INSERT INTO company_states (company_id, version) SELECT id, 1 FROM company;
@@ -113,7 +113,7 @@ pub mod postgres {
         connection.fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap().get(0)
     }
 
-    /// The texts that the adapter sends while it passes the contract suite.
+    /// Returns the SQL statements that the adapter sends while it runs the contract suite.
     async fn texts_of_the_suite() -> BTreeSet<String> {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
@@ -127,7 +127,7 @@ pub mod postgres {
         proxy.texts().into_iter().filter(begins).collect()
     }
 
-    /// The plan that serves a text whatever its parameters are.
+    /// Returns the generic plan of a statement, which does not depend on its parameters.
     async fn plan(connection: &mut PgConnection, text: &str) -> Value {
         run(connection, format!("PREPARE planned AS {text}")).await.unwrap_or_else(|error| panic!("{error}: {text}"));
         let count = "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements WHERE name = 'planned'";
@@ -139,14 +139,15 @@ pub mod postgres {
         plan
     }
 
-    /// How the indexes of `user_user_levels` must be entered: by a user or by a level, never by the company alone.
+    /// The condition with which each index of `user_user_levels` must be used: on a user or on a level, never on the
+    /// company alone.
     const ENTRIES: [(&str, &str); 3] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
         ("user_user_levels_user_level_id_company_id_user_id_idx", "(user_level_id = "),
     ];
 
-    /// The scans of `user_user_levels` in a plan that read more than a user's or a level's rows.
+    /// Adds the scans of `user_user_levels` in a plan that read more than the rows of one user or level.
     fn of_whole_companies(plan: &Value, found: &mut Vec<Value>) {
         match plan {
             Value::Object(node) => {
@@ -166,8 +167,8 @@ pub mod postgres {
         }
     }
 
-    /// The states of the planner's statistics: none for new tables, outdated after growth, or complete. A connection
-    /// keeps a plan that was made in any of these states.
+    /// Covers each state of the planner's statistics: missing for a new table, outdated after growth, and complete. A
+    /// connection keeps a plan that it made in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -212,14 +213,14 @@ pub mod postgres {
             }
         }
 
-        // Such a scan would have been detected.
+        // The check detects such a scan.
         let mut found = Vec::new();
         let all = "SELECT user_id FROM user_user_levels WHERE company_id = $1 ORDER BY user_id";
         of_whole_companies(&plan(&mut connection, all).await, &mut found);
         assert_eq!(found.len(), 1, "{found:#?}");
     }
 
-    /// Every table gets a column more, and answers and plans stay as they are: no statement is about whole rows.
+    /// An added column in every table changes neither results nor plans, because no statement refers to whole rows.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_statement_is_about_whatever_columns_a_table_has() {
         let texts = texts_of_the_suite().await;
@@ -240,7 +241,7 @@ pub mod postgres {
             assert!(!planned.unwrap().contains("one_more"), "{text}");
         }
 
-        // Such changes would have been detected.
+        // The check detects such statements.
         for text in ["SELECT * FROM views", "SELECT json_agg(views) FROM views"] {
             run(&mut connection, format!("PREPARE planned_all AS {text}")).await.unwrap();
             let plan = verbose(&mut connection, "all").await.unwrap();
@@ -249,12 +250,13 @@ pub mod postgres {
         }
     }
 
-    /// Whether a plan passes whole rows of a table to a function. Locks of rows carry whole rows along for themselves.
+    /// Returns whether a plan passes whole rows of a table to a function. Row locks also carry whole rows internally;
+    /// these do not count.
     fn passes_whole_rows(plan: &str) -> bool {
         migration::TABLES.iter().any(|table| plan.contains(&format!("({table}.*)")))
     }
 
-    /// The plan of a prepared text, with the columns that each of its nodes answers.
+    /// Returns the plan of a prepared statement, with the output columns of each node.
     async fn verbose(connection: &mut PgConnection, number: impl Display) -> Result<String, sqlx::Error> {
         let count = format!(
             "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements WHERE name = 'planned_{number}'"
@@ -266,14 +268,14 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// How plans read the tables of tenants.
+    /// How query plans read the tenant tables.
     #[derive(Default)]
     struct Scans {
-        /// Tables that are read.
+        /// The tables that are read.
         tables: BTreeSet<String>,
-        /// Indexes that are used.
+        /// The indexes that are used.
         indexes: BTreeSet<String>,
-        /// Tables of which every row is read, and the node that does it.
+        /// The tables of which every row is read, each with the type of the plan node that reads them.
         whole: BTreeSet<(String, String)>,
     }
 
@@ -287,7 +289,7 @@ pub mod postgres {
                         && TENANT_TABLES.contains(&table.as_str())
                     {
                         self.tables.insert(table.clone());
-                        // An index without a condition is read from end to end.
+                        // An index scan without a condition reads the whole index.
                         let is_index = matches!(kind.as_str(), "Index Scan" | "Index Only Scan");
                         if kind == "Seq Scan" || is_index && !node.contains_key("Index Cond") {
                             self.whole.insert((table, kind));
@@ -301,7 +303,7 @@ pub mod postgres {
         }
     }
 
-    /// Indexes of the tenants' tables that serve statements: neither constraints nor indexes for foreign keys alone.
+    /// The query for the non-unique indexes of the tenant tables that do not merely support a foreign key.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
@@ -310,8 +312,8 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// Which menu items require a feature, in all companies: only changes of the catalog ask. What `jsonb` contains is
-    /// not leakproof, so behind a policy no index can answer it.
+    /// The query for the menu items of all companies that require a feature. Only changes of the catalog send it. The
+    /// `jsonb` operator `@>` is not leakproof, so with row-level security no index can serve it.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -327,7 +329,7 @@ pub mod postgres {
         }
         run(&mut connection, "SET plan_cache_mode = force_generic_plan".to_owned()).await.unwrap();
 
-        // Behind row-level security, as the adapter connects, and for roles that bypass it.
+        // Plans are checked with row-level security, which applies to the adapter's role, and for roles that bypass it.
         let mut all = Scans::default();
         for (role, exception) in [(APPLICATION, Some(REQUIRING)), ("NONE", None)] {
             run(&mut connection, format!("SET ROLE {role}")).await.unwrap();
@@ -345,14 +347,14 @@ pub mod postgres {
             assert!(whole.is_empty(), "{role}: {whole:#?}");
         }
 
-        // The list of inspected tables is complete.
+        // The list of tenant tables is complete.
         assert_eq!(all.tables, TENANT_TABLES.into_iter().map(str::to_owned).collect());
         let indexes = sea_orm::sqlx::query_scalar(FOR_STATEMENTS).bind(TENANT_TABLES.map(str::to_owned).to_vec());
         let indexes: Vec<String> = indexes.fetch_all(&mut connection).await.unwrap();
         let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
         assert!(unused.is_empty(), "no statement needs {unused:?}");
 
-        // A scan of a whole table would have been detected.
+        // The check detects scans of whole tables.
         let mut scans = Scans::default();
         scans.add(&plan(&mut connection, "SELECT * FROM user_levels WHERE description = $1").await);
         scans.add(&plan(&mut connection, "SELECT id FROM user_levels ORDER BY id").await);

@@ -1,4 +1,4 @@
-//! How many statements each request costs. The table is a snapshot: an increase shows.
+//! The number of SQL statements per request. The table is a snapshot, so an increase is noticed.
 
 mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +18,12 @@ mod postgres {
     use crate::support::proxy::Proxy;
     use crate::support::replica::Replica;
 
-    /// The most statements of a request.
+    /// Maximum number of SQL statements per request.
     const MOST: usize = 10;
-    /// The one request that needs more: it makes three levels with two matrices each, once in a company's life.
+    /// The only request that needs more statements: it creates three levels with two matrices each, once per company.
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
 
-    /// Sends requests and counts the statements of each.
+    /// Sends requests and counts the SQL statements of each.
     struct CountingClient {
         api: TestApi,
         proxy: Rc<Proxy>,
@@ -37,13 +37,13 @@ mod postgres {
             let proxy = Rc::new(Proxy::to(&database).await);
             let storage = Arc::new(storage_behind(&proxy));
             let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
-            // Cached entries are trusted, as in production.
+            // The lease is long, so cached entries are trusted throughout the test.
             let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
             let replica = Replica::over(&api, Arc::clone(&api.storage), options).await;
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
         }
 
-        /// Sends a request for an operation of the document: `METHOD /path/{parameter}`.
+        /// Sends a request for an operation of the OpenAPI document, given as `METHOD /path/{parameter}`.
         async fn ask(
             &mut self,
             operation: &str,
@@ -60,7 +60,7 @@ mod postgres {
                 }
             });
             let path = parts.collect::<Vec<_>>().join("/");
-            // What is left over is the query.
+            // A parameter that is left over is the query string.
             let path = parameters.next().map_or(path.clone(), |query| format!("{path}?{query}"));
             let request = complete(self.api.request(method.parse::<Method>().unwrap(), &path));
             let before = self.proxy.statements();
@@ -71,7 +71,7 @@ mod postgres {
             answer
         }
 
-        /// A typical request for each operation, about things of its own.
+        /// Sends a typical request for each operation, on resources of this round.
         async fn round(&mut self, word: &str) {
             let company = self.api.company().await;
             self.decisions(company).await;
@@ -89,7 +89,7 @@ mod postgres {
             let visitor = |request: Request| request.by(company.visitor).within(company.id);
             self.ask("GET /api/iam/permissions/current", &[], visitor).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
-            // Cached by now, but demanded anew.
+            // The user is cached by now, but the request requires fresh data.
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
@@ -115,7 +115,7 @@ mod postgres {
             self.ask("PATCH /api/iam/user-levels/{id}", &[&level], |request| admin(request).json(&change)).await;
             self.ask("DELETE /api/iam/user-levels/{id}", &[&level], admin).await;
 
-            // One level goes, another comes.
+            // The change removes one level and assigns another.
             let (member, visitor) = (company.member.to_string(), self.api.level_id(company, "Visitor").await);
             let levels = json!({ "userLevelIds": [visitor] });
             let assign = |request: Request| admin(request).json(&levels);
@@ -126,7 +126,7 @@ mod postgres {
         async fn matrices(&mut self, company: Company) {
             let admin = |request: Request| request.by(company.admin).within(company.id);
             let level = self.api.level_id(company, "Visitor").await;
-            // In each matrix a cell changes, one goes and, the second time, one comes.
+            // Each change of a matrix changes one cell and removes one; the second change also adds one.
             for (field, member, value) in [("views", "state", "inherit"), ("features", "scope", "team")] {
                 let path = format!("/api/iam/user-levels/{{id}}/permissions/{field}");
                 let cells = self.ask(&format!("GET {path}"), &[&level], admin).await.data()["permissions"].take();
@@ -177,7 +177,7 @@ mod postgres {
             self.ask("GET /api/iam/modules/{id}", &[&module], platform).await;
             let change = json!({ "name": "Renamed" });
             self.ask("PATCH /api/iam/modules/{id}", &[&module], |request| platform(request).json(&change)).await;
-            // What another module gates as well, so that nothing opens when it goes.
+            // Another module gates the same views, so the deletion of this module does not leave them ungated.
             let put = "PUT /api/iam/modules/{id}/views";
             for url in ["/modules/risks", "/modules/audit"] {
                 let views = json!({ "viewIds": [self.api.view_id(url).await] });
@@ -255,7 +255,7 @@ mod postgres {
         value.as_str().unwrap().to_owned()
     }
 
-    /// A cell of an answer, as one asks for it.
+    /// Turns a cell of a response into a cell of a request.
     fn cell(answered: &Value) -> Value {
         let mut cell = answered.clone();
         let members = cell.as_object_mut().unwrap();
@@ -264,10 +264,10 @@ mod postgres {
         cell
     }
 
-    /// The statements of every operation behind a token, as the document has them.
+    /// Returns the number of SQL statements for every authenticated operation of the OpenAPI document.
     async fn requests() -> BTreeMap<String, usize> {
         let mut client = CountingClient::new().await;
-        // The first round connects, and fills the cache.
+        // The first round opens connections and fills the cache.
         client.round("first").await;
         client.table.clear();
         client.round("second").await;
@@ -299,7 +299,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// The statements of a matrix and of an assignment, each by this user or, if there is none, by a super admin.
+    /// Returns the number of SQL statements for a change of a matrix and for an assignment, both sent as this user or,
+    /// if it is `None`, as a super admin.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,
@@ -317,7 +318,7 @@ mod postgres {
             let cells: Vec<_> = actions.iter().map(|action| cell(action)).collect();
             by(request).json(&json!({ "features": cells }))
         };
-        // The first time connects, and fills the cache.
+        // The first request opens connections and fills the cache.
         let levels = format!("/api/iam/users/{}/user-levels", new_user());
         cells(client.api.put(&path), &["Read", "Create"]).send().await.expect(200);
         let before = client.proxy.statements();
@@ -327,7 +328,8 @@ mod postgres {
         [between - before, client.proxy.statements() - between]
     }
 
-    /// Callers that may grant anything do not pay for the guard; for others the company is read before and after.
+    /// The delegation check costs nothing for callers who may grant everything. For other callers it reads the company
+    /// before and after the change.
     #[actix_web::test]
     async fn the_guard_costs_two_statements_where_it_is_needed() {
         let mut client = CountingClient::new().await;
@@ -348,9 +350,9 @@ mod postgres {
         let [guarded_matrix, guarded_assignment] =
             statements_of_grants(&mut client, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
-        // No levels of a super admin are read, neither for admission nor for the guard. But the change could remove
-        // the last administrator: for a matrix one administrator is found and resolved, for an assignment it is the
-        // user in question.
+        // For a super admin no levels are read, neither to authorize the request nor to check the delegation. The
+        // change could still remove the last administrator: a matrix change finds and resolves one administrator, while
+        // an assignment resolves the user in question.
         assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! Seeding a catalog that operators have edited: what comes, what stays deleted, and what comes back on request.
+//! Seeding a catalog that operators have edited: which rows are added, stay deleted, or are restored on request.
 
 mod postgres {
     use migration::{Migrator, SeedReport};
@@ -18,14 +18,14 @@ mod postgres {
         sub_menu_items: 0,
     };
 
-    /// Deletes the whole catalog.
+    /// Deletes the whole catalog and the menu.
     const DELETE_ALL: &str = "DELETE FROM menu_items; DELETE FROM views; DELETE FROM modules; DELETE FROM features";
 
     /// A database and the connections that a test uses.
     struct Catalog {
         db: sea_orm::DatabaseConnection,
         connection: PgConnection,
-        /// Dropped last, when both connections are closed.
+        /// Dropped last, after both connections are closed.
         _database: TestDatabase,
     }
 
@@ -44,13 +44,13 @@ mod postgres {
             run(&mut self.connection, sql.to_owned()).await.unwrap();
         }
 
-        /// The texts that a query returns, in order.
+        /// Returns the strings that a query yields, sorted.
         async fn texts(&mut self, query: &str) -> Vec<String> {
             let sql = format!("SELECT text COLLATE \"C\" FROM ({query}) AS answer (text) ORDER BY 1");
             query_scalar(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.unwrap()
         }
 
-        /// The catalog and the menu without times, the version of the catalog, and how many audit records there are.
+        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records.
         async fn content(&mut self) -> Vec<String> {
             self.texts(
                 "SELECT concat('view ', id, name, url) FROM views
@@ -67,7 +67,7 @@ mod postgres {
             .await
         }
 
-        /// Does what an operator does, and checks that another seed changes nothing after that.
+        /// Runs the SQL of an operator and checks that another seed changes nothing afterwards.
         async fn keeps(&mut self, sql: &str) {
             self.run(sql).await;
             let before = self.content().await;
@@ -75,7 +75,8 @@ mod postgres {
             assert_eq!(self.content().await, before, "{sql}");
         }
 
-        /// Makes seeded rows look like those of a later release: they do not exist, and no seed has offered them.
+        /// Gives seeded rows the state of rows that only a later release seeds: they do not exist, and no seed has
+        /// recorded them.
         async fn unseed(&mut self, table: &str, condition: &str) {
             self.run(&format!(
                 "DELETE FROM iam_seeded_rows WHERE id IN (SELECT id FROM {table} WHERE {condition});
@@ -85,7 +86,7 @@ mod postgres {
         }
     }
 
-    // --- What stays deleted ---
+    // --- Rows that stay deleted ---
 
     #[tokio::test]
     async fn each_kind_of_row_stays_deleted() {
@@ -156,7 +157,7 @@ mod postgres {
             .await;
     }
 
-    // --- What comes ---
+    // --- Rows that are added ---
 
     #[tokio::test]
     async fn rows_of_a_later_release_come_with_their_mappings_and_menu_entries() {
@@ -209,13 +210,14 @@ mod postgres {
         assert_eq!(catalog.texts(modules).await, ["Ours"]);
     }
 
-    /// The labels of the menu.
+    /// The query for the labels of the menu.
     const LABELS: &str = "SELECT label FROM menu_items UNION ALL SELECT label FROM sub_menu_items";
 
     #[tokio::test]
     async fn a_menu_entry_that_leads_to_a_deleted_row_is_left_out() {
         let mut catalog = Catalog::new(Content::Seeded).await;
-        // A sub-item that needs a deleted feature, the only one of its item that something new would bring.
+        // The seed would add one sub-item, but that sub-item requires a deleted feature; so the parent item is not
+        // added either.
         catalog
             .keeps(
                 "DELETE FROM menu_items WHERE label = 'Administration';
@@ -225,7 +227,7 @@ mod postgres {
         catalog.unseed("views", "url = '/admin/user-levels'").await;
         assert_eq!(catalog.seed().await, SeedReport { views: 1, module_views: 1, ..NOTHING });
 
-        // A sub-item whose item leads to a deleted view.
+        // The parent item of the new sub-item leads to a deleted view.
         catalog
             .keeps("DELETE FROM menu_items WHERE label = 'Settings'; DELETE FROM views WHERE url = '/settings'")
             .await;
@@ -250,7 +252,7 @@ mod postgres {
         assert_eq!(catalog.seed().await, SeedReport { views: 1, module_views: 1, sub_menu_items: 1, ..NOTHING });
     }
 
-    // --- What comes back on request ---
+    // --- Rows that are restored on request ---
 
     async fn restore(catalog: &Catalog) -> SeedReport {
         migration::restore_seed(&catalog.db).await.unwrap()
@@ -340,7 +342,7 @@ mod postgres {
 
     // --- Upgrades ---
 
-    /// Takes the bookkeeping of the seed back, and what was migrated after it.
+    /// Reverts the migration that added the seed's bookkeeping, and all later ones.
     async fn downgrade(catalog: &Catalog) {
         let names = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect::<Vec<_>>();
         let kept = names.iter().position(|name| name.ends_with("_seeded_rows")).unwrap();
@@ -378,7 +380,7 @@ mod postgres {
         let seeded = catalog.texts("SELECT id::text FROM iam_seeded_rows").await;
         assert_eq!(seeded.len(), 14 + 4 + 19);
         downgrade(&catalog).await;
-        // The earlier release had no such feature, and operators had a view of their own.
+        // The earlier release did not have this feature, and operators had created a view of their own.
         catalog
             .run(
                 "DELETE FROM iam_audit_logs WHERE entity_id = (SELECT id FROM features WHERE key = 'risks.create');

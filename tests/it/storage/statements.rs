@@ -1,4 +1,4 @@
-//! How many statements each storage operation costs. The table is a snapshot: an increase shows.
+//! The number of SQL statements per storage operation. The table is a snapshot, so an increase is noticed.
 
 pub mod postgres {
     mod changes;
@@ -27,13 +27,14 @@ pub mod postgres {
     use crate::support::database::{Content, TestDatabase};
     use crate::support::proxy::Proxy;
 
-    /// The adapter through a proxy, with one connection, so that connecting costs its statement once.
+    /// Returns the adapter behind a proxy, with one connection, so that the statement of a connection setup is sent
+    /// only once.
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()
     }
 
-    /// The statements of every operation, where each is about `rows` rows.
+    /// Returns the number of SQL statements of every operation, each on `rows` rows.
     async fn operations(rows: u64) -> BTreeMap<&'static str, usize> {
         let database = TestDatabase::new(Content::Schema).await;
         fill(&database, rows).await;
@@ -189,7 +190,8 @@ pub mod postgres {
         c.of("EffectiveFeaturePermissions::delete_expired", features.delete_expired(rows)).await;
     }
 
-    /// Every operation in the traits of the contract, read from their sources, except those beside the pool.
+    /// Returns every operation of the contract's traits, read from their source files, except those that do not use the
+    /// pool.
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
@@ -210,7 +212,7 @@ pub mod postgres {
                 operations.insert(format!("{of}::{}", rest.split('(').next().unwrap()));
             }
         }
-        // Work inside a unit of work is not the adapter's.
+        // The work inside a unit of work is not an operation of the adapter.
         operations.remove("Work::run");
         operations
     }
@@ -238,7 +240,7 @@ pub mod postgres {
 
         let unit = begin(&own, company).await.unwrap();
         let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
-        assert!(Arc::ptr_eq(&within, &known.value), "the catalog was read again");
+        assert!(Arc::ptr_eq(&within, &known.value), "the known catalog is not read again");
         drop(unit);
 
         let mut unit = begin(&other, Target::Catalog).await.unwrap();
@@ -246,7 +248,7 @@ pub mod postgres {
         unit.commit().await.unwrap();
         let unit = begin(&own, company).await.unwrap();
         let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
-        assert_eq!(within.views().count(), known.value.views().count() - 1, "the catalog is an old one");
+        assert_eq!(within.views().count(), known.value.views().count() - 1, "the new catalog is read");
         drop(unit);
         for storage in [own, other] {
             storage.close().await;

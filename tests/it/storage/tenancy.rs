@@ -1,5 +1,4 @@
-//! Two companies in the same tables: what the keys of the schema and its row-level security make impossible, in raw
-//! SQL.
+//! Two companies in the same tables: what the foreign keys and row-level security prevent, tested in raw SQL.
 
 mod postgres {
     use iam_domain::{CompanyId, UserId, UserLevelId};
@@ -12,8 +11,8 @@ mod postgres {
     const OURS: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
     const THEIRS: &str = "'00000000-0000-0000-0000-000000000002'::uuid";
 
-    /// Tables that refer to a level, with what they say beside the company and the level, and the key that keeps both
-    /// together.
+    /// The tables that refer to a user level: each with its other required columns, their values, and the foreign key
+    /// that binds company and level together.
     const BESIDE_LEVELS: [(&str, &str, &str, &str); 3] = [
         (
             "user_level_view_permissions",
@@ -30,7 +29,7 @@ mod postgres {
         ("user_user_levels", "user_id", "gen_random_uuid()", "user_user_levels_company_id_user_level_id_fkey"),
     ];
 
-    /// Two companies, each with a level whose id is the company's, and nothing on it.
+    /// Creates two companies, each with an empty user level whose id equals the company's id.
     async fn two_companies() -> (TestDatabase, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -42,7 +41,7 @@ mod postgres {
         (database, connection)
     }
 
-    /// The constraint that refuses a statement.
+    /// Returns the name of the constraint that rejects a statement.
     async fn refused(connection: &mut PgConnection, sql: String) -> String {
         let error = run(connection, sql.clone()).await.expect_err(&sql);
         let constraint = error.as_database_error().and_then(|error| error.constraint());
@@ -63,7 +62,7 @@ mod postgres {
         let keys: Vec<String> = query_scalar(keys).fetch_all(&mut database.connect().await).await.unwrap();
         let together = "FOREIGN KEY (company_id, user_level_id) REFERENCES user_levels(company_id, id)";
         assert!(keys.iter().all(|key| key.contains(together)), "{keys:#?}");
-        // And these are all that the tests below try.
+        // The tests below cover all of these keys.
         let mut tried = BESIDE_LEVELS.map(|(.., constraint)| constraint);
         tried.sort_unstable();
         assert_eq!(keys.iter().map(|key| key.split(' ').next().unwrap()).collect::<Vec<_>>(), tried);
@@ -104,7 +103,7 @@ mod postgres {
         for (table, columns, values, constraint) in BESIDE_LEVELS {
             let (_database, mut connection) = two_companies().await;
             let moved = format!("UPDATE user_levels SET company_id = {THEIRS}, name = 'Moved' WHERE id = {OURS}");
-            // A level that nothing refers to may: its rows come after it.
+            // A level without referring rows may move.
             run(&mut connection, format!("BEGIN; {moved}; ROLLBACK")).await.unwrap();
             let own =
                 format!("INSERT INTO {table} (company_id, user_level_id, {columns}) VALUES ({OURS}, {OURS}, {values})");
@@ -128,14 +127,14 @@ mod postgres {
         run(&mut connection, held).await.unwrap();
         let deleted = refused(&mut connection, format!("DELETE FROM user_levels WHERE id = {OURS}")).await;
         assert_eq!(deleted, "user_user_levels_company_id_user_level_id_fkey");
-        // The other company's is not held.
+        // The level of the other company has no holders.
         run(&mut connection, format!("DELETE FROM user_levels WHERE id = {THEIRS}")).await.unwrap();
         assert_eq!(number(&mut connection, "SELECT count(*) FROM user_levels").await, 1);
     }
 
     // --- Row-level security ---
 
-    /// The tables with rows of companies, and the column that leads to the company.
+    /// The tables with rows of companies, each with the column that leads to the company.
     const OF_TENANTS: [(&str, &str); 12] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
@@ -151,7 +150,7 @@ mod postgres {
         ("user_user_levels", "company_id"),
     ];
 
-    /// A row of a company in each table; what has an id has the company's.
+    /// Returns the SQL that inserts a row of a company into each table. Ids of these rows equal the company's id.
     fn rows_of(company: &str) -> String {
         format!(
             "INSERT INTO company_states (company_id, version) VALUES ({company}, 1);
@@ -180,8 +179,8 @@ mod postgres {
         )
     }
 
-    /// A database with a row of two companies in each table, one connection that may do everything, and one that acts
-    /// as the server does.
+    /// Returns a database with a row of two companies in each table, a superuser connection, and a connection with the
+    /// server's role.
     async fn two_full_companies() -> (TestDatabase, PgConnection, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -192,33 +191,33 @@ mod postgres {
         (database, connection, application)
     }
 
-    /// The condition that finds the row of a company, whatever else can be seen.
+    /// Returns the condition that matches the row of a company, regardless of which other rows are visible.
     async fn row_of(connection: &mut PgConnection, table: &str, column: &str, company: &str) -> String {
         let row = format!("SELECT t::text FROM {table} AS t WHERE {column} = {company}");
         let row: String = query_scalar(AssertSqlSafe(row)).fetch_one(connection).await.unwrap();
         format!("t::text = '{}'", row.replace('\'', "''"))
     }
 
-    /// Says for the rest of the session what the adapter says for a transaction.
+    /// Sets `iam.company` for the rest of the session. The adapter sets it for a transaction.
     async fn say(connection: &mut PgConnection, setting: &str) {
         run(connection, format!("SELECT set_config('iam.company', {setting}, false)")).await.unwrap();
     }
 
-    /// How many rows a statement changes.
+    /// Returns the number of rows that a statement affects.
     async fn changes(connection: &mut PgConnection, sql: String) -> u64 {
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     }
 
-    /// The SQLSTATE of what is refused.
+    /// Returns the SQLSTATE with which a statement is rejected.
     async fn sqlstate(connection: &mut PgConnection, sql: &str) -> String {
         let error = run(connection, sql.to_owned()).await.expect_err(sql);
         let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
         code.unwrap_or_else(|| panic!("{sql}: {error}"))
     }
 
-    /// A row-level policy, or a missing right.
+    /// The SQLSTATE of a violated row-level policy or a missing privilege.
     const FORBIDDEN: &str = "42501";
-    /// A missing setting, and one that is not a UUID.
+    /// The SQLSTATEs for a missing setting and for a setting that is not a UUID.
     const UNSAID: [&str; 2] = ["42704", "22P02"];
 
     #[tokio::test]
@@ -235,7 +234,7 @@ mod postgres {
         let forced =
             "SELECT relname::text COLLATE \"C\" FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY 1";
         assert_eq!(query_scalar::<_, String>(forced).fetch_all(&mut connection).await.unwrap(), tables);
-        // The application owns nothing, and nothing exempts it or the owner.
+        // The application's role owns nothing, and neither this role nor the owner is exempt from the policies.
         let exempt = format!(
             "SELECT count(*) FROM pg_roles AS role WHERE rolname = '{APPLICATION}' AND (rolsuper OR rolbypassrls
                 OR EXISTS (SELECT FROM pg_class WHERE relowner = role.oid))"
@@ -262,7 +261,7 @@ mod postgres {
                 assert!(UNSAID.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
             }
         }
-        // A setting ends with its transaction, and then is empty; neither an empty nor a wrong one is a company.
+        // A setting ends with its transaction and is empty afterwards. An empty or invalid setting selects no company.
         run(&mut application, format!("SELECT set_config('iam.company', {OURS}::text, true)")).await.unwrap();
         for setting in [None, Some("''"), Some("'ALL'"), Some("'*'"), Some("'all '")] {
             if let Some(setting) = setting {
@@ -295,11 +294,10 @@ mod postgres {
                 0,
                 "{table}"
             );
-            // Nor can a row be inserted there: it is refused before its keys are checked, so nothing reveals whether
-            // they are taken.
+            // An insert is rejected before its keys are checked, so the error does not reveal whether they exist.
             let added = format!("INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{as_json}')");
             assert_eq!(sqlstate(&mut application, &added).await, FORBIDDEN, "{table}");
-            // A state is marked anew whenever it is touched.
+            // Each update of a state changes its marks, so the row is read again.
             let ours = row_of(&mut connection, table, column, OURS).await;
             let moved = format!("UPDATE {table} AS t SET {column} = {THEIRS} WHERE {ours}");
             assert_eq!(sqlstate(&mut application, &moved).await, FORBIDDEN, "{table}");
@@ -330,20 +328,20 @@ mod postgres {
         }
         let item = "INSERT INTO menu_items (id, label) VALUES (gen_random_uuid(), 'For all')";
         assert_eq!(sqlstate(&mut application, item).await, FORBIDDEN);
-        // The catalog's row is locked by changes of companies, and not changed.
+        // Changes of companies lock the catalog's row, but may not change it.
         let catalog = "company_id = '00000000-0000-0000-0000-000000000000'";
         let lock = format!("SELECT FROM company_states WHERE {catalog} FOR SHARE");
         assert_eq!(changes(&mut application, lock).await, 1);
         let raise = format!("UPDATE company_states SET version = version + 1 WHERE {catalog}");
         assert_eq!(sqlstate(&mut application, &raise).await, FORBIDDEN);
         assert_eq!(changes(&mut application, format!("DELETE FROM company_states WHERE {catalog}")).await, 0);
-        // What is recorded of the catalog is for the platform.
+        // Only the platform may read the audit records of the catalog.
         let records = "SELECT count(*) FROM iam_audit_logs WHERE company_id IS NULL";
         assert_eq!(number(&mut application, records).await, 0);
         assert_eq!(sqlstate(&mut application, record).await, FORBIDDEN);
     }
 
-    /// A read before the setting is made fails, with any plan: it never sees more.
+    /// A read that runs before the setting is made fails with any query plan. It never sees additional rows.
     #[tokio::test]
     async fn a_statement_that_reads_before_it_says_whose_rows_is_an_error() {
         let (database, _connection, _application) = two_full_companies().await;
@@ -358,11 +356,11 @@ mod postgres {
         }
     }
 
-    /// A unit of work about one company may ask across companies, and is afterwards about its own again.
+    /// A unit of work of one company may read other companies, and afterwards still writes only to its own company.
     #[tokio::test]
     async fn a_change_that_asks_about_others_stays_a_change_of_its_company() {
         let (database, mut connection, _) = two_full_companies().await;
-        // Tells what the setting is when the change writes.
+        // The trigger verifies the setting when the change writes.
         let spy = "CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF current_setting('iam.company') <> OLD.company_id::text THEN RAISE 'about another company'; END IF;
                 RETURN OLD;
@@ -378,7 +376,7 @@ mod postgres {
         assert_eq!(levels.iter().map(|level| level.company_id).collect::<Vec<_>>(), [theirs]);
         let module = unit.modules().find_by_code("core").await.unwrap().unwrap();
         assert_eq!(unit.company_modules().get_companies_by_module(module.id).await.unwrap(), [ours, theirs]);
-        // Its own writes still pass, and what it wrote is its own.
+        // Writes to its own company still succeed.
         let mut unit = unit;
         let level = UserLevelId::from_uuid(uuid::Uuid::from_u128(1));
         unit.assignments_mut()
@@ -392,7 +390,7 @@ mod postgres {
         assert_eq!(left, [theirs.to_string()]);
     }
 
-    /// The SQL that the documentation tells operators to run.
+    /// The document with the SQL that operators are asked to run.
     const DEPLOYMENT: &str = include_str!("../../../docs/deployment.md");
 
     #[tokio::test]
@@ -401,7 +399,7 @@ mod postgres {
         let (_, sql) = section.split_once("```sql\n").unwrap();
         let (sql, _) = sql.split_once("```").unwrap();
         let (roles, grants) = sql.split_once("\\connect iam\n").unwrap();
-        // Roles are the whole server's, so these have names of their own.
+        // Roles belong to the whole server, so the test renames them.
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let [owner, application] = ["owner", "application"].map(|role| format!("iam_{role}_{tag}"));
         let renamed = |sql: &str| {
@@ -427,7 +425,7 @@ mod postgres {
         assert!(!all_powerful.is_behind_policies().await.unwrap());
         all_powerful.close().await;
 
-        // The server works as the application, and as the owner, who is behind the same policies.
+        // The server works with the application's role and with the owner's role, to which the same policies apply.
         for (n, role) in [(1, &application), (2, &owner)] {
             let storage = PostgresStorage::connect(&PostgresOptions::new(database.url_as(role))).unwrap();
             storage.check_schema().await.unwrap();

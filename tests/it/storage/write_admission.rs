@@ -1,4 +1,4 @@
-//! Companies that change without a pause, and the connections that others still get.
+//! Companies that change continuously leave connections to other callers.
 
 mod postgres {
     use std::sync::Arc;
@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     const CONNECTIONS: u32 = 4;
-    /// More than there are connections, many times.
+    /// Many more tasks than there are connections.
     const CROWD: usize = 40;
     const LONG: Duration = Duration::from_secs(60);
 
@@ -33,7 +33,8 @@ mod postgres {
         Arc::new(PostgresStorage::connect(&options).unwrap())
     }
 
-    /// Many tasks that want a change. Those that have begun are counted, and stay open until `held` is closed.
+    /// Starts many tasks that each begin a change. The changes that have begun are counted and stay open until `held`
+    /// is closed.
     async fn crowd(
         storage: &Arc<PostgresStorage>,
         held: &Arc<Semaphore>,
@@ -58,8 +59,8 @@ mod postgres {
         (crowd, begun)
     }
 
-    /// With such a crowd others can still read, and a change that revokes rights begins as soon as the changes before
-    /// it have ended.
+    /// Asserts that other callers can still read during such a crowd, and that a change that revokes rights begins as
+    /// soon as the changes before it have ended.
     async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
         let held = Arc::new(Semaphore::new(0));
         let (crowd, begun) = crowd(storage, &held, target).await;
@@ -71,7 +72,7 @@ mod postgres {
         }
         let mut cut_off = Box::pin(begin(storage, Target::Credentials));
         for _ in 0..30 {
-            assert!(futures_util::poll!(&mut cut_off).is_pending(), "it waits for the changes under way");
+            assert!(futures_util::poll!(&mut cut_off).is_pending(), "the cut-off waits for the changes in progress");
             storage.ping().await.unwrap();
         }
         held.close();
@@ -85,7 +86,7 @@ mod postgres {
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
         let under_way = begin(&storage, company).await.unwrap();
-        // Another company gets its turn besides all that wait for this one.
+        // A change of another company is admitted even though many changes wait for this company.
         let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
         begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
         drop((waiting, under_way));
@@ -98,8 +99,8 @@ mod postgres {
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
 
-    /// The seed passes the same gate as changes, under the same name, so that companies that change without a pause
-    /// cannot hold it off.
+    /// The seed acquires the same gate as changes, so that companies that change continuously cannot delay it
+    /// indefinitely.
     #[actix_web::test]
     async fn the_seed_has_its_turn_among_changes_of_companies() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -113,19 +114,19 @@ mod postgres {
         let mut waits =
             async |count: i64| query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == count;
         while !waits(1).await {
-            assert!(futures_util::poll!(&mut seed).is_pending(), "it waits for the change under way");
+            assert!(futures_util::poll!(&mut seed).is_pending(), "the seed waits for the change in progress");
         }
-        // A later change waits behind it, also to share the gate.
+        // A later change waits behind the seed, although it requests the gate only in shared mode.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
-            assert!(futures_util::poll!(&mut later).is_pending(), "it waits behind the seed");
+            assert!(futures_util::poll!(&mut later).is_pending(), "the later change waits behind the seed");
         }
         under_way.commit().await.unwrap();
         seed.await.unwrap();
         later.await.unwrap().commit().await.unwrap();
     }
 
-    /// A change that waits too long gives up, and leaves its place to the next one.
+    /// A change that waits longer than the lock timeout fails and makes room for the next one.
     #[actix_web::test]
     async fn a_change_that_waits_too_long_gives_up_its_turn() {
         let database = TestDatabase::new(Content::Schema).await;

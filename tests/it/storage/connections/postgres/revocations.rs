@@ -1,4 +1,4 @@
-//! Changes that revoke rights end the sessions that block them.
+//! Changes that revoke rights terminate the sessions that block them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
 
-/// The service as a role that may end its own sessions.
+/// Returns the adapter, connected as a role that may terminate its own sessions.
 fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
     connect(database.url(), |options| PostgresOptions { url: database.url().into(), ..options })
 }
@@ -33,7 +33,7 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// Each of them passes the gate when the one before it is ended, and keeps it.
+/// When a blocking session is terminated, the next frozen session in the queue acquires the gate and blocks in turn.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -64,8 +64,8 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
 }
 
-/// Sessions of replicas that stand still block one after the other: each one that has the gate alone, and each group in
-/// between that shares it, blocks once the one before it is ended.
+/// The sessions of frozen replicas block one after the other: when a session that holds the gate exclusively is
+/// terminated, the next session in the queue blocks, or the next group of sessions that share the gate.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
@@ -82,7 +82,7 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
             run(&mut session, lock).await.unwrap();
             std::future::pending::<()>().await;
         });
-        // The first one passes the gate.
+        // Waits until the first session holds the gate and all later ones wait for it.
         until(async || {
             let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -92,7 +92,7 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
         })
         .await;
     }
-    // With two looks 0.1 s apart for each of them it would not do.
+    // This lock timeout would be too short if each blocking session took two checks, 0.1 s apart.
     let sound = connect(database.url(), |options| PostgresOptions {
         url: database.url().into(),
         lock_timeout: Duration::from_millis(5500),
@@ -140,7 +140,7 @@ async fn a_change_of_a_company_waits_for_another_one_that_works() {
     let company = new_company();
     let mut unit = begin(&first, Target::Company(company)).await.unwrap();
     let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-    // Longer than a change that revokes rights would wait.
+    // The change stays open longer than a change that revokes rights would wait.
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         unit.user_levels().find_all(company).await.unwrap();

@@ -1,4 +1,4 @@
-//! Random histories of changes, one after the other and at once: no row ever differs from a fresh resolution.
+//! Random sequences of changes, sequential and concurrent: no row ever differs from a fresh resolution.
 
 use std::cell::Cell;
 
@@ -11,11 +11,11 @@ use crate::support::api::{Company, TestApi, new_user};
 use crate::support::database::run;
 use crate::support::replica::until;
 
-/// Numbers that are the same at each run.
+/// A deterministic random number generator (splitmix64).
 struct Chance(u64);
 
 impl Chance {
-    /// A number below the bound, by splitmix64.
+    /// Returns a number below the bound.
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,13 +27,13 @@ impl Chance {
         &from[self.below(from.len())]
     }
 
-    /// Some of them, also none or all.
+    /// Returns a random subset, possibly empty or complete.
     fn some_of<T: Clone>(&mut self, from: &[T]) -> Vec<T> {
         from.iter().filter(|_| self.below(2) == 0).cloned().collect()
     }
 }
 
-/// A company with levels and users that change all the time.
+/// A company with user levels and users, which the changes modify.
 struct Tenant {
     pub company: Company,
     pub levels: Vec<String>,
@@ -48,7 +48,7 @@ impl Tenant {
     }
 }
 
-/// Everything that a history is about.
+/// The companies and the catalog entries that the changes modify.
 struct World {
     pub api: TestApi,
     tenants: Vec<Tenant>,
@@ -74,7 +74,7 @@ impl World {
         Self { api, tenants, views, features, modules }
     }
 
-    /// A change: some without effect, some refused. Method, path, company, body.
+    /// Returns a random change as method, path, company and body. Some changes have no effect, and some are rejected.
     fn change(&self, chance: &mut Chance) -> (&'static str, String, Option<CompanyId>, Value) {
         let tenant = chance.one_of(&self.tenants);
         let company = Some(tenant.company.id);
@@ -141,13 +141,14 @@ impl World {
             request = request.within(company);
         }
         let answer = request.send().await;
-        // A cell may name an action that its feature does not have at this moment, a switch a module that is not
-        // there.
+        // A cell may name an action that its feature does not have at this moment, and a change of a company's module
+        // may name a module that the company does not have.
         assert!(matches!(answer.status.as_u16(), 200 | 400 | 404), "{}", String::from_utf8_lossy(&answer.body));
         format!("{path} {body} {}", answer.status)
     }
 
-    /// One history of reads, changes, fills, expiry and sweeps, by two replicas one after the other and at once.
+    /// Runs one sequence of reads, changes, fills, expirations and sweeps on two replicas, sequentially and
+    /// concurrently. Returns the number of compared rows.
     async fn live(&self, seed: u64) -> usize {
         let mut chance = Chance(seed);
         let (mut a, mut b) = (Filler::new(&self.api).await, Filler::new(&self.api).await);
@@ -190,7 +191,7 @@ impl World {
     }
 }
 
-/// Random histories, the same ones each time.
+/// The random sequences are the same in each run.
 #[actix_web::test]
 async fn no_row_ever_differs_from_a_fresh_resolution() {
     let world = World::new().await;
@@ -201,8 +202,7 @@ async fn no_row_ever_differs_from_a_fresh_resolution() {
     assert!(compared > 1000, "only {compared} rows were compared");
 }
 
-/// Everything concurrently: readers, two replicas that fill and sweep, changes, and another program that reads the
-/// rows.
+/// Readers, changes, two replicas that fill and sweep, and another program that reads the rows all run concurrently.
 #[actix_web::test]
 async fn no_row_differs_while_everything_changes() {
     let world = World::new().await;
@@ -216,7 +216,7 @@ async fn no_row_differs_while_everything_changes() {
         for round in 0..60 {
             let (one, other) = (world.change(&mut chance), world.change(&mut chance));
             tokio::join!(world.send(&router_a, one), world.send(&router_b, other));
-            // Now and then there is time for rows to be written and read, however long that takes.
+            // Every fourth round waits until rows have been written and compared, however long that takes.
             if round % 4 == 3 {
                 let before = compared.get();
                 until(async || compared.get() >= before + 100).await;

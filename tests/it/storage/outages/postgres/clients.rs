@@ -1,4 +1,4 @@
-//! What clients of the API see when the database is gone, full or blocked.
+//! What API clients see when the database is unreachable, blocked, or has no free connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::api::{Answer, Company, Request, TestApi, new_company};
 use crate::support::database::{Content, TestDatabase};
 use crate::support::proxy::Proxy;
 
-/// No answer about permissions: the caller must ask again.
+/// Asserts that the response is a 503 without a decision, which asks the client to retry.
 #[track_caller]
 fn assert_no_answer(answer: &Answer) {
     let (status, code, _) = answer.error();
@@ -24,7 +24,7 @@ fn assert_no_answer(answer: &Answer) {
     assert_eq!(answer.json().get("data"), None);
 }
 
-/// A request of each kind by a caller that may.
+/// Returns a request of each kind, each by a caller who has the permission for it.
 fn requests(api: &TestApi, company: Company) -> Vec<Request> {
     let member = |request: Request| request.by(company.member).within(company.id);
     let admin = |request: Request| request.by(company.admin).within(company.id);
@@ -65,7 +65,7 @@ async fn without_a_database_every_request_is_503() {
     answers.iter().for_each(assert_no_answer);
 
     proxy.admit().await;
-    // A connection that broke while idle costs its first user an answer.
+    // A connection that broke while it was idle makes its first request fail.
     crate::support::replica::until(async || {
         for _ in 0..5 {
             let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);

@@ -1,4 +1,4 @@
-//! Listeners and polls on connections that break, and what wakes them.
+//! Listeners and polls on connections that break, and the notifications that wake them.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::proxy::Proxy;
 
-/// Makes changes until one commits: a lost connection is noticed by the first use.
+/// Retries until the database responds, because a lost connection is noticed only when it is used, and then commits a
+/// change.
 async fn change(storage: &PostgresStorage) {
     while storage.ping().await.is_err() {}
     add(storage, &level(new_company(), "Level")).await.unwrap();
 }
 
-/// Repeats changes until one wakes the listener: a wake-up may be lost with the connection that carries it.
+/// Repeats changes until one wakes the listener: a wake-up may be lost with its connection.
 async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
     let changing = async {
         loop {
@@ -63,7 +64,7 @@ fn impatient_to_connect(options: PostgresOptions) -> PostgresOptions {
 
 #[tokio::test]
 async fn a_caller_that_cannot_poll_or_listen_gives_up() {
-    // It listens, and never accepts.
+    // The server listens but never accepts a connection.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
     assert_unavailable(ending(storage_with(&url, impatient_to_connect).listen()).await);
@@ -89,11 +90,11 @@ async fn no_poll_waits_forever_on_a_network_that_drops_everything() {
     let mut listener = storage.listen().await.unwrap();
     storage.poll(None).await.unwrap();
     proxy.fall_silent();
-    // The connection that is open looks well, and new ones are accepted.
+    // The open connection looks healthy, and new connections are accepted.
     assert_unavailable(ending(storage.poll(None)).await);
     assert_unavailable(ending(storage.acknowledge()).await);
     assert_unavailable(ending(storage.listen()).await);
-    // The listener is not notified either; it asks.
+    // No notification reaches the listener, so it notices the dead connection with a query of its own.
     ending(async { while listener.next().await.is_ok() {} }).await;
 }
 
@@ -107,10 +108,13 @@ async fn listeners_connect_directly() {
     });
     let mut listener = storage.listen().await.unwrap();
     change_until_woken(&storage, listener.as_mut()).await;
-    assert!(!proxy.texts().iter().any(|text| text.contains("LISTEN")), "not by the detour");
+    assert!(
+        !proxy.texts().iter().any(|text| text.contains("LISTEN")),
+        "the listener does not connect through the proxy"
+    );
 }
 
-/// The content of a notice on the channel is ignored; notices on other channels are not received.
+/// The payload of a notification on the channel is ignored. Notifications on other channels are not received.
 #[tokio::test]
 async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
     let database = TestDatabase::new(Content::Schema).await;
@@ -129,7 +133,7 @@ async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
     run(&mut other, format!("NOTIFY {channel}")).await.unwrap();
     ending(listener.next()).await.unwrap();
     let more = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
-    assert!(more.is_err(), "one wake-up");
+    assert!(more.is_err(), "exactly one wake-up");
 }
 
 #[tokio::test]
@@ -141,7 +145,7 @@ async fn a_listener_that_is_dropped_closes_its_connection() {
         WHERE datname = current_database() AND application_name LIKE '% listener'";
     let (first, second) = (storage.listen().await.unwrap(), storage.listen().await.unwrap());
     assert_eq!(query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap(), 2);
-    // Also where there is no runtime.
+    // A listener can be dropped outside a runtime, too.
     std::thread::spawn(move || drop(first)).join().unwrap();
     drop(second);
     let closed = async {

@@ -1,4 +1,4 @@
-//! Changes that lose a race in the database and are made again.
+//! Changes that fail with a serialization failure or a deadlock in the database, and are retried.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn a_change_that_the_server_calls_lost_is_made_again() {
     assert_eq!(levels(storage.as_ref(), made.company_id).await.unwrap(), [made]);
 }
 
-/// Renames a level; the first time only when it is signalled.
+/// Renames a level. The first attempt waits for a signal before it does so.
 struct Rename {
     pub to: UserLevel,
     attempts: AtomicU32,
@@ -89,7 +89,8 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
     let change = transact(storage.as_ref(), Target::Company(company), &context, &rename);
     let in_the_way = async {
         rename.begun.notified().await;
-        // Another program has the level and waits for the company, which the change has; it would wait long.
+        // Another program locks the level and then waits for the company's row lock, which the change holds. Its
+        // deadlock timeout is so long that PostgreSQL aborts the change and not the other program.
         let mut other = database.connect().await;
         let lock = format!("SET deadlock_timeout = '60s'; BEGIN; SELECT FROM user_levels WHERE id = '{id}' FOR UPDATE");
         run(&mut other, lock).await.unwrap();
@@ -101,7 +102,7 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
         while !query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Now the change wants the level, and the circle is closed.
+        // The change now requests the lock of the level, which completes the deadlock.
         rename.go.notify_one();
         other.await.unwrap().unwrap();
     };

@@ -1,4 +1,4 @@
-//! The statements of every change.
+//! Counts the SQL statements of every change.
 
 use iam_domain::{
     Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
@@ -45,7 +45,7 @@ pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
         created_at: at(),
         updated_at: at(),
     };
-    // As many cells change as go and as come.
+    // The replacement changes `rows` cells, deletes `rows` cells and adds `rows` cells.
     let cells: Vec<_> = (1..=rows).chain(2 * rows + 1..=3 * rows).map(cell).collect();
     let views = tx.view_permissions_mut();
     c.of("ViewPermissionsMut::replace_for_user_level", views.replace_for_user_level(company, level(1), &cells)).await;
@@ -127,7 +127,7 @@ pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let moved = SubMenuItem { menu_item_id: MenuItemId::from_uuid(id(MENU, 1)), ..sub_item };
     c.of("SubMenuItemsMut::update", sub_items.update(owner, &moved)).await;
     c.of("SubMenuItemsMut::delete", sub_items.delete(owner, moved.id)).await;
-    // With all the sub-items that were there.
+    // The deletion includes the sub-items of the item.
     c.of("MenuItemsMut::delete", tx.menu_items_mut().delete(owner, moved.menu_item_id)).await;
 
     let record = AuditRecord {
@@ -180,7 +180,7 @@ pub async fn changes_of_the_catalog(counts: &mut Counts<'_>, storage: &PostgresS
     };
     c.of("ViewsMut::create", tx.views_mut().create(&made)).await;
     c.of("ViewsMut::update", tx.views_mut().update(&View { requires_auth: false, ..made })).await;
-    // With all that is mapped to it.
+    // The deletion includes everything that is mapped to the view.
     c.of("ViewsMut::delete", tx.views_mut().delete(view(rows + 1))).await;
     let made = Feature {
         id: feature(0),

@@ -1,4 +1,4 @@
-//! Counts of statements by operation.
+//! Counts SQL statements per operation.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use iam_storage_postgres::PostgresStorage;
 
 use crate::support::proxy::Proxy;
 
-/// Counts of statements by operation.
+/// The number of SQL statements per operation.
 pub struct Counts<'a> {
     pub proxy: &'a Proxy,
     pub table: BTreeMap<&'static str, usize>,
 }
 
 impl Counts<'_> {
-    /// Does something that counts as one operation.
+    /// Runs `work` and records its SQL statements as those of one operation.
     pub async fn of<T>(&mut self, operation: &'static str, work: impl Future<Output = Result<T>>) -> T {
         let before = self.proxy.statements();
         let answer = work.await.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
