@@ -46,7 +46,7 @@ pub enum DemoError {
     #[error(transparent)]
     Token(#[from] SigningError),
     /// An id of the demo is invalid.
-    #[error("an id of the demo is invalid: it {0}")]
+    #[error("invalid id in the demo data: it {0}")]
     Id(#[from] InvalidId),
 }
 

@@ -120,7 +120,7 @@ impl Server {
 /// The channel that passes accepted connections to a worker.
 type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
 
-/// Passes connections to the workers in turn, until the server is closing and no connection is pending.
+/// Passes accepted connections to the workers round-robin, until the server shuts down and no connection is pending.
 async fn accept_all(
     listener: &tokio::net::TcpListener,
     workers: &[Arrivals],
@@ -141,7 +141,7 @@ async fn accept_all(
         }
     }
     if let Err(error) = ignore_new_connections(listener) {
-        tracing::debug!(%error, "connections that arrive while the server is closing may be reset");
+        tracing::debug!(%error, "connections that arrive during shutdown may be reset");
     }
     let latest = Instant::now() + LAST_ACCEPTS;
     while let Ok(Ok(accepted)) = timeout_at(latest, timeout(QUIET, listener.accept())).await {

@@ -327,7 +327,7 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// A user who belongs to both companies has in each only the rights of a member of that company.
+    /// A user who belongs to both companies has, in each company, only the rights of its members.
     async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;

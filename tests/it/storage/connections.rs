@@ -19,7 +19,7 @@ mod postgres {
     use crate::support::replica::{sooner_or_later, until};
     use crate::support::server::PostgresServer;
 
-    /// The key of the advisory lock that serves as the gate.
+    /// The key of the advisory lock that serves as the gate of changes (see docs/glossary.md).
     const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
     fn connect(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {

@@ -223,7 +223,7 @@ mod postgres {
     /// The way in which a connection breaks.
     #[derive(Debug, Clone, Copy)]
     enum Break {
-        /// The network cuts the connection.
+        /// The connection is reset.
         Cut,
         /// The server terminates the connection.
         Terminate,

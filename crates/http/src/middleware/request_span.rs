@@ -251,7 +251,7 @@ mod tests {
     }
 
     impl Lines {
-        /// The lines that contain a text.
+        /// Returns the log lines that contain this text.
         fn with(&self, text: &str) -> Vec<String> {
             let lines = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
             lines.lines().filter(|line| line.contains(text)).map(|line| line.trim().to_owned()).collect()

@@ -96,7 +96,7 @@ async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
-                Err(_) => return tracing::debug!("the listening connection does not respond"),
+                Err(_) => return tracing::debug!("the LISTEN connection to PostgreSQL does not respond"),
             },
         }
     }

@@ -208,7 +208,7 @@ pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// Updating or deleting an unknown part returns `NotFound` and stores nothing.
+/// Updating or deleting an entity of the catalog that does not exist returns `NotFound` and writes nothing.
 pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let missing = P::bare();

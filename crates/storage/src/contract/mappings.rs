@@ -164,8 +164,8 @@ pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_modules().get_modules_by_company(without).await.unwrap(), []);
 }
 
-/// A module can be disabled and enabled for one company without affecting another. Its times are those of the units of
-/// work that added it and that set its `enabled` flag last.
+/// A module can be disabled and enabled for one company without affecting another. `created_at` is
+/// the time of the unit of work that added it; `updated_at` is the time of the last one that set its `enabled` flag.
 pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;

@@ -16,7 +16,7 @@ pub enum Kind {
     KnownAction,
     /// Any text of unlimited length. May be empty.
     Prose,
-    /// Any text with a maximum number of characters, or an id. May name an entity that does not exist.
+    /// A reference in a decision request: an id, or a string of at most this many characters. The entity need not exist.
     Question(usize),
     Flag,
     Integer,

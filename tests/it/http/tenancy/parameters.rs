@@ -37,7 +37,7 @@ pub fn document() -> Value {
     serde_json::to_value(iam_http::document()).unwrap()
 }
 
-/// Returns `true` if the value is an id by its format or its name, or may be one.
+/// Returns `true` if the name or the format of the parameter marks it as an id, or if its schema allows ids.
 fn is_id(name: &str, schema: &Value) -> bool {
     let may_be = ["id", "view", "feature", "cursor"].contains(&name);
     schema["format"] == "uuid" || may_be || name.ends_with("Id") || name.ends_with("Ids")
