@@ -25,7 +25,13 @@
 //!         action: Action::read(),
 //!         least_scope: None,
 //!     };
-//! A cache hit, which is the usual case: it neither waits, locks nor allocates.
+//!     // A cache hit, which is the usual case: it neither waits, locks nor allocates.
+//!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &question) {
+//!         return Ok(outcome.allowed);
+//!     }
+//!     let access = permissions.access(company, Subject::User(user), Consistency::Cached).await?;
+//!     Ok(access.decide(&question).outcome.allowed)
+//! }
 //! ```
 //!
 //! # Correctness
