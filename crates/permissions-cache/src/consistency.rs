@@ -14,15 +14,16 @@ pub enum Consistency {
     /// Cached data may be returned while the lease runs, so its staleness is bounded by the lease.
     #[default]
     Cached,
-    /// The result is at least as new as these versions, which an earlier response returned.
+    /// The result is at least as new as these versions, which an earlier response returned. If the epoch has changed
+    /// since, versions are not comparable, and the result is read from the database.
     AtLeast(Versions),
     /// The result is read from the database after the request arrived.
     Fresh,
 }
 
 impl Consistency {
-    /// Returns `true` if a cached set is recent enough. For non-members, `AtLeast` is never satisfied from the cache,
-    /// since the decision would disclose the company's version.
+    /// Returns `true` if a cached set is recent enough. For non-members, a cached set never satisfies `AtLeast`, since
+    /// the comparison would disclose the company's version.
     pub(crate) fn is_satisfied_by(self, set: &CompiledSet, subject: Subject) -> bool {
         match self {
             Self::Cached => true,
