@@ -36,7 +36,7 @@ struct SharedSet {
 pub(crate) struct KnownParts {
     /// The compiled set of exactly these levels.
     pub(crate) set: Option<Arc<CompiledSet>>,
-    /// The rules of each level, if they are cached.
+    /// The rules of each level, in the order of the levels. `None` if the rules are not cached.
     pub(crate) rules: Vec<Option<Arc<LevelRules>>>,
     /// The modules of the company.
     pub(crate) modules: Arc<BTreeSet<ModuleId>>,

@@ -11,7 +11,8 @@ use crate::loading::error::unavailable;
 /// The required freshness of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// Cached data may be returned while the lease runs, so its staleness is bounded by the lease.
+    /// Cached data may be returned while the lease runs, so its staleness is bounded by the lease. During an outage of
+    /// the database, it may be returned within the outage grace.
     #[default]
     Cached,
     /// The result is at least as new as these versions, which an earlier response returned. If the epoch has changed

@@ -47,12 +47,12 @@ impl Credentials {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the token cut-off of the user: tokens issued (`iat`) before it are rejected. `None` if the user has no
-    /// cut-off.
+    /// Returns the token cut-off of the user: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
+    /// `None` if the user has no cut-off.
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Returns `Unavailable` also on a timeout.
+    /// Returns errors of the storage. Also returns `Unavailable` on a timeout.
     pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
         self.read(|table| table.not_before(user)).await
     }

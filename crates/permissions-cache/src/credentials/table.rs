@@ -109,7 +109,7 @@ pub(crate) struct CredentialCache {
     /// The latest known version: the table is used only if it was loaded at this version. `None` while the version is
     /// not known.
     known: AtomicState,
-    /// Times of the last uses of keys that are not stored in the database yet.
+    /// The latest uses of API keys that have not been written to the database yet.
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 

@@ -71,9 +71,9 @@ impl FeatureRef {
 /// A question to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// A question whether the subject may see the view.
+    /// Asks whether the subject may see the view.
     View(ViewRef),
-    /// A question whether the subject may perform the action of the feature.
+    /// Asks whether the subject may perform the action of the feature.
     Feature {
         /// The feature.
         feature: FeatureRef,

@@ -43,8 +43,8 @@ pub(crate) struct Tracker {
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// Loads of companies that are no longer tracked: if they began before this ticket, they may miss the company's
-    /// latest change.
+    /// Applies to companies that are no longer tracked: loads that began before this ticket may miss their latest
+    /// change.
     forgotten: Ticket,
 }
 
@@ -299,7 +299,8 @@ impl Tracker {
         counts
     }
 
-    /// Handles the result of a load.
+    /// Handles the result of a load of permissions or of the catalog. Returns whether to cache it, and the effects on
+    /// other cached data.
     pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Retention, Effects) {
         let mut effects = Effects::default();
         if loaded.began <= self.since {
@@ -349,7 +350,7 @@ impl Tracker {
         }
     }
 
-    /// Handles the result of a load of credentials.
+    /// Handles the result of a load of credentials. Returns whether to cache it, and the effects on other cached data.
     pub(crate) fn on_credentials(
         &mut self,
         epoch: u64,
