@@ -30,7 +30,7 @@ use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
 use crate::stats::{CacheStats, Counters};
 
-/// Stands for an unknown version. No version of the catalog has this value.
+/// The value of `catalog_version` while the version is not known. No catalog has this version.
 const NO_VERSION: i64 = -1;
 
 /// The cache of permissions and credentials.

@@ -86,7 +86,7 @@ impl Cache {
     }
 
     /// Returns the members whose entries were added or used since their last [rest](Entries::rest), with their sets.
-    /// Entries with outdated sets are left out.
+    /// Entries with outdated sets are omitted.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));

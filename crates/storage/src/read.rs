@@ -365,7 +365,8 @@ pub struct CredentialChanges {
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys that exist, changed or not.
+    /// The total number of existing API keys, changed or not. A different number of cached keys means that rows were
+    /// deleted or restored outside the service.
     pub api_key_count: usize,
 }
 

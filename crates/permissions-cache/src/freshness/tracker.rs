@@ -129,13 +129,14 @@ impl Known {
 pub(crate) struct Effects {
     /// The companies whose cached data is invalidated.
     pub(crate) outdated: Vec<CompanyId>,
-    /// The catalog changed, or may have changed.
+    /// `true` if the catalog changed or may have changed: sets that were compiled for another version are no longer
+    /// served.
     pub(crate) catalog: bool,
-    /// The credentials changed, or may have changed.
+    /// `true` if the credentials changed or may have changed: they are not served before the changes are loaded.
     pub(crate) credentials: bool,
-    /// All cached data is dropped and must be loaded again.
+    /// `true` if all cached data is dropped and must be loaded again.
     pub(crate) everything: bool,
-    /// The lease ends: cached data is not served before a poll that begins after this event confirms it.
+    /// `true` if the lease ends: cached data is not served before a poll that begins after this event confirms it.
     pub(crate) end_lease: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::loading::polls::Polls;
 
 /// Number of polls per lease if no wake-up arrives.
 const POLLS: u32 = 4;
-/// Minimum time between two polls, however frequent the wake-ups are.
+/// Minimum pause between two polls, even if wake-ups arrive more often.
 const LEAST_GAP: Duration = Duration::from_millis(5);
 /// Initial pause before listening for wake-ups is retried. The pause doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
