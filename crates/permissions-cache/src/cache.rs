@@ -1,11 +1,12 @@
-//! The cached data, and whether it may be used: the only module in which events of the store affect cached entries.
+//! The cached data, and the rules that determine whether it may be served. Only this module lets events of the database
+//! affect cached entries.
 //!
-//! The cache has two parts. Hits read the [`Entries`] without a lock. The **state** tracks the known states of the
-//! store (see [`Tracker`]) and the cached data of each company. Loads, polls and evictions write it under one mutex,
+//! The cache has two parts. Cache hits read the [`Entries`] without a lock. The [`State`] holds the latest known
+//! versions (see [`Tracker`]) and the cached data of each company. Loads, polls and evictions write it under one mutex,
 //! which a hit never takes.
 //!
-//! A set may be used while three conditions hold: it is alive (no later change of its company is known), it has the
-//! known version of the catalog, and the lease runs (see [`Lease`]).
+//! A compiled set may be served if three conditions hold: it is alive (no later change of its company is known), it was
+//! compiled for the latest known version of the catalog, and the lease runs (see [`Lease`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -29,13 +30,14 @@ use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
 use crate::stats::{CacheStats, Counters};
 
-/// A version that no state has.
+/// The value of `catalog_version` while the version is not known. No catalog has this version.
 const NO_VERSION: i64 = -1;
 
-/// The whole cache.
+/// The cache of permissions and credentials.
 pub(crate) struct Cache {
     pub(crate) entries: Entries,
-    /// The version of the catalog that a set must have to be used. [`NO_VERSION`] while the version is not known.
+    /// The latest known version of the catalog: only sets that were compiled for it are served. [`NO_VERSION`] while
+    /// the version is not known.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -50,7 +52,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the newest catalog that was read. A newer version of the catalog may already be known.
+    /// The index of the latest catalog that was loaded. A later version of the catalog may already be known.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
     /// The start of the latest load of credentials that the table includes: its ticket and its time.
@@ -73,13 +75,13 @@ impl Cache {
         }
     }
 
-    /// Returns `true` if this is the version of the catalog that a set must have to be used.
+    /// Returns `true` if this is the latest known version of the catalog.
     #[inline]
     pub(crate) fn is_catalog_version(&self, version: i64) -> bool {
         self.catalog_version.load(Ordering::Acquire) == version
     }
 
-    /// Makes an entry use one of its company's sets.
+    /// Inserts or updates an entry, which then refers to one of its company's sets.
     pub(crate) fn put(&self, state: &mut State, key: Key, set: &Arc<CompiledSet>) {
         let replaced = self.entries.insert(&mut state.order, key, set);
         if let Some(company) = state.companies.get_mut(&key.0) {
@@ -87,8 +89,8 @@ impl Cache {
         }
     }
 
-    /// Evicts entries until the cache is within its limits. Entries that were used since they were last examined are
-    /// spared once.
+    /// Evicts entries until the cache is within its limits (second-chance eviction): an entry that was used since an
+    /// eviction last examined it is kept once.
     pub(crate) fn evict(&self, state: &mut State) {
         while let Some(kind) = state.order.excess(&self.options, self.bytes(state)) {
             let Some((key, set)) = self.entries.evict(&mut state.order, kind) else { continue };
@@ -104,22 +106,23 @@ impl Cache {
         self.memory.bytes() + state.order.bytes() + state.companies.len() * COMPANY_BYTES
     }
 
-    /// Handles a committed change of this process.
+    /// Handles a change that this process committed.
     pub(crate) fn changed(&self, target: Target, stamp: CommitStamp) {
         self.event(|tracker, now| tracker.on_own_change(target, stamp.epoch(), now));
     }
 
-    /// Handles a change of this process with an unknown outcome.
+    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded.
     pub(crate) fn distrust(&self, target: Target) {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
 
-    /// Returns `true` if a poll has reported the states of the current history.
+    /// Returns `true` if a poll has reported the versions of the current database timeline.
     pub(crate) fn has_position(&self) -> bool {
         self.lock().tracker.has_position()
     }
 
-    /// Returns the epoch that the latest poll read. `None` if another history was detected since.
+    /// Returns the epoch that the latest poll read. `None` if no poll has succeeded yet, or another database timeline
+    /// was detected since.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
@@ -135,18 +138,18 @@ impl Cache {
         self.lock().tracker.to_renew()
     }
 
-    /// Handles the replacement of this epoch.
+    /// Records that `epoch` was replaced.
     pub(crate) fn renewed(&self, epoch: u64) {
         self.lock().tracker.on_renewed(epoch);
     }
 
-    /// Handles a poll that the primary answered.
+    /// Handles the changes that a poll of the primary returned.
     pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) {
         self.lease.fence(changes.needs_acknowledgement);
         self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
     }
 
-    /// Handles a poll that a server other than the primary answered.
+    /// Handles a poll to which a server other than the primary responded.
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
@@ -154,10 +157,10 @@ impl Cache {
         }
     }
 
-    /// Handles the proof of a poll: cached data was current when the poll began. If `lease` is given, hits trust cached
-    /// data for that long.
+    /// Records that a poll confirmed the cached data: all of it was up to date when the poll began. If `lease` is
+    /// given, renews the lease for that long.
     pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
-        // The lock is held, so that no report of another poll is applied at the same time.
+        // The lock is held, so that the result of another poll cannot be applied at the same time.
         let mut state = self.lock();
         if state.tracker.on_proof(generation, began) {
             match lease {
@@ -167,8 +170,9 @@ impl Cache {
         }
     }
 
-    /// Returns the cached credentials if a load that began after `arrived` read them. The table is cloned under the
-    /// lock, since another history replaces it with an empty one.
+    /// Returns the cached credentials if a load that began after `arrived` read them, and they have the latest known
+    /// version. The table's `Arc` is cloned under the lock, since an empty table replaces it if another database
+    /// timeline is detected.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();
@@ -176,8 +180,8 @@ impl Cache {
         (is_seen && self.credentials.is_current(&table)).then_some(table)
     }
 
-    /// Returns the credentials that were last proven current, and the age of that proof. Used while the store is
-    /// unavailable.
+    /// Returns the cached credentials, and the time since they were last confirmed to be up to date. Used while the
+    /// database is unavailable.
     pub(crate) fn last_known_credentials(&self) -> Option<(Arc<Table>, Duration)> {
         let state = self.lock();
         let (_, at) = state.credentials?;
@@ -185,7 +189,7 @@ impl Cache {
         self.credentials.is_current(&table).then(|| (table, Moment::now().since(at.max(self.lease.confirmed()))))
     }
 
-    /// Passes an event to the tracker, and applies its effects.
+    /// Passes an event to the tracker, and applies its effects to the cached data.
     fn event(&self, report: impl FnOnce(&mut Tracker, Ticket) -> Effects) -> Effects {
         let mut state = self.lock();
         let now = self.tickets.now();
@@ -194,7 +198,7 @@ impl Cache {
         effects
     }
 
-    /// Applies the effects of the tracker to the cached data.
+    /// Applies the effects of an event to the lease and to the cached data.
     pub(crate) fn apply(&self, state: &mut State, effects: &Effects) {
         if effects.end_lease {
             self.lease.revoke();
@@ -218,7 +222,7 @@ impl Cache {
         }
     }
 
-    /// Drops all cached data, because another history was detected.
+    /// Drops all cached data, because it may be from another database timeline or from a server other than the primary.
     fn start_over(&self, state: &mut State) {
         tracing::warn!("the database has another history, for example after a restore: all cached data is dropped");
         metrics::counter!("iam_cache_histories_total").increment(1);

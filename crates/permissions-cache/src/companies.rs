@@ -1,4 +1,4 @@
-//! The cached data of companies: levels and compiled sets. The cache's mutex guards it.
+//! The cached data of companies: the rules of levels, and compiled sets. The cache's mutex guards it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::engine::memory_usage::MemoryUsage;
 
-/// The bytes of a company in addition to its levels and sets.
+/// Estimated memory of a company in bytes, without its levels and sets.
 pub(crate) const COMPANY_BYTES: usize = 512;
 
-/// The cached data of a company. All of it belongs to the company state that the tracker knows.
+/// The cached data of a company. All of it is consistent with the company version that the tracker knows.
 #[derive(Default)]
 pub(crate) struct Company {
     modules: Arc<BTreeSet<ModuleId>>,
@@ -25,31 +25,31 @@ pub(crate) struct Company {
     loads: usize,
 }
 
-/// A set, and the number of entries that use it.
+/// A compiled set, and the number of entries that refer to it (its reference count).
 struct SharedSet {
     set: Arc<CompiledSet>,
     entries: usize,
 }
 
-/// The already cached parts of the levels that a load read.
+/// The parts of a compiled set that are already cached and need not be compiled again.
 #[derive(Default)]
 pub(crate) struct KnownParts {
-    /// The set of exactly these levels.
+    /// The compiled set of exactly these levels.
     pub(crate) set: Option<Arc<CompiledSet>>,
-    /// The rules of each level, if they are cached.
+    /// The rules of each level, in the order of the levels. `None` if the rules are not cached.
     pub(crate) rules: Vec<Option<Arc<LevelRules>>>,
     /// The modules of the company.
     pub(crate) modules: Arc<BTreeSet<ModuleId>>,
 }
 
 impl Company {
-    /// Registers the beginning of a load. The company stays tracked while the load is in progress, so that changes
-    /// which the load may miss are recorded.
+    /// Counts the start of a load. The company stays tracked while the load is in progress, so that changes which the
+    /// load may miss are recorded.
     pub(crate) const fn begin_load(&mut self) {
         self.loads += 1;
     }
 
-    /// Registers the end of a load.
+    /// Counts the end of a load.
     pub(crate) const fn end_load(&mut self) {
         self.loads = self.loads.saturating_sub(1);
     }
@@ -64,7 +64,7 @@ impl Company {
         self.sets.len()
     }
 
-    /// Invalidates all sets of the company, so that they are no longer used. Returns `true` if there were any.
+    /// Invalidates all sets of the company, so that they are no longer served. Returns `true` if there were any.
     pub(crate) fn invalidate(&mut self) -> bool {
         let was_in_use = !self.sets.is_empty();
         for shared in self.sets.values() {
@@ -76,13 +76,13 @@ impl Company {
         was_in_use
     }
 
-    /// Invalidates all sets of the company, and forgets its entries.
+    /// Invalidates all sets of the company, and resets the number of its entries.
     pub(crate) fn reset(&mut self) {
         self.invalidate();
         self.entries = 0;
     }
 
-    /// Registers that an entry uses `set` in place of `replaced`.
+    /// Counts an entry that refers to `set`. If the entry referred to `replaced` before, releases that set.
     pub(crate) fn attach(&mut self, set: &CompiledSet, replaced: Option<&CompiledSet>) {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(shared) = self.sets.get_mut(&levels) {
@@ -94,13 +94,13 @@ impl Company {
         }
     }
 
-    /// Registers the removal of an entry with this set.
+    /// Counts the removal of an entry that refers to this set.
     pub(crate) fn detach(&mut self, set: &CompiledSet) {
         self.entries = self.entries.saturating_sub(1);
         self.release(set);
     }
 
-    /// Registers that an entry no longer uses this set.
+    /// Counts that one entry fewer refers to this set. Drops the set with its last entry.
     fn release(&mut self, set: &CompiledSet) {
         let levels: Box<[_]> = set.levels().collect();
         let is_same = |shared: &&mut SharedSet| std::ptr::eq(Arc::as_ptr(&shared.set), set);
@@ -113,7 +113,7 @@ impl Company {
         }
     }
 
-    /// Returns the already cached parts of these levels for this index.
+    /// Returns the parts of a compiled set for these levels that are already cached for this index.
     pub(crate) fn known_parts(&self, levels: &[UserLevelId], index: &Arc<CatalogIndex>) -> KnownParts {
         KnownParts {
             set: self.set(levels, index.state),
@@ -123,8 +123,8 @@ impl Company {
     }
 
     /// Caches a set that was compiled from a load, with its parts. Returns the set to use: if a concurrent load has
-    /// already compiled the same set, that one is returned. A set that is not listed in its company would not be
-    /// invalidated.
+    /// already compiled an equal set, returns that set. Each set that is served must be listed in its company, since
+    /// otherwise a change would not invalidate it.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {
@@ -139,7 +139,7 @@ impl Company {
     }
 
     /// Recompiles the set for a newer catalog from rules in memory. Returns `None` if the change of the catalog may
-    /// have removed rules, so that they must be read again.
+    /// have deleted rules, so that the rules must be loaded again.
     pub(crate) fn recompile(
         &mut self,
         set: &CompiledSet,
@@ -174,7 +174,7 @@ impl Company {
         Some(new)
     }
 
-    /// Returns the set of exactly these levels, if it belongs to this state of the catalog.
+    /// Returns the compiled set of exactly these levels, if it was compiled for this version and stamp of the catalog.
     fn set(&self, levels: &[UserLevelId], catalog: StateId) -> Option<Arc<CompiledSet>> {
         let shared = self.sets.get(levels).filter(|shared| shared.set.index.state == catalog)?;
         Some(Arc::clone(&shared.set))

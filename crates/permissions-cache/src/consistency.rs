@@ -11,18 +11,20 @@ use crate::loading::error::unavailable;
 /// The required freshness of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// Cached data suffices while it is known to be current within the lease.
+    /// Cached data may be returned while the lease runs, so its staleness is bounded by the lease. During an outage of
+    /// the database, it may be returned within the outage grace.
     #[default]
     Cached,
-    /// A state at least as new as these versions, which an earlier response returned.
+    /// The result is at least as new as these versions, which an earlier response returned. If the epoch has changed
+    /// since, versions are not comparable, and the result is read from the database.
     AtLeast(Versions),
-    /// A state that is read from the store after the request arrived.
+    /// The result is read from the database after the request arrived.
     Fresh,
 }
 
 impl Consistency {
-    /// Returns `true` if a cached set is recent enough. For non-members, `AtLeast` is never satisfied, since it would
-    /// disclose the company's version.
+    /// Returns `true` if a cached set is recent enough. For non-members, a cached set never satisfies `AtLeast`, since
+    /// the comparison would disclose the company's version.
     pub(crate) fn is_satisfied_by(self, set: &CompiledSet, subject: Subject) -> bool {
         match self {
             Self::Cached => true,
@@ -31,8 +33,8 @@ impl Consistency {
         }
     }
 
-    /// Rejects a loaded set if the client has already seen a newer state of the same database. The load began after the
-    /// request arrived, so the database that it read is then not the primary.
+    /// Returns an error if the loaded set is older than `AtLeast` requires, within the same epoch. The load began after
+    /// the request arrived, so a database that returns an older version is not the primary.
     pub(crate) fn refuse_older(self, set: &CompiledSet, subject: Subject) -> Result<()> {
         match self {
             Self::AtLeast(least) if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older => {

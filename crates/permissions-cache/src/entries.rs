@@ -1,4 +1,4 @@
-//! The cached entries: one compiled set for each user of a company, read without a lock.
+//! The cache entries: one for each user in a company. Each refers to a compiled set, and is read without a lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::engine::compiled::CompiledSet;
 /// The key of an entry.
 pub(crate) type Key = (CompanyId, UserId);
 
-/// The bytes of an entry in addition to its set: its key twice, and the overhead of the map and of the queue.
+/// Estimated memory of an entry in bytes, without its set: the key twice, and the overhead of the map and of the queue.
 const ENTRY_BYTES: usize = 160;
 
 struct Entry {
@@ -29,8 +29,8 @@ const ACTIVE: u8 = 2;
 
 type Map = papaya::HashMap<Key, Entry, RandomState>;
 
-/// Whether the user of an entry holds levels. The number of non-members is limited separately, so that requests about
-/// invented users cannot evict members.
+/// The kind of an entry: member or non-member. Non-members are cached in a small, separate negative cache, so that
+/// requests about invented users cannot evict members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The user holds levels, or held levels at some time since the entry was added.
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     NonMember,
 }
 
-/// The entries of all users.
+/// The cache entries of all users.
 pub(crate) struct Entries {
     members: Map,
     non_members: Map,
@@ -92,7 +92,7 @@ impl EvictionOrder {
 
 impl Default for Entries {
     fn default() -> Self {
-        // In this mode writers wait while a map is resized, and readers never have to search two tables.
+        // In this mode, writers wait while a map is resized, and readers never have to search two tables.
         let map = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };
@@ -112,13 +112,13 @@ impl Entries {
         non_members.get(key)?.hit(answer)
     }
 
-    /// Returns the set of a user, whether or not it is current.
+    /// Returns the set of a user, even if it is outdated.
     pub(crate) fn set(&self, key: &Key) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
         members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
-    /// Makes the entry of a user use this set. Returns the previous set.
+    /// Inserts or updates the entry of a user. Returns the previous set.
     pub(crate) fn insert(
         &self,
         order: &mut EvictionOrder,
@@ -126,8 +126,8 @@ impl Entries {
         set: &Arc<CompiledSet>,
     ) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
-        // A former member stays in the map of members. A new member is added to it too, and is found there before any
-        // entry of the other map.
+        // A user who no longer holds levels stays in the map of members. A non-member who gets a level is added to the
+        // map of members. Lookups search that map first, so a remaining entry in the other map is not used.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (map, kind) = if is_member { (&members, Kind::Member) } else { (&non_members, Kind::NonMember) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
@@ -146,7 +146,7 @@ impl Entries {
             Kind::NonMember => self.non_members.pin(),
         };
         let queue = order.queue(kind);
-        // Each entry gets one second chance.
+        // Each entry that was used gets one second chance.
         for _ in 0..=queue.len() {
             let key = queue.pop_front()?;
             let Some(entry) = map.get(&key) else { continue };

@@ -1,4 +1,4 @@
-//! Lookups in the cache, and whether their results may be used.
+//! Lookups in the cache, and the checks whether their results may be served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,34 +9,37 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 
-/// The result of looking up a user after a miss.
+/// The result of looking up a user after a cache miss.
 pub(crate) enum Lookup {
-    /// The set is current, if the lease runs or a poll has just proven it.
+    /// The set is up to date. The lease runs, or a poll that began after the request arrived has confirmed the cached
+    /// data.
     Current(Arc<CompiledSet>),
-    /// The rules of the levels are current, but the catalog must be read by a load that begins after this ticket.
+    /// The cached rules of the levels are up to date, but the catalog must be loaded. The load must begin after this
+    /// ticket.
     NeedsCatalog(Ticket),
-    /// Whether the set is current is not known; a poll must prove it.
+    /// It is not known whether the set is up to date. A poll must confirm it.
     Unproven,
-    /// The user must be read by a load that begins after this ticket.
+    /// The user must be loaded. The load must begin after this ticket.
     Missing(Ticket),
 }
 
 impl Cache {
-    /// Passes the set of the entry to `answer` if it may be used. Takes no lock and allocates nothing.
+    /// Passes the cached set to `answer` and returns the result, if the set may be served. Takes no lock and allocates
+    /// nothing.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
-        // The lease is checked last, since the process may be suspended between the checks for any time.
+        // The lease is checked last, since the process may be suspended for any length of time between the checks.
         self.entries.hit(key, |set| (self.is_current(set) && self.lease.runs()).then(|| answer(set)))
     }
 
-    /// Returns `true` if the set belongs to the newest known states of the company and the catalog.
+    /// Returns `true` if the set is consistent with the latest known versions of the company and of the catalog.
     fn is_current(&self, set: &CompiledSet) -> bool {
         set.is_alive() && self.is_catalog_version(set.versions.catalog)
     }
 
-    /// Looks up the cached set of a user. If the lease does not run, `proven_after` is given: then a poll that began
-    /// after it must have proven the cache. If only the catalog has changed, the set is recompiled from rules in
-    /// memory, as far as possible.
+    /// Looks up the cached set of a user. If the lease does not run, pass `proven_after`: a poll that began after this
+    /// ticket must then have confirmed the cached data. If only the catalog has changed, the set is recompiled from
+    /// rules in memory, as far as possible.
     pub(crate) fn look_up(&self, key: Key, proven_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();
         let tracker = &state.tracker;
@@ -45,8 +48,8 @@ impl Cache {
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
-        // Once a newer set has replaced it in its company, a set for an older catalog is no longer invalidated with the
-        // company. So its company state is compared as well.
+        // A set for an older catalog is no longer invalidated with its company once a newer set has replaced it there.
+        // So its company version is compared as well.
         let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(is_of_now) else { return missing };
         let Some(catalog) = tracker.catalog() else { return Lookup::Unproven };
@@ -70,18 +73,20 @@ impl Cache {
         Lookup::Current(set)
     }
 
-    /// Returns `true` if the user has an entry that no known change has invalidated.
+    /// Returns `true` if the user has a cached entry that no known change has invalidated.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entries.set(key).is_some_and(|set| set.is_alive())
     }
 
-    /// Returns the last known set of a user, and the age of its last proof. Used while the store is unavailable.
+    /// Returns the cached set of a user, and the time since it was last confirmed to be up to date. Used while the
+    /// database is unavailable.
     pub(crate) fn last_known(&self, key: Key) -> Option<(Arc<CompiledSet>, Duration)> {
         let set = self.entries.set(&key).filter(|set| self.is_current(set))?;
         Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
-    /// Returns the members who were added or used since their last [rest](Entries::rest), with their current sets.
+    /// Returns the members whose entries were added or used since their last [rest](Entries::rest), with their sets.
+    /// Entries with outdated sets are omitted.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));

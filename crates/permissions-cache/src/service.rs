@@ -1,4 +1,4 @@
-//! The service: decides from the cache if it is current, and otherwise from the store.
+//! The entry point of the crate: decides from the cache if it is up to date, and otherwise loads from the database.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::loading::polls::Polls;
 use crate::loading::resolver::{ATTEMPTS, Resolved, Resolver};
 use crate::{Access, CacheOptions, CacheStats, Consistency, Navigation, Question, Subject};
 
-/// Decides what users may see and do. Share it behind an `Arc`; tasks of any runtime may call it.
+/// Decides what users may see and do. Share it in an `Arc`. Tasks of any Tokio runtime may call it.
 ///
-/// Every result belongs to one state of the store, carries its versions, and is as recent as the requested
-/// [`Consistency`]. Errors of the storage are returned: a failure never allows, never looks like a denial, and is never
-/// cached. Cancelling a call does not cancel loads that other calls wait for.
+/// Every result comes from one consistent snapshot of the database, carries its versions, and is as recent as the
+/// requested [`Consistency`]. Errors of the storage are returned to the caller. A failure never grants access, is never
+/// reported as a denial, and is never cached. Cancelling a call does not cancel loads that other calls wait for.
 pub struct Permissions {
     cache: Arc<Cache>,
     pub(crate) context: Context,
@@ -42,10 +42,10 @@ impl std::fmt::Debug for Permissions {
 }
 
 impl Permissions {
-    /// Creates a service over this storage. Loads run on `runtime`, which must live as long as the storage.
+    /// Creates a service on top of this storage. Loads run on `runtime`, which must live as long as the storage.
     ///
-    /// While [`follow`](Self::follow) does not run, each request that uses the cache needs a poll. The results are
-    /// still correct, but slower.
+    /// While [`follow`](Self::follow) does not run, there is no lease, so each request that uses the cache needs a
+    /// poll. The results are still correct, but requests are slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
@@ -59,8 +59,8 @@ impl Permissions {
         Self { cache, context, loads, polls, resolver, menus, credentials }
     }
 
-    /// Decides from the cache if it is current. Does not wait, takes no lock, and allocates nothing. Returns `None`
-    /// otherwise.
+    /// Decides from the cache. Returns `None` if the subject is not cached, or the cached data is not known to be up to
+    /// date. Does not wait, takes no lock, and allocates nothing.
     #[inline]
     #[must_use]
     pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
@@ -69,7 +69,8 @@ impl Permissions {
         Some(outcome)
     }
 
-    /// Returns the access of the subject from the cache, if it is current and as recent as `consistency` requires.
+    /// Returns the access of the subject from the cache. Returns `None` if the subject is not cached, the cached data
+    /// is not known to be up to date, or it is older than `consistency` requires.
     #[must_use]
     pub fn try_access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Option<Access> {
         if consistency == Consistency::Fresh {
@@ -83,18 +84,19 @@ impl Permissions {
         Some(Access::new(set, subject, None))
     }
 
-    /// Whether [`try_access`](Self::try_access) would answer. This does not count as a hit.
+    /// Returns `true` if [`try_access`](Self::try_access) would return an access. The call does not count as a cache
+    /// hit.
     #[must_use]
     pub fn is_cached(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> bool {
         self.cache.hit(&(company, subject.holder()), |set| consistency.is_satisfied_by(set, subject)) == Some(true)
     }
 
-    /// What the subject may see and do.
+    /// Returns the access of the subject: what it may see and do in the company.
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Returns `Unavailable` also on a timeout, or if the store does not have the
-    /// required state.
+    /// Returns errors of the storage. Also returns `Unavailable` on a timeout, or if the database does not have the
+    /// required versions.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
@@ -104,7 +106,7 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// Returns the accesses of several subjects of one company, in the order of the subjects. Subjects that are not
+    /// Returns the accesses of several subjects of one company, in the order of `subjects`. Subjects that are not
     /// cached are loaded together.
     ///
     /// # Errors
@@ -129,7 +131,7 @@ impl Permissions {
         let mut states = found.values().map(|(set, _)| set.versions);
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
-            // A change was committed between two of the reads.
+            // A change was committed between two of the reads, so all subjects are loaded from one snapshot.
             self.resolver.load_together(company, subjects, consistency, &mut found).await?;
         }
         let access = |subject: &Subject| {
@@ -140,8 +142,8 @@ impl Permissions {
         subjects.iter().map(access).collect()
     }
 
-    /// Returns the menu that the subject of an access may see, and the access that the menu belongs to. This is a newer
-    /// access if the store has changed.
+    /// Returns the part of the menu that the subject of an access may see, and the access that it was computed from. If
+    /// data has changed since, this is a newer access than the given one.
     ///
     /// # Errors
     ///
@@ -163,20 +165,20 @@ impl Permissions {
         Err(unavailable("the store kept changing while the menu was loaded"))
     }
 
-    /// Returns the API keys and the token cut-offs of users.
+    /// Returns the lookup of API keys and of the token cut-offs of users.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Reports a committed change of this process. From now on, every result is from a state that includes the change.
-    /// Call it after each change, before its success is reported.
+    /// Reports a change that this process committed. Every later result includes the change. Call this function after
+    /// each commit, before you report success to the client.
     pub fn changed(&self, target: Target, stamp: CommitStamp) {
         self.cache.changed(target, stamp);
     }
 
-    /// Reports a change of this process with an unknown outcome. From now on, data that was cached before is used only
-    /// after it is proven current.
+    /// Reports a change of this process whose outcome is unknown: the commit may or may not have succeeded. Data that
+    /// was cached before is then served only after a poll has confirmed that it is up to date.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
@@ -187,9 +189,9 @@ impl Permissions {
         self.cache.stats()
     }
 
-    /// Polls for changes of other processes, forever: run it in a task of its own. Successful polls keep the lease
-    /// running, so that cached data is trusted. Wake-ups make it poll at once; without any, it polls four times per
-    /// lease.
+    /// Polls for changes of other replicas and never returns, so run it in a separate task. Each successful poll renews
+    /// the lease, so that cached data may be served. A wake-up triggers a poll at once; without wake-ups, there are
+    /// four polls per lease.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

@@ -1,5 +1,4 @@
-//! The change feed: polls, which prove that a process knows every committed change, and wake-ups, which make the next
-//! poll come sooner.
+//! The change feed: polls report every committed change, and wake-ups (notifications) make the next poll come sooner.
 
 use std::fmt;
 
@@ -8,62 +7,65 @@ use iam_domain::CompanyId;
 
 use crate::Result;
 
-/// The id of a state of the catalog, of the credentials, or of a company.
+/// Identifies the state of the catalog, of the credentials, or of a company: a version with the random stamp of its
+/// change.
 ///
-/// The version grows with each committed change. Each change also sets a new random stamp, so that the states of two
-/// histories (one of them restored from a backup) differ even if they have the same version. Two states are the same
-/// only if both version and stamp are equal. An adapter whose history is never restored may leave the stamp 0.
+/// Each committed change increases the version and sets a new random stamp. The stamp distinguishes equal versions of
+/// two database timelines, one of which was restored from a backup. Two states are the same only if both version and
+/// stamp are equal. An adapter whose database is never restored may leave the stamp 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateId {
     /// The version; 0 before the first change.
     pub version: i64,
-    /// The stamp of the change that led to this state; 0 before the first change.
+    /// The random stamp of the change that produced this version; 0 before the first change.
     pub stamp: i64,
 }
 
-/// The position in the feed up to which changes were read. Its text is opaque to all but the adapter that created it.
+/// The position in the feed up to which changes were read. The string is opaque to all code except the adapter that
+/// created it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(String);
 
 impl Position {
-    /// Creates a position from the adapter's text.
+    /// Creates a position from the adapter's string.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Returns the adapter's text.
+    /// Returns the adapter's string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The changes that one poll found, and the current states, all read at the same moment.
+/// The changes that one poll found, and the current versions, all read in one consistent snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The epoch that the versions belong to. All reads of the same database return the same epoch.
+    /// The epoch that the versions belong to. It identifies the database timeline: all reads of the same timeline
+    /// return the same epoch.
     pub epoch: u64,
-    /// Further identification of the database, as far as the adapter can read it. A different value proves another
-    /// history; an equal value proves nothing.
+    /// A further identifier of the database, as far as the adapter can read one. A different value means another
+    /// database timeline; an equal value does not rule out another timeline.
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,
     /// Whether every change since the previous position is included. Always `false` for a poll without a position.
     pub is_continuous: bool,
-    /// The catalog's state.
+    /// The current version and stamp of the catalog.
     pub catalog: StateId,
-    /// The state of the credentials.
+    /// The current version and stamp of the credentials.
     pub credentials: StateId,
-    /// The companies that changed since the previous position, each with its current state.
+    /// The companies that changed since the previous position, each with its current version and stamp.
     pub companies: Vec<(CompanyId, StateId)>,
-    /// Whether the poll proves anything only if a write is [acknowledged](ChangeFeed::acknowledge) after it. This is
-    /// the case if the storage replicates synchronously: a primary that was replaced still responds to polls, but its
-    /// writes are not acknowledged.
+    /// Whether the poll confirms that no change was missed only if a write is [acknowledged](ChangeFeed::acknowledge)
+    /// after it. This is the case if the storage replicates synchronously: a primary that was replaced still responds
+    /// to polls, but its writes are not acknowledged.
     pub needs_acknowledgement: bool,
 }
 
-/// The reason why a server is not the primary, so that its data may be outdated.
+/// The reason why a server is not the primary. The data of such a server may be outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotPrimary {
     /// The server is a standby in recovery: it replays the changes of another server.
@@ -84,10 +86,9 @@ impl fmt::Display for NotPrimary {
 /// The result of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
-    /// The primary responded, with these changes.
+    /// The primary responded with these changes.
     Primary(Changes),
-    /// A server that is not the primary responded. Its data may be outdated, so nothing that was read from it may be
-    /// used.
+    /// A server other than the primary responded. Its data may be outdated and must not be used.
     NotPrimary(NotPrimary),
 }
 
@@ -95,24 +96,25 @@ pub enum Polled {
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// Returns the changes after the position `since`. Every change that was committed before this call began is either
-    /// part of the state at `since` or included in the result. Without a position, the result lists no companies: it
-    /// serves to get a position, the epoch, and the states of the catalog and of the credentials. **Across companies**.
+    /// covered by `since` or included in the result. Without a position, the result lists no companies: such a poll
+    /// serves to get a position, the epoch, and the versions of the catalog and of the credentials. **Across
+    /// companies**.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the storage cannot be reached in time.
     async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Commits a write that does not count as a change, and returns once the storage has acknowledged it with the same
-    /// durability as a change.
+    /// Commits a write that is not a change, and returns once the storage has acknowledged it with the same durability
+    /// as a change.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the write is not acknowledged in time.
     async fn acknowledge(&self) -> Result<()>;
 
-    /// Assigns a new epoch to the history, unless another process has already replaced `epoch`. Call this function if
-    /// versions went backwards although the epoch stayed the same.
+    /// Assigns a new epoch to the database timeline, unless another process has already replaced `epoch`. Call this
+    /// function if versions went back although the epoch stayed the same.
     ///
     /// # Errors
     ///
@@ -129,11 +131,12 @@ pub trait ChangeFeed: Send + Sync {
 
 /// A subscription to wake-ups, which hint that a poll may find changes. Dropping it ends the subscription.
 ///
-/// A wake-up carries no data. A forged one costs a poll, and after a lost one the change is found by the next regular
-/// poll.
+/// A wake-up carries no data. A forged wake-up only costs a poll. If a wake-up is lost, the next regular poll finds the
+/// change.
 #[async_trait]
 pub trait WakeUps: Send {
-    /// Waits for the next wake-up. Several wake-ups may be delivered as one. Cancelling this future loses none.
+    /// Waits for the next wake-up. Several wake-ups may be delivered as one. Cancelling this future does not lose
+    /// wake-ups.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! Read operations. They see the latest committed state or, in a unit of work, also its own writes.
+//! Read operations. They return the latest committed data and, in a unit of work, also its own uncommitted writes.
 //!
-//! Lists have a stable order: text is compared by its bytes (`COLLATE "C"`), and ties are ordered by id. Every read of
-//! tenant data takes the company as an argument, and finds no data of other companies. Reads across companies are
-//! marked **Across companies**.
+//! Lists have a stable order: strings are compared by their bytes (`COLLATE "C"`), and ties are ordered by id. Every
+//! read of tenant data takes the company as an argument, and returns no data of other companies. Reads across companies
+//! are marked **Across companies**.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub trait Modules: Send + Sync {
 /// Read operations on features.
 #[async_trait]
 pub trait Features: Send + Sync {
-    /// Returns all features, ordered by key. Features without a key come last.
+    /// Returns all features, ordered by key. Features without a key are sorted last.
     async fn find_all(&self) -> Result<Vec<Feature>>;
     /// Returns the feature with this id.
     async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>>;
@@ -55,7 +55,7 @@ pub trait Features: Send + Sync {
 pub trait FeatureViews: Send + Sync {
     /// Returns the views of a feature, ordered by URL.
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>>;
-    /// Returns the features of a view, ordered by key. Features without a key come last.
+    /// Returns the features of a view, ordered by key. Features without a key are sorted last.
     async fn get_features_by_view(&self, view: ViewId) -> Result<Vec<Feature>>;
 }
 
@@ -71,13 +71,13 @@ pub trait ModuleViews: Send + Sync {
 /// Read operations on the mapping of modules to the features that they gate.
 #[async_trait]
 pub trait ModuleFeatures: Send + Sync {
-    /// Returns the features of a module, ordered by key. Features without a key come last.
+    /// Returns the features of a module, ordered by key. Features without a key are sorted last.
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>>;
     /// Returns the modules of a feature, ordered by name.
     async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>>;
 }
 
-/// Read operations on the modules of companies.
+/// Read operations on the modules of companies (entitlements).
 #[async_trait]
 pub trait CompanyModules: Send + Sync {
     /// Returns the modules of a company, both enabled and disabled, ordered by module name.
@@ -106,7 +106,7 @@ pub trait ViewPermissions: Send + Sync {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>>;
     /// Returns the cells for a view in all levels of a company, ordered by level id.
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>>;
-    /// Returns one cell.
+    /// Returns one cell, if it is stored.
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>>;
 }
 
@@ -117,7 +117,7 @@ pub trait FeaturePermissions: Send + Sync {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>>;
     /// Returns the cells for a feature in all levels of a company, ordered by level id, then action.
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>>;
-    /// Returns one cell.
+    /// Returns one cell, if it is stored.
     async fn find(
         &self,
         company: CompanyId,
@@ -135,9 +135,9 @@ pub trait Assignments: Send + Sync {
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
     /// Returns any user whose levels together allow each of these actions for the whole company (scope `company` or
-    /// `any`) and deny none of them. Each action is given with the key of its feature. Holders of the level `without`
-    /// are skipped. Module gates and `enabled` flags are ignored, so resolve the user's permissions before you rely on
-    /// the result.
+    /// `any`) and deny none of them. Each action is given with the key of its feature. Users who hold the level
+    /// `without` are excluded. Module gates and `enabled` flags are ignored, so resolve the user's permissions before
+    /// you rely on the result.
     async fn find_holder(
         &self,
         company: CompanyId,
@@ -157,7 +157,7 @@ pub trait Assignments: Send + Sync {
     ) -> Result<Vec<UserId>>;
 }
 
-/// A menu entry that refers to a view or a feature.
+/// A menu item or sub-item that refers to a view or a feature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MenuUse {
     /// The displayed label.
@@ -166,7 +166,8 @@ pub struct MenuUse {
     pub id: Uuid,
 }
 
-/// Read operations on menu items. The owner is a company, or `None` for the common items, which every company has.
+/// Read operations on menu items. The owner of an item is a company, or `None` for a common item, which appears in
+/// every company's menu.
 #[async_trait]
 pub trait MenuItems: Send + Sync {
     /// Returns the common items and, if a company is given, the company's own items, ordered by sort order, label and
@@ -196,18 +197,18 @@ pub trait SubMenuItems: Send + Sync {
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
 }
 
-/// A filter for audit records. A field that is `None` does not filter.
+/// A filter for audit records. A field that is `None` matches every record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// The type of the entity.
+    /// The type of the changed entity.
     pub entity_type: Option<EntityType>,
-    /// The id of the entity.
+    /// The id of the changed entity.
     pub entity_id: Option<Uuid>,
-    /// The action, compared exactly.
+    /// The action. It must match exactly.
     pub action: Option<String>,
-    /// By the user or the API key with this id.
+    /// The id of the user or of the API key that made the change.
     pub actor_id: Option<Uuid>,
-    /// Not before this time.
+    /// The start of the time range, inclusive.
     pub from: Option<Timestamp>,
     /// The end of the time range, exclusive.
     pub to: Option<Timestamp>,
@@ -226,7 +227,7 @@ impl AuditFilter {
     }
 }
 
-/// A position in the audit log, given by the last record of a page.
+/// A position in the audit log: the last record of the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
     /// The record's time.
@@ -235,11 +236,11 @@ pub struct AuditCursor {
     pub id: AuditRecordId,
 }
 
-/// Read operations on the audit log. Records are ordered newest first, and ties by descending id. The company `None`
-/// stands for the platform.
+/// Read operations on the audit log. Records are sorted newest first, and records of the same time by descending id.
+/// The company `None` stands for the platform.
 #[async_trait]
 pub trait AuditLogs: Send + Sync {
-    /// Returns at most `limit` records of a company that match the filter and come after `cursor` in this order.
+    /// Returns at most `limit` records of a company that match the filter and follow `cursor` in this order.
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -247,9 +248,9 @@ pub trait AuditLogs: Send + Sync {
         cursor: Option<AuditCursor>,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// Returns the number of records of a company that match the filter. Counting stops at `at_most`.
+    /// Returns the number of records of a company that match the filter. Stops counting at `at_most`.
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64>;
-    /// Returns the newest records about an entity, at most `limit`.
+    /// Returns at most `limit` records about an entity, newest first.
     async fn list_for_entity(
         &self,
         company: Option<CompanyId>,
@@ -257,29 +258,30 @@ pub trait AuditLogs: Send + Sync {
         entity_id: Uuid,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// Returns the newest records of changes by a user, at most `limit`.
+    /// Returns at most `limit` records of changes that a user made, newest first.
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>>;
 }
 
-/// The version of a company, and when it was provisioned.
+/// The version of a company, and the time when the company was provisioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyState {
-    /// The version, which grows with each committed change, in commit order.
+    /// The version, which each committed change increases, in commit order.
     pub version: i64,
-    /// The time when the company was provisioned, if it was.
+    /// The time when the company was provisioned. `None` if it is not provisioned.
     pub provisioned_at: Option<Timestamp>,
 }
 
-/// Read operations on the states and versions of companies.
+/// Read operations on the versions of companies, and on their provisioning.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// Returns a company's state, or `None` before its first change.
+    /// Returns the state of a company, or `None` before its first change.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
-    /// Returns the current versions. The company version is 0 without a company, and before the company's first change.
+    /// Returns the current versions. The company version is 0 if no company is given, and before the company's first
+    /// change.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 
-/// The stamps of the states whose versions are in [`Versions`]. See [`StateId`].
+/// The stamps of the versions in [`Versions`]. See [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamps {
     /// The stamp of the catalog's version.
@@ -288,10 +290,10 @@ pub struct Stamps {
     pub company: i64,
 }
 
-/// Data that was read at one moment, with the versions of that moment.
+/// Data that was read in one consistent snapshot, with its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<T> {
-    /// The versions that the read saw.
+    /// The versions of the data.
     pub versions: Versions,
     /// The stamps of these versions.
     pub stamps: Stamps,
@@ -300,21 +302,21 @@ pub struct Stamped<T> {
 }
 
 impl<T> Stamped<T> {
-    /// Returns the id of the catalog state that was read.
+    /// Returns the version and stamp of the catalog that was read.
     #[must_use]
     pub const fn catalog_state(&self) -> StateId {
         StateId { version: self.versions.catalog, stamp: self.stamps.catalog }
     }
 
-    /// Returns the id of the company state that was read.
+    /// Returns the version and stamp of the company that was read.
     #[must_use]
     pub const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.stamps.company }
     }
 }
 
-/// Read operations on snapshots: all data that a decision needs, from **one** state of the storage. A snapshot never
-/// mixes levels of one state with cells of another.
+/// Read operations that return all data that a decision needs, read in **one** consistent snapshot of the database. The
+/// result never mixes levels of one version with cells of another.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
     /// Returns the data for one user in one company. Levels are ordered by id. An unknown user or company has no
@@ -322,8 +324,8 @@ pub trait Snapshots: Send + Sync {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>>;
     /// Returns the data for all users of one company.
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>>;
-    /// Returns the data for some users of one company. It contains no other holders, and only the levels that these
-    /// users hold.
+    /// Returns the data for some users of one company. The result contains no other users, and only the levels that
+    /// these users hold.
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
     /// Returns only the catalog. The company version is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
@@ -332,11 +334,11 @@ pub trait Snapshots: Send + Sync {
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
 }
 
-/// Read operations on users: their external ids and their token cut-offs. **Across companies**: a user is the same in
-/// all companies.
+/// Read operations on users: their external ids and their token cut-offs (a cut-off revokes the user's tokens).
+/// **Across companies**: a user is the same in all companies.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Returns the stored data of these users, ordered by id. Users without stored data are left out.
+    /// Returns the stored data of these users, ordered by id. Users without stored data are omitted.
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>>;
 }
 
@@ -350,12 +352,12 @@ pub trait ApiKeys: Send + Sync {
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
 }
 
-/// The changes, since a version, of the stored data that credentials are verified against.
+/// The changes since a version to the stored data that credentials are verified against.
 #[derive(Debug, Clone)]
 pub struct CredentialChanges {
-    /// The epoch of the database that the versions belong to.
+    /// The epoch that the versions belong to.
     pub epoch: u64,
-    /// The state of the credentials that these changes lead to.
+    /// The version and stamp of the credentials after these changes.
     pub state: StateId,
     /// Users with their token cut-off: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
     pub cutoffs: Vec<(UserId, Timestamp)>,
@@ -363,13 +365,15 @@ pub struct CredentialChanges {
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys that exist, changed or not.
+    /// The total number of existing API keys, changed or not. A different number of cached keys means that rows were
+    /// deleted or restored outside the service.
     pub api_key_count: usize,
 }
 
 impl CredentialChanges {
-    /// Returns `true` if these changes explain the version of the state that they lead to. They do not if data was
-    /// changed outside the service: only the version of the state was raised, or only rows were changed.
+    /// Returns `true` if these changes explain the version of the credentials: the version did not change since
+    /// `since`, or the latest change has this version. If not, data was changed outside the service: only the version
+    /// was increased, or only rows were changed.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)
@@ -379,14 +383,15 @@ impl CredentialChanges {
 /// Read operations on the stored data that credentials are verified against: token cut-offs and API keys.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Returns the changes after this version, all read at one moment. For version 0 it returns everything.
+    /// Returns the changes after this version, all read in one consistent snapshot. For version 0, returns all
+    /// credentials.
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges>;
 }
 
 macro_rules! reader {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
-        /// All read operations, with one accessor for each resource. A type that implements the traits of all resources
-        /// is a `Reader`.
+        /// All read operations, with one accessor for each resource. Every type that implements the traits of all
+        /// resources is a `Reader`.
         pub trait Reader: Send + Sync {
             $($(#[doc = $doc])+ fn $accessor(&self) -> &dyn $name;)+
         }
@@ -428,9 +433,9 @@ reader! {
     sub_menu_items: SubMenuItems,
     /// Returns the read operations on the audit log.
     audit_logs: AuditLogs,
-    /// Returns the read operations on the states and versions of companies.
+    /// Returns the read operations on the versions of companies, and on their provisioning.
     company_states: CompanyStates,
-    /// Returns the read operations on snapshots, which decisions are computed from.
+    /// Returns the read operations that return consistent snapshots, which decisions are computed from.
     snapshots: Snapshots,
     /// Returns the read operations on users.
     users: Users,

@@ -1,4 +1,4 @@
-//! Queries about credentials.
+//! Queries for API keys and token cut-offs (a cut-off revokes the user's tokens).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::loading::error::{Loaded, unavailable};
 use crate::loading::polls::Polls;
 use crate::loading::resolver::STEPS;
 
-/// The API keys and the token cut-offs of users. Results are as current as permissions are.
+/// Looks up API keys and the token cut-offs of users. Results have the same staleness bound as permissions: the lease.
 pub struct Credentials {
     context: Context,
     polls: Arc<Polls>,
@@ -29,7 +29,8 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     pub(crate) fn new(context: &Context, polls: Arc<Polls>) -> Self {
-        // A separate semaphore, so that authentication does not wait for loads of permissions.
+        // Loads of credentials have a separate semaphore, so that authentication does not wait for loads of
+        // permissions.
         let gate = Arc::new(Semaphore::new(1));
         let loading = context.clone();
         let tickets = Arc::clone(&context.cache.tickets);
@@ -46,12 +47,12 @@ impl Credentials {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the token cut-off of the user: tokens issued (`iat`) before it are rejected. `None` if the user has no
-    /// cut-off.
+    /// Returns the token cut-off of the user: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
+    /// `None` if the user has no cut-off.
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Returns `Unavailable` also on a timeout.
+    /// Returns errors of the storage. Also returns `Unavailable` on a timeout.
     pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
         self.read(|table| table.not_before(user)).await
     }
@@ -75,7 +76,8 @@ impl Credentials {
         let cache = &self.context.cache;
         let table = cache.credentials.table();
         let answer = read(&table);
-        // The lease is checked after the table was read, since the process may be suspended in between for any time.
+        // The lease is checked after the table was read, since the process may be suspended for any length of time in
+        // between.
         if cache.credentials.is_current(&table) && cache.lease.runs() {
             return Ok(answer);
         }

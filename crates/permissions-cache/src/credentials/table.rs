@@ -1,9 +1,10 @@
-//! Token cut-offs of users and API keys. All of them are cached, and used while they are known to be current.
+//! The cached API keys and the token cut-offs of users (a cut-off revokes the user's tokens). All of them are held in
+//! memory, and served while the lease runs.
 //!
-//! The service never deletes a credential, and each one has the version of its last change. So a load reads only what
-//! changed since the last load. While a row is being replaced, readers may see the old or the new one; neither is older
-//! than the known state. If the changes do not account for the new state (rows were edited or restored outside the
-//! service), everything is read again.
+//! The service never deletes a credential, and each credential has the version of its last change. A load therefore
+//! reads only the credentials that changed since the last load. While a row is being replaced, readers may see the old
+//! or the new row; neither is older than the known version. If the changed rows do not explain the new version (rows
+//! were edited or restored outside the service), all rows are read again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,10 +15,10 @@ use foldhash::fast::RandomState;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
-/// Minimum time between two recorded uses of a key, in milliseconds.
+/// Minimum interval between two recorded uses of a key, in milliseconds.
 const NOTED_FOR: i64 = 60_000;
 
-/// An API key and its digest.
+/// A cached API key and its digest.
 #[derive(Debug)]
 pub struct KnownApiKey {
     /// The key.
@@ -28,7 +29,7 @@ pub struct KnownApiKey {
     noted: AtomicI64,
 }
 
-/// All credentials of one history.
+/// All credentials of one database timeline.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     state: AtomicState,
@@ -36,10 +37,10 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// An optional state that is read without a lock.
+/// An optional version with its stamp, which is read without a lock.
 #[derive(Debug)]
 struct AtomicState {
-    /// The version, or -1 for no state.
+    /// The version; -1 for `None`.
     version: AtomicI64,
     stamp: AtomicI64,
 }
@@ -57,7 +58,7 @@ impl AtomicState {
     }
 
     fn set(&self, state: Option<StateId>) {
-        // Between the two stores, readers see no state.
+        // Between the two stores, readers see `None`.
         self.version.store(-1, Ordering::Release);
         if let Some(StateId { version, stamp }) = state {
             self.stamp.store(stamp, Ordering::Release);
@@ -67,7 +68,7 @@ impl AtomicState {
 }
 
 impl Table {
-    /// Returns the state of the table. If nothing was read yet, this is the state before the first change.
+    /// Returns the version and stamp at which the table was loaded. Before the first load, this is version 0.
     pub(crate) fn state(&self) -> StateId {
         self.state.get().unwrap_or_default()
     }
@@ -80,7 +81,7 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
-    /// Applies the changes since the table's state. Returns `true` if the table is then complete for the new state.
+    /// Applies the changes since the table's version. Returns `true` if the table is then complete at the new version.
     fn learn(&self, changes: CredentialChanges) -> bool {
         let since = self.state.get();
         let accounts = since.is_none_or(|since| changes.account_for_the_state(since.version));
@@ -100,14 +101,15 @@ impl Table {
     }
 }
 
-/// The cached credentials, and their known state. Both are written only under the cache's mutex.
+/// The cached credentials, and their latest known version. Both are written only while the cache's mutex is held.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// The table. Another history replaces it with an empty one.
+    /// The table. If another database timeline is detected, an empty table replaces it.
     table: ArcSwap<Table>,
-    /// The state that the table must have to be used. No state while it is not known.
+    /// The latest known version: the table is used only if it was loaded at this version. `None` while the version is
+    /// not known.
     known: AtomicState,
-    /// Uses of keys that are not stored yet.
+    /// The latest uses of API keys that have not been written to the database yet.
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 
@@ -116,20 +118,21 @@ impl CredentialCache {
         self.table.load_full()
     }
 
-    /// Returns `true` if the table has the known state.
+    /// Returns `true` if the table was loaded at the latest known version.
     pub(crate) fn is_current(&self, table: &Table) -> bool {
         table.state.get().is_some_and(|state| self.known.get() == Some(state))
     }
 
-    /// Sets the known state of the credentials. Returns `true` if a state was known before.
+    /// Sets the latest known version of the credentials. Returns `true` if a version was known before.
     pub(crate) fn set_known(&self, state: Option<StateId>) -> bool {
         let was_known = self.known.get().is_some();
         self.known.set(state);
         was_known
     }
 
-    /// Applies the changes since this state. Returns `true` if the table still had that state and is now complete. If
-    /// the changes do not account for the new state, the next load reads everything.
+    /// Applies the changes since this version. Returns `true` if the table was still at that version and is now
+    /// complete. If the changes do not explain the new version, the table is emptied, so that the next load reads all
+    /// credentials.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
         if table.state() != since {
@@ -143,7 +146,7 @@ impl CredentialCache {
         is_whole
     }
 
-    /// Empties the table, because another history was detected.
+    /// Replaces the table with an empty one, so that the next load reads all credentials.
     pub(crate) fn start_over(&self) {
         self.table.store(Arc::default());
     }
@@ -154,13 +157,13 @@ impl CredentialCache {
         if at.millis().saturating_sub(noted) < NOTED_FOR {
             return;
         }
-        // Of several concurrent callers, only one records the use.
+        // If several callers run concurrently, only one of them records the use.
         if key.noted.compare_exchange(noted, at.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key.key.id, at);
         }
     }
 
-    /// Takes the uses that are to be stored.
+    /// Removes and returns the recorded uses, which the caller stores in the database.
     pub(crate) fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }

@@ -1,4 +1,5 @@
-//! The access of a subject: what it may see and do in a company at one state. All results are derived from it.
+//! The access of a subject: its resolved permissions in a company, from one consistent snapshot. Checks, explanations,
+//! effective permissions and navigation are all derived from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
 use crate::{ActionPermission, EffectivePermissions, Question, Subject};
 
-/// The access of a subject: what it may see and do in a company. It is cheap to clone. It belongs to one state of the
-/// store and never changes.
+/// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
+/// database, is immutable, and is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Access {
     set: Arc<CompiledSet>,
@@ -22,7 +23,7 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// The identity of an access's decisions: accesses with equal ids decide all questions equally.
+/// Identifies the decisions of an access: accesses with equal ids decide all questions equally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -40,23 +41,23 @@ impl Access {
         self.subject
     }
 
-    /// Returns the versions of the state that the access belongs to. For non-members, the company version is 0.
+    /// Returns the versions that the access was resolved at. For non-members, the company version is 0.
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
-        // The response to a non-member must not depend on the company, not even on whether it has ever changed.
+        // The response to a non-member must not depend on the company, not even on whether the company has ever
+        // changed.
         if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
-    /// Returns the time since the access was last proven current, if it may be outdated. `None` unless the store is
-    /// unavailable.
+    /// Returns the time since the access was last confirmed to be up to date. `None` unless it was returned from the
+    /// cache while the database was unavailable.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// Returns the identity that all accesses with the same decisions share. It is unique for the lifetime of the
-    /// process.
+    /// Returns the id that all accesses with the same decisions share. It is unique for the lifetime of the process.
     #[must_use]
     pub fn id(&self) -> AccessId {
         AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
@@ -80,7 +81,7 @@ impl Access {
         decide(&self.set, self.subject, question)
     }
 
-    /// Decides a question, and returns the decision in the type of the specification.
+    /// Decides a question, and returns the decision in the type of the reference implementation (`iam-domain`).
     #[must_use]
     pub fn check(&self, question: &Question) -> Decision {
         let verdict = self.decide(question);
@@ -88,7 +89,8 @@ impl Access {
         Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
     }
 
-    /// Returns `true` if the levels of the subject grant one of the service's own permissions for the whole company.
+    /// Returns `true` if the levels of the subject allow this action of one of the service's own permissions (`iam.*`)
+    /// with scope `company` or `any`.
     #[must_use]
     pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
         let action = action.action();
@@ -98,13 +100,13 @@ impl Access {
         })
     }
 
-    /// Explains the decision of a question, from the same state.
+    /// Explains the decision about a question, from the same snapshot as the decision.
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {
         let decision = self.check(question);
         let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
-        // An explanation reveals nothing about the company to a non-member, and no rule of the company applies to a
-        // super admin.
+        // An explanation must not reveal anything about the company to a non-member, and no rule of the company applies
+        // to a super admin.
         if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
             return bare(decision);
         }
@@ -122,7 +124,7 @@ impl Access {
         }
     }
 
-    /// Returns the effective permissions of the subject: a decision for every view and every listed action.
+    /// Returns the effective permissions of the subject: a decision for every view and for every listed action.
     #[must_use]
     pub fn effective(&self) -> EffectivePermissions {
         let index = &self.set.index;
@@ -189,7 +191,7 @@ fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
     feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
 }
 
-/// Returns the cell of a question, or the outcome if the view or feature does not exist.
+/// Returns the matrix cell that a question asks about, or the outcome if the view or feature does not exist.
 fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Outcome> {
     match question {
         Question::View(view) => {
@@ -202,7 +204,7 @@ fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Ou
     }
 }
 
-/// Decides a question from a set.
+/// Decides a question from a compiled set.
 #[inline]
 pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Question) -> Verdict<'a> {
     let is_view = matches!(question, Question::View(_));
@@ -239,13 +241,13 @@ pub struct Verdict<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
-    /// The levels that decided a cell of a set, found on demand.
+    /// The levels that decided a cell of a compiled set, determined on demand.
     Of(&'a CompiledSet, CellRef<'a>),
     Listed(&'a [UserLevelId]),
 }
 
 impl<'a> Verdict<'a> {
-    /// Creates a verdict that these levels decided. They must be in ascending order of id.
+    /// Creates a verdict that these levels decided. The ids must be in ascending order.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
         Self { outcome, deciders: Deciders::Listed(decided_by) }

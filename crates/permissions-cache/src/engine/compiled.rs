@@ -1,6 +1,7 @@
-//! Compiled permissions: the decisions of one set of levels, as an array over the columns of the catalog's index.
+//! Compiled permissions: the decisions of one set of levels, as an array with one byte for each column of the catalog's
+//! index.
 //!
-//! The resolution of `iam-domain` remains the specification. A property test shows that both decide equally.
+//! The resolution in `iam-domain` is the reference implementation. A property test checks that both decide equally.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::engine::level_rules::{LevelRules, Rule};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 use crate::engine::outcome::{Code, Outcome};
 
-/// Combines the rules of the levels into one decision. It applies only if nothing takes precedence over the levels.
+/// Combines the rules of the levels into one decision. It applies only if no gate or `enabled` flag takes precedence
+/// over the levels.
 fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
@@ -33,7 +35,8 @@ fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     if has_levels { code } else { Code::NO_USER_LEVELS }
 }
 
-/// Returns the decision about a feature that takes precedence over its levels, if there is one.
+/// Returns the decision that takes precedence over the levels, if there is one: the feature is disabled, or it is gated
+/// by modules of which the company has none.
 fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
     if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
         return Some(Code::FEATURE_DISABLED);
@@ -41,7 +44,7 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// The view or action of a question, found in the index of a set.
+/// The view or action that a question asks about, located in the index of a set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CellRef<'a> {
     View(Column),
@@ -49,14 +52,14 @@ pub(crate) enum CellRef<'a> {
     Unlisted(FeatureId, &'a Action),
 }
 
-/// The compiled permissions of one set of levels in one company, at one state of the company and of the catalog.
+/// The compiled permissions of one set of levels in one company, at one version of the company and of the catalog.
 ///
-/// The fields that a decision reads come first, next to each other: with a hundred thousand users, nearly all of the
-/// cost of a decision is memory access.
+/// The fields that a decision reads are placed first, next to each other: with a hundred thousand users, nearly all of
+/// the cost of a decision is memory access.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
-    /// Cleared when the company changes. Every hit checks it.
+    /// `false` once the company has changed. Every cache hit checks it.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRules>]>,
@@ -71,13 +74,13 @@ pub(crate) struct CompiledSet {
     _reservation: Reservation,
 }
 
-/// Number of codes that are stored inline: enough for a catalog slightly larger than the seeded one.
+/// Number of codes that are stored inline. This is enough for a catalog slightly larger than the seeded one.
 const NEAR: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl CompiledSet {
-    /// Compiles levels, which must be in ascending order of id and belong to the index.
+    /// Compiles levels, which must be in ascending order of id and use this index.
     pub(crate) fn new(
         versions: Versions,
         company_stamp: i64,
@@ -121,7 +124,7 @@ impl CompiledSet {
         }
     }
 
-    /// Returns the state of the company that the set belongs to.
+    /// Returns the version and stamp of the company that the set was compiled at.
     pub(crate) const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.company_stamp }
     }
@@ -130,12 +133,12 @@ impl CompiledSet {
         self.is_alive.load(Ordering::Acquire)
     }
 
-    /// Marks the set as outdated, so that it is no longer used.
+    /// Marks the set as outdated, so that it is no longer served.
     pub(crate) fn kill(&self) {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Returns `true` if the set has levels, so that its holders are members.
+    /// Returns `true` if the set has levels. Its users are then members of the company.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }
@@ -152,7 +155,7 @@ impl CompiledSet {
         &self.modules
     }
 
-    /// Returns `true` if the view may be seen. It reads a single bit.
+    /// Returns `true` if the view may be seen. Reads a single bit.
     pub(crate) fn sees(&self, view: Column) -> bool {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
@@ -187,7 +190,7 @@ impl CompiledSet {
         })
     }
 
-    /// Returns the levels that decided, in ascending order of id.
+    /// Returns the levels that decided a cell, in ascending order of id.
     pub(crate) fn decided_by(&self, cell: CellRef<'_>) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
         self.rules(cell)
@@ -199,7 +202,7 @@ impl CompiledSet {
             .map(|(level, _)| level)
     }
 
-    /// Returns the actions of a feature that effective permissions list.
+    /// Returns the actions of a feature that effective permissions include.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         columns: &'a FeatureColumns,
@@ -217,7 +220,7 @@ impl CompiledSet {
             .collect()
     }
 
-    /// Returns the state of the set as a snapshot, the input of the specification.
+    /// Returns the set as a snapshot, the input of the reference implementation.
     pub(crate) fn spelled_out(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),

@@ -1,4 +1,4 @@
-//! The effective permissions of a user: all of them at once.
+//! The effective permissions of a user, as one document.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The catalog as an index of columns: one for each view and one for each action of each feature, so that a compiled
+//! The index of the catalog: it assigns a column to each view and to each action of each feature, so that a compiled
 //! set is an array of bytes.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
-/// A column of an index: the position in the arrays that are compiled over it.
+/// A column of an index: the position of a view or action in the arrays of compiled sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Column(u32);
 
@@ -51,7 +51,7 @@ impl FeatureColumns {
     }
 }
 
-/// The index of one state of the catalog.
+/// The index of the catalog at one version.
 #[derive(Debug)]
 pub(crate) struct CatalogIndex {
     pub(crate) state: StateId,
@@ -147,7 +147,7 @@ fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
         .map(|(_, action)| action)
 }
 
-/// Creates a map that keeps the first of several equal keys, as a linear search would.
+/// Creates a map. Of several pairs with equal keys, it keeps the first one, as a linear search would find it.
 fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
     let mut map = HashMap::default();
     for (key, value) in pairs {

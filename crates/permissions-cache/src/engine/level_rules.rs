@@ -1,4 +1,4 @@
-//! The rules of one level for every view and action, one byte each.
+//! The rules of one level for all views and actions, one byte each.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Rule {
     pub(crate) const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// The bit of an allow. The scope is in the two lowest bits; for views it is the widest scope.
+    /// The bit that is set for an allow. The scope is in the two lowest bits. For views, it is the widest scope.
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -58,13 +58,13 @@ impl Rule {
     }
 }
 
-/// The rules of one level for all columns of a catalog. All sets with the level share them.
+/// The rules of one level for all columns of a catalog. All compiled sets that include the level share them.
 #[derive(Debug)]
 pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// Rules for actions that the catalog does not list. There should be none, but they are applied in decisions.
+    /// Rules for actions that the catalog does not list. There should be none, but if there are, decisions apply them.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }
@@ -115,9 +115,9 @@ impl LevelRules {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// Translates the rules to a newer catalog. Returns `None` if the change of the catalog may have removed rules, so
-    /// that they must be read again: a view or feature was deleted and recreated with the same id, or a feature was
-    /// changed and the level has rules for one of its custom actions. Also returns `None` if there are rules for
+    /// Translates the rules to a newer catalog. Returns `None` if the rules must be loaded again, since the change of
+    /// the catalog may have deleted some: a view or feature was deleted and recreated with the same id, or a feature
+    /// was changed and the level has rules for one of its custom actions. Also returns `None` if there are rules for
     /// unlisted actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
@@ -170,7 +170,7 @@ impl LevelRules {
         rules.next().map_or(Rule::NONE, |(_, _, rule)| Rule::feature(*rule))
     }
 
-    /// Returns the rules in the type of the specification.
+    /// Returns the rules in the type of the reference implementation (`iam-domain`).
     pub(crate) fn spelled_out(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
         let listed = self.index.features().flat_map(|(columns, feature)| {

@@ -1,9 +1,9 @@
-//! The memory that the cache holds.
+//! Tracks the memory that the cache uses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts the bytes of live values. Each value subtracts its bytes when it is dropped.
+/// Counts the bytes of all live [`Reservation`]s. Each reservation subtracts its bytes when it is dropped.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
 
@@ -18,7 +18,7 @@ impl MemoryUsage {
     }
 }
 
-/// A number of bytes that count as used until the reservation is dropped.
+/// A number of bytes that are counted as used until the reservation is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     memory: MemoryUsage,

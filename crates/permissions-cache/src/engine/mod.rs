@@ -1,5 +1,5 @@
-//! The engine: compiles a state of the store, and decides questions from the compiled form. It has no lock, clock or
-//! I/O.
+//! The decision engine: compiles permissions from a snapshot, and decides questions from the compiled form. It has no
+//! lock, clock or I/O.
 
 pub(crate) mod access;
 pub(crate) mod compiled;

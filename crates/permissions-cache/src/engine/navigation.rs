@@ -58,7 +58,7 @@ impl Navigation {
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));
-        // The sub-items of an item are in the same menu as the item, in their order.
+        // The sub-items of an item are in the same menu as the item, and are already sorted.
         let sub_items = |item: &MenuItem| {
             let id = item.id;
             menus.into_iter().flat_map(|menu| &menu.sub_items).filter(move |sub| sub.menu_item_id == id && sub.enabled)

@@ -22,7 +22,7 @@ impl Outcome {
         Self { allowed: false, scope: Some(Scope::Own), reason }
     }
 
-    /// Applies a required scope: the outcome is a denial if its scope is narrower than `least`.
+    /// Applies a required scope: denies the action if its scope is narrower than `least`.
     pub(crate) fn reaching(self, least: Scope) -> Self {
         match self.scope {
             Some(scope) if self.allowed && scope < least => {
@@ -33,12 +33,12 @@ impl Outcome {
     }
 }
 
-/// A decision in one byte: the reason in the four lowest bits, then the scope in two bits, then a bit that is set if
-/// access is allowed.
+/// A decision in one byte: the four lowest bits are the reason, the next two bits are the scope, and the next bit is
+/// set if access is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(u8);
 
-/// The reasons that a compiled decision can have, indexed by their number.
+/// The reasons that a compiled decision can have. The index of a reason is its number in a [`Code`].
 const REASONS: [Reason; 8] = [
     Reason::NoExplicitAllow,
     Reason::ExplicitDeny,
@@ -78,7 +78,7 @@ impl Code {
     }
 }
 
-/// Returns the scope in the two lowest bits.
+/// Decodes the scope in the two lowest bits.
 pub(crate) const fn scope(bits: u8) -> Scope {
     match bits & 3 {
         0 => Scope::Own,

@@ -1,20 +1,20 @@
-//! Questions, and their subjects.
+//! The questions that can be decided, and their subjects.
 
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
 /// The subject of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// A user, whose levels decide.
+    /// A user. The user's levels decide.
     User(UserId),
-    /// A super admin who asks about themselves: everything that exists is allowed.
+    /// A super admin who asks about their own permissions: every view and action that exists is allowed.
     SuperAdmin(UserId),
-    /// A service asking about itself. It holds no levels, so it is answered as a non-member.
+    /// A service that asks about its own permissions. It holds no levels, so it is treated as a non-member.
     Service,
 }
 
 impl From<Caller> for Subject {
-    /// Returns the caller as the subject.
+    /// Converts the caller into the subject of a question about the caller.
     fn from(caller: Caller) -> Self {
         match caller {
             Caller::User { id, is_super_admin: true } => Self::SuperAdmin(id),
@@ -25,7 +25,7 @@ impl From<Caller> for Subject {
 }
 
 impl Subject {
-    /// The user whose levels count. For a service it is the nil id, which holds none.
+    /// Returns the user whose levels decide. For a service, this is the nil id, which holds no levels.
     pub(crate) const fn holder(self) -> UserId {
         match self {
             Self::User(user) | Self::SuperAdmin(user) => user,
@@ -44,7 +44,7 @@ pub enum ViewRef {
 }
 
 impl ViewRef {
-    /// Parses an id or a URL. The two cannot be confused, since URLs never look like ids.
+    /// Parses an id or a URL. There is no ambiguity, since no URL has the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         ViewId::parse(text).map_or_else(|_| Self::Url(text.to_owned()), Self::Id)
@@ -61,7 +61,7 @@ pub enum FeatureRef {
 }
 
 impl FeatureRef {
-    /// Parses an id or a key. The two cannot be confused, since keys never look like ids.
+    /// Parses an id or a key. There is no ambiguity, since no key has the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         FeatureId::parse(text).map_or_else(|_| Self::Key(text.to_owned()), Self::Id)
@@ -71,15 +71,15 @@ impl FeatureRef {
 /// A question to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Whether the subject may see the view.
+    /// Asks whether the subject may see the view.
     View(ViewRef),
-    /// Whether the subject may do the action of the feature.
+    /// Asks whether the subject may perform the action of the feature.
     Feature {
         /// The feature.
         feature: FeatureRef,
         /// The action.
         action: Action,
-        /// The required scope. `None` if any scope suffices.
+        /// The minimum scope that the decision must have. `None` if any scope suffices.
         least_scope: Option<Scope>,
     },
 }

@@ -1,21 +1,22 @@
-//! A monotonic clock that is cheap enough for every decision, and that continues while the machine is suspended.
+//! A monotonic clock that is cheap enough to read at every decision, and that keeps counting while the machine is
+//! suspended.
 
 use std::time::Duration;
 
-/// A moment in milliseconds. On Linux, the clock continues while the process is stopped and while the machine is
-/// suspended. On other systems, its behaviour during suspension depends on the system.
+/// A point in time, in milliseconds of a monotonic clock. On Linux, the clock continues while the process is stopped
+/// and while the machine is suspended. On other systems, its behaviour during suspension depends on the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    /// A moment before all others.
+    /// The earliest moment, before every result of `now`.
     pub(crate) const NEVER: Self = Self(0);
 
     #[cfg(target_os = "linux")]
     pub(crate) fn now() -> Self {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let millis = i128::from(time.tv_sec) * 1000 + i128::from(time.tv_nsec) / 1_000_000;
-        // One is added, so that no moment equals `NEVER`.
+        // 1 is added, so that no moment equals `NEVER`.
         Self(u64::try_from(millis).unwrap_or(0) + 1)
     }
 

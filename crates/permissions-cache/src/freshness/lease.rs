@@ -1,29 +1,30 @@
-//! The lease: how long cached data may be trusted without a query to the store.
+//! The lease: the period during which cached data may be served without a query to the database.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A lease that runs while polls prove that no change was missed. A poll sees every change that was committed before
-/// the poll *began*, so hits trust cached data for a limited time from that moment.
+/// A lease on the cached data. Each successful poll renews it, counted from the poll's *start*, because a poll sees
+/// every change that was committed before then. The length of the lease therefore bounds the staleness of cache hits.
 ///
-/// The lease needs no timer: a process that was suspended finds it expired when it resumes.
+/// Expiry is checked on each hit, so no timer is needed, and a process that was suspended finds the lease expired.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The start of the last poll that proved something.
+    /// The start of the last poll that confirmed the cached data: all changes committed before then are known.
     confirmed: AtomicU64,
-    /// The start of the last commit that the storage acknowledged.
+    /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
     acknowledged: AtomicU64,
-    /// `true` if a poll proves nothing without an acknowledged commit.
+    /// `true` if the storage replicates synchronously. A poll then confirms the cached data only together with an
+    /// acknowledged commit.
     is_fenced: AtomicBool,
-    /// The number of times the lease was revoked. Polls that began before the last revocation prove nothing. A counter
-    /// is used, since two events may have the same time.
+    /// The number of times the lease was revoked. A poll that began in an earlier term cannot renew the lease. Terms
+    /// are counted, not timed, since a poll and a revocation may fall into the same millisecond.
     term: AtomicU64,
 }
 
-/// The start of a poll: its time, and the term of the lease.
+/// The start of a poll: its time, and the term of the lease at that time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     at: Moment,
@@ -36,7 +37,7 @@ impl Lease {
         Moment::now().as_millis() < self.until.load(Ordering::Acquire)
     }
 
-    /// Returns the moment at which all cached data was last known to be current.
+    /// Returns the start of the last poll that confirmed the cached data: at that moment, all of it was up to date.
     pub(crate) fn confirmed(&self) -> Moment {
         Moment::from_millis(self.confirmed.load(Ordering::Acquire))
     }
@@ -46,8 +47,8 @@ impl Lease {
         Sent { term: self.term.load(Ordering::Acquire), at: Moment::now() }
     }
 
-    /// Records the proof of a poll. Returns `false` if the lease was revoked since the poll began. Must not run
-    /// concurrently with [`Self::revoke`].
+    /// Records that a poll confirmed the cached data. Returns `false` if the lease was revoked after the poll began.
+    /// Must not run concurrently with [`Self::revoke`].
     pub(crate) fn confirm(&self, sent: Sent) -> bool {
         let counts = sent.term == self.term.load(Ordering::Acquire);
         if counts {
@@ -56,37 +57,40 @@ impl Lease {
         counts
     }
 
-    /// Records the proof of a poll, and lets the lease run for `length` from the start of the poll.
+    /// Records that a poll confirmed the cached data, and renews the lease for `length`, counted from the start of the
+    /// poll.
     pub(crate) fn extend(&self, sent: Sent, length: Duration) {
         if self.confirm(sent) {
             self.until.store(sent.at.plus(length).as_millis(), Ordering::Release);
         }
     }
 
-    /// Ends the lease. Only a poll that begins later can extend it again.
+    /// Ends the lease at once. Only a poll that begins after this call can renew it.
     pub(crate) fn revoke(&self) {
         self.term.fetch_add(1, Ordering::AcqRel);
         self.until.store(0, Ordering::Release);
     }
 
-    /// Sets whether a poll proves nothing without an acknowledged commit, as a poll reported.
+    /// Sets whether a poll confirms the cached data only together with an acknowledged commit, as reported by the
+    /// latest poll.
     pub(crate) fn fence(&self, is_fenced: bool) {
         self.is_fenced.store(is_fenced, Ordering::Release);
     }
 
-    /// Returns `true` if reads prove nothing while the lease does not run, since only acknowledged commits show that
-    /// the primary was not replaced.
+    /// Returns `true` if a read is known to come from the primary only while the lease runs. With synchronous
+    /// replication, a primary that was replaced still serves reads, and only an acknowledged commit shows that it was
+    /// not replaced.
     pub(crate) fn is_fenced(&self) -> bool {
         self.is_fenced.load(Ordering::Acquire)
     }
 
-    /// Records that the storage acknowledged a commit that began at this moment.
+    /// Records that the storage acknowledged a commit that began at `at`.
     pub(crate) fn acknowledged(&self, at: Moment) {
         self.acknowledged.store(at.as_millis(), Ordering::Release);
     }
 
-    /// Returns `true` if a poll that begins now should end with an acknowledged commit, so that a lease of this length
-    /// keeps running.
+    /// Returns `true` if a poll that begins now should end with an acknowledged commit: the lease does not run, or at
+    /// least half of its length has passed since the last acknowledged commit began.
     pub(crate) fn wants_acknowledgement(&self, length: Duration) -> bool {
         let last = Moment::from_millis(self.acknowledged.load(Ordering::Acquire));
         !self.runs() || Moment::now().since(last) >= length / 2

@@ -1,4 +1,4 @@
-//! The known states of the store, and the lease that limits how long cached data is trusted.
+//! The latest known versions of the database's data, and the lease that bounds the staleness of cached data.
 
 pub(crate) mod clock;
 pub(crate) mod lease;

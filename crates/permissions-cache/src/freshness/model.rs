@@ -1,4 +1,4 @@
-//! Tests the tracker against a naive model of the store that remembers every state.
+//! Tests the tracker against a simple model of the database that records every version.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::freshness::ticket::{Ticket, Tickets};
 
 const COMPANIES: usize = 3;
 
-/// A part of the store that has a state: a company, the catalog, or the credentials.
+/// A part of the database that has its own version: a company, the catalog, or the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Company(usize),
@@ -37,14 +37,15 @@ fn target(part: Part) -> Target {
     }
 }
 
-/// Every state that each part has had, and the time at which it began. Time is counted in commits and restores.
+/// A model of the database: all versions that each part has had, each with the time from which it was the latest. Time
+/// is counted in commits and restores.
 #[derive(Debug)]
 struct Store {
     now: usize,
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// The start of the current history. Earlier positions are not valid in it.
+    /// The start of the current timeline. Earlier positions are not valid in it.
     born: usize,
 }
 
@@ -75,7 +76,8 @@ impl Store {
         self.write(part, version);
     }
 
-    /// Restores the versions of an earlier time, with new stamps: in the same epoch, or as another cluster.
+    /// Restores the versions of an earlier time, with new stamps. The restored database keeps the epoch, or is another
+    /// cluster if `is_other`.
     fn restore(&mut self, time: usize, is_other: bool) {
         let versions: Vec<_> = parts().map(|part| (part, self.at(part, time).version)).collect();
         self.now += 1;
@@ -124,18 +126,18 @@ struct Loading {
     read: Option<(usize, Loaded)>,
 }
 
-/// A replica's tracker, and the store.
+/// The tracker of one replica, and the database that it follows.
 struct World {
     store: Store,
     tickets: Tickets,
     tracker: Tracker,
     poll: Option<Polling>,
     loads: Vec<Loading>,
-    /// Committed changes of this replica that were not reported to the tracker yet, with their times.
+    /// Changes that this replica committed but has not yet reported to the tracker, with their times.
     untold: Vec<(Part, usize)>,
-    /// The time of the store that the latest applied poll read. `None` before the first poll of a history.
+    /// The model time that the latest applied poll read. `None` before the first poll of a timeline.
     polled: Option<usize>,
-    /// The times of this replica's own changes: known states must not be older.
+    /// The times of this replica's own changes: the tracker's known versions must not be older.
     own: BTreeMap<Part, usize>,
 }
 
@@ -277,8 +279,9 @@ impl World {
         self.tracker.on_proof(poll.generation, poll.began);
     }
 
-    /// Checks that all known states were current at one time, which is neither before the latest poll nor before an own
-    /// change.
+    /// Checks that each known version was the latest at some time that is neither before the latest poll nor before an
+    /// own change of this replica, and that a polled catalog and each known company version were the latest at one such
+    /// time.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
@@ -313,7 +316,7 @@ impl World {
         }
     }
 
-    /// Checks that without further disturbances everything becomes known, and loads are kept.
+    /// Checks that without further failures, the tracker learns all versions and the results of loads are cached.
     fn settle(&mut self) {
         self.poll = None;
         self.loads.clear();
@@ -338,8 +341,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100_000,
-        // All runs use the same histories, so that CI does not depend on chance. Use another seed to test other
-        // histories.
+        // All runs use the same sequences of steps, so that CI does not depend on chance. Use another seed to test
+        // other sequences.
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -1,15 +1,16 @@
-//! Tracks the known states of the store: a pure state machine, without a lock, a clock or I/O.
+//! Tracks the latest known versions of the catalog, the credentials and the companies: a pure state machine, without a
+//! lock, a clock or I/O.
 //!
-//! Methods take events and return [`Effects`]. [`Ticket`]s define the order of events: a read that began after a state
-//! was learned sees that state or a later one; a read that began before may or may not see it. Three rules ensure
-//! correctness:
+//! Methods take events and return [`Effects`]. A [`StateId`] is a version together with the random stamp of its change.
+//! [`Ticket`]s define the order of events: a read that began after a version was learned returns that version or a
+//! later one; a read that began before may return an older one. Three rules ensure correctness:
 //!
-//! * Nothing is known before the first poll. After it, each poll continues where the last one ended, so no change is
+//! * No version is known before the first poll. After it, each poll continues where the last one ended, so no change is
 //!   missed, however long polls fail in between.
-//! * A reported state invalidates the known state, and every load that began before the report arrived, unless both
-//!   have exactly the reported state.
-//! * If a read that began after a state was learned sees an older state, or another stamp under the same version, the
-//!   database has another history: it was restored. Then everything that was known is discarded.
+//! * A version that a poll reports invalidates the data cached for another version, and every load in progress that
+//!   returns another version (or the same version with another stamp).
+//! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
+//!   the database is on another timeline: it was restored. All known versions and all cached data are then discarded.
 
 use std::collections::HashMap;
 
@@ -19,58 +20,64 @@ use iam_storage::{Changes, Position, StateId, Target};
 
 use crate::freshness::ticket::Ticket;
 
-/// The known states of the store.
+/// The latest known versions, and the database timeline that they belong to.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
-    /// Reads that began before this ticket belong to an earlier history.
+    /// Loads that began before this ticket are discarded: they may have read an earlier timeline, or miss changes that
+    /// were committed before the first poll of this one.
     since: Ticket,
-    /// The number of histories so far. A poll that began in an earlier generation continued from a position of another
-    /// history, so its result is ignored.
+    /// The number of times that the tracker has started over. A poll that began in an earlier generation continued from
+    /// a position that is no longer valid, so its result is ignored.
     generation: u64,
-    /// The epoch within which versions went back, until it is replaced.
+    /// The epoch that must be replaced, because versions went back within it: the database was restored without a new
+    /// epoch. `None` after it is replaced.
     to_renew: Option<u64>,
-    /// The position from which the next poll continues. `None` before the first poll of a history.
+    /// The position from which the next poll continues. `None` before the first poll of a timeline.
     position: Option<Position>,
-    /// The start of the newest poll that proved something.
+    /// The start of the latest poll that confirmed the known versions.
     proven: Ticket,
     catalog: Known,
-    /// `true` if a poll reported that the catalog and all companies had their known states at the same time.
+    /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot, so that
+    /// company data in memory may be combined with this catalog.
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// Reads that began before this ticket may miss the latest change of a company that is no longer tracked.
+    /// Applies to companies that are no longer tracked: loads that began before this ticket may miss their latest
+    /// change.
     forgotten: Ticket,
 }
 
-/// The identity of the database history that the states belong to.
+/// Identifies the database timeline. It changes after a restore or failover, and versions are comparable only within
+/// one timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct History {
     epoch: u64,
     identity: u64,
 }
 
-/// The known state of the catalog, of the credentials, or of a company.
+/// The latest known version of the catalog, of the credentials, or of a company.
 #[derive(Debug, Default)]
 struct Known {
-    /// The newest state that was read. `None` if something may have changed since.
+    /// The latest known version and its stamp. `None` if none is known, or if there may be a later one.
     state: Option<StateId>,
-    /// Reads that began after this ticket see this state or a later one.
+    /// The time at which `state` was learned: reads that begin after this ticket return this version or a later one.
     learned: Ticket,
-    /// Reads that began before this ticket may miss the latest change.
+    /// The time at which the latest change was reported: reads that began before this ticket may miss it.
     outdated: Ticket,
 }
 
-/// How the state that a read returned relates to the known state.
+/// How the version that a read returned compares to the latest known version.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// The state is the known one.
+    /// The version and the stamp equal the known ones.
     Same,
-    /// The state is newer than the known one.
+    /// The version is newer than the known one, or none was known.
     Newer,
-    /// The read began too early to be compared.
+    /// The read began before the latest change was known, so its version cannot be compared and may be outdated.
     Outdated,
-    /// The state contradicts the known one: versions went back.
+    /// The version contradicts the known one: it is older, or has another stamp, although the read began later. The
+    /// database was restored.
     WentBack,
 }
 
@@ -80,7 +87,7 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            // If the read began before the latest change was learned, it may belong to a history that a restore has
+            // A read that began before the latest change was learned may have read a timeline that a restore has since
             // ended.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
@@ -94,13 +101,14 @@ impl Known {
         self.learned = now;
     }
 
-    /// Records that something changed, or may have changed. Reads that began before now may miss the change.
+    /// Records a change, or a possible change, whose version is not known. Reads that began before `now` may miss the
+    /// change.
     fn outdate(&mut self, now: Ticket) {
         self.state = None;
         self.outdated = now;
     }
 
-    /// Records the state that a poll reported. Returns how it relates to the known state.
+    /// Records the version that a poll reported. Returns how it compares to the known version.
     fn report(&mut self, state: StateId, began: Ticket, now: Ticket) -> Seen {
         let seen = self.sees(state, began);
         match seen {
@@ -108,7 +116,7 @@ impl Known {
                 self.outdated = now;
                 self.learn(state, now);
             }
-            // Which of the two states is later is not known, and polls do not report this state again.
+            // It is not known which of the two versions is later, and polls do not report this version again.
             Seen::Outdated => self.outdate(now),
             Seen::Same | Seen::WentBack => {}
         }
@@ -116,37 +124,37 @@ impl Known {
     }
 }
 
-/// The effects of an event on the cached data.
+/// The effects of an event on the cached data and on the lease.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
-    /// The cached data of these companies is no longer used.
+    /// The companies whose cached data is invalidated.
     pub(crate) outdated: Vec<CompanyId>,
-    /// The catalog changed, or may have changed.
+    /// `true` if the catalog changed or may have changed: sets that were compiled for another version are no longer
+    /// served.
     pub(crate) catalog: bool,
-    /// The credentials changed, or may have changed.
+    /// `true` if the credentials changed or may have changed: they are not served before the changes are loaded.
     pub(crate) credentials: bool,
-    /// All cached data is dropped and read again.
+    /// `true` if all cached data is dropped and must be loaded again.
     pub(crate) everything: bool,
-    /// Cached data is not used before a poll that begins after this event.
+    /// `true` if the lease ends: cached data is not served before a poll that begins after this event confirms it.
     pub(crate) end_lease: bool,
 }
 
-/// Whether the result of a load is cached.
+/// Determines whether the result of a load is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retention {
-    /// The result is the newest known state.
+    /// The result has the latest known version and is cached.
     Keep,
-    /// The result may be outdated. Only the requests that arrived before the load began may use it, and it is not
-    /// cached.
+    /// The result may be outdated and is not cached. It serves only the requests that arrived before the load began.
     Discard,
 }
 
-/// The states that a load read, and its start.
+/// The versions that a load returned, and the start of the load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     pub(crate) epoch: u64,
     pub(crate) catalog: StateId,
-    /// The state of a company, if it was read.
+    /// The company with its version. `None` if the load read only the catalog.
     pub(crate) company: Option<(CompanyId, StateId)>,
     pub(crate) began: Ticket,
 }
@@ -158,57 +166,59 @@ impl Tracker {
         (self.position.clone(), self.generation)
     }
 
-    /// Returns `true` if a poll has reported the states of the current history.
+    /// Returns `true` if a poll has reported the versions of the current timeline.
     pub(crate) const fn has_position(&self) -> bool {
         self.position.is_some()
     }
 
-    /// Returns the epoch of the history, if a poll has reported it.
+    /// Returns the epoch of the current timeline, if a poll has reported it.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
-    /// Returns the epoch within which versions went back. It must be replaced before the next poll.
+    /// Returns the epoch within which versions went back, if there is one. It must be replaced before the next poll.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
 
-    /// Handles the replacement of this epoch.
+    /// Records that `epoch` was replaced.
     pub(crate) fn on_renewed(&mut self, epoch: u64) {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
-    /// Returns the start of the newest poll that proved something.
+    /// Returns the start of the latest poll that confirmed the known versions.
     pub(crate) const fn proven(&self) -> Ticket {
         self.proven
     }
 
-    /// Returns the catalog's state, if it is known.
+    /// Returns the latest known version and stamp of the catalog.
     pub(crate) const fn catalog(&self) -> Option<StateId> {
         self.catalog.state
     }
 
-    /// Returns the state of the credentials, if it is known.
+    /// Returns the latest known version and stamp of the credentials.
     pub(crate) const fn credentials(&self) -> Option<StateId> {
         self.credentials.state
     }
 
-    /// Returns the state of a company, if it is known.
+    /// Returns the latest known version and stamp of a company.
     pub(crate) fn company(&self, id: CompanyId) -> Option<StateId> {
         self.companies.get(&id)?.state
     }
 
-    /// Returns `true` if the catalog and all companies had their known states at the same time.
+    /// Returns `true` if the known versions of the catalog and of all companies are from one consistent snapshot.
     pub(crate) const fn is_catalog_polled(&self) -> bool {
         self.is_catalog_polled
     }
 
-    /// Returns the ticket after which a load of the catalog must begin to see the latest known change of it.
+    /// Returns the ticket after which a load of the catalog must begin, so that it includes the catalog's latest known
+    /// change.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// Returns the ticket after which a load of a company must begin to see the latest known changes.
+    /// Returns the ticket after which a load of a company must begin, so that it includes the latest known changes of
+    /// the company and of the catalog.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
@@ -220,15 +230,15 @@ impl Tracker {
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Stops tracking a company of which nothing is cached and no load is in progress.
+    /// Stops tracking a company. Nothing of it may be cached, and no load of it may be in progress.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
         }
     }
 
-    /// Handles the result of a poll of this generation that began at `began`. The poll proves nothing before
-    /// [`Self::on_proof`].
+    /// Handles the result of a poll of this generation that began at `began`. The poll confirms the cached data only
+    /// when [`Self::on_proof`] is called.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
@@ -240,13 +250,13 @@ impl Tracker {
         if is_other || !(is_first || changes.is_continuous) {
             self.start_over(&mut effects, now);
         } else if is_first {
-            // Reads that began earlier may miss changes that were committed before this poll.
+            // Loads that began earlier may miss changes that were committed before this poll.
             self.since = now;
             self.forgotten = now;
         }
         self.history = Some(history);
         self.position = Some(changes.position.clone());
-        // This poll itself read the new history, so the start over does not outdate it.
+        // This poll itself read the new timeline, so starting over must not make its own result count as outdated.
         let began = if effects.everything { now.after() } else { began };
 
         let mut went_back = false;
@@ -280,8 +290,8 @@ impl Tracker {
         effects
     }
 
-    /// Records that the poll's result is from the primary, and so was current when the poll began or later. Returns
-    /// `false` if another history was detected since.
+    /// Records that the poll's result is confirmed to come from the primary, so that the known versions were up to date
+    /// when the poll began. Returns `false` if the tracker has started over since the poll began.
     pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
         if counts {
@@ -290,14 +300,15 @@ impl Tracker {
         counts
     }
 
-    /// Handles the result of a load.
+    /// Handles the result of a load of permissions or of the catalog. Returns whether to cache it, and the effects on
+    /// other cached data.
     pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Retention, Effects) {
         let mut effects = Effects::default();
         if loaded.began <= self.since {
             return (Retention::Discard, effects);
         }
         if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
-            // The next poll determines which of the two databases is the primary.
+            // The next poll determines which of the two databases is the current primary.
             self.start_over(&mut effects, now);
         }
         if self.position.is_none() {
@@ -334,13 +345,13 @@ impl Tracker {
             }
             Some((_, _, Seen::Same)) => (Retention::Keep, effects),
             Some((_, _, Seen::Outdated | Seen::WentBack)) => (Retention::Discard, effects),
-            // Only the catalog was read, or tracking of the company has ended since.
+            // The load read only the catalog, or the company is no longer tracked.
             None if loaded.company.is_none() => (Retention::Keep, effects),
             None => (Retention::Discard, effects),
         }
     }
 
-    /// Handles the result of a load of credentials.
+    /// Handles the result of a load of credentials. Returns whether to cache it, and the effects on other cached data.
     pub(crate) fn on_credentials(
         &mut self,
         epoch: u64,
@@ -373,7 +384,7 @@ impl Tracker {
         }
     }
 
-    /// Handles a committed change of this process, in a database of this epoch.
+    /// Handles a change that this process committed. `epoch` is the epoch of the database that it was committed to.
     pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if self.history.is_some_and(|known| known.epoch != epoch) {
@@ -384,14 +395,14 @@ impl Tracker {
         effects
     }
 
-    /// Handles a change of this process with an unknown outcome.
+    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded.
     pub(crate) fn on_unknown_outcome(&mut self, target: Target, now: Ticket) -> Effects {
         let mut effects = Effects { end_lease: true, ..Effects::default() };
         self.outdate(target, &mut effects, now);
         effects
     }
 
-    /// Handles a result from a database that is not the primary.
+    /// Handles the result of a poll that a server other than the primary returned.
     pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation == self.generation && self.position.is_some() {
@@ -407,7 +418,7 @@ impl Tracker {
                     known.outdate(now);
                     effects.outdated.push(id);
                 } else {
-                    // The company may be tracked again before a poll ends that began before this change.
+                    // The company may be tracked again before a poll that began before this change returns.
                     self.forgotten = now;
                 }
             }
@@ -423,13 +434,13 @@ impl Tracker {
         }
     }
 
-    /// Handles versions that went back although the epoch stayed the same.
+    /// Starts over because versions went back although the epoch stayed the same, and marks that epoch for replacement.
     fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
         self.to_renew = self.history.map(|history| history.epoch);
         self.start_over(effects, now);
     }
 
-    /// Discards everything that was known, because another history was detected.
+    /// Discards all known versions, because they may belong to another timeline or to a server other than the primary.
     fn start_over(&mut self, effects: &mut Effects, now: Ticket) {
         effects.everything = true;
         effects.end_lease = true;

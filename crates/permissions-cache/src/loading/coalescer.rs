@@ -1,4 +1,5 @@
-//! Coalesced loads: all requests that wait for the same key share one load, which begins after each of them arrived.
+//! Coalesced loads (single flight): all requests that wait for the same key share one load, which begins after each of
+//! them arrived.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,17 +18,18 @@ pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 struct Waiters<T> {
     /// The start of the load in progress. `None` if no load is in progress.
     began: Option<Ticket>,
-    /// The requests that get the result of the load in progress.
+    /// The requests that receive the result of the load in progress.
     current: Vec<oneshot::Sender<T>>,
-    /// The requests that get the result of the next load.
+    /// The requests that receive the result of the next load.
     next: Vec<oneshot::Sender<T>>,
 }
 
 /// Maximum number of keys that requests wait for at the same time. Requests for further keys fail at once.
 const MAX_KEYS: usize = 10_000;
 
-/// Loads values by key. For each key, at most one load is in progress and at most one more is pending, however many
-/// requests wait. A load runs in a task of its own and continues when the waiting requests are cancelled.
+/// Loads values by key. For each key, at most one load is in progress and at most one more is pending, regardless of
+/// the number of waiting requests. Each load runs in a separate task and continues when the waiting requests are
+/// cancelled.
 pub(crate) struct Coalescer<K, T> {
     keys: Mutex<HashMap<K, Waiters<T>>>,
     tickets: Arc<Tickets>,
@@ -36,7 +38,7 @@ pub(crate) struct Coalescer<K, T> {
     load: Box<dyn Fn(K, Ticket) -> Loading<T> + Send + Sync>,
 }
 
-/// A load ended without a result.
+/// The error that a load ended without a result, for example because it panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a load ended without a result")]
 pub(crate) struct Lost;
@@ -46,8 +48,8 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + 'static,
 {
-    /// Creates a coalescer that loads with `load`, which gets the key and the ticket of the load's start. The gate
-    /// limits the number of concurrent loads.
+    /// Creates a coalescer that loads with `load`. The closure receives the key and the ticket of the load's start. The
+    /// semaphore `gate` limits the number of concurrent loads.
     pub(crate) fn new(
         tickets: Arc<Tickets>,
         gate: Arc<Semaphore>,
@@ -89,7 +91,7 @@ where
             let began = {
                 let mut keys = self.keys();
                 let Some(waiters) = keys.get_mut(&key) else { return };
-                // Cancelled requests need no load.
+                // No load is needed for cancelled requests.
                 waiters.next.retain(|waiter| !waiter.is_closed());
                 if waiters.next.is_empty() {
                     keys.remove(&key);
@@ -98,7 +100,7 @@ where
                 waiters.current = std::mem::take(&mut waiters.next);
                 *waiters.began.insert(self.tickets.begin())
             };
-            // The load runs in a separate task. If it panics, the waiting requests get an error and the next load can
+            // The load runs in a separate task. If it panics, the waiting requests get an error, and the next load can
             // begin.
             let loaded = self.runtime.spawn((self.load)(key.clone(), began)).await;
             drop(permit);
@@ -138,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// A coalescer whose loads wait until they are released one by one. A load returns its number.
+    /// A coalescer whose loads block until the test releases them one by one. Each load returns its number.
     struct Bench {
         coalescer: Arc<Coalescer<u8, usize>>,
         tickets: Arc<Tickets>,

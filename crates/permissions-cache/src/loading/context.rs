@@ -11,18 +11,18 @@ use crate::cache::Cache;
 use crate::loading::coalescer::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
 
-/// The storage that loads read, the cache that keeps their results, and the limits of loads.
+/// The storage that loads read from, the cache that stores their results, and the limits of loads.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) options: CacheOptions,
-    /// The runtime on which loads run, whichever runtime the request runs on.
+    /// The runtime on which all loads run, independent of the runtime of the request.
     pub(crate) runtime: Handle,
 }
 
 impl Context {
-    /// Waits for a shared load, at most for the load timeout.
+    /// Waits for a shared load, but no longer than the load timeout.
     pub(crate) async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
         match tokio::time::timeout(self.options.load_timeout, load).await {
             Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
@@ -31,7 +31,7 @@ impl Context {
         }
     }
 
-    /// Runs a load with the load timeout, and counts it.
+    /// Runs a load with the load timeout, and records it in the metrics.
     pub(crate) async fn timed<T>(&self, load: impl Future<Output = Result<T>>) -> Loaded<T> {
         let began = Instant::now();
         let loaded = in_limit(self.options.load_timeout, load).await;

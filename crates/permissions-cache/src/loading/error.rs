@@ -13,7 +13,7 @@ pub(crate) type Loaded<T> = Result<T, Arc<StorageError>>;
 #[error("a load that several requests share failed")]
 struct Shared(#[source] Arc<StorageError>);
 
-/// Returns the error of a shared load for one of the waiting requests.
+/// Converts the error of a shared load into an error for one of the waiting requests.
 pub(crate) fn shared(error: &Arc<StorageError>) -> StorageError {
     let source: BoxError = Box::new(Shared(Arc::clone(error)));
     match error.as_ref() {
@@ -22,12 +22,12 @@ pub(crate) fn shared(error: &Arc<StorageError>) -> StorageError {
     }
 }
 
-/// Returns the error that the storage is unavailable, with a reason.
+/// Returns an `Unavailable` error with this reason.
 pub(crate) fn unavailable(why: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(why.into()) }
 }
 
-/// Cancels a call that takes longer than `limit`.
+/// Runs a storage call. If the call takes longer than `limit`, cancels it and returns `Unavailable`.
 pub(crate) async fn in_limit<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unavailable("the store did not respond in time")))
 }

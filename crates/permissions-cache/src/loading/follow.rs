@@ -1,4 +1,4 @@
-//! Follows the changes that other processes make.
+//! Follows the changes that other replicas commit.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -10,19 +10,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::loading::polls::Polls;
 
-/// Number of polls per lease if there are no wake-ups.
+/// Number of polls per lease if no wake-up arrives.
 const POLLS: u32 = 4;
-/// Minimum time between two polls, however frequent the wake-ups are.
+/// Minimum pause between two polls, even if wake-ups arrive more often.
 const LEAST_GAP: Duration = Duration::from_millis(5);
-/// The pause before the second attempt to listen for wake-ups.
+/// Initial pause before listening for wake-ups is retried. The pause doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum pause between two attempts to listen for wake-ups.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {
-    /// Polls for changes of other processes, forever: run it in a task of its own. Successful polls keep the lease
-    /// running, so that cached data is trusted. Wake-ups make it poll at once; without any, it polls four times per
-    /// lease.
+    /// Polls for changes of other replicas and never returns, so run it in a separate task. Each successful poll renews
+    /// the lease, so that cached data may be served. A wake-up triggers a poll at once; without wake-ups, there are
+    /// four polls per lease.
     pub(crate) async fn follow(&self) {
         self.begin_to_follow();
         let woken = Notify::new();
@@ -56,7 +56,7 @@ impl Polls {
         }
     }
 
-    /// Listens for wake-ups. If that fails, it is retried after pauses of increasing length.
+    /// Listens for wake-ups. If the subscription fails, it is retried after pauses of increasing length.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -72,12 +72,12 @@ impl Polls {
         }
     }
 
-    /// Forwards wake-ups until listening fails.
+    /// Subscribes to wake-ups and forwards them to `woken` until the subscription fails.
     async fn listen(&self, woken: &Notify) -> Result<Infallible> {
         let mut wake_ups = self.context.storage.changes().listen().await?;
         tracing::debug!("listening for wake-ups");
         loop {
-            // The first notification covers wake-ups that were lost before.
+            // The first notification makes up for wake-ups that were missed before the subscription was active.
             woken.notify_one();
             wake_ups.next().await?;
         }

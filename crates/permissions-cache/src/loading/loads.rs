@@ -1,4 +1,4 @@
-//! Loads of permissions: of one user, of several users of a company, and of the catalog.
+//! Loads the permissions of one user or of several users of a company, and the catalog.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::loading::context::Context;
 use crate::loading::error::{Loaded, shared, unavailable};
 use crate::loading::polls::Polls;
 
-/// The result of a load of one user, and the load's start.
+/// The compiled set that a load of one user returned, and the time at which the load began.
 #[derive(Clone)]
 pub(crate) struct LoadedUser {
     pub(crate) set: Arc<CompiledSet>,
     pub(crate) at: Moment,
 }
 
-/// Loads of permissions. All requests that wait for the same load share it.
+/// Loads permissions. All requests that wait for the same load share it.
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,
@@ -33,7 +33,7 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// Creates the loads. The gate limits the number of concurrent loads.
+    /// Creates the loader. The semaphore `gate` limits the number of concurrent loads.
     pub(crate) fn new(context: &Context, polls: Arc<Polls>, gate: Arc<Semaphore>) -> Self {
         let tickets = || Arc::clone(&context.cache.tickets);
         let loading = context.clone();
@@ -73,8 +73,8 @@ impl Loads {
         self.context.in_time(self.catalogs.get((), since)).await
     }
 
-    /// Loads users of a company in one statement. The load begins after this call, and is not cancelled with it.
-    /// Returns the sets of the users, in the same order.
+    /// Loads several users of a company in one statement. The load begins after this call and continues if the call is
+    /// cancelled. Returns the compiled sets in the order of `users`.
     pub(crate) async fn users_together(
         &self,
         company: CompanyId,
@@ -103,7 +103,7 @@ impl Loads {
     }
 }
 
-/// Separates the value that was read from its states.
+/// Separates the value that was read from its versions and stamps.
 fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
     let Stamped { versions, stamps, value } = stamped;
     (Stamped { versions, stamps, value: () }, value)

@@ -1,4 +1,4 @@
-//! The menus of companies, and the menu that all companies share.
+//! Cached menus: the menus of the companies, and the common menu that all companies share.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ const MAX_MENUS: usize = 2048;
 
 type StampedMenu = Stamped<Arc<Menu>>;
 
-/// The cached menus, by epoch, owner and state. The menu of a state never changes.
+/// The cached menus. The key is the epoch, the owner (`None` for the common menu), and the owner's version and stamp:
+/// the version of the company or, for the common menu, of the catalog. The menu at a given version never changes.
 pub(crate) struct Menus {
     context: Context,
     loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
@@ -24,7 +25,7 @@ pub(crate) struct Menus {
 }
 
 impl Menus {
-    /// Creates the cache of menus. The gate limits the number of concurrent loads.
+    /// Creates the cache of menus. The semaphore `gate` limits the number of concurrent loads.
     pub(crate) fn new(context: &Context, gate: Arc<Semaphore>) -> Self {
         let loading = context.clone();
         let tickets = Arc::clone(&context.cache.tickets);
@@ -39,7 +40,8 @@ impl Menus {
         Self { context: context.clone(), loads, kept: Cache::new(MAX_MENUS) }
     }
 
-    /// Returns the menu of an owner at exactly this state, or `None` if the store has another state by now.
+    /// Returns the menu of an owner at exactly this version and stamp, or `None` if the database has another version by
+    /// now.
     pub(crate) async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
         if let Some(menu) = self.kept.get(&(epoch, owner, state)) {
             return Ok(Some(menu));

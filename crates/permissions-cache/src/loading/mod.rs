@@ -1,4 +1,4 @@
-//! Loads from the store, shared by the requests that wait for them.
+//! Loads from the database and polls for changes. All requests that wait for the same load or poll share it.
 
 pub(crate) mod coalescer;
 pub(crate) mod context;

@@ -1,4 +1,4 @@
-//! Polls of the primary: they find changes, and prove that none was missed.
+//! Polls the primary for changes. A successful poll confirms that no change was missed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, in_limit, unavailable};
 
-/// Polls. All requests that wait for a poll share it.
+/// Polls for changes. All requests that wait for a poll share it.
 pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
@@ -32,36 +32,37 @@ impl Polls {
         Self { context: context.clone(), coalescer, is_followed }
     }
 
-    /// Lets polls extend the lease from now on.
+    /// Lets successful polls renew the lease from now on.
     pub(crate) fn begin_to_follow(&self) {
         self.is_followed.store(true, Ordering::Release);
     }
 
-    /// Waits for a poll that began after `since`, and returns its error.
+    /// Waits for a poll that began after `since`. Returns an error if the poll failed.
     pub(crate) async fn poll_after(&self, since: Ticket) -> Result<()> {
         self.context.in_time(self.coalescer.get((), since)).await
     }
 
-    /// Polls, and extends the lease if the poll proves something.
+    /// Polls, and renews the lease if the poll confirms the cached data and [`Polls::follow`] runs.
     pub(crate) async fn poll_for_lease(&self) -> Result<()> {
         self.poll_after(self.context.cache.tickets.now()).await
     }
 
-    /// Polls if no poll has reported the states of the current history yet, since a load before the first poll would
-    /// not be cached.
+    /// Polls if no poll has reported the versions of the current database timeline yet. The result of a load before the
+    /// first poll would not be cached.
     pub(crate) async fn ensure_polled(&self) -> Result<()> {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Returns an error if what was just read may not be from the primary. If only acknowledged commits prove that,
-    /// there must have been one within the lease.
+    /// Checks that the data that was just read is from the primary. With synchronous replication, only an acknowledged
+    /// commit within the lease shows that. If the lease does not run, this function polls, and returns an error if the
+    /// poll fails.
     pub(crate) async fn ensure_primary(&self) -> Result<()> {
         let lease = &self.context.cache.lease;
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Returns `true` if a set that was just read belongs to the current history. If the history is not known, the next
-    /// poll determines it.
+    /// Returns `true` if a set that was just read belongs to the current database timeline. If the timeline is not
+    /// known, polls first to determine it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
         self.ensure_polled().await?;
@@ -69,7 +70,7 @@ impl Polls {
     }
 }
 
-/// Polls once. If the poll proves something and [`Polls::follow`] runs, the lease is extended.
+/// Polls once. If the poll confirms the cached data and [`Polls::follow`] runs, the lease is renewed.
 async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()> {
     let Context { storage, cache, options, .. } = context;
     let feed = storage.changes();
@@ -100,7 +101,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
     Ok(())
 }
 
-/// Replaces the epoch of the history, if versions went back within the current one.
+/// Replaces the database's epoch if versions went back within it.
 async fn renew(context: &Context) -> Loaded<()> {
     let Context { storage, cache, options, .. } = context;
     if let Some(epoch) = cache.to_renew() {

@@ -1,4 +1,5 @@
-//! Finds the compiled set of a subject: the cached set once it is proven current, or else the result of a load.
+//! Finds the compiled set of a subject: returns the cached set if it is confirmed to be up to date, and otherwise loads
+//! it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,24 +20,24 @@ use crate::loading::polls::Polls;
 use crate::lookup::Lookup;
 use crate::{Consistency, Subject};
 
-/// The set of a subject; and its age, if it is used during an outage of the store.
+/// The compiled set of a subject. During an outage of the database, its age is given as well.
 pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
-/// The next step of resolving a subject.
+/// The next step in resolving a subject.
 enum Step {
-    /// Use this set.
+    /// Return this set.
     Answer(Resolved),
-    /// Use the result of a load that begins after this ticket.
+    /// Load the subject. The load must begin after this ticket.
     Load(Ticket),
 }
 
-/// Maximum number of attempts if the store changes meanwhile.
+/// Maximum number of attempts if data changes during an attempt.
 pub(crate) const ATTEMPTS: usize = 3;
-/// Maximum number of steps to prove cached data current: a poll, a load of the catalog, a poll after it, and a last
-/// lookup.
+/// Maximum number of steps to confirm that cached data is up to date: a poll, a load of the catalog, a poll after it,
+/// and a last lookup.
 pub(crate) const STEPS: usize = 4;
 
-/// Resolves subjects that are not decided by a cache hit.
+/// Resolves subjects that a cache hit cannot decide.
 pub(crate) struct Resolver {
     context: Context,
     polls: Arc<Polls>,
@@ -48,7 +49,7 @@ impl Resolver {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the set of one subject.
+    /// Returns the compiled set of one subject.
     pub(crate) async fn resolve(
         &self,
         company: CompanyId,
@@ -61,7 +62,8 @@ impl Resolver {
         }
     }
 
-    /// Adds the sets of several subjects of one company to `found`. Subjects that are not cached are loaded together.
+    /// Adds the compiled sets of several subjects of one company to `found`. Subjects that are not cached are loaded
+    /// together.
     pub(crate) async fn resolve_all(
         &self,
         company: CompanyId,
@@ -89,7 +91,8 @@ impl Resolver {
         Ok(())
     }
 
-    /// Adds the sets of several subjects of one company to `found`. All of them belong to one state.
+    /// Loads several subjects of one company, and adds their compiled sets to `found`. All sets are from one consistent
+    /// snapshot.
     pub(crate) async fn load_together(
         &self,
         company: CompanyId,
@@ -106,7 +109,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Returns the result of a load that began after `since`.
+    /// Loads a subject. The load begins after `since`.
     async fn load(
         &self,
         company: CompanyId,
@@ -119,8 +122,8 @@ impl Resolver {
         for attempt in 0..ATTEMPTS {
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
-            // A load is repeated if it is not from the primary. The first load is also repeated if it took longer than
-            // the lease, for example because the process was suspended.
+            // The load is repeated if it did not read the current primary. The first load is also repeated if it took
+            // longer than the lease, for example because the process was suspended.
             let is_in_time = attempt > 0 || Moment::now().since(loaded.at) <= self.context.options.lease;
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
@@ -130,7 +133,8 @@ impl Resolver {
         Err(unavailable("the response is not from the current primary database"))
     }
 
-    /// Proves that the cached set of a user is as recent as required. Otherwise, returns the load that is needed.
+    /// Checks that the cached set of a user is as recent as `consistency` requires, and polls if that is not known.
+    /// Returns the set, or the ticket after which a load must begin.
     async fn prove(
         &self,
         company: CompanyId,
@@ -146,7 +150,7 @@ impl Resolver {
             return Ok(Step::Load(arrived));
         }
         for _ in 0..STEPS {
-            // The lease is checked in each step, since it may end while a step waits.
+            // The lease is checked in each step, since it may expire while a step waits.
             let is_trusted = cache.lease.runs();
             match cache.look_up(key, (!is_trusted).then_some(arrived)) {
                 Lookup::Current(set) if consistency.is_satisfied_by(&set, subject) => {
@@ -157,7 +161,8 @@ impl Resolver {
                 Lookup::Unproven => {
                     cache.counters.confirmations.add(1);
                     if let Err(error) = self.polls.poll_after(arrived).await {
-                        // The cached set may be recent enough, but it is not known whether it is current.
+                        // The cached set may still be within the outage grace, although it is not confirmed to be up to
+                        // date.
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         let Some(last) = last else { return Err(error) };
@@ -175,7 +180,7 @@ impl Resolver {
         Ok(Step::Load(arrived))
     }
 
-    /// Returns the last known set while the store is unavailable, within the outage grace.
+    /// Returns the cached set while the database is unavailable, if its age is below the outage grace.
     fn in_outage(&self, key: Key, subject: Subject, consistency: Consistency) -> Option<Resolved> {
         let (set, age) = self.context.cache.last_known(key)?;
         let is_good = age < self.context.options.outage_grace && consistency.is_satisfied_by(&set, subject);

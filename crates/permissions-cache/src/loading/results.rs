@@ -1,4 +1,4 @@
-//! Caches the results of loads.
+//! Caches the results of loads, unless they are already outdated.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::freshness::tracker::{Loaded, Retention};
 
-/// A load of one company in progress. While it lives, the changes that it may miss are recorded.
+/// A load of one company in progress. Until it is dropped, the company stays tracked, so that changes which the load
+/// may miss are recorded.
 pub(crate) struct Load {
     cache: Arc<Cache>,
     company: CompanyId,
@@ -24,7 +25,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Returns the start of the load.
+    /// Returns the time at which the load began.
     pub(crate) const fn began_at(&self) -> Moment {
         self.at
     }
@@ -49,7 +50,7 @@ impl Cache {
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles the result of a load. The set is cached if it is not already outdated.
+    /// Compiles the result of a load. The compiled set is cached unless it is already outdated.
     pub(crate) fn keep(
         &self,
         load: &Load,
@@ -84,7 +85,8 @@ impl Cache {
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }
 
-    /// Makes a set available to hits, if it is not already outdated. Returns the set that is now available.
+    /// Caches a compiled set, unless it is already outdated. Returns the set that is now cached, which may be an equal
+    /// set of a concurrent load.
     fn keep_set(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
         let mut state = self.lock();
         let loaded = Loaded {
@@ -103,7 +105,7 @@ impl Cache {
         Some(set)
     }
 
-    /// Caches a catalog that a load read.
+    /// Caches the catalog that a load returned.
     pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
         let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
         let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
@@ -114,7 +116,7 @@ impl Cache {
         }
     }
 
-    /// Caches the result of a load of the credentials that changed after `since`.
+    /// Caches the credentials that a load returned as changed after `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut state = self.lock();
         let now = self.tickets.now();
@@ -125,7 +127,7 @@ impl Cache {
         }
     }
 
-    /// Reports a load to the tracker, and applies the effects.
+    /// Reports the result of a load to the tracker, and applies the effects to the cached data.
     fn report_load(&self, state: &mut State, loaded: &Loaded) -> Retention {
         let (retention, effects) = state.tracker.on_load(loaded, self.tickets.now());
         self.apply(state, &effects);
