@@ -126,9 +126,10 @@ impl Actor {
 }
 
 impl fmt::Display for Actor {
+    /// Formats the actor for logs: `user:<id>`, `service:<key id>` or `command_line`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.id() {
-            Some(id) => write!(f, "{} {id}", self.kind()),
+            Some(id) => write!(f, "{}:{id}", self.kind()),
             None => self.kind().fmt(f),
         }
     }

@@ -417,13 +417,34 @@ both_adapters! {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;
         for path in ["navigation", "permissions/current"] {
-            let request = router.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
-            let answer = request.header("origin", HERE).send().await.expect(200);
-            let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
-            let vary = vary.join(", ").to_lowercase();
-            for header in ["authorization", "x-company-id", "origin"] {
-                assert!(vary.split(", ").any(|name| name == header), "{vary}");
+            let request = || router.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
+            for request in [request().header("origin", HERE), request()] {
+                let answer = request.send().await.expect(200);
+                let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
+                let vary = vary.join(", ").to_lowercase();
+                for header in ["authorization", "x-company-id", "origin"] {
+                    assert!(vary.split(", ").any(|name| name == header), "{vary}");
+                }
             }
         }
+    }
+
+    /// Requests without an origin get no CORS headers, and responses that may not be cached need not vary.
+    async fn a_request_without_an_origin_gets_no_cors_headers(api: TestApi) {
+        let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
+        let router = api.with_options(options).await;
+        let answer = router.get("/api/iam/views").by_super_admin().send().await.expect(200);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        for name in ["access-control-allow-origin", "access-control-expose-headers", "vary"] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+    }
+
+    /// The documentation is rendered by browsers, so no page may frame it, and its links send no referrer.
+    async fn the_documentation_cannot_be_framed(api: TestApi) {
+        let answer = api.get("/docs/").send().await.expect(200);
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert!(answer.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
     }
 }

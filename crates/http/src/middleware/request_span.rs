@@ -73,7 +73,7 @@ impl RequestSpan {
     pub(crate) fn record_actor(&self, caller: Caller) {
         self.0.actor.set(Some(caller));
         if let Some(span) = self.0.span.get() {
-            span.record("actor", display(Actor(caller)));
+            span.record("actor", display(caller.actor()));
         }
     }
 
@@ -98,7 +98,7 @@ impl RequestSpan {
                 span.record("company", display(company));
             }
             if let Some(caller) = actor.get() {
-                span.record("actor", display(Actor(caller)));
+                span.record("actor", display(caller.actor()));
             }
             span
         })
@@ -112,18 +112,6 @@ impl Drop for Scope {
     fn drop(&mut self) {
         DEFERRED.take();
         ENTERED.take();
-    }
-}
-
-/// Formats a caller as `user:<id>` or `service:<id>`.
-struct Actor(Caller);
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Caller::User { id, .. } => write!(f, "user:{id}"),
-            Caller::Service(service) => write!(f, "service:{}", service.key),
-        }
     }
 }
 
