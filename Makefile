@@ -57,6 +57,8 @@ test-memory: tools ## Run the tests that need no database
 .PHONY: stress
 # An optimised build pays off over many runs.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
+# More tests in parallel cause more contention, and shorten the runs.
+stress: export RUST_TEST_THREADS = 12
 stress: tools ## Run all tests N times with four busy loops in parallel; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
