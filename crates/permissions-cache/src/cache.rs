@@ -1,12 +1,13 @@
-//! The cached data, and the rules that determine whether it may be served. Only this module lets events of the database
-//! affect cached entries.
+//! The cached data, and the rules that determine whether it may be served. All invalidations are applied in this module
+//! (`Cache::apply`).
 //!
-//! The cache has two parts. Cache hits read the [`Entries`] without a lock. The [`State`] holds the latest known
-//! versions (see [`Tracker`]) and the cached data of each company. Loads, polls and evictions write it under one mutex,
-//! which a hit never takes.
+//! The cache has two parts. The [`Entries`] serve cache hits and are read without a lock. The [`State`] contains the
+//! latest known versions (see [`Tracker`]) and the cached data of each company. Polls, loads and evictions update both
+//! parts under one mutex, which a cache hit never acquires.
 //!
-//! A compiled set may be served if three conditions hold: it is alive (no later change of its company is known), it was
-//! compiled for the latest known version of the catalog, and the lease runs (see [`Lease`]).
+//! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
+//! three conditions hold: no later change of its company is known (the set is alive), it was compiled for the latest
+//! known version of the catalog, and the lease has not expired (see [`Lease`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,14 +31,14 @@ use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
 use crate::stats::{CacheStats, Counters};
 
-/// The value of `catalog_version` while the version is not known. No catalog has this version.
+/// The sentinel value of `catalog_version` while the version is not known. No catalog has this version.
 const NO_VERSION: i64 = -1;
 
 /// The cache of permissions and credentials.
 pub(crate) struct Cache {
     pub(crate) entries: Entries,
-    /// The latest known version of the catalog: only sets that were compiled for it are served. [`NO_VERSION`] while
-    /// the version is not known.
+    /// The latest known version of the catalog. Only sets that were compiled for this version are served.
+    /// [`NO_VERSION`] while the version is not known.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -48,14 +49,14 @@ pub(crate) struct Cache {
     options: CacheOptions,
 }
 
-/// The part of the cache that the mutex guards.
+/// The part of the cache that the mutex protects.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the latest catalog that was loaded. A later version of the catalog may already be known.
+    /// The index of the latest loaded catalog. The tracker may already know a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
-    /// The start of the latest load of credentials that the table includes: its ticket and its time.
+    /// The ticket and the time at which the latest cached load of credentials began.
     pub(crate) credentials: Option<(Ticket, Moment)>,
     order: EvictionOrder,
 }
@@ -75,13 +76,13 @@ impl Cache {
         }
     }
 
-    /// Returns `true` if this is the latest known version of the catalog.
+    /// Returns `true` if `version` is the latest known version of the catalog.
     #[inline]
     pub(crate) fn is_catalog_version(&self, version: i64) -> bool {
         self.catalog_version.load(Ordering::Acquire) == version
     }
 
-    /// Inserts or updates an entry, which then refers to one of its company's sets.
+    /// Inserts or updates (upserts) the entry of a user, so that it refers to this compiled set of the company.
     pub(crate) fn put(&self, state: &mut State, key: Key, set: &Arc<CompiledSet>) {
         let replaced = self.entries.insert(&mut state.order, key, set);
         if let Some(company) = state.companies.get_mut(&key.0) {
@@ -89,8 +90,8 @@ impl Cache {
         }
     }
 
-    /// Evicts entries until the cache is within its limits (second-chance eviction): an entry that was used since an
-    /// eviction last examined it is kept once.
+    /// Evicts entries until the cache is within its limits. The policy is second chance (CLOCK): an entry that was used
+    /// since an eviction last examined it is skipped once.
     pub(crate) fn evict(&self, state: &mut State) {
         while let Some(kind) = state.order.excess(&self.options, self.bytes(state)) {
             let Some((key, set)) = self.entries.evict(&mut state.order, kind) else { continue };
@@ -106,12 +107,13 @@ impl Cache {
         self.memory.bytes() + state.order.bytes() + state.companies.len() * COMPANY_BYTES
     }
 
-    /// Handles a change that this process committed.
+    /// Invalidates the cached data that a committed change of this process has made outdated.
     pub(crate) fn changed(&self, target: Target, stamp: CommitStamp) {
         self.event(|tracker, now| tracker.on_own_change(target, stamp.epoch(), now));
     }
 
-    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded.
+    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded. Invalidates
+    /// the cached data of `target` and revokes the lease.
     pub(crate) fn distrust(&self, target: Target) {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
@@ -121,19 +123,20 @@ impl Cache {
         self.lock().tracker.has_position()
     }
 
-    /// Returns the epoch that the latest poll read. `None` if no poll has succeeded yet, or another database timeline
-    /// was detected since.
+    /// Returns the epoch that the latest poll read. `None` if no poll has succeeded yet, or if another database
+    /// timeline has been detected since then.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
 
-    /// Returns the position from which a poll that begins now must continue, and the generation to pass to
-    /// [`Self::polled`].
+    /// Returns the position in the change feed from which the next poll continues, and the current generation. The
+    /// caller passes the generation to [`Self::polled`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         self.lock().tracker.next_poll()
     }
 
-    /// Returns the epoch that must be replaced before the next poll, because versions went back within it.
+    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
+    /// epoch. `None` if no epoch must be replaced.
     pub(crate) fn to_renew(&self) -> Option<u64> {
         self.lock().tracker.to_renew()
     }
@@ -143,24 +146,24 @@ impl Cache {
         self.lock().tracker.on_renewed(epoch);
     }
 
-    /// Handles the changes that a poll of the primary returned.
+    /// Applies the changes that a poll of the primary returned.
     pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) {
         self.lease.fence(changes.needs_acknowledgement);
         self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
     }
 
-    /// Handles a poll to which a server other than the primary responded.
+    /// Discards all cached data, because a poll reached a server other than the primary.
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
-            tracing::warn!("{why}: all data read from it is dropped");
+            tracing::warn!("{why}: all cached data is discarded");
         }
     }
 
     /// Records that a poll confirmed the cached data: all of it was up to date when the poll began. If `lease` is
-    /// given, renews the lease for that long.
+    /// given, also renews the lease for this duration, counted from the start of the poll.
     pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
-        // The lock is held, so that the result of another poll cannot be applied at the same time.
+        // The mutex remains locked until the lease is renewed, so that no other event can revoke the lease in between.
         let mut state = self.lock();
         if state.tracker.on_proof(generation, began) {
             match lease {
@@ -170,8 +173,8 @@ impl Cache {
         }
     }
 
-    /// Returns the cached credentials if a load that began after `arrived` read them, and they have the latest known
-    /// version. The table's `Arc` is cloned under the lock, since an empty table replaces it if another database
+    /// Returns the cached credentials if they have the latest known version, and a load that began after `arrived` read
+    /// them. The table's `Arc` is cloned under the lock, because an empty table replaces it when another database
     /// timeline is detected.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
@@ -222,9 +225,10 @@ impl Cache {
         }
     }
 
-    /// Drops all cached data, because it may be from another database timeline or from a server other than the primary.
+    /// Discards all cached data, because it may be from another database timeline or from a server other than the
+    /// primary.
     fn start_over(&self, state: &mut State) {
-        tracing::warn!("the database has another history, for example after a restore: all cached data is dropped");
+        tracing::warn!("the database timeline may have changed (restore or failover): all cached data is discarded");
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
         state.companies.retain(|id, company| {
@@ -259,7 +263,7 @@ impl Cache {
 }
 
 impl State {
-    /// Stops tracking a company if nothing of it is cached and none of its loads is in progress.
+    /// Stops tracking a company if none of its data is cached and no load of it is in progress.
     pub(crate) fn forget_if_unused(&mut self, id: CompanyId) {
         if self.companies.get(&id).is_some_and(Company::is_unused) {
             self.companies.remove(&id);

@@ -1,4 +1,5 @@
-//! The cached data of companies: the rules of levels, and compiled sets. The cache's mutex guards it.
+//! The cached data of each company: its modules, the rules of its levels, and its compiled sets. The cache's mutex
+//! protects all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::engine::memory_usage::MemoryUsage;
 
-/// Estimated memory of a company in bytes, without its levels and sets.
+/// Estimated memory per cached company, in bytes, excluding the rules of its levels and its compiled sets.
 pub(crate) const COMPANY_BYTES: usize = 512;
 
-/// The cached data of a company. All of it is consistent with the company version that the tracker knows.
+/// The cached data of a company. All of it was read at the latest known version of the company.
 #[derive(Default)]
 pub(crate) struct Company {
     modules: Arc<BTreeSet<ModuleId>>,
@@ -25,7 +26,7 @@ pub(crate) struct Company {
     loads: usize,
 }
 
-/// A compiled set, and the number of entries that refer to it (its reference count).
+/// A compiled set and its reference count: the number of entries that refer to it.
 struct SharedSet {
     set: Arc<CompiledSet>,
     entries: usize,
@@ -34,37 +35,39 @@ struct SharedSet {
 /// The parts of a compiled set that are already cached and need not be compiled again.
 #[derive(Default)]
 pub(crate) struct KnownParts {
-    /// The compiled set of exactly these levels.
+    /// The compiled set for exactly the requested levels, if it is cached.
     pub(crate) set: Option<Arc<CompiledSet>>,
-    /// The rules of each level, in the order of the levels. `None` if the rules are not cached.
+    /// The compiled rules of each requested level, in the order of the levels. `None` for a level whose rules are not
+    /// cached.
     pub(crate) rules: Vec<Option<Arc<LevelRules>>>,
     /// The modules of the company.
     pub(crate) modules: Arc<BTreeSet<ModuleId>>,
 }
 
 impl Company {
-    /// Counts the start of a load. The company stays tracked while the load is in progress, so that changes which the
-    /// load may miss are recorded.
+    /// Increments the number of loads in progress. While a load is in progress, the company remains tracked, so that
+    /// changes that the load may miss are recorded.
     pub(crate) const fn begin_load(&mut self) {
         self.loads += 1;
     }
 
-    /// Counts the end of a load.
+    /// Decrements the number of loads in progress.
     pub(crate) const fn end_load(&mut self) {
         self.loads = self.loads.saturating_sub(1);
     }
 
-    /// Returns `true` if nothing of the company is cached and no load is in progress.
+    /// Returns `true` if the company has no cache entry and no load in progress.
     pub(crate) const fn is_unused(&self) -> bool {
         self.entries == 0 && self.loads == 0
     }
 
-    /// Returns the number of cached sets.
+    /// Returns the number of cached compiled sets.
     pub(crate) fn set_count(&self) -> usize {
         self.sets.len()
     }
 
-    /// Invalidates all sets of the company, so that they are no longer served. Returns `true` if there were any.
+    /// Invalidates all compiled sets of the company, so that they are no longer served. Returns `true` if at least one
+    /// set was cached.
     pub(crate) fn invalidate(&mut self) -> bool {
         let was_in_use = !self.sets.is_empty();
         for shared in self.sets.values() {
@@ -76,13 +79,14 @@ impl Company {
         was_in_use
     }
 
-    /// Invalidates all sets of the company, and resets the number of its entries.
+    /// Invalidates all compiled sets of the company, and sets the number of its entries to zero.
     pub(crate) fn reset(&mut self) {
         self.invalidate();
         self.entries = 0;
     }
 
-    /// Counts an entry that refers to `set`. If the entry referred to `replaced` before, releases that set.
+    /// Increments the reference count of `set` for an entry. If the entry referred to the set `replaced` before,
+    /// decrements the reference count of that set.
     pub(crate) fn attach(&mut self, set: &CompiledSet, replaced: Option<&CompiledSet>) {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(shared) = self.sets.get_mut(&levels) {
@@ -94,13 +98,13 @@ impl Company {
         }
     }
 
-    /// Counts the removal of an entry that refers to this set.
+    /// Records that an entry was evicted. Decrements the reference count of the set that the entry referred to.
     pub(crate) fn detach(&mut self, set: &CompiledSet) {
         self.entries = self.entries.saturating_sub(1);
         self.release(set);
     }
 
-    /// Counts that one entry fewer refers to this set. Drops the set with its last entry.
+    /// Decrements the reference count of a set. At zero, drops the set and the level rules that no other set uses.
     fn release(&mut self, set: &CompiledSet) {
         let levels: Box<[_]> = set.levels().collect();
         let is_same = |shared: &&mut SharedSet| std::ptr::eq(Arc::as_ptr(&shared.set), set);
@@ -113,7 +117,7 @@ impl Company {
         }
     }
 
-    /// Returns the parts of a compiled set for these levels that are already cached for this index.
+    /// Returns the cached parts from which a compiled set for these levels and this catalog index can be built.
     pub(crate) fn known_parts(&self, levels: &[UserLevelId], index: &Arc<CatalogIndex>) -> KnownParts {
         KnownParts {
             set: self.set(levels, index.state),
@@ -122,9 +126,9 @@ impl Company {
         }
     }
 
-    /// Caches a set that was compiled from a load, with its parts. Returns the set to use: if a concurrent load has
-    /// already compiled an equal set, returns that set. Each set that is served must be listed in its company, since
-    /// otherwise a change would not invalidate it.
+    /// Caches a newly compiled set and its parts. If a concurrent load has already cached an equal set, returns that
+    /// set instead (deduplication). The caller must serve only the returned set: a change invalidates only the sets
+    /// that are listed in their company.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {
@@ -138,8 +142,9 @@ impl Company {
         Arc::clone(set)
     }
 
-    /// Recompiles the set for a newer catalog from rules in memory. Returns `None` if the change of the catalog may
-    /// have deleted rules, so that the rules must be loaded again.
+    /// Recompiles a set for a newer catalog from the cached rules, without a query. Returns `None` if the change of the
+    /// catalog may have deleted rules of the levels or modules of the company (cascading deletes). They must then be
+    /// loaded again.
     pub(crate) fn recompile(
         &mut self,
         set: &CompiledSet,
@@ -174,13 +179,13 @@ impl Company {
         Some(new)
     }
 
-    /// Returns the compiled set of exactly these levels, if it was compiled for this version and stamp of the catalog.
+    /// Returns the cached set for exactly these levels, if it was compiled for this version and stamp of the catalog.
     fn set(&self, levels: &[UserLevelId], catalog: StateId) -> Option<Arc<CompiledSet>> {
         let shared = self.sets.get(levels).filter(|shared| shared.set.index.state == catalog)?;
         Some(Arc::clone(&shared.set))
     }
 
-    /// Returns the rules of a level, if they are cached for this index.
+    /// Returns the cached rules of a level, if they were compiled for this catalog index.
     fn rules(&self, level: UserLevelId, index: &Arc<CatalogIndex>) -> Option<Arc<LevelRules>> {
         self.levels.get(&level).filter(|rules| rules.is_of(index)).cloned()
     }

@@ -1,4 +1,4 @@
-//! The required freshness of a result.
+//! The consistency levels of requests.
 
 use iam_domain::{Freshness, Versions};
 use iam_storage::Result;
@@ -8,23 +8,24 @@ use crate::engine::access::is_non_member;
 use crate::engine::compiled::CompiledSet;
 use crate::loading::error::unavailable;
 
-/// The required freshness of a result.
+/// The consistency level of a request: how recent its result must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// Cached data may be returned while the lease runs, so its staleness is bounded by the lease. During an outage of
-    /// the database, it may be returned within the outage grace.
+    /// Bounded staleness: cached data may be returned while the lease is valid, so the lease is the upper bound on the
+    /// staleness. During an outage of the database, the outage grace is the upper bound instead.
     #[default]
     Cached,
-    /// The result is at least as new as these versions, which an earlier response returned. If the epoch has changed
-    /// since, versions are not comparable, and the result is read from the database.
+    /// Read-your-writes and monotonic reads: the result is at least as new as these versions, which an earlier response
+    /// returned. If the epoch has changed since then, the versions are not comparable, and the result is read from the
+    /// database.
     AtLeast(Versions),
-    /// The result is read from the database after the request arrived.
+    /// The cache is bypassed: the result is read from the database by a load that begins after the request arrived.
     Fresh,
 }
 
 impl Consistency {
-    /// Returns `true` if a cached set is recent enough. For non-members, a cached set never satisfies `AtLeast`, since
-    /// the comparison would disclose the company's version.
+    /// Returns `true` if a cached set satisfies this consistency level. For a non-member, a cached set never satisfies
+    /// `AtLeast`, because the comparison would disclose the company's version.
     pub(crate) fn is_satisfied_by(self, set: &CompiledSet, subject: Subject) -> bool {
         match self {
             Self::Cached => true,
@@ -33,12 +34,13 @@ impl Consistency {
         }
     }
 
-    /// Returns an error if the loaded set is older than `AtLeast` requires, within the same epoch. The load began after
-    /// the request arrived, so a database that returns an older version is not the primary.
+    /// Returns an error if a loaded set is older than `AtLeast` requires. Versions of another epoch are not compared.
+    /// The load began after the request arrived, so waiting would not help: either the database is not the primary, or
+    /// no response ever returned the required versions.
     pub(crate) fn refuse_older(self, set: &CompiledSet, subject: Subject) -> Result<()> {
         match self {
             Self::AtLeast(least) if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older => {
-                Err(unavailable("the database does not have the required state"))
+                Err(unavailable("the database does not have the required versions"))
             }
             _ => Ok(()),
         }

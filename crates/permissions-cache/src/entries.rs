@@ -1,4 +1,5 @@
-//! The cache entries: one for each user in a company. Each refers to a compiled set, and is read without a lock.
+//! The cache entries: one for each user in each company. An entry refers to a compiled set. Entries are read without a
+//! lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,21 +11,22 @@ use iam_domain::{CompanyId, UserId};
 use crate::CacheOptions;
 use crate::engine::compiled::CompiledSet;
 
-/// The key of an entry.
+/// The key of a cache entry: a company and a user.
 pub(crate) type Key = (CompanyId, UserId);
 
-/// Estimated memory of an entry in bytes, without its set: the key twice, and the overhead of the map and of the queue.
+/// Estimated memory per entry, in bytes, excluding its compiled set. The estimate includes the key twice (in the map
+/// and in the queue) and the overhead of both.
 const ENTRY_BYTES: usize = 160;
 
 struct Entry {
     set: Arc<CompiledSet>,
-    /// The bits [`USED`] and [`ACTIVE`].
+    /// The bit flags [`USED`] and [`ACTIVE`].
     marks: AtomicU8,
 }
 
-/// The entry was used since an eviction last examined it.
+/// The flag of an entry that was used since an eviction last examined it (the reference bit of second-chance eviction).
 const USED: u8 = 1;
-/// The entry was added or used since [`Entries::rest`] last cleared this bit.
+/// The flag of an entry that was added or used since [`Entries::rest`] last cleared this flag.
 const ACTIVE: u8 = 2;
 
 type Map = papaya::HashMap<Key, Entry, RandomState>;
@@ -45,8 +47,8 @@ pub(crate) struct Entries {
     non_members: Map,
 }
 
-/// The order in which evictions examine the entries. The cache's mutex guards it, and thereby all writes to the
-/// entries.
+/// The queues that determine the order of evictions. The cache's mutex protects them. Every function that adds or
+/// removes an entry requires mutable access to them, so the same mutex serializes these functions.
 #[derive(Debug, Default)]
 pub(crate) struct EvictionOrder {
     members: VecDeque<Key>,
@@ -61,13 +63,13 @@ impl EvictionOrder {
         }
     }
 
-    /// Returns the approximate bytes of the entries without their sets.
+    /// Returns the estimated memory of all entries in bytes, excluding their compiled sets.
     pub(crate) fn bytes(&self) -> usize {
         (self.members.len() + self.non_members.len()) * ENTRY_BYTES
     }
 
-    /// Returns the kind of entry to evict next, given the memory of the whole cache. `None` if the cache is within its
-    /// limits.
+    /// Returns the kind of entry to evict next. `bytes` is the memory of the whole cache. `None` if the cache is within
+    /// its limits or has no more entries.
     pub(crate) fn excess(&self, options: &CacheOptions, bytes: usize) -> Option<Kind> {
         if self.non_members.len() > options.max_non_members {
             return Some(Kind::NonMember);
@@ -92,7 +94,7 @@ impl EvictionOrder {
 
 impl Default for Entries {
     fn default() -> Self {
-        // In this mode, writers wait while a map is resized, and readers never have to search two tables.
+        // With blocking resizes, writers wait while a map is resized, but readers never have to search two tables.
         let map = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };
@@ -101,7 +103,8 @@ impl Default for Entries {
 }
 
 impl Entries {
-    /// Marks the entry as used, and passes its set to `answer`. Takes no lock and allocates nothing.
+    /// Marks the entry of a user as used, and passes its compiled set to `answer`. Acquires no lock and allocates no
+    /// memory.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
         let members = self.members.pin();
@@ -112,13 +115,14 @@ impl Entries {
         non_members.get(key)?.hit(answer)
     }
 
-    /// Returns the set of a user, even if it is outdated.
+    /// Returns the compiled set of a user, even if the set is outdated.
     pub(crate) fn set(&self, key: &Key) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
         members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
-    /// Inserts or updates the entry of a user. Returns the previous set.
+    /// Inserts or replaces (upserts) the entry of a user. Returns the compiled set of the replaced entry, if there was
+    /// one.
     pub(crate) fn insert(
         &self,
         order: &mut EvictionOrder,
@@ -126,8 +130,9 @@ impl Entries {
         set: &Arc<CompiledSet>,
     ) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
-        // A user who no longer holds levels stays in the map of members. A non-member who gets a level is added to the
-        // map of members. Lookups search that map first, so a remaining entry in the other map is not used.
+        // A member who loses all levels remains in the map of members. A non-member who receives a level is added to
+        // the map of members. Lookups search that map first, so an entry that remains in the map of non-members is
+        // ignored.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (map, kind) = if is_member { (&members, Kind::Member) } else { (&non_members, Kind::NonMember) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
@@ -138,15 +143,15 @@ impl Entries {
         replaced
     }
 
-    /// Evicts the first entry of this kind that was not used since an eviction last examined it. Returns its key and
-    /// its set.
+    /// Evicts the first entry of this kind that was not used since an eviction last examined it. Returns the key and
+    /// the compiled set of the evicted entry.
     pub(crate) fn evict(&self, order: &mut EvictionOrder, kind: Kind) -> Option<(Key, Arc<CompiledSet>)> {
         let map = match kind {
             Kind::Member => self.members.pin(),
             Kind::NonMember => self.non_members.pin(),
         };
         let queue = order.queue(kind);
-        // Each entry that was used gets one second chance.
+        // An entry that was used gets a second chance: it is moved to the end of the queue.
         for _ in 0..=queue.len() {
             let key = queue.pop_front()?;
             let Some(entry) = map.get(&key) else { continue };
@@ -161,7 +166,8 @@ impl Entries {
         None
     }
 
-    /// Returns the entries of members that were added or used since their last [rest](Self::rest), with their sets.
+    /// Returns the keys and compiled sets of the members whose entries were added or used since [`Self::rest`] last
+    /// marked them as inactive.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let members = self.members.pin();
         members
@@ -189,7 +195,7 @@ impl Entries {
 impl Entry {
     #[inline]
     fn hit<R>(&self, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
-        // All readers share this cache line, so it is written only if the value changes.
+        // All readers share this cache line, so it is written only if the value changes (to avoid contention).
         if self.marks.load(Ordering::Relaxed) != USED | ACTIVE {
             self.marks.store(USED | ACTIVE, Ordering::Relaxed);
         }

@@ -1,9 +1,11 @@
-//! Permission decisions from memory: checks, explanations, effective permissions and navigation of a user.
+//! Permission decisions from an in-memory cache: checks, explanations, effective permissions and navigation of a user.
 //!
-//! [`Permissions`] decides from cached compiled permissions, one set for each combination of levels in a company, as
-//! long as the set is known to be current. Otherwise it reads the store. Every result belongs to one state of the store
-//! and carries the versions of that state. Two rules go beyond plain resolution: super admins pass checks about
-//! themselves, and a user without a level in a company is denied everything there.
+//! [`Permissions`] decides from cached compiled sets. A compiled set contains the resolved permissions for one
+//! combination of levels in a company. If a cached set is not known to be up to date, a poll confirms it, or the data
+//! is loaded from the database. Every result comes from one consistent snapshot of the database and carries the
+//! versions of that snapshot. Two rules take precedence over the levels: super admins who ask about themselves are
+//! allowed every view and action that exists, and users without a level in a company are denied everything in that
+//! company.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,7 +27,7 @@
 //!         action: Action::read(),
 //!         least_scope: None,
 //!     };
-//!     // A cache hit, which is the usual case: it neither waits, locks nor allocates.
+//!     // The usual case is a cache hit: it does not wait, acquires no lock and allocates no memory.
 //!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &question) {
 //!         return Ok(outcome.allowed);
 //!     }
@@ -36,21 +38,23 @@
 //!
 //! # Correctness
 //!
-//! * A state is identified by the epoch of the database and by the versions of the catalog and of the company, which
-//!   the store increments with each commit. Cached entries carry these versions and the random stamp of the change that
-//!   produced them, since a restored database reaches the same versions again.
-//! * **Own changes**: the process that made a change calls [`Permissions::changed`] before it reports success to
-//!   its client.
-//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll proves that every
-//!   change committed before the poll began is known, and extends a *lease* from that moment. While the lease does not
-//!   run, a request may use cached entries only after a poll that began after the request arrived has proven them
-//!   current; all waiting requests share the poll. Wake-ups only make the next poll come sooner.
-//! * **Another history** (a restored or replaced database, a standby, a read-only server) is detected by each poll,
-//!   load and change of this process. All entries that were cached before are then dropped.
-//! * **A load** is shared by all requests that wait for it, begins after the event that made it necessary, and
-//!   continues when those requests are cancelled. Its result is cached only if it is the newest known state. The result
-//!   of a failed load is never cached.
-//! * **After a change of the catalog**, sets are recompiled on demand, company by company, from rows in memory.
+//! * **Versions**: a snapshot is identified by the epoch of the database timeline and by the versions of the catalog
+//!   and of the company, which are incremented at each commit. Cached data also has the random stamps of the changes
+//!   that produced these versions, because a restored database assigns the same version numbers again.
+//! * **Own changes**: after a commit, the process calls [`Permissions::changed`], which invalidates its cached data,
+//!   before it reports success to its client (read-your-writes).
+//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll confirms that every
+//!   change that was committed before the poll began is known, and renews a *lease*, counted from the start of the
+//!   poll. While the lease is valid, cached data is served without a query. After the lease has expired, a request may
+//!   use cached data only if a poll that began after the request arrived has confirmed the data. All waiting requests
+//!   share this poll. A wake-up only triggers the next poll earlier.
+//! * **Another database timeline**: polls, loads and own changes detect a restored or replaced database by its epoch
+//!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
+//! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, which begins after
+//!   the latest change that any of them must observe. A load continues if the waiting requests are cancelled. Its
+//!   result is cached only if it has the latest known version. Errors are never cached.
+//! * **After a change of the catalog**, each compiled set is recompiled from cached rules when it is next requested,
+//!   where possible without loading the company's data again.
 
 mod cache;
 mod companies;

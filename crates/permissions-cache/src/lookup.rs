@@ -1,4 +1,4 @@
-//! Lookups in the cache, and the checks whether their results may be served.
+//! Cache lookups, and the checks that determine whether a cached set may be served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,37 +9,37 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 
-/// The result of looking up a user after a cache miss.
+/// The result of [`Cache::look_up`]: a compiled set that may be served, or what must be done first.
 pub(crate) enum Lookup {
-    /// The set is up to date. The lease runs, or a poll that began after the request arrived has confirmed the cached
-    /// data.
+    /// The set is up to date: the lease is valid, or a poll that began after the request arrived has confirmed the
+    /// cached data.
     Current(Arc<CompiledSet>),
     /// The cached rules of the levels are up to date, but the catalog must be loaded. The load must begin after this
     /// ticket.
     NeedsCatalog(Ticket),
-    /// It is not known whether the set is up to date. A poll must confirm it.
+    /// It is not known whether the cached data is up to date. A poll must confirm it first.
     Unproven,
     /// The user must be loaded. The load must begin after this ticket.
     Missing(Ticket),
 }
 
 impl Cache {
-    /// Passes the cached set to `answer` and returns the result, if the set may be served. Takes no lock and allocates
-    /// nothing.
+    /// Passes the cached set of a user to `answer` and returns the result. Returns `None` if no set may be served.
+    /// Acquires no lock and allocates no memory.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
-        // The lease is checked last, since the process may be suspended for any length of time between the checks.
+        // The lease is checked last, because the process may be suspended for any length of time before this check.
         self.entries.hit(key, |set| (self.is_current(set) && self.lease.runs()).then(|| answer(set)))
     }
 
-    /// Returns `true` if the set is consistent with the latest known versions of the company and of the catalog.
+    /// Returns `true` if the set has the latest known versions of the company and of the catalog.
     fn is_current(&self, set: &CompiledSet) -> bool {
         set.is_alive() && self.is_catalog_version(set.versions.catalog)
     }
 
-    /// Looks up the cached set of a user. If the lease does not run, pass `proven_after`: a poll that began after this
-    /// ticket must then have confirmed the cached data. If only the catalog has changed, the set is recompiled from
-    /// rules in memory, as far as possible.
+    /// Looks up the cached set of a user. If only the catalog has changed, recompiles the set from cached rules where
+    /// possible. If the lease has expired, the caller passes `proven_after`: the set is then returned only if a poll
+    /// that began after this ticket has confirmed the cached data.
     pub(crate) fn look_up(&self, key: Key, proven_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();
         let tracker = &state.tracker;
@@ -48,8 +48,9 @@ impl Cache {
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
-        // A set for an older catalog is no longer invalidated with its company once a newer set has replaced it there.
-        // So its company version is compared as well.
+        // A company invalidates only the sets that are listed in it. Once a set for a newer catalog has replaced an
+        // older set in this list, the older set remains alive even if the company changes. Therefore the company
+        // version is also compared.
         let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(is_of_now) else { return missing };
         let Some(catalog) = tracker.catalog() else { return Lookup::Unproven };
@@ -73,7 +74,7 @@ impl Cache {
         Lookup::Current(set)
     }
 
-    /// Returns `true` if the user has a cached entry that no known change has invalidated.
+    /// Returns `true` if the user has a cached entry that no known change of the company has invalidated.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entries.set(key).is_some_and(|set| set.is_alive())
     }
@@ -85,8 +86,8 @@ impl Cache {
         Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
-    /// Returns the members whose entries were added or used since their last [rest](Entries::rest), with their sets.
-    /// Entries with outdated sets are omitted.
+    /// Returns the keys and compiled sets of the active members, whose entries were added or used since
+    /// [`Entries::rest`] last marked them as inactive. Entries with outdated sets are omitted.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));

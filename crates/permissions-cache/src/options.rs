@@ -1,32 +1,34 @@
-//! The limits of the cache.
+//! The options of the cache.
 
 use std::time::Duration;
 
-/// The limits of the cache, and how long cached data is trusted.
+/// The size limits of the cache, the bounds on staleness, and the limits of loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheOptions {
-    /// Maximum number of cached users who hold levels. A user counts once for each company.
+    /// Maximum number of cached members (users who hold levels). A user counts once per company.
     pub max_entries: usize,
-    /// Maximum memory of the cache in bytes, approximately.
+    /// Maximum memory usage of the cache in bytes, approximately.
     pub max_bytes: usize,
-    /// Maximum number of cached users without a level, so that requests about invented users cannot fill the cache.
+    /// Maximum number of cached non-members (users without a level; negative caching). The separate limit prevents
+    /// requests for random user ids from evicting members.
     pub max_non_members: usize,
-    /// How long cached data is trusted after the last proof that no change was missed. This is the upper bound on
-    /// staleness.
+    /// Duration of the lease: the period during which cached data may be served without a query, counted from the start
+    /// of the last successful poll. It is the upper bound on staleness while the database is available.
     pub lease: Duration,
-    /// How long after that proof cached data may still be used while the store is unavailable. Such results carry their
-    /// age. Zero disables it.
+    /// Maximum age of cached data that may be served while the database is unavailable (stale-if-error), counted from
+    /// the start of the last successful poll. Results then report their age. Zero disables this, so requests fail (fail
+    /// closed).
     pub outage_grace: Duration,
-    /// Maximum number of concurrent loads. Recommended: half of the database connections. Polls use one more
-    /// connection.
+    /// Maximum number of concurrent loads of permissions and menus. Recommended: half of the database connections.
+    /// Polls and loads of credentials use at most one further connection each.
     pub max_loads: usize,
-    /// Timeout of a load, and of each request's wait for a load.
+    /// Timeout of each load and poll, and of each request that waits for a load or poll.
     pub load_timeout: Duration,
 }
 
 impl Default for CacheOptions {
-    /// 100,000 users, 256 MiB, 4,096 non-members, a lease of 2 seconds, no outage grace, 5 concurrent loads with a
-    /// timeout of 5 seconds.
+    /// Returns the default options: at most 100,000 members, 256 MiB and 4,096 non-members, a lease of 2 seconds, no
+    /// outage grace, and at most 5 concurrent loads with a timeout of 5 seconds.
     fn default() -> Self {
         Self {
             max_entries: 100_000,

@@ -1,4 +1,5 @@
-//! The entry point of the crate: decides from the cache if it is up to date, and otherwise loads from the database.
+//! The entry point of the crate: decides from the cache if the cached data is up to date, and otherwise loads the data
+//! from the database.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use crate::loading::polls::Polls;
 use crate::loading::resolver::{ATTEMPTS, Resolved, Resolver};
 use crate::{Access, CacheOptions, CacheStats, Consistency, Navigation, Question, Subject};
 
-/// Decides what users may see and do. Share it in an `Arc`. Tasks of any Tokio runtime may call it.
+/// Decides what users may see and do. Share it through an `Arc`. Tasks of any Tokio runtime may call it.
 ///
-/// Every result comes from one consistent snapshot of the database, carries its versions, and is as recent as the
-/// requested [`Consistency`]. Errors of the storage are returned to the caller. A failure never grants access, is never
-/// reported as a denial, and is never cached. Cancelling a call does not cancel loads that other calls wait for.
+/// Every result comes from one consistent snapshot of the database, carries the versions of that snapshot, and
+/// satisfies the requested [`Consistency`]. Errors of the storage are returned to the caller. An error never grants
+/// access (fail closed), is never reported as a denial, and is never cached. Cancelling a call does not cancel loads
+/// that other calls wait for.
 pub struct Permissions {
     cache: Arc<Cache>,
     pub(crate) context: Context,
@@ -42,10 +44,11 @@ impl std::fmt::Debug for Permissions {
 }
 
 impl Permissions {
-    /// Creates a service on top of this storage. Loads run on `runtime`, which must live as long as the storage.
+    /// Creates a service that uses this storage. Loads and polls run on `runtime`, which must remain running for as
+    /// long as the storage is used.
     ///
-    /// While [`follow`](Self::follow) does not run, there is no lease, so each request that uses the cache needs a
-    /// poll. The results are still correct, but requests are slower.
+    /// Without a running [`follow`](Self::follow), there is never a valid lease, so each request for cached data waits
+    /// for a poll. Results are still correct, but requests are slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
@@ -59,8 +62,8 @@ impl Permissions {
         Self { cache, context, loads, polls, resolver, menus, credentials }
     }
 
-    /// Decides from the cache. Returns `None` if the subject is not cached, or the cached data is not known to be up to
-    /// date. Does not wait, takes no lock, and allocates nothing.
+    /// Decides a question from the cache. Returns `None` if the subject is not cached, if the cached data is outdated,
+    /// or if the lease has expired. Does not wait, acquires no lock, and allocates no memory.
     #[inline]
     #[must_use]
     pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
@@ -69,8 +72,8 @@ impl Permissions {
         Some(outcome)
     }
 
-    /// Returns the access of the subject from the cache. Returns `None` if the subject is not cached, the cached data
-    /// is not known to be up to date, or it is older than `consistency` requires.
+    /// Returns the access (the resolved permissions) of the subject from the cache. Returns `None` if the subject is
+    /// not cached, if the cached data is outdated or does not satisfy `consistency`, or if the lease has expired.
     #[must_use]
     pub fn try_access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Option<Access> {
         if consistency == Consistency::Fresh {
@@ -84,14 +87,15 @@ impl Permissions {
         Some(Access::new(set, subject, None))
     }
 
-    /// Returns `true` if [`try_access`](Self::try_access) would return an access. The call does not count as a cache
-    /// hit.
+    /// Returns `true` if [`try_access`](Self::try_access) would return an access. The statistics do not count this call
+    /// as a cache hit.
     #[must_use]
     pub fn is_cached(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> bool {
         self.cache.hit(&(company, subject.holder()), |set| consistency.is_satisfied_by(set, subject)) == Some(true)
     }
 
-    /// Returns the access of the subject: what it may see and do in the company.
+    /// Returns the access of the subject: its resolved permissions in the company. Data that cannot be served from the
+    /// cache is loaded from the database.
     ///
     /// # Errors
     ///
@@ -106,8 +110,8 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// Returns the accesses of several subjects of one company, in the order of `subjects`. Subjects that are not
-    /// cached are loaded together.
+    /// Returns the accesses of several subjects of one company, all at the same versions, in the order of `subjects`.
+    /// Subjects that are not cached are loaded in one query (no N+1 queries).
     ///
     /// # Errors
     ///
@@ -131,7 +135,7 @@ impl Permissions {
         let mut states = found.values().map(|(set, _)| set.versions);
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
-            // A change was committed between two of the reads, so all subjects are loaded from one snapshot.
+            // A change was committed between two of the reads, so all subjects are loaded again from one snapshot.
             self.resolver.load_together(company, subjects, consistency, &mut found).await?;
         }
         let access = |subject: &Subject| {
@@ -142,8 +146,8 @@ impl Permissions {
         subjects.iter().map(access).collect()
     }
 
-    /// Returns the part of the menu that the subject of an access may see, and the access that it was computed from. If
-    /// data has changed since, this is a newer access than the given one.
+    /// Returns the menu items that the subject of `access` may see, and the access from which they were computed. If
+    /// data has changed in the meantime, this access is newer than the given one.
     ///
     /// # Errors
     ///
@@ -162,23 +166,25 @@ impl Permissions {
             }
             access = self.access(company, access.subject(), Consistency::Fresh).await?;
         }
-        Err(unavailable("the store kept changing while the menu was loaded"))
+        Err(unavailable("the data kept changing while the menu was loaded"))
     }
 
-    /// Returns the lookup of API keys and of the token cut-offs of users.
+    /// Returns the service that looks up API keys and the token cut-offs of users.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Reports a change that this process committed. Every later result includes the change. Call this function after
-    /// each commit, before you report success to the client.
+    /// Reports a change that this process committed, and invalidates the cached data that the change made outdated.
+    /// Every later result includes the change (read-your-writes). Call this function after each commit, before you
+    /// report success to the client.
     pub fn changed(&self, target: Target, stamp: CommitStamp) {
         self.cache.changed(target, stamp);
     }
 
-    /// Reports a change of this process whose outcome is unknown: the commit may or may not have succeeded. Data that
-    /// was cached before is then served only after a poll has confirmed that it is up to date.
+    /// Reports a change of this process whose outcome is unknown: the commit may or may not have succeeded. Invalidates
+    /// the cached data of `target` and revokes the lease, so that other cached data is served only after a poll has
+    /// confirmed it.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
@@ -189,9 +195,9 @@ impl Permissions {
         self.cache.stats()
     }
 
-    /// Polls for changes of other replicas and never returns, so run it in a separate task. Each successful poll renews
-    /// the lease, so that cached data may be served. A wake-up triggers a poll at once; without wake-ups, there are
-    /// four polls per lease.
+    /// Polls for changes of other replicas in an endless loop, so run it in a separate task. Each poll that confirms
+    /// the cached data renews the lease. A wake-up triggers a poll immediately; without wake-ups, there are four polls
+    /// per lease.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

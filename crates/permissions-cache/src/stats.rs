@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A counter that many threads increment without contention.
+/// A striped counter, which many threads can increment without contention.
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 
-/// One part of a counter, alone on its cache lines.
+/// One stripe of a counter, aligned to cache lines of its own to prevent false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe(AtomicU64);
@@ -53,7 +53,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Returns the counts and the age of the last proof. The other fields are zero.
+    /// Returns the counters, and the time since a poll last confirmed the cached data. The other fields are zero.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
         CacheStats {
             hits: self.hits.sum(),
@@ -70,37 +70,37 @@ impl Counters {
     }
 }
 
-/// The statistics of the cache at one moment. Counts are since the start of the process.
+/// A snapshot of the cache's statistics. Counters start at zero when the process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStats {
-    /// Requests that were decided from the cache, without a query to the store.
+    /// Number of requests that were served from the cache, without a database query.
     pub hits: u64,
-    /// Requests that had to wait for the store.
+    /// Number of requests that had to wait for a load or a poll.
     pub misses: u64,
-    /// Requests that waited for a poll, because the lease did not run or the cache did not prove enough. Concurrent
-    /// requests share a poll.
+    /// Number of times that a request waited for a poll, because the lease had expired or the cached data was not
+    /// confirmed for another reason. Concurrent requests share a poll.
     pub confirmations: u64,
-    /// Polls for changes, including those that no request waited for.
+    /// Number of polls for changes, including those that no request waited for.
     pub polls: u64,
-    /// Loads of users, catalogs, menus and credentials.
+    /// Number of loads of users, catalogs, menus and credentials, including failed loads.
     pub loads: u64,
-    /// Loads that failed.
+    /// Number of failed loads.
     pub failed_loads: u64,
-    /// Entries that were evicted because of the cache's limits.
+    /// Number of entries that were evicted because the cache exceeded its limits.
     pub evictions: u64,
-    /// Changes that invalidated cached data.
+    /// Number of changes that invalidated cached data.
     pub invalidations: u64,
-    /// Cached users who hold levels, or held levels since they were cached.
+    /// Number of cached users who hold levels, or held levels at some time since they were cached.
     pub members: usize,
-    /// Cached users without a level.
+    /// Number of cached users without a level (negative caching).
     pub non_members: usize,
-    /// Companies that are tracked, because data of them is cached or being loaded.
+    /// Number of tracked companies: those with cached data or a load in progress.
     pub companies: usize,
-    /// Cached compiled sets.
+    /// Number of cached compiled sets.
     pub sets: usize,
-    /// The memory of the whole cache in bytes, approximately.
+    /// Approximate memory usage of the whole cache, in bytes.
     pub bytes: usize,
-    /// The time since the last proof that no change was missed. `None` before the first proof.
+    /// The time since the last poll that confirmed the cached data began. `None` before the first such poll.
     pub age: Option<Duration>,
 }
 

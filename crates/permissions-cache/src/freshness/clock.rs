@@ -1,15 +1,15 @@
-//! A monotonic clock that is cheap enough to read at every decision, and that keeps counting while the machine is
-//! suspended.
+//! A monotonic clock that is cheap enough to read for every decision. On Linux, it also advances while the machine is
+//! suspended (`CLOCK_BOOTTIME`).
 
 use std::time::Duration;
 
-/// A point in time, in milliseconds of a monotonic clock. On Linux, the clock continues while the process is stopped
-/// and while the machine is suspended. On other systems, its behaviour during suspension depends on the system.
+/// A point in time, in milliseconds of a monotonic clock. On Linux, the clock advances while the process is stopped and
+/// while the machine is suspended. On other systems, its behaviour during suspension depends on the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    /// The earliest moment, before every result of `now`.
+    /// The sentinel for "never". It is earlier than every result of `now`.
     pub(crate) const NEVER: Self = Self(0);
 
     #[cfg(target_os = "linux")]

@@ -5,26 +5,29 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A lease on the cached data. Each successful poll renews it, counted from the poll's *start*, because a poll sees
-/// every change that was committed before then. The length of the lease therefore bounds the staleness of cache hits.
+/// A lease on the cached data. Each poll that confirms the cached data renews the lease, counted from the *start* of
+/// the poll, because the poll covers every change that was committed before it began. The length of the lease therefore
+/// bounds the staleness of cache hits.
 ///
-/// Expiry is checked on each hit, so no timer is needed, and a process that was suspended finds the lease expired.
+/// Expiry is checked at each cache hit, so no timer is needed. A process that was suspended for longer than the lease
+/// observes the expiry at its next cache hit.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The start of the last poll that confirmed the cached data: all changes committed before then are known.
+    /// The time at which the last poll that confirmed the cached data began: all changes that were committed before
+    /// this time are known.
     confirmed: AtomicU64,
-    /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
+    /// The time at which the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit began.
     acknowledged: AtomicU64,
     /// `true` if the storage replicates synchronously. A poll then confirms the cached data only together with an
     /// acknowledged commit.
     is_fenced: AtomicBool,
-    /// The number of times the lease was revoked. A poll that began in an earlier term cannot renew the lease. Terms
-    /// are counted, not timed, since a poll and a revocation may fall into the same millisecond.
+    /// The number of times that the lease was revoked. A poll that began in an earlier term cannot renew the lease. A
+    /// counter is used instead of a time, because a poll and a revocation may occur in the same millisecond.
     term: AtomicU64,
 }
 
-/// The start of a poll: its time, and the term of the lease at that time.
+/// The time at which a poll began, and the term of the lease at that time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     at: Moment,
@@ -37,18 +40,19 @@ impl Lease {
         Moment::now().as_millis() < self.until.load(Ordering::Acquire)
     }
 
-    /// Returns the start of the last poll that confirmed the cached data: at that moment, all of it was up to date.
+    /// Returns the time at which the last poll that confirmed the cached data began. At that time, all cached data was
+    /// up to date.
     pub(crate) fn confirmed(&self) -> Moment {
         Moment::from_millis(self.confirmed.load(Ordering::Acquire))
     }
 
-    /// Returns the start of a poll that is about to begin.
+    /// Returns the current time and term. The caller begins a poll immediately afterwards.
     pub(crate) fn sending(&self) -> Sent {
         Sent { term: self.term.load(Ordering::Acquire), at: Moment::now() }
     }
 
-    /// Records that a poll confirmed the cached data. Returns `false` if the lease was revoked after the poll began.
-    /// Must not run concurrently with [`Self::revoke`].
+    /// Records that a poll confirmed the cached data. If the lease was revoked after the poll began, records nothing
+    /// and returns `false`. Must not run concurrently with [`Self::revoke`].
     pub(crate) fn confirm(&self, sent: Sent) -> bool {
         let counts = sent.term == self.term.load(Ordering::Acquire);
         if counts {
@@ -58,28 +62,28 @@ impl Lease {
     }
 
     /// Records that a poll confirmed the cached data, and renews the lease for `length`, counted from the start of the
-    /// poll.
+    /// poll. Has no effect if the lease was revoked after the poll began.
     pub(crate) fn extend(&self, sent: Sent, length: Duration) {
         if self.confirm(sent) {
             self.until.store(sent.at.plus(length).as_millis(), Ordering::Release);
         }
     }
 
-    /// Ends the lease at once. Only a poll that begins after this call can renew it.
+    /// Revokes the lease immediately. Only a poll that begins after this call can renew it.
     pub(crate) fn revoke(&self) {
         self.term.fetch_add(1, Ordering::AcqRel);
         self.until.store(0, Ordering::Release);
     }
 
-    /// Sets whether a poll confirms the cached data only together with an acknowledged commit, as reported by the
-    /// latest poll.
+    /// Sets whether a poll must be followed by an acknowledged commit to confirm the cached data, as the latest poll
+    /// reported.
     pub(crate) fn fence(&self, is_fenced: bool) {
         self.is_fenced.store(is_fenced, Ordering::Release);
     }
 
-    /// Returns `true` if a read is known to come from the primary only while the lease runs. With synchronous
-    /// replication, a primary that was replaced still serves reads, and only an acknowledged commit shows that it was
-    /// not replaced.
+    /// Returns `true` if the storage replicates synchronously. A primary that was replaced in a failover may then still
+    /// serve reads (split brain). Only an acknowledged commit proves that the server is still the primary, so a read is
+    /// known to come from the primary only while the lease is valid.
     pub(crate) fn is_fenced(&self) -> bool {
         self.is_fenced.load(Ordering::Acquire)
     }
@@ -89,8 +93,8 @@ impl Lease {
         self.acknowledged.store(at.as_millis(), Ordering::Release);
     }
 
-    /// Returns `true` if a poll that begins now should end with an acknowledged commit: the lease does not run, or at
-    /// least half of its length has passed since the last acknowledged commit began.
+    /// Returns `true` if a poll that begins now should be followed by an acknowledged commit: the lease has expired, or
+    /// at least half of its length has passed since the last acknowledged commit began.
     pub(crate) fn wants_acknowledgement(&self, length: Duration) -> bool {
         let last = Moment::from_millis(self.acknowledged.load(Ordering::Acquire));
         !self.runs() || Moment::now().since(last) >= length / 2
@@ -110,7 +114,7 @@ mod tests {
         assert!(lease.runs());
         assert_eq!(lease.confirmed(), now.at);
         lease.extend(Sent { at: Moment::from_millis(1), ..now }, Duration::from_millis(1));
-        assert!(!lease.runs(), "the poll began too long ago");
+        assert!(!lease.runs(), "the lease has expired, since the poll began too long ago");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Tests the tracker against a simple model of the database that records every version.
+//! A model-based property test of the tracker: compares it with a simple model of the database that records every
+//! version.
 
 use std::collections::BTreeMap;
 
@@ -37,15 +38,15 @@ fn target(part: Part) -> Target {
     }
 }
 
-/// A model of the database: all versions that each part has had, each with the time from which it was the latest. Time
-/// is counted in commits and restores.
+/// A model of the database. It records all versions of each part, each with the logical time at which it was written.
+/// The logical time counts commits and restores.
 #[derive(Debug)]
 struct Store {
     now: usize,
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// The start of the current timeline. Earlier positions are not valid in it.
+    /// The logical time at which the current timeline began. Feed positions from before this time are invalid.
     born: usize,
 }
 
@@ -76,8 +77,8 @@ impl Store {
         self.write(part, version);
     }
 
-    /// Restores the versions of an earlier time, with new stamps. The restored database keeps the epoch, or is another
-    /// cluster if `is_other`.
+    /// Restores the versions of an earlier time, with new stamps (point-in-time restore). If `is_other`, the restored
+    /// database is another cluster with a new epoch; otherwise it keeps the epoch.
     fn restore(&mut self, time: usize, is_other: bool) {
         let versions: Vec<_> = parts().map(|part| (part, self.at(part, time).version)).collect();
         self.now += 1;
@@ -126,18 +127,19 @@ struct Loading {
     read: Option<(usize, Loaded)>,
 }
 
-/// The tracker of one replica, and the database that it follows.
+/// The tracker of one replica, and the database whose changes the replica follows.
 struct World {
     store: Store,
     tickets: Tickets,
     tracker: Tracker,
     poll: Option<Polling>,
     loads: Vec<Loading>,
-    /// Changes that this replica committed but has not yet reported to the tracker, with their times.
+    /// Changes that this replica committed but has not yet reported to the tracker, with their logical times.
     untold: Vec<(Part, usize)>,
-    /// The model time that the latest applied poll read. `None` before the first poll of a timeline.
+    /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a timeline.
     polled: Option<usize>,
-    /// The times of this replica's own changes: the tracker's known versions must not be older.
+    /// The logical time of the latest change of each part that this replica committed and reported. The tracker's known
+    /// version of the part must not be older.
     own: BTreeMap<Part, usize>,
 }
 
@@ -242,7 +244,7 @@ impl World {
         self.note(&effects);
         if verdict == Retention::Keep {
             let (id, state) = loaded.company.unwrap();
-            assert_eq!(self.tracker.company(id), Some(state), "only the known state is kept");
+            assert_eq!(self.tracker.company(id), Some(state), "only a result with the known version is cached");
             assert_eq!(self.tracker.catalog(), Some(loaded.catalog));
         }
         Some(verdict)
@@ -279,13 +281,13 @@ impl World {
         self.tracker.on_proof(poll.generation, poll.began);
     }
 
-    /// Checks that each known version was the latest at some time that is neither before the latest poll nor before an
-    /// own change of this replica, and that a polled catalog and each known company version were the latest at one such
-    /// time.
+    /// Checks two invariants. Each known version was the latest one at some time that is neither before the latest poll
+    /// nor before this replica's own latest change. If a poll reported the catalog, the known versions of the catalog
+    /// and of each company were the latest ones at the same time, which is not before the latest poll.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
-                assert_eq!(self.known(part), None, "nothing is known before the first poll");
+                assert_eq!(self.known(part), None, "no version is known before the first poll");
             }
             return;
         };
@@ -295,7 +297,7 @@ impl World {
         };
         for part in parts() {
             if let Some(state) = self.known(part) {
-                assert!(current_since(part, state), "{part:?} is known to be {state:?}: {:?}", self.store);
+                assert!(current_since(part, state), "the known version {state:?} of {part:?} was not the latest one: {:?}", self.store);
             }
         }
         if let Some(catalog) = self.known(Part::Catalog).filter(|_| self.tracker.is_catalog_polled()) {
@@ -303,7 +305,7 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog never had these states at once");
+                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog never had these versions at the same time");
             }
         }
     }
@@ -316,7 +318,8 @@ impl World {
         }
     }
 
-    /// Checks that without further failures, the tracker learns all versions and the results of loads are cached.
+    /// Checks that the tracker converges: without further failures, it learns all latest versions, and the results of
+    /// loads are cached.
     fn settle(&mut self) {
         self.poll = None;
         self.loads.clear();
@@ -341,8 +344,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100_000,
-        // All runs use the same sequences of steps, so that CI does not depend on chance. Use another seed to test
-        // other sequences.
+        // A fixed seed makes the test deterministic, so that CI does not depend on chance. Use another seed to test
+        // other sequences of steps.
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
         ..ProptestConfig::default()

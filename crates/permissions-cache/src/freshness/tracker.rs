@@ -1,16 +1,17 @@
-//! Tracks the latest known versions of the catalog, the credentials and the companies: a pure state machine, without a
-//! lock, a clock or I/O.
+//! Tracks the latest known versions of the catalog, the credentials and the companies. The tracker is a pure state
+//! machine: it uses no lock, no clock and no I/O.
 //!
-//! Methods take events and return [`Effects`]. A [`StateId`] is a version together with the random stamp of its change.
-//! [`Ticket`]s define the order of events: a read that began after a version was learned returns that version or a
-//! later one; a read that began before may return an older one. Three rules ensure correctness:
+//! Each method receives an event and returns its [`Effects`]. A [`StateId`] consists of a version and the random stamp
+//! of the change that produced the version. [`Ticket`]s order the events: a read that began after a version was learned
+//! returns this version or a later one, whereas a read that began earlier may return an older version. Three rules
+//! ensure correctness:
 //!
-//! * No version is known before the first poll. After it, each poll continues where the last one ended, so no change is
-//!   missed, however long polls fail in between.
-//! * A version that a poll reports invalidates the data cached for another version, and every load in progress that
-//!   returns another version (or the same version with another stamp).
+//! * No version is known before the first poll. Each later poll continues from the position that the last successful
+//!   poll returned, so no change is missed, even if polls fail for a long time.
+//! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
+//!   is not cached if it has another version. The same version with another stamp counts as another version.
 //! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
-//!   the database is on another timeline: it was restored. All known versions and all cached data are then discarded.
+//!   the database was restored and is on another timeline. All known versions and all cached data are then discarded.
 
 use std::collections::HashMap;
 
@@ -24,32 +25,32 @@ use crate::freshness::ticket::Ticket;
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
-    /// Loads that began before this ticket are discarded: they may have read an earlier timeline, or miss changes that
-    /// were committed before the first poll of this one.
+    /// The results of loads that began before this ticket are discarded: they may be from an earlier timeline, or miss
+    /// changes that were committed before the first poll of the current timeline.
     since: Ticket,
-    /// The number of times that the tracker has started over. A poll that began in an earlier generation continued from
-    /// a position that is no longer valid, so its result is ignored.
+    /// The number of times that the tracker was reset. The result of a poll that began in an earlier generation is
+    /// ignored, because the poll continued from a position that is no longer valid.
     generation: u64,
-    /// The epoch that must be replaced, because versions went back within it: the database was restored without a new
-    /// epoch. `None` after it is replaced.
+    /// The epoch that must be replaced, because the database was restored without a new epoch. `None` if no epoch must
+    /// be replaced.
     to_renew: Option<u64>,
-    /// The position from which the next poll continues. `None` before the first poll of a timeline.
+    /// The position in the change feed from which the next poll continues. `None` before the first poll of a timeline.
     position: Option<Position>,
-    /// The start of the latest poll that confirmed the known versions.
+    /// The ticket at which the latest poll that confirmed the known versions began.
     proven: Ticket,
     catalog: Known,
     /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot, so that
-    /// company data in memory may be combined with this catalog.
+    /// cached company data may be combined with this catalog.
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// Applies to companies that are no longer tracked: loads that began before this ticket may miss their latest
-    /// change.
+    /// The value of [`Known::outdated`] for all companies that are not tracked: a load that began before this ticket
+    /// may miss the latest change of such a company.
     forgotten: Ticket,
 }
 
-/// Identifies the database timeline. It changes after a restore or failover, and versions are comparable only within
-/// one timeline.
+/// The identifier of a database timeline. A restore or failover starts another timeline, and versions are comparable
+/// only within one timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct History {
     epoch: u64,
@@ -59,25 +60,25 @@ struct History {
 /// The latest known version of the catalog, of the credentials, or of a company.
 #[derive(Debug, Default)]
 struct Known {
-    /// The latest known version and its stamp. `None` if none is known, or if there may be a later one.
+    /// The latest known version and its stamp. `None` if no version is known, or if there may be a later version.
     state: Option<StateId>,
-    /// The time at which `state` was learned: reads that begin after this ticket return this version or a later one.
+    /// The ticket at which `state` was learned: reads that begin after it return this version or a later one.
     learned: Ticket,
-    /// The time at which the latest change was reported: reads that began before this ticket may miss it.
+    /// The ticket at which the latest change was reported: reads that began before it may miss this change.
     outdated: Ticket,
 }
 
-/// How the version that a read returned compares to the latest known version.
+/// The result of comparing the version that a read returned with the latest known version.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// The version and the stamp equal the known ones.
+    /// The version and its stamp equal the known ones.
     Same,
-    /// The version is newer than the known one, or none was known.
+    /// The version is newer than the known one, or no version was known.
     Newer,
-    /// The read began before the latest change was known, so its version cannot be compared and may be outdated.
+    /// The read began before the latest change was reported, so the returned version may be outdated.
     Outdated,
-    /// The version contradicts the known one: it is older, or has another stamp, although the read began later. The
-    /// database was restored.
+    /// The version contradicts the known one: it is older, or has another stamp, although the read began after the
+    /// known version was learned. The database was restored.
     WentBack,
 }
 
@@ -87,8 +88,8 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            // A read that began before the latest change was learned may have read a timeline that a restore has since
-            // ended.
+            // A read that began before the latest change was reported may have read a timeline that a restore has since
+            // replaced.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
             Some(_) if began > self.learned => Seen::WentBack,
@@ -108,7 +109,7 @@ impl Known {
         self.outdated = now;
     }
 
-    /// Records the version that a poll reported. Returns how it compares to the known version.
+    /// Records the version that a poll reported. Returns the result of comparing it with the known version.
     fn report(&mut self, state: StateId, began: Ticket, now: Ticket) -> Seen {
         let seen = self.sees(state, began);
         match seen {
@@ -116,7 +117,7 @@ impl Known {
                 self.outdated = now;
                 self.learn(state, now);
             }
-            // It is not known which of the two versions is later, and polls do not report this version again.
+            // It is not known which of the two versions is later, and the next poll may not report this version again.
             Seen::Outdated => self.outdate(now),
             Seen::Same | Seen::WentBack => {}
         }
@@ -129,39 +130,41 @@ impl Known {
 pub(crate) struct Effects {
     /// The companies whose cached data is invalidated.
     pub(crate) outdated: Vec<CompanyId>,
-    /// `true` if the catalog changed or may have changed: sets that were compiled for another version are no longer
-    /// served.
+    /// `true` if the catalog changed or may have changed. Sets that were compiled for another version of the catalog
+    /// are no longer served.
     pub(crate) catalog: bool,
-    /// `true` if the credentials changed or may have changed: they are not served before the changes are loaded.
+    /// `true` if the credentials changed or may have changed. Cached credentials are served only after the changes have
+    /// been loaded.
     pub(crate) credentials: bool,
-    /// `true` if all cached data is dropped and must be loaded again.
+    /// `true` if all cached data is discarded and must be loaded again.
     pub(crate) everything: bool,
-    /// `true` if the lease ends: cached data is not served before a poll that begins after this event confirms it.
+    /// `true` if the lease is revoked. Cached data is then served only after a poll that begins after this event has
+    /// confirmed it.
     pub(crate) end_lease: bool,
 }
 
-/// Determines whether the result of a load is cached.
+/// The decision whether to cache the result of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retention {
     /// The result has the latest known version and is cached.
     Keep,
-    /// The result may be outdated and is not cached. It serves only the requests that arrived before the load began.
+    /// The result may be outdated and is not cached. Only the requests that wait for this load receive it.
     Discard,
 }
 
-/// The versions that a load returned, and the start of the load.
+/// The versions that a load returned, and the ticket at which the load began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     pub(crate) epoch: u64,
     pub(crate) catalog: StateId,
-    /// The company with its version. `None` if the load read only the catalog.
+    /// The company and its version. `None` if the load read only the catalog.
     pub(crate) company: Option<(CompanyId, StateId)>,
     pub(crate) began: Ticket,
 }
 
 impl Tracker {
-    /// Returns the position from which a poll that begins now must continue, and the generation to pass to
-    /// [`Self::on_poll`].
+    /// Returns the position in the change feed from which the next poll continues, and the current generation. The
+    /// caller passes the generation to [`Self::on_poll`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         (self.position.clone(), self.generation)
     }
@@ -171,12 +174,13 @@ impl Tracker {
         self.position.is_some()
     }
 
-    /// Returns the epoch of the current timeline, if a poll has reported it.
+    /// Returns the epoch of the current timeline. `None` if no poll has reported it yet.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
-    /// Returns the epoch within which versions went back, if there is one. It must be replaced before the next poll.
+    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
+    /// epoch.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
@@ -186,7 +190,7 @@ impl Tracker {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
-    /// Returns the start of the latest poll that confirmed the known versions.
+    /// Returns the ticket at which the latest poll that confirmed the known versions began.
     pub(crate) const fn proven(&self) -> Ticket {
         self.proven
     }
@@ -211,34 +215,35 @@ impl Tracker {
         self.is_catalog_polled
     }
 
-    /// Returns the ticket after which a load of the catalog must begin, so that it includes the catalog's latest known
-    /// change.
+    /// Returns the ticket after which a load of the catalog must begin to include the latest known change of the
+    /// catalog.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// Returns the ticket after which a load of a company must begin, so that it includes the latest known changes of
-    /// the company and of the catalog.
+    /// Returns the ticket after which a load of a company must begin to include the latest known changes of the company
+    /// and of the catalog.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
     }
 
-    /// Starts tracking this company.
+    /// Starts tracking the version of this company.
     pub(crate) fn track(&mut self, company: CompanyId) {
         let outdated = self.forgotten;
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Stops tracking a company. Nothing of it may be cached, and no load of it may be in progress.
+    /// Stops tracking the version of a company. None of the company's data may be cached, and no load of it may be in
+    /// progress.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
         }
     }
 
-    /// Handles the result of a poll of this generation that began at `began`. The poll confirms the cached data only
-    /// when [`Self::on_proof`] is called.
+    /// Handles the result of a poll that began at the ticket `began` in this generation. The poll confirms the cached
+    /// data only when [`Self::on_proof`] is called.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
@@ -256,7 +261,8 @@ impl Tracker {
         }
         self.history = Some(history);
         self.position = Some(changes.position.clone());
-        // This poll itself read the new timeline, so starting over must not make its own result count as outdated.
+        // This poll read the new timeline, so the reset must not cause the poll's own result to be classified as
+        // outdated.
         let began = if effects.everything { now.after() } else { began };
 
         let mut went_back = false;
@@ -290,8 +296,8 @@ impl Tracker {
         effects
     }
 
-    /// Records that the poll's result is confirmed to come from the primary, so that the known versions were up to date
-    /// when the poll began. Returns `false` if the tracker has started over since the poll began.
+    /// Records that the result of a poll is confirmed to come from the primary, so that the known versions were up to
+    /// date when the poll began. Returns `false` if the tracker was reset after the poll began.
     pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
         if counts {
@@ -384,7 +390,7 @@ impl Tracker {
         }
     }
 
-    /// Handles a change that this process committed. `epoch` is the epoch of the database that it was committed to.
+    /// Handles a change that this process committed to the database with this `epoch`.
     pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if self.history.is_some_and(|known| known.epoch != epoch) {
@@ -418,7 +424,8 @@ impl Tracker {
                     known.outdate(now);
                     effects.outdated.push(id);
                 } else {
-                    // The company may be tracked again before a poll that began before this change returns.
+                    // The company may be tracked again before reads that began before this change return. Such a read
+                    // may miss the change.
                     self.forgotten = now;
                 }
             }
@@ -434,7 +441,8 @@ impl Tracker {
         }
     }
 
-    /// Starts over because versions went back although the epoch stayed the same, and marks that epoch for replacement.
+    /// Discards all known versions because the database was restored without a new epoch, and marks the epoch for
+    /// replacement.
     fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
         self.to_renew = self.history.map(|history| history.epoch);
         self.start_over(effects, now);
