@@ -274,7 +274,7 @@ mod postgres {
         let proxy = runtime.block_on(Proxy::to(&database));
         let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4)")).count();
         let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
-        server.wait_for_line("those who were active before are loaded users=1");
+        server.wait_for_line("recently active users are loaded users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
         assert_eq!(loads(), 0, "the user was not loaded for the request");
         let non_member = Case { user_token: authorization(new_user(), false), ..case };

@@ -1,4 +1,4 @@
-//! Queries for API keys and token cut-offs (a cut-off revokes the user's tokens).
+//! Lookups of API keys and of the token cut-offs of users (a cut-off revokes the tokens that were issued before it).
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::loading::error::{Loaded, unavailable};
 use crate::loading::polls::Polls;
 use crate::loading::resolver::STEPS;
 
-/// Looks up API keys and the token cut-offs of users. Results have the same staleness bound as permissions: the lease.
+/// Looks up API keys and the token cut-offs of users. As for permissions, the lease bounds the staleness of the
+/// results.
 pub struct Credentials {
     context: Context,
     polls: Arc<Polls>,
@@ -57,7 +58,8 @@ impl Credentials {
         self.read(|table| table.not_before(user)).await
     }
 
-    /// Returns the API key with this prefix, even if the key was revoked or has expired.
+    /// Returns the API key with this prefix, even if the key was revoked or has expired. `None` if there is no such
+    /// key.
     ///
     /// # Errors
     ///
@@ -66,8 +68,8 @@ impl Credentials {
         self.read(|table| table.api_key(prefix)).await
     }
 
-    /// Records that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) stores the time of the last
-    /// use, about once a minute per key.
+    /// Records in memory that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) later writes the
+    /// time of the last use to the database (write-behind), at most about once a minute per key.
     pub fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         self.context.cache.credentials.note_use(key, at);
     }
@@ -76,8 +78,8 @@ impl Credentials {
         let cache = &self.context.cache;
         let table = cache.credentials.table();
         let answer = read(&table);
-        // The lease is checked after the table was read, since the process may be suspended for any length of time in
-        // between.
+        // The lease is checked after the table was read, because the process may be suspended for any length of time
+        // before this check.
         if cache.credentials.is_current(&table) && cache.lease.runs() {
             return Ok(answer);
         }
@@ -95,6 +97,6 @@ impl Credentials {
             }
             self.polls.ensure_polled().await?;
         }
-        Err(unavailable("the store kept changing while credentials were loaded"))
+        Err(unavailable("the credentials kept changing while they were loaded"))
     }
 }

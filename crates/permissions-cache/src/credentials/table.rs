@@ -1,10 +1,11 @@
-//! The cached API keys and the token cut-offs of users (a cut-off revokes the user's tokens). All of them are held in
-//! memory, and served while the lease runs.
+//! The in-memory table of all API keys and token cut-offs (a cut-off revokes the tokens that were issued to a user
+//! before it). The table is served while the lease is valid.
 //!
-//! The service never deletes a credential, and each credential has the version of its last change. A load therefore
-//! reads only the credentials that changed since the last load. While a row is being replaced, readers may see the old
-//! or the new row; neither is older than the known version. If the changed rows do not explain the new version (rows
-//! were edited or restored outside the service), all rows are read again.
+//! The service never deletes a credential, and each credential has the version of its last change. Therefore each load
+//! reads only the credentials that changed after the previous load (incremental load). While a load replaces a row,
+//! concurrent readers may observe the old or the new row. Both are within the staleness bound. If the changed rows do
+//! not explain the new version (rows were edited or restored outside the service), the table is discarded and all rows
+//! are loaded again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,7 +26,7 @@ pub struct KnownApiKey {
     pub key: ApiKey,
     /// The digest of the whole key. Compare it in constant time.
     pub digest: ApiKeyDigest,
-    /// The time of the last recorded use, in milliseconds since 1970.
+    /// The time of the last recorded use, in milliseconds since the Unix epoch.
     noted: AtomicI64,
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Table {
 /// An optional version with its stamp, which is read without a lock.
 #[derive(Debug)]
 struct AtomicState {
-    /// The version; -1 for `None`.
+    /// The version, or -1 for `None`.
     version: AtomicI64,
     stamp: AtomicI64,
 }
@@ -58,7 +59,7 @@ impl AtomicState {
     }
 
     fn set(&self, state: Option<StateId>) {
-        // Between the two stores, readers see `None`.
+        // Until the new version is stored, readers observe `None`.
         self.version.store(-1, Ordering::Release);
         if let Some(StateId { version, stamp }) = state {
             self.stamp.store(stamp, Ordering::Release);
@@ -81,7 +82,8 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
-    /// Applies the changes since the table's version. Returns `true` if the table is then complete at the new version.
+    /// Applies the changes since the table's version. Returns `true` if the table then contains all credentials at the
+    /// new version.
     fn learn(&self, changes: CredentialChanges) -> bool {
         let since = self.state.get();
         let accounts = since.is_none_or(|since| changes.account_for_the_state(since.version));
@@ -109,7 +111,7 @@ pub(crate) struct CredentialCache {
     /// The latest known version: the table is used only if it was loaded at this version. `None` while the version is
     /// not known.
     known: AtomicState,
-    /// The latest uses of API keys that have not been written to the database yet.
+    /// The times of the latest uses of API keys that have not been written to the database yet (write-behind).
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 
@@ -130,7 +132,7 @@ impl CredentialCache {
         was_known
     }
 
-    /// Applies the changes since this version. Returns `true` if the table was still at that version and is now
+    /// Applies the changes since the version `since`. Returns `true` if the table was still at this version and is now
     /// complete. If the changes do not explain the new version, the table is emptied, so that the next load reads all
     /// credentials.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
@@ -140,7 +142,7 @@ impl CredentialCache {
         }
         let is_whole = table.learn(changes);
         if !is_whole {
-            tracing::warn!("API keys or cut-offs were changed outside the service: all of them are read again");
+            tracing::warn!("API keys or cut-offs were changed outside the service: all of them are loaded again");
             self.start_over();
         }
         is_whole
@@ -157,7 +159,7 @@ impl CredentialCache {
         if at.millis().saturating_sub(noted) < NOTED_FOR {
             return;
         }
-        // If several callers run concurrently, only one of them records the use.
+        // Compare-and-swap: if several callers run concurrently, only one of them records the use.
         if key.noted.compare_exchange(noted, at.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key.key.id, at);
         }

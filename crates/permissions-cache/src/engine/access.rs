@@ -23,7 +23,8 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// Identifies the decisions of an access: accesses with equal ids decide all questions equally.
+/// Identifies the decisions of an access, for use as a cache key: two accesses with equal ids make the same decision
+/// about every question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -41,7 +42,7 @@ impl Access {
         self.subject
     }
 
-    /// Returns the versions that the access was resolved at. For non-members, the company version is 0.
+    /// Returns the versions at which the access was resolved. For non-members, the company version is 0.
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
@@ -50,14 +51,14 @@ impl Access {
         if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
-    /// Returns the time since the access was last confirmed to be up to date. `None` unless it was returned from the
-    /// cache while the database was unavailable.
+    /// Returns the time since the access was last confirmed to be up to date, if the access was served from the cache
+    /// during an outage of the database. Otherwise returns `None`.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// Returns the id that all accesses with the same decisions share. It is unique for the lifetime of the process.
+    /// Returns the id of the decisions. Within a process, an id is never reused for other decisions.
     #[must_use]
     pub fn id(&self) -> AccessId {
         AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
@@ -75,7 +76,7 @@ impl Access {
         self.set.has_levels()
     }
 
-    /// Decides a question. Allocates nothing.
+    /// Decides a question. Allocates no memory.
     #[must_use]
     pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
         decide(&self.set, self.subject, question)
@@ -89,7 +90,7 @@ impl Access {
         Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
     }
 
-    /// Returns `true` if the levels of the subject allow this action of one of the service's own permissions (`iam.*`)
+    /// Returns `true` if the levels of the subject allow this action on one of the service's own permissions (`iam.*`)
     /// with scope `company` or `any`.
     #[must_use]
     pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
@@ -100,7 +101,7 @@ impl Access {
         })
     }
 
-    /// Explains the decision about a question, from the same snapshot as the decision.
+    /// Explains the decision about a question. The explanation comes from the same snapshot as the decision.
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {
         let decision = self.check(question);
@@ -241,7 +242,7 @@ pub struct Verdict<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
-    /// The levels that decided a cell of a compiled set, determined on demand.
+    /// The levels that decided a cell of a compiled set. They are determined on demand.
     Of(&'a CompiledSet, CellRef<'a>),
     Listed(&'a [UserLevelId]),
 }
@@ -253,7 +254,7 @@ impl<'a> Verdict<'a> {
         Self { outcome, deciders: Deciders::Listed(decided_by) }
     }
 
-    /// Returns the levels that decided, in ascending order of id.
+    /// Returns the ids of the levels that decided, in ascending order.
     pub fn decided_by(&self) -> impl Iterator<Item = UserLevelId> + 'a {
         let (of_cell, listed) = match self.deciders {
             Deciders::Of(set, cell) => (Some(set.decided_by(cell)), None),

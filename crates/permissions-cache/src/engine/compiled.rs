@@ -1,7 +1,8 @@
-//! Compiled permissions: the decisions of one set of levels, as an array with one byte for each column of the catalog's
-//! index.
+//! Compiled permissions: the decisions for one set of levels, as an array with one byte per column of the catalog's
+//! index (one column for each view and each action of a feature).
 //!
-//! The resolution in `iam-domain` is the reference implementation. A property test checks that both decide equally.
+//! The resolution in `iam-domain` is the reference implementation. A property test checks that both make the same
+//! decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use crate::engine::level_rules::{LevelRules, Rule};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 use crate::engine::outcome::{Code, Outcome};
 
-/// Combines the rules of the levels into one decision. It applies only if no gate or `enabled` flag takes precedence
-/// over the levels.
+/// Combines the rules of the levels into one decision: a deny overrides every allow, and otherwise the widest allowed
+/// scope wins. The decision applies only if no module gate or `enabled` flag takes precedence over the levels.
 fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
@@ -44,7 +45,8 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// The view or action that a question asks about, located in the index of a set.
+/// A reference to a cell of a compiled set: a view, an action of a feature, or an action that the catalog does not
+/// list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CellRef<'a> {
     View(Column),
@@ -54,19 +56,19 @@ pub(crate) enum CellRef<'a> {
 
 /// The compiled permissions of one set of levels in one company, at one version of the company and of the catalog.
 ///
-/// The fields that a decision reads are placed first, next to each other: with a hundred thousand users, nearly all of
-/// the cost of a decision is memory access.
+/// The fields that a decision reads come first and are adjacent (cache locality): with 100,000 users, memory access
+/// accounts for nearly all of the cost of a decision.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
-    /// `false` once the company has changed. Every cache hit checks it.
+    /// `false` after a change of the company has made the set outdated. Every cache hit checks this flag.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRules>]>,
     pub(crate) versions: Versions,
     company_stamp: i64,
     codes: SmallVec<[Code; NEAR]>,
-    /// The allowed views, one bit for each view.
+    /// The bitmap of the allowed views, with one bit per view.
     views: Box<[u64]>,
     modules: Arc<BTreeSet<ModuleId>>,
     /// The id of the set, unique in this process.
@@ -74,13 +76,14 @@ pub(crate) struct CompiledSet {
     _reservation: Reservation,
 }
 
-/// Number of codes that are stored inline. This is enough for a catalog slightly larger than the seeded one.
+/// Number of codes that are stored inline, without a heap allocation. It suffices for a catalog slightly larger than
+/// the seeded one.
 const NEAR: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl CompiledSet {
-    /// Compiles levels, which must be in ascending order of id and use this index.
+    /// Compiles the rules of these levels. They must be in ascending order of level id and use this index.
     pub(crate) fn new(
         versions: Versions,
         company_stamp: i64,
@@ -124,7 +127,7 @@ impl CompiledSet {
         }
     }
 
-    /// Returns the version and stamp of the company that the set was compiled at.
+    /// Returns the version and stamp of the company at which the set was compiled.
     pub(crate) const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.company_stamp }
     }
@@ -138,7 +141,7 @@ impl CompiledSet {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Returns `true` if the set has levels. Its users are then members of the company.
+    /// Returns `true` if the set includes a level. Users with this set are then members of the company.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }
@@ -155,7 +158,7 @@ impl CompiledSet {
         &self.modules
     }
 
-    /// Returns `true` if the view may be seen. Reads a single bit.
+    /// Returns `true` if the set allows the view. Reads a single bit.
     pub(crate) fn sees(&self, view: Column) -> bool {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
@@ -202,7 +205,8 @@ impl CompiledSet {
             .map(|(level, _)| level)
     }
 
-    /// Returns the actions of a feature that effective permissions include.
+    /// Returns the actions of a feature that effective permissions include: those of [`Action::LISTED`], those that the
+    /// feature lists, and those for which a level has a rule.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         columns: &'a FeatureColumns,
@@ -220,7 +224,7 @@ impl CompiledSet {
             .collect()
     }
 
-    /// Returns the set as a snapshot, the input of the reference implementation.
+    /// Converts the set into a snapshot, the input of the reference implementation.
     pub(crate) fn spelled_out(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),

@@ -19,7 +19,7 @@ pub struct ActionPermission {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {
-    /// Whether each view may be seen, by view id.
+    /// A map from the id of each view to `true` if the user may see the view.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
     pub views: BTreeMap<ViewId, bool>,
     /// The decisions about the actions of each feature, by feature id and action.

@@ -137,7 +137,7 @@ impl CatalogIndex {
     }
 }
 
-/// Returns the custom actions of a feature, each once.
+/// Returns the custom actions of a feature without duplicates.
 fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
     let listed = feature.actions.as_deref().unwrap_or_default();
     listed
@@ -147,7 +147,7 @@ fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
         .map(|(_, action)| action)
 }
 
-/// Creates a map. Of several pairs with equal keys, it keeps the first one, as a linear search would find it.
+/// Creates a map. If several pairs have equal keys, the first pair wins, as in a linear search.
 fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
     let mut map = HashMap::default();
     for (key, value) in pairs {

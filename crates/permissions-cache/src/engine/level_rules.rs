@@ -1,4 +1,4 @@
-//! The rules of one level for all views and actions, one byte each.
+//! The compiled rules of one level: one byte for each view and each action.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Rule {
     pub(crate) const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// The bit that is set for an allow. The scope is in the two lowest bits. For views, it is the widest scope.
+    /// The bit flag of an allow. The two lowest bits contain the scope. For views, this is the widest scope (`any`).
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -64,7 +64,8 @@ pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// Rules for actions that the catalog does not list. There should be none, but if there are, decisions apply them.
+    /// Rules for actions that the catalog does not list. Normally there are none, but if the database contains such
+    /// rules, decisions apply them.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }
@@ -115,10 +116,10 @@ impl LevelRules {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// Translates the rules to a newer catalog. Returns `None` if the rules must be loaded again, since the change of
-    /// the catalog may have deleted some: a view or feature was deleted and recreated with the same id, or a feature
-    /// was changed and the level has rules for one of its custom actions. Also returns `None` if there are rules for
-    /// unlisted actions.
+    /// Converts the rules to the columns of a newer catalog. Returns `None` if the rules must be loaded again, because
+    /// the change of the catalog may have deleted some of them. This is the case if a view or feature was deleted and
+    /// recreated with the same id, or if a feature was changed and the level has rules for one of its custom actions.
+    /// Also returns `None` if the level has rules for unlisted actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
             return None;
@@ -170,7 +171,7 @@ impl LevelRules {
         rules.next().map_or(Rule::NONE, |(_, _, rule)| Rule::feature(*rule))
     }
 
-    /// Returns the rules in the type of the reference implementation (`iam-domain`).
+    /// Converts the rules into the type of the reference implementation (`iam-domain`).
     pub(crate) fn spelled_out(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
         let listed = self.index.features().flat_map(|(columns, feature)| {

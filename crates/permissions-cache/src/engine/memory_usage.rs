@@ -1,4 +1,4 @@
-//! Tracks the memory that the cache uses.
+//! Tracks the memory usage of the cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ impl MemoryUsage {
     }
 }
 
-/// A number of bytes that are counted as used until the reservation is dropped.
+/// A number of bytes that count as used until the reservation is dropped (RAII guard).
 #[derive(Debug)]
 pub(crate) struct Reservation {
     memory: MemoryUsage,

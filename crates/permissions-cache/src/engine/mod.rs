@@ -1,5 +1,5 @@
-//! The decision engine: compiles permissions from a snapshot, and decides questions from the compiled form. It has no
-//! lock, clock or I/O.
+//! The decision engine: compiles permissions from a snapshot, and decides questions from compiled sets. The engine uses
+//! no lock, no clock and no I/O.
 
 pub(crate) mod access;
 pub(crate) mod compiled;

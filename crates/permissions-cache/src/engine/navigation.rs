@@ -30,7 +30,7 @@ pub struct NavigationItem {
     pub icon: Option<Icon>,
     /// The URL that the item links to.
     pub url: Option<ViewUrl>,
-    /// `true` if a user may land on the item after signing in.
+    /// `true` if the item is an entry point: a page to which a user may be taken after signing in.
     pub is_entrypoint: bool,
     /// The visible sub-items.
     pub sub_items: Vec<NavigationSubItem>,
@@ -40,9 +40,10 @@ pub struct NavigationItem {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Navigation {
-    /// The visible items, in their order.
+    /// The visible items, in the order in which they are displayed.
     pub menu: Vec<NavigationItem>,
-    /// The URL on which the user lands: that of the first visible entry point that has one.
+    /// The URL of the page to which the user is taken after signing in: the URL of the first visible entry point that
+    /// has a URL.
     pub entrypoint: Option<ViewUrl>,
 }
 
@@ -54,7 +55,7 @@ struct Needs<'a> {
 }
 
 impl Navigation {
-    /// Returns the visible items of two menus: the menu that all companies share, and the company's own menu.
+    /// Merges the visible items of two menus: the menu that all companies share, and the company's own menu.
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));

@@ -1,15 +1,15 @@
-//! The outcome of a decision, and its one-byte code.
+//! The outcome of a decision, and its encoding in one byte.
 
 use iam_domain::{Reason, Scope};
 
-/// The outcome of a decision. It needs no allocation.
+/// The outcome of a decision. It requires no heap allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// `true` if access is allowed.
     pub allowed: bool,
-    /// The scope of the action, `own` if it is denied. `None` for a view.
+    /// The scope of the action. `own` if the action is denied, `None` for a view.
     pub scope: Option<Scope>,
-    /// The reason.
+    /// The reason for the outcome.
     pub reason: Reason,
 }
 

@@ -25,7 +25,7 @@ impl From<Caller> for Subject {
 }
 
 impl Subject {
-    /// Returns the user whose levels decide. For a service, this is the nil id, which holds no levels.
+    /// Returns the id of the user whose levels decide. For a service, this is the nil UUID, which holds no levels.
     pub(crate) const fn holder(self) -> UserId {
         match self {
             Self::User(user) | Self::SuperAdmin(user) => user,

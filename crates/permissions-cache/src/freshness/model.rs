@@ -297,7 +297,7 @@ impl World {
         };
         for part in parts() {
             if let Some(state) = self.known(part) {
-                assert!(current_since(part, state), "the known version {state:?} of {part:?} was not the latest one: {:?}", self.store);
+                assert!(current_since(part, state), "{part:?}: {state:?} was not the latest: {:?}", self.store);
             }
         }
         if let Some(catalog) = self.known(Part::Catalog).filter(|_| self.tracker.is_catalog_polled()) {
@@ -305,7 +305,7 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog never had these versions at the same time");
+                assert!((polled..=self.store.now).any(both), "{part:?}: this version and the catalog's never coexisted");
             }
         }
     }

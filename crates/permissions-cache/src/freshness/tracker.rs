@@ -44,8 +44,8 @@ pub(crate) struct Tracker {
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// The value of [`Known::outdated`] for all companies that are not tracked: a load that began before this ticket
-    /// may miss the latest change of such a company.
+    /// The value of `outdated` for all companies that are not tracked: a load that began before this ticket may miss
+    /// the latest change of such a company.
     forgotten: Ticket,
 }
 
@@ -408,7 +408,7 @@ impl Tracker {
         effects
     }
 
-    /// Handles the result of a poll that a server other than the primary returned.
+    /// Handles a poll that reached a server other than the primary: discards all known versions.
     pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation == self.generation && self.position.is_some() {

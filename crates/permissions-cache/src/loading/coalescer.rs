@@ -1,5 +1,5 @@
-//! Coalesced loads (single flight): all requests that wait for the same key share one load, which begins after each of
-//! them arrived.
+//! Coalesced loads (single flight): all requests that wait for the same key share one load. Each request specifies the
+//! ticket after which its load must begin.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,7 +16,7 @@ pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The requests that wait for one key.
 struct Waiters<T> {
-    /// The start of the load in progress. `None` if no load is in progress.
+    /// The ticket at which the load in progress began. `None` if no load is in progress.
     began: Option<Ticket>,
     /// The requests that receive the result of the load in progress.
     current: Vec<oneshot::Sender<T>>,
@@ -24,7 +24,8 @@ struct Waiters<T> {
     next: Vec<oneshot::Sender<T>>,
 }
 
-/// Maximum number of keys that requests wait for at the same time. Requests for further keys fail at once.
+/// Maximum number of keys that requests wait for at the same time. Requests for further keys fail immediately (load
+/// shedding).
 const MAX_KEYS: usize = 10_000;
 
 /// Loads values by key. For each key, at most one load is in progress and at most one more is pending, regardless of
@@ -38,9 +39,10 @@ pub(crate) struct Coalescer<K, T> {
     load: Box<dyn Fn(K, Ticket) -> Loading<T> + Send + Sync>,
 }
 
-/// The error that a load ended without a result, for example because it panicked.
+/// The error if a load ended without a result, for example because it panicked, or if too many keys have waiting
+/// requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a load ended without a result")]
+#[error("a load ended without a result, or too many loads are pending")]
 pub(crate) struct Lost;
 
 impl<K, T> Coalescer<K, T>
@@ -48,8 +50,8 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + 'static,
 {
-    /// Creates a coalescer that loads with `load`. The closure receives the key and the ticket of the load's start. The
-    /// semaphore `gate` limits the number of concurrent loads.
+    /// Creates a coalescer that loads values with `load`. The closure receives the key and the ticket at which the load
+    /// begins. The semaphore `gate` limits the number of concurrent loads.
     pub(crate) fn new(
         tickets: Arc<Tickets>,
         gate: Arc<Semaphore>,
@@ -100,8 +102,8 @@ where
                 waiters.current = std::mem::take(&mut waiters.next);
                 *waiters.began.insert(self.tickets.begin())
             };
-            // The load runs in a separate task. If it panics, the waiting requests get an error, and the next load can
-            // begin.
+            // The load runs in a separate task. If it panics, the waiting requests receive an error, and the next load
+            // can begin.
             let loaded = self.runtime.spawn((self.load)(key.clone(), began)).await;
             drop(permit);
             let (current, is_over) = {

@@ -27,7 +27,7 @@ impl Context {
         match tokio::time::timeout(self.options.load_timeout, load).await {
             Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
             Ok(Err(lost)) => Err(unavailable(lost)),
-            Err(_) => Err(unavailable("the store did not respond in time")),
+            Err(_) => Err(unavailable("the database did not respond in time")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Follows the changes that other replicas commit.
+//! The background loops that poll for changes of other replicas and listen for wake-ups.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -12,17 +12,18 @@ use crate::loading::polls::Polls;
 
 /// Number of polls per lease if no wake-up arrives.
 const POLLS: u32 = 4;
-/// Minimum pause between two polls, even if wake-ups arrive more often.
+/// Minimum pause between two polls, even if wake-ups arrive more often (rate limit).
 const LEAST_GAP: Duration = Duration::from_millis(5);
-/// Initial pause before listening for wake-ups is retried. The pause doubles with each failure.
+/// Initial pause before the subscription to wake-ups is retried. The pause doubles with each failure (exponential
+/// back-off).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Maximum pause between two attempts to listen for wake-ups.
+/// Maximum pause between two attempts to subscribe to wake-ups.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {
-    /// Polls for changes of other replicas and never returns, so run it in a separate task. Each successful poll renews
-    /// the lease, so that cached data may be served. A wake-up triggers a poll at once; without wake-ups, there are
-    /// four polls per lease.
+    /// Polls for changes of other replicas in an endless loop, so run it in a separate task. Each poll that confirms
+    /// the cached data renews the lease. A wake-up triggers a poll immediately; without wake-ups, there are four polls
+    /// per lease.
     pub(crate) async fn follow(&self) {
         self.begin_to_follow();
         let woken = Notify::new();
@@ -56,13 +57,13 @@ impl Polls {
         }
     }
 
-    /// Listens for wake-ups. If the subscription fails, it is retried after pauses of increasing length.
+    /// Listens for wake-ups. If the subscription fails, retries it with exponential back-off.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
-            tracing::warn!(error = &error as &dyn Error, "listening for wake-ups failed: only periodic polls remain");
+            tracing::warn!(error = &error as &dyn Error, "the subscription to wake-ups failed: only periodic polls detect changes");
             metrics::counter!("iam_cache_channel_lost_total").increment(1);
             if began.elapsed() > self.context.options.lease * 2 {
                 pause = FIRST_PAUSE;
@@ -77,7 +78,8 @@ impl Polls {
         let mut wake_ups = self.context.storage.changes().listen().await?;
         tracing::debug!("listening for wake-ups");
         loop {
-            // The first notification makes up for wake-ups that were missed before the subscription was active.
+            // The first notification triggers a poll, because wake-ups may have been missed before the subscription was
+            // active.
             woken.notify_one();
             wake_ups.next().await?;
         }

@@ -1,4 +1,4 @@
-//! Loads the permissions of one user or of several users of a company, and the catalog.
+//! Loads the catalog, and the permissions of one or several users of a company.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) struct LoadedUser {
     pub(crate) at: Moment,
 }
 
-/// Loads permissions. All requests that wait for the same load share it.
+/// Loads permissions and the catalog. Loads of one user and loads of the catalog are coalesced (single flight).
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,

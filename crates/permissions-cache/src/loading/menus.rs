@@ -1,4 +1,4 @@
-//! Cached menus: the menus of the companies, and the common menu that all companies share.
+//! The cache of menus: the menus of the companies, and the common menu that all companies share.
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ const MAX_MENUS: usize = 2048;
 
 type StampedMenu = Stamped<Arc<Menu>>;
 
-/// The cached menus. The key is the epoch, the owner (`None` for the common menu), and the owner's version and stamp:
-/// the version of the company or, for the common menu, of the catalog. The menu at a given version never changes.
+/// The cached menus. The key consists of the epoch, the owner (`None` for the common menu), and the version and stamp
+/// of the owner's data. For a company's menu, this is the version of the company. For the common menu, it is the
+/// version of the catalog. The menu at a given version never changes, so no invalidation is needed.
 pub(crate) struct Menus {
     context: Context,
     loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
@@ -40,8 +41,7 @@ impl Menus {
         Self { context: context.clone(), loads, kept: Cache::new(MAX_MENUS) }
     }
 
-    /// Returns the menu of an owner at exactly this version and stamp, or `None` if the database has another version by
-    /// now.
+    /// Returns the menu of an owner at exactly this version and stamp. `None` if the database now has another version.
     pub(crate) async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
         if let Some(menu) = self.kept.get(&(epoch, owner, state)) {
             return Ok(Some(menu));

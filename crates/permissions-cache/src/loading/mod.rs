@@ -1,4 +1,5 @@
-//! Loads from the database and polls for changes. All requests that wait for the same load or poll share it.
+//! Loads of data from the database, and polls for changes. Requests that wait for the same data or for a poll share one
+//! load or poll (single flight).
 
 pub(crate) mod coalescer;
 pub(crate) mod context;

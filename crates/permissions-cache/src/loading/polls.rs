@@ -1,4 +1,5 @@
-//! Polls the primary for changes. A successful poll confirms that no change was missed.
+//! Polls the primary for changes. A successful poll confirms the cached data: every change that was committed before
+//! the poll began is known.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, in_limit, unavailable};
 
-/// Polls for changes. All requests that wait for a poll share it.
+/// Polls for changes. All requests that wait for a poll share one poll (single flight).
 pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
@@ -32,7 +33,7 @@ impl Polls {
         Self { context: context.clone(), coalescer, is_followed }
     }
 
-    /// Lets successful polls renew the lease from now on.
+    /// Allows successful polls to renew the lease from now on.
     pub(crate) fn begin_to_follow(&self) {
         self.is_followed.store(true, Ordering::Release);
     }
@@ -47,21 +48,21 @@ impl Polls {
         self.poll_after(self.context.cache.tickets.now()).await
     }
 
-    /// Polls if no poll has reported the versions of the current database timeline yet. The result of a load before the
-    /// first poll would not be cached.
+    /// Polls if no poll has reported the versions of the current database timeline yet. The result of a load that began
+    /// before the first poll would not be cached.
     pub(crate) async fn ensure_polled(&self) -> Result<()> {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Checks that the data that was just read is from the primary. With synchronous replication, only an acknowledged
-    /// commit within the lease shows that. If the lease does not run, this function polls, and returns an error if the
-    /// poll fails.
+    /// Ensures that the data that was just read comes from the primary. With synchronous replication, only an
+    /// acknowledged commit proves this (protection against split brain). If the lease has expired, this function polls,
+    /// and returns an error if the poll fails.
     pub(crate) async fn ensure_primary(&self) -> Result<()> {
         let lease = &self.context.cache.lease;
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Returns `true` if a set that was just read belongs to the current database timeline. If the timeline is not
+    /// Returns `true` if a set that was just loaded belongs to the current database timeline. If the timeline is not
     /// known, polls first to determine it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
@@ -86,8 +87,8 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
         }
     };
     cache.polled(&changes, generation, began);
-    // If this poll found that versions went back, the epoch is replaced at once. If a load finds it, the next poll
-    // replaces the epoch.
+    // If this poll detected a restore without a new epoch, the epoch is replaced immediately. If a load detects such a
+    // restore, the next poll replaces the epoch.
     renew(context).await?;
     if changes.needs_acknowledgement {
         if !cache.lease.wants_acknowledgement(options.lease) {
@@ -101,7 +102,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
     Ok(())
 }
 
-/// Replaces the database's epoch if versions went back within it.
+/// Replaces the epoch of the database, if a restore without a new epoch was detected.
 async fn renew(context: &Context) -> Loaded<()> {
     let Context { storage, cache, options, .. } = context;
     if let Some(epoch) = cache.to_renew() {

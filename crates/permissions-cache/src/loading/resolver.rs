@@ -1,5 +1,5 @@
-//! Finds the compiled set of a subject: returns the cached set if it is confirmed to be up to date, and otherwise loads
-//! it.
+//! Resolves the compiled set of a subject: returns the cached set if it is confirmed to be up to date, and otherwise
+//! loads the set.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,24 +20,24 @@ use crate::loading::polls::Polls;
 use crate::lookup::Lookup;
 use crate::{Consistency, Subject};
 
-/// The compiled set of a subject. During an outage of the database, its age is given as well.
+/// The compiled set of a subject, and its age. The age is set only during an outage of the database.
 pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
 /// The next step in resolving a subject.
 enum Step {
-    /// Return this set.
+    /// Return this compiled set; no load is needed.
     Answer(Resolved),
     /// Load the subject. The load must begin after this ticket.
     Load(Ticket),
 }
 
-/// Maximum number of attempts if data changes during an attempt.
+/// Maximum number of attempts to load a user or a menu, if the data or the primary changes during an attempt.
 pub(crate) const ATTEMPTS: usize = 3;
 /// Maximum number of steps to confirm that cached data is up to date: a poll, a load of the catalog, a poll after it,
 /// and a last lookup.
 pub(crate) const STEPS: usize = 4;
 
-/// Resolves subjects that a cache hit cannot decide.
+/// Resolves subjects after a cache miss.
 pub(crate) struct Resolver {
     context: Context,
     polls: Arc<Polls>,
@@ -109,7 +109,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Loads a subject. The load begins after `since`.
+    /// Loads one subject. The load begins after the ticket `since`.
     async fn load(
         &self,
         company: CompanyId,
@@ -122,8 +122,8 @@ impl Resolver {
         for attempt in 0..ATTEMPTS {
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
-            // The load is repeated if it did not read the current primary. The first load is also repeated if it took
-            // longer than the lease, for example because the process was suspended.
+            // The load is repeated if it did not read from the current primary. The first load is also repeated if it
+            // took longer than the lease, for example because the process was suspended.
             let is_in_time = attempt > 0 || Moment::now().since(loaded.at) <= self.context.options.lease;
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
@@ -133,8 +133,8 @@ impl Resolver {
         Err(unavailable("the response is not from the current primary database"))
     }
 
-    /// Checks that the cached set of a user is as recent as `consistency` requires, and polls if that is not known.
-    /// Returns the set, or the ticket after which a load must begin.
+    /// Tries to satisfy `consistency` from the cache, and polls if the cached data must be confirmed first. Returns the
+    /// cached set, or the ticket after which a load must begin.
     async fn prove(
         &self,
         company: CompanyId,
@@ -145,7 +145,7 @@ impl Resolver {
         let cache = &self.context.cache;
         let key = (company, subject.holder());
         if consistency == Consistency::Fresh {
-            // A load before the first poll would not be cached.
+            // The result of a load that began before the first poll would not be cached.
             self.polls.ensure_polled().await?;
             return Ok(Step::Load(arrived));
         }
@@ -161,16 +161,16 @@ impl Resolver {
                 Lookup::Unproven => {
                     cache.counters.confirmations.add(1);
                     if let Err(error) = self.polls.poll_after(arrived).await {
-                        // The cached set may still be within the outage grace, although it is not confirmed to be up to
-                        // date.
+                        // During an outage, the cached set may be served within the outage grace, although no poll
+                        // could confirm it (stale-if-error).
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         let Some(last) = last else { return Err(error) };
-                        tracing::debug!(error = &error as &dyn Error, "answered from the last known state");
+                        tracing::debug!(error = &error as &dyn Error, "the database is unavailable: cached data is served within the outage grace");
                         return Ok(Step::Answer(last));
                     }
                 }
-                // While the lease runs, a load that begins after the latest known change is recent enough.
+                // While the lease is valid, a load that begins after the latest known change is recent enough.
                 Lookup::Missing(outdated) if is_trusted && consistency == Consistency::Cached => {
                     return Ok(Step::Load(outdated));
                 }
@@ -180,7 +180,8 @@ impl Resolver {
         Ok(Step::Load(arrived))
     }
 
-    /// Returns the cached set while the database is unavailable, if its age is below the outage grace.
+    /// Returns the cached set during an outage of the database, if the age of the set is below the outage grace and the
+    /// set satisfies `consistency`.
     fn in_outage(&self, key: Key, subject: Subject, consistency: Consistency) -> Option<Resolved> {
         let (set, age) = self.context.cache.last_known(key)?;
         let is_good = age < self.context.options.outage_grace && consistency.is_satisfied_by(&set, subject);

@@ -1,4 +1,4 @@
-//! Caches the results of loads, unless they are already outdated.
+//! Caches the results of loads, unless the results are already outdated.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::freshness::tracker::{Loaded, Retention};
 
-/// A load of one company in progress. Until it is dropped, the company stays tracked, so that changes which the load
-/// may miss are recorded.
+/// The guard of a load of one company. Until the guard is dropped, the company remains tracked, so that changes that
+/// the load may miss are recorded.
 pub(crate) struct Load {
     cache: Arc<Cache>,
     company: CompanyId,
@@ -42,7 +42,7 @@ impl Drop for Load {
 }
 
 impl Cache {
-    /// Registers a load of a company.
+    /// Registers a load of a company, and returns its guard.
     pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
         let mut state = self.lock();
         state.tracker.track(company);
@@ -50,7 +50,7 @@ impl Cache {
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles the result of a load. The compiled set is cached unless it is already outdated.
+    /// Compiles and returns the result of a load. Caches the compiled set, unless the set is already outdated.
     pub(crate) fn keep(
         &self,
         load: &Load,
@@ -70,7 +70,7 @@ impl Cache {
             });
             (index, known)
         };
-        // Compiling happens outside the lock.
+        // The permissions are compiled outside the lock.
         let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
         let KnownParts { set, rules, modules } = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
@@ -85,8 +85,8 @@ impl Cache {
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }
 
-    /// Caches a compiled set, unless it is already outdated. Returns the set that is now cached, which may be an equal
-    /// set of a concurrent load.
+    /// Caches a compiled set, and returns the set that is now cached. This may be an equal set of a concurrent load.
+    /// Returns `None` if the set is already outdated.
     fn keep_set(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
         let mut state = self.lock();
         let loaded = Loaded {
@@ -105,7 +105,7 @@ impl Cache {
         Some(set)
     }
 
-    /// Caches the catalog that a load returned.
+    /// Caches the catalog that a load returned, unless it is already outdated.
     pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
         let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
         let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
@@ -116,7 +116,7 @@ impl Cache {
         }
     }
 
-    /// Caches the credentials that a load returned as changed after `since`.
+    /// Caches the credentials that changed after `since`, as a load returned them, unless they are already outdated.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut state = self.lock();
         let now = self.tickets.now();

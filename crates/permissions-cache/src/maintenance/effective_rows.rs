@@ -1,4 +1,4 @@
-//! The stored rows of effective permissions: written for active users, and deleted after they expire.
+//! The effective rows: the effective permissions that are stored for active users, and deleted after they expire.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::freshness::clock::Moment;
 use crate::maintenance::{FillOptions, log_failure};
 use crate::{Access, Permissions, Subject};
 
-/// The users whose rows were written, with the state and the time of the last write.
+/// The users whose effective rows were written, with the versions and the time of the last write.
 #[derive(Debug, Default)]
 pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
-    /// Writes the rows of active users whose rows are missing, outdated or about to expire, and returns the number of
-    /// these users. Rows that were computed before a concurrent change are not written. A failure for one company is
-    /// logged and retried.
+    /// Writes the effective rows of active users whose rows are missing, outdated or about to expire. Returns the
+    /// number of users whose rows were written. Rows that were computed before a concurrent change are not written. A
+    /// failure for one company is logged, and the next call retries it.
     pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
         let now = Moment::now();
         let lasts = options.valid_for * 2 / 3;
@@ -42,7 +42,8 @@ impl Permissions {
         }
         let mut written = 0;
         for (company, users) in companies {
-            // A company may have changed between two users, so the rows of each state are written separately.
+            // A company may have changed between the loads of two users, so rows of different versions are written
+            // separately.
             let mut states: BTreeMap<(i64, i64), Vec<_>> = BTreeMap::new();
             for (user, set) in users {
                 states.entry((set.versions.catalog, set.versions.company)).or_default().push((user, set));
@@ -64,7 +65,7 @@ impl Permissions {
                             log_failure(company, &error);
                         }
                     }
-                    // A failure for one company must not affect the others.
+                    // A failure for one company must not affect the other companies.
                     Err(error) => log_failure(company, &error),
                 }
             }
@@ -112,7 +113,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Deletes expired rows: at most `max_rows` of views and as many of features. Returns the number of deleted rows.
+    /// Deletes expired effective rows: at most `max_rows` rows of views and at most `max_rows` rows of features.
+    /// Returns the number of deleted rows.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Background work: stored rows of effective permissions, users to load when the process starts, and uses of API keys.
+//! Background maintenance: warms the cache when the process starts, writes and deletes effective rows, and stores the
+//! last uses of API keys.
 
 mod api_key_uses;
 pub(crate) mod effective_rows;
@@ -10,27 +11,27 @@ use std::time::Duration;
 use iam_domain::CompanyId;
 use iam_storage::StorageError;
 
-/// The limits and intervals of the background work.
+/// The limits and intervals of the background maintenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FillOptions {
-    /// Lifetime of rows.
+    /// Lifetime of effective rows (time to live).
     pub valid_for: Duration,
-    /// The interval between two writes of rows.
+    /// Interval between two runs of the maintenance.
     pub every: Duration,
-    /// Maximum number of users whose rows are written per interval.
+    /// Maximum number of users whose rows are written per run.
     pub max_users: usize,
-    /// Maximum number of these users that belong to one company.
+    /// Maximum number of users per company whose rows are written per run.
     pub max_users_of_company: usize,
-    /// Maximum number of expired rows deleted per interval, for views and for features each.
+    /// Maximum number of expired rows that are deleted per run, for views and for features each.
     pub max_swept: u64,
-    /// Maximum number of users that are loaded when the process starts.
+    /// Maximum number of users that are loaded into the cache when the process starts.
     pub max_warmed: u64,
 }
 
 impl Default for FillOptions {
-    /// Rows have a lifetime of 15 minutes. Every 2 seconds, the rows of at most 40 users, and of at most 10 of one
-    /// company, are written, about 150 rows each, and at most 5,000 expired rows are deleted. At most 10,000 users are
-    /// loaded when the process starts.
+    /// Returns the default options. Rows expire after 15 minutes. Every 2 seconds, the rows of at most 40 users are
+    /// written (at most 10 users per company, with about 150 rows per user), and at most 5,000 expired rows of views
+    /// and 5,000 of features are deleted. At most 10,000 users are loaded when the process starts.
     fn default() -> Self {
         Self {
             valid_for: Duration::from_secs(15 * 60),
@@ -43,7 +44,7 @@ impl Default for FillOptions {
     }
 }
 
-/// Logs a failure for one company. The work is retried.
+/// Logs a failure for one company. The work for other companies continues.
 fn log_failure(company: CompanyId, error: &StorageError) {
     tracing::warn!(%company, error = error as &dyn std::error::Error, "could not load or store effective permissions");
 }

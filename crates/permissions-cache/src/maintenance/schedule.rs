@@ -1,4 +1,4 @@
-//! The loop that runs the background work.
+//! The loop that runs the background maintenance.
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -7,13 +7,14 @@ use crate::maintenance::FillOptions;
 use crate::maintenance::effective_rows::Filled;
 
 impl Permissions {
-    /// Loads the users who were active before. After that, periodically writes rows, deletes expired rows and stores
-    /// the uses of API keys, forever. Run it in a task of its own once the storage is ready.
+    /// Loads recently active users into the cache (cache warming). Then publishes metrics, writes effective rows,
+    /// stores the uses of API keys and deletes expired rows, periodically in an endless loop. Run this function in a
+    /// separate task after the storage is ready.
     pub async fn maintain(&self, options: FillOptions) {
         match self.warm(options.max_warmed).await {
-            Ok(users) => tracing::info!(users, "those who were active before are loaded"),
+            Ok(users) => tracing::info!(users, "recently active users are loaded"),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "previously active users could not be loaded")
+                tracing::warn!(error = &error as &dyn std::error::Error, "recently active users could not be loaded")
             }
         }
         let mut filled = Filled::default();

@@ -1,4 +1,4 @@
-//! The start of a process: loads the users who were active before.
+//! Cache warming: loads recently active users when the process starts.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::maintenance::log_failure;
 
 /// Maximum number of users of a company that are loaded in one statement.
 const TOGETHER: usize = 500;
-/// Maximum number of attempts to load these users.
+/// Maximum number of attempts to load the users of one statement.
 const WARM_ATTEMPTS: usize = 2;
 
 impl Permissions {
-    /// Loads the users who were active before this process started, the most recent first. Returns the number of users
-    /// who are then cached. Users who are not cached, because a change was reported that their load may have missed,
-    /// are loaded once more.
+    /// Loads recently active users into the cache: users with unexpired effective rows, of whom at most `max_users`
+    /// with the most recent rows are selected. Returns the number of users that are then cached. A user who is not
+    /// cached after the first load, for example because of a concurrent change, is loaded once more.
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage.
+    /// Returns errors of the query for active users. Errors of the loads are logged.
     pub async fn warm(&self, max_users: u64) -> Result<usize> {
         let active = self.context.storage.effective_view_permissions().find_active(max_users).await?;
         let mut companies: BTreeMap<CompanyId, Vec<UserId>> = BTreeMap::new();
