@@ -1,4 +1,4 @@
-//! A hit allocates nothing, for every subject and question.
+//! A cache hit allocates no memory, for every subject and question.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::hint::black_box;
@@ -41,7 +41,7 @@ async fn a_hit_allocates_nothing() {
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    // A member, a non-member, super admins with and without a level, and a user of an unknown company.
+    // A member, a non-member, super admins with and without a level, a service, and a user of an unknown company.
     let subjects = [
         (0, Subject::User(user(0))),
         (0, Subject::User(user(9))),
@@ -54,7 +54,7 @@ async fn a_hit_allocates_nothing() {
     let mut answers = (0, 0);
     for (of, subject) in subjects {
         permissions.access(company(of), subject, Consistency::Cached).await.unwrap();
-        // The first hit of a thread allocates the thread's registration.
+        // The first hit on a thread allocates memory, because it registers the thread with the concurrent map.
         assert!(permissions.try_access(company(of), subject, Consistency::Cached).is_some());
         for question in &questions {
             let mut outcome = None;
@@ -76,6 +76,6 @@ async fn a_hit_allocates_nothing() {
         assert_eq!(counted.count_total, 0, "{subject:?}");
     }
     assert!(answers.0 > 10 && answers.1 > 10, "{answers:?}");
-    // Checks that allocations are counted at all.
+    // Checks that the counter detects an allocation.
     assert!(allocation_counter::measure(|| drop(black_box(vec![1_u8]))).count_total > 0);
 }

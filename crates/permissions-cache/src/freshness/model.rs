@@ -305,7 +305,7 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!((polled..=self.store.now).any(both), "{part:?}: this version and the catalog's never coexisted");
+                assert!((polled..=self.store.now).any(both), "{part:?}: its version and the catalog's never coexisted");
             }
         }
     }

@@ -166,7 +166,7 @@ impl Resolver {
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         let Some(last) = last else { return Err(error) };
-                        tracing::debug!(error = &error as &dyn Error, "the database is unavailable: cached data is served within the outage grace");
+                        tracing::debug!(error = &error as &dyn Error, "serving cached data within the outage grace");
                         return Ok(Step::Answer(last));
                     }
                 }

@@ -1,4 +1,5 @@
-//! Memory is bounded whatever is requested, and evicted or invalidated data leaves nothing behind.
+//! The memory usage of the cache is bounded for any sequence of requests, and evicted or invalidated data is freed
+//! completely.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::replica::{Replica, patient};
 use crate::store::Store;
 use crate::world::{company, hit, sees};
 
-/// Creates `companies` companies, each with `users` users.
+/// Creates a store with `companies` companies, each with `users` users.
 async fn store_with(companies: usize, users: usize) -> Arc<Store> {
     let store = Store::with_catalog().await;
     for of in 0..companies {
@@ -19,7 +20,7 @@ async fn store_with(companies: usize, users: usize) -> Arc<Store> {
     store
 }
 
-/// Returns pseudo-random numbers, the same in each run.
+/// Returns a deterministic sequence of pseudo-random numbers.
 fn churn() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(88_172_645_463_325_252_u64), |x| {
         let x = x ^ (x << 13);
@@ -77,7 +78,7 @@ async fn with_bounds_of_zero_nothing_is_kept_or_counted() {
         let stats = permissions.stats();
         assert_eq!((stats.members, stats.non_members, stats.companies, stats.sets), (0, 0, 0, 0), "{stats:?}");
     }
-    // Memory that the map has not freed yet is small and does not grow.
+    // The map frees memory lazily. The memory that it has not freed yet is small and does not grow.
     assert!(permissions.stats().bytes < 64 * 1024, "{:?}", permissions.stats());
 }
 

@@ -1,4 +1,4 @@
-//! After any sequence of changes, decisions agree with the store.
+//! Property test: after any sequence of changes, decisions match the data in the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -155,7 +155,7 @@ impl Change {
     }
 }
 
-/// An event: a change, questions about some users of a company, or a question about all of them together.
+/// A step of the test: a change, checks of some users of a company one by one, or a check of some users in one call.
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),
@@ -222,7 +222,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Creates a catalog and two companies in which every user holds a level.
+/// Creates a catalog and two companies. In each company, users 0 to 2 hold levels, and user 3 holds none.
 async fn begin(store: &Store) {
     store
         .change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
@@ -259,7 +259,7 @@ async fn begin(store: &Store) {
                         }
                     }
                 }
-                // Users 0 and 1 hold the same level, so they share a set.
+                // Users 0 and 1 hold the same level, so they share a compiled set.
                 for (who, number) in [(0, 0), (1, 0), (2, 1), (2, 0)] {
                     tx.assignments_mut().add(&holding(of, who, number, now)).await?;
                 }
@@ -269,14 +269,14 @@ async fn begin(store: &Store) {
     }
 }
 
-/// Checks all decisions about a user against the store, both on a miss and on a hit.
+/// Checks all decisions about a user against the store, both after a cache miss and after a cache hit.
 async fn check(permissions: &Permissions, store: &Store, of: usize, who: usize) -> std::result::Result<(), String> {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     for subject in [Subject::User(user(who)), Subject::SuperAdmin(user(who))] {
         let access = permissions.access(company(of), subject, Consistency::Cached).await.unwrap();
         compare(&access, &snapshot)?;
     }
-    // The user is cached now, and a hit gives the same decisions.
+    // The user is cached now, and a cache hit returns the same decisions.
     let access = permissions.try_access(company(of), Subject::User(user(who)), Consistency::Cached);
     compare(&access.ok_or_else(|| format!("user {who} of company {of} is not cached"))?, &snapshot)
 }
@@ -361,7 +361,7 @@ async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the
     assert!(sees(permissions, 0, 0).await && sees(permissions, 0, 1).await);
     permissions.changed(Target::Catalog, store.rename_a_view().await);
     replica.radio.heard_all().await;
-    // Only one of the two users is requested before the company changes.
+    // Only user 0 is requested before the company changes.
     assert!(sees(permissions, 0, 0).await);
     permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Deny).await);
     assert!(!sees(permissions, 0, 1).await, "the shared set is invalidated for both users");
@@ -427,8 +427,8 @@ async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are
     assert_eq!(permissions.stats().confirmations, confirmations, "a change that a poll reported needs no further poll");
 }
 
-/// If a user loses a permission while its feature is disabled, the user does not get it when the feature is enabled
-/// again.
+/// If a user loses a permission while its feature is disabled, the user does not regain the permission when the feature
+/// is enabled again.
 #[tokio::test]
 async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
     let store = Store::with_catalog().await;
@@ -475,7 +475,7 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    // The change was committed, but its response was lost, and polls get no response.
+    // The change was committed, but its response was lost, and polls receive no response.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     permissions.distrust(Target::Company(company(0)));
@@ -492,5 +492,5 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     assert_eq!(hit(permissions, 0, 0), None);
     replica.radio.open();
     assert!(sees(permissions, 0, 0).await, "the view is public now");
-    eventually("the entry is trusted again", || hit(permissions, 0, 0) == Some(true)).await;
+    eventually("the entry is served again", || hit(permissions, 0, 0) == Some(true)).await;
 }

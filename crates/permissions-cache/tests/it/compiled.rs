@@ -1,4 +1,4 @@
-//! Compiled permissions decide as the specification does.
+//! Property test: compiled permissions make the same decisions as the reference implementation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
     prop::collection::btree_set(0..count, 0..=count)
 }
 
-/// Generates rows. They may refer to entities that the catalog does not have, and may contradict each other.
+/// Generates the permission rows of a level. The rows may refer to entities that the catalog does not have, and may
+/// contradict each other.
 fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
     let states = vec![ViewState::Allow, ViewState::Allow, ViewState::Inherit, ViewState::Deny];
     let views = (0..=VIEWS, prop::sample::select(states)).prop_map(|(number, state)| (view(number), state));

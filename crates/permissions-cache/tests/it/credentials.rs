@@ -1,4 +1,4 @@
-//! Token cut-offs and API keys are as current as permissions are.
+//! Token cut-offs and API keys have the same staleness bound as permissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,8 +116,8 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
     store.cut_off(0, at(1)).await;
     replica.radio.open();
     replica.radio.heard_all().await;
-    // Cached data is trusted again, so requests need no poll of their own.
-    eventually("cached data is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
+    // The lease is valid again, so requests do not wait for a poll.
+    eventually("cached data is served", || hit(&replica.permissions, 0, 0).is_some()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));
 }
 
@@ -138,8 +138,8 @@ async fn a_load_that_read_before_a_change_answers_no_request_that_came_after_it(
     let_others_go_first().await;
     store.let_go(Asked::Credentials);
     assert_eq!(late.await.unwrap(), Some(at(1)));
-    // A request from before the change may get either state. Here the change is reported before the response, so the
-    // request gets the new state.
+    // A request that arrived before the change may receive the old or the new cut-off. Here the change is reported
+    // before the load returns, so the request receives the new cut-off.
     assert_eq!(early.await.unwrap(), Some(at(1)));
 }
 
@@ -198,7 +198,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
         assert!(matches!(permissions.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
     }
     assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
-    // The grace does not apply if a change is known, or may have happened.
+    // The outage grace does not apply if a change is known or may have been committed.
     lenient.distrust(Target::Credentials);
     assert!(matches!(lenient.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
 }
@@ -246,7 +246,7 @@ async fn the_grace_ends() {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "the grace never ends");
+    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "the outage grace never expires");
 }
 
 #[tokio::test]

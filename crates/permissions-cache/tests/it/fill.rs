@@ -1,4 +1,4 @@
-//! The stored rows always equal a fresh resolution.
+//! The effective rows in the store always match the permissions that are resolved from the current data.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
-/// Checks each view row of a user against a fresh resolution, and returns the number of rows.
+/// Checks all effective rows of a user against the permissions that are resolved from the current data. Returns the
+/// number of view rows.
 async fn rows(store: &Store, of: usize, who: usize) -> usize {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     let effective = expected_effective(&snapshot, Subject::User(user(who)));
@@ -49,7 +50,7 @@ async fn rows_are_written_once_within_the_bounds_and_active_users_are_warmed() {
         written.push(filled_by(permissions, &mut filled, &options).await);
     }
     assert!(written.iter().all(|users| *users <= 5) && written.iter().sum::<usize>() == 12, "{written:?}");
-    assert_eq!(written.last(), Some(&0), "a second fill writes nothing");
+    assert_eq!(written.last(), Some(&0), "no rows are written when all rows are up to date");
     for of in 0..4 {
         for who in 0..4 {
             assert_eq!(rows(&store, of, who).await, if who < 3 { 3 } else { 0 });

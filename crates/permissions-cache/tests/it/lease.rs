@@ -1,4 +1,5 @@
-//! Cached data is trusted while it is known to be current, and no longer.
+//! Tests of the lease: cached data is served only while it is confirmed to be up to date, except within the outage
+//! grace.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
-/// Returns options with a lease that is short enough for a test to wait for its end.
+/// Returns options with a lease that is short enough for a test to wait until it expires.
 fn brief() -> CacheOptions {
     CacheOptions { lease: Duration::from_millis(100), ..patient() }
 }
@@ -35,7 +36,7 @@ async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
         assert!(sees(&permissions, 0, 0).await);
         assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + number, loads), "request {number}");
     }
-    // The poll finds a change that no wake-up announced.
+    // The poll detects a change that no wake-up announced.
     store.say(0, ViewState::Deny).await;
     assert!(!sees(&permissions, 0, 0).await);
 }
@@ -69,7 +70,7 @@ async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
     assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + 2, loads));
 }
 
-/// A failed poll leaves nothing behind that later requests could use.
+/// A failed poll confirms nothing: concurrent and later requests are not served from outdated cached data.
 #[tokio::test]
 async fn no_change_is_lost_with_a_poll_that_failed() {
     let store = one_company().await;
@@ -83,7 +84,7 @@ async fn no_change_is_lost_with_a_poll_that_failed() {
             see(&permissions, 0, 0, Consistency::Cached).await
         })
     };
-    // The second request arrives at different points of the first request's poll.
+    // The second request arrives at a different point of the first request's poll in each iteration.
     for turns in 0..12 {
         permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Allow).await);
         assert!(sees(&permissions, 0, 0).await);
@@ -105,7 +106,7 @@ async fn under_the_lease_nothing_is_asked_and_without_polls_it_runs_out() {
     eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
-    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
+    eventually("the lease expires", || hit(permissions, 0, 0).is_none()).await;
     replica.radio.open();
     assert!(!sees(permissions, 0, 0).await);
 }
@@ -119,11 +120,11 @@ async fn polls_that_fail_lose_no_change_however_long_they_fail() {
     assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let loads = store.user_loads();
     replica.radio.cut();
-    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
-    // The company changes while the store is unavailable and no request arrives.
+    eventually("the lease expires", || hit(permissions, 0, 0).is_none()).await;
+    // The company changes while polls fail and no request arrives.
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
-    eventually("unchanged entries are trusted again", || hit(permissions, 1, 0) == Some(true)).await;
+    eventually("unchanged entries are served again", || hit(permissions, 1, 0) == Some(true)).await;
     assert_eq!(store.user_loads(), loads, "unchanged entries are not loaded again");
     assert_eq!(hit(permissions, 0, 0), None);
     assert!(!sees(permissions, 0, 0).await);
@@ -144,7 +145,7 @@ async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
     }
     let loads = store.user_loads();
     permissions.distrust(Target::Credentials);
-    assert_eq!(hit(permissions, 0, 0), None, "a change of unknown outcome ends the lease");
+    assert_eq!(hit(permissions, 0, 0), None, "a change of unknown outcome revokes the lease");
     let polls = store.asked(Asked::Poll);
     let asking: Vec<_> = (0..HOT)
         .map(|of| {
@@ -170,7 +171,7 @@ async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_d
     store.all(Does::Fail);
     assert_eq!(hit(permissions, 0, 0), Some(true));
     permissions.distrust(Target::Credentials);
-    assert_eq!(hit(permissions, 0, 0), None, "the lease has ended");
+    assert_eq!(hit(permissions, 0, 0), None, "the lease was revoked");
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         let refused = see(permissions, 0, 0, consistency).await;
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
@@ -208,8 +209,8 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
     let newer = Versions { company: known.versions().company + 1, ..known.versions() };
     assert!(access(Consistency::AtLeast(newer)).await.is_err());
     assert!(access(Consistency::Fresh).await.is_err());
-    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of this user");
-    // An entry that is known to be outdated is not used, whatever the grace.
+    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "this user is not cached");
+    // An entry that is known to be outdated is not served, even within the outage grace.
     permissions.changed(Target::Company(company(0)), CommitStamp::Company(newer));
     assert!(access(Consistency::Cached).await.is_err());
 }
@@ -227,7 +228,7 @@ async fn what_a_change_of_unknown_outcome_may_have_made_wrong_is_not_bridged() {
         store.all(Does::Answer);
         assert!(sees(&permissions, 0, 0).await);
         store.all(Does::Fail);
-        assert!(sees(&permissions, 0, 0).await, "a poll has proven the entry current since");
+        assert!(sees(&permissions, 0, 0).await, "a poll has confirmed the entry since then");
     }
 }
 
@@ -265,17 +266,17 @@ async fn another_database_makes_everything_be_read_anew() {
     assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let of_old = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
     store.restore(another_database().await);
-    // The first read of the other database reveals that it is another one.
+    // The first read detects the other database by its epoch.
     assert!(!see(permissions, 0, 0, Consistency::Fresh).await.unwrap());
     for of in [0, 1] {
         assert_eq!(hit(permissions, of, 0), None);
         assert!(!sees(permissions, of, 0).await);
     }
-    // A caller that saw the old state gets a result of the new state at once.
+    // A caller that requires the versions of the old database immediately receives a result from the new database.
     assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
 }
 
-/// Rows are restored in a way that polls do not detect.
+/// Rows are restored in a way that polls do not detect, so a load detects the lower version.
 #[tokio::test]
 async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
     let store = one_company().await;
@@ -285,7 +286,7 @@ async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once
     let stored = store.memory.reader().snapshots().load_user(company(0), user(0)).await.unwrap();
     let versions = Versions { company: stored.versions.company - 1, ..stored.versions };
     store.script(Stamped { versions, ..stored });
-    // While the epoch is not renewed, no poll runs.
+    // No poll runs until the epoch has been renewed.
     store.always(Asked::Renew, Does::Fail);
     let polls = store.asked(Asked::Poll);
     for renewals in 1..=3 {

@@ -1,5 +1,5 @@
-//! The result of a load is used only for requests that arrived before the load began, and a failed load leaves nothing
-//! behind.
+//! A request receives the result of a load only if the load began after every change that the request must observe. A
+//! failed load leaves no data in the cache.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ async fn one_company() -> Arc<Store> {
     store
 }
 
-/// A service holds no levels: its answers, their identity and their versions are those of a non-member.
+/// A service holds no levels, so its decisions, its access id and its versions equal those of a non-member.
 #[tokio::test]
 async fn a_service_is_answered_as_a_non_member() {
     let store = one_company().await;
@@ -37,13 +37,13 @@ async fn a_service_is_answered_as_a_non_member() {
     }
 }
 
-/// Asks in a task of its own.
+/// Sends a request in a separate task.
 fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
     let permissions = Arc::clone(permissions);
     tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
 }
 
-/// Waits until `count` requests were misses.
+/// Waits until `count` requests have missed the cache.
 async fn waiting(permissions: &Permissions, count: u64) {
     eventually("the requests wait", || permissions.stats().misses == count).await;
     for _ in 0..10 {
@@ -73,7 +73,7 @@ async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begu
     store.next(Asked::User, Does::ReadThenHold);
     let early = ask(&replica.permissions, 0, Consistency::Fresh);
     store.held(Asked::User, 1).await;
-    // The load has read. Now another replica changes the company, and this replica is not notified.
+    // The load has read the old data. Another replica now changes the company, and this replica is not notified.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     let late: Vec<_> = (0..100).map(|_| ask(&replica.permissions, 0, Consistency::Fresh)).collect();
@@ -146,11 +146,11 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
     assert!(early.await.unwrap().unwrap());
     assert!(!late.await.unwrap().unwrap());
     replica.radio.open();
-    eventually("it is trusted again", || hit(permissions, 0, 0).is_some()).await;
+    eventually("the entry is served again", || hit(permissions, 0, 0).is_some()).await;
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// Nothing else of the company is cached, so only the poll reveals that the load may have missed a change.
+/// No other data of the company is cached, so only the poll reveals that the load may have missed a change.
 #[tokio::test]
 async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
     let store = one_company().await;
@@ -184,7 +184,7 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     let (store, asking) = (Arc::clone(&store), Arc::clone(permissions));
     let late = tokio::spawn(async move {
         store.let_go(Asked::User);
-        // The load ends, and tracking of the company with it. The waiting requests have no result yet.
+        // The load ends, and the company is no longer tracked. The waiting requests have no result yet.
         let_others_go_first().await;
         sees(&asking, 0, 0).await
     });
@@ -208,7 +208,7 @@ async fn a_load_outlives_the_request_that_began_it() {
     assert!(second.await.unwrap().unwrap());
     assert_eq!((store.user_loads(), hit(permissions, 0, 0)), (1, Some(true)));
 
-    // A load also continues if no request is left.
+    // A load also continues if no request waits for it.
     store.next(Asked::User, Does::HoldThenRead);
     let only = ask(permissions, 1, Consistency::Cached);
     store.held(Asked::User, 1).await;

@@ -1,4 +1,5 @@
-//! Services over a store: replicas whose change feed can be disturbed, and a service that does not follow changes.
+//! Replicas for tests: services that share a store and whose change feed a test can interrupt, and a service that does
+//! not follow changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,7 @@ enum Air {
     Cut,
 }
 
-/// The change feed of a replica, which tests can disturb. All other calls go directly to the store.
+/// The change feed of a replica, which tests can interrupt. All other calls go directly to the store.
 pub(crate) struct Radio {
     store: Arc<Store>,
     air: watch::Sender<Air>,
@@ -45,12 +46,12 @@ impl Radio {
         })
     }
 
-    /// Lets polls wait, and stops wake-ups.
+    /// Blocks polls, and suppresses wake-ups.
     pub(crate) fn silence(&self) {
         self.air.send_replace(Air::Silent);
     }
 
-    /// Lets polls fail, and stops wake-ups.
+    /// Makes polls fail, and suppresses wake-ups.
     pub(crate) fn cut(&self) {
         self.air.send_replace(Air::Cut);
     }
@@ -60,7 +61,7 @@ impl Radio {
         self.air.send_replace(Air::Open);
     }
 
-    /// Waits until a poll that began after this call was applied.
+    /// Waits until the result of a poll that began after this call has been applied.
     pub(crate) async fn heard_all(&self) {
         let before = self.polls.load(Ordering::SeqCst);
         // One poll may be in progress. When the second new poll begins, the first new one has been applied.
@@ -98,7 +99,8 @@ impl ChangeFeed for Radio {
     }
 }
 
-/// Wakes after each commit while the connection is open, and when the test requests a poll.
+/// A subscription that delivers a wake-up after each commit while the connection is open, and whenever the test
+/// requests a poll.
 struct Tuned {
     air: watch::Receiver<Air>,
     nudge: Arc<Notify>,
@@ -122,7 +124,7 @@ impl WakeUps for Tuned {
     }
 }
 
-/// The store as one replica sees it.
+/// The storage of one replica: the shared store, with the replica's own change feed.
 struct Seen {
     store: Arc<Store>,
     radio: Arc<Radio>,
@@ -170,7 +172,7 @@ impl Replica {
     /// Creates a replica, and waits until it holds a lease.
     pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
         let replica = Self::starting(store, options);
-        eventually("cached data is trusted", || replica.permissions.stats().age.is_some()).await;
+        eventually("a poll confirms the cached data", || replica.permissions.stats().age.is_some()).await;
         replica
     }
 

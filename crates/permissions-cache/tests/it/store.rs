@@ -1,4 +1,4 @@
-//! A storage whose responses tests can delay, fail and count.
+//! A storage whose responses tests can delay, count, and replace with errors.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
@@ -23,13 +23,13 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-/// A clock that begins at a fixed time and advances as fast as time does.
+/// Returns a clock that starts at a fixed time and advances in real time.
 pub(crate) fn clock() -> Clock {
     let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
     Clock::new(move || start.plus(begun.elapsed()))
 }
 
-/// Waits until a condition holds; fails if it never does.
+/// Waits until a condition holds. Panics if the condition does not hold within 30 seconds.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let done = async {
         while !holds() {
@@ -56,16 +56,16 @@ pub(crate) enum Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Does {
     Answer,
-    /// Waits until it is released, then reads.
+    /// Waits until the test releases the call, then reads.
     HoldThenRead,
-    /// Reads, and returns the result once it is released.
+    /// Reads, then waits until the test releases the call, and returns the result.
     ReadThenHold,
     Fail,
     Hang,
     Panic,
 }
 
-/// How calls of one kind are handled, and their counts.
+/// The handling of the calls of one kind, and the numbers of these calls.
 struct Control {
     always: Does,
     next: VecDeque<Does>,
@@ -84,7 +84,7 @@ impl Default for Control {
 pub(crate) struct Store {
     /// The storage that receives changes.
     pub(crate) memory: Arc<MemoryStorage>,
-    /// The storage that loads read. It is the same as `memory` until a test restores another one in its place.
+    /// The storage that loads and polls read. It is the same as `memory` until a test calls [`Store::restore`].
     answers: Mutex<Arc<MemoryStorage>>,
     /// The snapshot that every load of a user returns instead of the stored one.
     script: Mutex<Option<Stamped<Snapshot>>>,
@@ -112,14 +112,14 @@ impl Store {
         self.controls().entry(asked).or_default().always = does;
     }
 
-    /// Sets how all later calls of every reading kind are handled.
+    /// Sets how all later reads and polls are handled.
     pub(crate) fn all(&self, does: Does) {
         for asked in [Asked::Poll, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
             self.always(asked, does);
         }
     }
 
-    /// Releases one held call.
+    /// Releases one blocked call of this kind.
     pub(crate) fn let_go(&self, asked: Asked) {
         self.controls().entry(asked).or_default().go.add_permits(1);
     }
@@ -129,12 +129,12 @@ impl Store {
         self.controls().entry(asked).or_default().asked
     }
 
-    /// Returns the number of calls that load users, of both kinds.
+    /// Returns the number of calls that load one or several users.
     pub(crate) fn user_loads(&self) -> usize {
         self.asked(Asked::User) + self.asked(Asked::Users)
     }
 
-    /// Waits until this number of calls is held.
+    /// Waits until exactly `count` calls of this kind are blocked.
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
         eventually(&format!("{count} held of {asked:?}"), || self.controls().entry(asked).or_default().held == count)
             .await;
@@ -145,7 +145,7 @@ impl Store {
         *self.script.lock().unwrap() = stamped.into();
     }
 
-    /// Replaces the database that loads read.
+    /// Replaces the database that loads and polls read.
     pub(crate) fn restore(&self, memory: Arc<MemoryStorage>) {
         *self.answers.lock().unwrap() = memory;
     }
@@ -193,7 +193,7 @@ impl Store {
         self.controls().entry(asked).or_default().held -= 1;
     }
 
-    /// Makes a change. Returns `None` if the store rejects it.
+    /// Commits a change. Returns `None` if the store rejects the change.
     pub(crate) async fn try_change(
         &self,
         target: Target,
@@ -204,7 +204,7 @@ impl Store {
         Some(tx.commit().await.unwrap())
     }
 
-    /// Makes a change.
+    /// Commits a change. Panics if the store rejects the change.
     pub(crate) async fn change(
         &self,
         target: Target,
@@ -213,7 +213,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// Returns the current snapshot of a user, read without delay or failure.
+    /// Returns the current snapshot of a user. The read cannot be delayed and does not fail.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }
@@ -402,7 +402,7 @@ impl ChangeFeed for Store {
     }
 }
 
-/// Yields until the other ready tasks have run.
+/// Yields once, so that the other ready tasks run first.
 pub(crate) async fn let_others_go_first() {
     let mut went = false;
     poll_fn(|context| {

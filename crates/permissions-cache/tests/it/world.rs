@@ -1,4 +1,5 @@
-//! A small catalog with fixed ids, companies, and the decisions that the specification makes about them.
+//! Test data: a small catalog and companies with fixed ids, and the decisions that the reference implementation makes
+//! about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(crate) fn user(number: usize) -> UserId {
     UserId::from_uuid(uuid(6, number))
 }
 
-/// Returns the id of a level. Companies share no levels.
+/// Returns the id of a level. No two companies share a level.
 pub(crate) fn level(company: usize, number: usize) -> UserLevelId {
     UserLevelId::from_uuid(uuid(1000 + company as u64, number))
 }
@@ -150,7 +151,7 @@ pub(crate) fn holding(of: usize, who: usize, number: usize, at: Timestamp) -> As
     }
 }
 
-/// Creates the data that several tests start with.
+/// Functions that create the initial data of several tests.
 impl Store {
     /// Creates a store with three views, two features and no module.
     pub(crate) async fn with_catalog() -> Arc<Self> {
@@ -206,7 +207,7 @@ impl Store {
         .await
     }
 
-    /// Renames view 2, which no question is about.
+    /// Renames view 2, which the tests do not check.
     pub(crate) async fn rename_a_view(&self) -> CommitStamp {
         self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -217,29 +218,30 @@ impl Store {
     }
 }
 
-/// Returns the question whether view 0 may be seen.
+/// Returns the question of whether the subject may see view 0.
 pub(crate) fn sees_view_0() -> Question {
     Question::View(ViewRef::Id(view(0)))
 }
 
-/// Returns `true` if view 0 may be seen, decided with `Consistency::Cached`.
+/// Returns `true` if the user may see view 0, decided with `Consistency::Cached`.
 pub(crate) async fn sees(permissions: &Permissions, of: usize, who: usize) -> bool {
     see(permissions, of, who, Consistency::Cached).await.unwrap()
 }
 
-/// Returns whether view 0 may be seen.
+/// Returns `true` if the user may see view 0, decided with this consistency level.
 pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consistency: Consistency) -> Result<bool> {
     let access = permissions.access(company(of), Subject::User(user(who)), consistency).await?;
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// Returns the decision of a hit whether view 0 may be seen. `None` is a miss.
+/// Returns `Some(true)` if a cache hit allows the user to see view 0, `Some(false)` if it denies this, and `None` on a
+/// cache miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
     Some(outcome.allowed)
 }
 
-/// Returns the decision of the specification, including the rules for super admins and non-members.
+/// Returns the decision of the reference implementation, including the rules for super admins and non-members.
 pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
@@ -280,7 +282,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Questio
     }
 }
 
-/// Returns every question about the catalog's entities, and some about entities that it does not have.
+/// Returns all questions about the entities of the catalog, and some about entities that do not exist.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
@@ -306,7 +308,7 @@ pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     questions
 }
 
-/// Returns the effective permissions according to the specification.
+/// Returns the effective permissions according to the reference implementation.
 pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> EffectivePermissions {
     let decide = |question: &Question| expected(snapshot, subject, question);
     let views = snapshot.catalog.views();
@@ -322,7 +324,7 @@ pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> Effec
     EffectivePermissions { views: views.collect(), features: features.collect() }
 }
 
-/// Compares all decisions with the specification. The error describes the first difference.
+/// Compares all decisions with those of the reference implementation. The error describes the first difference.
 pub(crate) fn compare(access: &Access, snapshot: &Snapshot) -> std::result::Result<(), String> {
     for question in questions(snapshot) {
         let (answer, naive) = (access.check(&question), expected(snapshot, access.subject(), &question));
