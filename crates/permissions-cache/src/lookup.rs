@@ -9,7 +9,7 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 
-/// The result of [`Cache::look_up`]: a compiled set that may be served, or what must be done first.
+/// The result of [`Cache::look_up`]: a compiled set that may be served, or the poll or load that is required first.
 pub(crate) enum Lookup {
     /// The set is up to date: the lease is valid, or a poll that began after the request arrived has confirmed the
     /// cached data.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A striped counter, which many threads can increment without contention.
+/// A striped counter, which many threads can increment with little contention.
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 

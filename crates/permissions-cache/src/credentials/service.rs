@@ -1,4 +1,5 @@
-//! Lookups of API keys and of the token cut-offs of users (a cut-off revokes the tokens that were issued before it).
+//! Lookups of API keys and of the token cut-offs of users. A cut-off revokes all tokens that were issued to the user
+//! before this time.
 
 use std::sync::Arc;
 

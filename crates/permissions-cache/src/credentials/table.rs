@@ -1,5 +1,5 @@
-//! The in-memory table of all API keys and token cut-offs (a cut-off revokes the tokens that were issued to a user
-//! before it). The table is served while the lease is valid.
+//! The in-memory table of all API keys and token cut-offs. A cut-off revokes all tokens that were issued to the user
+//! before this time. The table is served while the lease is valid.
 //!
 //! The service never deletes a credential, and each credential has the version of its last change. Therefore each load
 //! reads only the credentials that changed after the previous load (incremental load). While a load replaces a row,
@@ -16,13 +16,13 @@ use foldhash::fast::RandomState;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
-/// Minimum interval between two recorded uses of a key, in milliseconds.
+/// Minimum interval between two recorded uses of an API key, in milliseconds.
 const NOTED_FOR: i64 = 60_000;
 
 /// A cached API key and its digest.
 #[derive(Debug)]
 pub struct KnownApiKey {
-    /// The key.
+    /// The API key.
     pub key: ApiKey,
     /// The digest of the whole key. Compare it in constant time.
     pub digest: ApiKeyDigest,
@@ -106,7 +106,7 @@ impl Table {
 /// The cached credentials, and their latest known version. Both are written only while the cache's mutex is held.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// The table. If another database timeline is detected, an empty table replaces it.
+    /// The table of all credentials. If another database timeline is detected, an empty table replaces it.
     table: ArcSwap<Table>,
     /// The latest known version: the table is used only if it was loaded at this version. `None` while the version is
     /// not known.
@@ -153,7 +153,7 @@ impl CredentialCache {
         self.table.store(Arc::default());
     }
 
-    /// Records the use of a key, at most once per [`NOTED_FOR`].
+    /// Records the use of an API key, at most once per [`NOTED_FOR`].
     pub(crate) fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         let noted = key.noted.load(Ordering::Relaxed);
         if at.millis().saturating_sub(noted) < NOTED_FOR {

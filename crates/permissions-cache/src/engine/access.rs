@@ -36,7 +36,7 @@ impl Access {
         Self { set, subject, age }
     }
 
-    /// Returns the subject.
+    /// Returns the subject whose permissions this access contains.
     #[must_use]
     pub const fn subject(&self) -> Subject {
         self.subject
@@ -76,7 +76,7 @@ impl Access {
         self.set.has_levels()
     }
 
-    /// Decides a question. Allocates no memory.
+    /// Decides whether the subject may see the view or perform the action. Allocates no memory.
     #[must_use]
     pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
         decide(&self.set, self.subject, question)
@@ -235,7 +235,7 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Q
 /// An outcome, with the levels that decided it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
-    /// The outcome.
+    /// The outcome of the decision.
     pub outcome: Outcome,
     deciders: Deciders<'a>,
 }

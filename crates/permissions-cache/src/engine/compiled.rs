@@ -76,8 +76,8 @@ pub(crate) struct CompiledSet {
     _reservation: Reservation,
 }
 
-/// Number of codes that are stored inline, without a heap allocation. It suffices for a catalog slightly larger than
-/// the seeded one.
+/// Number of decision codes that are stored inline, without a heap allocation. It suffices for a catalog slightly
+/// larger than the seeded one.
 const NEAR: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);

@@ -26,7 +26,7 @@ pub struct NavigationItem {
     pub id: MenuItemId,
     /// The displayed label.
     pub label: Label,
-    /// The icon.
+    /// The displayed icon.
     pub icon: Option<Icon>,
     /// The URL that the item links to.
     pub url: Option<ViewUrl>,

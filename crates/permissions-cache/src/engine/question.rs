@@ -1,8 +1,8 @@
-//! The questions that can be decided, and their subjects.
+//! The questions that the engine can decide (permission checks), and their subjects.
 
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
-/// The subject of a question.
+/// The subject of a question: whose permissions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A user. The user's levels decide.
@@ -68,16 +68,16 @@ impl FeatureRef {
     }
 }
 
-/// A question to decide.
+/// A permission check: the question of whether the subject may see a view or perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// Asks whether the subject may see the view.
     View(ViewRef),
     /// Asks whether the subject may perform the action of the feature.
     Feature {
-        /// The feature.
+        /// The feature to which the action applies.
         feature: FeatureRef,
-        /// The action.
+        /// The action to check.
         action: Action,
         /// The minimum scope that the decision must have. `None` if any scope suffices.
         least_scope: Option<Scope>,

@@ -281,9 +281,9 @@ impl World {
         self.tracker.on_proof(poll.generation, poll.began);
     }
 
-    /// Checks two invariants. Each known version was the latest one at some time that is neither before the latest poll
-    /// nor before this replica's own latest change. If a poll reported the catalog, the known versions of the catalog
-    /// and of each company were the latest ones at the same time, which is not before the latest poll.
+    /// Checks two invariants. First, each known version was the latest one at some time since the latest poll and since
+    /// this replica's own latest change. Second, if a poll reported the catalog, then for each company there is a time
+    /// since the latest poll at which the known versions of the company and of the catalog were both the latest ones.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {

@@ -25,7 +25,7 @@ pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
 /// The next step in resolving a subject.
 enum Step {
-    /// Return this compiled set; no load is needed.
+    /// Return this compiled set. No load is needed.
     Answer(Resolved),
     /// Load the subject. The load must begin after this ticket.
     Load(Ticket),

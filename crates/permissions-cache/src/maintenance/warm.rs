@@ -10,7 +10,7 @@ use crate::maintenance::log_failure;
 
 /// Maximum number of users of a company that are loaded in one statement.
 const TOGETHER: usize = 500;
-/// Maximum number of attempts to load the users of one statement.
+/// Maximum number of attempts to load a batch of users.
 const WARM_ATTEMPTS: usize = 2;
 
 impl Permissions {
