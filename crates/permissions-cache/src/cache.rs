@@ -192,7 +192,7 @@ impl Cache {
         self.credentials.is_current(&table).then(|| (table, Moment::now().since(at.max(self.lease.confirmed()))))
     }
 
-    /// Passes an event to the tracker, and applies its effects to the cached data.
+    /// Passes an event to the tracker, and applies the resulting effects to the lease and the cached data.
     fn event(&self, report: impl FnOnce(&mut Tracker, Ticket) -> Effects) -> Effects {
         let mut state = self.lock();
         let now = self.tickets.now();

@@ -19,7 +19,7 @@ impl Ticket {
 pub(crate) struct Tickets(AtomicU64);
 
 impl Tickets {
-    /// Returns the current ticket. Every load or poll that begins after this call gets a later ticket.
+    /// Returns the current ticket. Every load or poll that begins after this call receives a later ticket.
     pub(crate) fn now(&self) -> Ticket {
         Ticket(self.0.load(Ordering::SeqCst))
     }

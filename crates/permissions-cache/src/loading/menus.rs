@@ -18,7 +18,7 @@ type StampedMenu = Stamped<Arc<Menu>>;
 
 /// The cached menus. The key consists of the epoch, the owner (`None` for the common menu), and the version and stamp
 /// of the owner's data. For a company's menu, this is the version of the company. For the common menu, it is the
-/// version of the catalog. The menu at a given version never changes, so no invalidation is needed.
+/// version of the catalog. The menu at a given version is immutable, so cached menus need no invalidation.
 pub(crate) struct Menus {
     context: Context,
     loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,

@@ -37,7 +37,7 @@ pub(crate) const ATTEMPTS: usize = 3;
 /// and a last lookup.
 pub(crate) const STEPS: usize = 4;
 
-/// Resolves subjects after a cache miss.
+/// Resolves the permissions of subjects after a cache miss.
 pub(crate) struct Resolver {
     context: Context,
     polls: Arc<Polls>,

@@ -233,7 +233,7 @@ async fn a_load_without_an_answer_is_followed_by_a_new_one() {
         }
         assert_eq!(hit(permissions, 0, 0), None, "{does:?}");
         assert_eq!((permissions.stats().members, permissions.stats().non_members), (0, 0), "{does:?}");
-        eventually("the load is over", || permissions.stats().companies == 0).await;
+        eventually("the load has ended", || permissions.stats().companies == 0).await;
         // The next request succeeds, both for another user of the company and for the same user.
         assert!(sees(permissions, 0, 1).await, "{does:?}");
         assert!(sees(permissions, 0, 0).await, "{does:?}");
