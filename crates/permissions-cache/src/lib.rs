@@ -39,8 +39,8 @@
 //! # Correctness
 //!
 //! * **Versions**: a snapshot is identified by the epoch of the database timeline and by the versions of the catalog
-//!   and of the company, which are incremented at each commit. Cached data also has the random stamps of the changes
-//!   that produced these versions, because a restored database assigns the same version numbers again.
+//!   and of the company. Each commit increments the version of its target. Cached data also has the random stamps of
+//!   the changes that produced these versions, because a restored database assigns the same version numbers again.
 //! * **Own changes**: after a commit, the process calls [`Permissions::changed`], which invalidates its cached data,
 //!   before it reports success to its client (read-your-writes).
 //! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll confirms that every

@@ -87,7 +87,8 @@ impl Cache {
     }
 
     /// Returns the keys and compiled sets of the active members, whose entries were added or used since
-    /// [`Entries::rest`] last marked them as inactive. Entries with outdated sets are omitted.
+    /// [`Entries::rest`](crate::entries::Entries::rest) last marked them as inactive. Entries with outdated sets are
+    /// omitted.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));
