@@ -40,8 +40,8 @@ policies! {
     Member: Member, Required;
     /// Callers who may read the company's IAM data.
     ReadIam: ReadIam, Required;
-    /// Callers who may read the catalog: all callers who may read a company's IAM data. Super admins may omit the
-    /// company.
+    /// Callers who may read the catalog: all callers who may read a company's IAM data. Super admins, and services with
+    /// a key for all companies, may omit the company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
     /// Callers who may manage levels.
     ManageLevels: ManageLevels, Required;
@@ -51,9 +51,10 @@ policies! {
     ManagePermissions: ManagePermissions, Required;
     /// Callers who may read the company's audit log. Super admins may also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
-    /// Super admins. If the request names no company, it applies to the platform.
+    /// Super admins, and services that may administer all companies. If the request names no company, it applies to the
+    /// platform.
     Platform: SuperAdmin, Optional;
-    /// Super admins. The request must name a company.
+    /// Super admins, and services that may administer all companies. The request must name a company.
     PlatformCompany: SuperAdmin, Required;
     /// Super admins who authenticate with a token, not with an API key. The request manages credentials.
     ManageCredentials: ManageCredentials, Optional;

@@ -12,7 +12,7 @@ use super::error::{ApiError, Finding};
 pub(crate) struct DecisionData {
     /// Whether the view or action is allowed.
     pub(crate) allowed: bool,
-    /// The scope that the user levels grant for the action, or `own` if no level grants it. `null` for views.
+    /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
     pub(crate) scope: Option<Scope>,
     /// The human-readable reason for the decision.
     pub(crate) reason: &'static str,
