@@ -125,7 +125,8 @@ impl Api {
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
         // Super admins and services may check other subjects, and the subject of this request has not been parsed yet.
-        // So the cache lookup for the caller is not conclusive, and their reads with a minimum version are not limited.
+        // A cache lookup for the caller would therefore be inconclusive, so their requests with a minimum version are
+        // not limited.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_seen = asks_about_others && matches!(consistency, Consistency::AtLeast(_));
         if consistency == Consistency::Cached || has_seen || is_kept() {

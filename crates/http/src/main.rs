@@ -21,7 +21,7 @@ const BACKLOG: u32 = 1024;
 /// Multi-tenant authorization service: decides what users may see and do in each company. Without a command, serves the
 /// HTTP API.
 ///
-/// Settings are read from environment variables and from the configuration file that IAM_CONFIG names. See
+/// Settings are read from environment variables and from the configuration file whose path is in IAM_CONFIG. See
 /// docs/settings.md for all settings and their defaults.
 #[derive(Parser)]
 #[command(version)]

@@ -37,8 +37,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before the next `accept` after a failure, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time without an accepted connection after which the accept queue counts as empty, once the kernel ignores new
-/// connections.
+/// Time without another accepted connection after which the accept queue is considered empty during shutdown.
 const QUIET: Duration = Duration::from_millis(100);
 /// Maximum time for emptying the accept queue during shutdown.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
@@ -93,7 +92,7 @@ impl Server {
         Self { listener, workers, shutdown_timeout, api, phase }
     }
 
-    /// Returns a handle that stops the server.
+    /// Returns a handle that shuts down the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.phase.clone())
@@ -314,7 +313,7 @@ impl AdminServer {
         AdminServerHandle(self.0.handle())
     }
 
-    /// Serves metrics until the handle stops the metrics server.
+    /// Serves the metrics until the server is stopped through a handle.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         self.0
     }

@@ -50,8 +50,8 @@ impl<P: Policy, T> Authorized<P, T> {
         &self.api
     }
 
-    /// Returns the context of a decision: the caller, the company, and the required consistency. If the request names
-    /// no company, the response is 400.
+    /// Returns the context of a decision: the caller, the company, and the required consistency. If the request
+    /// specifies no company, the response is 400.
     pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
         Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
@@ -61,12 +61,12 @@ impl<P: Policy, T> Authorized<P, T> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }
 
-    /// Returns the company that the request names, if any.
+    /// Returns the company that the request specifies, if any.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// Returns the company that the request names. If the request names no company, the response is 400.
+    /// Returns the company that the request specifies. If the request specifies no company, the response is 400.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }

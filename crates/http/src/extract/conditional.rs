@@ -4,7 +4,7 @@
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::{Etag, IfMatch};
 
-/// Returns the entity tags in all occurrences of a header. Weak tags keep their `W/` prefix.
+/// Returns the entity tags in all occurrences of a header. Weak tags retain their `W/` prefix.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     headers
         .get_all(name)

@@ -1,12 +1,12 @@
 //! The policies of endpoints. A policy defines which requirement the caller must satisfy, and whether the request must
-//! name a company.
+//! specify a company.
 
 use iam_application::Requirement;
 
-/// The rule that defines whether requests to an endpoint must name a company.
+/// The rule that defines whether requests to an endpoint must specify a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompanyRule {
-    /// The request must name a company.
+    /// The request must specify a company.
     Required,
     /// Super admins may omit the company. Services may omit it if their role suffices and their key is valid for all
     /// companies. The request then applies to the platform: the data that belongs to no single company.
@@ -51,10 +51,10 @@ policies! {
     ManagePermissions: ManagePermissions, Required;
     /// Callers who may read the company's audit log. Super admins may also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
-    /// Super admins, and services that may administer all companies. If the request names no company, it applies to the
-    /// platform.
+    /// Super admins, and services that may administer all companies. If the request specifies no company, it applies to
+    /// the platform.
     Platform: SuperAdmin, Optional;
-    /// Super admins, and services that may administer all companies. The request must name a company.
+    /// Super admins, and services that may administer all companies. The request must specify a company.
     PlatformCompany: SuperAdmin, Required;
     /// Super admins who authenticate with a token, not with an API key. The request manages credentials.
     ManageCredentials: ManageCredentials, Optional;

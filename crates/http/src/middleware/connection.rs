@@ -29,7 +29,7 @@ pub(crate) enum Phase {
     Serving,
     /// Every response closes its connection (`Connection: close`).
     Draining,
-    /// Idle connections are closed as well.
+    /// Every response closes its connection, and idle connections are closed.
     Closing,
 }
 

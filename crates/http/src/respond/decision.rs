@@ -46,7 +46,7 @@ enum CheckResult {
 pub(crate) struct RefusedCheck {
     /// Always `false`.
     allowed: bool,
-    /// The error because of which there is no decision.
+    /// The error that prevented a decision.
     error: Refusal,
 }
 

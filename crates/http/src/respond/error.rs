@@ -39,7 +39,7 @@ macro_rules! codes {
 codes! {
     /// The caller is not authenticated.
     Unauthenticated = "ERR_AUTH_001", UNAUTHORIZED;
-    /// The request must name a company, but does not.
+    /// The request must specify a company, but does not.
     CompanyMissing = "ERR_AUTH_002", BAD_REQUEST;
     /// The caller lacks the required permission.
     Forbidden = "ERR_AUTH_003", FORBIDDEN;

@@ -60,7 +60,7 @@ impl ResponseCache {
         Self(Cache::with_weighter(items, max_bytes, Size))
     }
 
-    /// Returns the cached body, if there is one.
+    /// Returns the body from the cache, if present.
     pub(crate) fn get(&self, id: AccessId, kind: ResponseKind) -> Option<Arc<CachedResponse>> {
         self.0.get(&(id, kind))
     }

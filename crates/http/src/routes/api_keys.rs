@@ -25,7 +25,7 @@ pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiRes
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
-/// The API key that the path names.
+/// The API key specified in the path.
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
@@ -41,10 +41,10 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
-/// A new API key.
+/// The API key to create.
 ///
-/// If the request names a company (in the query, in a header, or as `companyId` in the body), the key is restricted to
-/// that company. Otherwise, the key is valid for all companies and for the platform.
+/// If the request specifies a company (in the query, in a header, or as `companyId` in the body), the key is restricted
+/// to that company. Otherwise, the key is valid for all companies and for the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -65,7 +65,7 @@ pub(crate) struct Creation {
 
 impl Input for Creation {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        // The company that the query, a header or the body names.
+        // The company can be specified in the query, a header or the body.
         let company = request.company();
         let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
@@ -109,8 +109,9 @@ impl Input for RevokeApiKey {
     }
 }
 
-/// Revokes an API key permanently. While the database is available, every replica rejects the key after at most one
-/// lease (2 s by default).
+/// Revokes an API key permanently.
+///
+/// While the database is available, every replica rejects the key after at most one lease (2 s by default).
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
 pub(crate) async fn revoke_api_key(call: Authorized<ManageCredentials, RevokeApiKey>) -> ApiResult {

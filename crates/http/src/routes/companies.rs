@@ -15,7 +15,7 @@ data! {
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// Lists the modules of a company, sorted by name, each with its enabled flag.
+/// Lists the modules of a company, sorted by name, each with its `enabled` flag.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
@@ -40,7 +40,7 @@ impl Input for SetCompanyModules {
     }
 }
 
-/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
+/// Replaces the modules of a company. A module that the company already has retains its `enabled` flag.
 #[utoipa::path(
     tag = "Companies",
     request_body = ModuleIds,
@@ -52,7 +52,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
     ApiResponse::ok().commit(done.stamp).message("Company modules updated successfully")
 }
 
-/// The requested enabled flag of a module.
+/// The requested value of the `enabled` flag of a company's module.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
@@ -105,7 +105,7 @@ impl Input for ProvisionCompany {
 
 /// Provisions a company: adds the module `core`, and creates the levels Admin, Member and Visitor.
 ///
-/// The operation is idempotent: it adds and creates them only once.
+/// The operation is idempotent. Repeating it does not restore what has been renamed or deleted since.
 #[utoipa::path(
     tag = "Companies",
     request_body = Option<Provision>,

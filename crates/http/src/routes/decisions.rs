@@ -20,7 +20,7 @@ use crate::respond::{
 
 /// Returns the caller's menu.
 ///
-/// Clients may cache the menu for five minutes, since it is only displayed and does not protect anything.
+/// Clients may cache the menu for five minutes, since it is only displayed and enforces no permissions.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {

@@ -15,7 +15,7 @@ data! {
     FeatureData { feature as "feature": Feature }
 }
 
-/// The feature that the path names.
+/// The feature specified in the path.
 pub(crate) struct OneFeature(FeatureId);
 
 impl Input for OneFeature {
@@ -40,7 +40,7 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
     ApiResponse::ok().etag(&feature)?.data(FeatureData { feature })
 }
 
-/// A new feature.
+/// The feature to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

@@ -73,8 +73,10 @@ pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
 }
 
-/// Checks readiness: whether the storage has been reached, its schema is up to date, and the process is not shutting
-/// down.
+/// Checks readiness.
+///
+/// The process is ready if it has reached the storage, the schema of the storage is up to date, and the process is not
+/// shutting down.
 #[utoipa::path(
     tag = "Health",
     params(("verbose" = Option<bool>, Query)),

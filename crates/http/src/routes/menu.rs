@@ -1,4 +1,4 @@
-//! Manages the menu. If the request names a company, that company owns the item. Otherwise, all companies share the
+//! Manages the menu. If the request specifies a company, that company owns the item. Otherwise, all companies share the
 //! item.
 
 use actix_web::{delete, get, patch, post};
@@ -21,7 +21,7 @@ data! {
     SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
 }
 
-/// The menu item that the path names.
+/// The menu item specified in the path.
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
@@ -30,7 +30,7 @@ impl Input for OneMenuItem {
     }
 }
 
-/// The sub-item that the path names.
+/// The sub-item specified in the path.
 pub(crate) struct OneSubMenuItem(SubMenuItemId);
 
 impl Input for OneSubMenuItem {
@@ -39,7 +39,7 @@ impl Input for OneSubMenuItem {
     }
 }
 
-/// Lists the menu items that all companies share, and those of the company that the request names.
+/// Lists the menu items that all companies share, and those of the specified company.
 ///
 /// The items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
@@ -49,7 +49,7 @@ pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult 
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// Returns a menu item that all companies share, or that the company named by the request owns.
+/// Returns a menu item that all companies share or that the specified company owns.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
 pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
@@ -57,7 +57,7 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
     ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
 
-/// A new menu item.
+/// The menu item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -181,7 +181,7 @@ pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>)
     ApiResponse::ok().commit(done.stamp).message("Menu item deleted successfully")
 }
 
-/// Lists the sub-items that all companies share, and those of the company that the request names.
+/// Lists the sub-items that all companies share, and those of the specified company.
 ///
 /// The sub-items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
@@ -191,7 +191,7 @@ pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiRes
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// Returns a sub-item that all companies share, or that the company named by the request owns.
+/// Returns a sub-item that all companies share or that the specified company owns.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {
@@ -199,7 +199,7 @@ pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuIt
     ApiResponse::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
 }
 
-/// A new sub-item of a menu item.
+/// The sub-item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

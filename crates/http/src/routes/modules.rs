@@ -16,7 +16,7 @@ data! {
     ModuleData { module as "module": Module }
 }
 
-/// The module that the path names.
+/// The module specified in the path.
 pub(crate) struct OneModule(ModuleId);
 
 impl Input for OneModule {
@@ -41,7 +41,7 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
     ApiResponse::ok().etag(&module)?.data(ModuleData { module })
 }
 
-/// A new module.
+/// The module to create.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewModule {

@@ -164,7 +164,7 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
-        ("400", "The request names no company, or is invalid"),
+        ("400", "The request specifies no company, or is invalid"),
         ("401", "The caller is not authenticated"),
         ("403", "The caller lacks the permission"),
         ("503", "The storage is unavailable; see Retry-After"),

@@ -90,7 +90,7 @@ pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     ApiResponse::created().data(StepData { entry: entry.into() })
 }
 
-/// The session that the query names.
+/// The session specified in the query.
 pub(crate) struct OneSession(SessionId);
 
 impl Input for OneSession {

@@ -16,7 +16,7 @@ data! {
     UserLevelData { user_level as "userLevel": UserLevel }
 }
 
-/// The level that the path names.
+/// The level specified in the path.
 pub(crate) struct OneLevel(pub(crate) UserLevelId);
 
 impl Input for OneLevel {
@@ -33,7 +33,7 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
     ApiResponse::ok().data(UserLevelsData { user_levels })
 }
 
-/// A new level.
+/// The level to create.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
@@ -207,7 +207,7 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Reads the query parameter `force`: whether the change may leave the company without an administrator.
+/// Reads the query parameter `force`, which states whether the change may leave the company without an administrator.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),

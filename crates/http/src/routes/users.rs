@@ -10,7 +10,7 @@ use super::data;
 use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// The user that the path names.
+/// The user specified in the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);
 
 impl Input for OneUser {
@@ -37,7 +37,7 @@ pub(crate) struct UserView {
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
     /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Returned only to
-    /// super admins whose request names no company.
+    /// super admins whose request specifies no company.
     not_before: Option<Timestamp>,
 }
 
@@ -55,7 +55,7 @@ impl From<User> for UserData {
 
 /// Returns a user who holds a level in the company.
 ///
-/// A super admin who names no company can retrieve any user.
+/// Super admins who specify no company can retrieve any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
@@ -67,7 +67,7 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
     ApiResponse::ok().data(UserData::from(user))
 }
 
-/// The requested cut-off of a user.
+/// The requested cut-off (not-before time) of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

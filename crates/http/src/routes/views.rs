@@ -14,7 +14,7 @@ data! {
     ViewData { view as "view": View }
 }
 
-/// The view that the path names.
+/// The view specified in the path.
 pub(crate) struct OneView(ViewId);
 
 impl Input for OneView {
@@ -39,7 +39,7 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
     ApiResponse::ok().etag(&view)?.data(ViewData { view })
 }
 
-/// A new view.
+/// The view to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
