@@ -30,8 +30,8 @@ pub(crate) struct RequestReader<'a> {
 
 /// The input of a handler, which is read from a request.
 pub(crate) trait Input: Sized + 'static {
-    /// Parses the body on the fast path, which supports only bodies of the usual form. A returned value equals the
-    /// result of [`Self::read`]. `None` means that [`Self::read`] must parse the body, which may be valid.
+    /// Parses the body on the fast path. A returned value equals the result of [`Self::read`]. `None` means that the
+    /// fast path does not support the body, and that [`Self::read`] must parse it.
     fn read_usual(_body: &[u8]) -> Option<Self> {
         None
     }

@@ -36,7 +36,7 @@ impl Input for Checks {
     }
 }
 
-/// Parses a whole body. Returns `None` if the body does not have the usual form.
+/// Parses a whole body. Returns `None` if the fast path does not support the body.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;

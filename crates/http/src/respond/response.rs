@@ -54,13 +54,14 @@ impl ApiResponse {
         self
     }
 
-    /// Adds the versions at which an access was resolved. If the access may be stale because the storage is
-    /// unavailable, also adds its age and a warning.
+    /// Adds `X-IAM-Version`, with the versions at which the permissions were resolved. If the permissions may be stale
+    /// because the storage is unavailable, also adds `Age` and `Warning`.
     pub(crate) fn seen(self, access: &Access) -> Self {
         self.seen_all(std::slice::from_ref(access))
     }
 
-    /// Adds the lowest versions and the highest age of several accesses.
+    /// Adds `X-IAM-Version`, with the lowest versions of several accesses. If an access may be stale because the
+    /// storage is unavailable, also adds the highest `Age`, and `Warning`.
     pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
         seen(&mut self.builder, accesses);
         self
@@ -111,7 +112,8 @@ pub(crate) fn conditional(
     response.body(body.bytes.clone())
 }
 
-/// Adds the lowest versions and the highest age of the accesses that a response reflects.
+/// Adds `X-IAM-Version`, with the lowest versions of the accesses that the response reflects. If an access may be
+/// stale, also adds the highest `Age`, and `Warning`.
 fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
