@@ -1,4 +1,4 @@
-//! The state of the API that all workers share: its services, options, limits and caches.
+//! The state of the API that all workers share: services, options, rate limiters and the response cache.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use iam_permissions_cache::Consistency;
 use crate::middleware::{AllowedOrigins, Limiter, RateLimit};
 use crate::respond::{ApiError, ResponseCache};
 
-/// The services that the API uses.
+/// The services that the API depends on.
 #[derive(Clone)]
 pub struct Services {
-    /// The use cases.
+    /// The application, which provides the use cases.
     pub application: Arc<Application>,
-    /// The verifier of callers' tokens.
+    /// The verifier of the callers' access tokens (JWTs).
     pub verifier: Arc<TokenVerifier>,
-    /// The liveness and readiness of the process.
+    /// The probe that reports the readiness of the process and the health of the storage.
     pub probe: Arc<dyn HealthProbe>,
-    /// The clock by which API keys expire.
+    /// The clock that determines whether an API key has expired. `GET /health` also returns its time.
     pub clock: Clock,
 }
 
@@ -35,16 +35,18 @@ impl std::fmt::Debug for Services {
 /// The options of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// The web origins whose pages may call the API from a browser. Default: none.
+    /// The origins whose web pages may call the API from a browser (CORS). Default: none.
     pub cors_origins: AllowedOrigins,
-    /// Timeout for a request. On timeout, the response is 503; a running change still completes. Default: 30 s.
+    /// Timeout for a request. On timeout, the response is 503, but a change in progress is not cancelled. Default: 30
+    /// s.
     pub request_timeout: Duration,
     /// The rate limit per caller. `None` means no limit. Default: `None`.
     pub rate_limit: Option<RateLimit>,
-    /// The rate limit per caller for requests that force a read of the storage although a cached decision exists.
-    /// Default: 20 requests per second with bursts of 100.
+    /// The rate limit per caller for requests that read the storage because the cache cannot satisfy their required
+    /// consistency. Default: 20 requests per second with bursts of 100.
     pub forced_loads: RateLimit,
-    /// Maximum size of cached response bodies, in bytes. Callers with the same response share a body. Default: 64 MiB.
+    /// Maximum total size of the response cache, in bytes. Callers with identical responses share one cached body.
+    /// Default: 64 MiB.
     pub max_body_bytes: u64,
 }
 
@@ -63,7 +65,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// The API: services and options, shared by all workers.
+/// The state of the API that all workers share: services, options, rate limiters and the response cache.
 pub struct Api {
     services: Services,
     options: HttpOptions,
@@ -79,7 +81,8 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Creates the API. Create only one per process: its limits and caches span all workers.
+    /// Creates the shared state. Create only one per process, since its rate limits and its cache must apply across all
+    /// workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -104,13 +107,13 @@ impl Api {
         &self.response_cache
     }
 
-    /// Checks the rate limit of the caller. If it is exceeded, the response is 429.
+    /// Counts a request against the caller's rate limit. If the limit is exceeded, the response is 429.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Checks the caller's rate limit for forced loads, unless the cache has an access that is as fresh as required. If
-    /// the limit is exceeded, the response is 429.
+    /// Counts a request against the caller's rate limit for forced loads, unless the cache can satisfy the required
+    /// consistency. If the limit is exceeded, the response is 429.
     pub(crate) fn admit_load(
         &self,
         caller: Caller,
@@ -121,7 +124,8 @@ impl Api {
             let context = company.map(|company| DecisionContext { caller, company, consistency });
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
-        // The subject of such a caller's request is not known yet, and a read at a version that the caller has seen is
+        // Super admins and services may check other subjects, and the subject of this request has not been parsed yet.
+        // A cache lookup for the caller would therefore be inconclusive, so their requests with a minimum version are
         // not limited.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_seen = asks_about_others && matches!(consistency, Consistency::AtLeast(_));

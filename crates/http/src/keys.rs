@@ -1,4 +1,4 @@
-//! The command `iam-http keys`: creates, lists and revokes API keys in the configured database.
+//! The command `iam-http keys`, which creates, lists and revokes API keys in the configured database.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
-/// Maximum lifetime of a key, in days: a hundred years.
+/// Maximum lifetime of an API key, in days (about 100 years).
 const MOST_DAYS: u32 = 36_500;
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -15,20 +15,21 @@ const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 pub(crate) enum Keys {
     /// Creates an API key and prints it to standard output.
     ///
-    /// The key cannot be shown again: the database stores only its hash.
+    /// The key cannot be displayed again, because the database stores only its hash.
     Create {
         /// Sets the display name of the key.
         #[arg(long, value_parser = |text: &str| Name::parse(text))]
         name: Name,
         /// Sets the role of the key: check, read or administer.
         ///
-        /// With check, the key asks for decisions about any user. With read, it also reads all IAM data. With
-        /// administer, it also changes IAM data, within the limits that docs/services.md states.
+        /// The role check permits decisions about any user. The role read also permits reading all IAM data. The role
+        /// administer also permits changes of IAM data, within the limits that docs/services.md describes.
         #[arg(long)]
         role: ServiceRole,
         /// Restricts the key to the company with this UUID.
         ///
-        /// Without this option, the key is valid for every company and for the platform.
+        /// Without this option, the key is valid for all companies and for data that companies share, such as the
+        /// catalog.
         #[arg(long, value_parser = CompanyId::parse)]
         company: Option<CompanyId>,
         /// Sets the number of days after which the key expires, from 1 to 36500.
@@ -41,13 +42,13 @@ pub(crate) enum Keys {
     List,
     /// Revokes an API key permanently.
     Revoke {
-        /// Selects the key by its id, or by its prefix: the twelve characters that follow iam_.
+        /// The id of the key, or its prefix (the twelve characters after iam_).
         key: String,
     },
 }
 
 impl Keys {
-    /// Runs the subcommand in the configured database.
+    /// Runs the subcommand on the configured database.
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
         let operator = Operator::open(settings).await?;
         let now = operator.now();
@@ -57,13 +58,13 @@ impl Keys {
                 let expires_at = match expires_in_days {
                     Some(days) => {
                         let at = now.millis() + i64::from(days) * MILLIS_PER_DAY;
-                        Some(Timestamp::from_millis(at).ok_or("the time of expiry is out of range")?)
+                        Some(Timestamp::from_millis(at).ok_or("the expiry time is out of range")?)
                     }
                     None => None,
                 };
                 let wanted = WantedApiKey { name, role, company, expires_at };
                 let (key, secret) = operator.create_api_key(wanted).await?;
-                writeln!(io::stderr(), "created {}; the key is shown only this once:", described(&key, now))?;
+                writeln!(io::stderr(), "created {}; the key is displayed only once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
             }
             Self::List => {
@@ -80,7 +81,7 @@ impl Keys {
     }
 }
 
-/// Returns a description of a key in one line: id, prefix, name, role, company, state and last use.
+/// Returns a one-line description of a key: id, prefix, name, role, company, validity and last use.
 fn described(key: &ApiKey, now: Timestamp) -> String {
     let company = key.company_id.map_or_else(|| "every company".to_owned(), |company| format!("company {company}"));
     let state = match (key.revoked_at, key.expires_at) {

@@ -1,13 +1,13 @@
 //! The HTTP API of the IAM service, built on Actix.
 //!
-//! A request passes `middleware` and then `extract::Authorized`, which authenticates the caller, determines the
-//! company, authorizes the caller, and only then parses parameters and body. The handler in `routes` calls one use
-//! case, and `respond` builds the response. [`configure`] mounts the whole API; the server, its tests and other Actix
-//! applications all use it.
+//! A request passes through `middleware` first. The extractor `extract::Authorized` then authenticates the caller,
+//! determines the company, authorizes the caller, and only then parses the parameters and the body. The handler in
+//! `routes` calls a use case, and `respond` builds the response. [`configure`] mounts all routes and middleware: in the
+//! server, in tests, and in other Actix applications.
 //!
-//! # In your own Actix application
+//! # Embedding in another Actix application
 //!
-//! Without the default feature `server` this crate does not depend on a storage adapter.
+//! Without the default feature `server`, this crate depends on no storage adapter.
 //!
 //! ```
 //! use std::sync::Arc;

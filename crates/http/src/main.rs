@@ -1,4 +1,4 @@
-//! The server binary: loads the settings, starts the services and listeners, and stops them on a signal.
+//! The server binary. It loads the settings, starts the services and listeners, and shuts them down on a signal.
 
 mod keys;
 
@@ -15,12 +15,13 @@ use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans
 use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Maximum number of connections that wait in the kernel to be accepted.
+/// Maximum length of a listener's accept queue in the kernel, in connections (the `backlog` of `listen`).
 const BACKLOG: u32 = 1024;
 
-/// Decides what users may see and do in each company. Without a command, it serves the HTTP API.
+/// Multi-tenant authorization service: decides what users may see and do in each company. Without a command, serves the
+/// HTTP API.
 ///
-/// Settings are read from environment variables and from the configuration file that IAM_CONFIG names. See
+/// Settings are read from environment variables and from the configuration file whose path is in IAM_CONFIG. See
 /// docs/settings.md for all settings and their defaults.
 #[derive(Parser)]
 #[command(version)]
@@ -31,14 +32,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves the API from memory with a demo company, and prints curl commands with valid tokens.
+    /// Serves the API with in-memory storage and a demo company, and prints curl commands with valid tokens.
     Demo,
     /// Manages API keys in the configured database.
     #[command(subcommand)]
     Keys(Keys),
 }
 
-/// The allocator: mimalloc, since each request makes dozens of small allocations.
+/// The global allocator. mimalloc makes small allocations cheap; each request makes dozens of them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -48,7 +49,7 @@ async fn main() -> ExitCode {
     match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // This is not a log line: it must be visible at any log level, and before logging is set up.
+            // The error is printed directly, so that it is visible at any log level and before logging is initialized.
             let _ = writeln!(io::stderr(), "iam-http: {failure}");
             ExitCode::FAILURE
         }
@@ -74,7 +75,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
-        // Standard output may already be closed.
+        // Ignore write errors: standard output may already be closed.
         let _ = writeln!(io::stdout(), "{guide}");
     }
 
@@ -82,7 +83,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     let admin_handle = admin.as_ref().map(AdminServer::handle);
     let stop = async {
         signals.next().await;
-        // From here on, the next signal ends the process at once.
+        // From now on, another signal terminates the process immediately.
         tokio::spawn(async move { std::process::exit(signals.next().await) });
         tracing::info!("stopping");
         system.drain();
@@ -105,7 +106,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         }
     };
     let served = tokio::try_join!(serve, serve_admin, stop);
-    // Wait for running changes, even after an error.
+    // Wait until the changes in progress have completed, even if a server has failed.
     system.stop().await;
     served?;
     tracing::info!("stopped");
@@ -140,7 +141,7 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
     Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
 }
 
-/// Binds a listener and returns it with its actual address. Port 0 selects any free port.
+/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port.
 async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = async {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -154,7 +155,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
     };
     listener.await.map_err(|error| {
         let why = match error.kind() {
-            ErrorKind::AddrInUse => "the port is in use; set another one, or 0 for any free port".to_owned(),
+            ErrorKind::AddrInUse => "the port is in use; configure another port, or 0 for any free port".to_owned(),
             _ => error.to_string(),
         };
         io::Error::new(error.kind(), format!("{setting}: cannot listen on port {port} of {host}: {why}"))
@@ -163,7 +164,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Otherwise, connections left by a server that has just ended would block the port.
+    // Otherwise, connections in TIME_WAIT that an exited server left behind would block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
@@ -171,7 +172,7 @@ fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The signals that stop the process: SIGTERM and SIGINT.
+/// The signals that shut down the process: SIGTERM and SIGINT.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -182,7 +183,8 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next signal. Returns the exit code that shells report for it.
+    /// Waits for the next signal, and returns the exit code of a process that this signal terminates: 128 plus the
+    /// signal's number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => 143,

@@ -9,7 +9,7 @@ use crate::middleware::Observe;
 use crate::routes::fallback;
 use crate::routes::openapi;
 
-/// Mounts the API into an Actix application: operations, documentation, health checks and middleware.
+/// Mounts the complete API into an Actix application: operations, health checks, API documentation and middleware.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")

@@ -1,9 +1,10 @@
-//! Serves the API, and serves the metrics on a separate port.
+//! The server of the API, and the server of the metrics on a separate port.
 //!
-//! When the Actix server stops, it drops requests that have arrived but were not read, and connections that were not
-//! accepted. This server accepts connections itself and passes them to workers that run the Actix HTTP service. It
-//! stops in order: first, responses close their connections ([`ServerHandle::drain`]); then, new connections are
-//! ignored and the requests that have arrived are processed ([`ServerHandle::close`]).
+//! When Actix's own server shuts down, it drops requests that have arrived but are still unread, and connections that
+//! are still in the accept queue. Therefore, this server accepts connections itself, and passes them to workers that
+//! run the Actix HTTP service. Its graceful shutdown has two phases. While it is draining ([`ServerHandle::drain`]),
+//! each response closes its connection (`Connection: close`). When it is closing ([`ServerHandle::close`]), it ignores
+//! new connections, but still processes the requests that have arrived.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -27,38 +28,40 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::middleware::connection::{Connection, Phase};
 use crate::{Api, HttpOptions, Services, configure};
 
-/// Time after which an idle connection is closed.
+/// Timeout after which an idle keep-alive connection is closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Timeout for a client to send the headers of a request.
+/// Timeout for receiving the headers of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Timeout for a client to close its side of a connection that the server ends before it has read the whole request.
+/// Timeout for a lingering close. If the server closes a connection before it has read the whole request, it discards
+/// further data until the client closes its side.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause before the next connection is accepted after an error, for example when no file descriptors are left.
+/// Delay before the next `accept` after a failure, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Once new connections are ignored, no connection is pending if none arrives for this time.
+/// Time without another accepted connection after which the accept queue is considered empty during shutdown.
 const QUIET: Duration = Duration::from_millis(100);
-/// Maximum time to wait for pending connections.
+/// Maximum time for emptying the accept queue during shutdown.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 
-/// A handle that stops a server.
+/// A handle for the graceful shutdown of a [`Server`].
 #[derive(Debug, Clone)]
 pub struct ServerHandle(watch::Sender<Phase>);
 
 impl ServerHandle {
-    /// Makes every response close its connection from now on, so that clients with open connections move to another
-    /// replica.
+    /// Starts draining: from now on, each response closes its connection (`Connection: close`), so that clients
+    /// reconnect to another replica.
     pub fn drain(&self) {
         self.0.send_replace(Phase::Draining);
     }
 
-    /// Stops accepting new connections, and closes idle ones. [`Server::run`] returns when all requests are completed
-    /// or the shutdown timeout has passed.
+    /// Stops accepting new connections, and closes idle connections. [`Server::run`] returns when all requests are
+    /// completed or the shutdown timeout has elapsed.
     pub fn close(&self) {
         self.0.send_replace(Phase::Closing);
     }
 }
 
-/// The API server for one listener. It does not handle signals: its owner stops it through the handle.
+/// The server of the API on one listener. It does not handle signals; its owner shuts it down through a
+/// [`ServerHandle`].
 pub struct Server {
     listener: TcpListener,
     workers: usize,
@@ -74,8 +77,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Creates a server. Connections are accepted only after [`Self::run`] is called. Default: one worker per
-    /// processor.
+    /// Creates a server with this number of worker threads (default: one per available CPU). It accepts connections
+    /// only after [`Self::run`] is called.
     #[must_use]
     pub fn new(
         listener: TcpListener,
@@ -89,17 +92,17 @@ impl Server {
         Self { listener, workers, shutdown_timeout, api, phase }
     }
 
-    /// Returns a handle that stops the server.
+    /// Returns a handle that shuts down the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.phase.clone())
     }
 
-    /// Serves requests until the handle closes the server.
+    /// Serves requests until the server is closed through a handle.
     ///
     /// # Errors
     ///
-    /// If a worker cannot be started or the listener cannot be used.
+    /// Returns an error if a worker cannot start or ends unexpectedly, or if the listener cannot be used.
     pub async fn run(self) -> io::Result<()> {
         let Self { listener, workers, shutdown_timeout, api, phase } = self;
         listener.set_nonblocking(true)?;
@@ -111,16 +114,17 @@ impl Server {
         drop(running);
         accept_all(&listener, &workers, phase.subscribe()).await?;
         drop((listener, workers));
-        // A worker drops its sender when it ends.
+        // `recv` returns when every worker has ended and dropped its sender.
         let _ = ended.recv().await;
         Ok(())
     }
 }
 
-/// The channel that passes accepted connections to a worker.
+/// The sender of the channel through which a worker receives accepted connections.
 type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
 
-/// Passes accepted connections to the workers round-robin, until the server shuts down and no connection is pending.
+/// Accepts connections, and passes them to the workers round-robin. Returns when the server is closing and the accept
+/// queue is empty.
 async fn accept_all(
     listener: &tokio::net::TcpListener,
     workers: &[Arrivals],
@@ -150,31 +154,31 @@ async fn accept_all(
     Ok(())
 }
 
-/// Passes an accepted connection to a worker. Returns `true` if the next connection can be accepted without a pause.
+/// Passes an accepted connection to a worker. Returns `false` if `accept` failed and the next attempt must be delayed.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
-            let gone = || io::Error::new(ErrorKind::BrokenPipe, "a worker of the HTTP server ended");
+            let gone = || io::Error::new(ErrorKind::BrokenPipe, "a worker of the HTTP server ended unexpectedly");
             worker.ok_or_else(gone)?.send((stream.into_std()?, peer)).map_err(|_| gone())?;
             Ok(true)
         }
         // The client closed the connection before it was accepted.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => Ok(true),
         Err(error) => {
-            tracing::error!(%error, "a connection cannot be accepted");
+            tracing::error!(%error, "cannot accept a connection");
             Ok(false)
         }
     }
 }
 
-/// Makes the kernel ignore requests for new connections, so that the queue of established connections can be emptied.
-/// Closing the listener at once would reset those. A client whose request is ignored sends it again. It is then
-/// rejected or reaches the new process on this port.
+/// Makes the kernel drop SYN segments, so that no further connections enter the accept queue while it is being emptied.
+/// Closing the listener instead would reset the connections in the queue. A client whose SYN was dropped retransmits
+/// it; the retransmission is rejected, or reaches a new process that listens on this port.
 #[cfg(target_os = "linux")]
 fn ignore_new_connections(listener: &tokio::net::TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
-    /// The offset of the flags in a TCP header.
+    /// The offset of the flags in a TCP header, in bytes.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
     let program = [
@@ -203,7 +207,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts the worker. The worker ends when its sender is dropped and all its connections have ended.
+    /// Starts the worker thread, and returns the sender for its connections. After the sender is dropped, the thread
+    /// ends as soon as all its connections are closed, or after the shutdown timeout.
     fn start(self, number: usize, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -249,7 +254,10 @@ impl Worker {
         }
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if timeout(shutdown_timeout, all_ended).await.is_err() {
-            tracing::warn!(connections = connections.len(), "the shutdown timeout aborted the remaining connections");
+            tracing::warn!(
+                connections = connections.len(),
+                "aborted the remaining connections after the shutdown timeout"
+            );
         }
     }
 }
@@ -259,13 +267,13 @@ impl Worker {
 pub struct AdminServerHandle(actix_web::dev::ServerHandle);
 
 impl AdminServerHandle {
-    /// Stops the metrics server at once.
+    /// Stops the metrics server immediately, without waiting for open connections.
     pub async fn stop(&self) {
         self.0.stop(false).await;
     }
 }
 
-/// The metrics server, which has its own listener.
+/// The HTTP server of the metrics, with a listener of its own.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {
@@ -282,7 +290,7 @@ impl AdminServer {
     ///
     /// # Errors
     ///
-    /// If the listener cannot be used.
+    /// Returns an error if the listener cannot be used.
     pub fn bind(listener: TcpListener, render: Render) -> io::Result<Self> {
         let render = Data::new(render);
         let resource = || {
@@ -305,7 +313,7 @@ impl AdminServer {
         AdminServerHandle(self.0.handle())
     }
 
-    /// Serves metrics until the handle stops the metrics server.
+    /// Serves the metrics until the server is stopped through a handle.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         self.0
     }

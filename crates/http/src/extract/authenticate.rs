@@ -15,16 +15,16 @@ use crate::{Api, Services};
 /// An authenticated caller, with the claims of its credential.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
-    /// The time when the token was issued. `None` for API keys and for tokens without `iat`.
+    /// The time when the token was issued (`iat`). `None` for API keys and for tokens without `iat`.
     pub(crate) issued_at: Option<Timestamp>,
     /// The caller's external id, if an external issuer issued the token.
     pub(crate) external_id: Option<Arc<ExternalId>>,
-    /// The proof that the token was verified. `None` for API keys.
+    /// The verified token, for checking its validity again later. `None` for API keys.
     admission: Option<Admission>,
 }
 
 impl Authenticated {
-    /// Checks the credential again: a slow body can delay the request long after the first check.
+    /// Checks the credential again. It may have expired or been revoked while a slow client was sending the body.
     pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
@@ -37,8 +37,8 @@ impl Authenticated {
     }
 }
 
-/// Authenticates the caller by the `Authorization` header, and records the caller in the span of the request. Without a
-/// valid credential, the response is 401.
+/// Authenticates the caller by the `Authorization` header, and records the caller in the span of the request. If the
+/// credential is missing or invalid, the response is 401.
 pub(crate) async fn authenticate(
     request: &HttpRequest,
     api: &Api,
@@ -46,7 +46,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Authenticated, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = match (headers.next(), headers.next()) {
-        // Two headers are ambiguous, so neither is accepted.
+        // Two `Authorization` headers are ambiguous, so the request is rejected.
         (Some(_), Some(_)) => Some(""),
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (None, _) => None,

@@ -1,8 +1,9 @@
-//! The extractor of every handler that needs a caller. It authorizes the caller before it parses the request.
+//! The extractor of every handler that requires an authenticated caller. It authorizes the caller before it parses the
+//! parameters and the body.
 //!
-//! Actix resolves the extractors of a handler concurrently, so separate extractors for permission and body would report
-//! errors of the body to non-members. This extractor checks in a fixed order: authentication (401), company (400),
-//! permission (403), then parameters and body (400).
+//! Actix runs the extractors of a handler concurrently. Separate extractors for authorization and body could therefore
+//! report errors in the body to non-members. This extractor checks in a fixed order: authentication (401), company
+//! (400), permission (403), then parameters and body (400).
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -26,7 +27,8 @@ use crate::Api;
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
-/// An authorized and parsed request. `P` is the policy that the caller meets, `T` the parsed input.
+/// An authorized and parsed request. `P` is the policy that the caller satisfies, and `T` is the type of the parsed
+/// input.
 pub(crate) struct Authorized<P, T = ()> {
     caller: Caller,
     pub(crate) input: T,
@@ -38,50 +40,51 @@ pub(crate) struct Authorized<P, T = ()> {
 }
 
 impl<P: Policy, T> Authorized<P, T> {
-    /// Returns the use cases.
+    /// Returns the application, which provides the use cases.
     pub(crate) fn application(&self) -> &Application {
         &self.api.services().application
     }
 
-    /// Returns the API that all requests share.
+    /// Returns the state of the API that all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
-    /// Returns the context of decisions: the caller, the company, and the required consistency.
+    /// Returns the context of a decision: the caller, the company, and the required consistency. If the request
+    /// specifies no company, the response is 400.
     pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
         Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
 
-    /// Executes a change that is part of the input.
+    /// Executes `change`, which is a part of the input.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }
 
-    /// Returns the company that the request names, if any.
+    /// Returns the company that the request specifies, if any.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// Returns the company that the request names. If it names none, the response is 400.
+    /// Returns the company that the request specifies. If the request specifies no company, the response is 400.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }
 
-    /// Returns the caller of an endpoint whose policy admits only users.
+    /// Returns the user id of the caller. If the caller is a service, the response is 403.
     pub(crate) fn user(&self) -> Result<UserId, ApiError> {
         Ok(self.caller.user_id().ok_or(Failure::Forbidden(P::REQUIREMENT))?)
     }
 }
 
 impl<P: Policy, C: Change> Authorized<P, C> {
-    /// Executes the change that the request contains.
+    /// Executes the change that is the input of the request.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context, self.input).await
     }
 }
 
-/// Executes a change. If the policy and the change have different requirements, this does not compile.
+/// Executes a change. Compilation fails if the policy and the change have different requirements.
 async fn execute<P: Policy, C: Change>(
     api: &Api,
     context: RequestContext,
@@ -102,7 +105,7 @@ impl<P: Policy, T: Input> FromRequest for Authorized<P, T> {
     }
 }
 
-/// Authenticates the caller, finds the company, authorizes the caller, and then parses the input.
+/// Authenticates the caller, determines the company, authorizes the caller, and then parses the input.
 async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -120,7 +123,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     let may_take_long = !matches!(payload, Payload::None);
     let body = Body::read(request, payload).await;
     if may_take_long {
-        // During a slow upload, the user may have been cut off, or the API key revoked.
+        // While the body was arriving, the token or the API key may have expired or been revoked.
         authenticated = authenticated.recheck(request, &api, &span).await?;
     }
     let Authenticated { caller, issued_at, external_id, .. } = authenticated;

@@ -1,4 +1,5 @@
-//! Reads the bytes of a body, up to a limit. The caller is authorized later, and only then is the body parsed.
+//! Reads the bytes of a request body, up to a limit. Apart from its `companyId`, a body is parsed only after the caller
+//! is authorized.
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -11,20 +12,20 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::respond::{ApiError, Code};
 
-/// Maximum size of a body, in bytes.
+/// Maximum size of a request body, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A body that was read but not parsed.
+/// A request body that has been read but not parsed.
 pub(super) enum Body {
-    /// There is no body, or it is empty.
+    /// The body is missing or empty, or is ignored because the method is GET or HEAD.
     Absent,
     /// The body is larger than [`BODY_LIMIT`].
     TooLarge,
-    /// The connection failed, or the body does not match its headers.
+    /// The body could not be read, because the connection failed or the body does not match its headers.
     Broken,
-    /// The body is not declared as JSON.
+    /// The `Content-Type` is not JSON, or the body has a `Content-Encoding`.
     OtherType,
-    /// The body is declared as JSON. Until the caller is authorized, only its `companyId` is read.
+    /// The `Content-Type` is JSON. Until the caller is authorized, only the `companyId` in the body is read.
     Json(Bytes),
 }
 
@@ -40,7 +41,7 @@ impl Body {
             if whole.len() + chunk.len() > BODY_LIMIT {
                 return Self::TooLarge;
             }
-            // Nearly every body arrives as a single chunk, which is not copied.
+            // A single chunk is not copied. Nearly every body arrives as a single chunk.
             whole = if whole.is_empty() {
                 chunk
             } else {
@@ -60,8 +61,8 @@ impl Body {
         Self::Json(whole)
     }
 
-    /// Returns the `companyId` in the body: `Some(None)` if it is not a string, and `None` if the body is invalid or
-    /// has no `companyId`. The errors of an invalid body are reported only after the caller is authorized.
+    /// Returns the `companyId` in the body. Returns `Some(None)` if the `companyId` is not a string, and `None` if the
+    /// body is invalid or has no `companyId`. Errors in the body are reported only after the caller is authorized.
     pub(super) fn company(&self) -> Option<Option<String>> {
         match self {
             Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
@@ -69,7 +70,7 @@ impl Body {
         }
     }
 
-    /// Returns the bytes of the body if it is declared as JSON.
+    /// Returns the bytes of the body if the `Content-Type` is JSON.
     pub(super) fn json(&self) -> Option<&[u8]> {
         match self {
             Self::Json(bytes) => Some(bytes),

@@ -1,4 +1,4 @@
-//! Reads the objects in a body field by field, so that a response reports all invalid fields at once, each by its name.
+//! Reads the objects in a body field by field, so that one response reports all invalid fields, each with its path.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use super::field::Field;
 pub(crate) struct Findings(Vec<FieldError>);
 
 impl Findings {
-    /// Adds a field error, unless the limit is reached.
+    /// Adds a field error, if the maximum number is not reached.
     pub(crate) fn push(&mut self, finding: FieldError) {
         if !self.is_full() {
             self.0.push(finding);
@@ -26,7 +26,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Returns `true` if the limit is reached.
+    /// Returns `true` if the maximum number of field errors is reached.
     fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_LIMIT
     }
@@ -36,17 +36,18 @@ impl Findings {
     }
 }
 
-/// Reads the fields of a JSON object. If a field is invalid, each method adds a field error and returns `None`.
+/// A reader for the fields of a JSON object. If a field is invalid, the method that reads it records a field error and
+/// returns `None`.
 pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
-    /// The prefix of field names in errors, such as `views[2].`. Empty for the body itself.
+    /// The prefix of field names in errors, such as `views[2].`. Empty if the object is the body itself.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// Creates a reader of an object. The verifier resolves the names of users to ids.
+    /// Creates a reader for an object. `verifier` maps external ids of users (`issuer|subject`) to user ids.
     pub(crate) fn of(
         fields: &'a Map<String, Value>,
         prefix: String,
@@ -58,7 +59,8 @@ impl<'a> FieldReader<'a> {
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
-        // "Name is required", but "views must be an array": clients of the original system match these messages.
+        // Only the message of a missing field is capitalized: "Name is required", but "views must be an array". Clients
+        // of the original system match these messages.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -96,7 +98,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads an optional user, named by id or as `issuer|subject`. `null` is invalid.
+    /// Reads an optional user, identified by user id or external id. `null` is invalid.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -105,8 +107,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads the optional subject of a question. An error about the name could reveal which issuers are configured. It
-    /// is therefore returned instead of the user, and shown only to callers who may ask about others.
+    /// Reads the optional subject of a check. An error about an external id could reveal which issuers are configured.
+    /// Therefore, such an error is returned in place of the user, and is reported only to callers who may check other
+    /// users.
     pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -116,12 +119,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads an optional field, or returns the default.
+    /// Reads an optional field. Returns `default` if the field is missing.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// Reads an optional field of a partial update. `null` clears it.
+    /// Reads a field of a partial update. A missing field leaves the stored value unchanged, and `null` clears it.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -155,7 +158,7 @@ impl<'a> FieldReader<'a> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// Reads an optional list of a partial update. `null` clears it.
+    /// Reads a list of a partial update. A missing list leaves the stored list unchanged, and `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -164,7 +167,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads a required list of objects, and each object with `read`. No two objects may have the same `key`.
+    /// Reads a required list of objects, each with the function `read`. Objects with the same `key` are duplicates,
+    /// which are invalid.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
@@ -195,8 +199,8 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// Reads a required list of 1 to `most` objects, and each object with `read`. If an object is invalid, the list has
-    /// its field errors at that position.
+    /// Reads a required list of 1 to `most` objects, each with the function `read`. In the result, an invalid object is
+    /// replaced by its field errors.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
@@ -236,7 +240,7 @@ impl<'a> FieldReader<'a> {
         self.fields.contains_key(name)
     }
 
-    /// Adds an error about a field, and returns `None`.
+    /// Records an error for a field, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None

@@ -7,13 +7,13 @@ use iam_domain::CompanyId;
 use super::body::Body;
 use crate::respond::{ApiError, Code};
 
-/// Returns the error of a request that must name a company but does not.
+/// Returns the error for a request that must specify a company but does not.
 pub(super) fn company_missing() -> ApiError {
     ApiError::new(Code::CompanyMissing, "Company ID is required")
 }
 
-/// Returns the company that the path, query, body or header names, if any. If they name different companies, the
-/// response is 400.
+/// Returns the company that is specified in the path, query, body or header, if any. If a company id is invalid, or if
+/// the ids differ, the response is 400.
 pub(super) fn find_company(
     request: &HttpRequest,
     query: &[(String, String)],

@@ -1,9 +1,10 @@
-//! Reads the preconditions of a request: `If-Match` for changes, and `If-None-Match` for cacheable responses.
+//! Reads the conditional headers of a request: `If-Match` for the optimistic concurrency control of changes, and
+//! `If-None-Match` for the revalidation of cached responses.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::{Etag, IfMatch};
 
-/// Returns the entity tags in all occurrences of a header. Weak tags keep their `W/` prefix.
+/// Returns the entity tags in all occurrences of a header. Weak tags retain their `W/` prefix.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     headers
         .get_all(name)
@@ -24,7 +25,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
 }
 
-/// Returns `true` if `If-None-Match` states that the client already has this content.
+/// Returns `true` if `If-None-Match` contains the entity tag or `*`, so that the response is 304.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
         && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))

@@ -1,4 +1,4 @@
-//! Reads the required consistency from the headers of a request.
+//! Reads the required consistency of a decision from the request headers.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::FieldError;
@@ -7,11 +7,12 @@ use iam_permissions_cache::Consistency;
 
 use crate::respond::ApiError;
 
-/// The request header with the minimum version of the response: the `X-IAM-Version` of an earlier response.
+/// The request header with the minimum version that the response must reflect. Its value is the `X-IAM-Version` of an
+/// earlier response, which gives the client read-your-writes and monotonic reads.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
-/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`. If the latter occurs twice or is not a version, the
-/// response is 400.
+/// Reads the headers `Cache-Control: no-cache` and `X-IAM-Min-Version`. If `X-IAM-Min-Version` occurs twice or is not a
+/// valid version, the response is 400.
 pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
     let asks_the_store = headers
         .get_all(header::CACHE_CONTROL)
@@ -25,7 +26,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (Some(_), Some(_)) => return Err(invalid()),
     };
     Ok(match (asks_the_store, least) {
-        // `no-cache` satisfies any minimum version: no state is newer than the storage's current state.
+        // `no-cache` also satisfies any minimum version, since it reads the latest committed version from the storage.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),
         (false, None) => Consistency::Cached,

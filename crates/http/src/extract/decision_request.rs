@@ -1,4 +1,5 @@
-//! Decision requests with one or many questions. This reader reports every invalid field.
+//! Reads requests for one decision or for a batch of decisions. Unlike the fast path, this reader reports invalid
+//! fields.
 
 use iam_application::{FieldError, NamedSubject};
 use iam_domain::CompanyId;
@@ -6,25 +7,25 @@ use iam_permissions_cache::Question;
 
 use super::body_reader::FieldReader;
 
-/// Maximum number of questions in a request.
+/// Maximum number of checks in a batch.
 pub(crate) const MOST_CHECKS: usize = 1000;
 
-/// A question about a subject.
+/// A check: a question about the permissions of a subject.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
     pub(crate) subject: NamedSubject,
 }
 
-/// One of many questions, or its field errors.
+/// A check in a batch, or the field errors if the check is invalid.
 pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
-/// Many questions. An invalid question is replaced by its field errors.
+/// A batch of checks. An invalid check is replaced by its field errors.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl DecisionRequest {
-    /// Reads a question from its JSON object.
+    /// Reads a check from its JSON object.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
         let subject = fields.asked_about("userId");
         let question = match (fields.has("view"), fields.has("feature")) {
@@ -48,11 +49,11 @@ impl DecisionRequest {
 }
 
 impl Checks {
-    /// Reads many questions, all about the same company.
+    /// Reads a batch of checks, all in the company of the request.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
-            // All questions are about the company of the request. A question that names another company is invalid:
-            // otherwise its result would be about the wrong company.
+            // All checks are decided in the company of the request. A check that specifies another company is invalid,
+            // since its result would be a decision in the wrong company.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return fields.reject("companyId", "disagree", "is not the company of the request");
             }

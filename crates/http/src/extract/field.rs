@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A type that can be read from the JSON value of a field or parameter.
 pub(crate) trait Field: Sized {
-    /// Reads the value. `Err` contains the error code, and the message without the field's name in front.
+    /// Converts a JSON value. `Err` contains the error code, and the message without the field name that precedes it.
     fn read(value: &Value) -> Result<Self, (&'static str, String)>;
 }
 
@@ -73,7 +73,8 @@ text_fields!(
     ViewUrl
 );
 
-/// Reads a reference to stored data. An earlier version may have stored strings that are no longer valid for new data.
+/// Reads a string that refers to stored data. An earlier release may have stored strings that are no longer valid in
+/// new data, so `read` applies only the rules for stored strings.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
     read(String::read(value)?).map_err(text_error)
 }
@@ -105,7 +106,8 @@ impl Field for uuid::Uuid {
     }
 }
 
-/// The last microsecond of the year 9999. Some programs cannot read later times.
+/// The latest valid time, in microseconds since the Unix epoch: the end of the year 9999. Some programs cannot parse
+/// later times.
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Field for Timestamp {

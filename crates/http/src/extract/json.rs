@@ -1,4 +1,4 @@
-//! Parses JSON strictly: a duplicate member is an error, and every error names the path.
+//! Parses JSON strictly. A duplicate member is an error, and each error contains the path of the invalid value.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,14 +11,14 @@ use serde_json::{Map, Number, Value};
 /// Maximum length of a path in an error, in characters.
 const LONGEST_PATH: usize = 200;
 
-/// Maximum number of values in a document, as [`Strict`] counts them. It suffices for a matrix of twenty thousand
-/// cells. It also bounds memory: parsing a body of [`BODY_LIMIT`](super::body::BODY_LIMIT) takes at most about twenty
-/// times its size.
+/// Maximum number of values in a document, where an object counts as [`OBJECT_COST`] values in addition to its members.
+/// This suffices for a permission matrix with 20,000 cells. It also limits memory usage: parsing a body of
+/// [`BODY_LIMIT`](super::body::BODY_LIMIT) bytes takes at most about twenty times that size.
 const BUDGET: usize = 250_000;
-/// The cost of an object in addition to its members: the allocation of its map.
+/// The number of values that an object counts as, in addition to its members, because of the allocation of its map.
 const OBJECT_COST: usize = 10;
 
-/// Parses a document. The error names the invalid field, or `body`.
+/// Parses a document. The error contains the path of the invalid field, or `body`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let (mut track, budget) = (serde_path_to_error::Track::new(), Cell::new(BUDGET));
@@ -40,14 +40,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// Returns `true` if a document may have a field of this name: the name occurs in it, or an escape sequence could spell
-/// it.
+/// Returns `true` if a document may have a field of this name, because it contains the name or an escape sequence that
+/// could encode the name.
 pub(crate) fn may_have(bytes: &[u8], field: &str) -> bool {
     memchr::memmem::find(bytes, field.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
 }
 
-/// Returns a string member of an object without building the other members. Returns `None` if the document is not an
-/// object or does not have the member exactly once, and `Some(None)` if the member is not a string.
+/// Returns the string value of one member of an object, without allocating the other members. Returns `None` if the
+/// document is not an object or does not have the member exactly once, and `Some(None)` if the member is not a string.
 pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let found = deserializer.deserialize_map(Peek(field)).ok()?;
@@ -55,7 +55,7 @@ pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     found
 }
 
-/// Finds one member of an object, and discards all other members.
+/// A visitor that reads one member of an object and skips all other members.
 struct Peek<'m>(&'m str);
 
 impl<'de> Visitor<'de> for Peek<'_> {
@@ -80,7 +80,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
     }
 }
 
-/// Reads a string. Any other value becomes `None`.
+/// A visitor that reads a string, and returns `None` for any other value.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -133,8 +133,8 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Reads a value without duplicate members and within a budget, since even a small document can contain very many
-/// values.
+/// A visitor that rejects duplicate members, and rejects documents whose values exceed the [`BUDGET`]. Without this
+/// limit, even a small document could contain very many values.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 

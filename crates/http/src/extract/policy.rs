@@ -1,20 +1,21 @@
-//! The policies of endpoints: which requirement the caller must meet, and whether the request must name a company.
+//! The policies of endpoints. A policy defines which requirement the caller must satisfy, and whether the request must
+//! specify a company.
 
 use iam_application::Requirement;
 
-/// The rule whether requests to an endpoint must name a company.
+/// The rule that defines whether requests to an endpoint must specify a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompanyRule {
-    /// The request must name a company.
+    /// The request must specify a company.
     Required,
-    /// Super admins may omit the company, and so may services whose role suffices and whose key is valid for all
-    /// companies. The request then concerns the platform.
+    /// Super admins may omit the company. Services may omit it if their role suffices and their key is valid for all
+    /// companies. The request then applies to the platform: the data that belongs to no single company.
     OptionalForSuperAdmins,
-    /// All callers who meet the requirement may omit the company.
+    /// All callers who satisfy the requirement may omit the company.
     Optional,
 }
 
-/// The policy of an endpoint. It is a type parameter of the handler's extractor.
+/// The policy of an endpoint, used as a type parameter of the handler's extractor.
 pub(crate) trait Policy: 'static {
     const REQUIREMENT: Requirement;
     const COMPANY: CompanyRule;
@@ -33,13 +34,14 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Any authenticated caller. Decisions about non-members are all denials.
+    /// Any authenticated caller. Every decision about a non-member is a denial.
     Anyone: Authenticated, Required;
     /// Any member of the company.
     Member: Member, Required;
     /// Callers who may read the company's IAM data.
     ReadIam: ReadIam, Required;
-    /// Callers who may read the catalog: readers of any company's IAM data. Super admins need not name a company.
+    /// Callers who may read the catalog: all callers who may read a company's IAM data. Super admins, and services with
+    /// a key for all companies, may omit the company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
     /// Callers who may manage levels.
     ManageLevels: ManageLevels, Required;
@@ -47,12 +49,13 @@ policies! {
     AssignLevels: AssignLevels, Required;
     /// Callers who may manage permissions.
     ManagePermissions: ManagePermissions, Required;
-    /// Callers who may read the company's audit log. Super admins may also read that of the platform.
+    /// Callers who may read the company's audit log. Super admins may also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
-    /// Super admins. The request may concern the platform.
+    /// Super admins, and services that may administer all companies. If the request specifies no company, it applies to
+    /// the platform.
     Platform: SuperAdmin, Optional;
-    /// Super admins. The request must concern a company.
+    /// Super admins, and services that may administer all companies. The request must specify a company.
     PlatformCompany: SuperAdmin, Required;
-    /// Super admins who call as users, not through an API key. The request concerns credentials.
+    /// Super admins who authenticate with a token, not with an API key. The request manages credentials.
     ManageCredentials: ManageCredentials, Optional;
 }

@@ -15,14 +15,14 @@ use super::conditional::if_match;
 use super::field::Field;
 use crate::respond::ApiError;
 
-/// Reads the parameters, headers and body of a request. If a part is invalid, each method adds a field error and
-/// returns `None`.
+/// A reader for the parameters, headers and body of a request. If a value is invalid, the method that reads it records
+/// a field error and returns `None`.
 pub(crate) struct RequestReader<'a> {
     request: &'a HttpRequest,
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
-    /// `None` if there is no body. Otherwise the fields of the body, or an error about the body as a whole.
+    /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
     fatal: Option<ApiError>,
@@ -30,13 +30,13 @@ pub(crate) struct RequestReader<'a> {
 
 /// The input of a handler, which is read from a request.
 pub(crate) trait Input: Sized + 'static {
-    /// Reads the body with a fast parser, which accepts only bodies of the usual form. A returned value equals the
-    /// result of [`Self::read`]. `None` does not mean that the body is invalid: [`Self::read`] must then read it.
+    /// Parses the body on the fast path. A returned value equals the result of [`Self::read`]. `None` means that the
+    /// fast path does not support the body, and that [`Self::read`] must parse it.
     fn read_usual(_body: &[u8]) -> Option<Self> {
         None
     }
 
-    /// Reads the input, and adds a field error for each invalid part.
+    /// Reads the input, and records a field error for each invalid value.
     fn read(request: &mut RequestReader<'_>) -> Option<Self>;
 }
 
@@ -67,7 +67,7 @@ pub(super) fn read<T: Input>(
 }
 
 impl<'a> RequestReader<'a> {
-    /// Returns the company of the request. It is always present if the policy requires one.
+    /// Returns the company of the request. This is never `None` if the policy requires a company.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }
@@ -83,10 +83,10 @@ impl<'a> RequestReader<'a> {
         self.parameter(name, text)
     }
 
-    /// Reads a user from the path, named by id or as `issuer|subject`.
+    /// Reads a user from the path, identified by user id or external id.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // Actix leaves %2F and %25 encoded, so that the segments of a path stay separate. It replaces invalid UTF-8 by
-        // U+FFFD, which would make different names equal.
+        // Actix leaves %2F and %25 encoded, so that the segments of a path remain separate. It replaces invalid UTF-8
+        // with U+FFFD, so different ids could become equal; such ids are rejected.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
@@ -94,12 +94,12 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Returns the tolerated clock skew: how far the clocks of issuers may be ahead.
+    /// Returns the tolerated clock skew between this service and token issuers.
     pub(crate) fn clock_skew(&self) -> Duration {
         self.verifier.clock_skew()
     }
 
-    /// Reads an optional user from the query, named by id or as `issuer|subject`.
+    /// Reads an optional user from the query, identified by user id or external id.
     pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         match self.query::<String>(name)? {
             Some(text) => self.user_named(name, &text).map(Some),
@@ -136,7 +136,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Adds an error about a parameter, and returns `None`.
+    /// Records an error for a parameter, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
         self.findings.push(FieldError::new(name, code, what));
         None

@@ -1,7 +1,9 @@
-//! Parses decision requests of the usual form in one pass, without building a tree of JSON values.
+//! A fast parser for decision requests of the usual form. It parses in one pass, without building a tree of JSON
+//! values.
 //!
-//! Nearly every body has only known fields, at most once each, and each with a valid string without escapes. All other
-//! bodies are read by the exact reader, which alone reports errors. The tests compare both readers.
+//! A body of the usual form has only known fields, each at most once, and each with a valid string without escape
+//! sequences. Nearly every body has this form. The exact reader in `extract` parses all other bodies, and only the
+//! exact reader reports errors. The tests compare the results of both readers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +36,7 @@ impl Input for Checks {
     }
 }
 
-/// Parses a whole body. Returns `None` if it does not have the usual form.
+/// Parses a whole body. Returns `None` if the fast path does not support the body.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
@@ -42,12 +44,12 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
     Some(value)
 }
 
-/// The error of a body that the exact reader must read. It is never shown to clients.
+/// Returns the error for a body that the exact reader must parse. Clients never receive this error.
 fn unusual<E: Error>() -> E {
-    E::custom("must be read exactly")
+    E::custom("requires the exact reader")
 }
 
-/// Reads a string without escapes into `place`. A second value for the same field is an error.
+/// Reads a string without escape sequences into `place`. A duplicate field is an error.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
@@ -55,11 +57,11 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
     }
 }
 
-/// Parses one question.
+/// The parser of a single check.
 #[derive(Clone, Copy)]
 struct UsualDecisionRequest {
-    /// Whether the object is the whole body, whose company was determined before. If one of many questions names a
-    /// company, the exact reader must read the body.
+    /// `true` if the check is the whole body, `false` if it is an element of a batch. The company of the whole body has
+    /// already been determined, so its `companyId` is skipped. A `companyId` in an element requires the exact reader.
     is_body: bool,
 }
 
@@ -75,7 +77,7 @@ impl<'de> Visitor<'de> for UsualDecisionRequest {
     type Value = DecisionRequest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a question")
+        f.write_str("a check")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DecisionRequest, A::Error> {
@@ -119,7 +121,7 @@ fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<
     Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
 }
 
-/// Parses a body with many questions.
+/// The parser of a body with a batch of checks.
 struct UsualChecks;
 
 impl<'de> DeserializeSeed<'de> for UsualChecks {
@@ -134,7 +136,7 @@ impl<'de> Visitor<'de> for UsualChecks {
     type Value = Checks;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("questions")
+        f.write_str("a batch of checks")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checks, A::Error> {
@@ -150,7 +152,7 @@ impl<'de> Visitor<'de> for UsualChecks {
     }
 }
 
-/// Parses the list of questions.
+/// The parser of the list of checks in a batch.
 struct UsualList;
 
 impl<'de> DeserializeSeed<'de> for UsualList {
@@ -165,7 +167,7 @@ impl<'de> Visitor<'de> for UsualList {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of questions")
+        f.write_str("a list of checks")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
@@ -188,8 +190,8 @@ mod tests {
     use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// JSON values of a field: for the fast path, for the exact reader, and invalid ones. An empty string means that
-    /// the field is absent.
+    /// The JSON values of the field `view`: valid values for the fast path, valid values for the exact reader only, and
+    /// invalid values. An empty string means that the field is missing.
     const VIEWS: [&str; 12] = [
         "",
         ID,
@@ -240,7 +242,7 @@ mod tests {
         exactly(body, |fields| Checks::of(fields, Some(company())))
     }
 
-    /// Returns every combination of fields.
+    /// Returns bodies with every combination of the field values.
     fn questions() -> impl Iterator<Item = String> {
         let written = |name: &str, value: &str| {
             if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }
@@ -277,7 +279,8 @@ mod tests {
             let (usual, exact) = (DecisionRequest::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
-                // The company was determined before, so its type does not matter here.
+                // The exact reader ignores a `companyId` of the wrong type here, since the company is determined
+                // earlier.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
             at_once += usize::from(DecisionRequest::read_usual(body.as_bytes()).is_some());

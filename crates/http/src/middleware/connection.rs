@@ -1,9 +1,9 @@
-//! Closes client connections without losing a request.
+//! Closes client connections during shutdown without losing a request.
 //!
-//! A server that closes an idle connection may lose a request that the client sends at the same moment. Therefore,
-//! while the server drains, every response has `Connection: close`, which a client sees before it can send another
-//! request. In the end, each connection that is still idle is closed by its own task, and only after the kernel reports
-//! that no data has arrived.
+//! A server that closes an idle keep-alive connection may lose a request that the client sends at the same moment.
+//! Therefore, while the server is draining, every response has the header `Connection: close`, after which the client
+//! sends no further request on the connection. When the server is closing, the task of each connection that is still
+//! idle closes the connection, but only after the kernel reports that no unread data has arrived.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Time that a new connection has for its first request once the server is closing.
+/// Grace period for the first request on a new connection, counted from when the server starts closing.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of a server.
@@ -27,13 +27,13 @@ const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 pub(crate) enum Phase {
     /// Connections are kept alive.
     Serving,
-    /// Every response closes its connection.
+    /// Every response closes its connection (`Connection: close`).
     Draining,
-    /// Idle connections are closed as well.
+    /// Every response closes its connection, and idle connections are closed.
     Closing,
 }
 
-/// The state of a connection, shared with its requests.
+/// The state that a connection and its requests share.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionState(Rc<Shared>);
 
@@ -45,12 +45,12 @@ struct Shared {
 }
 
 impl ConnectionState {
-    /// Returns `true` if responses must close the connection.
+    /// Returns `true` if the server is draining or closing, so that responses must close the connection.
     pub(crate) fn is_ending(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
     }
 
-    /// Counts a request as running until the returned value is dropped.
+    /// Counts a request as running until the returned guard is dropped.
     pub(crate) fn request_runs(&self) -> RunningRequest {
         self.0.running.set(self.0.running.get() + 1);
         RunningRequest(Rc::clone(&self.0))
@@ -69,22 +69,22 @@ impl Drop for RunningRequest {
 
 /// The progress of closing a connection.
 enum End {
-    /// The server is not closing yet. The future completes when it does.
+    /// The server is not closing yet. The future completes when the server starts closing.
     Ahead(Pin<Box<dyn Future<Output = ()>>>),
-    /// The server is closing. A first request may still arrive.
+    /// The server is closing, but the grace period for a first request is still running.
     Grace(Pin<Box<tokio::time::Sleep>>),
-    /// The time for a first request has passed.
+    /// The grace period for a first request has elapsed.
     Over,
 }
 
-/// The state of the connection's requests, derived from the bytes that were transferred.
+/// The last transfer on a connection. From this, the server derives whether a request is pending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Traffic {
-    /// Nothing has been received yet.
+    /// No data has been received yet.
     New,
-    /// Data has been received since the last response.
+    /// Data has been received since the last response was sent.
     Received,
-    /// The response to the last request has been sent, or is being sent.
+    /// Response data has been sent since data was last received.
     Answered,
 }
 
@@ -102,18 +102,18 @@ impl Connection {
         let state = ConnectionState(Rc::new(Shared { phase: phase.clone(), running: Cell::new(0) }));
         let mut phase = phase.clone();
         let closing = async move {
-            // If the server no longer exists, it counts as closing.
+            // An error means that the server no longer exists. It then counts as closing.
             let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
         };
         Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
     }
 
-    /// Adds the state of the connection to the extensions, from which its requests read it.
+    /// Stores the connection's state in `extensions`, from which the middleware reads it for each request.
     pub(crate) fn attach_state(&self, extensions: &mut Extensions) {
         extensions.insert(self.state.clone());
     }
 
-    /// Advances the closing of the connection, and registers the task to be woken for the next step.
+    /// Advances `end` as far as possible, and registers the task's waker for the next transition.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let End::Ahead(closing) = &mut self.end
             && closing.as_mut().poll(cx).is_ready()
@@ -137,7 +137,8 @@ impl Connection {
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Returns `true` if the kernel has no unread data from the client. Tokio's readiness may lag behind the kernel.
+    /// Returns `true` if the kernel has no unread data from the client. This peeks at the socket, since Tokio's
+    /// readiness state may lag behind the kernel.
     fn nothing_has_arrived(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -160,7 +161,7 @@ impl AsyncRead for Connection {
             this.traffic = Traffic::Received;
         }
         match read {
-            // Report end of stream.
+            // Return end of stream.
             Poll::Pending if this.is_idle_at_the_end() && this.nothing_has_arrived() => Poll::Ready(Ok(())),
             read => read,
         }
@@ -194,7 +195,8 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         if this.is_idle_at_the_end() {
-            // The connection became idle after the last read.
+            // The connection became idle after the last read. Wake the task, so that it reads again and receives end of
+            // stream.
             cx.waker().wake_by_ref();
         }
         flushed

@@ -1,4 +1,4 @@
-//! Allows pages of configured origins to call the API from a browser (CORS).
+//! Allows web pages of configured origins to call the API from a browser (CORS).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,8 +7,8 @@ use actix_cors::Cors;
 use actix_web::http::header::HeaderValue;
 use url::{Host, Url};
 
-/// The web origins whose pages may call the API. Each is stored as browsers send it: scheme and host in lower case, no
-/// default port, no path.
+/// The origins whose web pages may call the API. Each origin is stored in the form that browsers send: scheme and host
+/// in lower case, no default port, no path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
@@ -16,12 +16,12 @@ pub struct AllowedOrigins {
     subdomains: Vec<Subdomains>,
 }
 
-/// All hosts below a domain, such as `https://*.example.com`: at any depth, but not the domain itself.
+/// A wildcard origin such as `https://*.example.com`. It matches subdomains at any depth, but not the domain itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subdomains {
     /// The scheme with its separator, such as `https://`.
     scheme: String,
-    /// The end of the origin, such as `.example.com`, with the port if it is not the default port.
+    /// The suffix of the origin, such as `.example.com`, including a non-default port.
     rest: String,
 }
 
@@ -35,12 +35,12 @@ impl Subdomains {
     }
 }
 
-/// The error of an entry that is not an origin.
+/// The error for an entry that is not a valid origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginError {
-    /// The position of the entry in the list, counted from 1 without empty entries.
+    /// The 1-based position of the entry in the list. Empty entries are not counted.
     place: usize,
-    /// The entry without the part that may be a secret.
+    /// The entry. If it contains `@`, the part before it is replaced by `…`, since it may contain a password.
     shown: String,
     problem: Problem,
 }
@@ -73,18 +73,19 @@ impl fmt::Display for OriginError {
 impl std::error::Error for OriginError {}
 
 impl AllowedOrigins {
-    /// Allows every origin.
+    /// Returns a list that allows every origin.
     #[must_use]
     pub fn any() -> Self {
         Self { any: true, ..Self::default() }
     }
 
-    /// Parses entries: `*` allows every origin, `https://*.example.com` every host below a domain, and any other entry
-    /// exactly one origin. Case, a default port and a trailing slash do not matter. Empty entries are ignored.
+    /// Parses a list of allowed origins. The entry `*` allows every origin, an entry such as `https://*.example.com`
+    /// allows all subdomains of a domain, and any other entry allows exactly one origin. Letter case, a default port
+    /// and a trailing slash are normalized. Empty entries are ignored.
     ///
     /// # Errors
     ///
-    /// [`OriginError`] for the first entry that is not an origin.
+    /// Returns [`OriginError`] for the first entry that is not a valid origin.
     pub fn parse(entries: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, OriginError> {
         let mut allowed = Self::default();
         let entries = entries.into_iter();
@@ -96,7 +97,7 @@ impl AllowedOrigins {
             }
             place += 1;
             allowed.add(entry).map_err(|problem| {
-                // The part before an @ may contain a password.
+                // The part before `@` may contain a password.
                 let shown = entry.rsplit_once('@').map_or_else(|| entry.to_owned(), |(_, rest)| format!("…@{rest}"));
                 OriginError { place, shown, problem }
             })?;
@@ -130,7 +131,7 @@ impl AllowedOrigins {
         }
         let url = Url::parse(&format!("{scheme}://{}", domain.unwrap_or(authority))).map_err(|_| Problem::Form)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Problem::Form)?.to_ascii_lowercase();
-        // A trailing dot only marks the name as fully qualified.
+        // A trailing dot marks a host name as fully qualified; it does not add an empty label.
         let name = host.strip_suffix('.').unwrap_or(&host);
         if name.split('.').any(str::is_empty) {
             return Err(Problem::Host);
@@ -144,7 +145,7 @@ impl AllowedOrigins {
             self.exact.insert(format!("{scheme}{host}{port}"));
             return Ok(());
         }
-        // Hosts below a public suffix belong to different owners.
+        // A wildcard below a top-level domain would allow hosts of different owners. IP addresses have no subdomains.
         let is_address = !matches!(url.host(), Some(Host::Domain(_)));
         if is_address || !(name.contains('.') || name == "localhost") {
             return Err(Problem::Wildcard);
@@ -163,7 +164,7 @@ impl AllowedOrigins {
     }
 }
 
-/// Creates the CORS middleware. No response depends on cookies, so allowed origins may send any header.
+/// Creates the CORS middleware. The API does not use cookies, so allowed origins may send any header.
 pub(super) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

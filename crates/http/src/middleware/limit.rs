@@ -9,12 +9,12 @@ use iam_domain::{Actor, Caller};
 
 use crate::respond::{ApiError, Code};
 
-/// Number of callers above which a cleanup removes the callers whose quota is full again.
+/// Number of tracked callers above which a cleanup removes those whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;
-/// Number of requests between two cleanups. Cleanups are rare because each one visits all callers.
+/// Number of requests between two cleanups. A cleanup iterates over all tracked callers, so it must be rare.
 const CLEAN_EVERY: u64 = 1024;
 
-/// The rate limit per caller.
+/// A rate limit that applies to each caller separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Sustained rate, in requests per second.
@@ -31,13 +31,13 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// Creates a limiter. Every quota is full at first.
+    /// Creates a limiter in which the quota of every caller is full.
     pub(crate) fn new(limit: RateLimit) -> Self {
         let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
         Self { quotas: DefaultKeyedRateLimiter::keyed(quota), asked: AtomicU64::new(0) }
     }
 
-    /// Takes one request from the quota of the caller. If the quota is empty, the response is 429 with `Retry-After`.
+    /// Consumes one request of the caller's quota. If the quota is exhausted, the response is 429 with `Retry-After`.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
@@ -46,7 +46,7 @@ impl Limiter {
         self.quotas.check_key(&caller.actor()).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let error = ApiError::new(Code::RateLimited, "Too many requests");
-            // Whole seconds, rounded up, since an earlier retry would be rejected again.
+            // Round up to whole seconds, since an earlier retry would be rejected again.
             ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
         })
     }

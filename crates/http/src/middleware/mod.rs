@@ -1,4 +1,4 @@
-//! Middleware for all requests, whatever their route. Each concern has its own file.
+//! The middleware that every request passes through, regardless of its route. Each concern has its own file.
 
 pub(crate) mod connection;
 mod cors;

@@ -1,5 +1,5 @@
-//! Observes every request: assigns its id and span, adds common headers to the response, and records metrics, failures
-//! and access log.
+//! Observes every request: assigns a request id and a tracing span, adds common response headers, and records metrics,
+//! failures and the access log.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -29,11 +29,12 @@ use super::timeout_and_panic::TimeoutAndPanic;
 use crate::HttpOptions;
 use crate::respond::{ApiError, Code};
 
-/// The middleware of all requests. It assigns the request id and the span, handles HEAD like GET, adds common headers,
-/// logs failures, and records metrics and the access log. Within it, requests from web pages pass [`Cors`], and every
-/// request is limited by [`TimeoutAndPanic`].
+/// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD like GET, adds
+/// common response headers, logs failures, and records metrics and the access log. Inside it, requests with an `Origin`
+/// header pass through [`Cors`], and all requests pass through [`TimeoutAndPanic`].
 ///
-/// The access log is at debug level. No line contains the query or headers, which may contain secrets.
+/// The lines of the access log have the level debug. They contain neither query strings nor headers, since both may
+/// contain secrets.
 pub(crate) struct Observe {
     cors: Cors,
     limit: Duration,
@@ -46,12 +47,13 @@ impl Observe {
     }
 }
 
-/// The API with its middleware.
+/// The API, wrapped in its middleware.
 pub(crate) struct Observed<P, C> {
     routes: Routes,
-    /// Handles requests without `Origin`.
+    /// The service for requests without an `Origin` header.
     plain: Rc<P>,
-    /// Handles requests with `Origin`, which browsers send for pages of other origins. It contains the same service.
+    /// The service for requests with an `Origin` header, which browsers send with cross-origin requests. It wraps
+    /// `plain`.
     with_cors: C,
 }
 
@@ -104,14 +106,14 @@ where
     }
 }
 
-/// What is known of a request while it is handled.
+/// The data that the middleware needs about a request until the response is complete.
 struct Observation {
     started: Instant,
     span: RequestSpan,
     method: Method,
     is_documentation: bool,
     has_origin: bool,
-    /// Absent if another server mounts the API.
+    /// The state of the connection. `None` if the API is mounted in another server.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
 }
@@ -122,7 +124,7 @@ impl Observation {
         request.extensions_mut().insert(span.clone());
         let method = request.method().clone();
         if method == Method::HEAD {
-            // The response to HEAD is that of GET without the body.
+            // Route HEAD like GET, since the response is the same without the body.
             request.head_mut().method = Method::GET;
         }
         let connection = request.conn_data::<ConnectionState>().cloned();
@@ -137,7 +139,7 @@ impl Observation {
         }
     }
 
-    /// Waits for the response and completes it.
+    /// Waits for the response, adds the common headers, and records metrics, failures and the access log.
     async fn end<B: MessageBody + 'static>(
         self,
         response: impl Future<Output = Result<ServiceResponse<B>, Error>>,
@@ -169,8 +171,8 @@ impl Observation {
         outcome
     }
 
-    /// Adds the request id and the security headers, closes the connection if the server drains, and removes the body
-    /// of a response to HEAD.
+    /// Adds the request id and the security headers, sets `Connection: close` if the server is draining or closing, and
+    /// removes the body of a response to HEAD.
     fn complete(&self, head: &mut ResponseHead, body: BoxBody) -> BoxBody {
         if self.connection.as_ref().is_some_and(ConnectionState::is_ending) {
             head.set_connection_type(ConnectionType::Close);
@@ -183,20 +185,22 @@ impl Observation {
         headers
             .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(self.is_documentation)));
         if self.is_documentation {
-            // These do nothing for JSON: no browser renders it in a frame or follows a link in it.
+            // JSON responses do not need these headers, since browsers neither render JSON in frames nor follow links
+            // in it.
             headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
             headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
         let may_be_cached = headers.get(header::CACHE_CONTROL).is_none_or(|control| control != "no-store");
         if may_be_cached && !self.has_origin {
-            // A response to a request from a page of another origin has other headers.
+            // Requests with an `Origin` header get additional CORS headers, so caches must store those responses
+            // separately.
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
         if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { body }
     }
 }
 
-/// A body whose size is announced but which is not sent.
+/// The body of a response to HEAD: `Content-Length` is sent, but the content is not.
 struct Unsent(BodySize);
 
 impl MessageBody for Unsent {
@@ -211,8 +215,8 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Converts two errors of other libraries into [`ApiError`]: a rejected CORS preflight, which has a plain-text body,
-/// and a missing file of the documentation, which has no body.
+/// Converts two error responses of libraries into the format of [`ApiError`]: a rejected CORS preflight, which has a
+/// plain-text body, and a missing documentation file, which has no body.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {
@@ -223,8 +227,8 @@ fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) 
     response.into_response(error.error_response())
 }
 
-/// Returns the content security policy. Responses of the API load nothing. The documentation loads its own files and
-/// uses inline styles.
+/// Returns the value of the `Content-Security-Policy` header. API responses may load no resources. The documentation
+/// may load its own files and use inline styles and `data:` images.
 const fn content_policy(is_documentation: bool) -> &'static str {
     if is_documentation {
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"

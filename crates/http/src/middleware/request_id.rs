@@ -1,4 +1,4 @@
-//! Identifies a request in logs, audit records and responses.
+//! The request id, which identifies a request in logs, audit records and responses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -9,22 +9,23 @@ use actix_web::http::header::HeaderName;
 /// The header with the request id, in requests and responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the id that the client sent if it is safe to repeat, otherwise a new one.
+/// The id of a request. This is the client's `X-Request-Id` if that is short and visible ASCII, otherwise a generated
+/// id.
 #[derive(Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl RequestId {
-    /// Maximum length of an accepted id, in bytes.
+    /// Maximum length of an id that is accepted from a client, in bytes.
     const LONGEST: usize = 128;
 
-    /// Returns the id of a request.
+    /// Returns the valid id in the request's header, or generates one.
     pub(super) fn of(request: &ServiceRequest) -> Self {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
         Self(sent.filter(safe).map_or_else(Self::generate, Arc::from))
     }
 
-    /// Generates an id that is unique across processes.
+    /// Generates an id that is unique across all processes.
     fn generate() -> Arc<str> {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
         static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! Records the number and duration of requests.
+//! Records metrics about the number and duration of requests.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 
-/// The metrics of requests with the same method, route and status.
+/// The handles of the metrics of requests with the same method, route and status.
 struct Series {
     method: &'static str,
     status: StatusCode,
@@ -15,8 +15,8 @@ struct Series {
 }
 
 thread_local! {
-    /// The metrics of this thread by route. They are kept because looking up a series by its labels costs more than
-    /// most requests do.
+    /// The metric handles that this thread has cached, by route. Looking up a series by its labels in the metrics
+    /// registry takes longer than handling most requests.
     static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
 }
 
@@ -46,7 +46,8 @@ pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: D
     });
 }
 
-/// Returns the method as a label. Unknown methods share one label, so that clients cannot create new series.
+/// Returns the metric label of a method. Unknown methods share one label, so that clients cannot increase the
+/// cardinality of the metrics.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

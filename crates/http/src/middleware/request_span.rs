@@ -1,8 +1,8 @@
-//! The tracing span of a request, and the subscriber that creates it only for requests that log something.
+//! The tracing span of a request, and a subscriber that creates the span lazily, only for requests that log something.
 //!
-//! Creating a span and formatting its fields takes one to four microseconds, much of what answering `POST /check` from
-//! memory takes. [`RequestSpans`] therefore defers it to the first log line of the request, or to the first use of the
-//! span by [`Span::current`], which the tasks that a request spawns inherit it with.
+//! Creating a span and formatting its fields takes one to four microseconds, a large part of the time that a cached
+//! `POST /check` takes. Therefore, [`RequestSpans`] creates the span only at the first log line of the request or at
+//! the first call of [`Span::current`], by which spawned tasks inherit the span.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -20,13 +20,14 @@ use tracing_core::span::Current;
 use super::request_id::RequestId;
 
 thread_local! {
-    /// The request that this thread works on, until its span is entered.
+    /// The request that this thread is handling, if the request's span has not been entered yet.
     static DEFERRED: Cell<Option<RequestSpan>> = const { Cell::new(None) };
-    /// The span of the request that this thread works on, once it is entered.
+    /// The entered span of the request that this thread is handling.
     static ENTERED: Cell<Option<EnteredSpan>> = const { Cell::new(None) };
 }
 
-/// The span of a request. Its fields are the request id, the route, and the company and the actor once they are known.
+/// The tracing span of a request, created lazily. Its fields are the request id and the route, and also the company and
+/// the actor as soon as they are determined.
 #[derive(Clone)]
 pub(crate) struct RequestSpan(Rc<Inner>);
 
@@ -39,11 +40,13 @@ struct Inner {
 }
 
 impl RequestSpan {
-    /// The span of a request that has just arrived. It is created at once unless [`RequestSpans`] can create it later.
+    /// Returns the span of a new request. The tracing span is created immediately, unless [`RequestSpans`] can create
+    /// it lazily.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
-        // A subscriber that handles a line can reach itself only if it is global and no thread has one of its own.
+        // The nested call returns the same subscriber only if that is the global one and no thread has set a scoped
+        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line.
         let can_defer = dispatcher::get_default(|_| dispatcher::get_default(Dispatch::is::<RequestSpans>));
         if !can_defer {
             span.get();
@@ -51,17 +54,17 @@ impl RequestSpan {
         span
     }
 
-    /// The id of the request.
+    /// Returns the id of the request.
     pub(crate) fn id(&self) -> &RequestId {
         &self.0.id
     }
 
-    /// The pattern of the route, or `none`.
+    /// Returns the pattern of the route, or `none`.
     pub(super) fn route(&self) -> &str {
         &self.0.route
     }
 
-    /// Records the company that the request is about.
+    /// Records the company of the request in the span.
     pub(crate) fn record_company(&self, company: CompanyId) {
         self.0.company.set(Some(company));
         if let Some(span) = self.0.span.get() {
@@ -69,7 +72,7 @@ impl RequestSpan {
         }
     }
 
-    /// Records the caller whose credential was verified.
+    /// Records the authenticated caller in the span, as the actor.
     pub(crate) fn record_actor(&self, caller: Caller) {
         self.0.actor.set(Some(caller));
         if let Some(span) = self.0.span.get() {
@@ -87,8 +90,8 @@ impl RequestSpan {
         work()
     }
 
-    /// Returns the span, and creates it first if necessary. Its level is the highest, so that the log filter keeps it
-    /// for every line that it keeps.
+    /// Returns the span, and creates it if necessary. The span has the level ERROR, so a log filter that accepts a line
+    /// of the request also accepts the span.
     fn get(&self) -> &Span {
         let Inner { id, route, company, actor, span } = self.0.as_ref();
         span.get_or_init(|| {
@@ -105,7 +108,7 @@ impl RequestSpan {
     }
 }
 
-/// Leaves the span of a request when it is dropped.
+/// A guard that exits the span of a request when it is dropped.
 struct Scope;
 
 impl Drop for Scope {
@@ -115,24 +118,26 @@ impl Drop for Scope {
     }
 }
 
-/// A subscriber that creates the span of a request when the first log line of the request needs it. It passes
-/// everything on to another subscriber.
+/// A subscriber that creates the span of a request lazily, when the first log line of the request needs it. It forwards
+/// all calls to another subscriber.
 ///
-/// Install it as the global subscriber of the process. With any other one, the API creates a span for each request.
+/// Install it as the global subscriber of the process. With any other global subscriber, the API creates a span for
+/// every request.
 pub struct RequestSpans {
     subscriber: Box<dyn Subscriber + Send + Sync>,
 }
 
 impl RequestSpans {
-    /// Defers the spans of requests for `subscriber`.
+    /// Creates a subscriber that forwards all calls to `subscriber`.
     #[must_use]
     pub fn new(subscriber: Box<dyn Subscriber + Send + Sync>) -> Self {
         Self { subscriber }
     }
 
-    /// Enters the span of the request that this thread works on, unless that has been done.
+    /// Creates and enters the span of the request that this thread is handling, unless the span has already been
+    /// entered.
     fn enter_deferred() {
-        // The storage is gone while the thread ends.
+        // While the thread exits, its thread-local storage may already be destroyed.
         if let Ok(Some(request)) = DEFERRED.try_with(Cell::take) {
             ENTERED.set(Some(request.get().clone().entered()));
         }
@@ -215,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// The lines of all tests of the process.
+    /// The log lines of all tests in this process.
     static LINES: LazyLock<Lines> = LazyLock::new(|| {
         let lines = Lines::default();
         let writer = lines.clone();

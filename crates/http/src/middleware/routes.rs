@@ -1,4 +1,4 @@
-//! The routes that requests take, for logs and metrics.
+//! Determines the routes of requests, for logs and metrics.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use actix_web::dev::ServiceRequest;
 
-/// The route of a request whose path has no pattern.
+/// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
 
-/// The patterns of the routes that requests have taken. To match a path takes longer than to answer most requests, so
-/// that a path without parameters, which is its own pattern, is only looked up.
+/// A cache of the patterns of matched routes. Matching a path against all routes takes longer than handling most
+/// requests. A path without parameters equals its pattern, so a lookup in this cache replaces the matching.
 #[derive(Debug, Default)]
 pub(super) struct Routes(RefCell<HashMap<Box<str>, Rc<str>>>);
 
 impl Routes {
-    /// Returns the pattern of the route that a request takes, or `none`.
+    /// Returns the pattern of the route that a request matches, or `none`.
     pub(super) fn of(&self, request: &ServiceRequest) -> Rc<str> {
         let mut patterns = self.0.borrow_mut();
         if let Some(pattern) = patterns.get(request.path()) {

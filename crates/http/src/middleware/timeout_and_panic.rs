@@ -1,4 +1,4 @@
-//! Limits the duration of every request, and turns a panic into an error response.
+//! Applies a timeout to every request, and converts a panic into an error response.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -16,14 +16,14 @@ use tokio::time::{Sleep, sleep};
 
 use crate::respond::ApiError;
 
-/// A service whose response is 503 if a request takes longer than the limit, and 500 if its handler panics.
+/// A middleware that responds with 503 if a request exceeds the timeout, and with 500 if its handler panics.
 pub(crate) struct TimeoutAndPanic<S> {
     service: S,
     limit: Duration,
 }
 
 impl<S> TimeoutAndPanic<S> {
-    /// Limits each request of `service`.
+    /// Wraps `service`, with the timeout `limit` for each request.
     pub(super) const fn new(service: S, limit: Duration) -> Self {
         Self { service, limit }
     }
@@ -37,14 +37,16 @@ impl<S: Service<ServiceRequest, Error = Error>> Service<ServiceRequest> for Time
     forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        // Requests share state only through locks that a panic cannot leave inconsistent.
+        // This is unwind-safe: requests share state only through locks, and a panic cannot leave that state
+        // inconsistent.
         let response = AssertUnwindSafe(self.service.call(request)).catch_unwind();
         Limited { response, timer: None, limit: self.limit }
     }
 }
 
 pin_project! {
-    /// The response of a request. The timer starts when the request waits for the first time: most requests never do.
+    /// The future of a response, with a timeout. The timer starts when the inner future is pending for the first time,
+    /// which never happens for most requests.
     pub(crate) struct Limited<F> {
         #[pin]
         response: CatchUnwind<AssertUnwindSafe<F>>,

@@ -1,4 +1,4 @@
-//! The response bodies of decisions, and of questions that could not be decided.
+//! The response bodies of decisions, and of checks that cannot be decided.
 
 use iam_domain::{Scope, UserLevelId};
 use serde::Serialize;
@@ -6,64 +6,64 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, Finding};
 
-/// The decision about a question.
+/// The decision that results from a check.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DecisionData {
-    /// Whether access is allowed.
+    /// Whether the view or action is allowed.
     pub(crate) allowed: bool,
-    /// The scope of the action. `null` for views.
+    /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
     pub(crate) scope: Option<Scope>,
-    /// The human-readable reason.
+    /// The human-readable reason for the decision.
     pub(crate) reason: &'static str,
     /// The machine-readable code of the reason.
     pub(crate) reason_code: &'static str,
-    /// The ids of the levels that decided.
+    /// The ids of the user levels that determined the decision.
     pub(crate) decided_by: Vec<UserLevelId>,
 }
 
-/// The results of many questions.
+/// The results of a batch of checks.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the response; the results are written one by one")]
 pub(crate) struct ChecksData {
-    /// The results, in the order of the questions.
+    /// The results, in the order of the checks in the request.
     results: Vec<CheckResult>,
 }
 
-/// The result of one of many questions.
+/// The result of one check in a batch.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the response; the results are written one by one")]
 enum CheckResult {
-    /// The question was decided.
+    /// The decision.
     Decided(DecisionData),
-    /// The question is invalid, or the caller may not ask it.
+    /// The check is invalid, or the caller may not check this user.
     Refused(RefusedCheck),
 }
 
-/// The result of a question that is invalid or that the caller may not ask.
+/// The result of a check that is invalid, or whose subject the caller may not check.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefusedCheck {
     /// Always `false`.
     allowed: bool,
-    /// The reason why there is no decision.
+    /// The error that prevented a decision.
     error: Refusal,
 }
 
-/// The error of a question.
+/// The error of a check.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
     /// The machine-readable error code.
     code: &'static str,
     /// The human-readable message.
     message: String,
-    /// The invalid fields, if there are several.
+    /// The field errors, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
 }
 
 impl RefusedCheck {
-    /// Writes the error of one question as JSON.
+    /// Writes the error of one check as JSON.
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };

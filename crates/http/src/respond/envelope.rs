@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub(crate) struct Success<T: ToSchema> {
     /// Always `success`.
     status: &'static str,
-    /// The requested data.
+    /// The data of the response.
     data: T,
 }
 
@@ -21,7 +21,7 @@ impl<T: ToSchema> Success<T> {
 /// The data of a response that contains only a message.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
-    /// A message that states what the operation did.
+    /// The human-readable result of the operation.
     message: &'static str,
 }
 

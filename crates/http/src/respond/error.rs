@@ -1,4 +1,4 @@
-//! The table of all errors: the codes that clients see, their HTTP statuses, and their log lines.
+//! All error responses, with their error codes, HTTP statuses and log lines.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The value of `Retry-After` when the service is unavailable, in seconds.
+/// The value of the `Retry-After` header if the service is unavailable, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
@@ -23,7 +23,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Returns the code that clients see.
+            /// Returns the code as it is sent to clients.
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
             }
@@ -39,9 +39,9 @@ macro_rules! codes {
 codes! {
     /// The caller is not authenticated.
     Unauthenticated = "ERR_AUTH_001", UNAUTHORIZED;
-    /// The request names no company.
+    /// The request must specify a company, but does not.
     CompanyMissing = "ERR_AUTH_002", BAD_REQUEST;
-    /// The caller lacks the permission.
+    /// The caller lacks the required permission.
     Forbidden = "ERR_AUTH_003", FORBIDDEN;
     /// The operation requires a super admin.
     SuperAdminOnly = "ERR_AUTH_007", FORBIDDEN;
@@ -51,7 +51,7 @@ codes! {
     InvalidFields = "ERR_VALIDATION_003", BAD_REQUEST;
     /// The body is too large.
     TooLarge = "ERR_VALIDATION_004", PAYLOAD_TOO_LARGE;
-    /// The body is not declared as JSON.
+    /// The `Content-Type` is not JSON, or the body has a `Content-Encoding`.
     NotJson = "ERR_VALIDATION_005", UNSUPPORTED_MEDIA_TYPE;
     /// The entity does not exist, or is not visible to this caller.
     NotFound = "ERR_RESOURCE_001", NOT_FOUND;
@@ -59,11 +59,11 @@ codes! {
     Conflict = "ERR_RESOURCE_002", CONFLICT;
     /// The resource has changed since the client read it: `If-Match` does not match.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
-    /// The path exists, but does not support this method.
+    /// The path does not support this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
     /// The caller exceeds a rate limit.
     RateLimited = "ERR_RATE_LIMIT_001", TOO_MANY_REQUESTS;
-    /// The storage cannot be reached, or the request timed out.
+    /// The storage or the keys of a token issuer are unavailable, or the request timed out.
     Unavailable = "ERR_UNAVAILABLE_001", SERVICE_UNAVAILABLE;
     /// An unexpected error.
     Internal = "ERR_INTERNAL_001", INTERNAL_SERVER_ERROR;
@@ -77,7 +77,7 @@ pub(crate) struct ApiError {
     pub(crate) errors: Vec<FieldError>,
     /// The value of the `Retry-After` header, in seconds.
     pub(crate) retry_after: Option<u64>,
-    /// The cause of an error of the service, for the log.
+    /// The cause of a server-side error, for the log.
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -87,19 +87,19 @@ impl ApiError {
         Self { code, message: message.into(), errors: Vec::new(), retry_after: None, cause: None }
     }
 
-    /// Creates the error of an unreachable storage or a request that timed out.
+    /// Creates the error for an unavailable dependency or a request that timed out.
     pub(crate) fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
         Self { retry_after: Some(RETRY_AFTER_SECONDS), cause: Some(Arc::from(cause.into())), ..error }
     }
 
-    /// Creates the error of an unexpected failure. Clients see no details.
+    /// Creates the error for an unexpected failure. The response contains no details.
     pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { cause: Some(Arc::from(cause.into())), ..Self::new(Code::Internal, "Internal server error") }
     }
 
-    /// Logs an error of the service with the chain of its causes: a warning if it is temporary, else an error. Errors
-    /// of clients are not logged.
+    /// Logs a server-side error with the chain of its causes. Temporary unavailability is logged as a warning, all
+    /// other errors as errors. Client errors are not logged.
     pub(crate) fn log(&self) {
         let Some(cause) = &self.cause else { return };
         let error = causes(cause.as_ref());
@@ -110,12 +110,13 @@ impl ApiError {
         }
     }
 
-    /// Creates the error of a path that no operation has.
+    /// Creates the error for a path that matches no route.
     pub(crate) fn no_such_route() -> Self {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// Creates the error of an invalid request. A single field error becomes the message; several are listed.
+    /// Creates the error for an invalid request. A single field error becomes the message; several field errors are
+    /// listed in `errors`.
     pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
         match findings.pop() {
             Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),
@@ -168,14 +169,14 @@ impl std::fmt::Display for ApiError {
     }
 }
 
-/// An error about one field.
+/// An error that concerns one field of the request.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Finding {
     /// The path of the field, such as `views[2].viewId`.
     field: String,
     /// The human-readable message.
     message: String,
-    /// The machine-readable code.
+    /// The machine-readable error code.
     code: String,
 }
 
@@ -195,7 +196,7 @@ pub(crate) struct ErrorBody {
     code: &'static str,
     /// The human-readable message.
     message: String,
-    /// The invalid fields, if there are several.
+    /// The individual errors that `message` summarizes. Omitted if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
 }

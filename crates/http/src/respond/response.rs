@@ -1,4 +1,4 @@
-//! Builds successful responses: the status, the headers with version and entity tag, and the body.
+//! Builds successful responses, with status, version, entity tag and body.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -18,10 +18,11 @@ use crate::extract::has_already;
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
-/// The response header with the versions of the state that the response reflects, as an opaque string.
+/// The response header with the version of the data that the response reflects, as an opaque string (epoch, catalog
+/// version and company version).
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
 
-/// A builder of a response with a body. Caches may not store the response.
+/// A builder of a response with a body and `Cache-Control: no-store`.
 pub(crate) struct ApiResponse {
     builder: HttpResponseBuilder,
 }
@@ -37,14 +38,15 @@ impl ApiResponse {
         Self::with(StatusCode::CREATED)
     }
 
-    /// Starts a response with this status that caches may not store.
+    /// Starts a response with this status and `Cache-Control: no-store`.
     pub(crate) fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
         Self { builder }
     }
 
-    /// Adds the versions of the committed state, if there are any that clients can require.
+    /// Adds the versions that the commit created, so that clients can require them in later requests. A change of
+    /// credentials has no such versions.
     pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
         if let Some(versions) = stamp.versions() {
             self.builder.insert_header((VERSION, versions.to_string()));
@@ -52,12 +54,14 @@ impl ApiResponse {
         self
     }
 
-    /// Adds the versions of an access. If the storage cannot confirm that the access is current, also adds its age.
+    /// Adds `X-IAM-Version`, with the versions at which the permissions were resolved. If the permissions may be stale
+    /// because the storage is unavailable, also adds `Age` and `Warning`.
     pub(crate) fn seen(self, access: &Access) -> Self {
         self.seen_all(std::slice::from_ref(access))
     }
 
-    /// Adds the oldest versions and the highest age among several accesses.
+    /// Adds `X-IAM-Version`, with the lowest versions of several accesses. If an access may be stale because the
+    /// storage is unavailable, also adds the highest `Age`, and `Warning`.
     pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
         seen(&mut self.builder, accesses);
         self
@@ -74,7 +78,7 @@ impl ApiResponse {
         Ok(self.builder.json(Success::new(data)))
     }
 
-    /// Finishes the response with a body of serialized JSON.
+    /// Finishes the response with a body that is already serialized as JSON.
     pub(crate) fn json(mut self, body: Bytes) -> HttpResponse {
         self.builder.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         self.builder.body(body)
@@ -86,7 +90,8 @@ impl ApiResponse {
     }
 }
 
-/// Builds a response that the client may cache and revalidate. If the client already has the body, the response is 304.
+/// Builds a response that the client may cache and revalidate. If `If-None-Match` matches the entity tag, the response
+/// is 304.
 pub(crate) fn conditional(
     request: &HeaderMap,
     access: &Access,
@@ -107,7 +112,8 @@ pub(crate) fn conditional(
     response.body(body.bytes.clone())
 }
 
-/// Adds the oldest versions and the highest age among the accesses that a response reflects.
+/// Adds `X-IAM-Version`, with the lowest versions of the accesses that the response reflects. If an access may be
+/// stale, also adds the highest `Age`, and `Warning`.
 fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
@@ -118,12 +124,13 @@ fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     }
 }
 
-/// Returns versions that are not newer than either argument.
+/// Returns the lower catalog version and the lower company version of the arguments.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Versions of different epochs cannot be compared, so the result guarantees nothing.
+        // Versions of different epochs are not comparable, so the versions in the result are 0, which every response
+        // satisfies.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }
 }

@@ -1,4 +1,4 @@
-//! Caches response bodies. Each body is serialized once for all callers with the same response.
+//! Caches response bodies, so that a body is serialized once for all callers who receive the same response.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::envelope::Success;
 use super::error::ApiError;
 
-/// The kind of a cached body.
+/// The kind of a cached response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ResponseKind {
     Navigation,
@@ -38,7 +38,7 @@ impl CachedResponse {
     }
 }
 
-/// The weight of a body: its size in bytes, plus about 200 for its cache entry.
+/// The weigher of the cache. The weight of a body is its size in bytes, plus about 200 bytes for its cache entry.
 #[derive(Clone)]
 struct Size;
 
@@ -48,24 +48,24 @@ impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
     }
 }
 
-/// The cache of response bodies. A key identifies one state and is never reused. Outdated bodies are therefore no
-/// longer requested, and are evicted.
+/// The cache of response bodies. A key identifies immutable permissions and is never reused, so no invalidation is
+/// necessary: an outdated body is no longer looked up, and is evicted eventually.
 pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
 impl ResponseCache {
-    /// Creates a cache of at most `max_bytes`.
+    /// Creates a cache with a total weight of at most `max_bytes`.
     pub(crate) fn new(max_bytes: u64) -> Self {
-        // A body of permissions has a few kilobytes.
+        // This estimate of the number of entries assumes bodies of about 4 KiB.
         let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
         Self(Cache::with_weighter(items, max_bytes, Size))
     }
 
-    /// Returns the cached body, if there is one.
+    /// Returns the body from the cache, if present.
     pub(crate) fn get(&self, id: AccessId, kind: ResponseKind) -> Option<Arc<CachedResponse>> {
         self.0.get(&(id, kind))
     }
 
-    /// Serializes data, and caches and returns the body.
+    /// Serializes `data` as a response body, caches the body, and returns it.
     pub(crate) fn keep(
         &self,
         id: AccessId,

@@ -25,7 +25,7 @@ pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiRes
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
-/// The API key that the path names.
+/// The API key specified in the path.
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
@@ -41,23 +41,23 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
-/// A new API key.
+/// The API key to create.
 ///
-/// The company of the request (in the query, a header, or the body as `companyId`) limits the key to that company. If
-/// the request names no company, the key is valid for all companies and for the platform.
+/// If the request specifies a company (in the query, in a header, or as `companyId` in the body), the key is restricted
+/// to that company. Otherwise, the key is valid for all companies and for the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewKey {
     /// The display name of the key.
     name: iam_domain::Name,
-    /// The role of the key.
+    /// The role of the key, which determines what the service may do.
     role: ServiceRole,
     /// The time when the key expires. Default: never.
     expires_at: Option<Timestamp>,
 }
 
-/// The input of the operation: the change that stores the API key, and the secret of the key.
+/// The input for creating an API key: the change that stores the key, and the secret key itself.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,
@@ -65,7 +65,7 @@ pub(crate) struct Creation {
 
 impl Input for Creation {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        // The company of the request, whether the body or a header names it.
+        // The company can be specified in the query, a header or the body.
         let company = request.company();
         let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
@@ -85,11 +85,11 @@ impl Input for Creation {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKeyData {
     api_key: ApiKey,
-    /// The API key itself, to be sent as `Authorization: Bearer iam_…`. It is shown only once.
+    /// The API key itself, to be sent as `Authorization: Bearer iam_…`. It is returned only once.
     key: String,
 }
 
-/// Creates an API key. Only this response shows the key itself.
+/// Creates an API key. Only this response contains the key itself.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
@@ -109,7 +109,9 @@ impl Input for RevokeApiKey {
     }
 }
 
-/// Revokes an API key permanently. Every replica rejects the key within its lease.
+/// Revokes an API key permanently.
+///
+/// While the database is available, every replica rejects the key after at most one lease (2 s by default).
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
 pub(crate) async fn revoke_api_key(call: Authorized<ManageCredentials, RevokeApiKey>) -> ApiResult {

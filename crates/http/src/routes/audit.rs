@@ -1,4 +1,4 @@
-//! Lists the audit log.
+//! Lists the records of the audit log.
 
 use actix_web::get;
 use base64::Engine;
@@ -12,24 +12,24 @@ use super::{page_size, word};
 use crate::extract::{Authorized, Input, ReadAudit, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// An audit record, with the external ids of the users that it names.
+/// An audit record, with the external ids of the actor and of the affected user.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditEntry {
     #[serde(flatten)]
     record: AuditRecord,
-    /// The external id (`issuer|subject`) of the actor, if the actor is an external issuer's user.
+    /// The external id (`issuer|subject`) of the actor, if the actor is a user of an external issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_user_id: Option<ExternalId>,
-    /// The external id of the actor in a form that needs no escaping in URLs.
+    /// The URL-safe form of the actor's external id.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_path_id: Option<String>,
-    /// The external id (`issuer|subject`) of the affected user, if the record is about an external issuer's user.
+    /// The external id (`issuer|subject`) of the affected user, if the change affects a user of an external issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
-    /// The external id of the affected user in a form that needs no escaping in URLs.
+    /// The URL-safe form of the affected user's external id.
     #[serde(skip_serializing_if = "Option::is_none")]
     entity_path_id: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct AuditEntry {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
     logs: Vec<AuditEntry>,
-    /// The cursor of the next page. `null` on the last page.
+    /// The cursor of the next page (keyset pagination). `null` on the last page.
     next_cursor: Option<String>,
     /// The total number of records, if requested. Counting stops at 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ pub(crate) struct AuditData {
     total_is_lower_bound: bool,
 }
 
-/// The filter and the page that a request asks for.
+/// The requested filter and the requested page.
 pub(crate) struct AuditQuery {
     filter: AuditFilter,
     cursor: Option<AuditCursor>,
@@ -82,7 +82,7 @@ impl Input for AuditQuery {
     }
 }
 
-/// Reads the id of an entity of any type. A user can also be named by the external id.
+/// Reads the id of the affected entity, which can have any type. A user can also be identified by external id.
 fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
     if request.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
         return Some(request.query_user("entityId")?.map(|user| user.id.as_uuid()));
@@ -126,19 +126,23 @@ fn encode(cursor: AuditCursor) -> String {
 fn decode(text: &str) -> Option<AuditCursor> {
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = plain.split_once('/')?;
-    // No record is older than 1970, and databases cannot compare with times in the distant past.
+    // No record is older than 1970, and databases do not support times in the distant past.
     let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// Lists the audit records of the company, or of the platform if a super admin names no company.
+/// Lists the audit records of the company, or of the platform if a super admin specifies no company.
 #[utoipa::path(
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
-        ("entityId" = Option<String>, Query, description = "The entity's id; for a user also pathId or issuer|subject"),
+        (
+            "entityId" = Option<String>,
+            Query,
+            description = "The id of the affected entity; for a user, also the pathId or issuer|subject",
+        ),
         ("action" = Option<String>, Query, description = "The exact action, such as user_level.created"),
-        ("userId" = Option<String>, Query, description = "The actor, named by id, pathId or issuer|subject"),
+        ("userId" = Option<String>, Query, description = "The actor's user id, pathId or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "The start of the time range, inclusive"),
         ("to" = Option<Timestamp>, Query, description = "The end of the time range, exclusive"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),

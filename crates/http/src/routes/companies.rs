@@ -15,7 +15,7 @@ data! {
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// Lists the modules of a company, sorted by name, each with its enabled flag.
+/// Lists the modules of a company, sorted by name, each with its `enabled` flag.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
@@ -23,12 +23,12 @@ pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> Ap
     ApiResponse::ok().etag(&modules)?.data(GrantedModulesData { modules })
 }
 
-/// The modules of a company.
+/// The requested modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleIds {
-    /// The complete list of modules, without duplicates.
+    /// The ids of all modules that the company is to have, without duplicates.
     module_ids: Vec<ModuleId>,
 }
 
@@ -40,7 +40,7 @@ impl Input for SetCompanyModules {
     }
 }
 
-/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
+/// Replaces the modules of a company. A module that the company already has retains its `enabled` flag.
 #[utoipa::path(
     tag = "Companies",
     request_body = ModuleIds,
@@ -52,7 +52,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
     ApiResponse::ok().commit(done.stamp).message("Company modules updated successfully")
 }
 
-/// The requested enabled flag of a module.
+/// The requested value of the `enabled` flag of a company's module.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
@@ -70,7 +70,7 @@ impl Input for SwitchCompanyModule {
 
 /// Enables or disables a module of a company.
 ///
-/// `If-Match` takes the entity tag of the list of the company's modules.
+/// `If-Match` is compared with the entity tag of the company's module list.
 #[utoipa::path(
     tag = "Companies",
     request_body = Switch,
@@ -87,8 +87,8 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Provision {
-    /// The user who becomes an admin. If the company was provisioned before, this takes effect only if the company has
-    /// no administrator.
+    /// The user to whom the level Admin is assigned. If the company is already provisioned, the level is assigned only
+    /// if the company has no administrator.
     admin_user_id: Option<UserId>,
 }
 
@@ -103,13 +103,15 @@ impl Input for ProvisionCompany {
     }
 }
 
-/// Provisions a company once: adds the module `core` and creates the levels Admin, Member and Visitor.
+/// Provisions a company: adds the module `core`, and creates the levels Admin, Member and Visitor.
+///
+/// The operation is idempotent. Repeating it does not restore what has been renamed or deleted since.
 #[utoipa::path(
     tag = "Companies",
     request_body = Option<Provision>,
     responses(
         (status = 201, body = Success<Message>),
-        (status = 200, body = Success<Message>, description = "The company was provisioned before"),
+        (status = 200, body = Success<Message>, description = "The company is already provisioned"),
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]

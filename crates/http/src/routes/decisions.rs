@@ -1,4 +1,4 @@
-//! Decides questions about permissions: single checks, batches of checks, all permissions of a user, and navigation.
+//! Returns decisions: single checks, batches of checks, all permissions of a user, and the user's menu.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::respond::{
 
 /// Returns the caller's menu.
 ///
-/// Clients may cache it for five minutes, since it is for display only.
+/// Clients may cache the menu for five minutes, since it is only displayed and enforces no permissions.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -37,7 +37,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
-/// Returns all permissions of the caller.
+/// Returns the effective permissions of the caller.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -46,7 +46,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<A
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// Returns all permissions of a user.
+/// Returns the effective permissions of a user.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
@@ -62,7 +62,7 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
         .map_or_else(|| cache.keep(access.id(), ResponseKind::Permissions, access.effective()), Ok)
 }
 
-/// A question: a view, or a feature with an action.
+/// A check of a view, or of an action on a feature.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the question is read from its fields")]
@@ -74,13 +74,15 @@ pub(crate) struct CheckRequest {
     /// The action on the feature.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 50)]
     action: Option<iam_domain::Action>,
-    /// The minimum scope that the action must have to be allowed.
+    /// The minimum scope with which the action must be allowed.
     scope: Option<Scope>,
-    /// The user whom the question is about. Default: the caller.
+    /// The subject: the user whose permissions are checked. Default: the caller.
     user_id: Option<UserId>,
 }
 
-/// Decides a question about the caller or, if the caller may ask about others, about another user.
+/// Checks whether a view or an action is allowed for the caller or for another user.
+///
+/// Checking another user requires permission.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
@@ -92,16 +94,16 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
-/// A batch of questions.
+/// A batch of checks.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the questions are read from its fields")]
 pub(crate) struct ChecksRequest {
-    /// The questions, all about the company of the request.
+    /// The checks, which are all decided in the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
     checks: Vec<CheckRequest>,
 }
 
-/// Writes the result of one of many questions.
+/// Writes the result of one check in a batch.
 fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> Result<(), ApiError> {
     let asked = match item {
         Ok(asked) => asked,
@@ -110,18 +112,19 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.question), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // The whole request fails, since a result for this question would look like a denial.
+        // Any other failure fails the whole request. In a single result, which has `allowed: false`, it would look like
+        // a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())
 }
 
-/// The approximate size of one decision, in bytes.
+/// The approximate size of a decision as JSON, in bytes.
 const RESULT_BYTES: usize = 256;
 
-/// Decides up to 1,000 questions, and returns the results in the same order.
+/// Decides a batch of up to 1,000 checks, and returns the results in the same order.
 ///
-/// If a question is invalid, its result is an error. The other questions are still decided.
+/// If a check is invalid or not permitted, its result is an error. The other checks are still decided.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
 pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! Explains decisions, and suggests the smallest change that would turn a denial into an allow.
+//! Explains decisions, and suggests the smallest set of changes that would turn a denial into an allow.
 
 use actix_web::post;
 use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
@@ -10,26 +10,27 @@ use crate::extract::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Authorized};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// A decision with its derivation.
+/// A decision, with the rules and permissions that determined it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExplanationData {
-    /// Whether access is allowed.
+    /// Whether the view or action is allowed.
     allowed: bool,
-    /// The scope of the action. `null` for views.
+    /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
     scope: Option<Scope>,
-    /// The human-readable description of the rule that decided.
+    /// The human-readable description of the rule that determined the decision.
     reason: &'static str,
-    /// The machine-readable code of the rule that decided.
+    /// The machine-readable code of the rule that determined the decision.
     reason_code: &'static str,
-    /// The ids of the levels that decided.
+    /// The ids of the user levels that determined the decision.
     decided_by: Vec<UserLevelId>,
-    /// The modules that gate the view or feature. One module that is both enabled and granted to the company opens the
-    /// gate. Empty if the view or feature is open to all companies.
+    /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
+    /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
-    /// The permission that each of the user's levels has for the view or action.
+    /// The rule of each of the subject's user levels for the view or action.
     levels: Vec<LevelSays>,
-    /// The fewest steps that together would allow access. Empty if access is allowed, or if no step can allow it.
+    /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
+    /// changes exist.
     suggestion: Vec<Step>,
 }
 
@@ -49,7 +50,9 @@ impl From<Explanation> for ExplanationData {
     }
 }
 
-/// Explains a decision about the caller or, if the caller may ask about others, about another user.
+/// Explains the decision about a view or an action, for the caller or for another user.
+///
+/// Explaining decisions about another user requires permission.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

@@ -1,4 +1,4 @@
-//! Handles requests that match no operation: the redirect to the documentation, and unknown routes.
+//! Handles requests that match no operation: redirects to the documentation, and rejects unknown routes.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -27,7 +27,7 @@ pub(crate) async fn no_such_route(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// Returns `true` if a path matches a pattern, in which `{…}` stands for a segment that is not empty.
+/// Returns `true` if a path matches a pattern, in which `{…}` matches any non-empty segment.
 fn matches_pattern(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
@@ -39,7 +39,7 @@ fn matches_pattern(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Returns the methods of a path as the value of the `Allow` header. A path with GET also has HEAD.
+/// Returns the methods of a path as the value of the `Allow` header. A path that supports GET also supports HEAD.
 fn allowed_methods(item: &PathItem) -> String {
     let methods = [
         ("GET", &item.get),

@@ -15,7 +15,7 @@ data! {
     FeatureData { feature as "feature": Feature }
 }
 
-/// The feature that the path names.
+/// The feature specified in the path.
 pub(crate) struct OneFeature(FeatureId);
 
 impl Input for OneFeature {
@@ -40,7 +40,7 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
     ApiResponse::ok().etag(&feature)?.data(FeatureData { feature })
 }
 
-/// A new feature.
+/// The feature to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -83,7 +83,7 @@ impl Input for CreateFeature {
     request_body = NewFeature,
     responses(
         (status = 201, body = Success<FeatureData>),
-        (status = 409, description = "The key is taken or reserved"),
+        (status = 409, description = "The key is already in use, or reserved"),
     ),
 )]
 #[post("/api/iam/features")]
@@ -92,7 +92,7 @@ pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) ->
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
-/// The changes of a feature. Omitted fields stay unchanged, and `null` clears an optional field.
+/// A partial update of a feature. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -101,7 +101,7 @@ pub(crate) struct FeaturePatch {
     name: Option<Name>,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// The custom actions. Permissions for removed actions are deleted.
+    /// The new list of custom actions. Permissions for removed actions are deleted.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
     enabled: Option<bool>,
@@ -148,7 +148,9 @@ impl Input for DeleteFeature {
     }
 }
 
-/// Deletes a feature that no menu item uses, with its permissions and mappings.
+/// Deletes a feature, including its permissions and mappings.
+///
+/// A feature that a menu item uses cannot be deleted (409).
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
@@ -167,12 +169,12 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The requested views of a feature.
+/// The requested views on which a feature is shown.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeatureViewIds {
-    /// The complete list of views, without duplicates.
+    /// The ids of all views on which the feature is to be shown, without duplicates.
     view_ids: Vec<ViewId>,
 }
 

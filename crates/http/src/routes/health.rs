@@ -1,4 +1,4 @@
-//! Reports the health of the process and of its storage, and whether the process is ready for requests.
+//! The health endpoints: liveness and readiness of the process, and health of the storage.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::Api;
 
-/// The response of a running process.
+/// The response to a health check of the process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -19,7 +19,7 @@ pub(crate) struct Health {
     timestamp: iam_domain::Timestamp,
 }
 
-/// Responds as long as the process is running.
+/// Returns 200 as long as the process is running.
 #[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
 #[get("/health")]
 pub(crate) async fn health(api: Data<Api>) -> HttpResponse {
@@ -29,11 +29,11 @@ pub(crate) async fn health(api: Data<Api>) -> HttpResponse {
 /// The health of the storage.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
-    /// Whether the storage responds.
+    /// Whether the storage responds to a ping.
     healthy: bool,
 }
 
-/// Checks whether the storage responds.
+/// Checks whether the storage responds to a ping.
 #[utoipa::path(tag = "Health", responses((status = 200, body = DatabaseHealth), (status = 503, body = DatabaseHealth)))]
 #[get("/health/db")]
 pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
@@ -59,12 +59,12 @@ pub(crate) struct CheckBody {
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
     status: &'static str,
-    /// The conditions that were checked. Present with `?verbose`, and whenever a condition does not hold.
+    /// The conditions that were checked. Present with `?verbose`, or if a condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<CheckBody>>,
 }
 
-/// Checks liveness: the event loop of the process is running.
+/// Checks liveness: whether the event loop of the process is running.
 ///
 /// This check never reads the storage.
 #[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
@@ -73,7 +73,10 @@ pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
 }
 
-/// Checks readiness: the storage has been reached, its schema is current, and the process is not shutting down.
+/// Checks readiness.
+///
+/// The process is ready if it has reached the storage, the schema of the storage is up to date, and the process is not
+/// shutting down.
 #[utoipa::path(
     tag = "Health",
     params(("verbose" = Option<bool>, Query)),
@@ -88,12 +91,12 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
 fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    // Other query parameters never make a probe fail.
+    // Unknown query parameters are ignored, so that they never make a probe fail.
     let is_verbose = request.query_string().split('&').any(|part| {
         let (name, word) = part.split_once('=').unwrap_or((part, ""));
         name == "verbose" && word != "false"
     });
-    // Operators need the reason even without `?verbose`.
+    // A failed probe lists the conditions even without `?verbose`, since operators need the reason.
     let checks = (is_verbose || !is_ready).then(|| {
         readiness
             .checks

@@ -1,4 +1,4 @@
-//! Reads and replaces the permission matrices of user levels.
+//! Returns and replaces the permission matrices of user levels.
 
 use actix_web::{get, put};
 use iam_application::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
@@ -15,7 +15,7 @@ data! {
     FeaturePermissionsData { permissions as "permissions": Vec<FeaturePermission> }
 }
 
-/// Returns the view matrix of a level.
+/// Returns the view matrix of a level: all its permissions for views.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
@@ -23,7 +23,7 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
     ApiResponse::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
 }
 
-/// A requested cell of a view matrix.
+/// A requested cell of a view matrix: the permission for one view.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
@@ -31,16 +31,16 @@ pub(crate) struct ViewCellBody {
     view_id: ViewId,
     /// The state that the level sets for the view. Default: `inherit`.
     state: Option<ViewState>,
-    /// Whether company admins may change the cell. If omitted, an existing cell keeps its value and a new cell gets
-    /// `true`.
+    /// Whether callers other than super admins may change or remove the cell; `false` pins the cell. If omitted, an
+    /// existing cell retains its flag, and a new cell gets `true`.
     modifiable: Option<bool>,
 }
 
-/// A requested view matrix.
+/// A requested view matrix, which replaces all permissions of a level for views.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewMatrix {
-    /// The complete list of cells, one per view.
+    /// The complete list of cells, at most one per view.
     views: Vec<ViewCellBody>,
 }
 
@@ -62,7 +62,7 @@ impl Input for ReplaceViewPermissions {
     }
 }
 
-/// Replaces the view matrix of a level.
+/// Replaces the view matrix of a level: all its permissions for views.
 #[utoipa::path(
     tag = "Permissions",
     request_body = ViewMatrix,
@@ -71,7 +71,7 @@ impl Input for ReplaceViewPermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
+            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
         ),
         (status = 404),
         (status = 412),
@@ -83,7 +83,7 @@ pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions,
     ApiResponse::ok().commit(done.stamp).message("View permissions updated successfully")
 }
 
-/// Returns the feature matrix of a level.
+/// Returns the feature matrix of a level: all its permissions for actions on features.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/features")]
 pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
@@ -91,7 +91,7 @@ pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>)
     ApiResponse::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
 }
 
-/// A requested cell of a feature matrix.
+/// A requested cell of a feature matrix: the permission for one action on a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
@@ -99,20 +99,20 @@ pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
     action: Action,
-    /// `true` allows the action, `false` denies it. Default: `true`.
+    /// `true` allows the action, and `false` denies it. Default: `true`.
     value: Option<bool>,
-    /// The scope of the action, if it is allowed. Default: `any`.
+    /// The scope with which the action is allowed. Default: `any`.
     scope: Option<Scope>,
-    /// Whether company admins may change the cell. If omitted, an existing cell keeps its value and a new cell gets
-    /// `true`.
+    /// Whether callers other than super admins may change or remove the cell; `false` pins the cell. If omitted, an
+    /// existing cell retains its flag, and a new cell gets `true`.
     modifiable: Option<bool>,
 }
 
-/// A requested feature matrix.
+/// A requested feature matrix, which replaces all permissions of a level for actions on features.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureMatrix {
-    /// The complete list of cells, one per action of a feature.
+    /// The complete list of cells, at most one per action on a feature.
     features: Vec<FeatureCellBody>,
 }
 
@@ -141,17 +141,21 @@ impl Input for ReplaceFeaturePermissions {
     }
 }
 
-/// Replaces the feature matrix of a level.
+/// Replaces the feature matrix of a level: all its permissions for actions on features.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
+    params((
+        "force" = Option<bool>,
+        Query,
+        description = "Allows super admins to leave the company without an administrator",
+    )),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
+            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
         ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),

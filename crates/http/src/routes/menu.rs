@@ -1,5 +1,5 @@
-//! Manages the menu. The company that a request names owns the item. If the request names none, the item is common to
-//! all companies.
+//! Manages the menu. If the request specifies a company, that company owns the item. Otherwise, all companies share the
+//! item.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
@@ -21,7 +21,7 @@ data! {
     SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
 }
 
-/// The menu item that the path names.
+/// The menu item specified in the path.
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
@@ -30,7 +30,7 @@ impl Input for OneMenuItem {
     }
 }
 
-/// The sub-item that the path names.
+/// The sub-item specified in the path.
 pub(crate) struct OneSubMenuItem(SubMenuItemId);
 
 impl Input for OneSubMenuItem {
@@ -39,7 +39,7 @@ impl Input for OneSubMenuItem {
     }
 }
 
-/// Lists the menu items common to all companies and those of the named company.
+/// Lists the menu items that all companies share, and those of the specified company.
 ///
 /// The items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
@@ -49,7 +49,7 @@ pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult 
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// Returns a menu item that is common to all companies or belongs to the named company.
+/// Returns a menu item that all companies share or that the specified company owns.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
 pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
@@ -57,24 +57,25 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
     ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
 
-/// A new menu item.
+/// The menu item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
-    /// The priority. Default: `standard`.
+    /// The priority of the menu item. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// The keys of the required features. Users see the item only if `Read` is allowed for all of them.
+    /// The keys of the required features. The item is shown only to users for whom `Read` is allowed on all these
+    /// features.
     required_permissions: Option<Vec<FeatureKey>>,
-    /// The sort order. Default: 0.
+    /// The position in the sort order, in ascending order. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
-    /// Whether users may land on this item after signing in. Default: `true`.
+    /// Whether this item can be the landing page after signing in. Default: `true`.
     #[schema(required = false)]
     is_entrypoint: bool,
 }
@@ -111,7 +112,7 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
-/// The changes of a menu item. Omitted fields stay unchanged, and `null` clears an optional field.
+/// A partial update of a menu item. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -172,7 +173,7 @@ impl Input for DeleteMenuItem {
     }
 }
 
-/// Deletes a menu item with its sub-items.
+/// Deletes a menu item, including its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
 pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>) -> ApiResult {
@@ -180,7 +181,7 @@ pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>)
     ApiResponse::ok().commit(done.stamp).message("Menu item deleted successfully")
 }
 
-/// Lists the sub-items common to all companies and those of the named company.
+/// Lists the sub-items that all companies share, and those of the specified company.
 ///
 /// The sub-items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
@@ -190,7 +191,7 @@ pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiRes
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// Returns a sub-item that is common to all companies or belongs to the named company.
+/// Returns a sub-item that all companies share or that the specified company owns.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {
@@ -198,7 +199,7 @@ pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuIt
     ApiResponse::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
 }
 
-/// A new sub-item.
+/// The sub-item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -208,7 +209,7 @@ pub(crate) struct NewSubMenuItem {
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
     icon: Option<Icon>,
-    /// The sort order. Default: 0.
+    /// The position in the sort order, in ascending order. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
     /// Whether the sub-item is shown. Default: `true`.
@@ -249,7 +250,7 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
-/// The changes of a sub-item. Omitted fields stay unchanged, and `null` clears an optional field.
+/// A partial update of a sub-item. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

@@ -33,7 +33,7 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     }
 }
 
-/// Reads an optional query parameter that is a keyword or a number.
+/// Reads an optional query parameter whose type implements `FromStr`, such as a keyword or a number.
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     request: &mut RequestReader<'_>,
     name: &str,
@@ -47,10 +47,10 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// Defines response data with a single field, which is named after its content, in the singular or plural.
+/// Defines types of response data with a single field, such as `{"views": […]}`.
 macro_rules! data {
     ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
-        #[doc = concat!("`{\"", $wire, "\": …}`")]
+        #[doc = concat!("The response data `{\"", $wire, "\": …}`.")]
         #[derive(serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name {
             #[serde(rename = $wire)]

@@ -16,7 +16,7 @@ data! {
     ModuleData { module as "module": Module }
 }
 
-/// The module that the path names.
+/// The module specified in the path.
 pub(crate) struct OneModule(ModuleId);
 
 impl Input for OneModule {
@@ -41,7 +41,7 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
     ApiResponse::ok().etag(&module)?.data(ModuleData { module })
 }
 
-/// A new module.
+/// The module to create.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewModule {
@@ -53,7 +53,7 @@ pub(crate) struct NewModule {
     /// Whether the module is enabled. `false` disables it for every company. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
-    /// The priority. Default: `standard`.
+    /// The priority of the module. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
 }
@@ -79,7 +79,7 @@ impl Input for CreateModule {
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewModule,
-    responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
+    responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is already in use")),
 )]
 #[post("/api/iam/modules")]
 pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
@@ -87,7 +87,7 @@ pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> A
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The changes of a module. Omitted fields stay unchanged, and `null` clears an optional string.
+/// A partial update of a module. Omitted fields remain unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModulePatch {
@@ -132,11 +132,11 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
     ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The confirmation that views and features that only this module gates may open to all companies.
+/// The confirmation that is required if the deletion makes views or features available to all companies.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
-    /// Whether they may open to all companies. Default: `false`.
+    /// Whether views and features that no other module gates may become available to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -157,10 +157,12 @@ impl Input for DeleteModule {
     }
 }
 
-/// Deletes a module with its mappings, including those to companies.
+/// Deletes a module, including its mappings to views, features and companies.
+///
+/// If this would make views or features available to all companies, `ungate` is required (409).
 #[utoipa::path(
     tag = "Catalog",
-    params(("ungate" = Option<bool>, Query, description = "Confirms the deletion, as ungate in the body does")),
+    params(("ungate" = Option<bool>, Query, description = "Equivalent to ungate in the body")),
     request_body = Option<Ungate>,
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
@@ -170,7 +172,7 @@ pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> A
     ApiResponse::ok().commit(done.stamp).message("Module deleted successfully")
 }
 
-/// Lists the views of a module, sorted by URL.
+/// Lists the views that a module gates, sorted by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
 pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -178,14 +180,14 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The requested views of a module.
+/// The requested views that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleViewIds {
-    /// The complete list of views, without duplicates.
+    /// The ids of all views that the module is to gate, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Confirms that removed views that only this module gates may open to all companies. Default: `false`.
+    /// Whether removed views that no other module gates may become available to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -199,7 +201,7 @@ impl Input for SetModuleViews {
     }
 }
 
-/// Replaces the views of a module.
+/// Replaces the views that a module gates.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleViewIds,
@@ -211,7 +213,7 @@ pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>)
     ApiResponse::ok().commit(done.stamp).message("Module views updated successfully")
 }
 
-/// Lists the features of a module, sorted by key. Features without a key are last.
+/// Lists the features that a module gates, sorted by key. Features without a key are last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
 pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -219,14 +221,14 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
     ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
 
-/// The requested features of a module.
+/// The requested features that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleFeatureIds {
-    /// The complete list of features, without duplicates.
+    /// The ids of all features that the module is to gate, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Confirms that removed features that only this module gates may open to all companies. Default: `false`.
+    /// Whether removed features that no other module gates may become available to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -240,7 +242,7 @@ impl Input for SetModuleFeatures {
     }
 }
 
-/// Replaces the features of a module.
+/// Replaces the features that a module gates.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleFeatureIds,

@@ -1,4 +1,4 @@
-//! The list of all operations. It mounts each operation, and describes it in the OpenAPI document.
+//! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,10 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(title = "IAM", description = "Decides what users may see and do in each company, and why."),
+            info(
+                title = "IAM",
+                description = "Multi-tenant authorization: decides what users may see and do in each company, and why.",
+            ),
         )]
         struct Operations;
 
@@ -60,16 +63,16 @@ operations! {
     health::{health, database_health, live, ready},
 }
 
-/// The path prefix of all operations that need authentication.
+/// The path prefix of all operations that require authentication.
 const AUTHENTICATED: &str = "/api/iam/";
 
 /// The path of the OpenAPI document.
 pub(crate) const PATH: &str = "/openapi.json";
 
-/// The OpenAPI document. It is built when it is first needed: most processes never serve it, and it takes megabytes.
+/// The OpenAPI document. It is built lazily, since it takes megabytes of memory and most processes never need it.
 pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
 
-/// Returns the OpenAPI document.
+/// Serves the OpenAPI document as JSON.
 pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
     static JSON: LazyLock<Option<Bytes>> = LazyLock::new(|| serde_json::to_vec(&*DOCUMENT).ok().map(Bytes::from));
     let json = JSON.clone().ok_or_else(|| ApiError::internal("the OpenAPI document cannot be serialized"))?;
@@ -96,7 +99,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Describes the path parameters, which are in braces. Each is an id.
+/// Describes the parameters of a path, which are in braces. Each parameter is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -124,14 +127,17 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
     }
     let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
     if !names_company {
-        let description = "The company. Alternatively, send companyId in the query or in the JSON body.";
+        let description = "The id of the company. Alternatively, send companyId in the query or in the JSON body.";
         parameters.push(RefOr::T(text_header("X-Company-Id", description)));
     }
     for (name, description) in [
-        ("X-IAM-Min-Version", "The minimum version of the response: an X-IAM-Version of an earlier response."),
+        (
+            "X-IAM-Min-Version",
+            "The minimum version that the response must reflect: the X-IAM-Version of an earlier response.",
+        ),
         (
             "Cache-Control",
-            "`no-cache` forces a read of the storage; the rate of such requests is limited for each caller.",
+            "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.",
         ),
     ] {
         parameters.push(RefOr::T(text_header(name, description)));
@@ -146,19 +152,19 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
         }
         let mut add = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
         if is_decision || (is_change && !changes_no_decision) {
-            add("X-IAM-Version", "The version of the state that the response reflects, as an opaque string.");
+            add("X-IAM-Version", "The version of the data that the response reflects, as an opaque string.");
         }
         if is_decision {
             add(
                 "Age",
-                "Only while the storage is unavailable: seconds since the response was last known to be current.",
+                "Only while the storage is unavailable: seconds since the data was last confirmed to be up to date.",
             );
             add("Warning", "Only while the storage is unavailable: warns that the response may be stale.");
         }
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
-        ("400", "The request names no company, or is invalid"),
+        ("400", "The request specifies no company, or is invalid"),
         ("401", "The caller is not authenticated"),
         ("403", "The caller lacks the permission"),
         ("503", "The storage is unavailable; see Retry-After"),

@@ -1,4 +1,4 @@
-//! Records and returns the caller's own navigation trail.
+//! Records, returns and deletes the caller's own navigation trail.
 
 use actix_web::{delete, get, post};
 use iam_application::NewTrailEntry;
@@ -9,16 +9,16 @@ use utoipa::ToSchema;
 use crate::extract::{Authorized, Input, Member, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
-/// A step in a session's trail.
+/// A page visit in the trail of a session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Step {
-    /// The position of the step in the session, counted from 0.
+    /// The position of the visit in the trail, counted from 0.
     depth: i32,
     label: Label,
     url: Url,
 }
 
-/// A place that the caller visited.
+/// A page that the caller visited recently.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Recent {
@@ -28,16 +28,16 @@ pub(crate) struct Recent {
     visited_at: Timestamp,
 }
 
-/// The navigation history of the caller.
+/// The navigation trail of a session, and the recently visited pages of the caller.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TrailData {
-    /// The steps of the session, sorted from oldest to newest. At most 100.
+    /// The page visits in the session, sorted from oldest to newest. At most 100.
     trail: Vec<Step>,
-    /// The places visited last in all sessions, sorted from newest to oldest. At most 10.
+    /// The most recently visited pages in all sessions of the caller, sorted from newest to oldest. At most 10.
     recents: Vec<Recent>,
 }
 
-/// The step that was added.
+/// The page visit that was added.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StepData {
     entry: Step,
@@ -55,7 +55,7 @@ impl From<TrailEntry> for Recent {
     }
 }
 
-/// A new step.
+/// A page visit to add to a trail.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct NewStep {
@@ -74,7 +74,7 @@ impl Input for NewStep {
     }
 }
 
-/// Adds a step to the trail of one of the caller's sessions.
+/// Adds a page visit to the trail of one of the caller's sessions.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
 pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
@@ -90,7 +90,7 @@ pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     ApiResponse::created().data(StepData { entry: entry.into() })
 }
 
-/// The session that the query names.
+/// The session specified in the query.
 pub(crate) struct OneSession(SessionId);
 
 impl Input for OneSession {
@@ -99,7 +99,7 @@ impl Input for OneSession {
     }
 }
 
-/// Returns the trail of one of the caller's sessions, and the places visited last in all sessions.
+/// Returns the trail of one of the caller's sessions, and the most recently visited pages in all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),

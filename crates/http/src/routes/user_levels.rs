@@ -16,7 +16,7 @@ data! {
     UserLevelData { user_level as "userLevel": UserLevel }
 }
 
-/// The level that the path names.
+/// The level specified in the path.
 pub(crate) struct OneLevel(pub(crate) UserLevelId);
 
 impl Input for OneLevel {
@@ -33,13 +33,13 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
     ApiResponse::ok().data(UserLevelsData { user_levels })
 }
 
-/// A new level.
+/// The level to create.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
     /// The name, which must be unique in the company.
     name: Name,
-    /// The description.
+    /// The description. Default: the empty string.
     #[schema(required = false)]
     description: Description,
 }
@@ -57,7 +57,10 @@ impl Input for CreateUserLevel {
 #[utoipa::path(
     tag = "User levels",
     request_body = NewUserLevel,
-    responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
+    responses(
+        (status = 201, body = Success<UserLevelData>),
+        (status = 409, description = "The name is already in use"),
+    ),
 )]
 #[post("/api/iam/user-levels")]
 pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
@@ -76,13 +79,13 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
     ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
 
-/// The changes of a level. Omitted fields stay unchanged.
+/// A partial update of a level. Omitted fields remain unchanged.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelPatch {
     /// The new name.
     name: Option<Name>,
-    /// The new description. `null` clears it.
+    /// The new description. `null` clears the description.
     description: Option<Description>,
 }
 
@@ -119,7 +122,7 @@ impl Input for DeleteUserLevel {
     }
 }
 
-/// Deletes a level that has no holders.
+/// Deletes a level that no user holds.
 #[utoipa::path(
     tag = "User levels",
     responses(
@@ -127,7 +130,7 @@ impl Input for DeleteUserLevel {
         (
             status = 400,
             body = ErrorBody,
-            description = "Users hold the level. If the caller may read IAM data, errors name the first ten",
+            description = "Users hold the level. If the caller may read IAM data, errors lists the first ten users",
         ),
         (status = 404),
         (status = 412),
@@ -152,10 +155,11 @@ pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> Ap
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Holder {
     id: UserId,
-    /// The external id (`issuer|subject`). `null` for users of the native issuer, and if it is not stored.
+    /// The external id (`issuer|subject`). `null` for users of the native issuer, and for users whose external id is
+    /// not stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The external id in a form that needs no escaping in URLs.
+    /// The URL-safe form of the external id.
     path_id: Option<String>,
 }
 
@@ -164,11 +168,11 @@ pub(crate) struct Holder {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HoldersData {
     users: Vec<Holder>,
-    /// The cursor of the next page. `null` on the last page.
+    /// The cursor of the next page (keyset pagination). `null` on the last page.
     next_cursor: Option<UserId>,
 }
 
-/// The level and the page that a request asks for.
+/// The level and the requested page of its holders.
 pub(crate) struct HoldersQuery {
     level: UserLevelId,
     cursor: Option<UserId>,
@@ -203,7 +207,7 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Reads the query parameter `force`: whether the change may leave the company without an administrator.
+/// Reads the query parameter `force`, which states whether the change may leave the company without an administrator.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
@@ -212,12 +216,12 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     }
 }
 
-/// The requested levels of a user.
+/// The levels that a user is to hold.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelIds {
-    /// The complete list of levels, without duplicates.
+    /// The ids of all levels that the user is to hold in the company, without duplicates.
     user_level_ids: Vec<UserLevelId>,
 }
 
@@ -234,14 +238,18 @@ impl Input for AssignUserLevels {
 /// Replaces the levels that a user holds in the company.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
+    params((
+        "force" = Option<bool>,
+        Query,
+        description = "Allows super admins to leave the company without an administrator",
+    )),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
+            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
         ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),

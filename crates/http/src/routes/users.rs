@@ -1,4 +1,4 @@
-//! Returns the external ids of users, and sets their cut-offs.
+//! Returns users with their external ids, and sets the cut-offs of users.
 
 use actix_web::{get, put};
 use iam_application::CutOffUser;
@@ -10,7 +10,7 @@ use super::data;
 use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// The user that the path names.
+/// The user specified in the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);
 
 impl Input for OneUser {
@@ -19,16 +19,16 @@ impl Input for OneUser {
     }
 }
 
-/// A user as clients see it.
+/// A user in a response.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
     id: UserId,
     /// The external id (`issuer|subject`), as used in paths and bodies. `null` for users of the native issuer, and for
-    /// users of whom nothing is stored.
+    /// users whose external id is not stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The external id in a form that needs no escaping in URLs.
+    /// The URL-safe form of the external id.
     path_id: Option<String>,
     /// The issuer in the external id.
     #[schema(value_type = Option<String>)]
@@ -36,8 +36,8 @@ pub(crate) struct UserView {
     /// The subject in the external id.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Shown only to super admins
-    /// whose request names no company.
+    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Returned only to
+    /// super admins whose request specifies no company.
     not_before: Option<Timestamp>,
 }
 
@@ -55,7 +55,7 @@ impl From<User> for UserData {
 
 /// Returns a user who holds a level in the company.
 ///
-/// If a super admin names no company, any user is returned.
+/// Super admins who specify no company can retrieve any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
@@ -67,14 +67,14 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
     ApiResponse::ok().data(UserData::from(user))
 }
 
-/// The requested cut-off of a user.
+/// The requested cut-off (not-before time) of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
-    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Default: the current time
-    /// plus the tolerated clock skew, so that all tokens issued until now are rejected, even those from an issuer whose
-    /// clock is ahead.
+    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Default: the current
+    /// time plus the tolerated clock skew, so that all tokens issued until now are rejected, even those of an issuer
+    /// whose clock is ahead.
     not_before: Option<Timestamp>,
 }
 
@@ -89,7 +89,9 @@ impl Input for CutOffUser {
     }
 }
 
-/// Sets the cut-off of a user: every replica rejects tokens issued before it, within its lease.
+/// Sets the cut-off of a user, which revokes all tokens of the user that were issued (`iat`) before this time.
+///
+/// While the database is available, every replica applies the cut-off after at most one lease (2 s by default).
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
 pub(crate) async fn cut_off_user(call: Authorized<ManageCredentials, CutOffUser>) -> ApiResult {

@@ -14,7 +14,7 @@ data! {
     ViewData { view as "view": View }
 }
 
-/// The view that the path names.
+/// The view specified in the path.
 pub(crate) struct OneView(ViewId);
 
 impl Input for OneView {
@@ -39,7 +39,7 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
     ApiResponse::ok().etag(&view)?.data(ViewData { view })
 }
 
-/// A new view.
+/// The view to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -50,7 +50,7 @@ pub(crate) struct NewView {
     category: Option<Category>,
     description: Option<Description>,
     icon: Option<Icon>,
-    /// Whether the view requires permission. `false` makes it public. Default: `true`.
+    /// Whether the view requires permission. `false` makes the view public. Default: `true`.
     #[schema(required = false)]
     requires_auth: bool,
 }
@@ -76,7 +76,7 @@ impl Input for CreateView {
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewView,
-    responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
+    responses((status = 201, body = Success<ViewData>), (status = 409, description = "The URL is already in use")),
 )]
 #[post("/api/iam/views")]
 pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
@@ -84,7 +84,7 @@ pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiRe
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
-/// The changes of a view. Omitted fields stay unchanged, and `null` clears an optional string.
+/// A partial update of a view. Omitted fields remain unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -136,7 +136,9 @@ impl Input for DeleteView {
     }
 }
 
-/// Deletes a view that no menu item uses, with its permissions and mappings.
+/// Deletes a view, including its permissions and mappings.
+///
+/// A view that a menu item uses cannot be deleted (409).
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
