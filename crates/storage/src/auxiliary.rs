@@ -111,7 +111,7 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
     /// Returns at most `limit` users with unexpired rows, each user of a company once, **regardless of the versions of
     /// the rows**. Users are ordered by the latest expiry time of their rows, latest first. If all rows have the same
-    /// lifetime, these are the users whose rows were computed most recently. **Across companies**: a process warms its
+    /// lifetime, the users whose rows were computed most recently are first. **Across companies**: a process warms its
     /// cache with these users at startup, even if their rows have become outdated.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }

@@ -28,13 +28,13 @@ mod fixtures;
 mod outcomes;
 mod sets;
 
-/// A test case, which runs on its fixture.
+/// A test case: an async function that takes its fixture.
 pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The fixture of a case. The implementing value owns whatever must exist until the case ends, such as a temporary
-/// database.
+/// The fixture of a test case. The implementing value owns everything that must exist until the case ends, such as a
+/// temporary database.
 pub trait Fresh {
-    /// Returns the storage.
+    /// Returns the storage that the case tests.
     fn storage(&self) -> Arc<dyn Storage>;
 }
 
