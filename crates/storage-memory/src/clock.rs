@@ -16,7 +16,7 @@ impl StorageClock {
         Self { clock, latest: AtomicI64::new(0) }
     }
 
-    /// Returns the current time or, if the underlying clock has not advanced, one microsecond after the latest tick.
+    /// Returns the current time or, if the current time is not after the latest tick, one microsecond after that tick.
     pub(crate) fn tick(&self) -> Timestamp {
         let now = self.clock.now();
         let next = |last: i64| now.micros().max(last.saturating_add(1));

@@ -39,8 +39,8 @@
 //! * **The state** is an immutable snapshot of persistent maps. A read works on the current snapshot, so it never waits
 //!   and never sees a partial change.
 //! * **A unit of work** changes a copy of the snapshot (copy-on-write). Copying is cheap, because the maps share their
-//!   structure. The commit replaces the part of the state that its target covers in one atomic swap: the catalog and the
-//!   companies to which its changes cascade, one company, or the credentials.
+//!   structure. In one atomic swap, the commit replaces the part of the state that its target covers: one company, the
+//!   credentials, or the catalog with the companies to which its changes cascade.
 //! * **Locks** work as in a database. Changes of the catalog and of the credentials exclude all other changes, changes
 //!   of one company are serialized, and changes of different companies run concurrently.
 //!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.

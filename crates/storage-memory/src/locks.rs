@@ -38,8 +38,8 @@ impl Locks {
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Changes of credentials are rare, and they write audit records of the platform, as changes of the
-                // catalog do.
+                // Changes of the credentials write audit records of the platform, as changes of the catalog do, so both
+                // use the same exclusive lock. Both are rare.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }

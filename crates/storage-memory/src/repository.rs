@@ -16,6 +16,6 @@ pub(crate) trait StateSource: Send + Sync {
 }
 
 /// A newtype that implements the read traits on a state source and, for a unit of work, also the write traits. The
-/// orphan rule requires a newtype: the traits are defined in another crate, so they cannot be implemented for all `S:
-/// StateSource` directly.
+/// orphan rule requires a newtype: the traits are defined in another crate, so they cannot be implemented directly for
+/// every `StateSource`.
 pub(crate) struct Repository<S>(pub(crate) S);

@@ -19,7 +19,7 @@ use crate::shared::SharedStorage;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
-/// The in-memory storage backend. Its data is lost when the last reference is dropped.
+/// The in-memory storage backend. Its data is lost when the process exits.
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
 
 impl MemoryStorage {

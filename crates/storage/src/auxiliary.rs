@@ -33,8 +33,8 @@ pub struct NewTrailEntry {
 pub trait NavTrail: Send + Sync {
     /// Returns the steps of a session, oldest first. The `depth` of a step is its position in this list.
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
-    /// Returns the pages that a user visited last in a company, newest first: the latest step for each URL, at most
-    /// `limit` steps.
+    /// Returns the pages that a user visited most recently in a company, newest first: at most `limit` steps, one for
+    /// each URL.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
     /// Adds a step. Each session retains its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user
     /// retains the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company.
@@ -58,9 +58,9 @@ pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A resolved decision: whether a user may see a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveViewPermission {
-    /// The user.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
-    /// The view.
+    /// The view to which the decision applies.
     pub view_id: ViewId,
     /// Whether the user may see the view.
     pub has_access: bool,
@@ -69,11 +69,11 @@ pub struct NewEffectiveViewPermission {
 /// A resolved decision: whether a user may perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveFeaturePermission {
-    /// The user.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
-    /// The feature.
+    /// The feature to which the decision applies.
     pub feature_id: FeatureId,
-    /// The action.
+    /// The action of the feature.
     pub action: Action,
     /// Whether the user may perform the action.
     pub allowed: bool,
@@ -107,7 +107,8 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
+    /// this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
     /// Returns at most `limit` users with unexpired rows, each user of a company once, **regardless of the versions of
     /// the rows**. Users are ordered by the latest expiry time of their rows, latest first. If all rows have the same
@@ -148,6 +149,7 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
+    /// this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

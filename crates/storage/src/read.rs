@@ -158,7 +158,7 @@ pub trait Assignments: Send + Sync {
     ) -> Result<Vec<UserId>>;
 }
 
-/// A menu item or sub-item that refers to a view or a feature.
+/// A menu item or sub-item that refers to a view or a feature, or that requires a permission.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MenuUse {
     /// The displayed label of the item or sub-item.

@@ -343,19 +343,19 @@ macro_rules! life_cycle {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
-            #[doc = "was created."]
+            #[doc = "The change is the creation of the entity."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was updated."]
+            #[doc = "The change is an update of the entity."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was deleted."]
+            #[doc = "The change is the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
@@ -364,15 +364,15 @@ macro_rules! life_cycle {
 }
 
 life_cycle! {
-    /// Records that a view
+    /// Records a change of a view.
     View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
-    /// Records that a module
+    /// Records a change of a module.
     Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted";
-    /// Records that a feature
+    /// Records a change of a feature.
     Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted";
-    /// Records that a menu item
+    /// Records a change of a menu item.
     MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
-    /// Records that a sub-item of the menu
+    /// Records a change of a sub-item of the menu.
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 

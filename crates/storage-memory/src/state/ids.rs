@@ -1,4 +1,4 @@
-//! The ids of rows that belong to companies. They are unique across companies.
+//! The ids of levels, cells, menu entries and audit records, which are unique across all companies and the platform.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::constraints::refuse_if;
 
-/// The kind of a row and its id.
+/// A row id: the kind of the row and its UUID.
 pub(crate) type RowId = (RowKind, Uuid);
 
-/// The kind of a row that belongs to a company and has its own id.
+/// The kind of a row whose id is unique across all companies and the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum RowKind {
     UserLevels,
@@ -22,7 +22,7 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The row ids in use, over all companies.
+/// The row ids in use, over all companies and the platform.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 

@@ -104,7 +104,7 @@ pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
     assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
     assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
-    // A page may begin after the id of a user who does not hold the level.
+    // The id at which a page starts need not be the id of a holder of the level.
     assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
     assert_eq!(page(company, foreign.id, None, 9).await, []);
     assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);

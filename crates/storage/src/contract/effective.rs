@@ -111,7 +111,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
     both_rows!(check, storage);
 }
 
-/// The rows of one user in two companies are separate.
+/// The rows of one user in two companies are isolated from each other.
 pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let mine = Tenant::new(storage).await;

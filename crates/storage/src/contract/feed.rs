@@ -28,8 +28,8 @@ async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
     }
 }
 
-/// Returns the targets that changed between two polls with their new states, keyed by company. The key `None` stands
-/// for the catalog.
+/// Returns the new states of the companies that changed between two polls. If the catalog changed, its new state has
+/// the key `None`.
 fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, StateId> {
     assert!(after.is_continuous, "{after:?}");
     let mut changed: BTreeMap<_, _> = after.companies.iter().map(|(id, state)| (Some(*id), *state)).collect();

@@ -150,7 +150,7 @@ pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> Vi
     }
 }
 
-/// Returns a cell of a level's feature matrix, which allows an action in the whole company.
+/// Returns a cell of a level's feature matrix. The cell allows an action for the whole company.
 pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Into<String>) -> FeaturePermission {
     FeaturePermission {
         id: FeaturePermissionId::generate(at(0)),
@@ -321,7 +321,8 @@ pub(super) async fn begin_as(
     }
 }
 
-/// A unit of work without concurrent changes, so that its effects on versions and audit records can be checked.
+/// A unit of work that runs without concurrent changes, so that its effects on versions and audit records can be
+/// checked.
 pub(super) struct Change {
     storage: Arc<dyn Storage>,
     target: Target,

@@ -217,7 +217,7 @@ pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     assert_eq!(switches().await, [(off.id, false), (on.id, true)].into());
 }
 
-/// Setting the `enabled` flag of a module to its current value changes nothing. Setting it for a module that the
+/// Setting the `enabled` flag of a module to its current value changes nothing. Setting the flag of a module that the
 /// company does not have returns `NotFound`.
 pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn Storage>) {
     let (company, other, module) = (some_company(), some_company(), some_module());

@@ -204,8 +204,8 @@ pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common and own entries are sorted
-/// in one list.
+/// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common entries and a company's own
+/// entries are merged into one sorted list.
 pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let ids = ascending!(MenuItemId, 7);

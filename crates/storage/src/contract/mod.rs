@@ -1,8 +1,8 @@
 //! The contract test suite, which every adapter must pass.
 //!
-//! Each case gets a storage that contains none of the entities that the case creates, and panics if the contract is
-//! violated. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on one storage,
-//! one after another. While a case runs, no other process may write to the storage.
+//! Each case receives a storage that contains none of the entities that the case creates, and panics if the adapter
+//! violates the contract. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on
+//! one storage, one after another. While a case runs, no other process may write to the storage.
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);

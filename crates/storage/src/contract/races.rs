@@ -61,7 +61,7 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     let id = write(tx.as_mut(), first).await;
     // The reads between the polls give the second unit of work enough time to begin if no lock blocks it.
     for _ in 0..30 {
-        assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was under way");
+        assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was in progress");
         assert!(sees(&*tx, first, id).await);
         tokio::task::yield_now().await;
     }

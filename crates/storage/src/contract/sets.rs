@@ -182,7 +182,7 @@ pub(super) struct Scene {
     pub(super) elements: Vec<Uuid>,
 }
 
-/// Creates one scene for each kind of set, in the order of [`Members`].
+/// Creates one [`Scene`] for each kind of set, in the order of the variants of [`Members`].
 pub(super) async fn scenes(storage: &Arc<dyn Storage>) -> [Scene; 7] {
     let company = some_company();
     let user = some_user();

@@ -286,7 +286,7 @@ pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().sub_menu_items().find_by_id(None, below.id).await.unwrap(), Some(below));
 }
 
-/// Units of work for two companies can be open at the same time. Each of them sees and commits only its own writes.
+/// Units of work for two companies can be open at the same time. Each of them sees only its own uncommitted writes.
 pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (my_level, their_level) = (level(mine, "Mine"), level(theirs, "Theirs"));
