@@ -1,10 +1,10 @@
-//! The clock of a storage, in microseconds. Each tick has a different time.
+//! The clock of a storage, with a resolution of one microsecond. Its ticks are strictly increasing.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use iam_domain::{Clock, Timestamp};
 
-/// The clock of a storage.
+/// A clock whose ticks are strictly increasing, even if the underlying clock stands still or runs backwards.
 pub(crate) struct StorageClock {
     clock: Clock,
     /// The latest tick, in microseconds since 1970.
@@ -16,7 +16,7 @@ impl StorageClock {
         Self { clock, latest: AtomicI64::new(0) }
     }
 
-    /// The time now, and later than all ticks before.
+    /// Returns the current time or, if the current time is not after the latest tick, one microsecond after that tick.
     pub(crate) fn tick(&self) -> Timestamp {
         let now = self.clock.now();
         let next = |last: i64| now.micros().max(last.saturating_add(1));
@@ -25,7 +25,7 @@ impl StorageClock {
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
-    /// Returns the current time for comparisons: it is never before the latest tick.
+    /// Returns the current time for comparisons. The result is never before the latest tick.
     pub(crate) fn read(&self) -> Timestamp {
         let now = self.clock.now();
         Timestamp::from_micros(self.latest.load(Ordering::Acquire)).map_or(now, |last| last.max(now))

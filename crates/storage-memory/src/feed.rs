@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::storage::MemoryStorage;
 
-/// Returns the id of a state, without a stamp: the history of this storage is never restored, so the version alone
-/// identifies a state.
+/// Returns the identifier of a state. The stamp is 0: this storage is never restored from a backup, so the version
+/// alone identifies a state.
 const fn state(version: i64) -> StateId {
     StateId { version, stamp: 0 }
 }
@@ -36,7 +36,7 @@ impl ChangeFeed for MemoryStorage {
     }
 
     async fn renew(&self, _epoch: u64) -> Result<()> {
-        Err(StorageError::Misuse("the history of an in-memory storage never goes backwards"))
+        Err(StorageError::Misuse("the versions of an in-memory storage never decrease"))
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
@@ -44,7 +44,7 @@ impl ChangeFeed for MemoryStorage {
     }
 }
 
-/// A subscription that every commit notifies.
+/// A subscription to wake-ups, which every commit notifies.
 struct Commits(watch::Receiver<()>);
 
 #[async_trait]

@@ -1,9 +1,9 @@
-//! The in-memory storage adapter of the IAM service. It is complete and fast, and its data is lost when the process
-//! ends.
+//! The in-memory storage adapter of the IAM service. It implements the complete storage contract, but its data is lost
+//! when the process exits.
 //!
 //! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, foreign keys,
-//! cascading deletions, serial changes of each company, versions in commit order, and audit records that are committed
-//! with the change. It is the server's default storage, and tests use it too.
+//! cascading deletions, serialized changes of each company, versions in commit order, and audit records that are
+//! committed with the change. It is the default storage of the server, and tests use it too.
 //!
 //! # Example
 //!
@@ -14,7 +14,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> iam_storage::Result<()> {
-//! // A server takes `iam_identity::system_clock()`.
+//! // A server uses `iam_identity::system_clock()`.
 //! let clock = Clock::new(|| Timestamp::parse("2026-11-22T12:00:00Z").expect("a valid time"));
 //! let storage = MemoryStorage::seeded(clock).await?;
 //! let core = storage.reader().modules().find_by_code("core").await?.expect("it is seeded");
@@ -36,19 +36,20 @@
 //!
 //! # How it works
 //!
-//! * **The state** is an immutable snapshot of persistent maps. A read loads the current snapshot and works on it, so
-//!   it never waits and never sees a partial change.
-//! * **A unit of work** copies the snapshot, which is cheap because the maps share their structure, and changes the
-//!   copy. The commit replaces the part of the state that belongs to its target (the catalog and the cascades to
-//!   companies, one company, or the credentials) in one atomic swap.
-//! * **Locks** work as in a database. Changes of the catalog and of the credentials exclude all others, changes of one
-//!   company are serial, and changes of different companies run concurrently. [`MemoryOptions::lock_timeout`] bounds
-//!   the wait.
-//! * **Changes** are polled from a log that is part of the state. Each commit wakes the listeners.
-//! * **Trails, effective rows and uses of API keys** are stored separately, and their writes wait for no unit of work.
-//!   Effective rows are rejected while a change that would outdate them is under way.
+//! * **The state** is an immutable snapshot of persistent maps. A read works on the current snapshot, so it never waits
+//!   and never sees a partial change.
+//! * **A unit of work** changes a copy of the snapshot (copy-on-write). Copying is cheap, because the maps share their
+//!   structure. In one atomic swap, the commit replaces the part of the state that its target covers: one company, the
+//!   credentials, or the catalog with the companies to which its changes cascade.
+//! * **Locks** work as in a database. Changes of the catalog and of the credentials exclude all other changes, changes
+//!   of one company are serialized, and changes of different companies run concurrently.
+//!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.
+//! * **The change feed** reads a log of changed companies, which is part of the state. Each commit notifies the
+//!   listeners.
+//! * **Trails, effective rows and uses of API keys** are stored separately, and writing them never waits for a unit of
+//!   work. Effective rows are rejected while a change that would outdate them is in progress.
 //!
-//! A storage neither survives a restart nor is shared between processes, so each storage has an epoch of its own.
+//! A storage neither survives a restart nor is shared between processes, so each storage has its own random epoch.
 
 mod auxiliary;
 mod changes;

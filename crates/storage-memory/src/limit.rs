@@ -1,6 +1,6 @@
-//! Conversion of the limits of reads and sweeps.
+//! Conversion of `u64` limits.
 
-/// Returns the limit as a `usize`, or `usize::MAX` if it does not fit.
+/// Converts a limit to `usize`, or returns `usize::MAX` if the limit is larger.
 pub(crate) fn to_usize(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

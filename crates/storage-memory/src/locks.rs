@@ -1,5 +1,5 @@
-//! The locks of units of work: the gate, which changes of companies hold shared and changes of the catalog and of the
-//! credentials hold exclusively, and a lock for each company.
+//! The locks of units of work: the gate and one lock for each company. Changes of companies hold the gate in shared
+//! mode. Changes of the catalog and of the credentials hold it in exclusive mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,35 +9,37 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks of a storage. They are taken in one order, the gate before the company's lock, so they cannot deadlock.
+/// The locks of a storage. They are always acquired in the same order, the gate before the lock of a company, which
+/// prevents deadlocks.
 #[derive(Default)]
 pub(crate) struct Locks {
     gate: Arc<RwLock<()>>,
     companies: CompanyLocks,
 }
 
-/// The locks of a unit of work, held until this is dropped.
+/// The locks of a unit of work. Dropping the value releases them.
 pub(crate) enum HeldLocks {
-    /// The gate, held exclusively: no other change is under way.
+    /// The gate in exclusive mode: no other change is in progress.
     Catalog { _gate: OwnedRwLockWriteGuard<()> },
-    /// The gate, held shared, and the company's lock: no other change of this company, of the catalog or of the
-    /// credentials is under way.
+    /// The gate in shared mode, and the lock of the company: no other change of this company, of the catalog or of the
+    /// credentials is in progress.
     Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
-/// Shared locks that prevent changes of a company, of the catalog and of the credentials from beginning until this is
-/// dropped.
+/// Shared locks on the gate and on a company. Until they are dropped, no change of the company, of the catalog or of
+/// the credentials can begin.
 pub(crate) struct HeldOff {
     _company: Shared,
     _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
-    /// Waits for the locks of a unit of work. Returns `Unavailable` after `timeout`.
+    /// Waits for the locks of a unit of work and acquires them. Returns `Unavailable` after `timeout`.
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Credentials change rarely, and their audit records belong to the platform, like those of the catalog.
+                // Changes of the credentials write audit records of the platform, as changes of the catalog do, so both
+                // use the same exclusive lock. Both are rare.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }
@@ -51,8 +53,8 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Prevents changes of a company, of the catalog and of the credentials from beginning. Returns `None` if such a
-    /// change is under way or waits for its locks.
+    /// Prevents changes of a company, of the catalog and of the credentials from beginning, as long as the result
+    /// exists. Does not wait: returns `None` if such a change is in progress or is waiting for its locks.
     pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
         let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
         Some(HeldOff { _company: self.companies.try_shared(company)?, _gate: gate })

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The options of a [`MemoryStorage`](crate::MemoryStorage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// Timeout for acquiring the locks of a unit of work, which then fails with `Unavailable`. Default: 2 s.
+    /// Timeout for acquiring the locks of a unit of work. After the timeout, the unit of work fails with `Unavailable`.
+    /// Default: 2 s.
     pub lock_timeout: Duration,
 }
 

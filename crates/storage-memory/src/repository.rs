@@ -7,13 +7,15 @@ use imbl::OrdMap;
 
 use crate::state::State;
 
-/// A source of the state that reads work on. Each read loads the state once, so that it does not mix two states.
+/// A source of the state for reads: the storage or a unit of work. Each read loads the state once, so it never mixes
+/// two states.
 pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
-/// The read operations on a state source, and for a unit of work also the write operations. The type is needed because
-/// of the orphan rule: the traits belong to another crate and cannot be implemented for all `S: StateSource` directly.
+/// A newtype that implements the read traits on a state source and, for a unit of work, also the write traits. The
+/// orphan rule requires a newtype: the traits are defined in another crate, so they cannot be implemented directly for
+/// every `StateSource`.
 pub(crate) struct Repository<S>(pub(crate) S);

@@ -3,7 +3,7 @@
 use iam_domain::seed;
 use iam_storage::{Result, StorageError, UnitOfWork};
 
-/// Writes the seed into an empty catalog.
+/// Writes the seed data into an empty catalog.
 pub(crate) async fn write(tx: &mut dyn UnitOfWork) -> Result<()> {
     let seed = seed::catalog(tx.now()).map_err(StorageError::corrupt)?;
     for view in &seed.views {

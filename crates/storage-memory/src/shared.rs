@@ -1,4 +1,4 @@
-//! The data, the locks and the clock, which the storage and its units of work share.
+//! The data, the locks and the clock of a storage.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::repository::StateSource;
 use crate::state::State;
 use crate::swapped::Swapped;
 
-/// The part of a storage that it shares with its units of work.
+/// The data, the locks and the clock that a storage shares with its units of work.
 pub(crate) struct SharedStorage {
     pub(crate) state: Swapped<State>,
     pub(crate) auxiliary: Swapped<Auxiliary>,

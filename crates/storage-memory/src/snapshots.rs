@@ -1,4 +1,4 @@
-//! The snapshots that decisions are computed from. Each is read from one state.
+//! The snapshots from which decisions are computed. Each snapshot is read from a single state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
-/// Returns a value with the versions of its state. All stamps are 0, since a version alone identifies a state here.
+/// Returns a value with the versions of its state. All stamps are 0, because a version alone identifies a state of this
+/// storage.
 fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
     Stamped { versions, stamps: Stamps::default(), value }
 }

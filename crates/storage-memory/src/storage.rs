@@ -1,4 +1,4 @@
-//! The in-memory storage: its constructors, and the traits that it implements.
+//! The in-memory storage: the constructors and the trait implementations.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::shared::SharedStorage;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
-/// An in-memory storage.
+/// The in-memory storage backend. Its data is lost when the process exits.
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
 
 impl MemoryStorage {
@@ -48,7 +48,7 @@ impl MemoryStorage {
     ///
     /// # Errors
     ///
-    /// None in practice: an empty storage accepts the whole seed.
+    /// Does not fail in practice, because an empty storage accepts the whole seed.
     pub async fn seeded(clock: Clock) -> Result<Self> {
         let storage = Self::new(clock);
         let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;

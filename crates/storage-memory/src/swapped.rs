@@ -1,4 +1,4 @@
-//! A value that every change replaces as a whole.
+//! A value with copy-on-write changes and lock-free reads.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use iam_storage::Result;
 
-/// A value that every change replaces as a whole, in one atomic swap. Readers never wait, and see the value either
-/// before or after a change.
+/// A value with copy-on-write changes: each change replaces the whole value in one atomic swap. Readers never wait, and
+/// see the value either before or after a change.
 #[derive(Default)]
 pub(crate) struct Swapped<T> {
     current: ArcSwap<T>,
-    /// Serializes changes. A `std` mutex suffices, since a change never waits for anything. Poisoning is ignored, since
-    /// a panic in a change leaves the value unchanged.
+    /// Serializes changes. A `std` mutex suffices, because a change never blocks on anything else. Poisoning is
+    /// ignored, because a panic in a change leaves the value unchanged.
     writer: Mutex<()>,
 }
 
@@ -21,13 +21,13 @@ impl<T: Clone> Swapped<T> {
         self.current.load_full()
     }
 
-    /// Applies a change to a copy, publishes the copy, and returns the result of the change.
+    /// Applies a change to a copy of the value, publishes the copy, and returns the result of the change.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let Ok(answer) = self.try_change(|next| Ok::<R, Infallible>(change(next)));
         answer
     }
 
-    /// Applies a change to a copy and publishes the copy. If the change fails, the value stays unchanged.
+    /// Applies a change to a copy of the value and publishes the copy. If the change fails, the value is not changed.
     pub(crate) fn try_change<R, E>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E> {
         let _one = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = T::clone(&self.current.load());

@@ -1,5 +1,5 @@
-//! The unit of work: it changes a copy of the state while it holds the locks of its target, and the commit publishes
-//! the copy.
+//! The unit of work. It changes a copy of the state while it holds the locks of its target, and the commit publishes
+//! the copy (copy-on-write).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,15 @@ use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// The state at the beginning, with the changes of this unit of work. Its locks prevent other units of work from
-    /// changing the target or the catalog.
+    /// A copy of the state from the beginning of the unit of work, with the changes of the unit of work. The locks
+    /// prevent other units of work from changing the target or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
     /// The external ids to store, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
-    /// The last field: fields drop in declaration order, so the others are dropped while the locks are still held.
+    /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
+    /// after all other fields are dropped.
     held: HeldLocks,
 }
 
@@ -55,7 +56,7 @@ impl Unit {
         }))
     }
 
-    /// Runs a mutation of `target`. An error poisons the unit of work, so a partial mutation is never committed.
+    /// Runs a mutation of `target`. An error poisons the unit of work, so that a partial mutation is never committed.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -67,7 +68,7 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Reserves the id of a new row. Returns `Conflict` if it is in use.
+    /// Reserves the id of a new row. Returns `Conflict` if the id is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.shared.state.load().ids)
     }
@@ -78,7 +79,7 @@ impl Unit {
     }
 
     fn commit(self) -> Result<CommitStamp> {
-        // The locks are released last: bindings drop in reverse order, and `_held` is bound first.
+        // The locks are released last: bindings are dropped in reverse order, and `_held` is bound first.
         let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
         recorder.check()?;
         let target = recorder.target();
@@ -105,7 +106,7 @@ impl Unit {
 }
 
 impl StateSource for Unit {
-    /// Returns the latest committed state, with the uncommitted changes of the target.
+    /// Returns the latest committed state, combined with the uncommitted changes of the target.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);

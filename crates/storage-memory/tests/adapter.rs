@@ -1,4 +1,5 @@
-//! Tests of behaviour that only this adapter has. The contract suite tests what every adapter must do.
+//! Tests of behaviour that is specific to this adapter. The contract suite tests the behaviour that every adapter must
+//! have.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::pin::pin;
@@ -17,7 +18,7 @@ use iam_storage::{
 };
 use iam_storage_memory::{MemoryOptions, MemoryStorage};
 
-/// A clock that begins at a fixed time and advances as fast as time does.
+/// Returns a clock that starts at a fixed time and advances in real time.
 fn clock() -> Clock {
     let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
     Clock::new(move || start.plus(begun.elapsed()))
@@ -64,17 +65,16 @@ fn impatient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
-/// Returns a storage with a lock timeout that is long enough for many concurrent changes of one company on a busy
-/// machine.
+/// Returns a storage with a lock timeout that suffices for many concurrent changes of one company on a busy machine.
 fn patient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
 
-/// Returns the output of a future, which must be ready without waiting.
+/// Polls a future once and returns its output. Panics if the future is not ready.
 fn at_once<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("the future waits"),
+        Poll::Pending => panic!("the future is not ready at the first poll"),
     }
 }
 
@@ -260,7 +260,8 @@ async fn half_a_change_is_never_seen() {
                 let stamped = storage.reader().snapshots().load_company(a).await.unwrap();
                 assert!(stamped.versions.company >= last);
                 last = stamped.versions.company;
-                // Version 1 creates the level. Later even versions allow all views, and odd ones deny all views.
+                // Version 1 creates the level. Of the later versions, even versions allow all views, and odd versions
+                // deny all views.
                 let expected = if last % 2 == 0 { ViewState::Allow } else { ViewState::Deny };
                 let cells = &stamped.value.levels[&staff.id].views;
                 assert_eq!(cells.len(), if last == 1 { 0 } else { 14 });
@@ -272,7 +273,7 @@ async fn half_a_change_is_never_seen() {
     });
     let staff = storage.reader().user_levels().find_by_name(a, "Staff").await.unwrap().unwrap();
     for round in 0..200 {
-        // The reader starts before the first change, and has read again before every twentieth change.
+        // The reader starts before the first change, and completes another read before every twentieth change.
         let seen = reads.load(Ordering::Acquire);
         while round % 20 == 0 && reads.load(Ordering::Acquire) == seen && !reading.is_finished() {
             tokio::task::yield_now().await;

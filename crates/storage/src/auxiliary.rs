@@ -1,5 +1,5 @@
 //! Auxiliary data, on which no decision depends: navigation trails, effective rows, and the last uses of API keys. Each
-//! write commits on its own, outside units of work. It raises no version and sends no wake-up.
+//! write commits on its own, outside units of work. It increments no version and sends no wake-up.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use iam_domain::{
 
 use crate::Result;
 
-/// A step to add to a navigation trail.
+/// A page visit (step) to add to a navigation trail.
 #[derive(Debug, Clone)]
 pub struct NewTrailEntry {
-    /// The user.
+    /// The user who visited the page.
     pub user_id: UserId,
-    /// The company.
+    /// The company in which the user visited the page.
     pub company_id: CompanyId,
-    /// The session.
+    /// The session in which the user visited the page.
     pub session_id: SessionId,
-    /// The view that was shown, if it is in the catalog.
+    /// The view that the page shows, if it is in the catalog.
     pub view_id: Option<ViewId>,
     /// The URL of the page.
     pub url: Url,
-    /// The displayed label.
+    /// The displayed label of the page.
     pub label: Label,
 }
 
@@ -33,12 +33,12 @@ pub struct NewTrailEntry {
 pub trait NavTrail: Send + Sync {
     /// Returns the steps of a session, oldest first. The `depth` of a step is its position in this list.
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
-    /// Returns the pages that a user visited last in a company, newest first: the latest step for each URL, at most
-    /// `limit` steps.
+    /// Returns the pages that a user visited most recently in a company, newest first: at most `limit` steps, one for
+    /// each URL.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
-    /// Adds a step. Each session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user keeps
-    /// the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company; older steps
-    /// are deleted. Returns `Unknown` if the view does not exist.
+    /// Adds a step. Each session retains its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user
+    /// retains the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company.
+    /// Older steps are deleted. Returns `Unknown` if the view does not exist.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
     /// Deletes the steps of a session and returns their number.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
@@ -47,7 +47,8 @@ pub trait NavTrail: Send + Sync {
 /// The operation that records when API keys were last used.
 #[async_trait]
 pub trait ApiKeyUses: Send + Sync {
-    /// Records when keys were used. Unknown keys are ignored, and so is a time before the one that is already recorded.
+    /// Records the times at which API keys were used. Unknown keys are ignored. A time before the already recorded last
+    /// use of the key is ignored too.
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
@@ -57,42 +58,42 @@ pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A resolved decision: whether a user may see a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveViewPermission {
-    /// The user.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
-    /// The view.
+    /// The view to which the decision applies.
     pub view_id: ViewId,
     /// Whether the user may see the view.
     pub has_access: bool,
 }
 
-/// A resolved decision: whether a user may do an action of a feature.
+/// A resolved decision: whether a user may perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveFeaturePermission {
-    /// The user.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
-    /// The feature.
+    /// The feature to which the decision applies.
     pub feature_id: FeatureId,
-    /// The action.
+    /// The action of the feature.
     pub action: Action,
-    /// Whether the user may do the action.
+    /// Whether the user may perform the action.
     pub allowed: bool,
     /// The scope of the permission.
     pub scope: Scope,
 }
 
 /// Operations on effective view permissions. Reads return only current rows: those that have not expired and were
-/// resolved at the current versions. If there is no row, the decision is unknown, not a denial.
+/// resolved at the current versions. A missing row means that the decision is unknown, not that access is denied.
 #[async_trait]
 pub trait EffectiveViewPermissions: Send + Sync {
-    /// Returns the row, if it is current.
+    /// Returns the row if it is current, and otherwise `None`.
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
     /// Returns the current rows of a user, ordered by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
-    /// Writes all of these rows of one company, which were resolved at these versions, and returns their number. The
-    /// storage's clock sets their times: they are computed now and expire after `valid_for`, or after
-    /// [`LONGEST_VALIDITY`] if that is less. Returns `Stale`, and writes no row, if the versions are not current or if
-    /// a change that would outdate the rows is under way. The versions of a company without any change are never
-    /// current.
+    /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
+    /// which the rows were resolved. The storage's clock determines the timestamps: the rows are computed now, and
+    /// expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter. Returns `Stale` and writes no row if
+    /// `versions` are not current, or if a change that would outdate the rows is in progress. Before the first change
+    /// of a company, no versions are current.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -106,20 +107,21 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
+    /// this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
-    /// Returns at most `limit` users with unexpired rows, each once, **whatever the versions of the rows**. Users whose
-    /// rows expire last come first: if all rows have the same lifetime, these rows were computed last. **Across
-    /// companies**: a process that starts loads these users into its cache, even if their rows have become outdated in
-    /// the meantime.
+    /// Returns at most `limit` users with unexpired rows, each user of a company once, **regardless of the versions of
+    /// the rows**. Users are ordered by the latest expiry time of their rows, latest first. If all rows have the same
+    /// lifetime, the users whose rows were computed most recently are first. **Across companies**: a process warms its
+    /// cache with these users at startup, even if their rows have become outdated.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
 /// Operations on effective feature permissions. Reads return only current rows: those that have not expired and were
-/// resolved at the current versions. If there is no row, the decision is unknown, not a denial.
+/// resolved at the current versions. A missing row means that the decision is unknown, not that access is denied.
 #[async_trait]
 pub trait EffectiveFeaturePermissions: Send + Sync {
-    /// Returns the row, if it is current.
+    /// Returns the row if it is current, and otherwise `None`.
     async fn find(
         &self,
         company: CompanyId,
@@ -129,11 +131,11 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     ) -> Result<Option<EffectiveFeaturePermission>>;
     /// Returns the current rows of a user, ordered by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
-    /// Writes all of these rows of one company, which were resolved at these versions, and returns their number. The
-    /// storage's clock sets their times: they are computed now and expire after `valid_for`, or after
-    /// [`LONGEST_VALIDITY`] if that is less. Returns `Stale`, and writes no row, if the versions are not current or if
-    /// a change that would outdate the rows is under way. The versions of a company without any change are never
-    /// current.
+    /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
+    /// which the rows were resolved. The storage's clock determines the timestamps: the rows are computed now, and
+    /// expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter. Returns `Stale` and writes no row if
+    /// `versions` are not current, or if a change that would outdate the rows is in progress. Before the first change
+    /// of a company, no versions are current.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -147,6 +149,7 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
+    /// this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

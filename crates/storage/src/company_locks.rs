@@ -1,4 +1,4 @@
-//! In-process locks for adapters, one for each company.
+//! In-process read-write locks for adapters, one lock for each company.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ type Lock = Arc<RwLock<()>>;
 /// A read-write lock for each company. A lock is kept in memory only while a task holds it or waits for it.
 #[derive(Debug, Default, Clone)]
 pub struct CompanyLocks {
-    /// The locks, each with the number of tasks that hold it or wait for it. A `std` mutex suffices, since it is held
-    /// only for a look-up.
+    /// The locks, each with the number of tasks that hold it or wait for it. A `std` mutex suffices, because it is held
+    /// only while the map is read or modified.
     locks: Arc<Mutex<HashMap<CompanyId, (Lock, usize)>>>,
 }
 
@@ -24,8 +24,8 @@ pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWrite
 #[derive(Debug)]
 pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
 
-/// A guard with the counted reference to its lock. Fields drop in declaration order, so the lock is released before the
-/// reference.
+/// A lock guard with a counted reference to its lock. Fields are dropped in declaration order, so the lock is released
+/// before the reference.
 #[derive(Debug)]
 struct Held<Guard> {
     _guard: Guard,
@@ -41,16 +41,16 @@ struct LockRef {
 }
 
 impl CompanyLocks {
-    /// Waits for the company's exclusive lock. Waiting tasks get it in FIFO order. Cancelling this future leaves the
-    /// queue.
+    /// Waits for the company's lock and acquires it in exclusive mode. Waiting tasks acquire it in FIFO order.
+    /// Cancelling this future removes the task from the queue.
     pub async fn exclusive(&self, company: CompanyId) -> Exclusive {
         let reference = self.reference(company);
         let guard = Arc::clone(&reference.lock).write_owned().await;
         Exclusive(Held { _guard: guard, _reference: reference })
     }
 
-    /// Acquires the company's shared lock without waiting. Returns `None` if a task holds the exclusive lock or waits
-    /// for it.
+    /// Acquires the company's lock in shared mode, without waiting. Returns `None` if another task holds the lock in
+    /// exclusive mode or waits for exclusive mode.
     #[must_use]
     pub fn try_shared(&self, company: CompanyId) -> Option<Shared> {
         let reference = self.reference(company);

@@ -1,4 +1,4 @@
-//! The differences between the stored and the requested elements of a set or matrix, computed the same way for all
+//! The differences between the stored and the requested elements of a set or matrix, computed identically for all
 //! adapters.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ pub trait MatrixCell: Clone {
     type Key: Ord;
     /// Returns the position of the cell in the matrix of its level.
     fn key(&self) -> Self::Key;
-    /// Returns `true` if both cells have the same content. Ids and times are ignored.
+    /// Returns `true` if both cells have the same content. Ids and timestamps are ignored.
     fn says_the_same(&self, other: &Self) -> bool;
     /// Returns this cell with the id and the creation time of the existing cell `other`.
     #[must_use]
@@ -59,18 +59,18 @@ pub struct MatrixDiff<C> {
     pub remove: Vec<C>,
     /// Cells to add.
     pub insert: Vec<C>,
-    /// Cells to update, with the ids of the existing rows.
+    /// Cells to update, with the ids and creation times of the existing cells.
     pub update: Vec<C>,
 }
 
 impl<C: MatrixCell> MatrixDiff<C> {
-    /// Returns `true` if there is nothing to change.
+    /// Returns `true` if nothing has to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.insert.is_empty() && self.update.is_empty()
     }
 
-    /// Compares the existing cells with the requested cells.
+    /// Computes the changes that turn the existing cells `there` into the requested cells `wanted`.
     ///
     /// # Errors
     ///
@@ -104,7 +104,8 @@ pub struct SetDiff<T> {
 }
 
 impl<T: Ord + Copy> SetDiff<T> {
-    /// Compares the existing ids with the requested ids. A requested id that is repeated counts once.
+    /// Computes the changes that turn the existing ids `there` into the requested ids `wanted`. Duplicate ids are
+    /// ignored.
     pub fn new(there: impl IntoIterator<Item = T>, wanted: impl IntoIterator<Item = T>) -> Self {
         let there: BTreeSet<T> = there.into_iter().collect();
         let wanted: BTreeSet<T> = wanted.into_iter().collect();
@@ -114,7 +115,7 @@ impl<T: Ord + Copy> SetDiff<T> {
         }
     }
 
-    /// Returns `true` if there is nothing to change.
+    /// Returns `true` if nothing has to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()

@@ -6,7 +6,7 @@ use uuid::Uuid;
 /// The result of a storage operation.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
-/// The underlying error, which an adapter keeps for the log. Clients never see it.
+/// The underlying error of an adapter. It is logged and never sent to clients.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The reason why a storage operation failed.
@@ -30,19 +30,21 @@ pub enum StorageError {
         /// The ids of the unknown entities, in ascending order.
         ids: Vec<Uuid>,
     },
-    /// The data to write was computed from a state that is no longer current.
-    #[error("computed from a state that is no longer current")]
+    /// The data to write was computed at versions that are not current, or a change that would outdate it is in
+    /// progress.
+    #[error("computed at versions that are no longer current")]
     Stale,
-    /// The unit of work cannot run this operation: it was begun for another target, or an earlier operation failed.
+    /// The operation is not allowed in this unit of work, for example because the unit of work was begun for another
+    /// target or because an earlier operation failed.
     #[error("the unit of work cannot run this operation: {0}")]
     Misuse(&'static str),
-    /// The storage cannot be reached, or the operation timed out.
+    /// The storage cannot be reached, the operation timed out, or a transaction failed for a transient reason.
     #[error("storage unavailable")]
     Unavailable {
-        /// Whether the whole unit of work may be retried at once: it failed for a transient reason, such as a deadlock,
-        /// and nothing was committed.
+        /// Whether the whole unit of work may be retried immediately. `true` if it failed for a transient reason, such
+        /// as a serialization failure or a deadlock, and nothing was committed.
         retryable: bool,
-        /// The error of the database driver.
+        /// The underlying error, such as that of the database driver.
         #[source]
         source: Option<BoxError>,
     },
@@ -51,14 +53,14 @@ pub enum StorageError {
     Corrupt {
         /// A description of what is invalid.
         what: String,
-        /// The error of the database driver.
+        /// The underlying error, such as that of the database driver.
         #[source]
         source: Option<BoxError>,
     },
 }
 
 impl StorageError {
-    /// Returns `true` if the whole unit of work may be retried at once.
+    /// Returns `true` if the whole unit of work may be retried immediately.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { retryable: true, .. })
@@ -70,7 +72,7 @@ impl StorageError {
         Self::Conflict { constraint }
     }
 
-    /// Creates a [`Self::Corrupt`] with this description and without a source.
+    /// Creates a [`Self::Corrupt`] with this description and without an underlying error.
     #[must_use]
     pub fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.to_string(), source: None }
@@ -81,7 +83,7 @@ impl StorageError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Constraint {
-    /// Ids and API key prefixes are unique, and so are the cells of a matrix by their position.
+    /// Ids and API key prefixes are unique. A matrix has at most one cell for a view, or for an action of a feature.
     Duplicate,
     /// A view's URL is unique.
     ViewUrl,

@@ -1,4 +1,4 @@
-//! The change feed: polls report every committed change, and wake-ups (notifications) make the next poll come sooner.
+//! The change feed. Polls report every committed change, and wake-ups (notifications) trigger the next poll early.
 
 use std::fmt;
 
@@ -7,12 +7,13 @@ use iam_domain::CompanyId;
 
 use crate::Result;
 
-/// Identifies the state of the catalog, of the credentials, or of a company: a version with the random stamp of its
-/// change.
+/// The identifier of one state of the catalog, of the credentials, or of a company: the version, and the random stamp
+/// of the change that produced this version.
 ///
-/// Each committed change increases the version and sets a new random stamp. The stamp distinguishes equal versions of
-/// two database timelines, one of which was restored from a backup. Two states are the same only if both version and
-/// stamp are equal. An adapter whose database is never restored may leave the stamp 0.
+/// Each committed change increments the version and sets a new random stamp. The stamp distinguishes states with the
+/// same version on two database timelines, for example before and after a restore from a backup. Two states are the
+/// same only if both version and stamp are equal. An adapter whose database is never restored may always use the stamp
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateId {
     /// The version; 0 before the first change.
@@ -21,8 +22,8 @@ pub struct StateId {
     pub stamp: i64,
 }
 
-/// The position in the feed up to which changes were read. The string is opaque to all code except the adapter that
-/// created it.
+/// An opaque cursor into the feed: the position up to which changes were read. Only the adapter that created the string
+/// interprets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(String);
 
@@ -40,18 +41,18 @@ impl Position {
     }
 }
 
-/// The changes that one poll found, and the current versions, all read in one consistent snapshot.
+/// The result of one poll: the changed companies and the current versions, all read in one consistent snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The epoch that the versions belong to. It identifies the database timeline: all reads of the same timeline
-    /// return the same epoch.
+    /// The epoch, which identifies the database timeline. Versions are comparable only within one epoch.
     pub epoch: u64,
-    /// A further identifier of the database, as far as the adapter can read one. A different value means another
-    /// database timeline; an equal value does not rule out another timeline.
+    /// A second identifier of the database timeline, or a constant if the adapter cannot read one. If the value
+    /// changes, the database is on another timeline. An unchanged value does not rule out another timeline.
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,
-    /// Whether every change since the previous position is included. Always `false` for a poll without a position.
+    /// Whether the result contains every change since the previous position. Always `false` for a poll without a
+    /// position.
     pub is_continuous: bool,
     /// The current version and stamp of the catalog.
     pub catalog: StateId,
@@ -59,18 +60,18 @@ pub struct Changes {
     pub credentials: StateId,
     /// The companies that changed since the previous position, each with its current version and stamp.
     pub companies: Vec<(CompanyId, StateId)>,
-    /// Whether the poll confirms that no change was missed only if a write is [acknowledged](ChangeFeed::acknowledge)
-    /// after it. This is the case if the storage replicates synchronously: a primary that was replaced still responds
-    /// to polls, but its writes are not acknowledged.
+    /// Whether this poll confirms the cached data only after a subsequent write was
+    /// [acknowledged](ChangeFeed::acknowledge). This is the case with synchronous replication: after a failover, the
+    /// old primary may still respond to polls (split brain), but the standbys no longer acknowledge its writes.
     pub needs_acknowledgement: bool,
 }
 
-/// The reason why a server is not the primary. The data of such a server may be outdated.
+/// The reason why the server that responded is not the primary. The data of such a server may be outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotPrimary {
-    /// The server is a standby in recovery: it replays the changes of another server.
+    /// The server is in recovery: it is a standby that replays the write-ahead log of another server.
     InRecovery,
-    /// The server rejects writes.
+    /// The server is read-only: it rejects writes.
     ReadOnly,
 }
 
@@ -92,12 +93,12 @@ pub enum Polled {
     NotPrimary(NotPrimary),
 }
 
-/// A feed of committed changes.
+/// The feed of committed changes, which each replica polls to keep its cache up to date.
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// Returns the changes after the position `since`. Every change that was committed before this call began is either
-    /// covered by `since` or included in the result. Without a position, the result lists no companies: such a poll
-    /// serves to get a position, the epoch, and the versions of the catalog and of the credentials. **Across
+    /// covered by `since` or included in the result. Without a position, the result lists no companies: such an initial
+    /// poll returns the current position, the epoch, and the versions of the catalog and of the credentials. **Across
     /// companies**.
     ///
     /// # Errors
@@ -105,16 +106,16 @@ pub trait ChangeFeed: Send + Sync {
     /// Returns `Unavailable` if the storage cannot be reached in time.
     async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Commits a write that is not a change, and returns once the storage has acknowledged it with the same durability
-    /// as a change.
+    /// Commits a write that does not change any target, and returns after the storage has acknowledged it with the same
+    /// durability as a change.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the write is not acknowledged in time.
     async fn acknowledge(&self) -> Result<()>;
 
-    /// Assigns a new epoch to the database timeline, unless another process has already replaced `epoch`. Call this
-    /// function if versions went back although the epoch stayed the same.
+    /// Assigns a new epoch to the database timeline, if the current epoch is still `epoch` (compare-and-swap, so that
+    /// concurrent processes replace an epoch only once). Call this function after a version decreased within one epoch.
     ///
     /// # Errors
     ///
@@ -129,17 +130,18 @@ pub trait ChangeFeed: Send + Sync {
     async fn listen(&self) -> Result<Box<dyn WakeUps>>;
 }
 
-/// A subscription to wake-ups, which hint that a poll may find changes. Dropping it ends the subscription.
+/// A subscription to wake-ups: notifications that a poll may return changes. Dropping the subscription cancels it.
 ///
-/// A wake-up carries no data. A forged wake-up only costs a poll. If a wake-up is lost, the next regular poll finds the
-/// change.
+/// A wake-up carries no data. A forged wake-up only causes an extra poll. If a wake-up is lost, the next regular poll
+/// reports the change.
 #[async_trait]
 pub trait WakeUps: Send {
-    /// Waits for the next wake-up. Several wake-ups may be delivered as one. Cancelling this future does not lose
-    /// wake-ups.
+    /// Waits for the next wake-up. Several wake-ups may be coalesced into one. The method is cancel-safe: cancelling
+    /// its future loses no wake-up.
     ///
     /// # Errors
     ///
-    /// Returns `Unavailable` if the subscription has ended; then call [`ChangeFeed::listen`] again.
+    /// Returns `Unavailable` if the subscription was terminated. The caller can subscribe again with
+    /// [`ChangeFeed::listen`].
     async fn next(&mut self) -> Result<()>;
 }

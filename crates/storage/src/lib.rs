@@ -1,11 +1,12 @@
 //! The storage contract of the IAM service.
 //!
-//! The contract consists of small object-safe traits, two for each resource: one for reads ([`Views`], [`UserLevels`],
-//! …; [`Reader`] combines them) and one for writes ([`ViewsMut`], [`UserLevelsMut`], …; [`Writer`] combines them).
-//! Writes run in a [`UnitOfWork`]. It first locks its [`Target`] and raises the target's version. It offers the same
-//! reads, which see its own writes, and at commit it derives the audit records from its mutations. Auxiliary data, on
-//! which no decision depends (navigation trails, effective rows, last uses of API keys), is written outside units of
-//! work, and each write commits on its own. A [`ChangeFeed`] reports the committed changes.
+//! The contract consists of small object-safe traits. Most resources have two: one for reads ([`Views`],
+//! [`UserLevels`], …; [`Reader`] combines these traits) and one for writes ([`ViewsMut`], [`UserLevelsMut`], …;
+//! [`Writer`] combines these traits). Writes run in a [`UnitOfWork`], a transaction on one [`Target`]. It first locks
+//! the target and increments the target's version. Its reads see its own uncommitted writes, and its commit derives the
+//! audit records from its mutations. No decision depends on auxiliary data: navigation trails, effective rows, and last
+//! uses of API keys. Auxiliary data is written outside units of work, and each write is a transaction of its own. A
+//! [`ChangeFeed`] reports committed changes, so that caches can be invalidated.
 //!
 //! # Adapters
 //!

@@ -1,8 +1,9 @@
-//! Read operations. They return the latest committed data and, in a unit of work, also its own uncommitted writes.
+//! Read operations. They return the latest committed data. In a unit of work, they also return its own uncommitted
+//! writes.
 //!
 //! Lists have a stable order: strings are compared by their bytes (`COLLATE "C"`), and ties are ordered by id. Every
-//! read of tenant data takes the company as an argument, and returns no data of other companies. Reads across companies
-//! are marked **Across companies**.
+//! read of tenant data takes the company as an argument and returns no data of other companies. Reads that are not
+//! scoped to one company are marked **Across companies**.
 
 use std::sync::Arc;
 
@@ -106,7 +107,7 @@ pub trait ViewPermissions: Send + Sync {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>>;
     /// Returns the cells for a view in all levels of a company, ordered by level id.
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>>;
-    /// Returns one cell, if it is stored.
+    /// Returns the cell of a level for a view, or `None` if no cell is stored.
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>>;
 }
 
@@ -117,7 +118,7 @@ pub trait FeaturePermissions: Send + Sync {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>>;
     /// Returns the cells for a feature in all levels of a company, ordered by level id, then action.
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>>;
-    /// Returns one cell, if it is stored.
+    /// Returns the cell of a level for an action of a feature, or `None` if no cell is stored.
     async fn find(
         &self,
         company: CompanyId,
@@ -134,20 +135,20 @@ pub trait Assignments: Send + Sync {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
-    /// Returns any user whose levels together allow each of these actions for the whole company (scope `company` or
-    /// `any`) and deny none of them. Each action is given with the key of its feature. Users who hold the level
-    /// `without` are excluded. Module gates and `enabled` flags are ignored, so resolve the user's permissions before
-    /// you rely on the result.
+    /// Returns the id of any user whose levels together allow each of these actions for the whole company (scope
+    /// `company` or `any`) and deny none of them. Each action is given with the key of its feature. Users who hold the
+    /// level `without` are excluded. Module gates and `enabled` flags are ignored, so the caller must also check the
+    /// effective permissions of the returned user.
     async fn find_holder(
         &self,
         company: CompanyId,
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>>;
-    /// Returns `true` if the user fulfills the condition of [`Self::find_holder`], with no level excluded.
+    /// Returns `true` if the user satisfies the condition of [`Self::find_holder`], with no level excluded.
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool>;
-    /// Returns at most `limit` users who hold a level of a company and whose ids are greater than `after`, ordered by
-    /// id.
+    /// Returns a page of the users who hold a level of a company, ordered by id: at most `limit` users with ids greater
+    /// than `after` (keyset pagination).
     async fn list_users(
         &self,
         company: CompanyId,
@@ -157,10 +158,10 @@ pub trait Assignments: Send + Sync {
     ) -> Result<Vec<UserId>>;
 }
 
-/// A menu item or sub-item that refers to a view or a feature.
+/// A menu item or sub-item that refers to a view or a feature, or that requires a permission.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MenuUse {
-    /// The displayed label.
+    /// The displayed label of the item or sub-item.
     pub label: Label,
     /// The id of the item or sub-item.
     pub id: Uuid,
@@ -204,7 +205,7 @@ pub struct AuditFilter {
     pub entity_type: Option<EntityType>,
     /// The id of the changed entity.
     pub entity_id: Option<Uuid>,
-    /// The action. It must match exactly.
+    /// The exact name of the recorded action, such as `user_level.created`.
     pub action: Option<String>,
     /// The id of the user or of the API key that made the change.
     pub actor_id: Option<Uuid>,
@@ -227,20 +228,21 @@ impl AuditFilter {
     }
 }
 
-/// A position in the audit log: the last record of the previous page.
+/// A cursor for keyset pagination of the audit log: the position of the last record of the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
-    /// The record's time.
+    /// The timestamp of that record.
     pub timestamp: Timestamp,
-    /// The record's id.
+    /// The id of that record.
     pub id: AuditRecordId,
 }
 
-/// Read operations on the audit log. Records are sorted newest first, and records of the same time by descending id.
-/// The company `None` stands for the platform.
+/// Read operations on the audit log. Records are ordered by descending timestamp, then by descending id. The company
+/// `None` selects the audit log of the platform.
 #[async_trait]
 pub trait AuditLogs: Send + Sync {
-    /// Returns at most `limit` records of a company that match the filter and follow `cursor` in this order.
+    /// Returns a page of the records of a company that match the filter: at most `limit` records after `cursor`, or
+    /// from the newest record if there is no cursor (keyset pagination).
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -248,7 +250,7 @@ pub trait AuditLogs: Send + Sync {
         cursor: Option<AuditCursor>,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// Returns the number of records of a company that match the filter. Stops counting at `at_most`.
+    /// Returns the number of records of a company that match the filter, or `at_most` if there are more.
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64>;
     /// Returns at most `limit` records about an entity, newest first.
     async fn list_for_entity(
@@ -265,35 +267,36 @@ pub trait AuditLogs: Send + Sync {
 /// The version of a company, and the time when the company was provisioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyState {
-    /// The version, which each committed change increases, in commit order.
+    /// The version of the company. Each committed change of the company increments it, so versions follow the order of
+    /// commits.
     pub version: i64,
-    /// The time when the company was provisioned. `None` if it is not provisioned.
+    /// The time when the company was provisioned, or `None` if it has not been provisioned.
     pub provisioned_at: Option<Timestamp>,
 }
 
 /// Read operations on the versions of companies, and on their provisioning.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// Returns the state of a company, or `None` before its first change.
+    /// Returns the version and the provisioning time of a company, or `None` before the first change of the company.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
-    /// Returns the current versions. The company version is 0 if no company is given, and before the company's first
-    /// change.
+    /// Returns the epoch and the current versions of the catalog and of a company. The company version is 0 if no
+    /// company is given, and before the first change of the company.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 
-/// The stamps of the versions in [`Versions`]. See [`StateId`].
+/// The random stamps of the versions in [`Versions`]. See [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamps {
     /// The stamp of the catalog's version.
     pub catalog: i64,
-    /// The stamp of the company's version; 0 before its first change.
+    /// The stamp of the company's version; 0 before the company's first change.
     pub company: i64,
 }
 
-/// Data that was read in one consistent snapshot, with its versions.
+/// Data that was read in one consistent snapshot, with the versions and stamps of the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<T> {
-    /// The versions of the data.
+    /// The versions at which the data was read.
     pub versions: Versions,
     /// The stamps of these versions.
     pub stamps: Stamps,
@@ -315,34 +318,34 @@ impl<T> Stamped<T> {
     }
 }
 
-/// Read operations that return all data that a decision needs, read in **one** consistent snapshot of the database. The
-/// result never mixes levels of one version with cells of another.
+/// Read operations that return the data from which decisions are computed. Each operation reads **one** consistent
+/// snapshot of the database, so its result never mixes levels of one version with cells of another.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// Returns the data for one user in one company. Levels are ordered by id. An unknown user or company has no
-    /// levels.
+    /// Returns the data for one user in one company. Levels are ordered by id. For an unknown user or company, the
+    /// result contains no levels.
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>>;
     /// Returns the data for all users of one company.
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>>;
     /// Returns the data for some users of one company. The result contains no other users, and only the levels that
     /// these users hold.
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
-    /// Returns only the catalog. The company version is 0.
+    /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
-    /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For `None` the
-    /// company version is 0.
+    /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common
+    /// menu, the company version of the result is 0.
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
 }
 
-/// Read operations on users: their external ids and their token cut-offs (a cut-off revokes the user's tokens).
-/// **Across companies**: a user is the same in all companies.
+/// Read operations on users: their external ids and their token cut-offs (tokens that were issued before the cut-off
+/// are rejected). **Across companies**: this data is not scoped to a company.
 #[async_trait]
 pub trait Users: Send + Sync {
     /// Returns the stored data of these users, ordered by id. Users without stored data are omitted.
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>>;
 }
 
-/// Read operations on the API keys of services. All keys belong to the platform, even those that are valid for one
+/// Read operations on the API keys of services. All keys belong to the platform, even keys that are valid for one
 /// company only.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
@@ -352,39 +355,40 @@ pub trait ApiKeys: Send + Sync {
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
 }
 
-/// The changes since a version to the stored data that credentials are verified against.
+/// The token cut-offs and API keys that changed after a given version of the credentials.
 #[derive(Debug, Clone)]
 pub struct CredentialChanges {
-    /// The epoch that the versions belong to.
+    /// The epoch of the database. Versions are comparable only within one epoch.
     pub epoch: u64,
     /// The version and stamp of the credentials after these changes.
     pub state: StateId,
-    /// Users with their token cut-off: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
+    /// The users whose token cut-off changed, each with the current cut-off. Tokens that were issued (`iat`) before it,
+    /// and tokens without `iat`, are rejected.
     pub cutoffs: Vec<(UserId, Timestamp)>,
-    /// API keys with their digests, including revoked and expired keys.
+    /// The API keys that changed, with their digests. Revoked and expired keys are included.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of existing API keys, changed or not. A different number of cached keys means that rows were
-    /// deleted or restored outside the service.
+    /// The total number of API keys in the storage, whether they changed or not. If a cache contains another number of
+    /// keys, rows were deleted or restored outside the service.
     pub api_key_count: usize,
 }
 
 impl CredentialChanges {
-    /// Returns `true` if these changes explain the version of the credentials: the version did not change since
-    /// `since`, or the latest change has this version. If not, data was changed outside the service: only the version
-    /// was increased, or only rows were changed.
+    /// Returns `true` if these changes account for the current version of the credentials: the version is still
+    /// `since`, or the latest change has the current version. Otherwise the data was modified outside the service: the
+    /// version was increased without a changed row, or a row was changed without a new version.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)
     }
 }
 
-/// Read operations on the stored data that credentials are verified against: token cut-offs and API keys.
+/// Read operations on the data against which credentials are verified: token cut-offs and API keys.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Returns the changes after this version, all read in one consistent snapshot. For version 0, returns all
-    /// credentials.
+    /// Returns the changes after this version, read in one consistent snapshot. For version 0, returns all cut-offs and
+    /// API keys.
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges>;
 }
 
@@ -435,12 +439,12 @@ reader! {
     audit_logs: AuditLogs,
     /// Returns the read operations on the versions of companies, and on their provisioning.
     company_states: CompanyStates,
-    /// Returns the read operations that return consistent snapshots, which decisions are computed from.
+    /// Returns the read operations that load the data of decisions in one consistent snapshot.
     snapshots: Snapshots,
     /// Returns the read operations on users.
     users: Users,
     /// Returns the read operations on the API keys of services.
     api_keys: ApiKeys,
-    /// Returns the read operations on the stored data that credentials are verified against.
+    /// Returns the read operations on the data against which credentials are verified.
     credentials: Credentials,
 }

@@ -1,5 +1,5 @@
-//! The recorder of a unit of work. Adapters report each mutation to it, and the commit derives the audit records from
-//! these reports.
+//! The recorder of a unit of work. Adapters report each mutation to the recorder, and the commit derives the audit
+//! records from the reported mutations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,27 +13,27 @@ use uuid::Uuid;
 
 use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
-/// The actor and the circumstances of a change, for its audit records.
+/// The actor of a change and the metadata for its audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeContext {
-    /// The actor.
+    /// The actor that makes the change.
     pub actor: Actor,
-    /// Whether the caller acts as a super admin.
+    /// Whether the caller makes the change as a super admin.
     pub super_admin: bool,
-    /// Whether the change may leave a company without an administrator.
+    /// Whether the change was forced: it may leave a company without an administrator.
     pub forced: bool,
-    /// The id of the HTTP request, if there is one.
+    /// The id of the HTTP request that made the change, if there is one.
     pub request_id: Option<String>,
 }
 
 impl ChangeContext {
-    /// An actor without further circumstances.
+    /// Creates the context of a change by this actor, without metadata.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {
         Self { actor, super_admin: false, forced: false, request_id: None }
     }
 
-    /// A command that an operator runs.
+    /// Creates the context of a change that an operator makes on the command line.
     #[must_use]
     pub const fn command_line() -> Self {
         Self::by(Actor::CommandLine)
@@ -62,7 +62,7 @@ impl ChangeContext {
 /// The data that a commit writes in addition to the change itself.
 #[derive(Debug, Clone)]
 pub struct Derived {
-    /// The audit records.
+    /// The audit records: first those derived from mutations, then the appended ones.
     pub records: Vec<AuditRecord>,
 }
 
@@ -73,8 +73,7 @@ struct Entry {
     changes: Value,
 }
 
-/// The mutations of a unit of work, from which its audit records are derived. Adapters report each mutation that
-/// succeeded.
+/// The mutations of a unit of work, from which its audit records are derived. Adapters report each successful mutation.
 pub struct Recorder {
     target: Target,
     context: ChangeContext,
@@ -103,7 +102,7 @@ impl Recorder {
         self.target
     }
 
-    /// Returns the time of the unit of work, which all derived audit records have.
+    /// Returns the time of the unit of work, which is the timestamp of all derived audit records.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -115,8 +114,8 @@ impl Recorder {
         self.entries.is_empty() && self.appended.is_empty()
     }
 
-    /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed, so that an
-    /// interrupted mutation poisons it.
+    /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed, so that a
+    /// failed or cancelled mutation poisons the unit of work.
     ///
     /// # Errors
     ///
@@ -130,7 +129,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Ends the mutation that [`Self::touch`] began: it succeeded.
+    /// Marks the mutation that [`Self::touch`] began as successful.
     pub const fn done(&mut self) {
         self.failed = false;
     }
@@ -176,18 +175,18 @@ impl Recorder {
         self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
     }
 
-    /// Records that a level was created. No user holds it yet, so no decision changes.
+    /// Records that a level was created. No user holds the new level yet, so no decision changes.
     pub fn user_level_created(&mut self, after: &UserLevel) {
         self.record("user_level.created", EntityType::UserLevel, after.id.as_uuid(), created(after));
     }
 
-    /// Records that a level's name, description or other properties changed. Its id stays the same, so no decision
-    /// changes.
+    /// Records that a level's name, description or other properties changed. The level's permissions do not change, so
+    /// no decision changes.
     pub fn user_level_updated(&mut self, before: &UserLevel, after: &UserLevel) {
         self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
     }
 
-    /// Records that a level was deleted. No user held it, but data that is cached by level must be invalidated.
+    /// Records that a level was deleted. No user held the level, but cached data of the level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
@@ -306,7 +305,7 @@ impl Recorder {
         self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
-    /// Records that an API key was created. No caller has used it yet, but other replicas must learn of it.
+    /// Records that an API key was created. No caller has used the key yet, but other replicas must load it.
     pub fn api_key_created(&mut self, after: &ApiKey) {
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
     }
@@ -339,24 +338,24 @@ impl Recorder {
     }
 }
 
-/// Defines the methods that record the creation, the update and the deletion of an entity.
+/// Defines the methods that record the creation, update and deletion of an entity.
 macro_rules! life_cycle {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
-            #[doc = "was created."]
+            #[doc = "The change is the creation of the entity."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was updated."]
+            #[doc = "The change is an update of the entity."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was deleted."]
+            #[doc = "The change is the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
@@ -365,19 +364,20 @@ macro_rules! life_cycle {
 }
 
 life_cycle! {
-    /// Records that a view
+    /// Records a change of a view.
     View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
-    /// Records that a module
+    /// Records a change of a module.
     Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted";
-    /// Records that a feature
+    /// Records a change of a feature.
     Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted";
-    /// Records that a menu item
+    /// Records a change of a menu item.
     MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
-    /// Records that a sub-item of the menu
+    /// Records a change of a sub-item of the menu.
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
-/// Returns an entity as JSON. Serialization does not fail for entities; if it did, the record would contain the error.
+/// Serializes an entity to JSON. Entities always serialize successfully; if one did not, the audit record would contain
+/// the error.
 fn value(entity: &impl Serialize) -> Value {
     serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
 }
@@ -390,8 +390,8 @@ fn deleted(before: &impl Serialize) -> Value {
     json!({ "before": value(before) })
 }
 
-/// Returns only the fields that differ, before and after. `updatedAt` is left out, since the record itself has the
-/// time.
+/// Returns the fields that differ, with their values before and after the update. `updatedAt` is omitted, because the
+/// audit record has a timestamp of its own.
 fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
     let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
         return Value::Null;

@@ -10,17 +10,19 @@ use crate::{
     Result, StorageError, Target, UnitOfWork,
 };
 
-/// A storage. Adapters implement this trait, and all other code accesses the storage only through it.
+/// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through it.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Returns the read operations on the latest committed state.
+    /// Returns the read operations, which see the latest committed data.
     fn reader(&self) -> &dyn Reader;
 
-    /// Begins a unit of work: takes its locks and raises the version of the target before anything else is read.
+    /// Begins a unit of work. Before any other operation, the unit of work acquires the locks of its target and
+    /// increments the version of the target.
     ///
     /// # Errors
     ///
-    /// Returns `Unavailable` if the locks cannot be acquired in time or the storage cannot be reached.
+    /// Returns `Unavailable` if the locks cannot be acquired before the lock timeout, or if the storage cannot be
+    /// reached.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>>;
 
     /// Returns the operations on navigation trails.
@@ -39,7 +41,7 @@ pub trait Storage: Send + Sync + 'static {
     fn changes(&self) -> &dyn ChangeFeed;
 }
 
-/// An optional health check of the storage.
+/// The health check of a storage. Adapters may implement it.
 #[async_trait]
 pub trait Health: Send + Sync {
     /// Checks that the storage responds.
@@ -61,13 +63,13 @@ pub struct PoolUse {
     pub max: u32,
 }
 
-/// Optional statistics of the connection pool.
+/// The statistics of a connection pool. Adapters that have a pool implement them.
 pub trait PoolStats: Send + Sync {
-    /// Returns the current utilization.
+    /// Returns the current utilization of the connection pool.
     fn pool(&self) -> PoolUse;
 }
 
-/// An error that can tell whether the whole unit of work may be retried.
+/// An error that reports whether the whole unit of work may be retried.
 pub trait Retryable {
     /// Returns `true` if the unit of work failed for a transient reason (such as a serialization failure or a deadlock)
     /// and nothing was committed.
@@ -80,32 +82,34 @@ impl Retryable for StorageError {
     }
 }
 
-/// Work to run in a unit of work. It may run more than once, each time in a new unit of work.
+/// The operations of one change, which run in a unit of work. After a retryable error they run again, each time in a
+/// new unit of work.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// The result of successful work.
+    /// The value that the operations return on success.
     type Output: Send;
-    /// The error of failed work.
+    /// The error that the operations return on failure.
     type Error: From<StorageError> + Retryable + Send;
 
-    /// Does the work. If it returns an error, the unit of work is dropped, which rolls it back.
+    /// Runs the operations in the unit of work `tx`. If this method returns an error, `tx` is dropped, which rolls it
+    /// back.
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Self::Error>;
 }
 
 /// Maximum number of attempts to run a unit of work.
 const ATTEMPTS: u32 = 4;
-/// Delay before the second attempt. It doubles before each further attempt.
+/// Delay before the second attempt. The delay doubles before each further attempt (exponential back-off).
 const BACK_OFF: Duration = Duration::from_millis(5);
 
-/// Runs work in a unit of work and commits it. Retries if the error is retryable (such as a serialization failure or a
-/// deadlock).
+/// Runs `work` in a unit of work and commits the unit of work. After a retryable error, such as a serialization failure
+/// or a deadlock, retries with exponential back-off, each time in a new unit of work.
 ///
-/// Cancelling this future drops the unit of work, which rolls it back. If the commit has already begun, the outcome is
-/// unknown instead. A caller that must not be cancelled runs this function in a task of its own.
+/// Cancelling (dropping) this future rolls the unit of work back. Once the commit has begun, its outcome is unknown
+/// instead. To protect a change against cancellation, call this function in a spawned task.
 ///
 /// # Errors
 ///
-/// Returns the error of the work or of the storage. A retryable error is returned only after the fourth attempt.
+/// Returns the error of `work` or of the storage. A retryable error is returned only after the fourth attempt.
 pub async fn transact<W: Work + ?Sized>(
     storage: &dyn Storage,
     target: Target,
@@ -116,7 +120,7 @@ pub async fn transact<W: Work + ?Sized>(
     loop {
         match attempt_once(storage, target, context.clone(), work).await {
             Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
-                tracing::debug!(attempt, "a unit of work lost a race and is retried");
+                tracing::debug!(attempt, "retrying a unit of work after a retryable error");
                 tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt - 1)).await;
                 attempt += 1;
             }

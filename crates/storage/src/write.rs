@@ -1,8 +1,8 @@
 //! Write operations. They run in a unit of work, which is committed or rolled back as a whole.
 //!
-//! After a mutation has returned an error, the unit of work can only be dropped. Mutations record what they changed,
-//! and [`UnitOfWork::commit`] derives the audit records and the wake-up from that. Updates and deletions of entities
-//! return the previous value.
+//! After a failed mutation, the unit of work can only be dropped. Adapters report each mutation to the
+//! [`Recorder`](crate::Recorder), from which [`UnitOfWork::commit`] derives the audit records. Updates and deletions
+//! return the previous value of the entity.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -17,10 +17,11 @@ use crate::{Reader, Result};
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
 ///
-/// There is one gate, a read-write lock: changes of companies hold it shared, and changes of the catalog and of the
-/// credentials hold it exclusively. A change of a company then takes the company's own lock. So changes of one company
-/// are serial, changes of different companies run concurrently, and the fixed order of the locks prevents deadlocks.
-/// The gate is fair: a stream of company changes cannot starve a change that needs the gate exclusively.
+/// One gate, a fair read-write lock, protects all targets: changes of companies acquire it in shared mode, and changes
+/// of the catalog and of the credentials in exclusive mode. A change of a company then acquires the company's own lock.
+/// Therefore, changes of one company are serialized, and changes of different companies run concurrently. The fixed
+/// lock order prevents deadlocks. Because the gate is fair, continuous changes of companies do not starve a change that
+/// needs exclusive mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Views, modules, features, their mappings, and the common menu items, which every company has.
@@ -32,7 +33,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns the company, if the target is a company.
+    /// Returns the id of the company, or `None` if the target is not a company.
     #[must_use]
     pub const fn company(self) -> Option<CompanyId> {
         match self {
@@ -41,7 +42,7 @@ impl Target {
         }
     }
 
-    /// Returns the target that the menu of this owner belongs to.
+    /// Returns the target that contains the menu of this owner: the company or, for `None`, the catalog.
     #[must_use]
     pub fn of_menu(owner: Option<CompanyId>) -> Self {
         owner.map_or(Self::Catalog, Self::Company)
@@ -53,7 +54,7 @@ impl Target {
 pub trait ViewsMut: Send + Sync {
     /// Creates a view.
     async fn create(&mut self, view: &View) -> Result<()>;
-    /// Updates a view. `created_at` stays unchanged.
+    /// Updates a view. `created_at` is preserved.
     async fn update(&mut self, view: &View) -> Result<View>;
     /// Deletes a view with its permissions and mappings. Returns `Conflict` if a menu uses the view.
     async fn delete(&mut self, id: ViewId) -> Result<View>;
@@ -64,7 +65,7 @@ pub trait ViewsMut: Send + Sync {
 pub trait ModulesMut: Send + Sync {
     /// Creates a module.
     async fn create(&mut self, module: &Module) -> Result<()>;
-    /// Updates a module. `created_at` stays unchanged.
+    /// Updates a module. `created_at` is preserved.
     async fn update(&mut self, module: &Module) -> Result<Module>;
     /// Deletes a module with its mappings, and removes it from all companies.
     async fn delete(&mut self, id: ModuleId) -> Result<Module>;
@@ -75,7 +76,7 @@ pub trait ModulesMut: Send + Sync {
 pub trait FeaturesMut: Send + Sync {
     /// Creates a feature.
     async fn create(&mut self, feature: &Feature) -> Result<()>;
-    /// Updates a feature. `created_at` stays unchanged. Permissions for actions that the feature no longer has are
+    /// Updates a feature. `created_at` is preserved. Permissions for actions that the feature no longer has are
     /// deleted.
     async fn update(&mut self, feature: &Feature) -> Result<Feature>;
     /// Deletes a feature with its permissions and mappings. Returns `Conflict` if a menu uses the feature.
@@ -118,13 +119,13 @@ pub trait ModuleFeaturesMut: Send + Sync {
 /// Write operations on the modules of companies.
 #[async_trait]
 pub trait CompanyModulesMut: Send + Sync {
-    /// Adds a module, which is then enabled. Returns `false` if the company already has the module, enabled or
-    /// disabled.
+    /// Adds a module to a company, in enabled state. If the company already has the module, enabled or disabled,
+    /// changes nothing and returns `false`.
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
     /// Removes a module. Returns `false` if the company does not have it.
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
-    /// Replaces the modules of the company. A module that the company already has keeps its `enabled` flag. Returns
-    /// `Unknown` if an id does not exist.
+    /// Replaces the modules of the company. The `enabled` flag of a module that the company already has is preserved.
+    /// Returns `Unknown` if an id does not exist.
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()>;
     /// Enables or disables a module of the company. Returns `NotFound` if the company does not have the module.
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()>;
@@ -135,7 +136,7 @@ pub trait CompanyModulesMut: Send + Sync {
 pub trait UserLevelsMut: Send + Sync {
     /// Creates a level.
     async fn create(&mut self, level: &UserLevel) -> Result<()>;
-    /// Updates a level. `created_at` stays unchanged.
+    /// Updates a level. `created_at` is preserved.
     async fn update(&mut self, level: &UserLevel) -> Result<UserLevel>;
     /// Deletes a level with its permissions. Returns `Conflict` if a user holds the level.
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel>;
@@ -144,13 +145,13 @@ pub trait UserLevelsMut: Send + Sync {
 /// Write operations on view matrices.
 #[async_trait]
 pub trait ViewPermissionsMut: Send + Sync {
-    /// Creates or updates a cell. An existing cell keeps its id and `created_at`.
+    /// Creates or updates a cell. The id and `created_at` of an existing cell are preserved (upsert).
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()>;
     /// Deletes a cell. Returns `false` if it does not exist.
     async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool>;
-    /// Replaces the cells of the level. Existing cells keep their ids and `created_at`, and also `updated_at` if their
-    /// content does not change. Returns `Unknown` if the level or a view does not exist, and `Conflict` if two cells
-    /// are for the same view.
+    /// Replaces the cells of the level. For existing cells, the id and `created_at` are preserved, and also
+    /// `updated_at` if their content does not change. Returns `Unknown` if the level or a view does not exist, and
+    /// `Conflict` if two cells are for the same view.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -162,7 +163,7 @@ pub trait ViewPermissionsMut: Send + Sync {
 /// Write operations on feature matrices.
 #[async_trait]
 pub trait FeaturePermissionsMut: Send + Sync {
-    /// Creates or updates a cell. An existing cell keeps its id and `created_at`.
+    /// Creates or updates a cell. The id and `created_at` of an existing cell are preserved (upsert).
     async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()>;
     /// Deletes a cell. Returns `false` if it does not exist.
     async fn delete(
@@ -172,9 +173,9 @@ pub trait FeaturePermissionsMut: Send + Sync {
         feature: FeatureId,
         action: &Action,
     ) -> Result<bool>;
-    /// Replaces the cells of the level. Existing cells keep their ids and `created_at`, and also `updated_at` if their
-    /// content does not change. Returns `Unknown` if the level or a feature does not exist, and `Conflict` if two cells
-    /// are for the same action of a feature.
+    /// Replaces the cells of the level. For existing cells, the id and `created_at` are preserved, and also
+    /// `updated_at` if their content does not change. Returns `Unknown` if the level or a feature does not exist, and
+    /// `Conflict` if two cells are for the same action of a feature.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -190,8 +191,8 @@ pub trait AssignmentsMut: Send + Sync {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool>;
     /// Removes a level from a user. Returns `false` if the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
-    /// Replaces the user's levels in this company. The levels in other companies, and the assignments of levels that
-    /// the user keeps, stay unchanged. Returns `Unknown` if a level does not exist in this company.
+    /// Replaces the user's levels in this company. Assignments in other companies, and existing assignments of levels
+    /// that are also in `levels`, are preserved. Returns `Unknown` if a level does not exist in this company.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
@@ -201,26 +202,26 @@ pub trait AssignmentsMut: Send + Sync {
     ) -> Result<()>;
 }
 
-/// Write operations on menu items. The unit of work must have been begun for the target of their owner
+/// Write operations on menu items. They require a unit of work for the target of the item's owner
 /// ([`Target::of_menu`]).
 #[async_trait]
 pub trait MenuItemsMut: Send + Sync {
     /// Creates an item. Returns `Unknown` if its view or feature does not exist.
     async fn create(&mut self, item: &MenuItem) -> Result<()>;
-    /// Updates an item. The owner and `created_at` stay unchanged.
+    /// Updates an item. The owner and `created_at` are preserved.
     async fn update(&mut self, item: &MenuItem) -> Result<MenuItem>;
     /// Deletes an item with its sub-items.
     async fn delete(&mut self, owner: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem>;
 }
 
-/// Write operations on sub-items of the menu. The unit of work must have been begun for the target of their owner
+/// Write operations on sub-items of the menu. They require a unit of work for the target of the sub-item's owner
 /// ([`Target::of_menu`]).
 #[async_trait]
 pub trait SubMenuItemsMut: Send + Sync {
     /// Creates a sub-item in an item of this owner. Returns `Unknown` if the item, the view or the feature does not
     /// exist.
     async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()>;
-    /// Updates a sub-item. `created_at` stays unchanged. The sub-item may move to another item of the same owner.
+    /// Updates a sub-item. `created_at` is preserved. The sub-item may be moved to another item of the same owner.
     async fn update(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<SubMenuItem>;
     /// Deletes a sub-item.
     async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem>;
@@ -229,36 +230,39 @@ pub trait SubMenuItemsMut: Send + Sync {
 /// The write operation for audit records that are not derived from a mutation.
 #[async_trait]
 pub trait AuditLogsMut: Send + Sync {
-    /// Appends a record, which is committed with the unit of work. A record of a company requires the company as the
-    /// target, and a record of the platform requires the catalog.
+    /// Appends an audit record, which is committed together with the unit of work. A record of a company requires a
+    /// unit of work for this company, and a record of the platform requires one for the catalog.
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
 /// The write operation on the provisioning of companies.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
-    /// Marks the company as provisioned. Returns `false` if it already is.
+    /// Marks the company as provisioned, at the time of the unit of work. Returns `false` if it was already
+    /// provisioned.
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
-/// Write operations on users, who are the same in all companies.
+/// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this. It
-    /// is committed only together with another change of the unit of work: on its own it does not count as a change.
+    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this.
+    /// The external id is committed only together with another change: without one, the unit of work counts as
+    /// unchanged, and the commit stores nothing.
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
-    /// Sets the user's token cut-off: tokens issued (`iat`) before this time, and tokens without `iat`, are rejected.
-    /// It replaces the previous cut-off, even a later one, and returns it. Requires [`Target::Credentials`].
+    /// Sets the user's token cut-off and returns the previous one, which is replaced even if it is later. Tokens that
+    /// were issued (`iat`) before the cut-off, and tokens without `iat`, are rejected. Requires
+    /// [`Target::Credentials`].
     async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>>;
 }
 
 /// Write operations on API keys, which require [`Target::Credentials`].
 #[async_trait]
 pub trait ApiKeysMut: Send + Sync {
-    /// Creates a key with its digest.
+    /// Creates an API key with its digest.
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()>;
-    /// Revokes a key at the time of the unit of work. A key that is already revoked stays unchanged. Returns the
-    /// previous value of the key.
+    /// Revokes a key, with the time of the unit of work as the time of revocation. Returns the previous value of the
+    /// key. The operation is idempotent: it does not change a key that is already revoked.
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey>;
 }
 
@@ -315,27 +319,29 @@ unit_of_work! {
     api_keys_mut: ApiKeysMut,
 }
 
-/// A unit of work: one change that has begun and is not yet committed. It holds the locks of its [`Target`] from the
-/// beginning. Dropping it without a commit rolls it back.
+/// A unit of work: the open transaction of one change. It holds the locks of its [`Target`] until it is committed or
+/// dropped. Dropping it without a commit rolls it back.
 ///
-/// Its reads see its own writes. A mutation outside its target returns [`Misuse`](crate::StorageError::Misuse). After a
-/// failed mutation, all further mutations and the commit return `Misuse` too.
+/// Reads in the unit of work see its own uncommitted writes. A mutation outside its target returns
+/// [`Misuse`](crate::StorageError::Misuse). After a failed mutation, all further mutations and the commit return
+/// `Misuse` too.
 #[async_trait]
 pub trait UnitOfWork: Reader + Writer {
-    /// Returns the time of the storage's clock when the unit of work acquired its locks. The derived audit records have
-    /// this time, and callers use it as the time of the entities that they write.
+    /// Returns the time at which the unit of work acquired its locks, according to the storage's clock. The derived
+    /// audit records have this timestamp, and callers use it as the timestamp of the entities that they write.
     fn now(&self) -> Timestamp;
 
     /// Returns `true` if nothing was changed, so that a commit has no effect.
     fn is_unchanged(&self) -> bool;
 
-    /// Commits all changes with their audit records, and returns the version of the target that includes them. The
-    /// raised version outdates the effective rows of the target, which stay stored until they expire. A unit of work
-    /// that changed nothing commits nothing: it raises no version, writes no record and sends no wake-up.
+    /// Commits all changes together with their audit records, and returns the new version of the target. A new version
+    /// of a company or of the catalog makes earlier effective rows outdated; outdated rows remain stored until they
+    /// expire. If the unit of work changed nothing, the commit has no effect: it increments no version, writes no audit
+    /// record, sends no wake-up, and returns the version before the unit of work.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the storage fails. If the error is `retryable`, nothing was committed. Otherwise the
-    /// outcome is unknown, and the caller must treat everything that it knows about the target as outdated.
+    /// outcome is unknown, and the caller must invalidate all cached data of the target.
     async fn commit(self: Box<Self>) -> Result<CommitStamp>;
 }

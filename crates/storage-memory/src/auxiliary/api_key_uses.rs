@@ -1,4 +1,4 @@
-//! Records when API keys were last used.
+//! The write operation for the last uses of API keys.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, Timestamp};

@@ -19,9 +19,9 @@ use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
 impl SharedStorage {
-    /// Returns the current rows of a user, ordered by key: all rows, or only the row that `key` identifies.
+    /// Returns the current rows of a user, ordered by key. If `key` is given, returns only the row with this key.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // The rows are loaded before the state. So a returned row was still current after it was loaded.
+        // The rows are loaded before the state, so a returned row was still current after the rows were loaded.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -34,8 +34,8 @@ impl SharedStorage {
         }
     }
 
-    /// Writes rows that were resolved at these versions. Returns `Stale` if the versions are not current, or if a
-    /// change that would outdate the rows is under way.
+    /// Writes rows that were resolved at these versions, and returns their number. Returns `Stale` if the versions are
+    /// not current, or if a change that would outdate the rows is in progress.
     fn write_rows<R: EffectiveRow>(
         &self,
         company: CompanyId,
@@ -49,7 +49,7 @@ impl SharedStorage {
         // While these locks are held, no change that would outdate the rows can begin.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // Rows need a company version, and a company without any change has none.
+        // Rows require a company version, and a company without any change has none.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
@@ -68,7 +68,8 @@ impl SharedStorage {
         Ok(rows.len() as u64)
     }
 
-    /// Returns at most `limit` users with unexpired rows. Users whose rows expire last come first.
+    /// Returns at most `limit` users with unexpired rows, ordered by the latest expiry time of their rows, latest
+    /// first.
     fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
         let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
         let users = auxiliary
@@ -106,7 +107,7 @@ impl SharedStorage {
     }
 }
 
-/// Returns the time plus a duration, or the time itself if the sum is out of range.
+/// Returns `time + by`, or `time` if the sum is out of range.
 fn later(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)

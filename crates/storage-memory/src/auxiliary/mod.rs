@@ -1,5 +1,5 @@
-//! Auxiliary data, on which no decision depends: navigation trails, effective rows and the last uses of API keys. Its
-//! writes never wait for a unit of work.
+//! Auxiliary data, on which no decision depends: navigation trails, effective rows and the last uses of API keys.
+//! Writing auxiliary data never waits for a unit of work.
 
 mod api_key_uses;
 mod effective_rows;
@@ -25,30 +25,30 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. The depth of a step is its position in this list; the depth that
-/// is stored in the step is ignored.
+/// The steps of each session of a user, oldest first. The depth of a step is its position in this list. The `depth`
+/// that is stored in the step is ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
-/// Effective rows of one kind, by company, user and key. They may be outdated.
+/// Effective rows of one kind, keyed by company, user and row key. The rows may be outdated.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
 /// An effective row for a view or for an action of a feature.
 trait EffectiveRow: Clone {
     /// The key that identifies a row among the rows of its user.
     type Key: Ord + Clone;
-    /// The resolved decision that a row is written from.
+    /// The resolved decision from which a row is created.
     type New: Clone;
     fn new(batch: Batch, new: Self::New) -> Self;
     fn batch(&self) -> Batch;
     fn user_id(&self) -> UserId;
     fn key(&self) -> Self::Key;
-    /// Returns `Unknown` if a row refers to a view or feature that does not exist.
+    /// Returns `Unknown` if a row refers to an unknown view or feature.
     fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
 }
 
-/// The fields that all rows of one write have in common.
+/// The fields that all rows of one write operation have in common.
 #[derive(Clone, Copy)]
 struct Batch {
     company_id: CompanyId,
@@ -161,7 +161,8 @@ pub(crate) struct Removed {
 }
 
 impl Auxiliary {
-    /// Deletes the effective rows of deleted views and features, and clears the deleted views from navigation trails.
+    /// Deletes the effective rows of deleted views and features, and clears deleted views from the steps of navigation
+    /// trails.
     pub(crate) fn forget(&mut self, removed: &Removed) {
         if !removed.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
@@ -196,7 +197,7 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Deletes at most `limit` of the rows that match, in all companies, and returns their number.
+/// Deletes at most `limit` matching rows, over all companies, and returns their number.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();

@@ -12,12 +12,12 @@ use crate::auxiliary::Sessions;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
-/// Returns the steps of a session, each with its position as its depth.
+/// Returns the steps of a session. The depth of each step is its position.
 fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
 
-/// Drops the oldest steps of a user until the limits of the session and of the user allow one more.
+/// Deletes the oldest steps of a user until one more step fits into the limits of the session and of the user.
 fn make_room(sessions: &mut Sessions, session: &SessionId) {
     if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
         steps.pop_front();
@@ -55,7 +55,8 @@ impl NavTrail for SharedStorage {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // The view is checked inside the change, so that a later deletion of the view clears it from this step.
+            // The view is checked inside the change. If the view is deleted later, the deletion also clears it from
+            // this step.
             self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

@@ -1,4 +1,4 @@
-//! Write operations on the two permission matrices, which differ only in their cells.
+//! Write operations on view and feature matrices, which differ only in their cells.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
@@ -11,7 +11,7 @@ use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
-/// A cell as it is stored, with the id of its row and its level.
+/// A stored cell, with access to its row id, its level, and the cells of a level.
 pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
@@ -74,8 +74,8 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Replaces the cells of a level by `wanted`: all of its cells, or only the cell that `key` identifies. Returns
-    /// `true` if a cell was removed.
+    /// Replaces the cells of a level with `wanted`: all of its cells or, if `key` is given, only the cell at this
+    /// position. Returns `true` if a cell was removed.
     fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,
@@ -88,7 +88,7 @@ impl Unit {
                 return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Deleting a cell of an unknown level is no error, since the cell does not exist.
+                // Deleting a cell of an unknown level is not an error, because the cell does not exist.
                 let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)
@@ -118,7 +118,7 @@ impl Unit {
         })
     }
 
-    /// Deletes the cells that match, in all levels of all companies.
+    /// Deletes all matching cells, in all levels of all companies.
     pub(super) fn remove_cells<C: StoredCell>(&mut self, matches: impl Fn(&C) -> bool) {
         let concerned =
             |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&matches));

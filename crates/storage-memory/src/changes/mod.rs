@@ -1,4 +1,4 @@
-//! The write operations of units of work, with the constraints that a database would enforce.
+//! The write operations of units of work. They enforce the same constraints as a database.
 
 mod catalog;
 mod company;
@@ -16,7 +16,7 @@ use crate::state::{CompanyData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl Unit {
-    /// Applies the effects of a change of the catalog to all companies that it concerns.
+    /// Cascades a change of the catalog to all companies for which `concerned` returns `true`.
     fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));

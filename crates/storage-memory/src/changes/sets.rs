@@ -15,7 +15,7 @@ use crate::repository::Repository;
 use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
 
-/// A change of a set.
+/// An operation that changes a set.
 #[derive(Clone, Copy)]
 enum SetEdit<'a, T> {
     Add(T),
@@ -39,14 +39,14 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
         SetDiff::new(there, wanted)
     }
 
-    /// Returns `true` if the owner of the set must exist. Removing an element from the set of an unknown owner is no
-    /// error.
+    /// Returns `true` if the owner of the set must exist. Removing an element from the set of an unknown owner is not
+    /// an error.
     const fn needs_owner(self) -> bool {
         !matches!(self, Self::Remove(_))
     }
 }
 
-/// A mapping of the catalog from owners to their members.
+/// Accessors and checks for one mapping of the catalog, from owners to their members.
 struct Mapping<Owner, Member> {
     pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
     pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
@@ -82,7 +82,7 @@ const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
 };
 
 impl Unit {
-    /// Changes the members of an owner. Returns `true` if that made a difference.
+    /// Changes the members of an owner in a mapping. Returns `true` if the members differ afterwards.
     fn mapping<Owner: Ord + Copy, Member: Ord + Copy>(
         &mut self,
         mapping: &Mapping<Owner, Member>,
@@ -108,7 +108,7 @@ impl Unit {
         })
     }
 
-    /// Changes which modules a company has. Returns `true` if that made a difference.
+    /// Changes the modules of a company. Returns `true` if the modules differ afterwards.
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let diff = edit.diff(unit.work.company(company).modules.keys().copied());
@@ -127,7 +127,7 @@ impl Unit {
         })
     }
 
-    /// Changes which levels a user holds. Returns `true` if that made a difference.
+    /// Changes the levels of a user. Returns `true` if the levels differ afterwards.
     fn assignments(
         &mut self,
         company: CompanyId,

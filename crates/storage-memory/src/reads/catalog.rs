@@ -34,12 +34,12 @@ impl CatalogData {
     }
 }
 
-/// Returns the right ids of the pairs whose left id is `of`.
+/// Returns the second ids of all pairs whose first id is `of`.
 fn right<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: A) -> impl Iterator<Item = B> {
     mapping.iter().filter(move |(a, _)| *a == of).map(|(_, b)| *b)
 }
 
-/// Returns the left ids of the pairs whose right id is `of`.
+/// Returns the first ids of all pairs whose second id is `of`.
 fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> impl Iterator<Item = A> {
     mapping.iter().filter(move |(_, b)| *b == of).map(|(a, _)| *a)
 }

@@ -1,4 +1,4 @@
-//! Read operations on users, on API keys, and on the data that credentials are verified against.
+//! Read operations on users, on API keys, and on the data against which credentials are verified.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, User, UserId};

@@ -8,7 +8,7 @@ pub(crate) mod menu;
 
 use std::cmp::Ordering;
 
-/// Returns the items, sorted by `order`.
+/// Collects the items and sorts them by `order`.
 fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable_by(order);

@@ -1,4 +1,4 @@
-//! The data of the catalog, with the common menu and the audit log of the platform.
+//! The catalog data, with the common menu and the audit log of the platform.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,12 +21,12 @@ pub(crate) struct CatalogData {
     pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditTrail,
-    /// The compiled form, computed when it is first needed.
+    /// The compiled catalog, which is computed on first use.
     pub(super) compiled: OnceLock<Arc<Catalog>>,
 }
 
 impl CatalogData {
-    /// Returns the compiled form, which decisions are computed from.
+    /// Returns the compiled catalog, from which decisions are computed.
     pub(crate) fn compiled(&self) -> Arc<Catalog> {
         let compile = || {
             Arc::new(Catalog::new(

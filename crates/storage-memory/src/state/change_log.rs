@@ -1,12 +1,12 @@
-//! The change log, which polls read.
+//! The log of changed companies, which the change feed reads.
 
 use std::ops::Bound;
 
 use iam_domain::CompanyId;
 use imbl::OrdMap;
 
-/// The companies that changed, in the order of their latest commits. Each is listed once, so the number of companies
-/// bounds the log.
+/// The companies that changed, in the order of their latest commits. Each company is listed once, so the number of
+/// companies limits the size of the log.
 #[derive(Clone, Default)]
 pub(crate) struct ChangeLog {
     /// The position of the latest change of any company.
@@ -25,7 +25,7 @@ impl ChangeLog {
         self.in_order.insert(self.latest, company);
     }
 
-    /// Returns the companies that changed after a position, in the order of their latest commits.
+    /// Returns the companies that changed after the position `position`, in the order of their latest commits.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = CompanyId> {
         self.in_order.range((Bound::Excluded(position), Bound::Unbounded)).map(|(_, company)| *company)
     }

@@ -1,4 +1,4 @@
-//! The data of one company, and of its levels.
+//! The data of one company and of its levels.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct CompanyData {
     pub(crate) audit: AuditTrail,
 }
 
-/// A level with its cells and its holders.
+/// A level with the cells of its two matrices and the users who hold it.
 #[derive(Clone)]
 pub(crate) struct LevelData {
     pub(crate) level: UserLevel,

@@ -1,4 +1,4 @@
-//! The data that credentials are verified against.
+//! The data against which credentials are verified.
 
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, UserId};
 use imbl::OrdMap;
@@ -11,7 +11,7 @@ pub(crate) struct CredentialsData {
     pub(crate) api_keys: OrdMap<ApiKeyId, (ApiKey, ApiKeyDigest, i64)>,
 }
 
-/// Returns a key with the time of its last use, which is stored as auxiliary data.
+/// Returns a key with the time of its last use. The uses are stored as auxiliary data.
 pub(crate) fn with_last_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }

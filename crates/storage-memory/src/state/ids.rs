@@ -1,4 +1,4 @@
-//! The ids of company rows, which are unique across companies.
+//! The ids of levels, cells, menu entries and audit records, which are unique across all companies and the platform.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::constraints::refuse_if;
 
-/// The kind of a row and its id.
+/// A row id: the kind of the row and its UUID.
 pub(crate) type RowId = (RowKind, Uuid);
 
-/// The kinds of rows that belong to companies and have ids of their own.
+/// The kind of a row whose id is unique across all companies and the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum RowKind {
     UserLevels,
@@ -22,13 +22,13 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The row ids that are in use, over all companies.
+/// The row ids in use, over all companies and the platform.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Applies the changes of a unit of work. Returns `Conflict` if another unit of work has reserved one of the ids in
-    /// the meantime.
+    /// Applies the id changes of a unit of work. Returns `Conflict` if another unit of work has committed one of the
+    /// reserved ids in the meantime.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
             self.0.remove(id);
@@ -48,7 +48,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Reserves an id. Returns `Conflict` if it is in use and this unit of work has not released it.
+    /// Reserves an id. Returns `Conflict` if the id is in use and this unit of work has not released it.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
         if self.released.remove(&id) {
             return Ok(());

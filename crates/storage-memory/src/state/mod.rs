@@ -1,4 +1,4 @@
-//! The state of a storage, in persistent maps. Each unit of work changes a copy of it.
+//! The state of a storage, in persistent maps. Each unit of work changes a copy of the state.
 
 mod catalog;
 mod change_log;
@@ -23,7 +23,7 @@ pub(crate) use company::{CompanyData, LevelData};
 pub(crate) use credentials::with_last_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
-/// All data that decisions are computed from, with the menus and the audit logs.
+/// All data from which decisions are computed, with the menus and the audit logs.
 #[derive(Clone, Default)]
 pub(crate) struct State {
     pub(crate) catalog: Arc<CatalogData>,
@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub(crate) ids: RowIds,
 }
 
-/// The data of every company without any change.
+/// The data of a company that has never been changed.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
 static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
 
@@ -52,15 +52,15 @@ impl State {
         Arc::make_mut(&mut self.credentials)
     }
 
-    /// Returns the catalog for a change, and drops its compiled form.
+    /// Returns a mutable reference to the catalog and invalidates the compiled catalog.
     pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
         let catalog = Arc::make_mut(&mut self.catalog);
         catalog.compiled = OnceLock::new();
         catalog
     }
 
-    /// Returns the companies for which `concerned` is true. If a change of the catalog changes only these, the data of
-    /// all others stays shared with older states.
+    /// Returns the companies for which `concerned` returns `true`. If a change of the catalog modifies only these
+    /// companies, the data of all other companies remains shared with older states.
     pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
     }
@@ -81,7 +81,8 @@ impl State {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// Returns the entries of all menus for whose view and feature `uses` is true, ordered by label, then id.
+    /// Returns the items and sub-items of all menus for whose view and feature `uses` returns `true`, ordered by label,
+    /// then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()
@@ -97,7 +98,7 @@ impl State {
         found
     }
 
-    /// Returns the items of all menus that require a key, ordered by label, then id.
+    /// Returns the items of all menus that require this feature key, ordered by label, then id.
     pub(crate) fn menu_items_requiring(&self, key: &FeatureKey) -> Vec<MenuUse> {
         let items = self.menus().flat_map(|menu| menu.items.values());
         let mut found: Vec<_> = items
@@ -129,7 +130,7 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// Returns the current version of the target.
+    /// Returns the version of the target in this state.
     pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },
@@ -138,16 +139,17 @@ impl State {
         }
     }
 
-    /// Replaces the part of the state that a unit of work for `target` may change by the same part of `work`.
+    /// Replaces the part of the state that a unit of work for `target` may change with the corresponding part of
+    /// `work`.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
-            // A catalog change excludes all others, so no company has changed in the meantime.
+            // A change of the catalog excludes all other changes, so no company has changed in the meantime.
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
             }
-            // A change of credentials excludes catalog changes too, so no other change has written audit records of the
-            // platform in the meantime.
+            // A change of the credentials excludes changes of the catalog, so no other change has written audit records
+            // of the platform in the meantime.
             Target::Credentials => {
                 self.credentials = Arc::clone(&work.credentials);
                 self.catalog = Arc::clone(&work.catalog);

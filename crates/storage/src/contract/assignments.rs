@@ -1,4 +1,4 @@
-//! Assignments of levels to users.
+//! Test cases about the assignments of levels to users.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
     assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
 }
 
-/// `find_holder` evaluates all levels of a user together: each action must be allowed for the whole company, and none
-/// denied. Holders of the excluded level are skipped.
+/// `find_holder` evaluates all levels of a user together: they must allow each action for the whole company and deny
+/// none of the actions. Users who hold the excluded level are skipped.
 pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
     let company = some_company();
     let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
@@ -60,7 +60,8 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     )
     .await;
     assert_eq!(find(None).await, None);
-    // These levels allow only one of the actions, or one of them not for the whole company, or deny one of them.
+    // None of these combinations satisfies the condition: an action is not allowed at all, is not allowed for the whole
+    // company, or is denied.
     for held in [vec![first], vec![second], vec![first, narrow], vec![all, deny]] {
         let user = some_user();
         given_all(&storage, &held.iter().map(|level| holding(user, level)).collect::<Vec<_>>()).await;
@@ -84,7 +85,8 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     assert_eq!(storage.reader().assignments().find_holder(company, &unknown, None).await.unwrap(), None);
 }
 
-/// The holders of a level are listed page by page, sorted by id, each once. Holders in other companies are not listed.
+/// The holders of a level are listed page by page (keyset pagination), sorted by id and without duplicates. Holders in
+/// other companies are not listed.
 pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     let (company, users) = (some_company(), ascending!(UserId, 5));
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -102,7 +104,7 @@ pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
     assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
     assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
-    // A page may begin after the id of a user who does not hold the level.
+    // The id at which a page starts need not be the id of a holder of the level.
     assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
     assert_eq!(page(company, foreign.id, None, 9).await, []);
     assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);
@@ -116,8 +118,8 @@ pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(assignments.get_users(some_company(), UserLevelId::generate(at(0))).await.unwrap(), []);
 }
 
-/// A user who belongs to two companies holds in each only the levels that this company assigned, and each company can
-/// change only its own assignments.
+/// In each of two companies, a user holds only the levels that this company assigned. Each company can change only its
+/// own assignments.
 pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (some_company(), some_company(), some_user());
     let (my_admin, my_member) = (level(mine, "Admin"), level(mine, "Member"));
@@ -152,7 +154,8 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
     assert_eq!(storage.reader().assignments().get_users(theirs, foreign.id).await.unwrap(), [holder]);
 }
 
-/// Assigning a level again, or replacing a user's levels with the same levels, changes nothing.
+/// Assignments are idempotent: assigning a level again, or replacing a user's levels with the same levels, changes
+/// nothing.
 pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user().as_uuid());
     let admin = level(company, "Admin");
@@ -166,7 +169,7 @@ pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storag
     assert_eq!(versions(&storage, Some(company)).await, before);
 }
 
-/// Removing a level from one user does not remove it from another holder.
+/// Removing a level from one user does not affect other users who hold the level.
 pub async fn holders_of_one_level_stay_apart(storage: Arc<dyn Storage>) {
     let (company, one, other) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");

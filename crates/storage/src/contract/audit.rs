@@ -1,4 +1,4 @@
-//! The audit log: the record of each change, and its actor.
+//! Test cases about the audit log: each change is recorded with its actor.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
-/// Returns a minimal record.
+/// Returns an audit record without optional fields.
 pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
     AuditRecord {
         id: AuditRecordId::generate(timestamp),
@@ -31,7 +31,7 @@ pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditR
     }
 }
 
-/// Appends records in this order, in one unit of work.
+/// Appends audit records in this order, in one unit of work.
 pub(super) async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) {
     let mut tx = begin(storage, Target::of_menu(records[0].company_id)).await;
     for record in records {
@@ -40,7 +40,8 @@ pub(super) async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) 
     tx.commit().await.unwrap();
 }
 
-/// Returns all records of a company that match a filter, and checks their number.
+/// Returns all audit records of a company that match a filter, and asserts that `count_for_company` returns their
+/// number.
 pub(super) async fn listed(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -58,7 +59,7 @@ fn json_of(entity: &impl serde::Serialize) -> Value {
     serde_json::to_value(entity).unwrap()
 }
 
-/// Checks the newest record about an entity.
+/// Asserts that the newest audit record about an entity has this action and these changes.
 async fn assert_recorded(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -167,8 +168,8 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A change of a view matrix is recorded with the number of cells in each state, and with the cells that differ, before
-/// and after.
+/// A change of a view matrix is recorded with the number of cells in each state, and with the changed cells before and
+/// after the change.
 pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -221,8 +222,8 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// A change of a feature matrix is recorded with the numbers of allowing and denying cells, and with the cells that
-/// differ, keyed by feature and action.
+/// A change of a feature matrix is recorded with the numbers of allowing and denying cells, and with the changed cells
+/// before and after the change, keyed by feature and action.
 pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -262,7 +263,8 @@ pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>)
     .await;
 }
 
-/// A change of a user's levels is recorded with the levels before and after it, and with the added and removed levels.
+/// A change of a user's levels is recorded with the levels before and after the change, and with the added and removed
+/// levels.
 pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = [(); 3].map(|()| level(company, unique("Level")));
@@ -285,8 +287,8 @@ pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     recorded(&[a, c], &[a], &[], &[c]).await;
 }
 
-/// Changes of a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log,
-/// and changes of other mappings in that of the platform.
+/// Changes of a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log.
+/// Changes of the catalog's mappings are recorded in the audit log of the platform.
 pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     let (company, module, view, feature) = (some_company(), some_module(), some_view(), some_feature());
     given(&storage, &[&module, &view, &feature]).await;
@@ -319,8 +321,8 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Records contain the actor, the request id, whether the actor acted as a super admin, and whether the change was
-/// forced.
+/// Audit records contain the actor, the request id, whether the actor acted as a super admin, and whether the change
+/// was forced.
 pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     let (company, user, key) = (some_company(), some_user(), ApiKeyId::generate(at(0)));
     let contexts = [
@@ -348,13 +350,13 @@ pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
         made.store(tx.as_mut()).await.unwrap();
         tx.commit().await.unwrap();
         let records = records_about(&storage, Some(company), EntityType::UserLevel, made.id.as_uuid()).await;
-        let [record] = &records[..] else { panic!("one record, not {records:?}") };
+        let [record] = &records[..] else { panic!("expected one record, got {records:?}") };
         assert_eq!(record.actor, context.actor);
         assert_eq!((&record.metadata, record.timestamp), (&metadata, now));
     }
 }
 
-/// The ids of the records of one unit of work ascend in the order of its mutations.
+/// The audit records of one unit of work have ascending ids, in the order of the mutations.
 pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) {
     let company = some_company();
     let levels: Vec<_> = (0..12).map(|n| level(company, format!("Level {n}"))).collect();
@@ -365,7 +367,7 @@ pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) 
     assert!(records.is_sorted_by_key(|record| record.id));
 }
 
-/// A unit of work that is dropped or fails stores no records, not even appended ones.
+/// A unit of work that is dropped or fails stores no audit records, not even explicitly appended ones.
 pub async fn what_is_not_committed_is_not_recorded(storage: Arc<dyn Storage>) {
     async fn write(tx: &mut dyn UnitOfWork, company: CompanyId) -> Result<()> {
         level(company, "Level").store(tx).await?;

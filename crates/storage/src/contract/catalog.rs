@@ -1,4 +1,4 @@
-//! Views, modules and features.
+//! Test cases about views, modules and features.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// A part of the catalog: a view, a module or a feature, with the operations that these have in common.
+/// A type of catalog entity (view, module or feature), with the operations that the three types have in common.
 #[async_trait]
 trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
-    /// The constraint that its natural key is unique.
+    /// The uniqueness constraint on the natural key: the URL of a view, the code of a module, or the key of a feature.
     const KEY: Constraint;
     fn key(&self) -> String;
-    /// Returns the creation time.
+    /// Returns a mutable reference to the creation time.
     fn birth(&mut self) -> &mut Timestamp;
-    /// Returns a part that has all optional fields.
+    /// Returns a new entity with all optional fields set.
     fn full() -> Self;
-    /// Returns a part without optional fields.
+    /// Returns a new entity without optional fields.
     fn bare() -> Self;
-    /// Returns this part with the id of the other.
+    /// Returns this entity with the id of `other`.
     fn with_id_of(self, other: &Self) -> Self;
-    /// Returns this part with the key of the other.
+    /// Returns this entity with the natural key of `other`.
     fn with_key_of(self, other: &Self) -> Self;
     async fn by_id(&self, reader: &dyn Reader) -> Option<Self>;
     async fn by_key(&self, reader: &dyn Reader) -> Option<Self>;
@@ -135,7 +135,7 @@ full Feature {
 },
 bare some_feature());
 
-/// Runs a check for each kind of part.
+/// Runs a check for views, for modules and for features.
 macro_rules! each_part {
     ($check:ident, $storage:expr) => {
         $check::<View>(&$storage).await;
@@ -144,7 +144,7 @@ macro_rules! each_part {
     };
 }
 
-/// Created views, modules and features are returned unchanged: by id, by key, and in the list.
+/// Created views, modules and features are returned unchanged: by id, by natural key, and in the list.
 pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         for made in [P::full(), P::bare()] {
@@ -157,7 +157,7 @@ pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>
     each_part!(check, storage);
 }
 
-/// Unknown parts are not found. Look-ups compare every character exactly, including case.
+/// Look-ups of unknown entities return nothing. Keys are compared exactly, including case.
 pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (there, missing) = (P::bare(), P::bare());
@@ -178,7 +178,7 @@ pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().modules().find_by_code("").await.unwrap(), None);
 }
 
-/// An update returns the previous part and replaces all fields except the id and the creation time.
+/// An update returns the previous entity and replaces all fields except the id and the creation time.
 pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         for (mut old, new) in [(P::bare(), P::full()), (P::full(), P::bare())] {
@@ -195,7 +195,7 @@ pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Stor
     each_part!(check, storage);
 }
 
-/// A deletion returns the deleted part, which is then no longer found.
+/// A deletion returns the deleted entity. Later look-ups return nothing.
 pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (gone, stays) = (P::full(), P::full());
@@ -219,7 +219,7 @@ pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn
     each_part!(check, storage);
 }
 
-/// URLs, codes and keys are unique on creation and on update, and ids are unique.
+/// URLs, codes and keys are unique, on creation and on update. Ids are unique too.
 pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::full());
@@ -239,7 +239,7 @@ pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// A key can be used again after its owner has changed it, even within one unit of work.
+/// A natural key can be reused after its entity received another key, even within one unit of work.
 pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::bare());
@@ -258,7 +258,7 @@ pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// Several features can have no key.
+/// Features without a key do not conflict with each other.
 pub async fn features_without_a_key_do_not_conflict(storage: Arc<dyn Storage>) {
     let features = [feature_without_key(), feature_without_key(), feature_without_key()];
     given_all(&storage, &features).await;
@@ -290,7 +290,7 @@ pub async fn modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     assert_eq!(only(listed, &ids, |module| module.id), [3, 1, 2, 4, 5, 0].map(|id| ids[id]));
 }
 
-/// Features are sorted by the bytes of their keys. Features without a key come last, sorted by id.
+/// Features are sorted by the bytes of their keys. Features without a key are sorted last, by id.
 pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 6);
@@ -304,7 +304,7 @@ pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn St
     assert_eq!(only(listed, &ids, |feature| feature.id), [3, 5, 0, 1, 2, 4].map(|id| ids[id]));
 }
 
-/// The own actions of a feature are stored in their order, and a missing list differs from an empty one.
+/// A feature's own actions are stored in their order, and `None` differs from an empty list.
 pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());
@@ -344,7 +344,8 @@ async fn ties(storage: &Arc<dyn Storage>) -> Ties {
     tied
 }
 
-/// Counts the cells and mappings of the view, the feature and the module, in the order of the reads below.
+/// Returns the numbers of cells and mappings of the view, the feature and the module, one number for each read in the
+/// body.
 async fn count_ties(storage: &Arc<dyn Storage>, ties: &Ties) -> [usize; 9] {
     let reader = storage.reader();
     let Ties { company, view, feature, module } = ties;
@@ -362,7 +363,7 @@ async fn count_ties(storage: &Arc<dyn Storage>, ties: &Ties) -> [usize; 9] {
     ]
 }
 
-/// Deleting a view deletes its permissions and mappings, and nothing else.
+/// Deleting a view deletes its permissions and mappings (cascade), and nothing else.
 pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 1, 1, 1, 1, 2]);
@@ -370,7 +371,7 @@ pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Stor
     assert_eq!(count_ties(&storage, &tied).await, [0, 3, 0, 0, 0, 0, 1, 1, 2]);
 }
 
-/// Deleting a feature deletes its permissions and mappings, and nothing else.
+/// Deleting a feature deletes its permissions and mappings (cascade), and nothing else.
 pub async fn a_feature_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     change!(storage, Target::Catalog, tx => tx.features_mut().delete(tied.feature.id)).unwrap();
@@ -392,8 +393,8 @@ pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     assert_eq!(count_ties(&storage, &tied).await, [0, 0, 1, 1, 1, 1, 1, 1, 2]);
 }
 
-/// Removing an action from a feature deletes the permissions for it. The permissions for standard actions and for the
-/// remaining actions stay.
+/// Removing an action from a feature deletes the permissions for this action. The permissions for standard actions and
+/// for the remaining actions are preserved.
 pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     let Ties { company, feature, .. } = ties(&storage).await;
     let remaining = async |actions: Option<Vec<_>>| {
@@ -408,8 +409,8 @@ pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage
     assert_eq!(remaining(Some(vec![action("Seal")])).await, ["Read"]);
 }
 
-/// A view or feature cannot be deleted while an item or sub-item of any menu refers to it, be it the common menu or a
-/// company's.
+/// A view or feature cannot be deleted while an item or sub-item of the common menu or of a company's menu refers to
+/// it.
 pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
     let company = some_company();
     for owner in [None, Some(company)] {

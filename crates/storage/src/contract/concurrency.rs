@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 /// Number of tasks that read concurrently with a write.
 const READERS: usize = 3;
 
-/// Runs `write` while readers repeat `read`, and returns after `write` has finished. Every reader has read once before
-/// the write begins.
+/// Runs `write` while readers repeat `read`, and returns after `write` has finished. Each reader completes one read
+/// before the write begins.
 pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     write: impl Future<Output = ()> + Send + 'static,
     read: impl Fn() -> R + Clone + Send + 'static,
@@ -38,7 +38,7 @@ pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     writer.await.unwrap();
 }
 
-/// Waits for tasks and returns their outputs. If a task panics, the case panics.
+/// Waits for tasks and returns their outputs. If a task panics, this function panics too.
 pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let mut outcomes = Vec::new();
     for task in tasks {
@@ -47,7 +47,7 @@ pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Ve
     outcomes
 }
 
-/// Starts two futures at the same time, and waits for both.
+/// Runs two futures concurrently and returns both outputs.
 pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
     one: impl Future<Output = A> + Send + 'static,
     other: impl Future<Output = B> + Send + 'static,

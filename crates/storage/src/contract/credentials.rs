@@ -1,4 +1,4 @@
-//! Users, API keys, and the stored data that credentials are verified against.
+//! Test cases about users, API keys, and the data against which credentials are verified.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
     storage.reader().users().find(users).await.unwrap()
 }
 
-/// A created key is returned unchanged, with and without its optional fields, and lists are sorted by name, then by id.
+/// A created API key is returned unchanged, with and without its optional fields. Lists are sorted by name, then by id.
 pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
     let bare =
@@ -77,7 +77,7 @@ pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     assert_eq!(list, expected);
 }
 
-/// Two keys cannot have the same prefix or the same id.
+/// The prefix and the id of an API key are unique.
 pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;
@@ -87,7 +87,8 @@ pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>
     }
 }
 
-/// A key is revoked once, at the time of that unit of work. Revoking it again changes and records nothing.
+/// Revoking a key is idempotent: the time of revocation is the time of the first unit of work that revoked the key.
+/// Revoking the key again changes nothing and writes no audit record.
 pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;
@@ -95,8 +96,8 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let now = tx.now();
     assert_eq!(tx.api_keys_mut().revoke(one.id).await.unwrap(), one);
     let revoked = ApiKey { revoked_at: Some(now), ..one.clone() };
-    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "visible inside");
-    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "not visible outside");
+    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "inside the unit of work");
+    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "outside of it");
     tx.commit().await.unwrap();
     let before = credentials_version(&storage).await;
     assert_eq!(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap(), revoked);
@@ -111,7 +112,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     assert!(!format!("{records:?}").contains("digest"), "no record contains the digest of a key");
 }
 
-/// Recording the last use of a key raises no version, and the latest recorded time is kept.
+/// Recording uses of a key increments no version. The last use of the key is the latest recorded time.
 pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;
@@ -125,10 +126,10 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(keys.find_by_id(other.id).await.unwrap().unwrap().last_used_at, Some(at(3)));
     assert_eq!(credentials_version(&storage).await, before);
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
-    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "a revocation keeps it");
+    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "still set after revocation");
 }
 
-/// A user's token cut-off can be set, and then be replaced by a later or an earlier time.
+/// A user's token cut-off can be set, and can then be replaced by a later or an earlier time.
 pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     assert_eq!(cut_off(&storage, user, at(1)).await, None);
@@ -146,7 +147,7 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
 }
 
-/// The external id of a user is stored together with any change, and not without one.
+/// The external id of a user is stored only together with another change of the same unit of work.
 pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
@@ -182,7 +183,7 @@ pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Stor
     assert_eq!(stored(&storage, &[external.user_id()]).await[0].external_id, Some(external));
 }
 
-/// `changes_since` returns all changes since a version, with the version that they lead to.
+/// `changes_since` returns the changes after a given version, and the current version of the credentials.
 pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     let (user, other, one) = (some_user(), some_user(), key("One"));
     let credentials = storage.reader().credentials();
@@ -213,15 +214,15 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     let last = credentials.changes_since(next.state.version).await.unwrap();
     assert!(last.account_for_the_state(next.state.version));
     assert_eq!((last.cutoffs.len(), last.api_key_count), (0, all.api_key_count + 1));
-    let [(revoked, _)] = last.api_keys.as_slice() else { panic!("one key") };
+    let [(revoked, _)] = last.api_keys.as_slice() else { panic!("expected one key") };
     assert_eq!((revoked.id, revoked.revoked_at.is_some()), (one.id, true));
     let nothing = credentials.changes_since(last.state.version).await.unwrap();
     assert_eq!((nothing.state.version, nothing.cutoffs.len(), nothing.api_keys.len()), (last.state.version, 0, 0));
     assert!(nothing.latest.is_none() && nothing.account_for_the_state(last.state.version));
 }
 
-/// Only a unit of work that was begun for the credentials can change them, and it can change nothing else. The version
-/// of the credentials is not returned as that of a company.
+/// Only a unit of work for the credentials can change cut-offs and API keys, and it can change nothing else. The
+/// version of the credentials is never returned as the version of a company.
 pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for target in [Target::Catalog, Target::Company(company)] {

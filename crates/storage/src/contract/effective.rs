@@ -1,4 +1,4 @@
-//! Effective rows: resolved decisions, which are returned only while they are current.
+//! Test cases about effective rows: resolved decisions, which are returned only while they are current.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::fixtures::{
 use super::outcomes::assert_stale;
 use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Storage, Target};
 
-/// Written rows are returned unchanged, alone and in the order of the list. Writing a row again replaces its decision.
+/// Written rows are returned unchanged, individually and as a list in key order. Writing a row again replaces its
+/// decision.
 pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -35,8 +36,8 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     both_rows!(check, storage);
 }
 
-/// The storage's clock sets the times of rows: they are computed now and expire after their lifetime, at most 365 days.
-/// Writing rows again renews both times.
+/// The storage's clock determines the timestamps of rows: they are computed at the current time, and expire after their
+/// lifetime or 365 days, whichever is shorter. Writing rows again updates both timestamps.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -58,7 +59,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A decision that was never resolved has no row, which means that it is unknown.
+/// For a decision that was never resolved, no row is returned: the decision is unknown.
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -110,7 +111,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
     both_rows!(check, storage);
 }
 
-/// The rows of one user in two companies are separate.
+/// The rows of one user in two companies are isolated from each other.
 pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let mine = Tenant::new(storage).await;
@@ -128,7 +129,7 @@ pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage
     both_rows!(check, storage);
 }
 
-/// Expired rows are not found, even if their versions are current.
+/// Expired rows are not returned, even if their versions are current.
 pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -169,7 +170,7 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Rows of a company without any change are stale, since it has no version yet.
+/// Rows of a company without any change are rejected as stale, because the company has no version yet.
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let unchanged = Tenant { company: some_company(), ..Tenant::new(storage).await };
@@ -180,7 +181,7 @@ pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storag
     both_rows!(check, storage);
 }
 
-/// Rows of any versions but the current ones, or of another epoch, are rejected as stale.
+/// Rows that were resolved at versions other than the current ones, or in another epoch, are rejected as stale.
 pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -199,7 +200,7 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// After a change of a company, its earlier rows are not found and cannot be written again.
+/// A change of a company outdates the company's earlier rows: they are no longer returned and cannot be written again.
 pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -227,7 +228,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
         outdated(then, before).await;
-        // A change that affects no decision raises the version too, so it outdates the rows as well.
+        // A change that affects no decision increments the version too, so it also outdates the rows.
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
         outdated(then, before).await;
@@ -252,8 +253,8 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// While a change of a company is under way, rows of this company are rejected at once, and rows of another company are
-/// accepted. While a change of the catalog is under way, all rows are rejected.
+/// While a change of a company is in progress, rows of this company are rejected without waiting, and rows of another
+/// company are accepted. While a change of the catalog is in progress, all rows are rejected.
 pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -264,7 +265,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the change had no effect");
+        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the dropped change had no effect");
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);
@@ -275,7 +276,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
     both_rows!(check, storage);
 }
 
-/// Reads outside a unit of work find the rows that it outdates until it is committed.
+/// Until a change is committed, reads outside its unit of work still return the rows that the change will outdate.
 pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -290,7 +291,7 @@ pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Writing and deleting rows raises no version and writes no audit record.
+/// Writing and deleting rows increments no version and writes no audit record.
 pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -302,7 +303,7 @@ pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Every scope and both decisions are stored, and actions are compared exactly, including case.
+/// Every scope and both decisions are stored. Actions are compared exactly, including case.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     let tenant = Tenant::new(&storage).await;
     let row = NewEffectiveFeaturePermission::new(&tenant, tenant.user, 0);
@@ -324,14 +325,14 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(wrong.find(&storage, tenant.company).await, None);
 }
 
-/// `find_active` returns users with unexpired rows once each, the latest first, up to the limit and whatever the
-/// versions of the rows.
+/// `find_active` returns users with unexpired rows without duplicates, latest expiry first, up to the limit and
+/// regardless of the versions of the rows.
 pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
-    // Other cases may have left rows of other companies.
+    // Other cases may have left rows of other companies in the storage.
     let active = async || {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()
@@ -341,14 +342,14 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     for (tenant, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
         tenant.upsert(&rows(tenant, user)).await.unwrap();
     }
-    // One of the user's three rows is renewed, which makes the user the latest.
+    // Renewing one of a user's three rows moves the user to the front.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
     let expected =
         [(one.company, users[0]), (one.company, users[2]), (other.company, users[1]), (other.company, users[0])];
     assert_eq!(active().await, expected);
 
-    // Outdated rows still show that their users were active.
+    // Users with outdated but unexpired rows are still returned.
     given(&storage, &[&some_view()]).await;
     assert_eq!(one.found::<NewEffectiveViewPermission>(users[0]).await, []);
     assert_eq!(active().await, expected);
@@ -360,7 +361,7 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     other.expired(&rows(other, users[1])).await;
     assert_eq!(active().await, [expected[0], expected[1], expected[3]]);
 
-    // Users whose rows were written together are returned in some stable order, each once.
+    // Users whose rows were written together are returned in a stable order and without duplicates.
     let together: Vec<_> = [users[3], users[0], users[1]].into_iter().flat_map(|user| rows(other, user)).collect();
     other.upsert(&together).await.unwrap();
     let mut found = active().await;

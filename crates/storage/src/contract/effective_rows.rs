@@ -20,8 +20,8 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// The times when a row was computed and when it expires.
 pub(super) type Times = (Timestamp, Timestamp);
 
-/// An effective row for a view or for an action of a feature, with the operations that both have in common.
-/// [`Self::new`] creates the row for the nth view or action of the tenant. Reads check that the rows have the right
+/// An effective row for a view or for an action of a feature, with the operations that both kinds have in common.
+/// [`Self::new`] creates the row for the nth view or action of the tenant. Reads assert that the rows have the right
 /// company and the current versions.
 #[async_trait]
 pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
@@ -149,12 +149,12 @@ impl Tenant {
         versions(&self.storage, Some(self.company)).await
     }
 
-    /// Returns the user's rows for the three views or the three actions.
+    /// Creates the user's rows for the three views or the three actions.
     pub(super) fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
         (0..3).map(|nth| R::new(self, user, nth)).collect()
     }
 
-    /// Writes rows of the current versions, with a lifetime of one hour.
+    /// Writes rows at the current versions, with a lifetime of one hour.
     pub(super) async fn upsert<R: Row>(&self, rows: &[R]) -> Result<u64> {
         self.upsert_at(self.now().await, rows).await
     }
@@ -163,7 +163,7 @@ impl Tenant {
         R::upsert(&self.storage, self.company, versions, HOUR, rows).await
     }
 
-    /// Writes rows that expire at once.
+    /// Writes rows that expire immediately.
     pub(super) async fn expired<R: Row>(&self, rows: &[R]) {
         let now = self.now().await;
         let written = R::upsert(&self.storage, self.company, now, Duration::ZERO, rows).await.unwrap();
@@ -186,7 +186,7 @@ impl Tenant {
     }
 }
 
-/// Runs a check for both kinds of rows.
+/// Runs a check for view rows and for feature rows.
 macro_rules! both_rows {
     ($check:ident, $storage:expr) => {
         $check::<NewEffectiveViewPermission>(&$storage).await;

@@ -1,4 +1,4 @@
-//! The change feed: polls and wake-ups.
+//! Test cases about the change feed: polls and wake-ups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     StateId, Storage, Target,
 };
 
-/// Timeout for a wake-up that must arrive.
+/// Timeout for the arrival of an expected wake-up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
@@ -28,7 +28,8 @@ async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
     }
 }
 
-/// Returns the states that changed between two polls: those of companies, and that of the catalog under the key `None`.
+/// Returns the new states of the companies that changed between two polls. If the catalog changed, its new state has
+/// the key `None`.
 fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, StateId> {
     assert!(after.is_continuous, "{after:?}");
     let mut changed: BTreeMap<_, _> = after.companies.iter().map(|(id, state)| (Some(*id), *state)).collect();
@@ -39,7 +40,7 @@ fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, Sta
     changed
 }
 
-/// Returns the state of a target, as other reads return it.
+/// Returns the state (version and stamp) of a target from a read other than a poll.
 async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     let snapshots = storage.reader().snapshots();
     match target {
@@ -49,7 +50,7 @@ async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     }
 }
 
-/// A poll without a position lists no companies and returns the current states.
+/// A poll without a position lists no companies, and returns the current states of the catalog and of the credentials.
 pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     given(&storage, &[&level(some_company(), "Before"), &some_view()]).await;
     cut_off(&storage, some_user(), at(1)).await;
@@ -63,7 +64,8 @@ pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     assert_eq!((next.epoch, next.identity), (first.epoch, first.identity));
 }
 
-/// A change is reported after its commit and not before, by one poll only, with the same state that other reads return.
+/// A change is reported after its commit and not before. Of successive polls, exactly one reports it, with the same
+/// state that other reads return.
 pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -83,14 +85,14 @@ pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Sto
     assert_eq!(between(&not_yet, &then), BTreeMap::from([(Some(company), new)]));
     let after = poll(&storage, Some(&then.position)).await;
     assert_eq!(between(&then, &after), BTreeMap::new(), "reported only once");
-    // Every poll from a position before the change reports it, however often that is repeated.
+    // Polls are repeatable: each poll from a position before the change reports the change.
     for _ in 0..2 {
         let again = poll(&storage, Some(&before.position)).await;
         assert_eq!(between(&before, &again), BTreeMap::from([(Some(company), new)]));
     }
 }
 
-/// Every kind of mutation is reported as a change of its company, of the catalog or of the credentials.
+/// Every kind of mutation is reported as a change of its target: a company, the catalog or the credentials.
 pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature, module) =
         (some_company(), some_user(), some_view(), some_feature(), some_module());
@@ -287,7 +289,8 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
     }
 }
 
-/// A commit wakes all listeners, and a poll then reports the change. Listeners that were dropped have no effect.
+/// A commit notifies all listeners, and a subsequent poll reports the change. A dropped listener does not affect the
+/// others.
 pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
@@ -302,7 +305,7 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
         given(&storage, &[&holding(some_user(), &admin)]).await;
         let expected = state(&storage, Target::Company(company)).await;
         for listener in &mut listeners {
-            // A wake-up of an earlier commit may arrive first.
+            // The wake-up of an earlier commit may arrive first.
             let found = async {
                 loop {
                     listener.next().await.unwrap();
@@ -318,7 +321,7 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A listener that cancels a wait and waits again misses no wake-up.
+/// Waiting for a wake-up is cancel-safe: a listener that cancels a wait and waits again receives the wake-up.
 pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;

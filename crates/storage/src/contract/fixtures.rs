@@ -16,7 +16,7 @@ use crate::{AuditFilter, ChangeContext, Result, Storage, StorageError, Target, U
 
 // Strings, times and ids
 
-/// Returns a time that is `n` microseconds after a fixed one.
+/// Returns a time that is `n` microseconds after a fixed start time.
 pub(super) fn at(n: i64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + n).unwrap()
 }
@@ -136,7 +136,7 @@ pub(super) fn level(company: CompanyId, text: impl Into<String>) -> UserLevel {
     }
 }
 
-/// Returns a view cell of a level.
+/// Returns a cell of a level's view matrix.
 pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> ViewPermission {
     ViewPermission {
         id: ViewPermissionId::generate(at(0)),
@@ -150,7 +150,7 @@ pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> Vi
     }
 }
 
-/// Returns a feature cell with which a level allows an action in the whole company.
+/// Returns a cell of a level's feature matrix. The cell allows an action for the whole company.
 pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Into<String>) -> FeaturePermission {
     FeaturePermission {
         id: FeaturePermissionId::generate(at(0)),
@@ -177,7 +177,7 @@ pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
     }
 }
 
-/// Returns a menu item.
+/// Returns a menu item without optional fields.
 pub(super) fn menu_item(owner: Option<CompanyId>, label: impl Into<String>) -> MenuItem {
     MenuItem {
         id: MenuItemId::generate(at(0)),
@@ -195,7 +195,7 @@ pub(super) fn menu_item(owner: Option<CompanyId>, label: impl Into<String>) -> M
     }
 }
 
-/// Returns a sub-item.
+/// Returns a sub-item of a menu item, without optional fields.
 pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem {
     SubMenuItem {
         id: SubMenuItemId::generate(at(0)),
@@ -216,13 +216,13 @@ pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem
 /// An entity that a case needs as a precondition.
 #[async_trait]
 pub(super) trait Given: Sync {
-    /// Returns the target of the unit of work that stores it.
+    /// Returns the target of the unit of work that stores the entity.
     fn target(&self) -> Target;
-    /// Stores it in a unit of work.
+    /// Stores the entity in a unit of work.
     async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()>;
 }
 
-/// A sub-item, with the owner of its item.
+/// A sub-item with the owner of its menu item.
 pub(super) struct Below<'a>(pub(super) Option<CompanyId>, pub(super) &'a SubMenuItem);
 
 macro_rules! given {
@@ -263,7 +263,7 @@ impl Given for Below<'_> {
     }
 }
 
-/// Stores entities in this order. Successive entities with the same target share a unit of work.
+/// Stores entities of any type in this order. Successive entities with the same target share a unit of work.
 pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
     for neighbours in things.chunk_by(|one, other| one.target() == other.target()) {
         let mut tx = begin(storage, neighbours[0].target()).await;
@@ -284,7 +284,7 @@ pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]
 
 /// A value that determines the target of a change.
 pub(super) trait About {
-    /// Returns the target.
+    /// Returns the target of the change.
     fn target(self) -> Target;
 }
 
@@ -300,12 +300,12 @@ impl About for CompanyId {
     }
 }
 
-/// Begins a unit of work. Retries until the locks are available.
+/// Begins a unit of work for a command line change. Retries until the locks are acquired.
 pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Box<dyn UnitOfWork> {
     begin_as(storage, about, ChangeContext::command_line()).await
 }
 
-/// Begins a unit of work in a context. Retries until the locks are available.
+/// Begins a unit of work in this context. Retries until the locks are acquired.
 pub(super) async fn begin_as(
     storage: &Arc<dyn Storage>,
     about: impl About,
@@ -321,7 +321,8 @@ pub(super) async fn begin_as(
     }
 }
 
-/// A unit of work without concurrent changes, so that its effects on versions and audit records can be checked.
+/// A unit of work that runs without concurrent changes, so that its effects on versions and audit records can be
+/// checked.
 pub(super) struct Change {
     storage: Arc<dyn Storage>,
     target: Target,
@@ -340,8 +341,8 @@ impl Change {
         self.tx.as_mut()
     }
 
-    /// Commits if the work succeeded, and checks the version. Otherwise checks that the unit of work is poisoned and
-    /// has stored nothing.
+    /// Ends the unit of work. If the work succeeded, commits the unit of work and checks the version. Otherwise checks
+    /// that the unit of work is poisoned and has stored nothing.
     pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
         if outcome.is_err() {
             assert_poisoned(self.target, self.tx.as_mut()).await;
@@ -354,15 +355,15 @@ impl Change {
         assert_eq!(after, stamp, "the commit returns the version that includes its change");
         let raised = raised(self.before.0);
         if records == self.before.1 {
-            assert_eq!(after, self.before.0, "a version was raised without a record");
+            assert_eq!(after, self.before.0, "a version was incremented without an audit record");
         } else {
-            assert_eq!(after, raised, "a change raises the version of its target by one, and no other");
+            assert_eq!(after, raised, "a change increments only the version of its target, by one");
         }
         outcome
     }
 }
 
-/// Returns the version of the same target after one more change.
+/// Returns the version of a target after one more change.
 pub(super) fn raised(before: CommitStamp) -> CommitStamp {
     match before {
         CommitStamp::Catalog { epoch, version } => CommitStamp::Catalog { epoch, version: version + 1 },
@@ -386,7 +387,7 @@ pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Co
     (stamp, records)
 }
 
-/// Returns the current versions.
+/// Returns the current versions of the catalog and, if one is given, of a company.
 pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<CompanyId>) -> Versions {
     storage.reader().company_states().versions(company).await.unwrap()
 }
@@ -405,7 +406,7 @@ pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     }
 }
 
-/// Runs one expression in a unit of work of its own and commits it. Checks the rules that apply to every change.
+/// Runs one mutation in a unit of work of its own, commits it, and checks the rules that apply to every change.
 macro_rules! change {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {{
         let mut change = $crate::contract::fixtures::Change::begin(&$storage, $about).await;
@@ -418,7 +419,7 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Runs one expression in a unit of work of its own and commits it, possibly with concurrent changes. Retries as long
+/// Runs one mutation in a unit of work of its own and commits it. Other changes may run concurrently: retries as long
 /// as the error is retryable.
 macro_rules! insist {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {
@@ -428,7 +429,7 @@ macro_rules! insist {
                 let $tx = unit.as_mut();
                 ($work).await
             };
-            // Gives concurrent tasks a chance to interfere.
+            // Lets concurrent tasks run before the commit.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
@@ -445,7 +446,7 @@ macro_rules! insist {
 }
 pub(super) use insist;
 
-/// Returns the records of a company, or for `None` of the platform, about an entity, oldest first.
+/// Returns the audit records about an entity, oldest first: those of a company or, for `None`, of the platform.
 pub(super) async fn records_about(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -459,12 +460,12 @@ pub(super) async fn records_about(
 
 // Lists
 
-/// Returns the keys of a list that are in `mine`, in the order of the list.
+/// Returns those keys of a list that are in `mine`, in list order.
 pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).filter(|key| mine.contains(key)).collect()
 }
 
-/// Returns the keys of a list, in its order.
+/// Returns the keys of a list, in list order.
 pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).collect()
 }

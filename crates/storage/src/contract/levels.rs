@@ -1,4 +1,4 @@
-//! User levels.
+//! Test cases about user levels.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::fixtures::{at, change, given, given_all, holding, keys, level, name, 
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Storage};
 
-/// A created level is found by its id, by its name, and in the list.
+/// A created level is returned by id, by name, and in the list.
 pub async fn a_level_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let company = some_company();
     let made = UserLevel {
@@ -24,7 +24,7 @@ pub async fn a_level_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(company).await.unwrap(), [made]);
 }
 
-/// An unknown level is not found, and a company without levels has an empty list.
+/// An unknown level is not found, and the list of a company without levels is empty.
 pub async fn an_unknown_level_is_not_found(storage: Arc<dyn Storage>) {
     let company = some_company();
     let levels = storage.reader().user_levels();
@@ -56,7 +56,7 @@ pub async fn a_level_is_updated_but_for_its_birth(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_by_name(company, "Old").await.unwrap(), None);
 }
 
-/// A deletion returns the deleted level, which is then no longer found.
+/// A deletion returns the deleted level. Later look-ups return nothing.
 pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let gone = level(company, "Gone");
@@ -77,7 +77,7 @@ pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storag
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
 }
 
-/// Levels are sorted by the bytes of their names, in whatever order they were created.
+/// Levels are sorted by the bytes of their names, regardless of the order of creation.
 pub async fn levels_come_by_name(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = ["a", "ä", "B", "Z", "aa", "A", "z"];
@@ -106,7 +106,7 @@ pub async fn a_level_name_is_unique_in_its_company(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(other).await.unwrap().len(), 1);
 }
 
-/// A level may be updated without changing its name. After it is deleted, its name can be used again.
+/// A level can be updated without a change of its name. After the level is deleted, its name can be reused.
 pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -121,7 +121,7 @@ pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Admin").await.unwrap(), Some(again));
 }
 
-/// Within one unit of work, a name that a level no longer has can be used again, so two levels can swap their names.
+/// A name can be reused within the unit of work that renames its level, so two levels can swap their names.
 pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (one, other) = (level(company, "One"), level(company, "Other"));
@@ -142,7 +142,7 @@ pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>)
     assert_eq!(levels.find_by_name(company, "Other").await.unwrap().unwrap().id, one.id);
 }
 
-/// Two levels cannot have the same id, neither in one company nor in two.
+/// The id of a level is unique, both within a company and across companies.
 pub async fn a_level_id_is_unique(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let first = level(company, "First");
@@ -172,8 +172,8 @@ pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_id(company, held.id).await.unwrap(), None);
 }
 
-/// A company cannot read, update or delete another company's level by its id, and does not find it by name or in the
-/// list.
+/// A company cannot read, update or delete another company's level by its id. Look-ups by name and lists do not return
+/// it.
 pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (admin, foreign) = (level(mine, "Admin"), level(theirs, "Boss"));
@@ -190,7 +190,7 @@ pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(theirs).await.unwrap(), [foreign]);
 }
 
-/// Several companies can each have a level of the same name, and each lists only its own.
+/// Several companies can have a level of the same name. Each company lists only its own level.
 pub async fn every_company_may_have_an_admin(storage: Arc<dyn Storage>) {
     let companies = [(); 5].map(|()| some_company());
     let admins: Vec<_> = companies.iter().map(|company| level(*company, "Admin")).collect();

@@ -1,4 +1,4 @@
-//! Mappings: adding and removing elements, and the order of the lists.
+//! Test cases about mappings: adding and removing elements, and the order of the lists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::outcomes::{assert_not_found, assert_unknown};
 use super::sets::scenes;
 use crate::{Storage, Target};
 
-/// An added element is in the set. Adding it again, or removing an element that is not in the set, returns `false` and
-/// changes nothing.
+/// Adding and removing elements is idempotent: adding an element that is already in the set, or removing an element
+/// that is not in the set, returns `false` and changes nothing.
 pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let (set, element) = (&scene.set, scene.elements[0]);
@@ -38,7 +38,7 @@ pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Adding an unknown element, or adding to an unknown owner, returns `Unknown` with the unknown id.
+/// Adding an unknown element, or adding an element to an unknown owner, returns `Unknown` with the unknown id.
 pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
@@ -90,8 +90,8 @@ pub async fn mapped_views_come_by_url(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_module, |view| view.url.to_string()), expected);
 }
 
-/// The features of a view and of a module are sorted by the bytes of their keys. Features without a key come last,
-/// sorted by id.
+/// The features of a view and of a module are sorted by the bytes of their keys. Features without a key are sorted
+/// last, by id.
 pub async fn mapped_features_come_by_key(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 5);
@@ -147,7 +147,7 @@ pub async fn mapped_modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_company, |granted| granted.module.id), expected);
 }
 
-/// The companies that have a module, enabled or disabled, are sorted by id.
+/// The companies that have a module, enabled or disabled, are listed by id.
 pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     let module = some_module();
     given(&storage, &[&module]).await;
@@ -164,8 +164,9 @@ pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_modules().get_modules_by_company(without).await.unwrap(), []);
 }
 
-/// A module can be disabled and enabled for one company without affecting another. `created_at` is
-/// the time of the unit of work that added it; `updated_at` is the time of the last one that set its `enabled` flag.
+/// A module can be disabled and enabled for one company without affecting another company. `created_at` is the time of
+/// the unit of work that added the module. `updated_at` is the time of the last unit of work that changed its `enabled`
+/// flag.
 pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
@@ -197,7 +198,8 @@ pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn St
     assert!(granted(mine).await.enabled);
 }
 
-/// Adding a module that a company has disabled, or replacing the company's modules, keeps the module's `enabled` flag.
+/// Adding a module that the company has already disabled, or replacing the company's modules, does not change the
+/// `enabled` flag of this module.
 pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     let (company, off, on) = (some_company(), some_module(), some_module());
     given(&storage, &[&off, &on]).await;
@@ -215,7 +217,7 @@ pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     assert_eq!(switches().await, [(off.id, false), (on.id, true)].into());
 }
 
-/// Setting the `enabled` flag of a module to its current value changes nothing. Setting it for a module that the
+/// Setting the `enabled` flag of a module to its current value changes nothing. Setting the flag of a module that the
 /// company does not have returns `NotFound`.
 pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn Storage>) {
     let (company, other, module) = (some_company(), some_company(), some_module());
@@ -231,7 +233,7 @@ pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn
     assert_not_found(change!(storage, other, tx => tx.company_modules_mut().set_enabled(other, module.id, false)));
 }
 
-/// Adding a module to one company, or removing it, does not affect another company.
+/// Adding or removing a module of one company does not affect another company.
 pub async fn modules_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;

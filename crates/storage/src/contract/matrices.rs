@@ -1,4 +1,4 @@
-//! View and feature matrices: single cells, and the order of the lists.
+//! Test cases about view and feature matrices: single cells, and the order of the lists.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{Constraint, Storage, Target};
 
-/// A written view cell is returned unchanged: alone, with the cells of its level, and with the cells for its view.
+/// A written view cell is returned unchanged: individually, with the cells of its level, and with the cells for its
+/// view.
 pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view) = (level(company, "Admin"), some_view());
@@ -34,7 +35,7 @@ pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     assert_eq!(cells.find(company, admin.id, view.id).await.unwrap(), None);
 }
 
-/// A written feature cell is returned unchanged: alone, with the cells of its level, and with the cells for its
+/// A written feature cell is returned unchanged: individually, with the cells of its level, and with the cells for its
 /// feature.
 pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     let company = some_company();
@@ -57,7 +58,7 @@ pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>
     assert_eq!(cells.find_by_feature(company, feature.id).await.unwrap(), []);
 }
 
-/// `count_pinned` counts the pinned cells of both matrices of a level, and of no other level.
+/// `count_pinned` returns the number of pinned cells in both matrices of a level, and counts no cells of other levels.
 pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, other) = (level(company, "Admin"), level(company, "Other"));
@@ -74,7 +75,7 @@ pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     assert_eq!(levels.count_pinned(some_company(), admin.id).await.unwrap(), 0);
 }
 
-/// Writing an existing cell changes its content, and neither its id nor its creation time.
+/// Upserting an existing cell changes its content, but not its id and creation time.
 pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
@@ -94,7 +95,7 @@ pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>
     assert_eq!(feature_cells, [FeaturePermission { id: done.id, created_at: done.created_at, ..refused }]);
 }
 
-/// Each action of a feature has a cell of its own. Actions are compared exactly, including case.
+/// Each action of a feature has its own cell. Actions are compared exactly, including case.
 pub async fn each_action_has_a_cell_of_its_own(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), Feature { actions: Some(vec![action("read")]), ..some_feature() });
@@ -108,7 +109,7 @@ pub async fn each_action_has_a_cell_of_its_own(storage: Arc<dyn Storage>) {
     assert_eq!(cells, [lower]);
 }
 
-/// Two cells cannot have the same id, neither in one level nor in two companies.
+/// The id of a cell is unique, both within a level and across companies.
 pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
@@ -146,8 +147,8 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id; both then by the
-/// bytes of the actions.
+/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. Ties are sorted by
+/// the bytes of the action.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (feature_ids, level_ids) = (ascending!(FeatureId, 3), ascending!(UserLevelId, 3));
@@ -193,7 +194,7 @@ async fn two(storage: &Arc<dyn Storage>) -> Two {
     Two { mine, theirs, my_level, their_level, view, feature }
 }
 
-/// A company does not find another company's cells, neither by their level nor by a view or feature that both companies
+/// A company cannot read another company's cells, neither by their level nor by a view or feature that both companies
 /// use.
 pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, view, feature } = two(&storage).await;
@@ -211,8 +212,8 @@ pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A company cannot write, delete or replace another company's cells, even if it passes that company's level as its
-/// own.
+/// A company cannot write, delete or replace another company's cells, even if it passes the other company's level as
+/// its own.
 pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, their_level, view, feature, .. } = two(&storage).await;
     let (views, features) = (storage.reader().view_permissions(), storage.reader().feature_permissions());
@@ -251,7 +252,7 @@ pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage
     assert_eq!(after, before);
 }
 
-/// Cells of another company or level that are passed to a replace are never stored there.
+/// A replace operation that receives cells of another company or level never writes to that company or level.
 pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
@@ -260,8 +261,8 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
     for elsewhere in [&their_level, &neighbour] {
         let seen = [view_cell(elsewhere, view.id, ViewState::Allow)];
         let done = [feature_cell(elsewhere, feature.id, "Read")];
-        // Both outcomes are safe: the adapter rejects these cells, or stores them as cells of the level in the
-        // argument.
+        // Both outcomes are safe: the adapter rejects the cells, or it stores them as cells of the level that the call
+        // names.
         let _ = change!(storage, mine, tx => {
             tx.view_permissions_mut().replace_for_user_level(mine, my_level.id, &seen)
         });
@@ -277,7 +278,7 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
     }
 }
 
-/// Deleting a view deletes the cells for it, and no other cells of the level.
+/// Deleting a view deletes the cells for this view, and no other cells of the level.
 pub async fn cells_about_other_views_stay(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, gone, stays) = (level(company, "Admin"), some_view(), some_view());

@@ -1,4 +1,4 @@
-//! Menu items and sub-items: common ones, which all companies have, and those of one company.
+//! Test cases about menu items and sub-items: common ones, which all companies have, and those of one company.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
 }
 
-/// Returns an item that has all optional fields.
+/// Returns a menu item with all optional fields set.
 fn full_item(owner: Option<CompanyId>, view: ViewId, feature: FeatureId) -> MenuItem {
     MenuItem {
         icon: Some(Icon::parse("icon").unwrap()),
@@ -36,7 +36,7 @@ fn full_item(owner: Option<CompanyId>, view: ViewId, feature: FeatureId) -> Menu
     }
 }
 
-/// Returns a sub-item that has all optional fields.
+/// Returns a sub-item with all optional fields set.
 fn full_sub_item(item: &MenuItem, view: ViewId, feature: FeatureId) -> SubMenuItem {
     SubMenuItem {
         view_id: Some(view),
@@ -68,7 +68,7 @@ pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>)
     }
 }
 
-/// Required permissions are stored in their order, and a missing list differs from an empty one.
+/// Required permissions are stored in their order, and `None` differs from an empty list.
 pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     let odd = ["z", "a", "ä\"\\'%_{}", "a b"];
     for required in [None, Some(vec![]), Some(odd.map(|key| FeatureKey::parse(key).unwrap()).to_vec())] {
@@ -108,8 +108,8 @@ pub async fn menu_entries_are_updated_but_for_their_birth(storage: Arc<dyn Stora
     }
 }
 
-/// Deleting an item also deletes its sub-items, and deleting a sub-item deletes nothing else. Both return the deleted
-/// entry.
+/// Deleting an item also deletes its sub-items (cascade). Deleting a sub-item deletes nothing else. Both operations
+/// return the deleted entry.
 pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
     let sub_items = storage.reader().sub_menu_items();
     for owner in owners() {
@@ -131,7 +131,7 @@ pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
     }
 }
 
-/// An entry that does not exist is not found. Updating or deleting it returns `NotFound`.
+/// Look-ups of an unknown menu entry return nothing. Updating or deleting it returns `NotFound`.
 pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -148,7 +148,7 @@ pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn 
     }
 }
 
-/// Two items, or two sub-items, cannot have the same id.
+/// The ids of items are unique, and so are the ids of sub-items.
 pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -165,7 +165,7 @@ pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Creating or updating an entry with an unknown view, feature or item returns `Unknown` with its id.
+/// Creating or updating an entry with an unknown view, feature or item returns `Unknown` with the unknown id.
 pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -204,8 +204,8 @@ pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common and own entries are sorted
-/// in one list.
+/// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common entries and a company's own
+/// entries are merged into one sorted list.
 pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let ids = ascending!(MenuItemId, 7);
@@ -236,7 +236,8 @@ pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_item, |item| item.id), [2, 4, 6, 0].map(|n| sub_ids[n]));
 }
 
-/// A company sees its own and the common entries, and no other company's. A look-up with the wrong owner finds nothing.
+/// A company reads the common entries and its own, but no other company's entries. A look-up with the wrong owner
+/// returns nothing.
 pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let owners = [None, mine, theirs];
@@ -264,7 +265,8 @@ pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     }
 }
 
-/// An owner cannot update or delete another owner's entries, add sub-items to them, or move sub-items to them.
+/// An owner cannot update or delete another owner's entries, add sub-items to another owner's items, or move sub-items
+/// there.
 pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     for (owner, other) in [(mine, theirs), (mine, None), (None, mine)] {
@@ -293,7 +295,7 @@ pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn St
     }
 }
 
-/// The entries that refer to a view or a feature are found in all companies, sorted by label, then by id.
+/// The entries that refer to a view or a feature are returned for all companies, sorted by label, then by id.
 pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let (view, feature, unused) = (some_view(), some_feature(), some_view());
@@ -318,7 +320,7 @@ pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: A
     assert_eq!(menu.find_using_feature(FeatureId::generate(at(0))).await.unwrap(), []);
 }
 
-/// The items that require exactly this key are found in all companies, sorted by label, then by id.
+/// The items that require exactly this feature key are returned for all companies, sorted by label, then by id.
 pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let feature = some_feature();
@@ -347,7 +349,7 @@ pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Ar
     let upper = FeatureKey::parse(key.as_str().to_uppercase()).unwrap();
     assert_eq!(menu.find_requiring(&upper).await.unwrap(), []);
 
-    // A read in a unit of work sees the unit's own changes.
+    // A read in a unit of work sees the unit of work's own changes.
     let target = Target::of_menu(mine);
     let seen = change!(storage, target, tx => async {
         tx.menu_items_mut().delete(mine, early.id).await?;

@@ -1,8 +1,8 @@
 //! The contract test suite, which every adapter must pass.
 //!
-//! Each case gets a storage that contains none of the entities that the case creates, and panics if the contract is
-//! violated. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on one storage,
-//! one after another. While a case runs, no other process may write to the storage.
+//! Each case receives a storage that contains none of the entities that the case creates, and panics if the adapter
+//! violates the contract. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on
+//! one storage, one after another. While a case runs, no other process may write to the storage.
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
@@ -28,13 +28,13 @@ mod fixtures;
 mod outcomes;
 mod sets;
 
-/// A test case, which runs on its fixture.
+/// A test case: an async function that takes its fixture.
 pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The fixture of a case. The implementing value owns whatever must exist until the case ends, such as a temporary
-/// database.
+/// The fixture of a test case. The implementing value owns everything that must exist until the case ends, such as a
+/// temporary database.
 pub trait Fresh {
-    /// Returns the storage.
+    /// Returns the storage that the case tests.
     fn storage(&self) -> Arc<dyn Storage>;
 }
 

@@ -10,7 +10,7 @@ use crate::{Constraint, Result, StorageError};
 
 /// Asserts that the change failed with `NotFound`.
 pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
+    assert!(matches!(outcome, Err(StorageError::NotFound)), "expected `NotFound`, got {outcome:?}");
 }
 
 /// Asserts that the change failed with `Conflict` because of this constraint.
@@ -32,10 +32,10 @@ pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unk
 
 /// Asserts that the unit of work rejected the operation with `Misuse`.
 pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
+    assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected `Misuse`, got {outcome:?}");
 }
 
 /// Asserts that the write failed with `Stale`.
 pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
+    assert!(matches!(outcome, Err(StorageError::Stale)), "expected `Stale`, got {outcome:?}");
 }

@@ -1,4 +1,5 @@
-//! Concurrent operations. No case depends on which operation comes first; each checks what must never happen.
+//! Test cases about concurrent operations. No case depends on the order in which the operations run. Each case asserts
+//! an invariant that must hold in every order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
 /// Checks that a second unit of work waits for the first: it must not begin before the first is committed, and must
-/// then see the first one's writes.
+/// then see the writes of the first.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
         match target {
@@ -49,7 +50,8 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
             Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
-    // These two units of work open connections, so that the second unit below waits for nothing but its locks.
+    // These two concurrent units of work open the connections of the pool, so that the second unit of work below waits
+    // only for its locks.
     let (one, other) = (some_company(), some_company());
     let (one, other) = (begin(storage, Target::Company(one)).await, begin(storage, Target::Company(other)).await);
     one.commit().await.unwrap();
@@ -57,9 +59,9 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     let mut tx = begin(storage, first).await;
     let mut waiting = Box::pin(begin(storage, second));
     let id = write(tx.as_mut(), first).await;
-    // The reads between the polls give the second unit enough time to begin if no lock stops it.
+    // The reads between the polls give the second unit of work enough time to begin if no lock blocks it.
     for _ in 0..30 {
-        assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was under way");
+        assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was in progress");
         assert!(sees(&*tx, first, id).await);
         tokio::task::yield_now().await;
     }
@@ -73,13 +75,13 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     }
 }
 
-/// Changes of one company are serial.
+/// Changes of one company are serialized.
 pub async fn changes_of_one_company_are_serial(storage: Arc<dyn Storage>) {
     let target = Target::Company(some_company());
     waits_for(&storage, target, target).await;
 }
 
-/// Changes of the catalog are serial.
+/// Changes of the catalog are serialized.
 pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Catalog).await;
 }
@@ -90,8 +92,8 @@ pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn St
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// A change of the credentials waits for every other change, and vice versa. So a caller whose credential is accepted
-/// under the lock cannot lose it before the commit.
+/// A change of the credentials waits for every other change, and vice versa. Therefore, a credential that was verified
+/// under the lock cannot be revoked before the commit.
 pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
@@ -100,7 +102,7 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
 }
 
 /// Continuous changes of companies do not starve changes of the catalog and of the credentials, so no caller can
-/// prevent a revocation. There are more writing tasks than connections of an adapter.
+/// prevent a revocation. The number of writing tasks exceeds the number of connections of an adapter.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
     const MOST: usize = 150;
@@ -133,8 +135,8 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // Only the company changes count that begin after this change was requested and before it begins, however the
-        // threads are scheduled.
+        // Each writer counts only changes that begin after this change was requested and before it begins, regardless
+        // of how the threads are scheduled.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);
@@ -144,11 +146,11 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         };
         came.store(true, Ordering::Relaxed);
         tx.commit().await.unwrap();
-        assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} began only after all company changes");
+        assert_eq!(all(writers).await, [true; WRITERS], "company changes starved a change of {target:?}");
     }
 }
 
-/// If two units of work create levels of the same name concurrently, one succeeds and the other gets a conflict.
+/// If two units of work create levels of the same name concurrently, one succeeds and the other fails with `Conflict`.
 pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
     for _ in 0..5 {
         let company = some_company();
@@ -164,7 +166,7 @@ pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// If two units of work create views with the same URL concurrently, one succeeds and the other gets a conflict.
+/// If two units of work create views with the same URL concurrently, one succeeds and the other fails with `Conflict`.
 pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
     for _ in 0..3 {
         let url = some_view().url;
@@ -179,8 +181,8 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// If a level is deleted and assigned concurrently, it is either deleted and has no holder, or assigned and not
-/// deleted.
+/// If a level is deleted and assigned concurrently, exactly one of the two operations succeeds: a deleted level has no
+/// holder, and an assigned level still exists.
 pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     for round in 0..8 {
         let (company, user) = (some_company(), some_user());
@@ -209,8 +211,7 @@ pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     }
 }
 
-/// If a view is deleted while a menu item that refers to it is created, either the view is deleted and the item is not
-/// created, or the item is created and the view is not deleted.
+/// If a view is deleted while a menu item that refers to it is created, exactly one of the two operations succeeds.
 pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
     for _ in 0..4 {
         let (company, view) = (some_company(), some_view());
@@ -236,8 +237,8 @@ pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Stora
     }
 }
 
-/// Twenty tasks that change one company concurrently get its next twenty versions, one each. After reading a version, a
-/// reader sees at least the changes that this version counts.
+/// Twenty tasks that change one company concurrently commit the next twenty versions, one each. A reader that has read
+/// a version then sees all changes up to this version.
 pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
     const WRITERS: i64 = 20;
     let company = some_company();
@@ -250,7 +251,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
                 tokio::spawn(async move {
                     let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
-                    assert_eq!(found, Some(made), "the task that committed a level sees it");
+                    assert_eq!(found, Some(made), "a task reads its own committed write");
                     committed.versions().map(|versions| versions.company)
                 })
             })
@@ -272,7 +273,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
     assert_eq!(versions(&storage, Some(company)).await.company, WRITERS + 1);
 }
 
-/// Work that renames a level of a company and creates another, or that creates a view.
+/// An operation that renames a level of a company and creates another level, or that creates a view.
 enum Errand {
     Company(CompanyId),
     Catalog,
@@ -296,7 +297,7 @@ impl Work for Errand {
     }
 }
 
-/// Interleaved changes of the catalog and of companies all finish, without a deadlock.
+/// Interleaved changes of the catalog and of companies finish without a deadlock.
 pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storage>) {
     const ROUNDS: i64 = 6;
     let companies = [some_company(), some_company()];

@@ -1,4 +1,4 @@
-//! Audit records: stored exactly as appended, and found by filters and page by page.
+//! Test cases about audit records: they are stored exactly as appended, and are returned by filter and page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::fixtures::{Given, at, begin, change, keys, level, records_about, some
 use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
 
-/// An appended record is returned unchanged, next to the derived record of the mutation in the same unit of work.
+/// An appended record is returned unchanged, together with the derived record of the mutation in the same unit of work.
 pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
@@ -36,8 +36,8 @@ pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
     assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await.len(), 3);
 }
 
-/// A unit of work for a company rejects records of another company and of the platform, and one for the catalog rejects
-/// records of a company.
+/// A unit of work for a company rejects records of other companies and of the platform. A unit of work for the catalog
+/// rejects records of a company.
 pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     for (target, company) in
@@ -49,7 +49,7 @@ pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The records of the platform and of each company are separate.
+/// The records of each company and of the platform are isolated from one another.
 pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (Some(some_company()), Some(some_company()), some_user());
     let entity_id = Uuid::new_v4();
@@ -69,7 +69,8 @@ pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Stora
     assert_eq!(listed(&storage, Some(some_company()), &about).await, []);
 }
 
-/// Each filter restricts the list, alone and combined with others. `from` is inclusive, and `to` is exclusive.
+/// Each filter restricts the list, individually and combined with other filters. `from` is inclusive, and `to` is
+/// exclusive.
 pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let (user, entity_id) = (some_user(), Uuid::new_v4());
@@ -105,7 +106,8 @@ pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Pages of ten list twenty-five records, each once, newest first, with ties ordered by descending id.
+/// Keyset pagination in pages of ten returns twenty-five records, each once, newest first. Records with the same
+/// timestamp are sorted by descending id.
 pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let mut records: Vec<_> = (0..25)
@@ -122,11 +124,12 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     loop {
         let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
         sizes.push(page.len());
-        assert!(sizes.len() <= 4, "the paging does not end: pages of {sizes:?}");
+        assert!(sizes.len() <= 4, "the pagination does not terminate: pages of {sizes:?}");
         let Some(last) = page.last() else { break };
         cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
         walked.extend(page);
-        // Records that are appended during the paging are newer than all remaining records.
+        // Records that are appended during the pagination are newer than all remaining records, so no later page
+        // contains them.
         append(&storage, &[record(company, at(1000 + sizes.len() as i64))]).await;
     }
     assert_eq!(sizes, [10, 10, 5, 0]);
@@ -137,7 +140,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
 }
 
-/// The lists of records about an entity and by a user begin with the newest record and end at the limit.
+/// Lists of the records about an entity or by a user are sorted newest first and contain at most `limit` records.
 pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =
@@ -156,7 +159,7 @@ pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>
     assert_eq!(logs.list_for_entity(company, EntityType::UserLevel, Uuid::new_v4(), 3).await.unwrap(), []);
 }
 
-/// Two records cannot have the same id.
+/// The id of a record is unique.
 pub async fn a_record_is_appended_once(storage: Arc<dyn Storage>) {
     let company = some_company();
     let once = record(Some(company), at(0));
@@ -182,7 +185,7 @@ pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
         EntityType::ApiKey,
         EntityType::User,
     ];
-    // The kinds are told apart even by one id.
+    // Actors of different kinds remain distinct even if their ids are equal.
     let id = Uuid::new_v4();
     let actors = [Actor::User(UserId::from_uuid(id)), Actor::ApiKey(ApiKeyId::from_uuid(id)), Actor::CommandLine];
     let records: Vec<_> = kinds

@@ -1,4 +1,5 @@
-//! Replacing a whole set, which is atomic for concurrent readers and concurrent replaces.
+//! Test cases about replacing a whole set, which is atomic for concurrent readers and for concurrent replace
+//! operations.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ fn set(elements: &[Uuid]) -> BTreeSet<Uuid> {
     elements.iter().copied().collect()
 }
 
-/// Replaces a set, and checks that it then contains exactly the wanted elements.
+/// Replaces the elements of a set, and checks that it then contains exactly the requested elements.
 async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, wanted: &[Uuid]) {
     change!(*storage, kept.target(), tx => kept.replace(tx, wanted)).unwrap();
     assert_eq!(kept.read(storage.reader()).await, set(wanted), "{kept:?}");
 }
 
-/// After a replace, the set contains exactly the wanted elements, whether these are more, fewer, other or the same
-/// elements, or none.
+/// After a replace, the set contains exactly the requested elements, whether they are more, fewer, different or the
+/// same elements, or none.
 pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements;
@@ -38,7 +39,7 @@ pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>
     }
 }
 
-/// Replacing a set with its own elements changes nothing: it raises no version and writes no record.
+/// Replacing a set with the same elements changes nothing: it increments no version and writes no audit record.
 pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements[..3];
@@ -52,7 +53,7 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
     }
 }
 
-/// A replace changes only the set of its owner (a feature, module, company, user or level), and no other set.
+/// A replace changes only the set of one owner (a feature, module, company, user or level), and no other set.
 pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
@@ -65,7 +66,7 @@ pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace with unknown ids returns `Unknown` with all of these ids in ascending order, and leaves the set unchanged.
+/// A replace with unknown ids returns `Unknown` with all unknown ids in ascending order, and does not change the set.
 pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let there = &scene.elements[..2];
@@ -89,11 +90,11 @@ pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     }
 }
 
-/// An element that is passed twice counts once. In a matrix, two cells with the same position are a conflict.
+/// Duplicate elements are ignored. In a matrix, two cells with the same position cause a `Conflict`.
 pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
-        let [one, other, ..] = scene.elements[..] else { panic!("six elements") };
+        let [one, other, ..] = scene.elements[..] else { panic!("expected six elements") };
         if kept.is_matrix() {
             replaced(&storage, &scene, &[one]).await;
             let outcome = change!(storage, kept.target(), tx => kept.replace(tx, &[one, other, one]));
@@ -109,7 +110,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
 pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
-        let [one, other, third, ..] = scene.elements[..] else { panic!("six elements") };
+        let [one, other, third, ..] = scene.elements[..] else { panic!("expected six elements") };
         let seen = change!(storage, kept.target(), tx => async {
             kept.replace(tx, &[one, other]).await?;
             kept.remove(tx, one).await?;
@@ -122,11 +123,12 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A set that a unit read before is replaced as it is now: with what the unit changed since, and for its owner only.
+/// A replace takes effect on the current content of the set, even if the same unit of work read the set earlier and
+/// changed it since. It affects only the set of its owner.
 pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Scene { set: kept, neighbour, .. } = &scene;
-        let [one, other, third, fourth, ..] = scene.elements[..] else { panic!("six elements") };
+        let [one, other, third, fourth, ..] = scene.elements[..] else { panic!("expected six elements") };
         replaced(&storage, &scene, &[one, other]).await;
         change!(storage, neighbour.target(), tx => neighbour.replace(tx, &[fourth])).unwrap();
         let seen = change!(storage, kept.target(), tx => async {
@@ -152,7 +154,8 @@ pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn 
     }
 }
 
-/// Concurrent readers see the old set or the new one, never a mix, never nothing.
+/// Checks that a replace is atomic: concurrent readers see either the old or the new elements, never a mix and never an
+/// empty set.
 async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     let Scene { set: kept, elements, .. } = scenes(&storage).await[kind].clone();
     let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
@@ -212,7 +215,7 @@ pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) 
     is_atomic(storage, 6).await;
 }
 
-/// After two concurrent replaces of a set, it contains exactly the elements of one of them.
+/// After two concurrent replaces of a set, the set contains exactly the elements of one of the two replaces.
 pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
     for Scene { set: kept, elements, .. } in scenes(&storage).await {
         let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
@@ -228,8 +231,8 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
     }
 }
 
-/// View cells that a replace keeps have the same ids and creation times, and the same `updated_at` if their content
-/// does not change.
+/// For view cells that exist before and after a replace, the id and creation time are preserved, and also `updated_at`
+/// if their content does not change.
 pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -268,8 +271,8 @@ pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     assert_eq!(matrix.find(company, admin.id, gone.view_id).await.unwrap(), None);
 }
 
-/// Feature cells that a replace keeps have the same ids and creation times, and the same `updated_at` if their content
-/// does not change.
+/// For feature cells that exist before and after a replace, the id and creation time are preserved, and also
+/// `updated_at` if their content does not change.
 pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -304,7 +307,7 @@ pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) 
     assert_eq!(matrix.find_by_user_level(company, admin.id).await.unwrap(), expected);
 }
 
-/// Ten thousand cells can be replaced by another ten thousand cells, half of them the same, and by none.
+/// Ten thousand cells can be replaced by ten thousand cells, half of them the same, and then by none.
 pub async fn ten_thousand_cells_are_replaced(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");

@@ -1,4 +1,4 @@
-//! Helpers for the cases about sets: mappings, matrices and assignments.
+//! Helpers for the test cases about sets: mappings, matrices and assignments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::fixtures::{
 };
 use crate::{Reader, Result, Storage, Target, UnitOfWork};
 
-/// A set, given by its kind and its owner.
+/// A set of elements, identified by its kind and its owner.
 #[derive(Debug, Clone)]
 pub(super) enum Members {
     ViewsOfFeature(FeatureId),
@@ -36,7 +36,7 @@ impl Members {
         }
     }
 
-    /// Returns the type of the elements.
+    /// Returns the entity type of the elements.
     pub(super) const fn kind(&self) -> EntityType {
         match self {
             Self::ViewsOfFeature(_) | Self::ViewsOfModule(_) | Self::ViewCells(_) => EntityType::View,
@@ -46,13 +46,13 @@ impl Members {
         }
     }
 
-    /// Returns `true` if the set is a matrix, which rejects repeated cells.
+    /// Returns `true` if the set is a matrix, which rejects duplicate cells.
     pub(super) const fn is_matrix(&self) -> bool {
         matches!(self, Self::ViewCells(_) | Self::FeatureCells(_))
     }
 
-    /// Returns a set of the same kind whose owner does not exist, and the type and id of that owner. Returns `None` if
-    /// the owner is a company or a user: every id of these is valid.
+    /// Returns a set of the same kind whose owner does not exist, with the type and id of the missing owner. Returns
+    /// `None` if the owner is a company or a user, because every company id and user id is valid.
     pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {
@@ -130,7 +130,7 @@ impl Members {
         }
     }
 
-    /// Adds an element and returns whether it is new. For a matrix the result is always `true`.
+    /// Adds an element and returns whether it is new. For a matrix, the result is always `true`.
     pub(super) async fn add(&self, tx: &mut dyn UnitOfWork, element: Uuid) -> Result<bool> {
         let (view, feature) = (ViewId::from_uuid(element), FeatureId::from_uuid(element));
         match self {
@@ -174,7 +174,7 @@ impl Members {
     }
 }
 
-/// A set, a neighbour of the same kind, and six entities that can be elements of both.
+/// A set, a second set of the same kind (the neighbour), and six entities that can be elements of both sets.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub(super) set: Members,
@@ -182,7 +182,7 @@ pub(super) struct Scene {
     pub(super) elements: Vec<Uuid>,
 }
 
-/// Creates one scene for each kind of set, in the order of [`Members`].
+/// Creates one [`Scene`] for each kind of set, in the order of the variants of [`Members`].
 pub(super) async fn scenes(storage: &Arc<dyn Storage>) -> [Scene; 7] {
     let company = some_company();
     let user = some_user();

@@ -1,4 +1,4 @@
-//! Snapshots: the data that decisions are computed from, read at one moment.
+//! Test cases about snapshots: consistent reads of the data from which decisions are computed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -82,8 +82,8 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
     assert_eq!(unknown.value.catalog.view(view.id), Some(&view));
 }
 
-/// A company's snapshot contains all of its levels and holders, and the same data about each user as the user's own
-/// snapshot.
+/// A company's snapshot contains all of its levels and holders. For each user, it contains the same data as the user's
+/// own snapshot.
 pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
     let (one, both, non_member) = (some_user(), some_user(), some_user());
@@ -108,8 +108,8 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A snapshot contains the module gates. A view or feature in no module is not gated. One that is in modules is
-/// available if at least one of them is enabled, both for the company and in the catalog.
+/// A snapshot contains the module gates. A view or feature that belongs to no module is not gated. A view or feature
+/// that belongs to modules is available if at least one of them is enabled, both for the company and in the catalog.
 pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -159,8 +159,8 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
     assert_eq!(gates().await.0, Reason::ExplicitAllow, "no longer in any module");
 }
 
-/// The next snapshot contains each change and has its version: new cells, public views, disabled features, and
-/// deletions.
+/// A snapshot that is read after a commit contains the change and has its version. The tested changes are new cells,
+/// public views, disabled features, and deletions.
 pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
@@ -189,14 +189,15 @@ pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     assert_eq!(reasons().await, (Reason::UnknownView, Reason::UnknownFeature));
 }
 
-/// Two states, neither of which allows one of the views, whereas a mix of the two would.
+/// Two states of a company, neither of which allows any of the two views. A read that mixes the two states would allow
+/// one of the views.
 #[derive(Debug, Clone)]
 struct Trap {
     company: CompanyId,
     user: UserId,
-    /// The user holds one of the levels. The level that the user does not hold allows the first view.
+    /// In each state, the user holds one of these levels. The other level allows the first view.
     levels: [UserLevel; 2],
-    /// The cells for the second view allow it while its module is disabled, and deny it while the module is enabled.
+    /// The cells for the second view allow it while its module is disabled, and deny it while its module is enabled.
     views: [ViewId; 2],
     module: ModuleId,
 }
@@ -242,8 +243,8 @@ impl Trap {
     }
 }
 
-/// `load_catalog` returns the same catalog as a snapshot, outside a unit of work and inside one, with the company
-/// version 0.
+/// `load_catalog` returns the same catalog as a user snapshot, with the company version 0. This applies inside and
+/// outside a unit of work.
 pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     let (company, view, inside) = (some_company(), some_view(), some_view());
     given(&storage, &[&view, &level(company, "Admin")]).await;
@@ -259,8 +260,8 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().snapshots().load_catalog().await.unwrap(), alone);
 }
 
-/// A snapshot of some users contains only these users and the levels that they hold, and otherwise equals the snapshot
-/// of the company.
+/// A snapshot of some users contains only these users and the levels that they hold. Otherwise it equals the snapshot
+/// of the whole company.
 pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>) {
     let (company, theirs, view, module) = (some_company(), some_company(), some_view(), some_module());
     let [one, two, not_asked, non_member] = [(); 4].map(|()| some_user());
@@ -318,8 +319,8 @@ pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn St
     .await;
 }
 
-/// A loaded menu contains only the entries of its owner, in the order of the lists, and has the versions at which it
-/// was read.
+/// A loaded menu contains only the entries of its owner, in the same order as the lists, and has the versions at which
+/// it was read.
 pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     let (company, view, feature) = (some_company(), some_view(), some_feature());
     let ordered = |owner, label: &str, sort_order| MenuItem { sort_order, ..menu_item(owner, label) };
@@ -411,7 +412,7 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
     .await;
 }
 
-/// A snapshot contains exactly the changes of the company and the catalog that its versions count.
+/// A snapshot contains exactly the changes of the company and of the catalog up to the versions of the snapshot.
 pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;
@@ -441,8 +442,8 @@ pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storag
     .await;
 }
 
-/// A loaded snapshot stays the same, whatever changes later. A snapshot that is loaded inside a unit of work contains
-/// the unit's writes.
+/// Later changes do not affect a loaded snapshot. A snapshot that is loaded inside a unit of work contains the unit of
+/// work's own writes.
 pub async fn a_snapshot_stays_as_it_was_loaded(storage: Arc<dyn Storage>) {
     let (company, user, view) = (some_company(), some_user(), some_view());
     let admin = level(company, "Admin");

@@ -1,4 +1,4 @@
-//! The version of a company, and its provisioning.
+//! Test cases about the version of a company, and about its provisioning.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use iam_domain::EntityType;
 use super::fixtures::{begin, change, given, level, records_about, some_company, versions};
 use crate::{CompanyState, Storage};
 
-/// Before its first change, a company has no state, and its version is 0.
+/// Before its first change, a company has no stored state, and its version is 0.
 pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Storage>) {
     let company = some_company();
     let states = storage.reader().company_states();
@@ -18,7 +18,8 @@ pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Sto
     assert_eq!(states.versions(Some(company)).await.unwrap().company, 1);
 }
 
-/// A company is provisioned once, at the time of that unit of work. Provisioning it again changes and records nothing.
+/// Provisioning a company is idempotent: the provisioning time is the time of the first unit of work that provisioned
+/// the company. Provisioning the company again changes nothing and writes no audit record.
 pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let mut tx = begin(&storage, company).await;
@@ -37,8 +38,8 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["company.provisioned"]);
 }
 
-/// A company stays provisioned after later changes, and reads inside the unit of work that provisions it see it as
-/// provisioned.
+/// A company remains provisioned after later changes. Reads inside the unit of work that provisions the company already
+/// return it as provisioned.
 pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
@@ -52,7 +53,7 @@ pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>)
     assert_eq!(after, Some(CompanyState { version: 2, provisioned_at: Some(now) }));
 }
 
-/// All versions that are read have the same epoch, and a snapshot has the current versions.
+/// All reads of versions return the same epoch, and a snapshot has the current versions.
 pub async fn versions_are_of_one_epoch(storage: Arc<dyn Storage>) {
     let (one, other) = (some_company(), some_company());
     given(&storage, &[&level(one, "One"), &level(other, "Other")]).await;

@@ -1,4 +1,4 @@
-//! Strings are stored exactly: every character, in upper and lower case, and every allowed length.
+//! Test cases about strings, which are stored exactly: every character, including case, and every allowed length.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::fixtures::{
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
-/// Returns this many pseudo-random characters of four bytes, which an index cannot compress.
+/// Returns a string of `characters` pseudo-random four-byte characters, which an index cannot compress.
 fn longest(characters: usize) -> String {
     let mut state = Uuid::new_v4().as_u128() as u64 | 1;
     let scramble = |_| {
@@ -36,7 +36,7 @@ const ODD: [&str; 13] = [
     "100 % of_them $1 ? :name {}",
     "line\nbreak\tand\rreturn",
     " space before and after ",
-    // Invisible characters, which earlier builds accepted.
+    // Invisible characters, which earlier versions of the service accepted.
     "\u{1}\u{7f}\u{85}\u{200b}\u{feff}",
     "\u{202e}nimdA\u{2066}",
     "👩‍👩‍👧‍👦 🇩🇪 é e\u{301}",
@@ -46,7 +46,7 @@ const ODD: [&str; 13] = [
     "\u{10ffff}\u{fffd}",
 ];
 
-/// Returns the odd string with a unique suffix or, without one, a random string of `max` characters.
+/// Returns the string `odd` with a unique suffix, or a random string of `max` characters if `odd` is `None`.
 fn texts(max: usize, odd: Option<&str>) -> String {
     odd.map_or_else(|| longest(max), |odd| format!("{odd}{}", Uuid::new_v4().simple()))
 }
@@ -57,23 +57,23 @@ macro_rules! text {
     };
 }
 
-/// Returns a description: the odd string or, without one, 100,000 random characters.
+/// Returns a description with the text `odd`, or with 100,000 random characters if `odd` is `None`.
 fn description(odd: Option<&str>) -> Description {
     Description::stored(odd.map_or_else(|| longest(100_000), str::to_owned)).unwrap()
 }
 
-/// Returns `None`, which stands for the longest strings, and then each odd string.
+/// Returns the variants to test: `None`, which stands for a string of maximum length, and then each string of [`ODD`].
 fn ways() -> impl Iterator<Item = Option<&'static str>> {
     std::iter::once(None).chain(ODD.map(Some))
 }
 
-/// Returns an action: the odd string or, without one, the longest. An action has at most fifty characters, so the odd
-/// string gets no suffix.
+/// Returns an action with the text `odd`, or with a random text of maximum length if `odd` is `None`. The text has no
+/// unique suffix, because an action has at most fifty characters.
 fn some_action(odd: Option<&str>) -> Action {
     Action::stored(odd.map_or_else(|| longest(Action::MAX), str::to_owned)).unwrap()
 }
 
-/// The strings of the catalog are stored exactly, and its entities are found by their keys.
+/// The strings of the catalog are stored exactly, and views, modules and features are found by their natural keys.
 pub async fn texts_of_the_catalog_are_kept(storage: Arc<dyn Storage>) {
     for odd in ways() {
         let view = View {
@@ -226,7 +226,7 @@ pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     assert_eq!(known.find_by_name(company, "%").await.unwrap(), None);
 }
 
-/// URLs, codes and keys of the catalog that look alike are different too.
+/// URLs, codes and keys of the catalog that look alike are different keys too.
 pub async fn keys_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let word = unique("alike");
     for end in ["é", "e\u{301}", "É", "e", " e", "e "] {

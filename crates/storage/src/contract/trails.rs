@@ -1,4 +1,4 @@
-//! Navigation trails.
+//! Test cases about navigation trails.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn some_visit() -> Visit {
     Visit::new(some_company(), some_user())
 }
 
-/// Tracked steps are returned unchanged, oldest first, and their depth is their position.
+/// Tracked steps are returned unchanged, oldest first, and the depth of a step is its position in this list.
 pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
     let (visit, view) = (some_visit(), some_view());
     given(&storage, &[&view]).await;
@@ -81,7 +81,7 @@ pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storag
     assert!(trail.is_sorted_by_key(|step| step.created_at));
 }
 
-/// A session keeps only its newest steps, and their depths are counted from 0 again.
+/// A session retains only its newest steps, and the depths of the retained steps start at 0.
 pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     let (visit, other) = (some_visit(), some_visit());
     other.track(&storage, "/other").await;
@@ -96,7 +96,8 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
 }
 
-/// A user keeps only the newest steps over all sessions in a company, and their depths are counted from 0 again.
+/// A user retains only the newest steps over all sessions in a company, and the depths of the retained steps start at 0
+/// in each session.
 pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
     const SESSIONS: usize = 20;
     let visit = some_visit();
@@ -129,7 +130,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
         assert_eq!(other.trail(&storage).await.len(), 1);
     }
 
-    // A full session drops its own oldest step for a new one, and no step of another session.
+    // Adding a step to a full session deletes the session's own oldest step, and no step of another session.
     for n in 0..=TRAIL_LIMIT {
         brief.track(&storage, &format!("/full/{n}")).await;
     }
@@ -153,7 +154,7 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
     assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the URL");
 }
 
-/// Clearing a session deletes its steps and no other session's. Clearing it again deletes nothing.
+/// Clearing a session deletes its steps, and no steps of another session. Clearing it again deletes nothing.
 pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let other = Visit::new(visit.company, visit.user);
@@ -168,7 +169,8 @@ pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     assert_eq!(visit.track(&storage, "/again").await.depth, 0);
 }
 
-/// Trails with the same session id are separate for two companies of one user and for two users.
+/// Trails are scoped to the company and the user: the same session id of another company or user identifies another
+/// trail.
 pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
     let mine = some_visit();
     let elsewhere = Visit { company: some_company(), ..mine.clone() };
@@ -196,7 +198,7 @@ pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(upper.clear(&storage).await, 0);
 }
 
-/// Tracking a step with an unknown view returns `Unknown` with its id and stores nothing.
+/// Tracking a step with an unknown view returns `Unknown` with the id of the view, and stores nothing.
 pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
     let (visit, unknown) = (some_visit(), ViewId::generate(at(0)));
     let step = NewTrailEntry { view_id: Some(unknown), ..visit.step("/unknown") };
@@ -204,7 +206,7 @@ pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
     assert_eq!(visit.trail(&storage).await, []);
 }
 
-/// When a view is deleted, the steps that refer to it stay, without a view id.
+/// When a view is deleted, the steps that refer to it are preserved, but their view id is cleared.
 pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
     let (visit, gone, stays) = (some_visit(), some_view(), some_view());
     given(&storage, &[&gone, &stays]).await;
@@ -215,7 +217,7 @@ pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
     assert_eq!(visit.trail(&storage).await, [TrailEntry { view_id: None, ..first }, second]);
 }
 
-/// Writing trails raises no version and writes no audit record.
+/// Writing trails increments no version and writes no audit record.
 pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let before = traces(&storage, visit.company).await;
@@ -225,7 +227,7 @@ pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(visit.company).await.unwrap(), None);
 }
 
-/// Steps that are tracked concurrently are all stored, each with a depth of its own.
+/// Steps that are tracked concurrently are all stored, each with a different depth.
 pub async fn steps_made_at_once_are_all_kept(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let tasks: Vec<_> = (0..12)

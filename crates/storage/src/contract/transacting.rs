@@ -1,4 +1,4 @@
-//! `transact`: work is committed, rolled back, or retried.
+//! Test cases about `transact`: work is committed, rolled back, or retried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use super::fixtures::{given, level, some_company, traces, versions};
 use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Work that creates a level, and then fails in its first `failures` runs with a retryable or another error.
+/// Work that creates a level. Its first `failures` runs then return an error, which is retryable if `retryable` is set.
 struct Create {
     level: UserLevel,
     failures: u32,
@@ -44,7 +44,7 @@ impl Work for Create {
     }
 }
 
-/// Work runs once and is committed, and its output is returned with the version of the commit.
+/// Successful work runs once and is committed. `transact` returns the output of the work and the version of the commit.
 pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 0, false);
@@ -65,7 +65,8 @@ pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
     assert_eq!(traces(&storage, company).await.1, 1, "one record");
 }
 
-/// Work that always fails with a retryable error ends after four attempts and stores nothing.
+/// If work always fails with a retryable error, `transact` returns the error after four attempts, and nothing is
+/// stored.
 pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), u32::MAX, true);
@@ -75,7 +76,7 @@ pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
 }
 
-/// Any other error ends the work without a retry and rolls it back.
+/// An error that is not retryable is returned without a retry, and the unit of work is rolled back.
 pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 1, false);
@@ -86,7 +87,7 @@ pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
 }
 
-/// A conflict is returned as the error of the work, without a retry.
+/// A `Conflict` is returned without a retry.
 pub async fn work_with_a_conflict_is_not_tried_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "Admin")]).await;

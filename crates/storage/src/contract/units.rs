@@ -1,4 +1,5 @@
-//! Units of work are atomic, change only their target, and are invisible to others before the commit.
+//! Test cases about units of work: they are atomic, change only their target, and are invisible to other readers before
+//! the commit.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// After its commit, everything that a unit of work wrote is stored, with audit records that have its time.
+/// A commit stores everything that the unit of work wrote, with audit records that have the time of the unit of work.
 pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -26,7 +27,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     }
     let committed = tx.commit().await.unwrap();
 
-    assert_eq!(committed, raised(before), "a unit of work raises the version by one");
+    assert_eq!(committed, raised(before), "a unit of work increments the version by one");
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
     assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
     let filter = AuditFilter::default();
@@ -35,7 +36,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     assert!(records.iter().all(|record| record.timestamp == now));
 }
 
-/// A dropped unit of work stores no entity and no record, raises no version, and releases its locks.
+/// A dropped unit of work stores no entity and no audit record, increments no version, and releases its locks.
 pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     let (company, other, view) = (some_company(), some_company(), some_view());
     let there = level(company, "There");
@@ -62,7 +63,7 @@ pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     given(&storage, &[&level(company, "Dropped"), &level(other, "Dropped"), &view]).await;
 }
 
-/// A unit of work that changed nothing commits nothing, neither for a company nor for the catalog.
+/// Committing a unit of work without changes has no effect, whether its target is a company or the catalog.
 pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
     let (company, fresh) = (some_company(), some_company());
     given(&storage, &[&level(company, "There")]).await;
@@ -74,7 +75,8 @@ pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(fresh).await.unwrap(), None);
 }
 
-/// Reads inside a unit of work see its writes. Reads outside see them only after the commit, and then all of them.
+/// Reads inside a unit of work see its uncommitted writes. Reads outside it see the writes only after the commit, and
+/// then all of them.
 pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     async fn seen(reader: &dyn Reader, company: CompanyId, user: UserId, view: &View) -> (usize, usize, usize, usize) {
         let admin = reader.user_levels().find_by_name(company, "Admin").await.unwrap();
@@ -118,7 +120,7 @@ pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(
     assert_eq!(storage.reader().module_views().get_views_by_module(module.id).await.unwrap(), [view]);
 }
 
-/// After a failed mutation, nothing of its unit of work is stored, not even the mutations that succeeded before it.
+/// If a mutation fails, its whole unit of work is rolled back, including the mutations that succeeded before it.
 pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "There")]).await;
@@ -136,7 +138,7 @@ pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Succeeded").await.unwrap(), None);
 }
 
-/// After a failed mutation of the catalog, nothing of its unit of work is stored, not even the mutations that succeeded
+/// If a mutation of the catalog fails, its whole unit of work is rolled back, including the mutations that succeeded
 /// before it.
 pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
@@ -181,7 +183,7 @@ macro_rules! refused {
     )+};
 }
 
-/// A unit of work that was begun for one company rejects every mutation of another.
+/// A unit of work for one company rejects every mutation of another company.
 pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
     let There { company: theirs, user, level: foreign, view, feature, module } = there(&storage).await;
     let mine = some_company();
@@ -189,7 +191,7 @@ pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
     refuses_company(&storage, Target::Company(mine), theirs, user, &foreign, &view, &feature, &module).await;
 }
 
-/// A unit of work that was begun for the catalog rejects every mutation of a company.
+/// A unit of work for the catalog rejects every mutation of a company.
 pub async fn a_catalog_unit_refuses_companies(storage: Arc<dyn Storage>) {
     let There { company, user, level, view, feature, module } = there(&storage).await;
     refuses_company(&storage, Target::Catalog, company, user, &level, &view, &feature, &module).await;
@@ -246,7 +248,7 @@ async fn refuses_company(
     assert_eq!(storage.reader().menu_items().find_by_id(owner, there.id).await.unwrap(), Some(there));
 }
 
-/// A unit of work that was begun for a company rejects every mutation of the catalog and of the common menu.
+/// A unit of work for a company rejects every mutation of the catalog and of the common menu.
 pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
     let There { company, view, feature, module, .. } = there(&storage).await;
     let (item, there) = (menu_item(None, "Item"), menu_item(None, "There"));
@@ -284,7 +286,7 @@ pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().sub_menu_items().find_by_id(None, below.id).await.unwrap(), Some(below));
 }
 
-/// Units of work for two companies can be open at the same time. Each sees and commits its own writes.
+/// Units of work for two companies can be open at the same time. Each of them sees only its own uncommitted writes.
 pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (my_level, their_level) = (level(mine, "Mine"), level(theirs, "Theirs"));
@@ -300,7 +302,8 @@ pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [their_level]);
 }
 
-/// Each committed unit of work raises the version of its target by one, however much it changed, and no other version.
+/// Each committed unit of work increments the version of its target by one, regardless of its number of mutations. It
+/// changes no other version.
 pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     given(&storage, &[&level(theirs, "Theirs")]).await;
@@ -331,7 +334,7 @@ pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
 }
 
-/// The time of a unit of work does not change, and is not before the time of an earlier unit of work.
+/// The time of a unit of work is constant, and is not before the time of an earlier unit of work.
 pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
@@ -346,7 +349,7 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
     }
 }
 
-/// A unit of work may delete what it created. Nothing remains but the audit record of each step.
+/// A unit of work may delete an entity that it created. Only the audit record of each mutation is stored.
 pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     let company = some_company();
     let fleeting = level(company, "Fleeting");
