@@ -187,7 +187,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     // The nil UUID and the max UUID are reserved: their rows contain the versions of the catalog and of the
     // credentials, which a change to a company must not raise.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
-        return Err(StorageError::Misuse("the nil UUID and the max UUID are not ids of companies"));
+        return Err(StorageError::Misuse("the nil UUID and the max UUID cannot be company ids"));
     }
     let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();

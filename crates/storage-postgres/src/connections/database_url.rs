@@ -102,7 +102,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }
-            tracing::debug!(parameter = %name, "this parameter of the database URL is ignored");
+            tracing::debug!(parameter = %name, "ignoring a parameter of the database URL");
         } else if is_name(&name) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {

@@ -38,7 +38,7 @@ impl OutdatedConnections {
     /// Discards all connections that are open now: they are not used again, and statements that still wait for a
     /// response on them fail.
     pub(crate) fn discard_open(&self, why: &str) {
-        tracing::warn!(reason = why, "open connections are discarded");
+        tracing::warn!(reason = why, "discarding all open database connections");
         self.state().changed = Some(Instant::now());
         self.discarded.send_replace(());
     }
@@ -62,7 +62,7 @@ impl OutdatedConnections {
         }
         let mut state = self.state();
         if state.changed.is_none_or(|changed| changed < sent_at) {
-            tracing::warn!(%error, "a connection is outdated: all open connections are treated as outdated");
+            tracing::warn!(%error, "a database connection is outdated: no open connection is used again");
             state.changed = Some(Instant::now());
         }
     }
