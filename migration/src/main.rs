@@ -2,7 +2,7 @@
 //!
 //! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Job cannot give it.
 //! They are for development; in production use a role that may not drop tables.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;
 
