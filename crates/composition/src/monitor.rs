@@ -9,11 +9,12 @@ use migration::MigrationError;
 
 use crate::probe::Progress;
 
-/// Pause before the second connection attempt, and between checks of the schema.
+/// Pause between the first two connection attempts, and between two checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Timeout for a check of the schema.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// Maximum pause between two connection attempts. It bounds the time to recover from an outage.
+/// Maximum pause between two connection attempts. It bounds how long the process remains not-ready after the database
+/// becomes reachable.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Repeats the checks until the database is reachable and has the schema that this program needs.
@@ -46,12 +47,13 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// Returns the pauses between attempts. Each is twice as long as the previous one, up to the maximum.
+/// Returns the pauses between connection attempts. Each pause is twice as long as the previous pause, up to the maximum
+/// (exponential back-off).
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// Returns the problem with the schema, if there is one. The check times out if the connection does not respond.
+/// Checks the schema, and returns the problem with it, if any. The check times out if the database does not respond.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
@@ -71,7 +73,7 @@ fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
-/// Returns the problem with the schema that its pending migrations mean, if any.
+/// Returns the problem with the schema, if migrations are pending or cannot be determined.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
         // After a rollback of the program, the database may have more migrations than this version needs.

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 
 /// Timeout for a ping of the storage.
 const PING_LIMIT: Duration = Duration::from_secs(2);
-/// Time for which the result of a ping is reused.
+/// Time for which the result of a ping is cached.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The lifecycle phase of the process: starting, ready or draining.
@@ -48,7 +48,7 @@ impl Progress {
 
     /// Waits until the storage can be used.
     pub(crate) async fn ready(&self) {
-        // `self` owns the sender, so it outlives this wait.
+        // `self` owns the sender, so the channel is not closed during this wait.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
     }
 
@@ -58,7 +58,7 @@ impl Progress {
     }
 }
 
-/// A function that returns why the storage currently rejects new connections, if it does.
+/// A function that returns why new database connections are currently rejected, or `None` if they are accepted.
 pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Reports the health and readiness of the process.
@@ -82,8 +82,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Unauthenticated callers can call this at any rate, so at most one ping runs at a time. It runs in its own
-        // task, so that it completes even if the client disconnects.
+        // Unauthenticated callers can trigger this at any rate, so at most one ping runs at a time. The ping runs in
+        // its own task, so that it completes even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
@@ -110,9 +110,9 @@ impl HealthProbe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// Returns the problem of the storage, if there is one. A failure of the database after the start is not a problem,
-    /// since it affects all replicas. A rejection of new connections is one, since it may affect only this replica:
-    /// others may be connected to another database server.
+    /// Returns the problem of the storage, if there is one. A failure of the database after the start does not count as
+    /// a problem, because it affects all replicas. A rejection of new connections counts as a problem, because it may
+    /// affect only this replica: other replicas may be connected to another database server.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }

@@ -1,4 +1,4 @@
-//! The error that names the invalid setting.
+//! The error type for invalid settings.
 
 use std::path::PathBuf;
 

@@ -31,9 +31,10 @@ const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 const PREFIX: &str = "IAM__";
 /// The variable that Rust programs customarily use for log filters. It is the default of `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
-/// Replaces the bytes of a variable that are not valid Unicode.
+/// The character that replaces bytes of a variable that are not valid Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// Variables with a name of their own. They take precedence over the equivalent `IAM__` variables.
+/// The variables without the prefix, each with the key that it sets. They take precedence over the equivalent `IAM__`
+/// variables.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
     ("DATABASE_URL", "database.url"),
@@ -59,9 +60,9 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// The database, if one is configured, and its connections.
     pub database: DatabaseSettings,
-    /// The permissions cache, and the effective rows.
+    /// The permissions cache and the writing of effective rows.
     pub cache: CacheSettings,
-    /// Authentication.
+    /// Authentication: the shared secret, the trusted issuers, and the checks of tokens.
     pub auth: AuthSettings,
     /// The rate limit per caller.
     pub rate_limit: RateLimitSettings,
@@ -70,8 +71,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. `RUST_LOG` is
-    /// the default log filter. Empty variables count as not set.
+    /// Loads the settings from the file that `IAM_CONFIG` names, if any, and from the environment, which takes
+    /// precedence. `RUST_LOG` is the default log filter. Empty variables count as not set.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Settings {
     }
 }
 
-/// Returns the key for messages. If the key has a plain variable, its name follows, since most operators know the
-/// variable.
+/// Returns the key for messages. If a variable without the prefix sets the key, its name follows, because most
+/// operators know the variable.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),
@@ -130,7 +131,8 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::File { path, source }),
     };
-    // The first line of the message has the position. The other lines quote the file, which may contain secrets.
+    // The first line of the message states the position of the error. The other lines quote the file, which may contain
+    // secrets.
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     parsed.map_err(|error| SettingsError::Syntax {
         path,
