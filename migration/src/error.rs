@@ -1,4 +1,4 @@
-//! The error of every function that changes or reads the schema.
+//! The error type of all functions that change or read the schema.
 
 use sea_orm::DbErr;
 

@@ -118,8 +118,8 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// Returns the name of a table that only this program uses. SeaORM's migrator fails on migrations that it does not
-    /// know, so two programs cannot share a table.
+    /// Returns the name of the table of applied migrations, which only this program uses. SeaORM's migrator fails on
+    /// migrations that it does not know, so two programs cannot share a table.
     fn migration_table_name() -> DynIden {
         "iam_migrations".into()
     }

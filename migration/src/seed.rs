@@ -216,7 +216,7 @@ pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError>
 ///
 /// # Errors
 ///
-/// As [`seed`].
+/// The errors of [`seed`].
 pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::ComeBack).await
 }
@@ -251,7 +251,7 @@ struct Run<'a> {
     records: Vec<AuditRecord>,
 }
 
-/// The rows of one catalog table after seeding.
+/// The result of seeding one catalog table.
 struct Seeded {
     /// The ids that this run inserted.
     inserted: HashSet<Uuid>,

@@ -1,4 +1,4 @@
-//! The demo: a company with three users, a super admin, tokens for all of them, and `curl` commands to paste.
+//! The demo: a company with three users, a super admin, tokens for these four users, and `curl` commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

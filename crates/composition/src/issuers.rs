@@ -21,7 +21,7 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// Default maximum token ages in production: for all tokens, and for tokens that grant super admin.
 const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Duration::from_secs(60 * 60)];
 
-/// The error of authentication settings that cannot be used.
+/// The reason why the authentication settings are rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -122,7 +122,7 @@ fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     }
 }
 
-/// Creates the error of an invalid setting.
+/// Returns the error for an invalid setting.
 fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Waits until the database is reachable and its schema is up to date. It never changes the database.
+//! Waits until the database is reachable and its schema is up to date. This module never changes the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
 /// becomes reachable.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Repeats the checks until the database is reachable and has the schema that this program needs.
+/// Checks the database repeatedly until it is reachable and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
     first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
@@ -68,7 +68,7 @@ struct Problem {
     cause: Option<String>,
 }
 
-/// Creates the problem that the schema cannot be checked, with its cause.
+/// Returns the problem that the schema cannot be checked. `cause` is for the log.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }

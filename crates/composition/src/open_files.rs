@@ -8,7 +8,7 @@ const OF_A_WORKER: u64 = 4;
 /// few clients.
 const OF_THE_PROCESS: u64 = 20;
 
-/// The error of a limit of open files that is too low for the settings.
+/// The limit of open files is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \

@@ -14,7 +14,7 @@ use crate::Settings;
 use crate::mode::StorageMode;
 use crate::wiring::{StartError, open, options};
 
-/// The error of a command that failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {

@@ -18,8 +18,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The lifecycle phase of the process: starting, ready or draining.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// The reason why the storage is not ready yet. Once ready, the storage stays ready: a later failure of the
-    /// database affects every replica, and taking all of them out of service would help no client.
+    /// The reason why the storage is not ready yet, or `None` once it is ready. From then on it remains ready, even if
+    /// the database fails: such a failure affects every replica, and taking all replicas out of service would help no
+    /// client.
     storage: watch::Sender<Option<String>>,
     draining: AtomicBool,
 }
@@ -32,12 +33,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Records that the storage can be used.
+    /// Records that the storage is ready.
     pub(crate) fn set_ready(&self) {
         self.storage.send_replace(None);
     }
 
-    /// Records why the storage cannot be used yet. Returns `true` if the reason is new.
+    /// Records why the storage is not ready yet. Returns `true` if the reason has changed.
     pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
@@ -46,7 +47,7 @@ impl Progress {
         })
     }
 
-    /// Waits until the storage can be used.
+    /// Waits until the storage is ready.
     pub(crate) async fn ready(&self) {
         // `self` owns the sender, so the channel is not closed during this wait.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
@@ -61,7 +62,7 @@ impl Progress {
 /// A function that returns why new database connections are currently rejected, or `None` if they are accepted.
 pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Reports the health and readiness of the process.
+/// The probe that reports the health of the storage and the readiness of the process.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,

@@ -43,11 +43,11 @@ const WELL_KNOWN: [&str; 34] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // From the examples in this repository.
+    // The secret in the examples of this repository.
     "asecretofatleastthirtytwobytes",
 ];
 
-/// The error of a secret that cannot be used, or is not fit for production. The message omits the secret.
+/// The reason why a secret is rejected. The message omits the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// No secret is set.

@@ -54,11 +54,11 @@ type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresSto
 
 /// The wired services.
 pub struct System {
-    /// The use cases.
+    /// The use cases of the service.
     pub application: Arc<Application>,
-    /// The verifier of callers' tokens.
+    /// The verifier of the tokens that callers send.
     pub verifier: Arc<TokenVerifier>,
-    /// The liveness and readiness of the process.
+    /// The probe for the liveness and readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
     /// The clock that all services of the process use.
     pub clock: Clock,
@@ -218,7 +218,7 @@ async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress:
     permissions.maintain(options).await;
 }
 
-/// Publishes the usage of the pool as metrics, until the task is cancelled.
+/// Publishes the usage of the connection pool as metrics, until the task is cancelled.
 async fn sample_pool(pool: Arc<PostgresStorage>) {
     let mut ticks = tokio::time::interval(POOL_SAMPLES);
     loop {

@@ -229,7 +229,7 @@ impl Repository<Pool> {
     }
 }
 
-/// Returns one column of the rows as an array value.
+/// Collects one column of the rows into an SQL array.
 fn array<R, T>(rows: &[&R], column: impl Fn(&R) -> T) -> Value
 where
     Vec<T>: Into<Value>,

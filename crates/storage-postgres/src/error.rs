@@ -64,7 +64,7 @@ fn rule(constraint: &str) -> Option<Rule> {
 }
 
 /// The operation of a failed statement. If it wrote rows, a foreign-key violation means that a referenced row does not
-/// exist; if it deleted rows, that they are still referenced.
+/// exist; if it deleted rows, that other rows still refer to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
     /// Writes rows that refer to these entities.
@@ -138,7 +138,7 @@ pub(crate) fn is_lost_race(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
 
-/// Maps an error by its SQLSTATE if no constraint explains it.
+/// Maps an error by its SQLSTATE, if no rule for a constraint applies.
 fn by_sqlstate(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
         _ if is_lost_race(&error) => Some(true),

@@ -1,4 +1,4 @@
-//! The options of the adapter: how to reach the database, and every timeout.
+//! The options of the adapter: connection parameters and timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;

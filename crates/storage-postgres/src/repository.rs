@@ -49,7 +49,7 @@ pub(crate) trait Executor: Send + Sync + 'static {
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
-/// The operations of the storage. Reads are the same on the pool and in a transaction.
+/// The implementation of the storage operations on an executor. Reads are the same on the pool and in a transaction.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
 
@@ -76,7 +76,7 @@ impl<T: Executor> Repository<T> {
         }
     }
 
-    /// Restricts a statement by row-level security to the rows of one company; `None`: of all companies.
+    /// Restricts a statement, by row-level security, to the rows of one company (`None`: all companies).
     pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
         self.0.for_company(company.into(), statement)
     }

@@ -104,7 +104,7 @@ impl CatalogRows {
     }
 }
 
-/// A level's id, its view matrix and its feature matrix.
+/// The JSON of a level: its id, its view matrix and its feature matrix.
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
 
 fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPermissions>> {

@@ -76,8 +76,8 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Opens one connection outside the pools to find out whether the database can be used. An error names the server
-    /// by host and port, without roles or passwords.
+    /// Opens one connection outside the pools to check whether the database can be used. An error names the server by
+    /// host and port, without roles or passwords.
     ///
     /// # Errors
     ///

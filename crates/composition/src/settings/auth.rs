@@ -30,8 +30,8 @@ pub struct AuthSettings {
     /// production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_token_age: Option<Duration>,
-    /// Maximum age of tokens that grant super admin. `0` means no maximum. Default: no maximum in development, 1 h in
-    /// production.
+    /// Maximum age of tokens that grant super admin, since their `iat`. `0` means no maximum. Default: no maximum in
+    /// development, 1 h in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
     /// Interval between two fetches of a key set (JWKS). Default: 5 min.

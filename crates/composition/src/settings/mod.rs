@@ -25,11 +25,11 @@ pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 
 /// The variable that names the TOML file.
 const FILE: &str = "IAM_CONFIG";
-/// The variable whose value is JSON.
+/// The variable that sets the trusted issuers. Its value is a JSON array.
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// The prefix of variables that set a key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
-/// The variable that Rust programs customarily use for log filters. It is the default of `log.filter`.
+/// The variable that Rust programs customarily use for log filters. Its value is the default of `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
 /// The character that replaces bytes of a variable that are not valid Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
@@ -42,8 +42,9 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
     ("JWT_SECRET", "auth.jwt_secret"),
 ];
 
-/// Returns the environment of this process. No other code of the service reads it. Bytes that are not valid Unicode
-/// become replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] rejects it.
+/// Returns the environment variables of this process. No other code of the service reads them. Bytes that are not valid
+/// Unicode become replacement characters, so that an unreadable value does not count as unset; [`Settings::load`]
+/// rejects it.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -317,7 +318,7 @@ mod tests {
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 
-        // A value of the wrong setting is not printed either.
+        // A secret that is assigned to the wrong setting is not printed either.
         for name in [
             "PORT",
             "IAM__SERVER__MODE",

@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{duration, list, port, word};
 
-/// The mode of the service: how strictly it checks its own settings.
+/// The mode of the service, which determines how strictly the settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// For a developer's machine: a missing secret is generated, and any web origin is allowed by default.
     #[default]
     Development,
-    /// For every other environment.
+    /// For every environment except a developer's machine: missing and weak secrets are rejected.
     Production,
 }
 
@@ -38,7 +38,7 @@ pub struct ServerSettings {
     /// Time for which new requests are still accepted after `/readyz` reports that the process is draining.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
-    /// Timeout for a request.
+    /// Timeout for handling a request.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
     /// Maximum time that a graceful shutdown waits for running requests.

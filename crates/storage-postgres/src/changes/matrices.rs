@@ -217,7 +217,7 @@ impl Repository<Unit> {
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Applies a diff with one statement. An empty diff sends no statement.
+    /// Applies a diff with one statement. For an empty diff, no statement is sent.
     async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());
@@ -233,7 +233,7 @@ impl Repository<Unit> {
         Ok(())
     }
 
-    /// Applies a diff and reports it to the recorder.
+    /// Applies a diff, and passes it to the recorder for the audit record.
     async fn apply_and_record<C: StoredCell>(
         &mut self,
         company: CompanyId,

@@ -126,7 +126,7 @@ impl Raised {
         }
     }
 
-    /// Returns the versions that apply after a rollback.
+    /// Returns the versions that apply after a rollback, in which the target's version is not raised.
     const fn undone(self) -> Self {
         Self { version: self.version - 1, ..self }
     }
@@ -225,8 +225,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Runs a mutation of `target`. If the mutation fails, or if its future is dropped before it completes, the unit is
-    /// poisoned: it can no longer be committed.
+    /// Executes a mutation of `target`. If the mutation fails, or if its future is dropped before it completes, the
+    /// unit is poisoned: it can no longer be committed.
     async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.0.recorder.touch(target)?;
         self.0.read_matrices = ReadMatrices::default();

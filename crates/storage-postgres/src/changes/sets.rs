@@ -63,7 +63,7 @@ fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
 }
 
 impl Repository<Unit> {
-    /// Adds a pair unless it exists, and returns whether it was added.
+    /// Adds a pair, and returns `true` if it did not exist before.
     async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -86,7 +86,7 @@ impl Repository<Unit> {
         column(&row, "added")
     }
 
-    /// Removes a pair, and returns whether it existed.
+    /// Removes a pair, and returns `true` if it existed.
     async fn remove_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = $2", left.column, right.column);

@@ -17,8 +17,8 @@ use crate::options::PostgresOptions;
 
 /// Maximum number of connections in the control pool.
 const CONNECTIONS: u32 = 2;
-/// Maximum lifetime of a connection. If the host name resolves to another server (after a failover or another DNS
-/// change), the control pool uses that server within this time.
+/// Maximum lifetime of a connection in the control pool. If the host name resolves to another server (after a failover
+/// or another DNS change), the pool uses that server within this time.
 const LIFETIME: Duration = Duration::from_secs(10);
 /// Timeout for acquiring a connection from the control pool, including the time to open one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-/// The URL parameters that the driver reads.
+/// The URL parameters that the driver supports.
 const READ: [&str; 17] = [
     "sslmode",
     "ssl-mode",

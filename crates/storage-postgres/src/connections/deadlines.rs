@@ -179,7 +179,8 @@ impl PooledConnection {
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// Returns the connection for sending a statement. The statement counts as unanswered until [`Self::finish`].
+    /// Returns the connection for sending a statement. Until [`Self::finish`] is called, the statement counts as
+    /// unanswered.
     fn start(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {

@@ -16,7 +16,7 @@ struct Latest {
 /// The check that an idle connection needs before use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdleCheck {
-    /// Use the connection: no other connection has failed since this connection became idle.
+    /// No special check: no other connection has failed since this connection became idle.
     Use,
     /// Ping the connection before use: another connection was lost since this connection became idle.
     Ping,

@@ -61,7 +61,7 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Connects once, sets up the session, and disconnects, all within `limit`.
+/// Connects once, sets up the session, and disconnects. `limit` is the timeout for all three steps together.
 pub(crate) async fn connect_once(
     options: &PgConnectOptions,
     session: &Session,

@@ -37,10 +37,10 @@ pub enum Refusal {
     /// The session is read-only.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
-    /// The encoding of the database cannot store every string.
+    /// The encoding of the database is not UTF8, so it cannot store every string.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
-    /// With this client encoding, strings would be corrupted in transfer.
+    /// The client encoding is not UTF8, so strings would be corrupted in transfer.
     #[error("the database session has the client encoding {0}: it must be UTF8")]
     ClientEncoding(String),
     /// The setting `row_security` is off: queries would fail instead of omitting the rows that the policies hide.
@@ -118,7 +118,8 @@ impl Session {
         )
     }
 
-    /// Records the outcome for a new connection, and logs it if it differs from the previous outcome.
+    /// Records whether a new connection was accepted or why it was rejected. Logs this if it differs from the previous
+    /// outcome.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
@@ -149,7 +150,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// Checks the properties of a new session. Returns why it is rejected, or `None` if it is accepted.
+/// Checks the properties of a new session. Returns why the session is rejected, or `None` if it is accepted.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 
 use crate::connections::deadlines::{Connections, PooledConnection};
 
-/// A transaction. Dropping it rolls the transaction back. If the last statement received no response, the connection is
-/// closed at once instead.
+/// A transaction on a pooled connection. Dropping it rolls the transaction back. If the last statement received no
+/// response, the connection is closed at once instead.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     connection: Mutex<PooledConnection>,

@@ -18,7 +18,7 @@ use crate::error::from_db;
 /// Time without a notification after which the listening connection is pinged.
 const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
 
-/// The connection options of a listener.
+/// The options of the listening connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerOptions {
     pub(crate) options: PgConnectOptions,

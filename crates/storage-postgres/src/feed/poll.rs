@@ -60,7 +60,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
-/// Reads the state of the catalog or of the credentials from the row of a poll.
+/// Reads the version and stamp of the catalog or of the credentials (`of`) from the row of a poll.
 fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
 }
