@@ -1,7 +1,7 @@
 //! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
-//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Job cannot give it.
-//! They are for development; in production use a role that may not drop tables.
+//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Kubernetes Job
+//! cannot give one. They are for development; in production use a role that may not drop tables.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;

@@ -117,8 +117,8 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
-// These statements find the catalog row for each seed row: the row with the same natural key, or else the row with the
-// seed's id. If there is neither, the row was deleted.
+// These statements look up the catalog row for each seed row: the row with the same natural key, or else the row with
+// the seed's id. If there is neither, the row was deleted.
 
 const FIND_VIEWS: &str = "
     SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
@@ -180,7 +180,7 @@ const LOCK_CATALOG: &str = "
 // the clock before it waits.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-// Raises the catalog's version. Replicas find the new version at their next poll.
+// Raises the catalog's version. Replicas read the new version at their next poll.
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
@@ -200,7 +200,7 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 /// fixed id if they were renamed, and are not changed. A mapping or a menu entry is added only together with one of the
 /// views, modules and features that it refers to, and never if one of them was deleted.
 ///
-/// The insertion is one change to the catalog. It raises the catalog's version, which running servers find at their
+/// The insertion is one change to the catalog. It raises the catalog's version, which running replicas read at their
 /// next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
 ///
 /// # Errors
@@ -378,7 +378,8 @@ impl<'a> Run<'a> {
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts the rows of one catalog table whose ids are in `offered`, and finds the catalog row for each seed row.
+    /// Inserts the rows of one catalog table whose ids are in `offered`, and looks up the catalog row for each seed
+    /// row.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,

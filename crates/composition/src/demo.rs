@@ -73,7 +73,7 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// Any [`DemoError`] that [`Demo::admit`] does not return. No such error is expected in practice.
+    /// Any [`DemoError`]. No error is expected in practice after [`Demo::admit`] has succeeded.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = UserId::parse(SUPER_ADMIN)?;

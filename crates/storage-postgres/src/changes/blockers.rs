@@ -86,9 +86,9 @@ async fn end(
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // A session that itself waits for the gate is not terminated: it holds no lock yet, and is only ahead in the queue
-    // of the gate. `chosen` is materialized, because PostgreSQL might otherwise call `pg_terminate_backend` for rows
-    // that a condition excludes.
+    // A session that itself waits for the gate is not terminated: it holds no lock yet, and is only ahead of this
+    // change in the queue of the gate. `chosen` is materialized, because PostgreSQL might otherwise call
+    // `pg_terminate_backend` for rows that a condition excludes.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking

@@ -35,7 +35,7 @@ pub(crate) struct WriteAdmission {
     timeout: Option<Duration>,
 }
 
-/// The permission for one change to take a connection. Dropping the permit admits the next change.
+/// The permission for one change to use a database connection. Dropping the permit admits the next change.
 #[derive(Debug)]
 pub(crate) struct WritePermit {
     _connection: OwnedSemaphorePermit,

@@ -26,7 +26,7 @@ pub(crate) enum IdleCheck {
 }
 
 impl ConnectionFailures {
-    /// Records that a connection broke, or that a statement on it got no response in time.
+    /// Records that a connection broke, or that a statement on it received no response in time.
     pub(crate) fn record_loss(&self) {
         self.latest().lost = Some(Instant::now());
     }

@@ -14,7 +14,7 @@ use crate::connections::session::Session;
 /// statement timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// The hooks that a pool runs after it has opened a connection and before it reuses an idle one.
+/// The hooks that a pool runs after it has opened a connection and before it reuses an idle connection.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolHooks {
     pub(crate) session: Session,

@@ -28,7 +28,7 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Starts the task that sends notifications through `control`. Dropping the notifier ends the task.
+    /// Starts the task that sends notifications through `control`. Dropping the notifier cancels the task.
     pub(crate) fn new(control: Arc<ControlPool>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
         let task = runtime.spawn(notify(control, Arc::clone(&committed)));
@@ -41,7 +41,7 @@ impl Notifier {
     }
 }
 
-/// Sends notifications, each for all commits since the previous one.
+/// Sends notifications. Each notification covers all commits since the previous notification.
 async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     // A notification carries no data, so it need not be durable.
     let sql = format!(

@@ -19,7 +19,7 @@ use crate::statement::{column, json_column, statement};
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
 
-/// The state that this process retains between polls.
+/// The data that this process retains between polls.
 #[derive(Debug, Default)]
 pub(crate) struct PollState {
     /// Whether the role lacks the privilege to read [`IDENTITY`].
