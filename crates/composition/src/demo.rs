@@ -69,7 +69,7 @@ impl Demo {
         }
     }
 
-    /// Creates the company, its users and their tokens, for a server that listens on `address`.
+    /// Creates the demo company, its users and their tokens, for a server that listens on `address`.
     ///
     /// # Errors
     ///

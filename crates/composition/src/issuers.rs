@@ -104,7 +104,7 @@ fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>
     }))
 }
 
-/// Returns the options of the verifier.
+/// Returns the options of the token verifier.
 fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     let max_age = |set: Option<Duration>, in_production: Duration| match (set, mode) {
         (Some(age), _) => Some(age).filter(|age| !age.is_zero()),

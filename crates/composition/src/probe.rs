@@ -73,7 +73,7 @@ pub(crate) struct SystemProbe {
 }
 
 impl SystemProbe {
-    /// Creates the probe. It must be called on the runtime of the storage.
+    /// Creates the probe. Call this function on the Tokio runtime of the storage.
     pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: RefusalCheck) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }

@@ -67,9 +67,9 @@ fn rule(constraint: &str) -> Option<Rule> {
 /// exist; if it deleted rows, that other rows still refer to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
-    /// Writes rows that refer to these entities.
+    /// The statement writes rows that refer to these entities.
     Write(&'a [(EntityType, Option<Uuid>)]),
-    /// Deletes rows.
+    /// The statement deletes rows.
     Delete,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Pool {
     pub(crate) control: Arc<ControlPool>,
     pub(crate) notifier: Notifier,
     pub(crate) poll_state: PollState,
-    /// Timeout for a whole change.
+    /// Timeout for a change, from its first statement to the response to its commit.
     pub(crate) change_timeout: Duration,
     /// Time after which the server terminates a session whose client sends nothing inside a transaction.
     pub(crate) silence_timeout: Duration,

@@ -64,7 +64,7 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Returns the column with the assignments that `from`, the content of the `FROM` clause, selects.
+/// Returns the column with the assignments. `from` is the content of the `FROM` clause, which selects the assignments.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"

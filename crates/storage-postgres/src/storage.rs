@@ -120,8 +120,8 @@ impl PostgresStorage {
         Ok(())
     }
 
-    /// Returns `true` if row-level security applies to the connecting role. It does not apply to superusers and to
-    /// roles with `BYPASSRLS`.
+    /// Returns `true` if row-level security applies to the connecting role. Row-level security applies neither to
+    /// superusers nor to roles with `BYPASSRLS`.
     ///
     /// # Errors
     ///

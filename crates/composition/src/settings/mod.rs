@@ -43,8 +43,8 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
 ];
 
 /// Returns the environment variables of this process. No other code of the service reads them. Bytes that are not valid
-/// Unicode become replacement characters, so that an unreadable value does not count as unset; [`Settings::load`]
-/// rejects it.
+/// Unicode become replacement characters, so that a variable with such a value does not count as unset.
+/// [`Settings::load`] rejects the value.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();

@@ -25,7 +25,7 @@ const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 pub(crate) enum Blockers {
     /// All blocking sessions, because the waiting change may revoke rights.
     All,
-    /// Only sessions whose backend has waited for its client for at least this time.
+    /// Only sessions whose backend has waited for its client (received nothing from it) for at least this time.
     Silent(Duration),
 }
 

@@ -64,7 +64,7 @@ impl Transaction {
         let limit = self.limit()?;
         let mut connection = self.connection.into_inner();
         let outcome = connection.execute_unprepared(how, limit).await;
-        // After any response from the server the transaction has ended; without a response the connection is closed.
+        // After any response from the server, the transaction has ended. Without a response, the connection is closed.
         connection.in_transaction = false;
         outcome.map(drop)
     }
