@@ -16,7 +16,7 @@ pub enum MigrationError {
         pending: Vec<String>,
     },
     /// The schema is too old for the operation.
-    #[error("the schema is not up to date, apply first: {}", .pending.join(", "))]
+    #[error("the schema is not up to date; apply the pending migrations first: {}", .pending.join(", "))]
     Behind {
         /// The names of the migrations that are not applied.
         pending: Vec<String>,

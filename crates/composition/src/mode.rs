@@ -7,9 +7,9 @@ use crate::DatabaseSettings;
 /// The storage that the settings select.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
-    /// In the memory of this process. The data is lost when the process exits.
+    /// The memory of this process. The data is lost when the process exits.
     InMemory,
-    /// In the PostgreSQL database at this URL.
+    /// The PostgreSQL database at this URL.
     Postgres(SecretString),
 }
 

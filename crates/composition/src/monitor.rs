@@ -53,7 +53,8 @@ fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// Checks the schema, and returns the problem with it, if any. The check times out if the database does not respond.
+/// Checks the schema, and returns the problem with the schema, if any. The check times out if the database does not
+/// respond.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {

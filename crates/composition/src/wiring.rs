@@ -207,7 +207,7 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Polls for changes, until the task is cancelled.
+/// Polls the database for changes, until the task is cancelled.
 async fn follow(permissions: Arc<Permissions>) {
     permissions.follow().await;
 }

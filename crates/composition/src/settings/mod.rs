@@ -117,8 +117,8 @@ impl Settings {
     }
 }
 
-/// Returns the key for messages. If a variable without the prefix sets the key, its name follows, because most
-/// operators know the variable.
+/// Returns the name of a key for messages. If a variable without the prefix also sets the key, the name of the variable
+/// follows, because most operators know the variable.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),

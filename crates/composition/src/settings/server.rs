@@ -10,10 +10,10 @@ use super::parse::{duration, list, port, word};
 /// The mode of the service, which determines how strictly the settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// For a developer's machine: a missing secret is generated, and any web origin is allowed by default.
+    /// The mode for a developer's machine: a missing secret is generated, and any web origin is allowed by default.
     #[default]
     Development,
-    /// For every environment except a developer's machine: missing and weak secrets are rejected.
+    /// The mode for every other environment: missing and weak secrets are rejected.
     Production,
 }
 

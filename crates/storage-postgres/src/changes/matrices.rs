@@ -15,7 +15,7 @@ use crate::entities::{columns, user_level_feature_permissions, user_level_view_p
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
-/// A cell of a matrix, and the SQL for its table.
+/// A type of matrix cell (for views or for features), with the SQL for its table.
 trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
     type Rows: EntityTrait<Model = Self::Row>;

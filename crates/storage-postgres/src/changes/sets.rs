@@ -63,7 +63,7 @@ fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
 }
 
 impl Repository<Unit> {
-    /// Adds a pair, and returns `true` if it did not exist before.
+    /// Adds a pair, if it does not exist yet. Returns `true` if the pair was added.
     async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
