@@ -10,12 +10,12 @@ use sea_orm_migration::{MigratorTrait, seaql_migrations};
 use crate::error::MigrationError;
 use crate::session::statement;
 
-/// The table that earlier builds shared with all programs that use SeaORM.
+/// SeaORM's default table of migrations, which earlier builds shared with other programs.
 const SHARED_TABLE: &str = "seaql_migrations";
 
-/// Finds the schema in which unqualified names are created, and whether it has the two tables that may record
+/// Query for the schema in which unqualified names are created, and for the existence of the two tables that may record
 /// migrations. A shared table without a column `version`, or one that this role may not read, is treated as another
-/// program's.
+/// program's table.
 const FIND: &str = "
     SELECT nspname::text AS schema,
         EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
@@ -26,18 +26,18 @@ const FIND: &str = "
         ) AS is_shared
     FROM pg_namespace AS own WHERE nspname = current_schema()";
 
-/// The records of a migrator's migrations in a schema.
+/// The names of the migrations that are recorded in a schema.
 #[derive(Debug)]
 pub(crate) struct Bookkeeping {
-    /// The names in the migrator's own table, including unknown ones.
+    /// The names in the migrator's own table, including names that the migrator does not know.
     own: BTreeSet<String>,
-    /// Those names in the shared table that the migrator knows.
+    /// The names in the shared table that the migrator knows.
     shared: BTreeSet<String>,
 }
 
 impl Bookkeeping {
-    /// Reads the records. SeaORM's own look-up is not used: it fails on unknown names, treats a table that the role may
-    /// not read as missing, and finds tables of other schemas.
+    /// Reads the records. SeaORM's own query is not used: it fails on unknown names, treats a table that the role may
+    /// not read as missing, and also matches tables in other schemas.
     pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
         let table = M::migration_table_name().to_string();
         let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;
@@ -60,8 +60,8 @@ impl Bookkeeping {
         &self.own | &self.shared
     }
 
-    /// Copies the names that only the shared table has into the migrator's own table. They also stay in the shared
-    /// table, where replicas of earlier builds look for them.
+    /// Copies the names that only the shared table has into the migrator's own table. They also remain in the shared
+    /// table, because replicas of earlier builds read them there.
     pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
         let missing = &self.shared - &self.own;
         if missing.is_empty() {
@@ -76,7 +76,7 @@ impl Bookkeeping {
         tx.execute_raw(statement(&copy, [Vec::from_iter(missing).into()])).await.map(drop)
     }
 
-    /// Deletes the names of reverted migrations from the shared table, if they are there.
+    /// Deletes the names of reverted migrations from the shared table, if they are recorded there.
     pub(crate) async fn forget_shared(&self, tx: &impl ConnectionTrait, names: &[String]) -> Result<(), DbErr> {
         let gone: Vec<_> = names.iter().filter(|name| self.shared.contains(*name)).cloned().collect();
         if gone.is_empty() {
@@ -87,7 +87,7 @@ impl Bookkeeping {
     }
 }
 
-/// Reads the names from a table of migrations, whatever the column's type.
+/// Reads the names of migrations from a table, whatever type its column `version` has.
 async fn versions(db: &impl ConnectionTrait, schema: &str, table: &str) -> Result<BTreeSet<String>, DbErr> {
     let version = Expr::col(seaql_migrations::Column::Version).cast_as("text");
     let query = Query::select().expr_as(version, "version").from((schema.to_owned(), table.to_owned())).take();

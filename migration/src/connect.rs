@@ -1,4 +1,4 @@
-//! Connects the command to its database, and reports why that fails.
+//! Connects the command to its database. If the connection attempt fails, reports the cause.
 //!
 //! A pool cannot report the cause: it retries until its timeout, and then reports only the timeout. So one connection
 //! is opened first without a pool.
@@ -11,12 +11,12 @@ use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::time::timeout;
 
-/// Timeout for opening a connection.
+/// Timeout for opening or acquiring a connection.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Removes the timeouts that the role, the database or the server sets for short requests. `statement_timeout` is set
-/// by a separate statement, because the old value applies until that statement has run. Of the other settings, only
-/// those that the server's version has are set.
+/// Sets up a session. Disables the timeouts that the role, the database or the server configures for short requests.
+/// `statement_timeout` is disabled by a separate statement, because the old value still applies to the statement that
+/// changes it. Each of the other settings is changed only if this version of PostgreSQL has it.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
@@ -112,7 +112,8 @@ fn parse(url: &str) -> Option<PgConnectOptions> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return None;
     }
-    // By default the driver sends a startup parameter that poolers reject, and it resolves `[::1]` with its brackets.
+    // By default, the driver sends a startup parameter that poolers reject, and tries to resolve `[::1]` with its
+    // brackets.
     let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
     if options.get_socket().is_some() {
         return Some(options);

@@ -1,4 +1,4 @@
-//! The error of every function that changes or reads the schema.
+//! The error type of all functions that change or read the schema.
 
 use sea_orm::DbErr;
 
@@ -11,12 +11,12 @@ pub enum MigrationError {
     Ahead {
         /// The names of the migrations that are applied but unknown.
         unknown: Vec<String>,
-        /// The names of the known migrations that are not applied. This is empty unless the two releases come from
-        /// different branches.
+        /// The names of the known migrations that are not applied. The list is empty, except if the two releases come
+        /// from different branches.
         pending: Vec<String>,
     },
     /// The schema is too old for the operation.
-    #[error("the schema is not up to date, apply first: {}", .pending.join(", "))]
+    #[error("the schema is not up to date; apply the pending migrations first: {}", .pending.join(", "))]
     Behind {
         /// The names of the migrations that are not applied.
         pending: Vec<String>,
@@ -24,15 +24,15 @@ pub enum MigrationError {
     /// The search path names no schema that exists and that the role may use.
     #[error("search_path names no schema that exists and that this role may use")]
     NoSchema,
-    /// Relations with the migrations' names exist, but the schema has no record that a migration created them.
+    /// The schema has relations with names that the migrations use, but no record that an IAM migration created them.
     #[error(
         "the schema {schema} has relations that no IAM migration made: {}; use a schema of its own",
         .names.join(", ")
     )]
     NotOurs {
-        /// The schema.
+        /// The name of the schema.
         schema: String,
-        /// The names of the relations.
+        /// The names of these relations.
         names: Vec<String>,
     },
     /// An object already has a name that a pending migration creates.

@@ -25,9 +25,9 @@
 //!
 //! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, nothing
 //!   changes: the migrations before it in the same run are rolled back too.
-//! * **One at a time.** That transaction holds an advisory lock for its schema, so any number of replicas may call
-//!   [`up`] concurrently: one applies the migrations, the others wait and then find nothing to do. Installations in
-//!   other schemas do not wait.
+//! * **One at a time.** That transaction holds an advisory lock for its schema, so any number of processes may call
+//!   [`up`] concurrently: one process applies the migrations, the others wait, and then have nothing to do.
+//!   Installations in other schemas do not wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. Rows that an operator has edited or
 //!   deleted stay as they are; only [`restore_seed`] inserts deleted rows again.
 //! * **One schema.** All functions work in the first schema of the search path that exists. Tables in other schemas are
@@ -62,7 +62,7 @@ use crate::session::{begin, statement};
 pub use error::MigrationError;
 pub use seed::{SeedReport, restore_seed, seed};
 
-/// All tables that the migrations create. The migrator's own table, `iam_migrations`, is not listed.
+/// The names of all tables that the migrations create. The migrator's own table, `iam_migrations`, is not listed.
 pub const TABLES: [&str; 24] = [
     "api_keys",
     "company2modules",
@@ -90,19 +90,19 @@ pub const TABLES: [&str; 24] = [
     "views",
 ];
 
-/// All SQL views that the migrations create.
+/// The names of all SQL views that the migrations create.
 pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_effective_view_permissions"];
 
-/// All functions that the migrations create.
+/// The signatures of all functions that the migrations create.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
 
-/// Finds the relations with the names in $1 in the current schema.
+/// Query for the relations in the current schema whose names are in $1.
 const FIND_RELATIONS: &str = r#"
     SELECT relname::text AS name, current_schema()::text AS schema FROM pg_class
     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
     ORDER BY relname COLLATE "C""#;
 
-/// The migrations in the order in which they are applied.
+/// The migrator of this program, with the migrations in the order in which they are applied.
 #[derive(Debug, Clone, Copy)]
 pub struct Migrator;
 
@@ -118,8 +118,8 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// Returns the name of a table that only this program uses. SeaORM's migrator fails on migrations that it does not
-    /// know, so two programs cannot share a table.
+    /// Returns the name of the table of applied migrations, which only this program uses. SeaORM's migrator fails on
+    /// migrations that it does not know, so two programs cannot share a table.
     fn migration_table_name() -> DynIden {
         "iam_migrations".into()
     }
@@ -130,7 +130,7 @@ impl MigratorTrait for Migrator {
 pub struct MigrationStatus {
     /// The name of the migration, which is the name of its file.
     pub name: String,
-    /// Whether the migration is applied to the database.
+    /// `true` if the migration is applied to the database.
     pub applied: bool,
 }
 
@@ -141,7 +141,8 @@ pub struct MigrationStatus {
 /// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::NotOurs`] and
 /// [`MigrationError::InTheWay`] if objects of another product have names that the migrations use,
 /// [`MigrationError::ReadOnly`] if the session is read-only, [`MigrationError::Encoding`] if the database is not UTF8,
-/// and [`MigrationError::Database`] if a migration fails. In each case the database is unchanged.
+/// [`MigrationError::NoSchema`] if the search path names no usable schema, and [`MigrationError::Database`] if a
+/// migration fails. In each case the database is unchanged.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -151,12 +152,13 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
     Ok(applied)
 }
 
-/// Like [`up`], with the migrations and the migration table of any migrator, for programs with their own migrations and
-/// for tests. It does not check beforehand whether relations of another product have the same names.
+/// Applies the pending migrations of any migrator, recorded in its own table, and returns their names. This function is
+/// for programs with their own migrations and for tests. Unlike [`up`], it does not check beforehand whether relations
+/// of another product have the same names.
 ///
 /// # Errors
 ///
-/// As [`up`].
+/// The errors of [`up`], except [`MigrationError::NotOurs`] and [`MigrationError::InTheWay`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
@@ -165,13 +167,14 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Reverts the last `steps` applied migrations, **with all data in the tables that they created**, and returns their
-/// names, newest first.
+/// Reverts the last `steps` applied migrations, **which deletes all data in the tables that they created**, and returns
+/// their names, newest first.
 ///
 /// # Errors
 ///
 /// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::Database`] if another
-/// object depends on an object to be dropped. In either case the database is unchanged.
+/// object depends on an object to be dropped; [`MigrationError::ReadOnly`], [`MigrationError::Encoding`] and
+/// [`MigrationError::NoSchema`] as for [`up`]. In each case the database is unchanged.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -191,14 +194,14 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
 ///
 /// # Errors
 ///
-/// As [`up`], and [`MigrationError::Database`] if another object depends on an object to be dropped.
+/// The errors of [`up`], and [`MigrationError::Database`] if another object depends on an object to be dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     refuse_foreign(&tx, &bookkeeping).await?;
-    // This fails if a newer release has migrated the database, because tables of that release would be left behind.
-    // Pending migrations are applied first. That fails if a relation of another product has a name that they create, so
-    // afterwards all relations with these names belong to this program.
+    // Fails if a newer release has migrated the database, because tables of that release would remain. Pending
+    // migrations are applied before the tables are dropped. This fails if a relation of another product has a name that
+    // they create, so afterwards all relations with these names belong to this program.
     let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     if !bookkeeping.applied().is_empty() {
         // One statement drops all tables, because they reference each other. It has no CASCADE, which would also drop
@@ -218,22 +221,22 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     Ok(applied)
 }
 
-/// Returns the status of every migration, in order. Only reads.
+/// Returns the status of every migration, in order. Changes nothing.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::Database`] if the database
-/// cannot be read.
+/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::NoSchema`] if the search
+/// path names no usable schema, [`MigrationError::Database`] if the database cannot be read.
 pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, MigrationError> {
     compare::<Migrator>(&Bookkeeping::read::<Migrator>(db).await?)
 }
 
-/// Returns the names of the migrations that are not applied, in order. Only reads.
+/// Returns the names of the migrations that are not applied, in order. Changes nothing.
 ///
 /// # Errors
 ///
-/// As [`status`]. If a release is rolled back, the older release gets [`MigrationError::Ahead`]. If no migration is
-/// pending in it, the database has everything that this program needs.
+/// The errors of [`status`]. After a rollback to an older release, that release receives [`MigrationError::Ahead`]. If
+/// the list `pending` in this error is empty, the database has everything that the older release needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
 }
@@ -251,9 +254,9 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
     Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
 }
 
-/// Converts the error of a migration that failed because an object with a name that it creates already exists. For
-/// types, functions and indexes this cannot be checked beforehand, as [`refuse_foreign`] does for relations, because
-/// there is no list of their names.
+/// Converts the error of a migration to [`MigrationError::InTheWay`] if the migration failed because an object with the
+/// same name already exists. For relations, [`refuse_foreign`] checks this beforehand. For types, functions and indexes
+/// it cannot, because there is no list of their names.
 fn in_the_way(error: MigrationError) -> MigrationError {
     let MigrationError::Database(source) = error else { return error };
     let answer = match &source {
@@ -281,7 +284,8 @@ async fn apply<M: MigratorTrait>(
     Ok(pending)
 }
 
-/// Compares a migrator's migrations with the migrations that are recorded in the schema.
+/// Returns the status of a migrator's migrations. Fails if the schema records migrations that the migrator does not
+/// know.
 fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationStatus>, MigrationError> {
     let mut recorded = bookkeeping.applied();
     let statuses = M::migrations()

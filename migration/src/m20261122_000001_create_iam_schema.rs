@@ -17,11 +17,14 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Plain SQL, because a schema builder would hide what matters here: names, checks, collations and storage parameters.
+/// The SQL of the migration. A schema builder would hide what matters here: names, checks, collations and storage
+/// parameters.
 ///
-/// * Every text column has `COLLATE "C"`: both adapters sort and compare by code point, whatever the database's locale.
-/// * Every constraint and index has a name, since errors are mapped from these names. The four permission tables
-///   shorten theirs to `ulvp`, `ulfp`, `evp` and `efp`, because PostgreSQL truncates names to 63 bytes.
+/// * Every text column has `COLLATE "C"`: both storage adapters sort and compare by code point, whatever the locale of
+///   the database is.
+/// * Every constraint and index has a name, because errors are mapped by constraint name. The names for the four
+///   permission tables begin with the abbreviations `ulvp`, `ulfp`, `evp` and `efp`, because PostgreSQL truncates names
+///   to 63 bytes.
 /// * Every index serves a query of the storage contract or a foreign key. No index repeats the prefix of a unique
 ///   index.
 pub(crate) const UP: &str = r#"

@@ -1,4 +1,5 @@
-//! The third migration: row-level security. A statement can read and write only rows of the company that it has set.
+//! The third migration: row-level security. A statement can access only rows of the company that the setting
+//! `iam.company` names.
 
 use sea_orm_migration::prelude::*;
 
@@ -20,9 +21,9 @@ impl MigrationTrait for Migration {
 /// The setting `iam.company` is the id of a company, or `all` for statements across companies. Any other value, or no
 /// value, is an error.
 ///
-/// Each policy reads the setting in a sub-select. So it is read once per scan and not per row, and only when the scan
-/// finds its first row. If it were read at planning time, a statement that first sets it and then reads rows would
-/// fail.
+/// Each policy reads the setting in a sub-select. So the setting is read once per scan instead of once per row, and
+/// only when the scan finds its first row. If the planner read the setting, a statement that first sets `iam.company`
+/// and then reads rows would fail.
 pub(crate) const UP: &str = "
 DO $$
 DECLARE

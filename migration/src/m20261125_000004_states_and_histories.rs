@@ -1,4 +1,5 @@
-//! The fourth migration: stamps that identify each state of the data, and the ids of the installation and its history.
+//! The fourth migration: stamps that identify each state of the data, and the ids of the installation and of its
+//! timeline (history).
 
 use sea_orm_migration::prelude::*;
 

@@ -1,9 +1,9 @@
-//! The fifth migration: indexes among which the planner cannot choose the wrong one, and indexes for the filters of the
+//! The fifth migration: replaces an index that led the planner to a bad plan, and adds indexes for the filters of the
 //! audit log.
 
 use sea_orm_migration::prelude::*;
 
-/// Changes indexes only.
+/// Replaces indexes; changes no table.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -18,9 +18,9 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The levels of a user are found by the index on `(company_id, user_id, user_level_id)`. Without statistics, the
-/// planner considered another index equally good that also begins with the company but has the user last, and read all
-/// rows of the company. After this migration no other index of the table begins with the company.
+/// The levels of a user are looked up by the index on `(company_id, user_id, user_level_id)`. Another index also began
+/// with `company_id`, but had `user_id` last. Without statistics, the planner considered both indexes equally good, and
+/// could read all rows of the company. After this migration, no other index of the table begins with `company_id`.
 pub(crate) const UP: &str = r#"
 CREATE INDEX IF NOT EXISTS user_user_levels_user_level_id_company_id_user_id_idx
     ON user_user_levels (user_level_id, company_id, user_id);

@@ -1,4 +1,4 @@
-//! The sixth migration: the record of the seed rows that were offered to an installation.
+//! The sixth migration: the record of the seed rows that an installation has already received.
 
 use sea_orm_migration::prelude::*;
 
@@ -17,8 +17,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The rows that earlier releases seeded either still exist or are in the audit log. Only seeded rows have version 5
-/// UUIDs.
+/// Also records the rows that earlier releases seeded. Such a row still exists or has an audit record, and only seeded
+/// rows have version 5 UUIDs.
 pub(crate) const UP: &str = "
 -- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (

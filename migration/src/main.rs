@@ -1,8 +1,8 @@
 //! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
-//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Job cannot give it.
-//! They are for development; in production use a role that may not drop tables.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
+//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Kubernetes Job
+//! cannot give one. They are for development; in production use a role that may not drop tables.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;
 

@@ -1,4 +1,4 @@
-//! The seed: inserts the initial catalog, in addition to the rows that the database already has.
+//! The seed: inserts the initial catalog, without changing existing rows.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -19,21 +19,21 @@ use crate::{Migrator, compare, names};
 /// The numbers of rows that [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeedReport {
-    /// Number of views.
+    /// Number of views that were inserted.
     pub views: usize,
-    /// Number of modules.
+    /// Number of modules that were inserted.
     pub modules: usize,
-    /// Number of features.
+    /// Number of features that were inserted.
     pub features: usize,
-    /// Number of feature-view mappings.
+    /// Number of feature-view mappings that were inserted.
     pub feature_views: usize,
-    /// Number of module-view mappings.
+    /// Number of module-view mappings that were inserted.
     pub module_views: usize,
-    /// Number of module-feature mappings.
+    /// Number of module-feature mappings that were inserted.
     pub module_features: usize,
-    /// Number of menu items.
+    /// Number of menu items that were inserted.
     pub menu_items: usize,
-    /// Number of sub-menu items.
+    /// Number of sub-menu items that were inserted.
     pub sub_menu_items: usize,
 }
 
@@ -63,9 +63,8 @@ impl fmt::Display for SeedReport {
     }
 }
 
-// The rows are passed as the JSON of the domain entities, so that the seed lists each table's columns only here. A
-// conflict may be on the natural key (an operator created such a row) or on the id (an operator renamed the seeded
-// row).
+// The rows are passed as the JSON of the domain entities, so that the seed lists each table's columns only here. The
+// conflict may concern the natural key (an operator created such a row) or the id (an operator renamed the seeded row).
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -118,8 +117,8 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
-// These statements find the catalog row for each seed row: the row with the same natural key, or else the row with the
-// seed's id. If there is neither, the row was deleted.
+// These statements look up the catalog row for each seed row: the row with the same natural key, or else the row with
+// the seed's id. If there is neither, the row was deleted.
 
 const FIND_VIEWS: &str = "
     SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
@@ -169,18 +168,19 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// Takes the gate in exclusive mode: the advisory lock of all changes (`gate.rs` of the PostgreSQL adapter). The lock is
-// fair: changes to companies that arrive later wait.
+// Takes the gate (the advisory lock of all changes, `gate.rs` of the PostgreSQL adapter) in exclusive mode. The lock is
+// fair (FIFO): changes to companies that arrive later wait.
 const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 // Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
 
-// This is a separate statement, because the statement that locks would read the clock before it waits.
+// Reads the clock after the lock is acquired. This is a separate statement, because the locking statement could read
+// the clock before it waits.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-// Raises the catalog's version. Replicas find the new version at their next poll.
+// Raises the catalog's version. Replicas read the new version at their next poll.
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
@@ -192,30 +192,31 @@ const APPEND_AUDIT_RECORDS: &str = r#"
         id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
     )"#;
 
-/// Inserts those catalog rows of [`iam_domain::seed`] that were never offered to this installation, and returns their
+/// Inserts the catalog rows of [`iam_domain::seed`] that this installation has never received, and returns their
 /// numbers.
 ///
-/// Each view, module and feature is offered once, and its id is recorded in `iam_seeded_rows`; so rows that an operator
-/// deletes stay deleted. Existing rows are recognised by their URL, code or key, or by the seed's fixed id if they were
-/// renamed, and are not changed. A mapping or a menu entry is added only together with one of the views, modules and
-/// features that it refers to, and never if one of them was deleted.
+/// Each view, module and feature is inserted at most once, because its id is recorded in `iam_seeded_rows`. So rows
+/// that an operator deletes stay deleted. Existing rows are recognised by their URL, code or key, or by the seed's
+/// fixed id if they were renamed, and are not changed. A mapping or a menu entry is added only together with one of the
+/// views, modules and features that it refers to, and never if one of them was deleted.
 ///
-/// The insertion is one change to the catalog. It raises the catalog's version, which running servers find at their
+/// The insertion is one change to the catalog. It raises the catalog's version, which running replicas read at their
 /// next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Behind`] if migrations are pending; otherwise as [`up`](crate::up). In either case the database is
-/// unchanged.
+/// [`MigrationError::Behind`] if migrations are pending; [`MigrationError::Database`] if a statement fails; other
+/// errors as for [`up`](crate::up). In each case the database is unchanged.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::Stay).await
 }
 
-/// Like [`seed`], but also inserts deleted views, modules and features again, with their mappings and menu entries.
+/// Does the same as [`seed`], and also inserts deleted views, modules and features again, with their mappings and menu
+/// entries.
 ///
 /// # Errors
 ///
-/// As [`seed`].
+/// The errors of [`seed`].
 pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::ComeBack).await
 }
@@ -250,7 +251,7 @@ struct Run<'a> {
     records: Vec<AuditRecord>,
 }
 
-/// The rows of one catalog table after seeding.
+/// The result of seeding one catalog table.
 struct Seeded {
     /// The ids that this run inserted.
     inserted: HashSet<Uuid>,
@@ -269,7 +270,7 @@ impl Seeded {
 }
 
 impl<'a> Run<'a> {
-    /// Starts a run. It locks the catalog before anything else is read.
+    /// Starts a run: locks the catalog, and then reads the clock of the database.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
         tx.execute_raw(statement(PASS_GATE, [])).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
@@ -370,14 +371,15 @@ impl<'a> Run<'a> {
         Ok((items.len(), sub_items.len()))
     }
 
-    /// Records the ids of the seed's rows, and returns the ids that were not offered to this installation before.
+    /// Records the ids of the seed's rows, and returns the ids that were not recorded before.
     async fn remember(&self, ids: &HashSet<Uuid>) -> Result<HashSet<Uuid>, DbErr> {
         let ids = ids.iter().copied().collect::<Vec<_>>();
         let unknown = self.tx.query_all_raw(statement(REMEMBER, [ids.into()])).await?;
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts the offered rows of one catalog table, and finds the catalog row for each seed row.
+    /// Inserts the rows of one catalog table whose ids are in `offered`, and looks up the catalog row for each seed
+    /// row.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,
@@ -412,8 +414,8 @@ impl<'a> Run<'a> {
         Ok(inserted)
     }
 
-    /// Inserts the pairs of which both rows exist and at least one is new, with an audit record for each pair. Returns
-    /// the number of inserted pairs.
+    /// Inserts each pair whose two rows exist, if at least one of the rows is new, with an audit record per pair.
+    /// Returns the number of inserted pairs.
     async fn map(
         &mut self,
         (kind, action, sql): Mapping,

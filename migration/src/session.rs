@@ -7,8 +7,8 @@ use sea_orm::{
 
 use crate::error::MigrationError;
 
-/// Removes timeouts and makes the rows of all companies visible until the transaction ends: the row-level security
-/// policies apply to the owner of the tables too. Returns the properties that can make the session unusable.
+/// Disables timeouts and makes the rows of all companies visible until the transaction ends (row-level security is
+/// forced for the owner of the tables too). Returns the properties that can make the session unusable.
 const SET_UP: &str = "
     SELECT (
             SELECT count(set_config(name, '0', true)) FROM pg_settings
@@ -25,7 +25,7 @@ const ENTER_SCHEMA: &str = "
         pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
     FROM pg_namespace WHERE nspname = current_schema()";
 
-/// Begins a transaction, restricts it to the current schema, and waits in it for other migrators.
+/// Begins a transaction, restricts it to the current schema, and waits until no other migrator runs in this schema.
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
     // READ COMMITTED, whatever the role's default is: after the wait this transaction must see what the other migrators
     // committed.
@@ -42,7 +42,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // … but each wait for a table lock has one, because all other sessions queue behind such a wait.
+    // … but each wait for a table lock has a timeout, because all other sessions queue behind such a wait.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }

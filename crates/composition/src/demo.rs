@@ -1,4 +1,4 @@
-//! The demo: a company with three users, a super admin, tokens for all of them, and `curl` commands to paste.
+//! The demo: a company with three users, a super admin, tokens for these four users, and `curl` commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,7 +23,7 @@ const USERS: [(&str, &str); 3] = [
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
 
-/// The error of a demo that cannot run.
+/// The reason why the demo cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
@@ -36,7 +36,7 @@ pub enum DemoError {
     /// The service runs in production mode, in which tokens must not be printed.
     #[error("the demo prints tokens, so it does not run in production mode")]
     Production,
-    /// Trusted issuers are configured. The demo can sign tokens only with the shared secret.
+    /// Trusted issuers are configured, but the demo can sign tokens only with the shared secret.
     #[error("the demo signs its tokens itself: unset IAM__AUTH__ISSUERS")]
     Issuers,
     /// The demo company could not be created.
@@ -69,11 +69,11 @@ impl Demo {
         }
     }
 
-    /// Creates the company, its users and their tokens, for a server that listens on `address`.
+    /// Creates the demo company, its users and their tokens, for a server that listens on `address`.
     ///
     /// # Errors
     ///
-    /// Any other [`DemoError`]. None is expected in practice.
+    /// Any [`DemoError`]. No error is expected in practice after [`Demo::admit`] has succeeded.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = UserId::parse(SUPER_ADMIN)?;
@@ -150,18 +150,18 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The command that prints the response body, and its status on the next line.
+/// The `curl` command, with options that print the response body, and the status code on the next line.
 const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
 
 impl DemoGuide {
-    /// Returns a command that sends a GET request as this user in the demo company.
+    /// Returns a command that sends a GET request to `path` as this user in the demo company.
     fn get(&self, person: &Person, path: &str) -> String {
         let Self { base, company, .. } = self;
         let token = &person.token;
         format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
     }
 
-    /// Returns a command that sends a POST request with this JSON body as this user in the demo company.
+    /// Returns a command that sends a POST request with this JSON body to `path` as this user in the demo company.
     fn post(&self, person: &Person, path: &str, body: &str) -> String {
         format!("{} -H 'Content-Type: application/json' -d '{body}'", self.get(person, path))
     }
@@ -170,7 +170,7 @@ impl DemoGuide {
 impl fmt::Display for DemoGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { base, company, admin, member, visitor, super_admin } = self;
-        writeln!(f, "The service listens on {base}. Its API is described, and can be tried, on {base}/docs")?;
+        writeln!(f, "The service listens on {base}. Interactive API documentation: {base}/docs")?;
         writeln!(f, "\nDemo company: {company}\n\nTokens, valid for a day:")?;
         for Person { name, id, token } in [admin, member, visitor, super_admin] {
             writeln!(f, "\n{name} (user {id}):\n{token}")?;

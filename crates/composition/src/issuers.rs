@@ -11,23 +11,24 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::secret::{SecretError, signing_secret};
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
-/// Minimum interval between two fetches of a key set that may be configured. It protects the issuer's server.
+/// Lower limit of the setting `auth.jwks_refresh`, the interval between two fetches of a key set (JWKS). It protects
+/// the issuer's server from overload.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// Maximum clock skew that may be configured. A larger difference is a fault to be fixed elsewhere.
+/// Upper limit of the setting `auth.clock_skew`. A larger skew must be corrected on the machines whose clocks differ.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Default maximum token ages in production: for all tokens, and for tokens that grant super admin.
 const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Duration::from_secs(60 * 60)];
 
-/// The error of authentication settings that cannot be used.
+/// The reason why the authentication settings are rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The secret is not fit for production.
+    /// The shared secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The issuers contradict each other, or the keys of an issuer cannot be used.
@@ -46,8 +47,8 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
     for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
-        // Otherwise, a token that the same identity provider issued for another service would make its bearer a super
-        // admin in this one.
+        // Otherwise, a token that the same identity provider issued for another service (another audience) could make
+        // its bearer a super admin of this service.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "is required in production where super_admins is true";
             return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
@@ -60,7 +61,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     Ok((verifier, secret))
 }
 
-/// Logs each trusted issuer on a line of its own.
+/// Logs one line per trusted issuer.
 fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     if let Some(secret) = secret {
         let issuer = secret.issuer.as_ref().map_or("any", Issuer::as_str);
@@ -89,7 +90,7 @@ const fn key_source(settings: &IssuerSettings) -> &'static str {
     }
 }
 
-/// Returns the shared secret. It is optional if issuers are configured.
+/// Returns the shared secret, which is optional if issuers are configured.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
@@ -103,7 +104,7 @@ fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>
     }))
 }
 
-/// Returns the options of the verifier.
+/// Returns the options of the token verifier.
 fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     let max_age = |set: Option<Duration>, in_production: Duration| match (set, mode) {
         (Some(age), _) => Some(age).filter(|age| !age.is_zero()),
@@ -121,7 +122,7 @@ fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     }
 }
 
-/// Creates the error of an invalid setting.
+/// Returns the error for an invalid setting.
 fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }

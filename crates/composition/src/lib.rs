@@ -1,7 +1,7 @@
 //! The composition root of the IAM service: it reads the settings and wires the services.
 //!
 //! Only this crate names concrete storage adapters, and only this crate reads the environment. It does not depend on
-//! HTTP: the program that serves requests (the binary `iam-http`, a test, another program) takes the services from
+//! HTTP: the program that serves requests (the binary `iam-http`, a test, another program) obtains the services from
 //! [`System`].
 //!
 //! ```
@@ -11,7 +11,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), iam_composition::StartError> {
-//! // A program takes `iam_composition::environment()`.
+//! // A program passes `iam_composition::environment()`.
 //! let environment = BTreeMap::from([("IAM__SERVER__MODE".to_owned(), "development".to_owned())]);
 //! let settings = Settings::load(&environment)?;
 //!
@@ -20,25 +20,25 @@
 //! let views = system.application.views().await.unwrap_or_default();
 //! assert_eq!(views.len(), 14);
 //!
-//! system.drain(); // The probe reports it, so that load balancers send no more requests.
+//! system.drain(); // The readiness probe fails, so that load balancers stop sending requests.
 //! assert!(!system.probe.readiness().is_ready());
-//! system.stop().await; // Running changes end first.
+//! system.stop().await; // Waits for running changes, and then closes the database connections.
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Guarantees
 //!
-//! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). An unknown key is an
-//!   error that names the key. `docs/settings.md` describes every key.
+//! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). An unknown key
+//!   causes an error that names the key. `docs/settings.md` describes every key.
 //! * **Secrets** are never printed by `Debug`, in errors or in logs. In production, the service does not start with a
 //!   guessable secret ([`signing_secret`]).
-//! * **Public keys** come from files and URLs that are read periodically. If a document is invalid or its server is
-//!   unavailable, the known keys stay in use.
+//! * **Public keys** come from files and URLs, which are read again periodically (key rotation). If a key set is
+//!   invalid or its server is unavailable, the keys that were loaded before remain in use.
 //! * **Storage** is PostgreSQL or memory, selected by unambiguous rules ([`StorageMode::select`]).
 //! * **Starting** does not need a reachable database. Until the database is reachable and its schema is up to date, the
-//!   readiness probe reports the reason. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) interrupts no running change.
+//!   readiness probe reports not-ready, with the reason. The process never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) is graceful: it interrupts no running change.
 
 mod demo;
 mod issuers;

@@ -7,16 +7,16 @@ use crate::DatabaseSettings;
 /// The storage that the settings select.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
-    /// In the memory of this process. The data is lost when the process exits.
+    /// The memory of this process. The data is lost when the process exits.
     InMemory,
-    /// In the PostgreSQL database at this URL.
+    /// The PostgreSQL database at this URL.
     Postgres(SecretString),
 }
 
-/// The error of settings that select no storage.
+/// The reason why the settings do not select a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
-    /// `USE_DATABASE` is true, but there is no URL.
+    /// `USE_DATABASE` is `true`, but no URL is set.
     #[error("USE_DATABASE is true, but DATABASE_URL is not set")]
     MissingUrl,
     /// `USE_DATABASE` is neither `true` nor `false`.
@@ -28,13 +28,13 @@ pub enum ModeError {
 }
 
 impl StorageMode {
-    /// Selects PostgreSQL if there is a URL and `use_database` is not `false`, and memory otherwise. An empty URL
+    /// Selects PostgreSQL if a URL is set and `use_database` is not `false`, and memory otherwise. An empty value
     /// counts as not set.
     ///
     /// # Errors
     ///
-    /// [`ModeError`] if `use_database` is `true` without a URL, if it is neither `true` nor `false`, or if the URL is
-    /// needed but is not a PostgreSQL URL.
+    /// [`ModeError`] if `use_database` is `true` without a URL, if `use_database` is neither `true` nor `false`, or if
+    /// the URL is needed but is not a PostgreSQL URL.
     pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
         let url = url.filter(|url| !url.expose_secret().is_empty());
         match (url, use_database.filter(|choice| !choice.is_empty())) {

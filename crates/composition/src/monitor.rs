@@ -1,4 +1,4 @@
-//! Waits until the database is reachable and its schema is up to date. It never changes the database.
+//! Waits until the database is reachable and its schema is up to date. This module never changes the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,15 @@ use migration::MigrationError;
 
 use crate::probe::Progress;
 
-/// Pause before the second connection attempt, and between checks of the schema.
+/// Pause between the first two connection attempts, and between two checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Timeout for a check of the schema.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// Maximum pause between two connection attempts. It bounds the time to recover from an outage.
+/// Maximum pause between two connection attempts. It bounds how long the process remains not-ready after the database
+/// becomes reachable.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Repeats the checks until the database is reachable and has the schema that this program needs.
+/// Checks the database repeatedly until it is reachable and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
     first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
@@ -46,12 +47,14 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// Returns the pauses between attempts. Each is twice as long as the previous one, up to the maximum.
+/// Returns the pauses between connection attempts. Each pause is twice as long as the previous pause, up to the maximum
+/// (exponential back-off).
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// Returns the problem with the schema, if there is one. The check times out if the connection does not respond.
+/// Checks the schema, and returns the problem with the schema, if any. The check times out if the database does not
+/// respond.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
@@ -66,12 +69,12 @@ struct Problem {
     cause: Option<String>,
 }
 
-/// Creates the problem that the schema cannot be checked, with its cause.
+/// Returns the problem "the schema cannot be checked". `cause` is for the log.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
-/// Returns the problem with the schema that its pending migrations mean, if any.
+/// Returns the problem with the schema, if migrations are pending or cannot be determined.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
         // After a rollback of the program, the database may have more migrations than this version needs.

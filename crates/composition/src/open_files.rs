@@ -1,18 +1,18 @@
-//! Raises and checks the limit of open file descriptors, which includes sockets.
+//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`), which includes sockets.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// File descriptors of each server worker: two event queues and their wakers.
+/// Number of file descriptors per server worker: two event queues and their wakers.
 const OF_A_WORKER: u64 = 4;
-/// File descriptors of the process besides workers and database connections: listeners, logs, signals, and a few
-/// clients.
+/// Number of file descriptors for everything except workers and database connections: listeners, logs, signals, and a
+/// few clients.
 const OF_THE_PROCESS: u64 = 20;
 
-/// The error of a limit of open files that is too low for the settings.
+/// The limit of open files is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
-    {needed} without a single client: raise the limit or set IAM__SERVER__WORKERS"
+    {needed} even without clients: raise the limit or set IAM__SERVER__WORKERS"
 )]
 pub struct OpenFilesError {
     limit: u64,
@@ -21,20 +21,21 @@ pub struct OpenFilesError {
     connections: u64,
 }
 
-/// Raises the limit of open files to the maximum that the process is allowed.
+/// Raises the limit of open files to the maximum that the process is allowed to set (the hard limit).
 ///
 /// # Errors
 ///
 /// [`OpenFilesError`] if the limit is still too low for this number of workers and database connections.
 pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // Some systems enforce a lower limit than they report. Raising it then fails, and the current limit stays.
+    // Some systems enforce a lower hard limit than they report. The attempt to raise the limit then fails, and the
+    // current limit remains.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current };
     check(limit, u64::try_from(workers).unwrap_or(u64::MAX), connections.into())
 }
 
-/// Checks the limit. `None` means no limit.
+/// Checks that the limit suffices. `None` means no limit.
 fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
     let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
     match limit {

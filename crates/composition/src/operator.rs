@@ -14,7 +14,7 @@ use crate::Settings;
 use crate::mode::StorageMode;
 use crate::wiring::{StartError, open, options};
 
-/// The error of a command that failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
@@ -38,7 +38,7 @@ pub enum OperatorError {
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
     /// The database failed during a command. The message ends with the cause.
-    #[error("the database failed: {}", causes(.0))]
+    #[error("a database operation failed: {}", causes(.0))]
     Storage(StorageError),
 }
 
@@ -51,8 +51,7 @@ impl From<StorageError> for OperatorError {
     }
 }
 
-/// Runs the operator's commands in the configured database. The audit log records the command line as the origin of the
-/// changes.
+/// Runs the operator's commands in the configured database. The audit records name the command line as the actor.
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
@@ -66,9 +65,9 @@ pub struct WantedApiKey {
     pub name: Name,
     /// The role of the key.
     pub role: ServiceRole,
-    /// The company that the key is limited to. `None`: the key is valid for all companies and for the platform.
+    /// The company to which the key is restricted. `None`: the key is valid for all companies and for the platform.
     pub company: Option<CompanyId>,
-    /// The time when the key expires.
+    /// The time when the key expires. `None`: never.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -99,7 +98,7 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Opens the configured database. It first connects once outside the pool, since the pool does not report why a
+    /// Opens the configured database, and connects once outside the pool, because the pool does not report why a
     /// connection attempt fails.
     ///
     /// # Errors
@@ -116,7 +115,7 @@ impl Operator {
         Ok(Self { storage: Arc::new(storage), clock: system_clock() })
     }
 
-    /// The current time, by which keys expire.
+    /// Returns the current time of the clock that determines whether keys are expired.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -12,14 +12,15 @@ use tokio::sync::{Mutex, watch};
 
 /// Timeout for a ping of the storage.
 const PING_LIMIT: Duration = Duration::from_secs(2);
-/// Time for which the result of a ping is reused.
+/// Time for which the result of a ping is cached.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The lifecycle phase of the process: starting, ready or draining.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// The reason why the storage is not ready yet. Once ready, the storage stays ready: a later failure of the
-    /// database affects every replica, and taking all of them out of service would help no client.
+    /// The reason why the storage is not ready yet, or `None` once it is ready. From then on it remains ready, even if
+    /// the database fails: such a failure affects every replica, and taking all replicas out of service would help no
+    /// client.
     storage: watch::Sender<Option<String>>,
     draining: AtomicBool,
 }
@@ -32,12 +33,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Records that the storage can be used.
+    /// Records that the storage is ready.
     pub(crate) fn set_ready(&self) {
         self.storage.send_replace(None);
     }
 
-    /// Records why the storage cannot be used yet. Returns `true` if the reason is new.
+    /// Records why the storage is not ready yet. Returns `true` if the reason has changed.
     pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
@@ -46,9 +47,9 @@ impl Progress {
         })
     }
 
-    /// Waits until the storage can be used.
+    /// Waits until the storage is ready.
     pub(crate) async fn ready(&self) {
-        // `self` owns the sender, so it outlives this wait.
+        // `self` owns the sender, so the channel is not closed during this wait.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
     }
 
@@ -58,10 +59,10 @@ impl Progress {
     }
 }
 
-/// A function that returns why the storage currently rejects new connections, if it does.
+/// A function that returns why new database connections are currently rejected, or `None` if they are accepted.
 pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Reports the health and readiness of the process.
+/// The probe that reports the health of the storage and the readiness of the process.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
@@ -72,7 +73,7 @@ pub(crate) struct SystemProbe {
 }
 
 impl SystemProbe {
-    /// Creates the probe. It must be called on the runtime of the storage.
+    /// Creates the probe. Call this function on the Tokio runtime of the storage.
     pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: RefusalCheck) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
@@ -82,8 +83,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Unauthenticated callers can call this at any rate, so at most one ping runs at a time. It runs in its own
-        // task, so that it completes even if the client disconnects.
+        // Unauthenticated callers can trigger this at any rate, so at most one ping runs at a time. The ping runs in
+        // its own task, so that it completes even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
@@ -110,9 +111,9 @@ impl HealthProbe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// Returns the problem of the storage, if there is one. A failure of the database after the start is not a problem,
-    /// since it affects all replicas. A rejection of new connections is one, since it may affect only this replica:
-    /// others may be connected to another database server.
+    /// Returns the problem of the storage, if there is one. A failure of the database after the start does not count as
+    /// a problem, because it affects all replicas. A rejection of new connections counts as a problem, because it may
+    /// affect only this replica: other replicas may be connected to another database server.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }

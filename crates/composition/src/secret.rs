@@ -7,7 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Mode;
 
-/// Secrets from tutorials, examples and defaults of other products, reduced to letters and digits in lower case.
+/// Secrets from tutorials, examples and defaults of other products, in lower case and without characters other than
+/// letters and digits.
 const WELL_KNOWN: [&str; 34] = [
     "secret",
     "secretkey",
@@ -42,11 +43,11 @@ const WELL_KNOWN: [&str; 34] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // From the examples in this repository.
+    // The secret in the examples of this repository.
     "asecretofatleastthirtytwobytes",
 ];
 
-/// The error of a secret that cannot be used, or is not fit for production. The message omits the secret.
+/// The reason why a secret is rejected. The message omits the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// No secret is set.
@@ -56,7 +57,7 @@ pub enum SecretError {
     /// of the tokens most likely uses the secret without them.
     #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
     Surrounded(&'static str),
-    /// The secret is so short that it can be found by brute force.
+    /// The secret is so short that it can be guessed by brute force.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
     /// The secret is well known or repetitive.
@@ -64,7 +65,7 @@ pub enum SecretError {
     WellKnown,
 }
 
-/// Returns the secret that signs HS256 tokens. In development mode, a random one is generated if none is set.
+/// Returns the secret that signs HS256 tokens. In development mode, a random secret is generated if no secret is set.
 ///
 /// # Errors
 ///
@@ -85,7 +86,7 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
     }
 }
 
-/// Describes the characters around the secret that do not belong to it, if there are any.
+/// Returns the kind of characters (white space or quotes) that surround the secret by mistake, if any.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];

@@ -9,13 +9,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{LogFormat, LogSettings};
 
-/// The upper bounds of histogram buckets, in seconds: from a cache hit to a request that times out.
+/// The upper bounds of histogram buckets, in seconds: from the duration of a cache hit to the default request timeout.
 const BUCKETS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// Interval between two aggregations of histogram samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The error of logging or metrics that could not be set up.
+/// The reason why logging or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
@@ -36,7 +36,7 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 ///
 /// [`TelemetryError`] if the filter cannot be parsed.
 pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
-    // The storage adapter logs once why new connections are rejected.
+    // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
     let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match settings.format {

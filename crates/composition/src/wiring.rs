@@ -25,7 +25,7 @@ use crate::{
 /// Interval between two samples of the pool metrics.
 const POOL_SAMPLES: Duration = Duration::from_secs(10);
 
-/// The error of a service that cannot start. The message is one line and contains no secrets.
+/// The reason why the service cannot start. The message is one line and contains no secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -49,18 +49,18 @@ pub enum StartError {
     Storage(#[from] StorageError),
 }
 
-/// The storage as trait objects, and the PostgreSQL adapter if it is the storage.
+/// The storage as trait objects, and the PostgreSQL adapter if PostgreSQL is the storage.
 type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
-    /// The use cases.
+    /// The use cases of the service.
     pub application: Arc<Application>,
-    /// The verifier of callers' tokens.
+    /// The verifier of the tokens that callers send.
     pub verifier: Arc<TokenVerifier>,
-    /// The liveness and readiness of the process.
+    /// The probe for the liveness and readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
-    /// The clock of all services in the process.
+    /// The clock that all services of the process use.
     pub clock: Clock,
     /// The shared secret that signs HS256 tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
@@ -82,10 +82,10 @@ impl std::fmt::Debug for System {
 
 impl System {
     /// Wires the services. PostgreSQL need not be reachable yet: until it is reachable and its schema is up to date,
-    /// the readiness probe reports the reason. The schema is never changed.
+    /// the readiness probe reports not-ready, with the reason. The schema is never changed.
     ///
-    /// Call this on a runtime that lives as long as the process. Changes run on it, and continue when their requests
-    /// are cancelled.
+    /// Call this on a Tokio runtime that runs until the process ends. Changes run on this runtime, and continue when
+    /// their requests are cancelled.
     ///
     /// # Errors
     ///
@@ -151,7 +151,8 @@ impl System {
         self.progress.drain();
     }
 
-    /// Shuts down: waits for running changes, then closes the connections. Call it when no more requests arrive.
+    /// Shuts down gracefully: waits for running changes, and then closes the database connections. Call it when no more
+    /// requests arrive.
     pub async fn stop(mut self) {
         self.application.finish().await;
         self.tasks.shutdown().await;
@@ -192,8 +193,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Creates the check that reports why the database rejects new connections, for the readiness probe. Failures to set up
-/// a session are ignored, since the next attempt may succeed.
+/// Creates the check with which the readiness probe reports why new database connections are rejected. Failures to set
+/// up a session are ignored, because the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
@@ -206,7 +207,7 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Polls for changes, until the task is cancelled.
+/// Polls the database for changes, until the task is cancelled.
 async fn follow(permissions: Arc<Permissions>) {
     permissions.follow().await;
 }
@@ -217,7 +218,7 @@ async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress:
     permissions.maintain(options).await;
 }
 
-/// Publishes the usage of the pool as metrics, until the task is cancelled.
+/// Publishes the usage of the connection pool as metrics, until the task is cancelled.
 async fn sample_pool(pool: Arc<PostgresStorage>) {
     let mut ticks = tokio::time::interval(POOL_SAMPLES);
     loop {

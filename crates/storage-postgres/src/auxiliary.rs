@@ -1,5 +1,5 @@
-//! Navigation trails, rows of effective permissions, and the last uses of API keys. Each write is one statement outside
-//! a unit of work.
+//! Reads and writes outside units of work: navigation trails, rows of effective permissions, and the time of the last
+//! use of each API key. Each write is one statement.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,8 +26,8 @@ use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
 /// Returns the query for the trail steps of the user ($2) in the company ($1), with two ranks that start with 1 for the
-/// newest step. `place` is the rank in the session plus `ahead`, an SQL expression. `age` is the rank among all steps
-/// of the user that are within the limit of their session.
+/// newest step. `place` is the rank within the step's session, plus the SQL expression `ahead`. `age` is the rank among
+/// those steps of the user whose `place` is within the limit per session.
 fn ranked(ahead: &str) -> String {
     format!(
         "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
@@ -39,9 +39,9 @@ fn ranked(ahead: &str) -> String {
     )
 }
 
-/// Returns the query for the trail steps of the user ($2) in the company ($1) within both limits, with their positions
-/// in the session (`depth`). Steps that are added concurrently can exceed the limits; then the query leaves out the
-/// oldest steps.
+/// Returns the query for the trail steps of the user ($2) in the company ($1) within both limits (per session and per
+/// user), with their positions in the session (`depth`). Concurrent insertions can exceed the limits; the query then
+/// omits the oldest steps.
 fn steps() -> String {
     format!(
         "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
@@ -81,7 +81,8 @@ impl NavTrail for Repository<Pool> {
             ),
             gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes))),
             ",
-            // The new step takes place 1 in its session, so the other steps of that session move by one.
+            // The new step will have rank 1 in its session, so the ranks of the existing steps of that session increase
+            // by one.
             ranked("(session_id = $3)::integer")
         );
         let sql = format!(
@@ -140,7 +141,7 @@ impl ApiKeyUses for Repository<Pool> {
 const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
-/// The statements that both tables of effective permissions share.
+/// Statements that are the same for both tables of effective permissions.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
@@ -171,13 +172,13 @@ impl Repository<Pool> {
         self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
-    /// Writes rows of one company in one statement: either all of them or none. `insert` is an `INSERT … SELECT` that
-    /// joins the arrays `values` ($6 and later) with `current`. `current` has a row only if `versions` are still the
-    /// current ones; this row contains the times of computation and expiry. Returns `Stale` if the versions are no
-    /// longer current.
+    /// Upserts rows of one company with one statement: either all rows or none. `insert` is an `INSERT … SELECT` that
+    /// joins the arrays `values` ($6 and later) with the CTE `current`. `current` returns a row, which contains the
+    /// times of computation and expiry, only if the versions in the database still equal `versions` (compare-and-swap).
+    /// Otherwise nothing is written, and the error is `Stale`.
     ///
-    /// The lock on the versions does not wait (`NOWAIT`): a session that has locked such a row is changing its version,
-    /// so the result is `Stale` too.
+    /// The rows with the versions are locked with `NOWAIT`. If another session has locked one of these rows, it is
+    /// raising the version, so the error is `Stale` too.
     async fn upsert_rows(
         &self,
         insert: &str,
@@ -187,9 +188,9 @@ impl Repository<Pool> {
         values: Vec<Value>,
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
-        // `FOR SHARE` locks and returns the newest version of a row, even if it was updated since the statement began.
-        // A company before its first change has no row in `company_states`; its effective permissions would never be
-        // visible, because the `current_effective_*` views join that row.
+        // `FOR SHARE` locks and returns the latest committed row, even if the row was updated after the statement
+        // began. A company has no row in `company_states` before its first change, so nothing is written for it. Its
+        // effective permissions would not be visible anyway, because the `current_effective_*` views join that row.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
@@ -228,7 +229,7 @@ impl Repository<Pool> {
     }
 }
 
-/// Returns one column of the rows as an array value.
+/// Collects one column of the rows into an SQL array.
 fn array<R, T>(rows: &[&R], column: impl Fn(&R) -> T) -> Value
 where
     Vec<T>: Into<Value>,
@@ -268,7 +269,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // Keeps the last row of each key, and sorts the rows by key, so that two writers do not deadlock.
+        // Only the last row per key remains, because `ON CONFLICT DO UPDATE` cannot update a row twice. The rows are
+        // sorted by key, so that two writers lock them in the same order and do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -305,8 +307,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // A loose index scan: it reads one index entry for each user and expiry time, however many rows the user has.
-        // The rows of a user may expire at different times; the latest time counts.
+        // A loose index scan (skip scan): it reads one index entry per user and expiry time, however many rows the user
+        // has. If the rows of a user expire at different times, only the latest time counts.
         let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)

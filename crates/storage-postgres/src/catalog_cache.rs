@@ -1,12 +1,13 @@
-//! The cached catalog of a process.
+//! The catalog that a process has cached.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iam_domain::Catalog;
 use iam_storage::StateId;
 
-/// The catalog that was read last, with its state. A statement passes the state to the database, which omits the
-/// catalog from the row if the state is still current.
+/// The most recently loaded catalog, with the version and stamp that identify its state. Each statement passes both to
+/// the database, which omits the catalog from the result if neither has changed (like a conditional request with an
+/// ETag).
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 

@@ -1,4 +1,4 @@
-//! Conversions of rows to domain entities and back. A row that cannot be parsed is the error `Corrupt`.
+//! Conversions of rows to domain entities and back. A row that cannot be parsed causes the error `Corrupt`.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -42,12 +42,12 @@ fn optional_text<T>(
     text.map(parse).transpose().map_err(|error| corrupt(column, error))
 }
 
-/// Parses a column with the value of an enumeration.
+/// Parses a string column into an enumeration.
 fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
     text.parse().map_err(|error| corrupt(column, error))
 }
 
-/// The actor of an audit record.
+/// Parses the actor of an audit record.
 fn actor(id: Option<Uuid>, kind: &str) -> Result<Actor> {
     let kind = parsed("iam_audit_logs.actor_kind", kind)?;
     Actor::from_parts(kind, id).map_err(|error| corrupt("iam_audit_logs.user_id", error))
@@ -108,7 +108,7 @@ impl TryFrom<api_keys::Model> for ApiKey {
     }
 }
 
-/// Returns the row of an API key whose last change has this version of the credentials.
+/// Returns the row of an API key. `version` is the version of the credentials at the key's last change.
 pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> api_keys::Model {
     let datetime = |time: Timestamp| time.as_datetime();
     api_keys::Model {

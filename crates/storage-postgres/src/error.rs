@@ -1,5 +1,5 @@
-//! The only place that maps database errors to [`StorageError`]: by SQLSTATE and by constraint *name*, never by message
-//! text.
+//! Maps database errors to [`StorageError`], by SQLSTATE and by constraint *name*, never by message text. No other
+//! module maps them.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ const fn restricting(missing: EntityType, in_use: Constraint) -> Rule {
     Rule::Reference { missing, in_use: Some(in_use) }
 }
 
-/// Returns the rule that a constraint of the schema enforces. Primary keys and the unique keys without a rule of their
-/// own are [`Constraint::Duplicate`].
+/// Returns the rule that a constraint of the schema enforces. Primary keys, and unique keys without a rule of their
+/// own, map to [`Constraint::Duplicate`].
 fn rule(constraint: &str) -> Option<Rule> {
     Some(match constraint {
         "views_url_key" => Rule::Unique(Constraint::ViewUrl),
@@ -63,22 +63,22 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// The operation of a failed statement. The violation of a foreign key has another meaning when rows are written than
-/// when they are deleted.
+/// The operation of a failed statement. If it wrote rows, a foreign-key violation means that a referenced row does not
+/// exist; if it deleted rows, that other rows still refer to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
-    /// Writes rows that refer to these entities.
+    /// The statement writes rows that refer to these entities.
     Write(&'a [(EntityType, Option<Uuid>)]),
-    /// Deletes rows.
+    /// The statement deletes rows.
     Delete,
 }
 
-/// Maps the error of a statement without known references.
+/// Maps the error of a statement whose references are not known.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
     operation_error(Operation::Write(&[]), error)
 }
 
-/// Maps the error of an operation's statement.
+/// Maps the error of a statement that performed `operation`.
 pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> StorageError {
     if let Some((code, constraint)) = violation(&error)
         && let Some(rule) = constraint.and_then(rule)
@@ -101,28 +101,28 @@ pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> Storage
     by_sqlstate(error)
 }
 
-/// Returns whether the statement failed because another session holds the lock that it needs (at once with `NOWAIT`,
-/// otherwise after the lock timeout).
+/// Returns `true` if the statement failed because another session holds a lock that the statement needs (at once with
+/// `NOWAIT`, otherwise after the lock timeout).
 pub(crate) fn is_lock_not_available(error: &DbErr) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Returns whether a row refers to a row that does not exist.
+/// Returns `true` if the statement violated a foreign key.
 pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
     code(error).as_deref() == Some("23503")
 }
 
-/// Returns whether the statement failed because the role lacks a privilege.
+/// Returns `true` if the statement failed because the role lacks a privilege.
 pub(crate) fn is_forbidden(error: &DbErr) -> bool {
     code(error).as_deref() == Some("42501")
 }
 
-/// Returns whether the error shows that the connection is outdated although its server responds: a prepared statement
-/// has other result types because the schema changed, a prepared statement belongs to another session behind a pooler,
-/// or the server has become read-only. Nothing was committed.
+/// Returns `true` if the error shows that the connection is outdated although its server responds. There are three
+/// causes: the schema changed, and with it the result types of a prepared statement; a pooler switched to a server
+/// session with other prepared statements; or the server has become read-only. In each case nothing was committed.
 pub(crate) fn is_outdated(error: &DbErr) -> bool {
     match code(error).as_deref() {
-        // feature_not_supported has many causes. This routine raises it for one of them: cached plan must not change
+        // feature_not_supported has many causes. `RevalidateCachedQuery` raises it for one: cached plan must not change
         // result type.
         Some("0A000") => routine(error) == Some("RevalidateCachedQuery"),
         // invalid_sql_statement_name, duplicate_prepared_statement, read_only_sql_transaction
@@ -131,14 +131,14 @@ pub(crate) fn is_outdated(error: &DbErr) -> bool {
     }
 }
 
-/// Returns whether the statement, or the whole transaction that it is part of, can be retried at once because nothing
-/// was committed.
+/// Returns `true` if the statement, or the transaction that contains it, can be retried at once because nothing was
+/// committed.
 pub(crate) fn is_lost_race(error: &DbErr) -> bool {
     // serialization_failure, deadlock_detected
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
 
-/// Maps an error by its SQLSTATE if no constraint explains it.
+/// Maps an error by its SQLSTATE, if no rule for a constraint applies.
 fn by_sqlstate(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
         _ if is_lost_race(&error) => Some(true),
@@ -149,7 +149,7 @@ fn by_sqlstate(error: DbErr) -> StorageError {
         // intervention
         Some("55P03" | "57014" | "25P03") => Some(false),
         // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema
-        // or the privileges are not what this program needs. A restore is in progress, or an operator has to act.
+        // lacks an object, or the role lacks a privilege. A restore may be in progress, or an operator must correct it.
         Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
         Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
@@ -186,7 +186,7 @@ fn routine(error: &DbErr) -> Option<&str> {
     driver(error)?.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.routine()
 }
 
-/// Returns the SQLSTATE and the violated constraint, if any, of a server error.
+/// Returns the SQLSTATE of a server error, and the violated constraint, if any.
 fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     let error = driver(error)?.as_database_error()?;
     match error.code()? {
@@ -195,7 +195,7 @@ fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// Returns whether a statement got no response in time, or no connection was available for it in time.
+/// Returns `true` if a statement received no response in time, or if no connection became available in time.
 pub(crate) fn is_silence(error: &DbErr) -> bool {
     match driver(error) {
         Some(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
@@ -204,10 +204,10 @@ pub(crate) fn is_silence(error: &DbErr) -> bool {
     }
 }
 
-/// Returns whether an open connection broke before the response arrived.
+/// Returns `true` if an open connection broke before the response arrived.
 pub(crate) fn is_lost_connection(error: &DbErr) -> bool {
     let is_broken = |error: &sqlx::Error| match error {
-        // A timeout is not retried, because the wait would double.
+        // A timeout does not count as a lost connection, because a retry would double the wait.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         _ => false,

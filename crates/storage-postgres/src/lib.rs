@@ -1,8 +1,9 @@
 //! The PostgreSQL storage adapter of the IAM service, on SeaORM.
 //!
 //! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`ChangeFeed`](iam_storage::ChangeFeed),
-//! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). It does not create the schema: the
-//! package `migration` does, and the server only checks it. It requires PostgreSQL 14 or newer.
+//! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). The adapter does not create the schema:
+//! the package `migration` does. The server only checks that the schema is up to date. PostgreSQL 14 or newer is
+//! required.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -29,35 +30,39 @@
 //!
 //! # Guarantees
 //!
-//! * **A read is one statement.** So is the load of a snapshot (the data that decisions need), because at READ
-//!   COMMITTED two statements could read two different states. The catalog is the same for all companies; the statement
-//!   omits it while this process's cached catalog is current.
+//! * **A read is one statement.** Loading a snapshot (all data that a decision needs) is one statement too: at READ
+//!   COMMITTED each statement has its own snapshot of the database, so two statements could read two different states.
+//!   The result omits the catalog, which is the same for all companies, if the catalog that this process has cached is
+//!   still up to date.
 //! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to take the gate, an advisory
 //!   lock: shared for changes to companies, exclusive for changes to the catalog and the credentials. If the gate is
 //!   not available, a second query waits for it. The next statement locks the row of the target (for example the
-//!   company's row), raises its version and reads the clock. Then come the mutations, whose number of statements does
-//!   not depend on the number of rows, one statement that writes the audit records, and `COMMIT`. A change that changed
-//!   nothing is rolled back, and so is a change that is dropped.
+//!   company's row), raises its version and reads the clock. The mutations follow; the number of their statements does
+//!   not depend on the number of rows. One statement then writes the audit records, and `COMMIT` ends the transaction.
+//!   A change is rolled back if it changed nothing, or if it is dropped before the commit.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a
 //!   whole change by [`change_timeout`](PostgresOptions::change_timeout). On each of these timeouts the error is
-//!   `Unavailable`. A connection whose statement got no response is closed at once, and no task waits for it.
+//!   `Unavailable`. A connection whose statement received no response in time is closed at once; no task waits for the
+//!   response.
 //! * **An idle transaction loses its locks.** The server terminates a session whose client sends nothing inside a
-//!   transaction for [`silence_timeout`](PostgresOptions::silence_timeout). A change that may revoke rights (to the
-//!   credentials or the catalog) and waits for more than a second terminates the service's own sessions that block it.
+//!   transaction for [`silence_timeout`](PostgresOptions::silence_timeout). A change to the credentials or the catalog
+//!   may revoke rights. If such a change waits for its locks for more than a second, it terminates those sessions of
+//!   the service that block it (`pg_terminate_backend`).
 //! * **Sessions** are set up in one round trip after connecting. A connection is rejected with a [`Refusal`] if the
 //!   server is in recovery, the session is read-only, an encoding is not UTF8, or row-level security cannot be enabled.
 //! * **Errors** are mapped by SQLSTATE and by constraint name. Only errors after which nothing was committed are
-//!   `retryable`: a lost race (a serialization failure or a deadlock), or an outdated connection (its prepared
-//!   statements are invalid, or its server has become read-only). A broken connection is never retryable, because the
-//!   outcome of its statement is unknown.
+//!   `retryable`: a serialization failure, a deadlock, or an outdated connection (its prepared statements are invalid,
+//!   or its server has become read-only). The error of a broken connection is never retryable, because the outcome of
+//!   the statement is unknown.
 //! * **The change feed polls.** A poll is one statement on a connection outside the pool, and sees every change that
 //!   committed before the statement began. After a commit, a `NOTIFY` on the installation's own channel wakes the other
 //!   processes. It is sent outside the committing transaction, and receivers ignore its payload.
-//! * **Epoch.** Each read of versions returns the epoch: a hash of the installation's history id, the server process,
-//!   the database and the table. If a poll finds another epoch, a standby, or a read-only server, open connections are
-//!   discarded. If versions went back within an epoch, the installation gets a new history id, and with it a new epoch.
+//! * **Epoch.** Each read of versions returns the epoch: a hash of the installation's history id, the start time of the
+//!   server process, the OID of the database, and the identity of the table `company_states`. If a poll finds that the
+//!   epoch has changed, or that the server is a standby or read-only, all open connections are discarded. If versions
+//!   decrease while the epoch remains the same, the installation is assigned a new history id, which changes the epoch.
 //! * **Companies are isolated twice**: by the `WHERE` clause of each statement, and by row-level security. Each
 //!   statement sets the company whose rows it may see (the setting `iam.company`, which lasts until the end of its
 //!   transaction).
@@ -65,15 +70,15 @@
 //! # PgBouncer
 //!
 //! Session pooling works with PgBouncer's default settings, because connections send no startup parameter that
-//! PgBouncer does not know. Transaction pooling is not supported, because settings, prepared statements, advisory locks
-//! and `LISTEN` belong to sessions. The listening connection can bypass the pooler:
+//! PgBouncer does not know. Transaction pooling is not supported, because the adapter relies on state of the session:
+//! settings, prepared statements and `LISTEN`. The listening connection can bypass the pooler:
 //! [`listener_url`](PostgresOptions::listener_url).
 //!
 //! # Manual edits
 //!
-//! Operators who edit tables by hand must also raise the version of what they edit, as every change does. The versions
-//! are in `company_states`, one row per company; the row with the nil UUID is the catalog's. Replicas keep cached data
-//! until its version is raised.
+//! An operator who edits rows by hand must also raise the version of the edited company or of the catalog, as every
+//! change does. The versions are in `company_states`: one row per company, and the row with the nil UUID for the
+//! catalog. Until the version is raised, replicas continue to serve the data that they have cached.
 
 mod auxiliary;
 mod catalog_cache;

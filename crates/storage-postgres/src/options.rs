@@ -1,4 +1,4 @@
-//! The options of the adapter: how to reach the database, and every timeout.
+//! The options of the adapter: connection parameters and timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::feed::listener::ListenerOptions;
 /// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout a slow connection set-up (TLS) would be
 /// aborted and started again.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time by which this process's limit for a statement exceeds the server's, so that the server's own, more precise
-/// error arrives first.
+/// Margin by which this process's timeout for a statement exceeds the server's, so that the server's more precise error
+/// arrives first.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// The connection parameters and the timeouts of the adapter.
@@ -32,8 +32,8 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// Minimum number of connections that the pool keeps open. Default: 0.
     pub min_connections: u32,
-    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s counts as 2
-    /// s.
+    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s is raised to
+    /// 2 s.
     pub acquire_timeout: Duration,
     /// Idle time after which a connection is closed. Default: 10 minutes. `None`: no limit.
     pub idle_timeout: Option<Duration>,
@@ -41,8 +41,8 @@ pub struct PostgresOptions {
     pub max_lifetime: Option<Duration>,
     /// Timeout for a statement. Default: 3 s. Zero: no timeout.
     pub statement_timeout: Duration,
-    /// Timeout for each wait for a lock, and for write admission, which for example waits for another change to the
-    /// same company. Default: 2 s. Zero: no timeout.
+    /// Timeout for each wait for a lock. Also the timeout for write admission, in which a change waits for other
+    /// changes, for example to the same company. Default: 2 s. Zero: no timeout.
     pub lock_timeout: Duration,
     /// Timeout for a change, from its first statement to the response to its `COMMIT`. Default: 10 s.
     pub change_timeout: Duration,
@@ -82,12 +82,12 @@ impl PostgresOptions {
         Ok(database_url::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
-            // Neither log contains bind values.
+            // Neither the debug log nor the log of slow statements contains bind values.
             .log_statements(LevelFilter::Debug)
             .log_slow_statements(LevelFilter::Warn, self.slow_statement))
     }
 
-    /// Returns the settings of the sessions.
+    /// Returns the settings for new sessions.
     fn session(&self) -> Session {
         let limits = Limits {
             statement: self.statement_timeout,

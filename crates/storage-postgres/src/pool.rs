@@ -1,4 +1,4 @@
-//! The pool: the executor of reads and auxiliary writes, with everything that a unit of work needs to begin.
+//! The pool: executes reads and the writes outside units of work, and provides what a unit of work needs to begin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +32,14 @@ pub(crate) struct Pool {
     pub(crate) control: Arc<ControlPool>,
     pub(crate) notifier: Notifier,
     pub(crate) poll_state: PollState,
-    /// Timeout for a whole change.
+    /// Timeout for a change, from its first statement to the response to its commit.
     pub(crate) change_timeout: Duration,
     /// Time after which the server terminates a session whose client sends nothing inside a transaction.
     pub(crate) silence_timeout: Duration,
 }
 
 impl Pool {
-    /// Creates a pool that opens its first connection on first use. Its connections belong to the current Tokio
-    /// runtime.
+    /// Creates a pool that opens its first connection on first use. The current Tokio runtime owns its connections.
     pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));

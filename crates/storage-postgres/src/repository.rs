@@ -22,8 +22,8 @@ use crate::statement::{column, convert, incomplete};
 
 /// The executor of a repository's statements: the pool, or the transaction of a unit of work.
 pub(crate) trait Executor: Send + Sync + 'static {
-    /// Maximum number of attempts for a statement that lost a race. In a transaction it is 1, because only the whole
-    /// transaction can be retried.
+    /// Maximum number of attempts for a statement that fails with a retryable error. In a transaction it is 1, because
+    /// only the whole transaction can be retried.
     const ATTEMPTS: u32;
 
     /// The type of the connection: a pool or a transaction.
@@ -38,23 +38,24 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// Returns the record of outdated connections.
     fn outdated(&self) -> &OutdatedConnections;
 
-    /// Returns the cached catalog, or `None` if this connection may see uncommitted changes to the catalog.
+    /// Returns the catalog cache, or `None` if this executor may read uncommitted changes to the catalog.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
-    /// Where matrices are kept that were read, if a lock keeps others from changing them.
+    /// Returns the cache of matrices, or `None` if no lock prevents concurrent changes to the matrices.
     fn read_matrices(&self) -> Option<&ReadMatrices>;
 
-    /// Makes a statement see the rows of this company only (`None`: of all), unless its transaction does so already.
+    /// Restricts a statement to the rows of one company (`None`: all companies), unless the transaction already has
+    /// this restriction.
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
-/// The operations of the storage. Reads are the same on the pool and in a transaction.
+/// The implementation of the storage operations on an executor. Reads are the same on the pool and in a transaction.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
 
 impl<T: Executor> Repository<T> {
-    /// Executes a call on the runtime of the connections, and repeats it if it lost a race or used an outdated
-    /// connection.
+    /// Executes a call on the runtime of the connections. Retries it after a serialization failure, a deadlock or the
+    /// use of an outdated connection, up to [`Executor::ATTEMPTS`] times in total.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>>,
@@ -75,7 +76,7 @@ impl<T: Executor> Repository<T> {
         }
     }
 
-    /// Restricts a statement by row-level security to the rows of one company; `None`: of all companies.
+    /// Restricts a statement, by row-level security, to the rows of one company (`None`: all companies).
     pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
         self.0.for_company(company.into(), statement)
     }
@@ -89,7 +90,7 @@ impl<T: Executor> Repository<T> {
         self.query::<E::Model, D>(query.build(DbBackend::Postgres)).await
     }
 
-    /// Returns the row of a query that finds at most one, as a domain entity.
+    /// Returns the row of a query that returns at most one row, as a domain entity.
     pub(crate) async fn select_one<E, D>(&self, query: Select<E>) -> Result<Option<D>>
     where
         E: EntityTrait,
@@ -107,7 +108,7 @@ impl<T: Executor> Repository<T> {
         self.rows(statement).await?.iter().map(convert::<M, D>).collect()
     }
 
-    /// Returns the row of a statement that finds at most one, as a domain entity.
+    /// Returns the row of a statement that returns at most one row, as a domain entity.
     pub(crate) async fn query_one<M, D>(&self, statement: Statement) -> Result<Option<D>>
     where
         M: FromQueryResult,
@@ -145,7 +146,7 @@ impl<T: Executor> Repository<T> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
     }
 
-    /// Returns the error that names those of `ids` that do not exist. `known` is a query that returns the existing ones
+    /// Returns the error that names those of `ids` that do not exist. `known` is a query that returns the existing ids
     /// in the column `id`.
     pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
         match self.column::<Uuid>(known, "id").await {

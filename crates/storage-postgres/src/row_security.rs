@@ -1,4 +1,4 @@
-//! Row-level security: wraps statements so that they set the company whose rows they may see.
+//! Row-level security: wraps each statement so that it sets the company whose rows it may see.
 
 use iam_domain::CompanyId;
 use sea_orm::Statement;
@@ -10,12 +10,12 @@ pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> S
     for_company_with("", company, statement)
 }
 
-/// Like [`for_company`], for a statement with data-modifying CTEs. PostgreSQL allows these only at the top level, so
-/// they are passed as `before`, in the form `name AS (…),` for each.
+/// Wraps a statement with data-modifying CTEs as [`for_company`] does. PostgreSQL allows such CTEs only at the top
+/// level, so they are passed in `before`, each in the form `name AS (…),`.
 ///
-/// The subquery on `asked` refers to `tenant`, and `OFFSET 0` keeps the planner from flattening it. So it runs only for
-/// a row of `tenant`, after `iam.company` is set. A part that ran earlier would fail, because `iam.company` would not
-/// be set; it could not see the rows of other companies.
+/// The subquery on `asked` refers to `tenant`, and `OFFSET 0` (an optimization fence) prevents the planner from
+/// flattening the subquery. So the subquery runs only for the row of `tenant`, that is, after `iam.company` is set. If
+/// a part ran earlier, it would fail closed: the policies raise an error while `iam.company` is not set.
 pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
@@ -29,8 +29,8 @@ pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, stateme
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// Like [`for_company`], for a read-only statement in a transaction of the company `own`. Afterwards the setting is
-/// `own` again.
+/// Wraps a read-only statement as [`for_company`] does, in a transaction of the company `own`. After the statement, the
+/// setting `iam.company` is `own` again.
 pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);

@@ -21,7 +21,7 @@ use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 
 /// Returns the SQL that reads the catalog and its state, plus the columns `rest` from the joined `tables`. $1 and $2
-/// are the version and the stamp of the cached catalog: if they are current, the column `catalog` is NULL.
+/// are the version and the stamp of the cached catalog: if neither has changed, the column `catalog` is NULL.
 fn snapshot_sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
@@ -47,7 +47,7 @@ const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
-/// Joins the state of the company ($3). A company has no state before its first change.
+/// The join with the company's row in `company_states` ($3). The row does not exist before the company's first change.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
 /// Returns the column with the levels and their permissions, ordered by level id. `from` is the content of the `FROM`
@@ -64,15 +64,15 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Returns the column with the assignments that `from`, the content of the `FROM` clause, selects.
+/// Returns the column with the assignments. `from` is the content of the `FROM` clause, which selects the assignments.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
     )
 }
 
-/// The assignments of the users in $4. `OFFSET 0` keeps the planner from flattening the subquery, so that it looks up
-/// each user by index.
+/// The `FROM` clause for the assignments of the users in $4. `OFFSET 0` (an optimization fence) prevents the planner
+/// from flattening the subquery, so that each user is looked up by index.
 const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
 ) AS held";
@@ -104,7 +104,7 @@ impl CatalogRows {
     }
 }
 
-/// A level's id, its view matrix and its feature matrix.
+/// The JSON of a level: its id, its view matrix and its feature matrix.
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
 
 fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPermissions>> {
@@ -165,8 +165,8 @@ impl<T: Executor> Repository<T> {
         Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// Like [`Self::load`], for a company ($3). The statement also reads the columns `rest`; `read` builds the result
-    /// from the row and the catalog.
+    /// Loads the catalog and data of a company ($3) with one statement, as [`Self::load`] does. The statement also
+    /// reads the columns `rest`; `read` builds the result from the row and the catalog.
     async fn load_of<V>(
         &self,
         company: CompanyId,

@@ -11,7 +11,7 @@ pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; 
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
-/// Returns a number of rows for `LIMIT`, capped at the maximum of `bigint`: no table has more rows.
+/// Returns a number of rows for `LIMIT`, capped at the maximum of `bigint`. No table has more rows.
 pub(crate) fn limit(limit: u64) -> u64 {
     limit.min(i64::MAX.unsigned_abs())
 }
@@ -26,7 +26,7 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// Returns the error for the absence of a row that every migrated schema has: a restore is in progress, or the table
+/// Returns the error for a missing row that every migrated schema has. Either a restore is in progress, or the table
 /// was emptied.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();

@@ -49,9 +49,9 @@ pub enum OptionsError {
 }
 
 impl PostgresStorage {
-    /// Creates a storage that connects on first use, so the server may start before its database. It neither creates
-    /// nor checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections belong
-    /// to that runtime, whichever task uses them.
+    /// Creates a storage that connects on first use, so the service may start before its database. The schema is
+    /// neither created nor checked. Call it within a Tokio runtime that runs as long as the storage is used: this
+    /// runtime owns the connections, whichever task uses them.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Opens one connection outside the pools to find out whether the database can be used. An error names the server
-    /// by host and port, without roles or passwords.
+    /// Opens one connection outside the pools to check whether the database can be used. An error names the server by
+    /// host and port, without roles or passwords.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl PostgresStorage {
     }
 
     /// Returns a SeaORM connection with its own pool, for statements that are not storage operations, such as the
-    /// comparison of migrations. Its statements have only the server's timeouts.
+    /// comparison of migrations. Only the server's timeouts apply to its statements.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
@@ -120,20 +120,20 @@ impl PostgresStorage {
         Ok(())
     }
 
-    /// Returns `true` if row-level security applies to the connecting role. It does not apply to superusers and to
-    /// roles with `BYPASSRLS`.
+    /// Returns `true` if row-level security applies to the connecting role. Row-level security applies neither to
+    /// superusers nor to roles with `BYPASSRLS`.
     ///
     /// # Errors
     ///
-    /// If the database cannot be reached, or its tables do not exist.
+    /// Fails if the database cannot be reached, or if its tables do not exist.
     pub async fn is_behind_policies(&self) -> Result<bool> {
         let sql = "SELECT row_security_active('user_levels') AS is_behind";
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pools. New statements fail; running ones get time to finish: the statement timeout plus one second,
-    /// or the change timeout if there is no statement timeout. Connections that are still in use after that stay open
-    /// until the process ends.
+    /// Closes the pools. New statements fail. Running statements may finish within a grace period: the statement
+    /// timeout plus one second, or the change timeout if there is no statement timeout. Connections that are still in
+    /// use afterwards remain open until the process ends.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;
         let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };
@@ -141,7 +141,7 @@ impl PostgresStorage {
         if tokio::time::timeout(limit, close).await.is_err() {
             tracing::warn!(
                 ?limit,
-                "some database connections are still in use at the timeout: they stay open until the process ends"
+                "some database connections are still in use after the timeout: they remain open until the process ends"
             );
         }
     }

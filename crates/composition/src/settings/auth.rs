@@ -15,12 +15,13 @@ use super::parse::{duration, list, optional_duration};
 pub struct AuthSettings {
     /// The secret that signs HS256 tokens.
     pub jwt_secret: Option<SecretString>,
-    /// The `iss` claim that HS256 tokens must have. Default: any.
+    /// The `iss` claim that HS256 tokens must have. Default: any issuer.
     pub jwt_issuer: Option<String>,
-    /// The audiences of which an HS256 token must have one. Default: any.
+    /// The accepted audiences of HS256 tokens. A token must have at least one of them. Default: any audience.
     #[serde(deserialize_with = "list")]
     pub jwt_audience: Vec<String>,
-    /// The trusted issuers that sign with their own keys: an array of tables in the file, JSON in the environment.
+    /// The trusted issuers that sign tokens with their own keys: an array of tables in the file, a JSON array in the
+    /// environment.
     pub issuers: Vec<IssuerSettings>,
     /// The tolerated clock skew between token issuers and this process. Default: 30 s.
     #[serde(deserialize_with = "duration")]
@@ -29,14 +30,14 @@ pub struct AuthSettings {
     /// production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_token_age: Option<Duration>,
-    /// Maximum age of tokens that grant super admin. `0` means no maximum. Default: no maximum in development, 1 h in
-    /// production.
+    /// Maximum age of tokens that grant super admin, since their `iat`. `0` means no maximum. Default: no maximum in
+    /// development, 1 h in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
-    /// Interval between two fetches of a key set. Default: 5 min.
+    /// Interval between two fetches of a key set (JWKS). Default: 5 min.
     #[serde(deserialize_with = "duration")]
     pub jwks_refresh: Duration,
-    /// Maximum number of verified tokens that are cached. `0` disables the cache.
+    /// Maximum number of verified tokens that are cached. `0` disables the cache. Default: 10,000.
     pub remembered_tokens: usize,
 }
 
@@ -57,30 +58,32 @@ impl Default for AuthSettings {
     }
 }
 
-/// The settings of an issuer that signs tokens with its own keys. Exactly one source of keys must be set.
+/// The settings of an issuer that signs tokens with its own keys. Exactly one of `jwks_url`, `jwks_file` and
+/// `public_key_file` must be set.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerSettings {
     /// The exact `iss` claim of the issuer's tokens.
     pub issuer: String,
-    /// The URL of the issuer's key set (JWKS). Treated as a secret, since it may contain a password until it is
-    /// validated.
+    /// The URL of the issuer's key set (JWKS). It is treated as a secret, because before its validation it may contain
+    /// a password.
     pub jwks_url: Option<SecretString>,
     /// The path of a file with the issuer's key set (JWKS).
     pub jwks_file: Option<PathBuf>,
     /// The path of a PEM file with the issuer's public keys.
     pub public_key_file: Option<PathBuf>,
-    /// The accepted signature algorithms: `RS256`, `ES256`, `EdDSA`. Default: all that the issuer's keys support.
+    /// The accepted signature algorithms: `RS256`, `ES256`, `EdDSA`. Default: all algorithms that the issuer's keys
+    /// support.
     pub algorithms: Vec<String>,
-    /// The audiences of which a token must have one. Default: any.
+    /// The accepted audiences. A token must have at least one of them. Default: any audience.
     pub audiences: Vec<String>,
-    /// Name of the claim with the audience. Default: `aud`.
+    /// The name of the claim that contains the audience. Default: `aud`.
     pub audience_claim: Option<String>,
-    /// Name of the claim with the user. Default: `sub`.
+    /// The name of the claim that identifies the user (the subject). Default: `sub`.
     pub user_claim: Option<String>,
-    /// Name of the claim that grants super admin. Default: `isSuperAdmin`.
+    /// The name of the claim that grants super admin. Default: `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
-    /// Whether subjects that are UUIDs are used as user ids directly.
+    /// Whether this is the native issuer, whose subjects are used as user ids unchanged if they are UUIDs.
     pub native: bool,
     /// Whether the issuer's tokens can grant super admin.
     pub super_admins: bool,

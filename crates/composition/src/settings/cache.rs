@@ -8,34 +8,35 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// The settings of the permissions cache, and of the effective rows that are written for other programs.
+/// The settings of the permissions cache, and of the effective rows, which are written to tables for other programs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
     /// Maximum number of cached users. A user counts once for each company.
     pub max_entries: NonZeroUsize,
-    /// Approximate maximum size of compiled permissions, in bytes.
+    /// Approximate maximum size of the compiled permissions in the cache, in bytes.
     pub max_bytes: NonZeroUsize,
-    /// Maximum number of users who are cached as non-members.
+    /// Maximum number of users who are cached as non-members (negative caching).
     pub max_non_members: usize,
-    /// Maximum size of cached response bodies, in bytes. Subjects with the same response share a body.
+    /// Maximum total size of cached response bodies, in bytes. Subjects with the same response share a body.
     pub max_body_bytes: u64,
-    /// Time for which cached entries are trusted after a poll of the database began. This bounds staleness.
+    /// The lease: the period, counted from when the last successful poll began, during which cached entries may be
+    /// served. It bounds staleness.
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
-    /// Maximum age of cached entries that are used while the database cannot be reached. Such responses state their
-    /// age. A value up to the lease has no effect.
+    /// The outage grace: the maximum staleness of cached entries that are served while the database is unreachable.
+    /// Such responses state their age. A value not greater than the lease has no effect.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
     /// Timeout for a load from the database, and for requests that wait for it.
     #[serde(deserialize_with = "duration")]
     pub load_timeout: Duration,
-    /// Lifetime of the rows of effective permissions that other programs read.
+    /// The lifetime of effective rows. The SQL views that other programs read hide expired rows.
     #[serde(deserialize_with = "duration")]
     pub rows_valid_for: Duration,
-    /// Maximum number of users whose rows are written every two seconds. `0` disables writing.
+    /// Maximum number of users whose effective rows are written every two seconds. `0` disables the writing.
     pub rows_users: usize,
-    /// Maximum number of users of the same company among them.
+    /// Maximum number of users of one company whose effective rows are written every two seconds.
     pub rows_users_of_company: usize,
 }
 
@@ -59,7 +60,8 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// Returns the cache options for this maximum of database connections. Loads use at most half of them.
+    /// Returns the cache options for a pool with at most `connections` connections. Concurrent loads use at most half
+    /// of the connections.
     pub(crate) fn options(&self, connections: u32) -> CacheOptions {
         CacheOptions {
             max_entries: self.max_entries.get(),

@@ -17,34 +17,35 @@ pub struct DatabaseSettings {
     /// The URL of the same database without a pooler in between, for the connection that listens for wake-ups. Default:
     /// `url`.
     pub direct_url: Option<SecretString>,
-    /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
+    /// Whether the service uses the database: `true` or `false`. See
+    /// [`StorageMode::select`](crate::StorageMode::select).
     pub use_database: Option<String>,
     /// Maximum number of connections in the pool.
     pub max_connections: NonZeroU32,
     /// Minimum number of connections that the pool keeps open.
     pub min_connections: u32,
-    /// Timeout for getting a connection from the pool, including the time to open one.
+    /// Timeout for acquiring a connection from the pool, including the time to open one.
     #[serde(deserialize_with = "duration")]
     pub acquire_timeout: Duration,
     /// Idle time after which a connection is closed. `0` means never.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
-    /// Age at which a connection is closed, used or idle. `0` means never.
+    /// Maximum lifetime of a connection, idle or not. `0` means no limit.
     #[serde(deserialize_with = "duration")]
     pub max_lifetime: Duration,
     /// Timeout for a statement. `0` means no timeout.
     #[serde(deserialize_with = "database_duration")]
     pub statement_timeout: Duration,
-    /// Timeout for a statement that waits for a lock. `0` means no timeout.
+    /// Timeout for each wait for a lock, and for write admission. `0` means no timeout.
     #[serde(deserialize_with = "database_duration")]
     pub lock_timeout: Duration,
-    /// Timeout for a change, including its commit.
+    /// Timeout for a change, from its first statement to the response to its commit.
     #[serde(deserialize_with = "database_limit")]
     pub change_timeout: Duration,
-    /// Time after which the database ends the transaction of a change whose process has gone silent.
+    /// Time after which the database server terminates a session whose client sends nothing inside a transaction.
     #[serde(deserialize_with = "database_limit")]
     pub silence_timeout: Duration,
-    /// Statements that take longer than this are logged.
+    /// Duration above which a statement is logged as a warning.
     #[serde(deserialize_with = "duration")]
     pub slow_statement: Duration,
 }

@@ -1,11 +1,11 @@
-//! The error that names the invalid setting.
+//! The error type for invalid settings.
 
 use std::path::PathBuf;
 
 use config::ConfigError;
 
-/// The error of settings that cannot be used. Messages name keys, never values, since any value may be a misplaced
-/// secret.
+/// The reason why the settings are rejected. Messages name keys, but never contain values, because any value may be a
+/// misplaced secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {

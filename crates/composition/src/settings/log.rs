@@ -27,7 +27,7 @@ pub enum LogFormat {
     /// Human-readable text.
     #[default]
     Text,
-    /// Machine-readable: one JSON object per line.
+    /// JSON for log processors: one object per line.
     Json,
 }
 

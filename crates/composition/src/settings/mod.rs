@@ -25,15 +25,16 @@ pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 
 /// The variable that names the TOML file.
 const FILE: &str = "IAM_CONFIG";
-/// The variable whose value is JSON.
+/// The variable that sets the trusted issuers. Its value is a JSON array.
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// The prefix of variables that set a key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
-/// The variable that Rust programs customarily use for log filters. It is the default of `log.filter`.
+/// The variable that Rust programs customarily use for log filters. Its value is the default of `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
-/// Replaces the bytes of a variable that are not valid Unicode.
+/// The character that replaces bytes of a variable that are not valid Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// Variables with a name of their own. They take precedence over the equivalent `IAM__` variables.
+/// The variables without the prefix, each with the key that it sets. They take precedence over the equivalent `IAM__`
+/// variables.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
     ("DATABASE_URL", "database.url"),
@@ -41,8 +42,9 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
     ("JWT_SECRET", "auth.jwt_secret"),
 ];
 
-/// Returns the environment of this process. No other code of the service reads it. Bytes that are not valid Unicode
-/// become replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] rejects it.
+/// Returns the environment variables of this process. No other code of the service reads them. Bytes that are not valid
+/// Unicode become replacement characters, so that a variable with such a value does not count as unset.
+/// [`Settings::load`] rejects the value.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -59,9 +61,9 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// The database, if one is configured, and its connections.
     pub database: DatabaseSettings,
-    /// The permissions cache, and the effective rows.
+    /// The permissions cache and the writing of effective rows.
     pub cache: CacheSettings,
-    /// Authentication.
+    /// Authentication: the shared secret, the trusted issuers, and the checks of tokens.
     pub auth: AuthSettings,
     /// The rate limit per caller.
     pub rate_limit: RateLimitSettings,
@@ -70,8 +72,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. `RUST_LOG` is
-    /// the default log filter. Empty variables count as not set.
+    /// Loads the settings from the file that `IAM_CONFIG` names, if any, and from the environment, which takes
+    /// precedence. `RUST_LOG` is the default log filter. Empty variables count as not set.
     ///
     /// # Errors
     ///
@@ -115,8 +117,8 @@ impl Settings {
     }
 }
 
-/// Returns the key for messages. If the key has a plain variable, its name follows, since most operators know the
-/// variable.
+/// Returns the name of a key for messages. If a variable without the prefix also sets the key, the name of the variable
+/// follows, because most operators know the variable.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),
@@ -130,7 +132,8 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::File { path, source }),
     };
-    // The first line of the message has the position. The other lines quote the file, which may contain secrets.
+    // The first line of the message states the position of the error. The other lines quote the file, which may contain
+    // secrets.
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     parsed.map_err(|error| SettingsError::Syntax {
         path,
@@ -315,7 +318,7 @@ mod tests {
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 
-        // A value of the wrong setting is not printed either.
+        // A secret that is assigned to the wrong setting is not printed either.
         for name in [
             "PORT",
             "IAM__SERVER__MODE",

@@ -28,7 +28,7 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
 }
 
-/// Maximum duration that PostgreSQL accepts: milliseconds in 31 bits.
+/// Maximum duration that PostgreSQL accepts: 2^31 - 1 milliseconds.
 const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
 
 /// Deserializes a duration within PostgreSQL's range.
@@ -37,7 +37,7 @@ pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> R
     if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
 }
 
-/// Deserializes a duration within PostgreSQL's range, except `0`, which PostgreSQL takes as no limit.
+/// Deserializes a duration within PostgreSQL's range, except `0`, which means no limit in PostgreSQL.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = database_duration(deserializer)?;
     if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }

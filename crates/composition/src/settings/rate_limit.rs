@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-/// The settings of the rate limit per caller. Each replica counts on its own. Disabled by default.
+/// The settings of the rate limit per caller, which is disabled by default. Each replica enforces the limit
+/// independently.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
-    /// Sustained rate, in requests per second.
+    /// Sustained rate, in requests per second. `None` disables the rate limit.
     pub per_second: Option<NonZeroU32>,
-    /// Maximum burst, in requests. Default: `per_second`.
+    /// Maximum burst, in requests. Default: the value of `per_second`.
     pub burst: Option<NonZeroU32>,
 }
 

@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{duration, list, port, word};
 
-/// The mode of the service: how strictly it checks its own settings.
+/// The mode of the service, which determines how strictly the settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// For a developer's machine: a missing secret is generated, and any web origin is allowed by default.
+    /// The mode for a developer's machine: a missing secret is generated, and any web origin is allowed by default.
     #[default]
     Development,
-    /// For every other environment.
+    /// The mode for every other environment: missing and weak secrets are rejected.
     Production,
 }
 
@@ -28,26 +28,26 @@ impl<'de> Deserialize<'de> for Mode {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// `development` or `production`.
+    /// The mode of the service: `development` or `production`.
     pub mode: Mode,
     /// The address or host name to listen on.
     pub host: String,
     /// The port to listen on. `0` selects any free port.
     #[serde(deserialize_with = "port")]
     pub port: u16,
-    /// Time for which new requests are still accepted after `/readyz` reports the shutdown.
+    /// Time for which new requests are still accepted after `/readyz` reports that the process is draining.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
-    /// Timeout for a request.
+    /// Timeout for handling a request.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
-    /// Maximum time for running requests to complete during the shutdown.
+    /// Maximum time that a graceful shutdown waits for running requests.
     #[serde(deserialize_with = "duration")]
     pub shutdown_timeout: Duration,
     /// Number of worker threads that serve requests. Default: one per core.
     pub workers: Option<NonZeroUsize>,
-    /// The web origins that may call the API from a browser. `*` allows any origin. Default: any origin in development,
-    /// none in production.
+    /// The web origins that may call the API from a browser (CORS). `*` allows any origin. Default: any origin in
+    /// development, none in production.
     pub cors_origins: Option<Origins>,
 }
 
@@ -67,7 +67,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Returns the web origins that may call the API from a browser. `*` stands for any origin.
+    /// Returns the web origins that may call the API from a browser (CORS). `*` stands for any origin.
     #[must_use]
     pub fn allowed_origins(&self) -> Vec<String> {
         match (&self.cors_origins, self.mode) {
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Origins {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Whether the admin port is open.
+    /// Whether the process listens on the admin port.
     pub enabled: bool,
     /// The address or host name to listen on.
     pub host: String,

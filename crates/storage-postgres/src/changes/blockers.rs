@@ -1,8 +1,8 @@
 //! Terminates sessions of the service that block a change.
 //!
-//! A session belongs to the service if its role, its database and its application name are those of the waiting
-//! session. A session of a program with another application name, such as `psql`, is never terminated, even if it uses
-//! the same role.
+//! A session belongs to the service if it has the same role, database and application name as the waiting session. A
+//! session of a program with another application name, such as `psql`, is never terminated, even if it uses the same
+//! role.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -12,35 +12,35 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
-/// Interval between checks for the sessions that block a waiting change. A session that blocks at two consecutive
-/// checks is terminated, so after one second.
+/// Interval between checks for the sessions that block a waiting change. The first check comes after one interval. A
+/// session that blocks at two consecutive checks is terminated, so at the earliest after one second.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Interval between checks once a session has been terminated. A hanging process may have more sessions in the queue,
-/// which block one after the other. Each of them is terminated if it did nothing between two checks, or has blocked for
-/// [`PAUSE`].
+/// Interval between checks after a session has been terminated. A hanging process may have more sessions in the lock
+/// queue, and each of these blocks the change once the previous one is gone. Such a session is terminated if its state
+/// did not change between two checks, or if it has blocked the change for [`PAUSE`].
 const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
-/// The blocking sessions to terminate.
+/// The sessions to terminate, among those that block a change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
     /// All blocking sessions, because the waiting change may revoke rights.
     All,
-    /// Only sessions whose backend has waited for its client for this long.
+    /// Only sessions whose backend has waited for its client (received nothing from it) for at least this time.
     Silent(Duration),
 }
 
-/// A session that blocked at a check.
+/// A session that blocked the change at a check.
 #[derive(Debug, Clone, Copy)]
 struct Blocking {
     pid: i32,
-    /// The time of its last state change, in microseconds since the Unix epoch.
+    /// The time of the session's last state change (`state_change`), in microseconds since the Unix epoch.
     since: i64,
-    /// The time of the first check at which it blocked.
+    /// The time of the first check at which the session blocked the change.
     first_seen: Instant,
 }
 
-/// Awaits `waiting`, which waits for a lock in the backend `pid`, and meanwhile terminates sessions that block that
-/// backend.
+/// Awaits `waiting`, whose statement waits for a lock in the backend `pid`. Meanwhile, terminates sessions that block
+/// this backend.
 pub(crate) async fn ending_blockers<T>(
     control: &Connections,
     pid: i32,
@@ -76,18 +76,19 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
     }
 }
 
-/// Performs one check. `seen` are the sessions that blocked at the previous check. Each of them that still blocks the
-/// backend `pid` is terminated if it has done nothing since then, or has blocked for [`PAUSE`]. Returns the blocking
-/// sessions that were not terminated, and the process ids of those that were.
+/// Queries the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking
+/// sessions of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not
+/// changed since then, or if it has blocked for [`PAUSE`]. Returns the blocking sessions that were not terminated, and
+/// the process ids of the terminated sessions.
 async fn end(
     control: &Connections,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // Sessions that wait for the gate themselves hold no lock yet: they are ahead in its queue, and continue when the
-    // gate is released. `chosen` is materialized because PostgreSQL may otherwise call a function for rows that another
-    // condition excludes.
+    // A session that itself waits for the gate is not terminated: it holds no lock yet, and is only ahead of this
+    // change in the queue of the gate. `chosen` is materialized, because PostgreSQL might otherwise call
+    // `pg_terminate_backend` for rows that a condition excludes.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking

@@ -1,4 +1,4 @@
-//! Changes to user levels and to the state of a company.
+//! Changes to user levels, and to the record that a company is provisioned.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, UserLevel, UserLevelId};

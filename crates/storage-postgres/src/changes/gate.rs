@@ -3,12 +3,12 @@
 
 use iam_storage::Target;
 
-/// The key of the advisory lock. Each installation in a database has its own key. The seed of `migration` takes the
-/// same lock. Changes to companies hold it in shared mode and run concurrently; changes to the catalog and the
-/// credentials hold it in exclusive mode. So if a caller's credentials are accepted while a change holds the gate, they
-/// cannot be revoked before that change commits.
+/// The key of the advisory lock. Each installation in a database has its own key. The seed of the package `migration`
+/// takes the same lock. Changes to companies hold it in shared mode and run concurrently; changes to the catalog and
+/// the credentials hold it in exclusive mode. So if a caller's credentials are accepted while a change holds the gate,
+/// they cannot be revoked before that change commits.
 ///
-/// Unlike row locks the gate is fair: a stream of changes to companies cannot delay a cut-off.
+/// Unlike row locks, the gate is fair (FIFO): a continuous stream of changes to companies cannot starve a cut-off.
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
 /// Returns the SQL call that waits for the gate, in the mode that a change to `target` needs.
@@ -16,7 +16,8 @@ pub(crate) fn pass(target: Target) -> String {
     call("", target)
 }
 
-/// Returns the SQL call that takes the gate if this needs no wait, and evaluates to false otherwise.
+/// Returns the SQL call that takes the gate if it is available at once, and otherwise evaluates to false without
+/// waiting.
 pub(crate) fn try_pass(target: Target) -> String {
     call("try_", target)
 }

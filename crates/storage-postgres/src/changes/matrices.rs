@@ -1,4 +1,5 @@
-//! Changes to the two permission matrices, of views and of features. They differ only in their columns.
+//! Changes to the two permission matrices of a level: the view matrix and the feature matrix. The two matrices differ
+//! only in their columns.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, EntityType, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
@@ -14,7 +15,7 @@ use crate::entities::{columns, user_level_feature_permissions, user_level_view_p
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
-/// A cell of a matrix, and the SQL for its table.
+/// A type of matrix cell (for views or for features), with the SQL for its table.
 trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
     type Rows: EntityTrait<Model = Self::Row>;
@@ -37,7 +38,7 @@ trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageE
     fn last_read(matrices: &mut ReadMatrices) -> &mut LastRead<Self>;
 }
 
-/// Returns one column of the cells as an array value.
+/// Collects one column of the cells into an SQL array.
 fn array<C, T>(cells: &[C], column: impl Fn(&C) -> T) -> Value
 where
     Vec<T>: Into<Value>,
@@ -202,7 +203,7 @@ impl Repository<Unit> {
         }
         let mut cells = Vec::with_capacity(rows.len());
         for row in &rows {
-            // A level without cells returns one row of NULLs.
+            // For a level without cells, the outer join returns one row of NULLs.
             if column::<Option<Uuid>>(row, "id")?.is_some() {
                 cells.push(convert::<C::Row, C>(row)?);
             }
@@ -210,13 +211,13 @@ impl Repository<Unit> {
         Ok(Some(cells))
     }
 
-    /// Like [`Self::matrix`], but returns the error `Unknown` if the company has no such level.
+    /// Returns the cells of a level, or the error `Unknown` if the company has no such level.
     async fn known_matrix<C: StoredCell>(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<C>> {
         let unknown = || StorageError::Unknown { entity: EntityType::UserLevel, ids: vec![level.as_uuid()] };
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Applies a diff with one statement. An empty diff sends no statement.
+    /// Applies a diff with one statement. For an empty diff, no statement is sent.
     async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());
@@ -232,7 +233,7 @@ impl Repository<Unit> {
         Ok(())
     }
 
-    /// Applies a diff and reports it to the recorder.
+    /// Applies a diff, and passes it to the recorder for the audit record.
     async fn apply_and_record<C: StoredCell>(
         &mut self,
         company: CompanyId,

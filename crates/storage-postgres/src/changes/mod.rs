@@ -55,14 +55,14 @@ pub(crate) struct Unit {
     /// The ids of the audit records that `append` has already inserted. The commit does not insert them again.
     written: BTreeSet<AuditRecordId>,
     raised: Raised,
-    /// Notified when the change is committed, to wake the other processes.
+    /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
-    /// The cached catalog. `None` for a change to the catalog: it reads its own uncommitted rows, which must not be
-    /// cached under the version that they will have.
+    /// The catalog cache of this process. `None` for a change to the catalog: it reads its own uncommitted rows, which
+    /// must not be cached under the new version before the commit.
     catalog: Option<Arc<CatalogCache>>,
-    /// The matrices that were read since the last change of this unit.
+    /// The matrices that this unit has read since its last mutation.
     read_matrices: ReadMatrices,
-    /// Held until the transaction has ended: fields drop in order.
+    /// The write permit. It is the last field, so it is dropped after the transaction.
     _permit: WritePermit,
 }
 
@@ -101,7 +101,7 @@ impl Executor for Unit {
     }
 }
 
-/// The version to which a unit has raised its target.
+/// The epoch and the versions after a unit has raised the version of its target.
 #[derive(Debug, Clone, Copy)]
 struct Raised {
     epoch: u64,
@@ -116,7 +116,7 @@ impl Raised {
         Ok(Self { epoch: epoch(row)?, catalog: column(row, "catalog")?, version: column(row, "version")? })
     }
 
-    /// Returns the versions of the target after a commit.
+    /// Returns the commit stamp: the epoch and the versions that apply after a commit.
     const fn stamp(self, target: Target) -> CommitStamp {
         let Self { epoch, catalog, version } = self;
         match target {
@@ -126,22 +126,23 @@ impl Raised {
         }
     }
 
-    /// Returns the versions of the target after a rollback.
+    /// Returns the versions that apply after a rollback, in which the target's version is not raised.
     const fn undone(self) -> Self {
         Self { version: self.version - 1, ..self }
     }
 }
 
-/// Returns the columns of a unit's first statement. They set the company whose rows the unit can see, and try to take
-/// the gate without waiting.
+/// Returns the select list of a unit's first statement, which sets the company whose rows the unit can see (row-level
+/// security) and tries to take the gate without waiting.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
     format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
-/// Returns the statement that locks the target's row and raises its version. It must run when the transaction holds the
-/// gate; otherwise two changes could deadlock. It is a separate statement, so that it sees what was committed during
-/// the wait for the gate. For a company before its first change it returns no row.
+/// Returns the statement that locks the target's row and raises its version. The transaction must already hold the
+/// gate; otherwise two changes could deadlock. The wait for the gate is a separate statement, so that the snapshot of
+/// this statement includes everything that was committed during the wait. For a company before its first change, the
+/// statement returns no row.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -159,13 +160,14 @@ fn raise(target: Target) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
 }
 
-/// Returns the statement that inserts the state of a company, unless another change has inserted it.
+/// Returns the statement that inserts the row of a company into `company_states` if the row does not exist yet.
 fn add_state(company: CompanyId) -> Statement {
     let sql = "INSERT INTO company_states (company_id) VALUES ($1) ON CONFLICT DO NOTHING";
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Waits for the gate unless the transaction already holds it (`is_passed`), then raises the version of the target.
+/// Takes the gate if the transaction does not hold it yet (`is_passed`). Then locks the row of the target and raises
+/// its version.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
@@ -180,17 +182,17 @@ async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Optio
     }
 }
 
-/// Begins a unit of work, and waits for its locks.
+/// Begins a unit of work, and acquires its locks.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // These two ids are reserved for the versions of the catalog and of the credentials; a change to a company must not
-    // raise them.
+    // The nil UUID and the max UUID are reserved: their rows contain the versions of the catalog and of the
+    // credentials, which a change to a company must not raise.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
-        return Err(StorageError::Misuse("the nil UUID and the max UUID are not ids of companies"));
+        return Err(StorageError::Misuse("the nil UUID and the max UUID cannot be company ids"));
     }
     let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();
     let blockers = match target {
-        // Another change to the company ends by itself, unless its process hangs.
+        // A blocking change to a company completes by itself, except if its process hangs.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
@@ -223,8 +225,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Runs a mutation of `target`. If it fails, or if its future is dropped before its end, the unit is poisoned: then
-    /// nothing of the unit can be committed.
+    /// Executes a mutation of `target`. If the mutation fails, or if its future is dropped before it completes, the
+    /// unit is poisoned: it can no longer be committed.
     async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.0.recorder.touch(target)?;
         self.0.read_matrices = ReadMatrices::default();
@@ -238,7 +240,8 @@ impl Repository<Unit> {
         self.0.recorder.now().as_datetime().into()
     }
 
-    /// Inserts a row. `references` are the ids that it refers to, for the error of a violated foreign key.
+    /// Inserts a row. `references` are the entities that the row refers to. If a foreign key is violated, the error
+    /// names them.
     async fn insert<M>(&self, row: M, references: &[(EntityType, Option<Uuid>)]) -> Result<()>
     where
         M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
@@ -261,7 +264,7 @@ impl Repository<Unit> {
         convert::<M, D>(&self.operation_row(statement, operation).await?.ok_or(StorageError::NotFound)?)
     }
 
-    /// Executes a statement that may violate a constraint, and returns its row.
+    /// Executes a statement that may violate a constraint, and returns its row, if any.
     async fn operation_row(&self, statement: Statement, operation: Operation<'_>) -> Result<Option<QueryResult>> {
         self.attempt(|| self.0.tx.query_one_raw(statement.clone()))
             .await
@@ -312,7 +315,7 @@ impl UnitOfWork for Repository<Unit> {
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {
-        // An early return drops the transaction, which rolls it back.
+        // On an early return, the transaction is dropped and so rolled back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
         let outdated = Arc::clone(&self.0.outdated);
@@ -338,7 +341,7 @@ impl UnitOfWork for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.change(Target::of_menu(record.company_id), async |unit| {
-            // Inserted immediately, so that a duplicate id fails here and not at the commit.
+            // The record is inserted immediately, so that a duplicate id causes an error here and not at the commit.
             unit.execute(insert_records(std::slice::from_ref(record))).await?;
             unit.0.written.insert(record.id);
             unit.0.recorder.appended(record.clone());

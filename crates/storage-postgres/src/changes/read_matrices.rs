@@ -1,17 +1,18 @@
-//! The matrices that a unit of work read under its lock, so that replacing one does not read it again.
+//! A cache of the matrices that a unit of work has read under its lock, so that replacing a matrix does not read it
+//! again.
 
 use std::sync::{Mutex, PoisonError};
 
 use iam_domain::{CompanyId, FeaturePermission, UserLevelId, ViewPermission};
 
-/// The matrices that were read last and not changed since.
+/// The view matrix and the feature matrix that a unit of work read most recently and has not changed since.
 #[derive(Debug, Default)]
 pub(crate) struct ReadMatrices {
     pub(crate) views: LastRead<ViewPermission>,
     pub(crate) features: LastRead<FeaturePermission>,
 }
 
-/// The matrix of one kind that was read last, with its level.
+/// The most recently read matrix (of views or of features), with its company and level.
 #[derive(Debug)]
 pub(crate) struct LastRead<C>(Mutex<Option<(CompanyId, UserLevelId, Vec<C>)>>);
 
@@ -22,13 +23,13 @@ impl<C> Default for LastRead<C> {
 }
 
 impl<C: Clone> LastRead<C> {
-    /// Keeps a matrix instead of the one before. An empty one does not prove that the level exists, and is not kept.
+    /// Caches a matrix in place of the previous one. An empty matrix is not cached, because the level may not exist.
     pub(crate) fn keep(&self, company: CompanyId, level: UserLevelId, cells: &[C]) {
         let read = (!cells.is_empty()).then(|| (company, level, cells.to_vec()));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
     }
 
-    /// Takes the matrix if it is that of this level.
+    /// Removes the cached matrix, and returns it if it belongs to this level.
     pub(crate) fn take(&mut self, company: CompanyId, level: UserLevelId) -> Option<Vec<C>> {
         let read = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         read.filter(|(of, id, _)| (*of, *id) == (company, level)).map(|(_, _, cells)| cells)

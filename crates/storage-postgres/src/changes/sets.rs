@@ -15,7 +15,7 @@ use crate::error::Operation;
 use crate::repository::Repository;
 use crate::statement::{column, statement};
 
-/// One side of a mapping.
+/// One side of a mapping: the table and type of its entities, and its column in the mapping table.
 struct Side {
     table: &'static str,
     column: &'static str,
@@ -57,13 +57,13 @@ fn uuids<T: Copy>(ids: &[T], uuid: fn(&T) -> Uuid) -> Vec<Uuid> {
     ids.iter().map(uuid).collect()
 }
 
-/// Returns whether as many rows were changed as there are ids.
+/// Returns `true` if the number of changed rows equals the number of ids.
 fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
     usize::try_from(changed).is_ok_and(|changed| changed == ids.len())
 }
 
 impl Repository<Unit> {
-    /// Adds a pair unless it exists, and returns whether it was added.
+    /// Adds a pair, if it does not exist yet. Returns `true` if the pair was added.
     async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -86,14 +86,14 @@ impl Repository<Unit> {
         column(&row, "added")
     }
 
-    /// Removes a pair, and returns whether it existed.
+    /// Removes a pair, and returns `true` if it existed.
     async fn remove_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = $2", left.column, right.column);
         Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Replaces all pairs of one row of the left side, and returns the difference from the previous pairs.
+    /// Replaces all pairs of the left row `left_id`, and returns the difference from the previous pairs.
     async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -122,7 +122,7 @@ impl Repository<Unit> {
         Ok(diff)
     }
 
-    /// Returns the error that names those ids that do not exist in the catalog.
+    /// Returns the error that names those of `ids` that do not exist in the catalog.
     async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
@@ -137,7 +137,7 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<Uuid>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // All parts of the statement see the rows as they were before the statement.
+        // All CTEs of the statement have the same snapshot, from before the modifications of the statement.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),

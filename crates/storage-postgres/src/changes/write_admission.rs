@@ -1,13 +1,14 @@
 //! Write admission: the queue in which changes wait for a database connection.
 //!
-//! Changes to one company are serialized anyway, so only one of them at a time gets a connection on which it waits for
-//! its locks. Changes to companies together leave a quarter of the pool, and at least two connections, to other work;
-//! in a very small pool they still get one connection. So neither one company that changes continuously nor many
-//! companies can starve other work: reads, changes to other companies, and changes that revoke rights.
+//! The database serializes the changes to one company, so only one of them at a time is assigned a connection, on which
+//! it waits for its locks. All changes to companies together leave a quarter of the pool, and at least two connections,
+//! to other work; in a very small pool they may still use one connection. So neither one company that is changed
+//! continuously nor changes to many companies can starve other work: reads, changes to other companies, and changes
+//! that revoke rights.
 //!
-//! Changes to the catalog and to the credentials are serialized too. Only two of each kind wait in the database at a
-//! time: if the process hangs, its sessions must be terminated one after the other before another replica can revoke
-//! anything.
+//! Changes to the catalog and to the credentials are serialized too. At most two of each kind wait in the database at a
+//! time, because if this process hangs, another replica must terminate their sessions one after the other before it can
+//! revoke anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +19,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
 
-/// Maximum number of changes to the catalog, and of changes to the credentials, that have a connection at a time. The
-/// second permit is for the case that the first change got a dead connection.
+/// Maximum number of changes to the catalog that have a connection at a time. The same limit applies separately to
+/// changes to the credentials. With the second permit, the next change can proceed even if the first change was
+/// assigned a dead connection.
 const EXCLUSIVE_PERMITS: usize = 2;
 
-/// The queues in which changes wait.
+/// The queues in which changes wait for admission.
 #[derive(Debug)]
 pub(crate) struct WriteAdmission {
     companies: CompanyLocks,
     connections: Arc<Semaphore>,
     catalog: Arc<Semaphore>,
     credentials: Arc<Semaphore>,
-    /// Maximum time that a change waits. `None`: no limit.
+    /// Maximum time that a change waits for admission. `None`: no limit.
     timeout: Option<Duration>,
 }
 
-/// The permit of one change to take a connection. Dropping it admits the next change.
+/// The permission for one change to use a database connection. Dropping the permit admits the next change.
 #[derive(Debug)]
 pub(crate) struct WritePermit {
     _connection: OwnedSemaphorePermit,
@@ -53,10 +55,11 @@ impl WriteAdmission {
         }
     }
 
-    /// Waits for a permit in FIFO order, at most for the lock timeout.
+    /// Waits for a permit, in FIFO order and at most for the lock timeout.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {
-            // The company comes first, so that a change that waits for its company holds no permit for a connection.
+            // The lock of the company is acquired first, so that a change that waits for its company holds no permit
+            // for a connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
                 Target::Catalog => (None, &self.catalog),

@@ -15,14 +15,14 @@ use crate::connections::session::Limits;
 use crate::error::{is_lost_connection, is_silence};
 use crate::options::PostgresOptions;
 
-/// Maximum number of connections.
+/// Maximum number of connections in the control pool.
 const CONNECTIONS: u32 = 2;
-/// Maximum lifetime of a connection. If the database's address leads to another server (after a DNS change or a
-/// failover), this pool uses that server within this time.
+/// Maximum lifetime of a connection in the control pool. If the host name resolves to another server (after a failover
+/// or another DNS change), the pool uses that server within this time.
 const LIFETIME: Duration = Duration::from_secs(10);
-/// Timeout for acquiring a connection, including the time to open one.
+/// Timeout for acquiring a connection from the control pool, including the time to open one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Timeout for a statement. When it expires, the connection of the statement is closed.
+/// Timeout for a statement on the control pool. When it expires, the statement's connection is closed.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A pool of few, short-lived connections with short timeouts.
@@ -33,8 +33,7 @@ pub(crate) struct ControlPool {
 }
 
 impl ControlPool {
-    /// Creates a pool in addition to the main pool, which has the hooks `main`. It opens its first connection on first
-    /// use.
+    /// Creates the control pool for a main pool that has the hooks `main`. The first connection is opened on first use.
     pub(crate) fn new(options: &PostgresOptions, main: &PoolHooks, connect: PgConnectOptions) -> Self {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
@@ -56,14 +55,15 @@ impl ControlPool {
         Self { connections, outdated }
     }
 
-    /// Returns the connections. A statement on them gets a response within [`STATEMENT_LIMIT`] or fails.
+    /// Returns the connections of the pool. A statement on them fails if it receives no response within
+    /// [`STATEMENT_LIMIT`].
     pub(crate) fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Executes a statement, and waits until its transaction has ended. If the connection was lost, as idle connections
-    /// are after a restart of the server, the statement is sent a second time, so it must be idempotent. If there is no
-    /// response in time, all open connections are discarded, including those of the main pool.
+    /// Executes an idempotent statement, and waits until its transaction has ended. If the connection was lost, as idle
+    /// connections are after a restart of the server, the statement is retried once. If it receives no response in
+    /// time, all open connections are discarded, including those of the main pool.
     pub(crate) async fn query_repeatable(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sent_at = Instant::now();
         let outcome = match self.connections.query_all_raw(statement.clone()).await {

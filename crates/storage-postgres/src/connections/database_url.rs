@@ -1,5 +1,5 @@
 //! The parser of database URLs. It runs before the driver's own parser, which logs unknown parameters with their
-//! values.
+//! values, and so possibly passwords.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-/// The URL parameters that the driver reads.
+/// The URL parameters that the driver supports.
 const READ: [&str; 17] = [
     "sslmode",
     "ssl-mode",
@@ -27,8 +27,8 @@ const READ: [&str; 17] = [
     "password",
     "options",
 ];
-/// Parameters of other drivers that are ignored, each with the values for which this is safe. An empty list means any
-/// value.
+/// Parameters of other drivers that this parser ignores, each with the values that can be ignored safely. An empty list
+/// means any value.
 const NEEDLESS: [(&str, &[&str]); 7] = [
     // Settings of the service apply instead of these parameters.
     ("application_name", &[]),
@@ -41,7 +41,7 @@ const NEEDLESS: [(&str, &[&str]); 7] = [
     ("gssencmode", &["disable", "prefer"]),
     ("schema", &["public"]),
 ];
-/// Maximum length of a parameter name that an error repeats.
+/// Maximum length, in bytes, of a parameter name that an error message repeats.
 const LONGEST_NAME: usize = 40;
 
 /// The reason why a database URL cannot be used. Its message never contains a value from the URL, because any value may
@@ -55,10 +55,10 @@ pub enum UrlError {
         percent-encoded): {0}"
     )]
     Syntax(url::ParseError),
-    /// The scheme is not that of PostgreSQL.
+    /// The scheme is neither `postgres` nor `postgresql`.
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
-    /// The URL contains a `#`, which would cut off the rest of it.
+    /// The URL contains a `#`. A URL parser treats the rest of the text as a fragment, which is not used.
     #[error("has a #, which must be written %23")]
     Fragment,
     /// The URL has an unknown parameter.
@@ -80,7 +80,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let text = url.expose_secret();
     let mut url = Url::parse(text)
         .or_else(|error| match error {
-            // The URL has a user but no host: a parameter names the host, or the host is localhost.
+            // The URL has a user but no host: the parameter `host` names the host, or else the host is localhost.
             url::ParseError::EmptyHost => Url::parse(&text.replacen("@/", "@localhost/", 1)),
             error => Err(error),
         })
@@ -102,7 +102,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }
-            tracing::debug!(parameter = %name, "this parameter of the database URL is ignored");
+            tracing::debug!(parameter = %name, "ignoring a parameter of the database URL");
         } else if is_name(&name) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {
@@ -114,7 +114,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         url.query_pairs_mut().extend_pairs(&kept);
     }
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
-    // The driver would resolve `[::1]` with its brackets.
+    // The driver would try to resolve `[::1]` with its brackets, and fail.
     let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
     Ok(match url.host() {
         Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),
@@ -122,7 +122,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     })
 }
 
-/// Returns whether the driver accepts the value of one of the parameters in [`READ`].
+/// Returns `true` if the driver accepts the value of one of the parameters in [`READ`].
 fn is_usable(name: &str, value: &str) -> bool {
     match name {
         "sslmode" | "ssl-mode" => {
@@ -136,7 +136,7 @@ fn is_usable(name: &str, value: &str) -> bool {
     }
 }
 
-/// Returns whether a string looks like the name of a parameter and not like a part of a password.
+/// Returns `true` if a string looks like the name of a parameter and not like a part of a password.
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= LONGEST_NAME

@@ -1,9 +1,9 @@
-//! A connection pool whose statements end at a deadline even if the server does not respond.
+//! A connection pool whose statements fail at a deadline if the server does not respond.
 //!
-//! sqlx pings a connection before it returns it to the pool. The ping has no deadline, and the connection counts as
-//! used meanwhile; a connection that is dead but not closed would count as used forever. So a connection is returned
-//! within [`RETURN_LIMIT`] or closed. A connection whose statement got no response is closed at once, and nothing in
-//! this process waits for it.
+//! sqlx pings each connection before returning it to the pool. This ping has no deadline, and the connection counts as
+//! in use until the ping completes. A half-open connection would count as in use forever. So a connection that is not
+//! returned to the pool within [`RETURN_LIMIT`] is closed. A connection whose statement received no response is closed
+//! at once, and no task waits for the response.
 
 use std::io;
 use std::sync::Arc;
@@ -42,13 +42,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Wraps a pool that has these hooks, and whose connections belong to `runtime`.
+    /// Wraps a pool that has these hooks and whose connections are owned by `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
         let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
         Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
-    /// Returns the pool itself. On connections taken from it directly, statements have no deadline.
+    /// Returns the underlying pool. Statements on connections that are acquired from it directly have no deadline.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -108,17 +108,17 @@ impl ConnectionTrait for Connections {
     }
 }
 
-/// A connection of a pool. Dropping it returns it to the pool, or closes it at once if its last statement got no
-/// response: the statement's future was dropped, its deadline passed, or the connection broke.
+/// A connection of a pool. Dropping it returns the connection to the pool. If the last statement received no response
+/// (its future was dropped, its deadline passed, or the connection broke), the connection is closed at once instead.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
     failures: Arc<ConnectionFailures>,
-    /// Notified when open connections are discarded.
+    /// The receiver that is notified when open connections are discarded.
     discarded: watch::Receiver<()>,
     is_answered: bool,
-    /// Whether to roll back before the connection is returned to the pool.
+    /// Whether a transaction may be open, so that a rollback is needed before the connection is returned to the pool.
     pub(crate) in_transaction: bool,
 }
 
@@ -179,7 +179,8 @@ impl PooledConnection {
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// Returns the connection for sending a statement. The statement counts as unanswered until [`Self::finish`].
+    /// Returns the connection for sending a statement. Until [`Self::finish`] is called, the statement counts as
+    /// unanswered.
     fn start(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {
@@ -204,8 +205,8 @@ impl Drop for PooledConnection {
         // Dropping the connection may spawn a task, which requires a runtime.
         let _runtime = self.runtime.enter();
         if !self.is_answered {
-            // Closes the socket without a termination message, because the other end may be gone. The server rolls
-            // back.
+            // Closes the socket without a termination message, because the peer may be unreachable. The server rolls
+            // the transaction back.
             drop(connection.detach());
         } else if self.in_transaction {
             let mut returning = Self {
@@ -221,7 +222,7 @@ impl Drop for PooledConnection {
         } else {
             let back = connection.return_to_pool();
             drop(connection);
-            // At the timeout the future is dropped, and its connection with it, which closes the socket.
+            // On timeout, the future is dropped together with its connection, which closes the socket.
             self.runtime.spawn(timeout(RETURN_LIMIT, back));
         }
     }
@@ -233,7 +234,8 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Waits for the response to `call` on the connection's runtime, until `limit` or until open connections are discarded.
+/// Awaits `call` on the connection's runtime. Fails if `limit` passes, or if open connections are discarded, before the
+/// response arrives.
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
@@ -258,7 +260,7 @@ async fn within<T>(
     .await
 }
 
-/// Returns whether an error is the server's response to the statement, after which the session continues.
+/// Returns `true` if an error is a response of the server after which the session can still be used.
 fn is_an_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

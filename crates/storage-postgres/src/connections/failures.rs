@@ -16,23 +16,22 @@ struct Latest {
 /// The check that an idle connection needs before use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdleCheck {
-    /// Use the connection: no other connection has failed since it became idle.
+    /// No special check: no other connection has failed since this connection became idle.
     Use,
-    /// Ping the connection first: another connection was lost since it became idle.
+    /// Ping the connection before use: another connection was lost since this connection became idle.
     Ping,
-    /// Close the connection: another connection did not respond to a ping since it became idle. If each idle connection
-    /// were pinged, the timeouts would add up.
+    /// Close the connection without a ping: a ping of another connection timed out since this connection became idle.
+    /// If each idle connection were pinged, the timeouts would add up.
     Close,
 }
 
 impl ConnectionFailures {
-    /// Records that a connection broke, or that a statement on it got no response in time.
+    /// Records that a connection broke, or that a statement on it received no response in time.
     pub(crate) fn record_loss(&self) {
         self.latest().lost = Some(Instant::now());
     }
 
-    /// Records that a ping got no response: a firewall or proxy between this process and the server has probably
-    /// dropped the connection.
+    /// Records that a ping timed out: the connection is probably half-open, because a firewall or proxy has dropped it.
     pub(crate) fn record_silence(&self) {
         self.latest().silent = Some(Instant::now());
     }

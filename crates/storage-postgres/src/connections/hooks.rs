@@ -10,11 +10,11 @@ use crate::connections::failures::{ConnectionFailures, IdleCheck};
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::session::Session;
 
-/// Idle time after which a connection is pinged before use. A dead connection then costs the time of a ping, not of a
-/// statement.
+/// Idle time after which a connection is pinged before use, so that a dead connection costs a ping timeout instead of a
+/// statement timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// The hooks that a pool runs after it has opened a connection and before it reuses an idle one.
+/// The hooks that a pool runs after it has opened a connection and before it reuses an idle connection.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolHooks {
     pub(crate) session: Session,
@@ -39,12 +39,12 @@ impl PoolHooks {
             })
             .before_acquire(move |connection, used| {
                 let hooks = idle.clone();
-                // On `false` or an error the pool closes the connection and takes another one.
+                // On `false` or an error, the pool closes the connection and acquires another one.
                 Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
             })
     }
 
-    /// Returns whether an idle connection can be used.
+    /// Returns `true` if an idle connection can be used.
     async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
         if self.outdated.is_outdated(age) {
             return Ok(false);

@@ -8,9 +8,8 @@ use tokio::sync::watch;
 
 use crate::error;
 
-/// The record of outdated connections. A connection is outdated if it leads to another history of the database, to a
-/// server that is not the primary, or to a server that does not respond, or if its prepared statements are no longer
-/// valid.
+/// The record of outdated connections. A connection is outdated if its server has another epoch (after a restore or a
+/// failover), is not the primary, or does not respond, or if the connection's prepared statements are no longer valid.
 #[derive(Debug, Default)]
 pub(crate) struct OutdatedConnections {
     state: Mutex<State>,
@@ -21,13 +20,14 @@ pub(crate) struct OutdatedConnections {
 struct State {
     /// The epoch that the latest poll read.
     latest: Option<u64>,
-    /// The time when the epoch last changed, or when connections were last found to be outdated. Connections opened
-    /// before it are not used again.
+    /// The time when the epoch last changed, or when a connection was last found to be outdated. Connections that were
+    /// opened before this time are not used again.
     changed: Option<Instant>,
 }
 
 impl OutdatedConnections {
-    /// Records the epoch that a poll read. If it differs from the previous one, all open connections are discarded.
+    /// Records the epoch that a poll read. If the epoch differs from the previous one, all open connections are
+    /// discarded.
     pub(crate) fn observe_epoch(&self, epoch: u64) {
         let before = self.state().latest.replace(epoch);
         if before.is_some_and(|before| before != epoch) {
@@ -38,17 +38,17 @@ impl OutdatedConnections {
     /// Discards all connections that are open now: they are not used again, and statements that still wait for a
     /// response on them fail.
     pub(crate) fn discard_open(&self, why: &str) {
-        tracing::warn!(reason = why, "open connections are discarded");
+        tracing::warn!(reason = why, "discarding all open database connections");
         self.state().changed = Some(Instant::now());
         self.discarded.send_replace(());
     }
 
-    /// Returns a receiver that is notified whenever open connections are discarded from now on.
+    /// Returns a receiver that is notified whenever open connections are discarded after this call.
     pub(crate) fn discarded(&self) -> watch::Receiver<()> {
         self.discarded.subscribe()
     }
 
-    /// Returns whether a connection of this age is outdated.
+    /// Returns `true` if a connection of this age is outdated.
     pub(crate) fn is_outdated(&self, age: Duration) -> bool {
         self.state().changed.is_some_and(|changed| age > changed.elapsed())
     }
@@ -62,7 +62,7 @@ impl OutdatedConnections {
         }
         let mut state = self.state();
         if state.changed.is_none_or(|changed| changed < sent_at) {
-            tracing::warn!(%error, "a connection is outdated: all open connections are treated as outdated");
+            tracing::warn!(%error, "a database connection is outdated: no open connection is used again");
             state.changed = Some(Instant::now());
         }
     }

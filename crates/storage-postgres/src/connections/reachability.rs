@@ -1,4 +1,4 @@
-//! Finds out why the database cannot be reached, with a separate connection that is used for nothing else.
+//! Determines why the database cannot be reached, by opening a separate connection.
 //!
 //! The pool cannot report the cause: it retries until its deadline, and then reports a timeout.
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::connections::session::{Refusal, Session};
 
 /// The error for a database that cannot be reached or used. Its message names the server by host and port, without
-/// roles or passwords; its source has the server's message.
+/// roles or passwords; its source contains the server's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} ({server})")]
 pub struct Unreachable {
@@ -61,7 +61,7 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Connects once, sets up the session, and disconnects, all within `limit`.
+/// Connects once, sets up the session, and disconnects. `limit` is the timeout for all three steps together.
 pub(crate) async fn connect_once(
     options: &PgConnectOptions,
     session: &Session,
@@ -90,7 +90,7 @@ async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (P
         Some(refusal) if matches!(error, sqlx::Error::Configuration(_)) => (Problem::Session(refusal), None),
         _ => (of(&error), Some(error)),
     })?;
-    // Sends the termination message; whether that succeeds does not matter.
+    // Closes the session gracefully. It does not matter if this fails.
     let _ = PgConnection::close(connection).await;
     Ok(())
 }

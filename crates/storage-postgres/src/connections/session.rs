@@ -9,20 +9,21 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Row};
 
 /// The PostgreSQL version that introduced `transaction_timeout`.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
-/// TCP keepalive settings of the server: idle seconds before the first probe, seconds between probes, and number of
-/// probes.
+/// TCP keepalive settings for the server's side of the connection: idle seconds before the first probe, seconds between
+/// probes, and number of probes.
 const KEEPALIVE: (u32, u32, u32) = (10, 5, 3);
 
 /// The timeouts of a session, which the server enforces.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Timeout for a statement. Zero: no timeout.
+    /// Timeout for a statement (`statement_timeout`). Zero: no timeout.
     pub(crate) statement: Duration,
-    /// Timeout for a wait for a lock. Zero: no timeout.
+    /// Timeout for each wait for a lock (`lock_timeout`). Zero: no timeout.
     pub(crate) lock: Duration,
-    /// Timeout for a transaction.
+    /// Timeout for a transaction (`transaction_timeout`, since PostgreSQL 17).
     pub(crate) transaction: Duration,
-    /// Timeout for a client that sends nothing inside a transaction, or does not acknowledge the data sent to it.
+    /// Time after which the server terminates the session if the client sends nothing inside a transaction
+    /// (`idle_in_transaction_session_timeout`) or does not acknowledge data (`tcp_user_timeout`).
     pub(crate) silence: Duration,
 }
 
@@ -30,19 +31,19 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The server is a standby: its data may be older than the primary's, and it rejects writes.
+    /// The server is a standby: its data may be older than the primary's (replication lag), and it rejects writes.
     #[error("the database server is in recovery: it is a standby")]
     InRecovery,
     /// The session is read-only.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
-    /// The encoding of the database cannot store every string.
+    /// The encoding of the database is not UTF8, so it cannot store every string.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
-    /// With this client encoding, strings would be corrupted in transfer.
+    /// The client encoding is not UTF8, so strings would be corrupted in transfer.
     #[error("the database session has the client encoding {0}: it must be UTF8")]
     ClientEncoding(String),
-    /// The setting `row_security` is off: queries would fail instead of leaving out hidden rows.
+    /// The setting `row_security` is off: queries would fail instead of omitting the rows that the policies hide.
     #[error("the setting row_security cannot be enabled")]
     RowSecurity,
     /// The statement that sets up the session failed.
@@ -62,7 +63,7 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// Returns the same settings with other limits. Both share the latest refusal.
+    /// Returns the same settings with other limits. Both values share the record of the latest refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
     }
@@ -96,8 +97,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // The statements are so short that JIT compilation would cost more than running them.
             ("jit", "off".to_owned()),
-            // Plans are cached. A plan created while a table is small would still scan all of it when it is large or
-            // full of dead rows.
+            // Plans are cached. A sequential scan that is planned while a table is small would still be used when the
+            // table is large or bloated.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -105,7 +106,8 @@ impl Session {
         }
         let set = |(name, value): &(&str, String)| format!("set_config('{name}', '{value}', false)");
         let settings: Vec<_> = settings.iter().map(set).collect();
-        // `SET` is a separate statement: the role's default timeout still applies to it, but no longer to the next one.
+        // `SET` is a separate statement: the role's default timeout still applies to `SET` itself, but not to the
+        // `SELECT`.
         format!(
             "SET statement_timeout = {};
             SELECT {}, set_config('row_security', 'on', false) AS row_security, pg_is_in_recovery() AS in_recovery,
@@ -116,7 +118,8 @@ impl Session {
         )
     }
 
-    /// Records the outcome for a new connection, and logs it if it differs from the previous outcome.
+    /// Records whether a new connection was accepted or why it was rejected. Logs this if it differs from the previous
+    /// outcome.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
@@ -147,7 +150,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// Checks the properties of a new session. Returns why it is rejected, or `None` if it is accepted.
+/// Checks the properties of a new session. Returns why the session is rejected, or `None` if it is accepted.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

@@ -10,7 +10,8 @@ use tokio::sync::Mutex;
 
 use crate::connections::deadlines::{Connections, PooledConnection};
 
-/// A transaction. Dropping it rolls it back; if its last statement got no response, the connection is closed at once.
+/// A transaction on a pooled connection. Dropping it rolls the transaction back. If the last statement received no
+/// response, the connection is closed at once instead.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     connection: Mutex<PooledConnection>,
@@ -20,8 +21,9 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction with a query for `columns` (SQL without parameters), and returns the row. After the time
-    /// `limit`, every statement fails, including `COMMIT`.
+    /// Begins a transaction and, in the same round trip, queries `columns`, a select list without parameters. Returns
+    /// the transaction and the row. When the time `limit` has passed, every further statement fails, including
+    /// `COMMIT`.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,
@@ -30,8 +32,8 @@ impl Transaction {
         let mut connection = connections.acquire().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
-        // The statements of changes find rows by their keys, so one plan is good for all values. Planning a statement
-        // each time would cost more than running it.
+        // The statements of changes look up rows by key, so a generic plan suits all values. Planning a statement at
+        // each execution would cost more than executing it.
         let begin = format!(
             "BEGIN;
             SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
@@ -62,7 +64,7 @@ impl Transaction {
         let limit = self.limit()?;
         let mut connection = self.connection.into_inner();
         let outcome = connection.execute_unprepared(how, limit).await;
-        // After any response from the server the transaction has ended; without a response the connection is closed.
+        // After any response from the server, the transaction has ended. Without a response, the connection is closed.
         connection.in_transaction = false;
         outcome.map(drop)
     }

@@ -12,7 +12,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub prefix: String,
-    /// Encoded as Base64 in JSON.
+    /// The digest of the key. In JSON it is encoded as Base64.
     #[serde(deserialize_with = "base64")]
     pub digest: Vec<u8>,
     pub name: String,

@@ -1,5 +1,5 @@
-//! The states of companies with their versions. Two rows with reserved ids hold the versions of the catalog and of the
-//! credentials.
+//! The version and the time of provisioning of each company. Two rows with reserved ids contain the versions of the
+//! catalog and of the credentials.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,7 +9,7 @@ pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 /// The reserved id of the row with the version of the credentials, the max UUID. No company has this id.
 pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 
-/// Returns whether an id can belong to a company, because it is not one of the two reserved ids.
+/// Returns `true` if an id is a possible company id, that is, neither of the two reserved ids.
 pub(crate) fn is_company(id: Uuid) -> bool {
     !id.is_nil() && !id.is_max()
 }

@@ -28,8 +28,8 @@ use sea_orm::sea_query::ColumnType;
 use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait, Statement};
 
 /// Returns the select list of an entity's columns. `table` is the alias of the table in the statement. Each column is
-/// listed by name and cast to the entity's type, so the result types stay the same when a migration adds or widens
-/// columns.
+/// listed by name and cast to the entity's type, so that the result types remain unchanged when a migration adds or
+/// widens columns (prepared statements remain valid).
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());
@@ -43,7 +43,7 @@ pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a statement that selects every column of an entity, but no rows.
+/// Returns a statement that selects every column of an entity with `LIMIT 0`.
 fn probe<E: EntityTrait>() -> Statement {
     E::find().limit(0).build(DbBackend::Postgres)
 }

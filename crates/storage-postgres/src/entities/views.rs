@@ -1,4 +1,4 @@
-//! Views, the screens of the product.
+//! Views, the pages of the application.
 
 use sea_orm::entity::prelude::*;
 

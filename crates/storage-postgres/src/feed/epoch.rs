@@ -1,4 +1,5 @@
-//! The epoch: a number that identifies one history of the database. A restore or a failover starts another history.
+//! The epoch: a number that identifies the timeline of the database. A restore or a failover starts another timeline,
+//! and so another epoch.
 
 use iam_storage::Result;
 use sea_orm::QueryResult;
@@ -7,8 +8,8 @@ use crate::statement::{column, incomplete};
 
 /// SQL expression for the epoch, over the row of `iam_installation` under the alias `installation`. It is a hash of the
 /// installation's history id, the start time of the server process, the OID of the database, and the identity of the
-/// table `company_states`. A restore in place creates or rewrites the table, a copy of the database has another OID,
-/// and a promoted standby is another server process.
+/// table `company_states`. So the epoch changes after a restore in place, which creates or rewrites the table; in a
+/// copy of the database, which has another OID; and on a promoted standby, which is another server process.
 pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";

@@ -18,7 +18,7 @@ use crate::error::from_db;
 /// Time without a notification after which the listening connection is pinged.
 const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
 
-/// The connection options of a listener.
+/// The options of the listening connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerOptions {
     pub(crate) options: PgConnectOptions,
@@ -27,8 +27,8 @@ pub(crate) struct ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// Listens on `channel` until the returned listener is dropped. The connection belongs to `runtime`, which lives as
-    /// long as the storage.
+    /// Listens on `channel` until the returned listener is dropped. The connection is owned by `runtime`, which runs as
+    /// long as the storage exists.
     pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listener> {
         let (woken, wakes) = watch::channel(());
         let (listens, is_listening) = oneshot::channel();
@@ -65,7 +65,7 @@ impl ListenerOptions {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // A silent reconnect would hide from the follower that wake-ups were lost.
+            // With an automatic reconnect, the follower would not notice that wake-ups were lost.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)
@@ -83,7 +83,7 @@ fn unavailable(source: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 
-/// Forwards notifications until the connection is lost. Their content is ignored.
+/// Forwards notifications as wake-ups until the connection is lost. The payload of a notification is ignored.
 async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
     loop {
         match timeout(PING_AFTER_QUIET, listener.try_recv()).await {
@@ -91,11 +91,11 @@ async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
                 woken.send_replace(());
             }
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
-            // Nothing arrived for a long time: the connection may be dead without being closed.
+            Ok(Err(error)) => return tracing::debug!(%error, "lost the LISTEN connection to PostgreSQL"),
+            // No notification has arrived for a while: the connection may be half-open.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
+                Ok(Err(error)) => return tracing::debug!(%error, "lost the LISTEN connection to PostgreSQL"),
                 Err(_) => return tracing::debug!("the LISTEN connection to PostgreSQL does not respond"),
             },
         }

@@ -32,7 +32,7 @@ impl PostgresStorage {
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
-                    "the role may not read the cluster identity: restores and failovers are detected without it"
+                    "the role may not execute pg_control_system: restores and failovers are detected without it"
                 );
                 poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control().query_repeatable(poll(true, since)).await
@@ -61,8 +61,8 @@ impl ChangeFeed for PostgresStorage {
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
-            // Some rows were changed by transactions of a cluster that was ahead of this one. Every poll would report
-            // them until they are updated here.
+            // The transaction ids of some rows are from another cluster and are still ahead of this cluster's ids.
+            // Every poll would report these rows until they are updated here.
             self.renew(epoch(&row)?).await?;
             row = self.poll_once(None).await?;
         }
@@ -73,7 +73,8 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // As durable as the most durable change: `synchronous_commit` is on, whatever the role's default is.
+        // `synchronous_commit` is on, whatever the role's default is, so that the acknowledgement is as durable as any
+        // change.
         let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
@@ -84,8 +85,9 @@ impl ChangeFeed for PostgresStorage {
 
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
-        tracing::warn!("versions went back within an epoch: the installation gets a new history id and so a new epoch");
-        // One transaction that holds the gate, so that each change belongs to exactly one history.
+        tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
+        // All statements run in one transaction that holds the gate, so that each change belongs to exactly one
+        // timeline.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT {pass_gate};

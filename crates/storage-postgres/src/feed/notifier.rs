@@ -20,7 +20,7 @@ pub(crate) const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installat
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Notifies the other processes after commits. It sends `NOTIFY` outside the committing transactions, because
-/// PostgreSQL lets only one transaction that notifies commit at a time.
+/// PostgreSQL serializes the commits of transactions that notify.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     committed: Arc<Notify>,
@@ -28,7 +28,7 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Starts the task that sends notifications through `control`. Dropping the notifier ends the task.
+    /// Starts the task that sends notifications through `control`. Dropping the notifier cancels the task.
     pub(crate) fn new(control: Arc<ControlPool>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
         let task = runtime.spawn(notify(control, Arc::clone(&committed)));
@@ -41,7 +41,7 @@ impl Notifier {
     }
 }
 
-/// Sends notifications, each for all commits since the previous one.
+/// Sends notifications. Each notification covers all commits since the previous notification.
 async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     // A notification carries no data, so it need not be durable.
     let sql = format!(
@@ -50,7 +50,7 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     loop {
         committed.notified().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
-            tracing::debug!(%error, "could not notify the other processes: they see the change at their next poll");
+            tracing::debug!(%error, "cannot notify the other processes: they learn of the change at their next poll");
         }
         tokio::time::sleep(MIN_INTERVAL).await;
     }

@@ -14,12 +14,12 @@ use crate::feed::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 
-/// SQL expression for the identity of the PostgreSQL cluster: a hash of its system identifier and its timeline. Not
-/// every role may read it.
+/// SQL expression for the identity of the PostgreSQL cluster: a hash of its system identifier and its timeline. Reading
+/// it requires a privilege that the role may lack.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
 
-/// The state that this process keeps between polls.
+/// The data that this process retains between polls.
 #[derive(Debug, Default)]
 pub(crate) struct PollState {
     /// Whether the role lacks the privilege to read [`IDENTITY`].
@@ -32,7 +32,8 @@ pub(crate) struct PollState {
 ///
 /// Every change that committed before the statement began is visible in its snapshot of the database. The statement
 /// reports those changes that were not visible in the snapshot of the previous poll. `changed_by` is the id of the
-/// transaction that last changed the row; it is also compared with the snapshot's `xmin` so that the index is used.
+/// transaction that last changed the row; it is also compared with the `xmin` of that snapshot, so that the index is
+/// used.
 pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
     let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
     let sql = format!(
@@ -59,7 +60,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
-/// Reads the state of the catalog or of the credentials from the row of a poll.
+/// Reads the version and stamp of the catalog or of the credentials (`of`) from the row of a poll.
 fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
 }

@@ -1,4 +1,4 @@
-//! Reads of the audit log, paginated with a cursor.
+//! Reads of the audit log, with keyset pagination (a cursor).
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
@@ -67,7 +67,8 @@ impl<T: Executor> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // The limit is not a parameter, because for a parameter the planner would assume a tenth of the rows.
+        // The limit is not a parameter, because with a parameter the planner would assume that a tenth of the rows is
+        // read.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
         let row = self.row(self.for_company(company, counted)).await?;

@@ -205,9 +205,9 @@ impl<T: Executor> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // Goes from the levels that allow the first action to the users who hold them, one by one, until it finds a
-        // user with all actions. `OFFSET 0` keeps the planner from another join order, which would read all holders of
-        // all levels.
+        // Iterates over the levels that allow the first action and over the users who hold these levels, until it finds
+        // a user who has all actions. `OFFSET 0` (an optimization fence) prevents a join order that would read all
+        // holders of all levels.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -244,8 +244,8 @@ impl<T: Executor> Assignments for Repository<T> {
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
-        // Goes from each action to the user's levels, and from these to their cells. `OFFSET 0` fixes this join order,
-        // whatever the statistics are.
+        // Joins each action with the user's levels, and these levels with their cells. `OFFSET 0` (an optimization
+        // fence) fixes this join order, whatever the statistics are.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
@@ -287,7 +287,7 @@ impl<T: Executor> Assignments for Repository<T> {
 #[async_trait]
 impl<T: Executor> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        // The reserved ids belong to no company, and a company before its first change has no version.
+        // No company has one of the reserved ids, and a company has no version before its first change.
         if !is_company(company.as_uuid()) {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 
 impl<T: Executor> Repository<T> {
-    /// Returns the menu entries, of all companies, that a statement finds.
+    /// Returns the menu entries that a statement selects, across all companies.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
         let rows = self.rows(self.for_company(None, statement)).await?;
         rows.iter()

@@ -6,7 +6,7 @@ mod company;
 mod credentials;
 mod menu;
 
-/// Returns whether PostgreSQL cannot store a string, because it contains NUL. No stored string equals such a string.
+/// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string equals no stored string.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }
