@@ -4,7 +4,7 @@ use std::cell::Cell as Count;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use iam_permissions_cache::Question;
+use iam_permissions_cache::Check;
 use iam_storage_memory::MemoryStorage;
 
 use crate::clock::system_clock;
@@ -34,7 +34,7 @@ const LEAST: [(usize, [f64; 2]); 3] = [(1, [0.8, 1.2]), (100, [0.7, 1.2]), (1_00
 struct Loaded {
     data: Data,
     asks: Asks,
-    questions: Vec<Question>,
+    questions: Vec<Check>,
     ours: Ours,
     /// Number of cache misses during the measurement, which must measure only hits.
     missed: Count<usize>,

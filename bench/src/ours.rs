@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iam_application::Application;
 use iam_domain::{CompanyId, UserId};
-use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject, ViewRef};
+use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Check, Subject, ViewRef};
 use iam_storage::Storage;
 use tokio::runtime::Handle;
 
@@ -20,11 +20,11 @@ pub struct Ours {
 
 /// Returns the decision request for a cell.
 #[must_use]
-pub fn question(cell: &Cell) -> Question {
+pub fn question(cell: &Cell) -> Check {
     match cell {
-        Cell::View(view) => Question::View(ViewRef::Id(*view)),
+        Cell::View(view) => Check::View(ViewRef::Id(*view)),
         Cell::Action((feature, action)) => {
-            Question::Feature { feature: FeatureRef::Id(*feature), action: action.clone(), least_scope: None }
+            Check::Feature { feature: FeatureRef::Id(*feature), action: action.clone(), least_scope: None }
         }
     }
 }
@@ -49,7 +49,7 @@ impl Ours {
     /// Decides from the cache, or returns `None` if the cache does not suffice.
     #[inline]
     #[must_use]
-    pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Question) -> Option<bool> {
+    pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Check) -> Option<bool> {
         self.permissions.try_check(company, Subject::User(user), question).map(|outcome| outcome.allowed)
     }
 
@@ -58,7 +58,7 @@ impl Ours {
     /// # Errors
     ///
     /// When the storage returns an error.
-    pub async fn load(&self, company: CompanyId, user: UserId, question: &Question) -> Result<bool> {
+    pub async fn load(&self, company: CompanyId, user: UserId, question: &Check) -> Result<bool> {
         let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
         Ok(access.decide(question).outcome.allowed)
     }

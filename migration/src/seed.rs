@@ -170,7 +170,7 @@ const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated",
 
 // Takes the gate (the advisory lock of all changes, `gate.rs` of the PostgreSQL adapter) in exclusive mode. The lock is
 // fair (FIFO): changes to companies that arrive later wait.
-const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
+const ACQUIRE_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 // Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
@@ -218,14 +218,14 @@ pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError>
 ///
 /// The errors of [`seed`].
 pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
-    insert(db, Deleted::ComeBack).await
+    insert(db, Deleted::Restore).await
 }
 
 /// The treatment of seeded rows that were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
     Stay,
-    ComeBack,
+    Restore,
 }
 
 async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport, MigrationError> {
@@ -272,7 +272,7 @@ impl Seeded {
 impl<'a> Run<'a> {
     /// Starts a run: locks the catalog, and then reads the clock of the database.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
-        tx.execute_raw(statement(PASS_GATE, [])).await?;
+        tx.execute_raw(statement(ACQUIRE_GATE, [])).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
         let unknown = self.remember(&ids).await?;
         let offered = match deleted {
             Deleted::Stay => unknown,
-            Deleted::ComeBack => ids,
+            Deleted::Restore => ids,
         };
         let views = self.add(VIEWS, &seed.views, |view| view.id.as_uuid(), &offered).await?;
         let modules = self.add(MODULES, &seed.modules, |module| module.id.as_uuid(), &offered).await?;

@@ -204,7 +204,7 @@ mod tests {
 
     use iam_application::DecisionContext;
     use iam_domain::{Action, Reason};
-    use iam_permissions_cache::{Consistency, FeatureRef, Question};
+    use iam_permissions_cache::{Check, Consistency, FeatureRef};
 
     use super::*;
 
@@ -246,10 +246,10 @@ mod tests {
         let check = async |feature, action: &str| {
             let feature = FeatureRef::parse(feature);
             let action = Action::parse(action).unwrap();
-            let question = Question::Feature { feature, action, least_scope: None };
+            let check = Check::Feature { feature, action, least_scope: None };
             let caller = Caller::user(guide.admin.id);
             let context = DecisionContext { caller, company: guide.company, consistency: Consistency::Cached };
-            system.application.own_access(&context).await.unwrap().check(&question)
+            system.application.own_access(&context).await.unwrap().check(&check)
         };
         assert!(check("general.read", "Read").await.allowed);
         assert_eq!(check("risks.create", "Create").await.reason, Reason::FeatureModuleMissing);

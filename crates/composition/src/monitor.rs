@@ -30,7 +30,7 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     }
     progress.set_ready();
     tracing::info!("the database schema is up to date; ready for requests");
-    if let Ok(false) = storage.is_behind_policies().await {
+    if let Ok(false) = storage.is_row_security_active().await {
         tracing::warn!("row-level security does not apply to the database role of the service");
     }
 }

@@ -120,16 +120,16 @@ impl Api {
         company: Option<CompanyId>,
         consistency: Consistency,
     ) -> Result<(), ApiError> {
-        let is_kept = || {
+        let is_cached = || {
             let context = company.map(|company| DecisionContext { caller, company, consistency });
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
         // Super admins and services may check other subjects, and the subject of this request has not been parsed yet.
         // A cache lookup for the caller would therefore be inconclusive, so their requests with a minimum version are
         // not limited.
-        let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
-        let has_seen = asks_about_others && matches!(consistency, Consistency::AtLeast(_));
-        if consistency == Consistency::Cached || has_seen || is_kept() {
+        let may_check_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
+        let has_min_version = may_check_others && matches!(consistency, Consistency::AtLeast(_));
+        if consistency == Consistency::Cached || has_min_version || is_cached() {
             Ok(())
         } else {
             self.forced_loads.admit(caller)

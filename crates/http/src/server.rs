@@ -38,9 +38,9 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before the next `accept` after a failure, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time without another accepted connection after which the accept queue is considered empty during shutdown.
-const QUIET: Duration = Duration::from_millis(100);
+const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 /// Maximum time for emptying the accept queue during shutdown.
-const LAST_ACCEPTS: Duration = Duration::from_secs(1);
+const ACCEPT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle for the graceful shutdown of a [`Server`].
 #[derive(Debug, Clone)]
@@ -147,8 +147,8 @@ async fn accept_all(
     if let Err(error) = ignore_new_connections(listener) {
         tracing::debug!(%error, "connections that arrive during shutdown may be reset");
     }
-    let latest = Instant::now() + LAST_ACCEPTS;
-    while let Ok(Ok(accepted)) = timeout_at(latest, timeout(QUIET, listener.accept())).await {
+    let latest = Instant::now() + ACCEPT_DRAIN_TIMEOUT;
+    while let Ok(Ok(accepted)) = timeout_at(latest, timeout(ACCEPT_IDLE, listener.accept())).await {
         give(accepted)?;
     }
     Ok(())

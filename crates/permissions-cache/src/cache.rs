@@ -162,10 +162,10 @@ impl Cache {
 
     /// Records that a poll confirmed the cached data: all of it was up to date when the poll began. If `lease` is
     /// given, also renews the lease for this duration, counted from the start of the poll.
-    pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
+    pub(crate) fn confirmed(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
         // The mutex remains locked until the lease is renewed, so that no other event can revoke the lease in between.
         let mut state = self.lock();
-        if state.tracker.on_proof(generation, began) {
+        if state.tracker.on_confirmed(generation, began) {
             match lease {
                 Some(length) => self.lease.extend(sent, length),
                 None => drop(self.lease.confirm(sent)),
@@ -207,7 +207,7 @@ impl Cache {
             self.lease.revoke();
         }
         if effects.everything {
-            self.start_over(state);
+            self.reset(state);
         }
         for id in &effects.outdated {
             if state.companies.get_mut(id).is_some_and(Company::invalidate) {
@@ -227,7 +227,7 @@ impl Cache {
 
     /// Discards all cached data, because it may be from another database timeline or from a server other than the
     /// primary.
-    fn start_over(&self, state: &mut State) {
+    fn reset(&self, state: &mut State) {
         tracing::warn!("the database timeline may have changed (restore or failover): all cached data is discarded");
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
@@ -242,7 +242,7 @@ impl Cache {
         state.index = None;
         self.entries.clear(&mut state.order);
         state.credentials = None;
-        self.credentials.start_over();
+        self.credentials.reset();
     }
 
     pub(crate) fn stats(&self) -> CacheStats {

@@ -71,7 +71,7 @@ impl Company {
     pub(crate) fn invalidate(&mut self) -> bool {
         let was_in_use = !self.sets.is_empty();
         for shared in self.sets.values() {
-            shared.set.kill();
+            shared.set.invalidate();
         }
         self.sets.clear();
         self.levels.clear();

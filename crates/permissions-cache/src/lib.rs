@@ -10,7 +10,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use iam_domain::{Action, CompanyId, UserId};
-//! use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject};
+//! use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Check, Subject};
 //! use iam_storage::{Result, Storage};
 //! use tokio::runtime::Handle;
 //!
@@ -22,17 +22,17 @@
 //! }
 //!
 //! async fn may_read_risks(permissions: &Permissions, company: CompanyId, user: UserId) -> Result<bool> {
-//!     let question = Question::Feature {
+//!     let check = Check::Feature {
 //!         feature: FeatureRef::parse("risks.create"),
 //!         action: Action::read(),
 //!         least_scope: None,
 //!     };
 //!     // The usual case is a cache hit: it does not wait, acquires no lock and allocates no memory.
-//!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &question) {
+//!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &check) {
 //!         return Ok(outcome.allowed);
 //!     }
 //!     let access = permissions.access(company, Subject::User(user), Consistency::Cached).await?;
-//!     Ok(access.decide(&question).outcome.allowed)
+//!     Ok(access.decide(&check).outcome.allowed)
 //! }
 //! ```
 //!
@@ -74,10 +74,10 @@ pub use consistency::Consistency;
 pub use credentials::service::Credentials;
 pub use credentials::table::KnownApiKey;
 pub use engine::access::{Access, AccessId, Verdict};
+pub use engine::check::{Check, FeatureRef, Subject, ViewRef};
 pub use engine::effective::{ActionPermission, EffectivePermissions};
 pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
 pub use engine::outcome::Outcome;
-pub use engine::question::{FeatureRef, Question, Subject, ViewRef};
 pub use iam_storage::Stamped;
 pub use maintenance::FillOptions;
 pub use maintenance::effective_rows::Filled;

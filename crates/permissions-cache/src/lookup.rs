@@ -18,7 +18,7 @@ pub(crate) enum Lookup {
     /// ticket.
     NeedsCatalog(Ticket),
     /// It is not known whether the cached data is up to date. A poll must confirm it first.
-    Unproven,
+    Unconfirmed,
     /// The user must be loaded. The load must begin after this ticket.
     Missing(Ticket),
 }
@@ -38,24 +38,24 @@ impl Cache {
     }
 
     /// Looks up the cached set of a user. If only the catalog has changed, recompiles the set from cached rules where
-    /// possible. If the lease has expired, the caller passes `proven_after`: the set is then returned only if a poll
+    /// possible. If the lease has expired, the caller passes `confirmed_after`: the set is then returned only if a poll
     /// that began after this ticket has confirmed the cached data.
-    pub(crate) fn look_up(&self, key: Key, proven_after: Option<Ticket>) -> Lookup {
+    pub(crate) fn look_up(&self, key: Key, confirmed_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();
         let tracker = &state.tracker;
         if !tracker.has_position() {
-            return Lookup::Unproven;
+            return Lookup::Unconfirmed;
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
         // A company invalidates only the sets that are listed in it. Once a set for a newer catalog has replaced an
         // older set in this list, the older set remains alive even if the company changes. Therefore the company
         // version is also compared.
-        let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
-        let Some(set) = self.entries.set(&key).filter(is_of_now) else { return missing };
-        let Some(catalog) = tracker.catalog() else { return Lookup::Unproven };
-        if proven_after.is_some_and(|since| tracker.proven() <= since) {
-            return Lookup::Unproven;
+        let has_latest_version = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
+        let Some(set) = self.entries.set(&key).filter(has_latest_version) else { return missing };
+        let Some(catalog) = tracker.catalog() else { return Lookup::Unconfirmed };
+        if confirmed_after.is_some_and(|since| tracker.confirmed() <= since) {
+            return Lookup::Unconfirmed;
         }
         if set.index.state == catalog {
             return Lookup::Current(set);
@@ -64,7 +64,7 @@ impl Cache {
             return Lookup::NeedsCatalog(tracker.least_for_catalog());
         };
         if !tracker.is_catalog_polled() {
-            return Lookup::Unproven;
+            return Lookup::Unconfirmed;
         }
         let company = state.companies.get_mut(&key.0);
         let Some(set) = company.and_then(|company| company.recompile(&set, &index, &self.memory)) else {

@@ -19,7 +19,7 @@ use crate::loading::loads::Loads;
 use crate::loading::menus::Menus;
 use crate::loading::polls::Polls;
 use crate::loading::resolver::{ATTEMPTS, Resolved, Resolver};
-use crate::{Access, CacheOptions, CacheStats, Consistency, Navigation, Question, Subject};
+use crate::{Access, CacheOptions, CacheStats, Check, Consistency, Navigation, Subject};
 
 /// Decides what users may see and do. Share it through an `Arc`. Tasks of any Tokio runtime may call it.
 ///
@@ -62,12 +62,12 @@ impl Permissions {
         Self { cache, context, loads, polls, resolver, menus, credentials }
     }
 
-    /// Decides a question from the cache. Returns `None` if the subject is not cached, if the cached data is outdated,
+    /// Decides a check from the cache. Returns `None` if the subject is not cached, if the cached data is outdated,
     /// or if the lease has expired. Does not wait, acquires no lock, and allocates no memory.
     #[inline]
     #[must_use]
-    pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
-        let outcome = self.cache.hit(&(company, subject.holder()), |set| decide(set, subject, question).outcome)?;
+    pub fn try_check(&self, company: CompanyId, subject: Subject, check: &Check) -> Option<Outcome> {
+        let outcome = self.cache.hit(&(company, subject.holder()), |set| decide(set, subject, check).outcome)?;
         self.cache.counters.hits.add(1);
         Some(outcome)
     }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use iam_domain::Action;
-use iam_permissions_cache::{Consistency, FeatureRef, Question, Subject, ViewRef};
+use iam_permissions_cache::{Check, Consistency, FeatureRef, Subject, ViewRef};
 
 use crate::replica::{Replica, patient};
 use crate::store::Store;
@@ -20,7 +20,7 @@ mod store;
 #[path = "it/world.rs"]
 mod world;
 
-fn questions() -> Vec<Question> {
+fn questions() -> Vec<Check> {
     let views = [ViewRef::Id(view(0)), ViewRef::Id(view(1)), ViewRef::Id(view(98))];
     let urls = ["/0", "/1", "/nowhere"].map(|url| ViewRef::Url(url.to_owned()));
     let ids = [0, 1, 98].map(|number| FeatureRef::Id(feature(number)));
@@ -29,10 +29,10 @@ fn questions() -> Vec<Question> {
     let features = ids.into_iter().chain(keys).flat_map(|feature| {
         actions.clone().into_iter().map(move |action| {
             let least_scope = SCOPES.last().copied().filter(|_| action.as_str() == "Publish");
-            Question::Feature { feature: feature.clone(), action, least_scope }
+            Check::Feature { feature: feature.clone(), action, least_scope }
         })
     });
-    views.into_iter().chain(urls).map(Question::View).chain(features).collect()
+    views.into_iter().chain(urls).map(Check::View).chain(features).collect()
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(crate) enum HeldLocks {
 
 /// Shared locks on the gate and on a company. Until they are dropped, no change of the company, of the catalog or of
 /// the credentials can begin.
-pub(crate) struct HeldOff {
+pub(crate) struct SharedLocks {
     _company: Shared,
     _gate: OwnedRwLockReadGuard<()>,
 }
@@ -55,9 +55,9 @@ impl Locks {
 
     /// Prevents changes of a company, of the catalog and of the credentials from beginning, as long as the result
     /// exists. Does not wait: returns `None` if such a change is in progress or is waiting for its locks.
-    pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
+    pub(crate) fn try_block_changes(&self, company: CompanyId) -> Option<SharedLocks> {
         let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
-        Some(HeldOff { _company: self.companies.try_shared(company)?, _gate: gate })
+        Some(SharedLocks { _company: self.companies.try_shared(company)?, _gate: gate })
     }
 }
 
@@ -79,8 +79,8 @@ mod tests {
         let (a, b) = (company(), company());
         let held = locks.acquire(Target::Company(a), SHORT).await.unwrap();
         assert!(locks.acquire(Target::Company(a), SHORT).await.is_err());
-        assert!(locks.hold_off(a).is_none());
-        assert!(locks.hold_off(b).is_some());
+        assert!(locks.try_block_changes(a).is_none());
+        assert!(locks.try_block_changes(b).is_some());
         assert_eq!(locks.companies.in_use(), 1);
         drop(held);
         assert_eq!(locks.companies.in_use(), 0);
@@ -111,7 +111,7 @@ mod tests {
         let locks = Arc::new(Locks::default());
         let held = locks.acquire(Target::Catalog, SHORT).await.unwrap();
         assert!(locks.acquire(Target::Company(company()), SHORT).await.is_err());
-        assert!(locks.hold_off(company()).is_none());
+        assert!(locks.try_block_changes(company()).is_none());
         drop(held);
         let held = locks.acquire(Target::Company(company()), SHORT).await.unwrap();
         assert!(locks.acquire(Target::Catalog, SHORT).await.is_err());

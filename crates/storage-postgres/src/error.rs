@@ -133,7 +133,7 @@ pub(crate) fn is_outdated(error: &DbErr) -> bool {
 
 /// Returns `true` if the statement, or the transaction that contains it, can be retried at once because nothing was
 /// committed.
-pub(crate) fn is_lost_race(error: &DbErr) -> bool {
+pub(crate) fn is_retryable(error: &DbErr) -> bool {
     // serialization_failure, deadlock_detected
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
@@ -141,7 +141,7 @@ pub(crate) fn is_lost_race(error: &DbErr) -> bool {
 /// Maps an error by its SQLSTATE, if no rule for a constraint applies.
 fn by_sqlstate(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
-        _ if is_lost_race(&error) => Some(true),
+        _ if is_retryable(&error) => Some(true),
         // in_failed_sql_transaction
         Some("25P02") => return StorageError::Misuse("an earlier operation failed"),
         // lock_not_available, query_canceled, idle_in_transaction_session_timeout, and the classes connection
@@ -196,7 +196,7 @@ fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
 }
 
 /// Returns `true` if a statement received no response in time, or if no connection became available in time.
-pub(crate) fn is_silence(error: &DbErr) -> bool {
+pub(crate) fn is_timeout(error: &DbErr) -> bool {
     match driver(error) {
         Some(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
         Some(sqlx::Error::PoolTimedOut) => true,

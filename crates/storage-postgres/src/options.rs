@@ -18,7 +18,7 @@ use crate::feed::listener::ListenerOptions;
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Margin by which this process's timeout for a statement exceeds the server's, so that the server's more precise error
 /// arrives first.
-const ANSWER_GRACE: Duration = Duration::from_secs(1);
+const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The connection parameters and the timeouts of the adapter.
 #[derive(Debug, Clone)]
@@ -98,10 +98,10 @@ impl PostgresOptions {
         Session::new(limits)
     }
 
-    /// Returns the time limit for the response to a statement: the server's own timeout plus [`ANSWER_GRACE`]. `None`:
+    /// Returns the time limit for the response to a statement: the server's own timeout plus [`RESPONSE_MARGIN`]. `None`:
     /// no limit.
     pub(crate) fn statement_limit(&self) -> Option<Duration> {
-        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_GRACE)
+        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + RESPONSE_MARGIN)
     }
 
     /// Returns the timeout for acquiring a connection.

@@ -17,7 +17,7 @@ use crate::catalog_cache::CatalogCache;
 use crate::changes::read_matrices::ReadMatrices;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
-use crate::error::{from_db, is_lost_race};
+use crate::error::{from_db, is_retryable};
 use crate::statement::{column, convert, incomplete};
 
 /// The executor of a repository's statements: the pool, or the transaction of a unit of work.
@@ -66,7 +66,7 @@ impl<T: Executor> Repository<T> {
             match on_runtime(self.0.runtime(), call()).await {
                 Err(error) => {
                     self.0.outdated().record_error(&error, sent_at);
-                    if attempt == T::ATTEMPTS || !is_lost_race(&error) {
+                    if attempt == T::ATTEMPTS || !is_retryable(&error) {
                         return Err(error);
                     }
                     attempt += 1;

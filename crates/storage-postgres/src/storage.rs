@@ -126,7 +126,7 @@ impl PostgresStorage {
     /// # Errors
     ///
     /// Fails if the database cannot be reached, or if its tables do not exist.
-    pub async fn is_behind_policies(&self) -> Result<bool> {
+    pub async fn is_row_security_active(&self) -> Result<bool> {
         let sql = "SELECT row_security_active('user_levels') AS is_behind";
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }

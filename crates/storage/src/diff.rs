@@ -14,10 +14,10 @@ pub trait MatrixCell: Clone {
     /// Returns the position of the cell in the matrix of its level.
     fn key(&self) -> Self::Key;
     /// Returns `true` if both cells have the same content. Ids and timestamps are ignored.
-    fn says_the_same(&self, other: &Self) -> bool;
+    fn has_same_content(&self, other: &Self) -> bool;
     /// Returns this cell with the id and the creation time of the existing cell `other`.
     #[must_use]
-    fn in_place_of(&self, other: &Self) -> Self;
+    fn with_identity_of(&self, other: &Self) -> Self;
 }
 
 impl MatrixCell for ViewPermission {
@@ -27,11 +27,11 @@ impl MatrixCell for ViewPermission {
         self.view_id
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn has_same_content(&self, other: &Self) -> bool {
         (self.state, self.modifiable) == (other.state, other.modifiable)
     }
 
-    fn in_place_of(&self, other: &Self) -> Self {
+    fn with_identity_of(&self, other: &Self) -> Self {
         Self { id: other.id, created_at: other.created_at, ..self.clone() }
     }
 }
@@ -43,11 +43,11 @@ impl MatrixCell for FeaturePermission {
         (self.feature_id, self.action.clone())
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn has_same_content(&self, other: &Self) -> bool {
         (self.value, self.scope, self.modifiable) == (other.value, other.scope, other.modifiable)
     }
 
-    fn in_place_of(&self, other: &Self) -> Self {
+    fn with_identity_of(&self, other: &Self) -> Self {
         Self { id: other.id, created_at: other.created_at, ..self.clone() }
     }
 }
@@ -85,8 +85,8 @@ impl<C: MatrixCell> MatrixDiff<C> {
             }
             match left.remove(&cell.key()) {
                 None => diff.insert.push(cell.clone()),
-                Some(old) if cell.says_the_same(old) => {}
-                Some(old) => diff.update.push(cell.in_place_of(old)),
+                Some(old) if cell.has_same_content(old) => {}
+                Some(old) => diff.update.push(cell.with_identity_of(old)),
             }
         }
         diff.remove = left.into_values().cloned().collect();

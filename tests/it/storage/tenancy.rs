@@ -422,14 +422,14 @@ mod postgres {
         migration::seed(&db).await.unwrap();
         db.close().await.unwrap();
         let all_powerful = PostgresStorage::connect(&PostgresOptions::new(database.url())).unwrap();
-        assert!(!all_powerful.is_behind_policies().await.unwrap());
+        assert!(!all_powerful.is_row_security_active().await.unwrap());
         all_powerful.close().await;
 
         // The server works with the application's role and with the owner's role, to which the same policies apply.
         for (n, role) in [(1, &application), (2, &owner)] {
             let storage = PostgresStorage::connect(&PostgresOptions::new(database.url_as(role))).unwrap();
             storage.check_schema().await.unwrap();
-            assert!(storage.is_behind_policies().await.unwrap());
+            assert!(storage.is_row_security_active().await.unwrap());
             let company = CompanyId::from_uuid(uuid::Uuid::from_u128(n));
             let mut unit = storage.begin(Target::Company(company), ChangeContext::command_line()).await.unwrap();
             let core = unit.modules().find_by_code("core").await.unwrap().unwrap().id;

@@ -219,7 +219,7 @@ fn keep_pins<C: MatrixCell>(
 ) -> Result<(), Failure> {
     let wanted_by_key: BTreeMap<_, _> = wanted.iter().map(|permission| (permission.key(), permission)).collect();
     let broken = stored.iter().filter(|permission| !is_modifiable(permission)).filter(|permission| {
-        wanted_by_key.get(&permission.key()).is_none_or(|wanted| !wanted.says_the_same(permission))
+        wanted_by_key.get(&permission.key()).is_none_or(|wanted| !wanted.has_same_content(permission))
     });
     let pinned: BTreeSet<_> =
         stored.iter().filter(|permission| !is_modifiable(permission)).map(MatrixCell::key).collect();

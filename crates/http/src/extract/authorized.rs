@@ -144,7 +144,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     api.admit_load(caller, company, consistency)?;
     api.services().application.authorize(caller, company, P::REQUIREMENT, consistency).await?;
 
-    let input = match body.json().and_then(T::read_usual) {
+    let input = match body.json().and_then(T::read_fast) {
         Some(input) => input,
         None => read(request, &api.services().verifier, company, &query, &body.object())?,
     };

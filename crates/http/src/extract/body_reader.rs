@@ -110,7 +110,7 @@ impl<'a> FieldReader<'a> {
     /// Reads the optional subject of a check. An error about an external id could reveal which issuers are configured.
     /// Therefore, such an error is returned in place of the user, and is reported only to callers who may check other
     /// users.
-    pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
+    pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
             Ok(user) => Some(Some(Ok(user.id))),

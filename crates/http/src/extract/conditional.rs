@@ -26,7 +26,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
 }
 
 /// Returns `true` if `If-None-Match` contains the entity tag or `*`, so that the response is 304.
-pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
+pub(crate) fn matches_if_none_match(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
         && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))
 }
@@ -51,10 +51,10 @@ mod tests {
         let own: &'static str = Box::leak(etag.as_str().to_owned().into_boxed_str());
         let weak: &'static str = Box::leak(format!("\"a\", W/{own}").into_boxed_str());
         for values in [&[own][..], &[weak], &["*"], &["\"a\"", own]] {
-            assert!(has_already(&with(IF_NONE_MATCH, values), &etag), "{values:?}");
+            assert!(matches_if_none_match(&with(IF_NONE_MATCH, values), &etag), "{values:?}");
         }
-        assert!(!has_already(&with(IF_NONE_MATCH, &["\"a\""]), &etag));
-        assert!(!has_already(&HeaderMap::new(), &etag));
+        assert!(!matches_if_none_match(&with(IF_NONE_MATCH, &["\"a\""]), &etag));
+        assert!(!matches_if_none_match(&HeaderMap::new(), &etag));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-ve
 /// Reads the headers `Cache-Control: no-cache` and `X-IAM-Min-Version`. If `X-IAM-Min-Version` occurs twice or is not a
 /// valid version, the response is 400.
 pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
-    let asks_the_store = headers
+    let bypasses_cache = headers
         .get_all(header::CACHE_CONTROL)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|line| line.split(','))
@@ -25,7 +25,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (Some(value), None) => value.to_str().ok().and_then(Versions::parse).map(Some).ok_or_else(invalid)?,
         (Some(_), Some(_)) => return Err(invalid()),
     };
-    Ok(match (asks_the_store, least) {
+    Ok(match (bypasses_cache, least) {
         // `no-cache` also satisfies any minimum version, since it reads the latest committed version from the storage.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),

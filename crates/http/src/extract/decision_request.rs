@@ -3,17 +3,17 @@
 
 use iam_application::{FieldError, NamedSubject};
 use iam_domain::CompanyId;
-use iam_permissions_cache::Question;
+use iam_permissions_cache::Check;
 
 use super::body_reader::FieldReader;
 
 /// Maximum number of checks in a batch.
 pub(crate) const MOST_CHECKS: usize = 1000;
 
-/// A check: a question about the permissions of a subject.
+/// A check: a check about the permissions of a subject.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
-    pub(crate) question: Question,
+    pub(crate) check: Check,
     pub(crate) subject: NamedSubject,
 }
 
@@ -28,23 +28,23 @@ impl DecisionRequest {
     /// Reads a check from its JSON object.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
         let subject = fields.asked_about("userId");
-        let question = match (fields.has("view"), fields.has("feature")) {
+        let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
                 if fields.has("action") || fields.has("scope") {
                     return fields.reject("view", "alone", "takes neither action nor scope");
                 }
-                fields.required("view").map(Question::View)
+                fields.required("view").map(Check::View)
             }
             (false, true) => {
                 let feature = fields.required("feature");
                 let action = fields.required("action");
                 let least_scope = fields.optional("scope");
-                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
+                Some(Check::Feature { feature: feature?, action: action?, least_scope: least_scope? })
             }
             (false, false) => fields.reject("view", "required", "or feature is required"),
             (true, true) => fields.reject("view", "alone", "cannot be asked together with feature"),
         };
-        Some(Self { question: question?, subject: subject? })
+        Some(Self { check: check?, subject: subject? })
     }
 }
 

@@ -15,7 +15,7 @@ mod policy;
 mod request_reader;
 
 pub(crate) use authorized::Authorized;
-pub(crate) use conditional::has_already;
+pub(crate) use conditional::matches_if_none_match;
 pub(crate) use policy::{
     Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform, PlatformCompany,
     ReadAudit, ReadCatalog, ReadIam,

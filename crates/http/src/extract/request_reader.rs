@@ -32,7 +32,7 @@ pub(crate) struct RequestReader<'a> {
 pub(crate) trait Input: Sized + 'static {
     /// Parses the body on the fast path. A returned value equals the result of [`Self::read`]. `None` means that the
     /// fast path does not support the body, and that [`Self::read`] must parse it.
-    fn read_usual(_body: &[u8]) -> Option<Self> {
+    fn read_fast(_body: &[u8]) -> Option<Self> {
         None
     }
 

@@ -9,15 +9,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use iam_domain::{Action, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
-use iam_permissions_cache::{FeatureRef, Question, ViewRef};
+use iam_permissions_cache::{Check, FeatureRef, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::extract::decision_request::{Checks, DecisionRequest, Item, MOST_CHECKS};
 use crate::extract::{Input, RequestReader};
 
 impl Input for DecisionRequest {
-    fn read_usual(body: &[u8]) -> Option<Self> {
-        usual(UsualDecisionRequest { is_body: true }, body)
+    fn read_fast(body: &[u8]) -> Option<Self> {
+        usual(FastDecisionRequest { is_body: true }, body)
     }
 
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
@@ -26,8 +26,8 @@ impl Input for DecisionRequest {
 }
 
 impl Input for Checks {
-    fn read_usual(body: &[u8]) -> Option<Self> {
-        usual(UsualChecks, body)
+    fn read_fast(body: &[u8]) -> Option<Self> {
+        usual(FastChecks, body)
     }
 
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
@@ -45,7 +45,7 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
 }
 
 /// Returns the error for a body that the exact reader must parse. Clients never receive this error.
-fn unusual<E: Error>() -> E {
+fn unsupported<E: Error>() -> E {
     E::custom("requires the exact reader")
 }
 
@@ -53,19 +53,19 @@ fn unusual<E: Error>() -> E {
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
-        Some(_) => Err(unusual()),
+        Some(_) => Err(unsupported()),
     }
 }
 
 /// The parser of a single check.
 #[derive(Clone, Copy)]
-struct UsualDecisionRequest {
+struct FastDecisionRequest {
     /// `true` if the check is the whole body, `false` if it is an element of a batch. The company of the whole body has
     /// already been determined, so its `companyId` is skipped. A `companyId` in an element requires the exact reader.
     is_body: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for UsualDecisionRequest {
+impl<'de> DeserializeSeed<'de> for FastDecisionRequest {
     type Value = DecisionRequest;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<DecisionRequest, D::Error> {
@@ -73,7 +73,7 @@ impl<'de> DeserializeSeed<'de> for UsualDecisionRequest {
     }
 }
 
-impl<'de> Visitor<'de> for UsualDecisionRequest {
+impl<'de> Visitor<'de> for FastDecisionRequest {
     type Value = DecisionRequest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,17 +91,17 @@ impl<'de> Visitor<'de> for UsualDecisionRequest {
                 "scope" => &mut scope,
                 "userId" => &mut user,
                 "companyId" if self.is_body => &mut company,
-                _ => return Err(unusual()),
+                _ => return Err(unsupported()),
             };
             read_once(place, &mut map)?;
         }
-        let question = match (view, feature, action) {
-            (Some(view), None, None) if scope.is_none() => view_ref(view).map(Question::View),
-            (None, Some(feature), Some(action)) => feature_question(feature, action, scope),
+        let check = match (view, feature, action) {
+            (Some(view), None, None) if scope.is_none() => view_ref(view).map(Check::View),
+            (None, Some(feature), Some(action)) => feature_check(feature, action, scope),
             _ => None,
         };
-        let user = user.map(UserId::parse).transpose().map_err(|_| unusual())?;
-        Ok(DecisionRequest { question: question.ok_or_else(unusual)?, subject: user.map(Ok) })
+        let user = user.map(UserId::parse).transpose().map_err(|_| unsupported())?;
+        Ok(DecisionRequest { check: check.ok_or_else(unsupported)?, subject: user.map(Ok) })
     }
 }
 
@@ -112,19 +112,19 @@ fn view_ref(text: &str) -> Option<ViewRef> {
     }
 }
 
-fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<Question> {
+fn feature_check(feature: &str, action: &str, scope: Option<&str>) -> Option<Check> {
     let feature = match FeatureId::parse(feature) {
         Ok(id) => FeatureRef::Id(id),
         Err(_) => FeatureRef::Key(FeatureKey::stored(feature).ok()?.into_string()),
     };
     let least_scope = scope.map(Scope::from_str).transpose().ok()?;
-    Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
+    Some(Check::Feature { feature, action: Action::parse(action).ok()?, least_scope })
 }
 
 /// The parser of a body with a batch of checks.
-struct UsualChecks;
+struct FastChecks;
 
-impl<'de> DeserializeSeed<'de> for UsualChecks {
+impl<'de> DeserializeSeed<'de> for FastChecks {
     type Value = Checks;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Checks, D::Error> {
@@ -132,7 +132,7 @@ impl<'de> DeserializeSeed<'de> for UsualChecks {
     }
 }
 
-impl<'de> Visitor<'de> for UsualChecks {
+impl<'de> Visitor<'de> for FastChecks {
     type Value = Checks;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,19 +143,19 @@ impl<'de> Visitor<'de> for UsualChecks {
         let (mut checks, mut company) = (None, None);
         while let Some(name) = map.next_key::<&str>()? {
             match name {
-                "checks" if checks.is_none() => checks = Some(map.next_value_seed(UsualList)?),
+                "checks" if checks.is_none() => checks = Some(map.next_value_seed(FastList)?),
                 "companyId" => read_once(&mut company, &mut map)?,
-                _ => return Err(unusual()),
+                _ => return Err(unsupported()),
             }
         }
-        checks.map(Checks).ok_or_else(unusual)
+        checks.map(Checks).ok_or_else(unsupported)
     }
 }
 
 /// The parser of the list of checks in a batch.
-struct UsualList;
+struct FastList;
 
-impl<'de> DeserializeSeed<'de> for UsualList {
+impl<'de> DeserializeSeed<'de> for FastList {
     type Value = Vec<Item>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -163,7 +163,7 @@ impl<'de> DeserializeSeed<'de> for UsualList {
     }
 }
 
-impl<'de> Visitor<'de> for UsualList {
+impl<'de> Visitor<'de> for FastList {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,10 +172,10 @@ impl<'de> Visitor<'de> for UsualList {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(asked) = sequence.next_element_seed(UsualDecisionRequest { is_body: false })? {
+        while let Some(asked) = sequence.next_element_seed(FastDecisionRequest { is_body: false })? {
             list.push(Ok(asked));
         }
-        if list.is_empty() || list.len() > MOST_CHECKS { Err(unusual()) } else { Ok(list) }
+        if list.is_empty() || list.len() > MOST_CHECKS { Err(unsupported()) } else { Ok(list) }
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
     }
 
     /// Returns bodies with every combination of the field values.
-    fn questions() -> impl Iterator<Item = String> {
+    fn bodies() -> impl Iterator<Item = String> {
         let written = |name: &str, value: &str| {
             if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }
         };
@@ -275,15 +275,15 @@ mod tests {
     #[test]
     fn a_question_is_read_at_once_as_it_is_read_exactly() {
         let mut at_once = 0;
-        for body in questions() {
-            let (usual, exact) = (DecisionRequest::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
+        for body in bodies() {
+            let (usual, exact) = (DecisionRequest::read_fast(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
                 // The exact reader ignores a `companyId` of the wrong type here, since the company is determined
                 // earlier.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
-            at_once += usize::from(DecisionRequest::read_usual(body.as_bytes()).is_some());
+            at_once += usize::from(DecisionRequest::read_fast(body.as_bytes()).is_some());
         }
         assert!(at_once > 40, "{at_once}");
     }
@@ -291,9 +291,8 @@ mod tests {
     #[test]
     fn many_questions_are_read_at_once_as_they_are_read_exactly() {
         let mut at_once = 0;
-        let some: Vec<_> = questions().step_by(97).collect();
-        let fitting: Vec<_> =
-            questions().filter(|body| DecisionRequest::read_usual(body.as_bytes()).is_some()).collect();
+        let some: Vec<_> = bodies().step_by(97).collect();
+        let fitting: Vec<_> = bodies().filter(|body| DecisionRequest::read_fast(body.as_bytes()).is_some()).collect();
         let bodies = fitting.iter().flat_map(|one| {
             let pairs = some.iter().chain(&fitting).map(move |other| format!(r#"{{"checks":[{one},{other}]}}"#));
             pairs.chain([
@@ -305,7 +304,7 @@ mod tests {
             ])
         });
         for body in bodies {
-            let (usual, exact) = (Checks::read_usual(body.as_bytes()), checks_exactly(body.as_bytes()));
+            let (usual, exact) = (Checks::read_fast(body.as_bytes()), checks_exactly(body.as_bytes()));
             at_once += usize::from(usual.is_some());
             if usual.is_some() {
                 assert_eq!(usual, exact, "{body}");
@@ -329,10 +328,10 @@ mod tests {
                 });
                 for damaged in damages.into_iter().chain([cut, without]) {
                     let shown = String::from_utf8_lossy(&damaged);
-                    if let Some(asked) = DecisionRequest::read_usual(&damaged) {
+                    if let Some(asked) = DecisionRequest::read_fast(&damaged) {
                         assert_eq!(Some(asked), asked_exactly(&damaged), "{shown}");
                     }
-                    if let Some(checks) = Checks::read_usual(&damaged) {
+                    if let Some(checks) = Checks::read_fast(&damaged) {
                         assert_eq!(Some(checks), checks_exactly(&damaged), "{shown}");
                     }
                 }
@@ -345,7 +344,7 @@ mod tests {
         let body = |count| format!(r#"{{"checks":[{}]}}"#, vec![r#"{"view":"/"}"#; count].join(","));
         for (count, fits) in [(0, false), (1, true), (MOST_CHECKS, true), (MOST_CHECKS + 1, false)] {
             let body = body(count);
-            assert_eq!(Checks::read_usual(body.as_bytes()).is_some(), fits, "{count}");
+            assert_eq!(Checks::read_fast(body.as_bytes()).is_some(), fits, "{count}");
             assert_eq!(checks_exactly(body.as_bytes()).is_some(), fits, "{count}");
         }
     }

@@ -10,7 +10,7 @@ use iam_domain::{Actor, Caller};
 use crate::respond::{ApiError, Code};
 
 /// Number of tracked callers above which a cleanup removes those whose quota is full again.
-const REMEMBERED_CALLERS: usize = 10_000;
+const MAX_TRACKED_CALLERS: usize = 10_000;
 /// Number of requests between two cleanups. A cleanup iterates over all tracked callers, so it must be rare.
 const CLEAN_EVERY: u64 = 1024;
 
@@ -40,7 +40,7 @@ impl Limiter {
     /// Consumes one request of the caller's quota. If the quota is exhausted, the response is 429 with `Retry-After`.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
+        if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > MAX_TRACKED_CALLERS {
             self.quotas.retain_recent();
         }
         self.quotas.check_key(&caller.actor()).map_err(|denied| {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::envelope::{Message, Success};
 use super::error::ApiError;
 use super::response_cache::CachedResponse;
-use crate::extract::has_already;
+use crate::extract::matches_if_none_match;
 
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
@@ -56,14 +56,14 @@ impl ApiResponse {
 
     /// Adds `X-IAM-Version`, with the versions at which the permissions were resolved. If the permissions may be stale
     /// because the storage is unavailable, also adds `Age` and `Warning`.
-    pub(crate) fn seen(self, access: &Access) -> Self {
-        self.seen_all(std::slice::from_ref(access))
+    pub(crate) fn freshness_headers(self, access: &Access) -> Self {
+        self.freshness_headers_of_all(std::slice::from_ref(access))
     }
 
     /// Adds `X-IAM-Version`, with the lowest versions of several accesses. If an access may be stale because the
     /// storage is unavailable, also adds the highest `Age`, and `Warning`.
-    pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
-        seen(&mut self.builder, accesses);
+    pub(crate) fn freshness_headers_of_all(mut self, accesses: &[Access]) -> Self {
+        add_freshness_headers(&mut self.builder, accesses);
         self
     }
 
@@ -98,13 +98,13 @@ pub(crate) fn conditional(
     body: &CachedResponse,
     cache_control: &'static str,
 ) -> HttpResponse {
-    let is_known = has_already(request, &body.etag);
+    let is_known = matches_if_none_match(request, &body.etag);
     let mut response = HttpResponse::build(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     response
         .insert_header((header::ETAG, body.etag_header.clone()))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static(cache_control)))
         .append_header((header::VARY, HeaderValue::from_static("Authorization, X-Company-Id")));
-    seen(&mut response, std::slice::from_ref(access));
+    add_freshness_headers(&mut response, std::slice::from_ref(access));
     if is_known {
         return response.finish();
     }
@@ -114,7 +114,7 @@ pub(crate) fn conditional(
 
 /// Adds `X-IAM-Version`, with the lowest versions of the accesses that the response reflects. If an access may be
 /// stale, also adds the highest `Age`, and `Warning`.
-fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
+fn add_freshness_headers(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
     }

@@ -52,7 +52,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<A
 pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let access = call.application().access_of_user(&call.decision_context()?, call.input.0.id).await?;
     let body = permissions_body(call.api(), &access)?;
-    Ok(ApiResponse::ok().seen(&access).json(body.bytes.clone()))
+    Ok(ApiResponse::ok().freshness_headers(&access).json(body.bytes.clone()))
 }
 
 fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, ApiError> {
@@ -65,7 +65,7 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 /// A check of a view, or of an action on a feature.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the question is read from its fields")]
+#[expect(dead_code, reason = "describes the body; the check is read from its fields")]
 pub(crate) struct CheckRequest {
     /// The URL or id of a view.
     view: Option<String>,
@@ -89,9 +89,9 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
-    fast_path::write(&access.decide(&call.input.question), &mut body);
+    fast_path::write(&access.decide(&call.input.check), &mut body);
     body.push(b'}');
-    Ok(ApiResponse::ok().seen(&access).json(body.into()))
+    Ok(ApiResponse::ok().freshness_headers(&access).json(body.into()))
 }
 
 /// A batch of checks.
@@ -110,7 +110,7 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
         Err(findings) => return RefusedCheck::write(&ApiError::invalid(findings.clone()), body),
     };
     match accesses.of(&asked.subject) {
-        Ok(access) => fast_path::write(&access.decide(&asked.question), body),
+        Ok(access) => fast_path::write(&access.decide(&asked.check), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
         // Any other failure fails the whole request. In a single result, which has `allowed: false`, it would look like
         // a denial.
@@ -140,5 +140,5 @@ pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
         write_result(item, &accesses, &mut body)?;
     }
     body.extend_from_slice(b"]}}");
-    Ok(ApiResponse::ok().seen_all(accesses.all()).json(body.into()))
+    Ok(ApiResponse::ok().freshness_headers_of_all(accesses.all()).json(body.into()))
 }

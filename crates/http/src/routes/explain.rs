@@ -61,5 +61,5 @@ impl From<Explanation> for ExplanationData {
 #[post("/api/iam/explain")]
 pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
-    ApiResponse::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
+    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::from(access.explain(&call.input.check)))
 }

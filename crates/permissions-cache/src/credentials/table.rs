@@ -143,13 +143,13 @@ impl CredentialCache {
         let is_whole = table.learn(changes);
         if !is_whole {
             tracing::warn!("API keys or cut-offs were changed outside the service: all of them are loaded again");
-            self.start_over();
+            self.reset();
         }
         is_whole
     }
 
     /// Replaces the table with an empty one, so that the next load reads all credentials.
-    pub(crate) fn start_over(&self) {
+    pub(crate) fn reset(&self) {
         self.table.store(Arc::default());
     }
 

@@ -12,7 +12,7 @@ use iam_domain::{
 use crate::engine::compiled::{CellRef, CompiledSet};
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
-use crate::{ActionPermission, EffectivePermissions, Question, Subject};
+use crate::{ActionPermission, Check, EffectivePermissions, Subject};
 
 /// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
 /// database, is immutable, and is cheap to clone.
@@ -24,7 +24,7 @@ pub struct Access {
 }
 
 /// Identifies the decisions of an access, for use as a cache key: two accesses with equal ids make the same decision
-/// about every question.
+/// about every check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -78,14 +78,14 @@ impl Access {
 
     /// Decides whether the subject may see the view or perform the action. Allocates no memory.
     #[must_use]
-    pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
-        decide(&self.set, self.subject, question)
+    pub fn decide<'a>(&'a self, check: &'a Check) -> Verdict<'a> {
+        decide(&self.set, self.subject, check)
     }
 
-    /// Decides a question, and returns the decision in the type of the reference implementation (`iam-domain`).
+    /// Decides a check, and returns the decision in the type of the reference implementation (`iam-domain`).
     #[must_use]
-    pub fn check(&self, question: &Question) -> Decision {
-        let verdict = self.decide(question);
+    pub fn check(&self, check: &Check) -> Decision {
+        let verdict = self.decide(check);
         let Outcome { allowed, scope, reason } = verdict.outcome;
         Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
     }
@@ -101,23 +101,23 @@ impl Access {
         })
     }
 
-    /// Explains the decision about a question. The explanation comes from the same snapshot as the decision.
+    /// Explains the decision about a check. The explanation comes from the same snapshot as the decision.
     #[must_use]
-    pub fn explain(&self, question: &Question) -> Explanation {
-        let decision = self.check(question);
+    pub fn explain(&self, check: &Check) -> Explanation {
+        let decision = self.check(check);
         let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
         // An explanation must not reveal anything about the company to a non-member, and no rule of the company applies
         // to a super admin.
         if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
             return bare(decision);
         }
-        let snapshot = self.set.spelled_out();
-        match question {
-            Question::View(view) => {
+        let snapshot = self.set.to_snapshot();
+        match check {
+            Check::View(view) => {
                 let id = self.set.index.view(view).and_then(|column| self.set.index.view_in(column));
                 id.map_or_else(|| bare(decision), |id| snapshot.explain_view(id))
             }
-            Question::Feature { feature, action, least_scope } => {
+            Check::Feature { feature, action, least_scope } => {
                 let id = self.set.index.feature(feature).map(|columns| columns.id);
                 let least = least_scope.unwrap_or(Scope::Own);
                 id.map_or_else(|| bare(decision), |id| snapshot.explain_feature(id, action, least))
@@ -192,23 +192,23 @@ fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
     feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
 }
 
-/// Returns the matrix cell that a question asks about, or the outcome if the view or feature does not exist.
-fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Outcome> {
-    match question {
-        Question::View(view) => {
+/// Returns the matrix cell that a check asks about, or the outcome if the view or feature does not exist.
+fn find<'a>(set: &CompiledSet, check: &'a Check) -> Result<CellRef<'a>, Outcome> {
+    match check {
+        Check::View(view) => {
             set.index.view(view).map(CellRef::View).ok_or(Outcome::of_view(false, Reason::UnknownView))
         }
-        Question::Feature { feature, action, .. } => match set.index.feature(feature) {
+        Check::Feature { feature, action, .. } => match set.index.feature(feature) {
             Some(feature) => Ok(cell(feature, action)),
             None => Err(Outcome::denied_action(Reason::UnknownFeature)),
         },
     }
 }
 
-/// Decides a question from a compiled set.
+/// Decides a check from a compiled set.
 #[inline]
-pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Question) -> Verdict<'a> {
-    let is_view = matches!(question, Question::View(_));
+pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, check: &'a Check) -> Verdict<'a> {
+    let is_view = matches!(check, Check::View(_));
     let by_no_level = |outcome| Verdict { outcome, deciders: Deciders::Listed(&[]) };
     if is_non_member(set, subject) {
         return by_no_level(if is_view {
@@ -217,16 +217,16 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Q
             Outcome::denied_action(Reason::NoUserLevels)
         });
     }
-    let cell = match find(set, question) {
+    let cell = match find(set, check) {
         Ok(cell) => cell,
         Err(unknown) => return by_no_level(unknown),
     };
-    let outcome = match (subject, question) {
+    let outcome = match (subject, check) {
         (Subject::SuperAdmin(_), _) => {
             let scope = (!is_view).then_some(Scope::Any);
             return by_no_level(Outcome { allowed: true, scope, reason: Reason::SuperAdmin });
         }
-        (_, Question::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
+        (_, Check::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
         _ => set.outcome(cell),
     };
     Verdict { outcome, deciders: Deciders::Of(set, cell) }

@@ -67,7 +67,7 @@ pub(crate) struct CompiledSet {
     levels: Box<[Arc<LevelRules>]>,
     pub(crate) versions: Versions,
     company_stamp: i64,
-    codes: SmallVec<[Code; NEAR]>,
+    codes: SmallVec<[Code; INLINE_CODES]>,
     /// The bitmap of the allowed views, with one bit per view.
     views: Box<[u64]>,
     modules: Arc<BTreeSet<ModuleId>>,
@@ -78,7 +78,7 @@ pub(crate) struct CompiledSet {
 
 /// Number of decision codes that are stored inline, without a heap allocation. It suffices for a catalog slightly
 /// larger than the seeded one.
-const NEAR: usize = 192;
+const INLINE_CODES: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -93,7 +93,7 @@ impl CompiledSet {
         memory: &MemoryUsage,
     ) -> Self {
         let rules = |column: Column| levels.iter().map(move |level| level.rule(column));
-        let mut codes = SmallVec::<[Code; NEAR]>::with_capacity(index.columns());
+        let mut codes = SmallVec::<[Code; INLINE_CODES]>::with_capacity(index.columns());
         for (column, view) in index.views() {
             codes.push(if !view.requires_auth {
                 Code::PUBLIC_VIEW
@@ -137,7 +137,7 @@ impl CompiledSet {
     }
 
     /// Marks the set as outdated, so that it is no longer served.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn invalidate(&self) {
         self.is_alive.store(false, Ordering::Release);
     }
 
@@ -225,11 +225,11 @@ impl CompiledSet {
     }
 
     /// Converts the set into a snapshot, the input of the reference implementation.
-    pub(crate) fn spelled_out(&self) -> Snapshot {
+    pub(crate) fn to_snapshot(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),
             modules: BTreeSet::clone(&self.modules),
-            levels: self.levels.iter().map(|level| level.spelled_out()).collect(),
+            levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),
         }
     }
 }

@@ -172,7 +172,7 @@ impl LevelRules {
     }
 
     /// Converts the rules into the type of the reference implementation (`iam-domain`).
-    pub(crate) fn spelled_out(&self) -> LevelPermissions {
+    pub(crate) fn to_snapshot(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
         let listed = self.index.features().flat_map(|(columns, feature)| {
             columns.columns().filter_map(|(action, column)| {

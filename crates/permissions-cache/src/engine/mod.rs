@@ -2,6 +2,7 @@
 //! no lock, no clock and no I/O.
 
 pub(crate) mod access;
+pub(crate) mod check;
 pub(crate) mod compiled;
 pub(crate) mod effective;
 pub(crate) mod index;
@@ -9,4 +10,3 @@ pub(crate) mod level_rules;
 pub(crate) mod memory_usage;
 pub(crate) mod navigation;
 pub(crate) mod outcome;
-pub(crate) mod question;

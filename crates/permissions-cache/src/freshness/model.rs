@@ -278,7 +278,7 @@ impl World {
         if before != after && after.0.as_ref() == Some(&changes.position) {
             self.polled = Some(time);
         }
-        self.tracker.on_proof(poll.generation, poll.began);
+        self.tracker.on_confirmed(poll.generation, poll.began);
     }
 
     /// Checks two invariants. First, each known version was the latest one at some time since the latest poll and since

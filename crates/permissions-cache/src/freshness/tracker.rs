@@ -24,7 +24,7 @@ use crate::freshness::ticket::Ticket;
 /// The latest known versions, and the database timeline that they belong to.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    history: Option<History>,
+    timeline: Option<Timeline>,
     /// The results of loads that began before this ticket are discarded: they may be from an earlier timeline, or miss
     /// changes that were committed before the first poll of the current timeline.
     since: Ticket,
@@ -37,7 +37,7 @@ pub(crate) struct Tracker {
     /// The position in the change feed from which the next poll continues. `None` before the first poll of a timeline.
     position: Option<Position>,
     /// The ticket at which the latest poll that confirmed the known versions began.
-    proven: Ticket,
+    confirmed: Ticket,
     catalog: Known,
     /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot, so that
     /// cached company data may be combined with this catalog.
@@ -52,7 +52,7 @@ pub(crate) struct Tracker {
 /// The identifier of a database timeline. A restore or failover starts another timeline, and versions are comparable
 /// only within one timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct History {
+struct Timeline {
     epoch: u64,
     identity: u64,
 }
@@ -79,7 +79,7 @@ enum Seen {
     Outdated,
     /// The version contradicts the known one: it is older, or has another stamp, although the read began after the
     /// known version was learned. The database was restored.
-    WentBack,
+    Regressed,
 }
 
 impl Known {
@@ -92,7 +92,7 @@ impl Known {
             // replaced.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
-            Some(_) if began > self.learned => Seen::WentBack,
+            Some(_) if began > self.learned => Seen::Regressed,
             Some(_) => Seen::Outdated,
         }
     }
@@ -119,7 +119,7 @@ impl Known {
             }
             // It is not known which of the two versions is later, and the next poll may not report this version again.
             Seen::Outdated => self.outdate(now),
-            Seen::Same | Seen::WentBack => {}
+            Seen::Same | Seen::Regressed => {}
         }
         seen
     }
@@ -176,7 +176,7 @@ impl Tracker {
 
     /// Returns the epoch of the current timeline. `None` if no poll has reported it yet.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        self.history.filter(|_| self.has_position()).map(|history| history.epoch)
+        self.timeline.filter(|_| self.has_position()).map(|timeline| timeline.epoch)
     }
 
     /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
@@ -191,8 +191,8 @@ impl Tracker {
     }
 
     /// Returns the ticket at which the latest poll that confirmed the known versions began.
-    pub(crate) const fn proven(&self) -> Ticket {
-        self.proven
+    pub(crate) const fn confirmed(&self) -> Ticket {
+        self.confirmed
     }
 
     /// Returns the latest known version and stamp of the catalog.
@@ -243,29 +243,29 @@ impl Tracker {
     }
 
     /// Handles the result of a poll that began at the ticket `began` in this generation. The poll confirms the cached
-    /// data only when [`Self::on_proof`] is called.
+    /// data only when [`Self::on_confirmed`] is called.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
             return effects;
         }
-        let history = History { epoch: changes.epoch, identity: changes.identity };
-        let is_other = self.history.is_some_and(|known| known != history);
+        let timeline = Timeline { epoch: changes.epoch, identity: changes.identity };
+        let is_other = self.timeline.is_some_and(|known| known != timeline);
         let is_first = self.position.is_none();
         if is_other || !(is_first || changes.is_continuous) {
-            self.start_over(&mut effects, now);
+            self.reset(&mut effects, now);
         } else if is_first {
             // Loads that began earlier may miss changes that were committed before this poll.
             self.since = now;
             self.forgotten = now;
         }
-        self.history = Some(history);
+        self.timeline = Some(timeline);
         self.position = Some(changes.position.clone());
         // This poll read the new timeline, so the reset must not cause the poll's own result to be classified as
         // outdated.
         let began = if effects.everything { now.after() } else { began };
 
-        let mut went_back = false;
+        let mut has_regressed = false;
         match self.catalog.report(changes.catalog, began, now) {
             Seen::Same => self.is_catalog_polled = true,
             Seen::Newer => {
@@ -276,32 +276,32 @@ impl Tracker {
                 self.is_catalog_polled = false;
                 effects.catalog = true;
             }
-            Seen::WentBack => went_back = true,
+            Seen::Regressed => has_regressed = true,
         }
         match self.credentials.report(changes.credentials, began, now) {
             Seen::Newer | Seen::Outdated => effects.credentials = true,
-            Seen::WentBack => went_back = true,
+            Seen::Regressed => has_regressed = true,
             Seen::Same => {}
         }
         for (id, state) in &changes.companies {
             match self.companies.get_mut(id).map(|known| known.report(*state, began, now)) {
                 Some(Seen::Newer | Seen::Outdated) => effects.outdated.push(*id),
-                Some(Seen::WentBack) => went_back = true,
+                Some(Seen::Regressed) => has_regressed = true,
                 Some(Seen::Same) | None => {}
             }
         }
-        if went_back {
-            self.go_back(&mut effects, now);
+        if has_regressed {
+            self.reset_after_regression(&mut effects, now);
         }
         effects
     }
 
     /// Records that the result of a poll is confirmed to come from the primary, so that the known versions were up to
     /// date when the poll began. Returns `false` if the tracker was reset after the poll began.
-    pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
+    pub(crate) fn on_confirmed(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
         if counts {
-            self.proven = self.proven.max(began);
+            self.confirmed = self.confirmed.max(began);
         }
         counts
     }
@@ -313,9 +313,9 @@ impl Tracker {
         if loaded.began <= self.since {
             return (Retention::Discard, effects);
         }
-        if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
+        if self.timeline.is_some_and(|known| known.epoch != loaded.epoch) {
             // The next poll determines which of the two databases is the current primary.
-            self.start_over(&mut effects, now);
+            self.reset(&mut effects, now);
         }
         if self.position.is_none() {
             return (Retention::Discard, effects);
@@ -325,8 +325,8 @@ impl Tracker {
             let known = self.companies.get(&id)?;
             Some((id, state, known.sees(state, loaded.began)))
         });
-        if catalog == Seen::WentBack || company.as_ref().is_some_and(|(_, _, seen)| *seen == Seen::WentBack) {
-            self.go_back(&mut effects, now);
+        if catalog == Seen::Regressed || company.as_ref().is_some_and(|(_, _, seen)| *seen == Seen::Regressed) {
+            self.reset_after_regression(&mut effects, now);
             return (Retention::Discard, effects);
         }
         match catalog {
@@ -337,7 +337,7 @@ impl Tracker {
                 effects.catalog = true;
             }
             Seen::Outdated => return (Retention::Discard, effects),
-            Seen::Same | Seen::WentBack => {}
+            Seen::Same | Seen::Regressed => {}
         }
         match company {
             Some((id, state, Seen::Newer)) => {
@@ -350,7 +350,7 @@ impl Tracker {
                 (Retention::Keep, effects)
             }
             Some((_, _, Seen::Same)) => (Retention::Keep, effects),
-            Some((_, _, Seen::Outdated | Seen::WentBack)) => (Retention::Discard, effects),
+            Some((_, _, Seen::Outdated | Seen::Regressed)) => (Retention::Discard, effects),
             // The load read only the catalog, or the company is no longer tracked.
             None if loaded.company.is_none() => (Retention::Keep, effects),
             None => (Retention::Discard, effects),
@@ -369,8 +369,8 @@ impl Tracker {
         if began <= self.since {
             return (Retention::Discard, effects);
         }
-        if self.history.is_some_and(|known| known.epoch != epoch) {
-            self.start_over(&mut effects, now);
+        if self.timeline.is_some_and(|known| known.epoch != epoch) {
+            self.reset(&mut effects, now);
         }
         if self.position.is_none() {
             return (Retention::Discard, effects);
@@ -383,8 +383,8 @@ impl Tracker {
                 (Retention::Keep, effects)
             }
             Seen::Outdated => (Retention::Discard, effects),
-            Seen::WentBack => {
-                self.go_back(&mut effects, now);
+            Seen::Regressed => {
+                self.reset_after_regression(&mut effects, now);
                 (Retention::Discard, effects)
             }
         }
@@ -393,8 +393,8 @@ impl Tracker {
     /// Handles a change that this process committed to the database with this `epoch`.
     pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
-        if self.history.is_some_and(|known| known.epoch != epoch) {
-            self.start_over(&mut effects, now);
+        if self.timeline.is_some_and(|known| known.epoch != epoch) {
+            self.reset(&mut effects, now);
         } else {
             self.outdate(target, &mut effects, now);
         }
@@ -412,7 +412,7 @@ impl Tracker {
     pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation == self.generation && self.position.is_some() {
-            self.start_over(&mut effects, now);
+            self.reset(&mut effects, now);
         }
         effects
     }
@@ -443,20 +443,20 @@ impl Tracker {
 
     /// Discards all known versions because the database was restored without a new epoch, and marks the epoch for
     /// replacement.
-    fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
-        self.to_renew = self.history.map(|history| history.epoch);
-        self.start_over(effects, now);
+    fn reset_after_regression(&mut self, effects: &mut Effects, now: Ticket) {
+        self.to_renew = self.timeline.map(|timeline| timeline.epoch);
+        self.reset(effects, now);
     }
 
     /// Discards all known versions, because they may belong to another timeline or to a server other than the primary.
-    fn start_over(&mut self, effects: &mut Effects, now: Ticket) {
+    fn reset(&mut self, effects: &mut Effects, now: Ticket) {
         effects.everything = true;
         effects.end_lease = true;
         self.generation += 1;
         self.since = now;
-        self.history = None;
+        self.timeline = None;
         self.position = None;
-        self.proven = Ticket::default();
+        self.confirmed = Ticket::default();
         self.is_catalog_polled = false;
         self.forgotten = now;
         for known in self.companies.values_mut().chain([&mut self.catalog, &mut self.credentials]) {

@@ -98,7 +98,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
         in_limit(options.load_timeout, feed.acknowledge()).await.map_err(Arc::new)?;
         cache.lease.acknowledged(at);
     }
-    cache.proven(generation, began, sent, is_followed.then_some(options.lease));
+    cache.confirmed(generation, began, sent, is_followed.then_some(options.lease));
     Ok(())
 }
 

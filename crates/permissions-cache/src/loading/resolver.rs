@@ -56,7 +56,7 @@ impl Resolver {
         subject: Subject,
         consistency: Consistency,
     ) -> Result<Resolved> {
-        match self.prove(company, subject, consistency, self.context.cache.tickets.now()).await? {
+        match self.resolve_from_cache(company, subject, consistency, self.context.cache.tickets.now()).await? {
             Step::Answer(resolved) => Ok(resolved),
             Step::Load(since) => self.load(company, subject, consistency, since).await,
         }
@@ -74,7 +74,7 @@ impl Resolver {
         let arrived = self.context.cache.tickets.now();
         let (mut missing, mut since) = (Vec::new(), arrived);
         for subject in subjects {
-            match self.prove(company, *subject, consistency, arrived).await? {
+            match self.resolve_from_cache(company, *subject, consistency, arrived).await? {
                 Step::Answer(resolved) => drop(found.insert(subject.holder(), resolved)),
                 Step::Load(after) => {
                     missing.push(*subject);
@@ -135,7 +135,7 @@ impl Resolver {
 
     /// Tries to satisfy `consistency` from the cache, and polls if the cached data must be confirmed first. Returns the
     /// cached set, or the ticket after which a load must begin.
-    async fn prove(
+    async fn resolve_from_cache(
         &self,
         company: CompanyId,
         subject: Subject,
@@ -158,7 +158,7 @@ impl Resolver {
                 }
                 Lookup::Current(_) => break,
                 Lookup::NeedsCatalog(since) => self.loads.catalog(since).await?,
-                Lookup::Unproven => {
+                Lookup::Unconfirmed => {
                     cache.counters.confirmations.add(1);
                     if let Err(error) = self.polls.poll_after(arrived).await {
                         // During an outage, the cached set may be served within the outage grace, although no poll

@@ -63,8 +63,8 @@ impl Cache {
         let (index, known) = {
             let state = self.lock();
             let index = state.index.clone().filter(|index| index.state == catalog);
-            let is_of_now = state.tracker.company(load.company) == Some(company);
-            let known = index.as_ref().filter(|_| is_of_now).and_then(|index| {
+            let has_latest_version = state.tracker.company(load.company) == Some(company);
+            let known = index.as_ref().filter(|_| has_latest_version).and_then(|index| {
                 let company = state.companies.get(&load.company)?;
                 Some(company.known_parts(&levels, index))
             });

@@ -10,7 +10,7 @@ use iam_domain::{
     Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
 use iam_permissions_cache::{
-    Access, ActionPermission, Consistency, EffectivePermissions, FeatureRef, Permissions, Question, Subject, ViewRef,
+    Access, ActionPermission, Check, Consistency, EffectivePermissions, FeatureRef, Permissions, Subject, ViewRef,
 };
 use iam_storage::{Result, Target, UnitOfWork};
 use uuid::Uuid;
@@ -219,8 +219,8 @@ impl Store {
 }
 
 /// Returns the question of whether the subject may see view 0.
-pub(crate) fn sees_view_0() -> Question {
-    Question::View(ViewRef::Id(view(0)))
+pub(crate) fn sees_view_0() -> Check {
+    Check::View(ViewRef::Id(view(0)))
 }
 
 /// Returns `true` if the user may see view 0, decided with `Consistency::Cached`.
@@ -242,14 +242,14 @@ pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bo
 }
 
 /// Returns the decision of the reference implementation, including the rules for super admins and non-members.
-pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
+pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) -> Decision {
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
     let is_non_member = snapshot.levels.is_empty() && !is_super_admin;
     match question {
-        Question::View(_) if is_non_member => Decision::of_view(false, Reason::NoUserLevels),
-        Question::Feature { .. } if is_non_member => Decision::denied_action(Reason::NoUserLevels),
-        Question::View(asked) => {
+        Check::View(_) if is_non_member => Decision::of_view(false, Reason::NoUserLevels),
+        Check::Feature { .. } if is_non_member => Decision::denied_action(Reason::NoUserLevels),
+        Check::View(asked) => {
             let found = match asked {
                 ViewRef::Id(id) => catalog.view(*id),
                 ViewRef::Url(url) => catalog.view_by_url(url),
@@ -260,7 +260,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Questio
                 Some(view) => snapshot.view(view.id),
             }
         }
-        Question::Feature { feature, action, least_scope } => {
+        Check::Feature { feature, action, least_scope } => {
             let found = match feature {
                 FeatureRef::Id(id) => catalog.feature(*id),
                 FeatureRef::Key(key) => catalog.feature_by_key(key),
@@ -283,11 +283,11 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Questio
 }
 
 /// Returns all questions about the entities of the catalog, and some about entities that do not exist.
-pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
+pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Check> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
     let urls = catalog.views().map(|view| view.url.to_string()).chain(["/nowhere".to_owned()]).map(ViewRef::Url);
-    let mut questions: Vec<_> = ids.chain(urls).map(Question::View).collect();
+    let mut questions: Vec<_> = ids.chain(urls).map(Check::View).collect();
     let ids = catalog.features().map(|feature| feature.id).chain([feature(98)]).map(FeatureRef::Id);
     let keys = catalog.features().filter_map(|feature| feature.key.as_ref()).map(ToString::to_string);
     let features: Vec<_> = ids.chain(keys.chain(["no.key".to_owned()]).map(FeatureRef::Key)).collect();
@@ -298,7 +298,7 @@ pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     let scopes = [None].into_iter().chain(SCOPES.map(Some));
     for feature in features {
         for action in &actions {
-            questions.extend(scopes.clone().map(|least_scope| Question::Feature {
+            questions.extend(scopes.clone().map(|least_scope| Check::Feature {
                 feature: feature.clone(),
                 action: action.clone(),
                 least_scope,
@@ -310,13 +310,13 @@ pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
 
 /// Returns the effective permissions according to the reference implementation.
 pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> EffectivePermissions {
-    let decide = |question: &Question| expected(snapshot, subject, question);
+    let decide = |question: &Check| expected(snapshot, subject, question);
     let views = snapshot.catalog.views();
-    let views = views.map(|view| (view.id, decide(&Question::View(ViewRef::Id(view.id))).allowed));
+    let views = views.map(|view| (view.id, decide(&Check::View(ViewRef::Id(view.id))).allowed));
     let features = snapshot.catalog.features().map(|feature| {
         let actions = snapshot.actions(feature).into_iter().map(|action| {
             let id = FeatureRef::Id(feature.id);
-            let decision = decide(&Question::Feature { feature: id, action: action.clone(), least_scope: None });
+            let decision = decide(&Check::Feature { feature: id, action: action.clone(), least_scope: None });
             (action, ActionPermission { allowed: decision.allowed, scope: decision.scope.unwrap() })
         });
         (feature.id, actions.collect())

@@ -47,7 +47,7 @@ impl SharedStorage {
             return Ok(0);
         }
         // While these locks are held, no change that would outdate the rows can begin.
-        let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
+        let _held_off = self.locks.try_block_changes(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
         // Rows require a company version, and a company without any change has none.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {

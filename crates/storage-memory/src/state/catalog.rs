@@ -7,7 +7,7 @@ use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::refuse_unknown;
-use crate::state::owned::{AuditTrail, MenuData};
+use crate::state::owned::{AuditLog, MenuData};
 
 /// The views, modules, features and their mappings, with the common menu and the audit log of the platform.
 #[derive(Clone, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct CatalogData {
     pub(crate) module_views: OrdSet<(ModuleId, ViewId)>,
     pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
     pub(crate) menu: MenuData,
-    pub(crate) audit: AuditTrail,
+    pub(crate) audit: AuditLog,
     /// The compiled catalog, which is computed on first use.
     pub(super) compiled: OnceLock<Arc<Catalog>>,
 }

@@ -12,7 +12,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::refuse_unknown;
 use crate::state::ids::{RowId, RowKind};
-use crate::state::owned::{AuditTrail, MenuData};
+use crate::state::owned::{AuditLog, MenuData};
 
 /// The data of one company.
 #[derive(Clone, Default)]
@@ -24,7 +24,7 @@ pub(crate) struct CompanyData {
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
     pub(crate) menu: MenuData,
-    pub(crate) audit: AuditTrail,
+    pub(crate) audit: AuditLog,
 }
 
 /// A level with the cells of its two matrices and the users who hold it.

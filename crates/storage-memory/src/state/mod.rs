@@ -16,7 +16,7 @@ use imbl::OrdMap;
 use crate::state::change_log::ChangeLog;
 use crate::state::credentials::CredentialsData;
 use crate::state::ids::RowIds;
-use crate::state::owned::{AuditTrail, MenuData};
+use crate::state::owned::{AuditLog, MenuData};
 
 pub(crate) use catalog::CatalogData;
 pub(crate) use company::{CompanyData, LevelData};
@@ -114,11 +114,11 @@ impl State {
         std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu))
     }
 
-    pub(crate) fn audit(&self, owner: Option<CompanyId>) -> &AuditTrail {
+    pub(crate) fn audit(&self, owner: Option<CompanyId>) -> &AuditLog {
         owner.map_or(&self.catalog.audit, |company| &self.company(company).audit)
     }
 
-    pub(crate) fn audit_mut(&mut self, owner: Option<CompanyId>) -> &mut AuditTrail {
+    pub(crate) fn audit_mut(&mut self, owner: Option<CompanyId>) -> &mut AuditLog {
         match owner {
             None => &mut self.catalog_mut().audit,
             Some(company) => &mut self.company_mut(company).audit,

@@ -14,4 +14,4 @@ pub(crate) struct MenuData {
 }
 
 /// The audit log of one owner, ordered by timestamp and id, oldest first.
-pub(crate) type AuditTrail = OrdMap<AuditCursor, Arc<AuditRecord>>;
+pub(crate) type AuditLog = OrdMap<AuditCursor, Arc<AuditRecord>>;

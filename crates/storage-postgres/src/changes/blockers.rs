@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Interval between checks after a session has been terminated. A hanging process may have more sessions in the lock
 /// queue, and each of these blocks the change once the previous one is gone. Such a session is terminated if its state
 /// did not change between two checks, or if it has blocked the change for [`PAUSE`].
-const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
+const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
 /// The sessions to terminate, among those that block a change.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ struct Blocking {
 
 /// Awaits `waiting`, whose statement waits for a lock in the backend `pid`. Meanwhile, terminates sessions that block
 /// this backend.
-pub(crate) async fn ending_blockers<T>(
+pub(crate) async fn terminating_blockers<T>(
     control: &Connections,
     pid: i32,
     which: Blockers,
@@ -50,16 +50,16 @@ pub(crate) async fn ending_blockers<T>(
     tokio::select! {
         biased;
         outcome = waiting => outcome,
-        never = keep_ending(control, pid, which) => match never {},
+        never = terminate_repeatedly(control, pid, which) => match never {},
     }
 }
 
 /// Checks for blocking sessions and terminates them, in an endless loop.
-async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infallible {
+async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
     loop {
-        tokio::time::sleep(if has_ended { PAUSE_AFTER_ENDING } else { PAUSE }).await;
+        tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { PAUSE }).await;
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {

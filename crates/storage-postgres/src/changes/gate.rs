@@ -12,13 +12,13 @@ use iam_storage::Target;
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
 /// Returns the SQL call that waits for the gate, in the mode that a change to `target` needs.
-pub(crate) fn pass(target: Target) -> String {
+pub(crate) fn acquire_gate(target: Target) -> String {
     call("", target)
 }
 
 /// Returns the SQL call that takes the gate if it is available at once, and otherwise evaluates to false without
 /// waiting.
-pub(crate) fn try_pass(target: Target) -> String {
+pub(crate) fn try_acquire_gate(target: Target) -> String {
     call("try_", target)
 }
 

@@ -274,8 +274,8 @@ impl Repository<Unit> {
             let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
             match current.iter().find(|old| old.key() == cell.key()) {
                 None => diff.insert.push(cell.clone()),
-                Some(old) if cell.says_the_same(old) => {}
-                Some(old) => diff.update.push(cell.in_place_of(old)),
+                Some(old) if cell.has_same_content(old) => {}
+                Some(old) => diff.update.push(cell.with_identity_of(old)),
             }
             unit.apply_and_record(company, level, &current, &diff).await
         })

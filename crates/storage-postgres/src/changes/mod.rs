@@ -30,8 +30,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::catalog_cache::CatalogCache;
-use crate::changes::blockers::{Blockers, ending_blockers};
-use crate::changes::gate::{pass, try_pass};
+use crate::changes::blockers::{Blockers, terminating_blockers};
+use crate::changes::gate::{acquire_gate, try_acquire_gate};
 use crate::changes::read_matrices::ReadMatrices;
 use crate::changes::write_admission::WritePermit;
 use crate::connections::outdated::OutdatedConnections;
@@ -136,7 +136,7 @@ impl Raised {
 /// security) and tries to take the gate without waiting.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
-    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
+    format!("set_config('iam.company', '{setting}', true), {} AS has_gate", try_acquire_gate(target))
 }
 
 /// Returns the statement that locks the target's row and raises its version. The transaction must already hold the
@@ -166,11 +166,11 @@ fn add_state(company: CompanyId) -> Statement {
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Takes the gate if the transaction does not hold it yet (`is_passed`). Then locks the row of the target and raises
+/// Takes the gate if the transaction does not hold it yet (`has_gate`). Then locks the row of the target and raises
 /// its version.
-async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
-    if !is_passed {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
+async fn lock(tx: &Transaction, target: Target, has_gate: bool) -> Result<Option<QueryResult>, DbErr> {
+    if !has_gate {
+        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_gate(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target)).await?;
     match target {
@@ -198,8 +198,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     };
     let locked = async {
         let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
-        let lock = lock(&tx, target, opened.try_get("", "is_passed")?);
-        let row = ending_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
+        let lock = lock(&tx, target, opened.try_get("", "has_gate")?);
+        let row = terminating_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;

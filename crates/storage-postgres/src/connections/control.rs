@@ -12,7 +12,7 @@ use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::session::Limits;
-use crate::error::{is_lost_connection, is_silence};
+use crate::error::{is_lost_connection, is_timeout};
 use crate::options::PostgresOptions;
 
 /// Maximum number of connections in the control pool.
@@ -72,7 +72,7 @@ impl ControlPool {
         };
         outcome.inspect_err(|error| {
             self.outdated.record_error(error, sent_at);
-            if is_silence(error) {
+            if is_timeout(error) {
                 self.outdated.discard_open("the database does not respond");
             }
         })

@@ -29,7 +29,7 @@ const READ: [&str; 17] = [
 ];
 /// Parameters of other drivers that this parser ignores, each with the values that can be ignored safely. An empty list
 /// means any value.
-const NEEDLESS: [(&str, &[&str]); 7] = [
+const IGNORED: [(&str, &[&str]); 7] = [
     // Settings of the service apply instead of these parameters.
     ("application_name", &[]),
     ("connect_timeout", &[]),
@@ -98,7 +98,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
                 return Err(UrlError::Value(name.into_owned()));
             }
             kept.push((name.into_owned(), value.into_owned()));
-        } else if let Some((_, values)) = NEEDLESS.iter().find(|(needless, _)| *needless == name) {
+        } else if let Some((_, values)) = IGNORED.iter().find(|(needless, _)| *needless == name) {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }

@@ -191,7 +191,7 @@ impl PooledConnection {
 
     /// Records the outcome of the statement that [`Self::start`] began.
     fn finish<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
-        self.is_answered = outcome.as_ref().err().is_none_or(is_an_answer);
+        self.is_answered = outcome.as_ref().err().is_none_or(is_server_response);
         if !self.is_answered {
             self.failures.record_loss();
         }
@@ -261,7 +261,7 @@ async fn within<T>(
 }
 
 /// Returns `true` if an error is a response of the server after which the session can still be used.
-fn is_an_answer(error: &sqlx::Error) -> bool {
+fn is_server_response(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);

@@ -24,7 +24,7 @@ trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
     const KEY: Constraint;
     fn key(&self) -> String;
     /// Returns a mutable reference to the creation time.
-    fn birth(&mut self) -> &mut Timestamp;
+    fn created_at_mut(&mut self) -> &mut Timestamp;
     /// Returns a new entity with all optional fields set.
     fn full() -> Self;
     /// Returns a new entity without optional fields.
@@ -52,7 +52,7 @@ macro_rules! part {
                 as_text(self)
             }
 
-            fn birth(&mut self) -> &mut Timestamp {
+            fn created_at_mut(&mut self) -> &mut Timestamp {
                 &mut self.created_at
             }
 
@@ -186,7 +186,7 @@ pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Stor
             let mut new = new.with_id_of(&old);
             let before = change!(storage, Target::Catalog, tx => new.update(tx)).unwrap();
             assert_eq!(before, old);
-            *new.birth() = *old.birth();
+            *new.created_at_mut() = *old.created_at_mut();
             assert_eq!(old.by_id(storage.reader()).await.as_ref(), Some(&new));
             assert_eq!(new.by_key(storage.reader()).await, Some(new));
             assert_eq!(old.by_key(storage.reader()).await, None);
@@ -315,7 +315,7 @@ pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
 }
 
 /// A company, and a view, a feature and a module that are all mapped to one another.
-struct Ties {
+struct LinkedEntities {
     company: CompanyId,
     view: View,
     feature: Feature,
@@ -324,11 +324,11 @@ struct Ties {
 
 /// Creates a company whose only level has one cell for the view and three for the feature. The view, the feature and
 /// the module are mapped to one another, and the company has the module.
-async fn ties(storage: &Arc<dyn Storage>) -> Ties {
+async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
     let company = some_company();
     let own = Feature { actions: Some(vec![action("Zip"), action("Seal")]), ..some_feature() };
-    let tied = Ties { company, view: some_view(), feature: own, module: some_module() };
-    let Ties { view, feature, module, .. } = &tied;
+    let tied = LinkedEntities { company, view: some_view(), feature: own, module: some_module() };
+    let LinkedEntities { view, feature, module, .. } = &tied;
     let admin = level(company, "Admin");
     given(storage, &[view, feature, module, &admin]).await;
     given(storage, &[&view_cell(&admin, view.id, ViewState::Allow)]).await;
@@ -346,9 +346,9 @@ async fn ties(storage: &Arc<dyn Storage>) -> Ties {
 
 /// Returns the numbers of cells and mappings of the view, the feature and the module, one number for each read in the
 /// body.
-async fn count_ties(storage: &Arc<dyn Storage>, ties: &Ties) -> [usize; 9] {
+async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
-    let Ties { company, view, feature, module } = ties;
+    let LinkedEntities { company, view, feature, module } = ties;
     [
         reader.view_permissions().find_by_view(*company, view.id).await.unwrap().len(),
         reader.feature_permissions().find_by_feature(*company, feature.id).await.unwrap().len(),
@@ -396,7 +396,7 @@ pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
 /// Removing an action from a feature deletes the permissions for this action. The permissions for standard actions and
 /// for the remaining actions are preserved.
 pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage>) {
-    let Ties { company, feature, .. } = ties(&storage).await;
+    let LinkedEntities { company, feature, .. } = ties(&storage).await;
     let remaining = async |actions: Option<Vec<_>>| {
         let changed = Feature { actions, ..feature.clone() };
         change!(storage, Target::Catalog, tx => tx.features_mut().update(&changed)).unwrap();
@@ -437,7 +437,7 @@ pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
 
 /// Reads of mappings return the complete mapped entities.
 pub async fn mapped_parts_are_found_whole(storage: Arc<dyn Storage>) {
-    let Ties { company, view, feature, module } = ties(&storage).await;
+    let LinkedEntities { company, view, feature, module } = ties(&storage).await;
     let reader = storage.reader();
     assert_eq!(reader.feature_views().get_views_by_feature(feature.id).await.unwrap(), [view.clone()]);
     assert_eq!(reader.module_views().get_views_by_module(module.id).await.unwrap(), [view.clone()]);

@@ -9,7 +9,7 @@ use iam_domain::{CompanyId, Feature, Label, MenuItem, Module, Scope, SessionId, 
 use super::audit::record;
 use super::credentials::{create, cut_off, key};
 use super::fixtures::{
-    About, Given, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
+    HasTarget, Given, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
     some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
 };
 use super::outcomes::assert_conflict;
@@ -102,7 +102,7 @@ pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
 
     macro_rules! reported {
         ($($about:expr, $tx:ident => $work:expr;)+) => {$({
-            let target = About::target($about);
+            let target = HasTarget::target($about);
             change!(storage, target, $tx => $work).unwrap();
             let next = poll(&storage, Some(&last.position)).await;
             let expected = [(target.company(), state(&storage, target).await)];

@@ -283,32 +283,32 @@ pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]
 // Changes
 
 /// A value that determines the target of a change.
-pub(super) trait About {
+pub(super) trait HasTarget {
     /// Returns the target of the change.
     fn target(self) -> Target;
 }
 
-impl About for Target {
+impl HasTarget for Target {
     fn target(self) -> Target {
         self
     }
 }
 
-impl About for CompanyId {
+impl HasTarget for CompanyId {
     fn target(self) -> Target {
         Target::Company(self)
     }
 }
 
 /// Begins a unit of work for a command line change. Retries until the locks are acquired.
-pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Box<dyn UnitOfWork> {
+pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl HasTarget) -> Box<dyn UnitOfWork> {
     begin_as(storage, about, ChangeContext::command_line()).await
 }
 
 /// Begins a unit of work in this context. Retries until the locks are acquired.
 pub(super) async fn begin_as(
     storage: &Arc<dyn Storage>,
-    about: impl About,
+    about: impl HasTarget,
     context: ChangeContext,
 ) -> Box<dyn UnitOfWork> {
     let target = about.target();
@@ -331,7 +331,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Self {
+    pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl HasTarget) -> Self {
         let target = about.target();
         let before = traces(storage, target).await;
         Self { storage: Arc::clone(storage), target, before, tx: begin(storage, target).await }
@@ -373,7 +373,7 @@ pub(super) fn raised(before: CommitStamp) -> CommitStamp {
 }
 
 /// Returns the version of a target and the number of its audit records.
-pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (CommitStamp, u64) {
+pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl HasTarget) -> (CommitStamp, u64) {
     let target = about.target();
     let company = target.company();
     let logs = storage.reader().audit_logs();

@@ -147,7 +147,7 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. Ties are sorted by
+/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. LinkedEntities are sorted by
 /// the bytes of the action.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();

@@ -274,13 +274,13 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
 }
 
 /// An operation that renames a level of a company and creates another level, or that creates a view.
-enum Errand {
+enum ConcurrentWork {
     Company(CompanyId),
     Catalog,
 }
 
 #[async_trait]
-impl Work for Errand {
+impl Work for ConcurrentWork {
     type Output = ();
     type Error = StorageError;
 
@@ -312,7 +312,7 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
         .map(|target| {
             let storage = Arc::clone(&storage);
             tokio::spawn(async move {
-                let errand = target.company().map_or(Errand::Catalog, Errand::Company);
+                let errand = target.company().map_or(ConcurrentWork::Catalog, ConcurrentWork::Company);
                 for _ in 0..ROUNDS {
                     let context = ChangeContext::command_line();
                     while let Err(error) = transact(storage.as_ref(), target, &context, &errand).await {

@@ -192,7 +192,7 @@ pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
 /// Two states of a company, neither of which allows any of the two views. A read that mixes the two states would allow
 /// one of the views.
 #[derive(Debug, Clone)]
-struct Trap {
+struct InconsistentStates {
     company: CompanyId,
     user: UserId,
     /// In each state, the user holds one of these levels. The other level allows the first view.
@@ -202,7 +202,7 @@ struct Trap {
     module: ModuleId,
 }
 
-impl Trap {
+impl InconsistentStates {
     async fn set(storage: &Arc<dyn Storage>) -> Self {
         let (company, user, views, module) = (some_company(), some_user(), [some_view(), some_view()], some_module());
         let levels = [level(company, "One"), level(company, "Other")];
@@ -302,7 +302,7 @@ pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>)
 
 /// A snapshot of some users never mixes data of two states.
 pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn Storage>) {
-    let trap = Trap::set(&storage).await;
+    let trap = InconsistentStates::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
     let write = async move {
         for round in 1..40 {
@@ -382,7 +382,7 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
 
 /// A user's snapshot never mixes the levels of one state with the cells or the modules of another.
 pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
-    let trap = Trap::set(&storage).await;
+    let trap = InconsistentStates::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
     let write = async move {
         for round in 1..40 {
@@ -398,7 +398,7 @@ pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
 
 /// A company's snapshot never mixes data of two states.
 pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
-    let trap = Trap::set(&storage).await;
+    let trap = InconsistentStates::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
     let write = async move {
         for round in 1..40 {

@@ -88,7 +88,7 @@ impl Cases<'_> {
         let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
         let missing = match (field.presence, field.kind) {
             (Optional | Clears, _) => Expected::Accepted,
-            (Required, Kind::Question(_)) => Expected::Invalid("View or feature is required".to_owned()),
+            (Required, Kind::Check(_)) => Expected::Invalid("View or feature is required".to_owned()),
             (Required, _) if is_list => Expected::invalid(name, "must be an array"),
             (Required, _) => Expected::required(name),
         };
@@ -141,7 +141,7 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
-            Kind::Question(most) => {
+            Kind::Check(most) => {
                 for blank in ["", " "] {
                     self.set(pointer, json!(blank), Expected::required(name));
                 }

@@ -17,7 +17,7 @@ pub enum Kind {
     /// Any text of unlimited length. May be empty.
     Prose,
     /// A reference in a decision request: an id, or a string of at most this many characters. The entity need not exist.
-    Question(usize),
+    Check(usize),
     Flag,
     Integer,
     /// One of these values, separated by commas.
@@ -69,10 +69,10 @@ const ROLES: &str = "check, read, administer";
 const PRIORITIES: &str = "standard, optional, premium";
 
 /// The fields of a check of a view.
-const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::User, Optional)];
+const VIEW: &[Field] = &[field("view", Kind::Check(500), Required), field("userId", Kind::User, Optional)];
 /// The fields of a check of an action.
 const ACTION: &[Field] = &[
-    field("feature", Kind::Question(255), Required),
+    field("feature", Kind::Check(255), Required),
     field("action", Kind::Text(50), Required),
     field("scope", Kind::Word(SCOPES), Optional),
     field("userId", Kind::User, Optional),

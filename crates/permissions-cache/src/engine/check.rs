@@ -70,7 +70,7 @@ impl FeatureRef {
 
 /// A permission check: the question of whether the subject may see a view or perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
+pub enum Check {
     /// Asks whether the subject may see the view.
     View(ViewRef),
     /// Asks whether the subject may perform the action of the feature.
