@@ -1,4 +1,4 @@
-//! Permission resolution: each rule in its order, and invariants over generated data.
+//! Permission resolution: each rule in the order of evaluation, and invariants over generated data.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -307,8 +307,8 @@ fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseEr
     allows_no_more(after, before)
 }
 
-// Each rule in its order. The world of a test contains everything that would make later rules decide differently, so
-// that the test fails if a rule is applied too late.
+// These tests check each rule in the order of evaluation. The world of a test also satisfies the conditions of later
+// rules, which would decide differently. So the test fails if a rule is evaluated too late.
 
 fn allowing(number: usize) -> Level {
     Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }
