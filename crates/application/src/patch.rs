@@ -1,6 +1,6 @@
-//! Partial updates of optional fields.
+//! Partial updates of optional fields, as in a JSON merge patch (RFC 7396).
 
-/// The update of an optional field: keep the value, clear it, or set a new one.
+/// The update of an optional field: keep the value, remove the value, or set a new value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
     /// The field was omitted: the value stays unchanged.
