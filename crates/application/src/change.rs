@@ -73,8 +73,8 @@ pub trait Change: Send + Sync + 'static {
         false
     }
 
-    /// Applies the change. If the transaction fails with a serialization failure or a deadlock, the executor calls this
-    /// method again in a new unit of work.
+    /// Applies the change. If the transaction fails with a retryable error, such as a serialization failure or a
+    /// deadlock, the executor calls this method again in a new unit of work.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ impl Etag {
         Ok(Self::of_bytes(&json))
     }
 
-    /// Computes the entity tag of a body.
+    /// Computes the entity tag of a serialized content.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);

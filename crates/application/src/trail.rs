@@ -5,12 +5,12 @@ use iam_storage::NewTrailEntry;
 
 use crate::{Application, Failure};
 
-/// The navigation trail of a user in one session, and the places that the user visited most recently.
+/// The navigation trail of a user in one session, and the pages that the user visited most recently.
 #[derive(Debug, Clone)]
 pub struct Trail {
     /// The steps of the session, sorted from oldest to newest.
     pub steps: Vec<TrailEntry>,
-    /// The places that the user visited most recently in all sessions, sorted from newest to oldest.
+    /// The pages that the user visited most recently in all sessions, sorted from newest to oldest.
     pub recents: Vec<TrailEntry>,
 }
 
@@ -25,7 +25,7 @@ impl Application {
         Ok(self.storage.nav_trail().track(entry).await?)
     }
 
-    /// Returns the trail of a session, and the places that the user visited most recently in all sessions.
+    /// Returns the trail of a session, and the pages that the user visited most recently in all sessions.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Each key verifies only its own algorithm.
+//! Each key verifies only tokens of its own algorithm.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
