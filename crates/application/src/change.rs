@@ -38,7 +38,7 @@ pub enum Affects {
     Views(UserLevelId),
     /// The feature matrix of a level, and so the permissions of the level's holders.
     Features(UserLevelId),
-    /// The levels of a user.
+    /// The levels that a user holds, and so the user's permissions.
     LevelsOf(UserId),
 }
 
@@ -56,7 +56,7 @@ pub trait Change: Send + Sync + 'static {
     fn target(&self) -> Target;
 
     /// Returns the permissions that the change affects. If there are any, the change must pass the escalation checks:
-    /// callers can grant only the permissions that they hold, and the company must keep an administrator.
+    /// callers can grant only the permissions that they hold, and the company must still have an administrator.
     fn affects(&self) -> Affects {
         Affects::None
     }

@@ -1,5 +1,5 @@
-//! Decisions about what subjects may see and do in a company, and the check which subjects a caller may request
-//! decisions about.
+//! Decisions about what subjects may see and do in a company. To request decisions about other users, a caller must
+//! meet [`Requirement::CheckOthers`].
 
 use std::collections::BTreeSet;
 
@@ -54,8 +54,9 @@ impl Application {
         self.access(context, Subject::User(user)).await
     }
 
-    /// Returns the access of the subject of a decision request. If the subject is another user, the caller must meet
-    /// [`Requirement::CheckOthers`]. This is checked first, so that other callers do not learn whether a name is valid.
+    /// Returns the access (the resolved permissions) of the subject of a decision request. If the subject is another
+    /// user, the caller must meet [`Requirement::CheckOthers`]. This is checked first, so that other callers do not
+    /// learn whether a name is valid.
     ///
     /// # Errors
     ///
@@ -73,9 +74,9 @@ impl Application {
         self.access(context, subject).await
     }
 
-    /// Returns the accesses of the subjects of several decision requests, all resolved from one consistent snapshot. If
-    /// the caller does not meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns `Forbidden` for requests
-    /// about other users.
+    /// Returns the accesses (resolved permissions) of the subjects of several decision requests, all resolved from one
+    /// consistent snapshot. If the caller does not meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns
+    /// `Forbidden` for requests about other users.
     ///
     /// # Errors
     ///
@@ -108,7 +109,8 @@ impl Application {
     }
 
     /// Returns the part of the menu that the subject of an access may see, and the access that this part was computed
-    /// from. If the company or the catalog has changed since, this is a newer access than the given one.
+    /// from. If the company or the catalog has changed since `access` was resolved, the returned access is newer than
+    /// `access`.
     ///
     /// # Errors
     ///
@@ -135,7 +137,7 @@ impl Application {
     }
 }
 
-/// The accesses of the subjects of several decision requests.
+/// The accesses (resolved permissions) of the subjects of several decision requests.
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,

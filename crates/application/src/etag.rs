@@ -16,8 +16,8 @@ const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 pub struct Etag(String);
 
 impl Etag {
-    /// Computes the entity tag of the content from its JSON form. Equal contents have equal tags, in every replica and
-    /// with every storage adapter.
+    /// Computes the entity tag of `content` from its JSON form. Equal contents have equal entity tags, in every replica
+    /// and with every storage adapter.
     ///
     /// # Errors
     ///
@@ -27,7 +27,7 @@ impl Etag {
         Ok(Self::of_bytes(&json))
     }
 
-    /// Computes the entity tag of a serialized content.
+    /// Computes the entity tag of serialized content.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);

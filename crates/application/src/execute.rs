@@ -97,7 +97,7 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// The work of a change inside its unit of work.
+/// The work that a change performs in its unit of work.
 struct ChangeWork<C> {
     context: RequestContext,
     change: C,

@@ -19,7 +19,7 @@ pub struct FieldError {
     pub code: &'static str,
 }
 
-/// Maximum number of field errors in a response. It prevents small requests from causing large responses.
+/// Maximum number of field errors in a response. This limit prevents small requests from causing large responses.
 pub const FINDINGS_LIMIT: usize = 100;
 
 impl FieldError {
@@ -62,7 +62,7 @@ pub enum Failure {
     ForbiddenChange {
         /// The human-readable reason.
         message: String,
-        /// The permissions that the caller may not grant or change, one entry for each.
+        /// The permissions that the caller may not grant or change, one entry for each permission.
         errors: Vec<FieldError>,
     },
     /// The entity does not exist, or is not visible to this caller.
@@ -174,7 +174,8 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Returns the texts of an error and of its causes, for a log line: `storage unavailable: connection refused`.
+/// Returns the messages of an error and of all its causes, joined for a log line: `storage unavailable: connection
+/// refused`.
 #[must_use]
 pub fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());

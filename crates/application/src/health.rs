@@ -27,7 +27,7 @@ impl Readiness {
     }
 }
 
-/// Reports the health of the process.
+/// The health checks of the process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
     /// Returns `true` if the storage responds to a ping within the timeout. The result is cached for one second.

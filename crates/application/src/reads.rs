@@ -19,7 +19,7 @@ use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
-/// Maximum number of audit records that are counted.
+/// Maximum number of audit records that are counted for the total.
 const COUNT_LIMIT: u64 = 10_000;
 
 /// The total number of audit records that match a query.

@@ -66,7 +66,7 @@ pub struct Module {
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// The priority.
+    /// The commercial tier.
     pub priority: Priority,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -89,7 +89,7 @@ pub struct Feature {
     /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<ResourceType>,
     /// The custom actions, in addition to the standard actions.

@@ -2,7 +2,7 @@
 
 use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 
-/// The stored decision whether a user may see a view. It is valid only as long as the company and the catalog still
+/// The stored decision on whether a user may see a view. It is valid only as long as the company and the catalog still
 /// have the stored versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
@@ -24,8 +24,8 @@ pub struct EffectiveViewPermission {
     pub catalog_version: i64,
 }
 
-/// The stored decision whether a user may perform an action of a feature. It is valid only as long as the company and
-/// the catalog still have the stored versions.
+/// The stored decision on whether a user may perform an action of a feature. It is valid only as long as the company
+/// and the catalog still have the stored versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
     /// The user whom the decision is about.

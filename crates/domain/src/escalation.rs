@@ -1,5 +1,5 @@
 //! Rules against privilege escalation and lockout for changes of levels and assignments: callers can grant only the
-//! permissions that they hold, and a company must keep an administrator.
+//! permissions that they hold, and a company must always have an administrator.
 //!
 //! The grants of a change are determined by comparing the company before and after the change. The comparison covers
 //! each set of levels that a user holds, and each changed level alone. For each set, two results are compared:
@@ -168,7 +168,7 @@ impl Reach {
 /// The two features on which a user must have `Update` to be an administrator of a company.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
-/// Returns the feature keys and actions that a user must hold for the whole company to be its administrator.
+/// Returns the feature keys and actions that an administrator of a company must hold, with scope `company` or `any`.
 pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
     TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }

@@ -107,7 +107,8 @@ pub enum Step {
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates it.
+    /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
+    /// feature.
     pub gate: Vec<GatingModule>,
     /// The rule of each of the user's levels, in ascending order of level id.
     pub levels: Vec<LevelSays>,
@@ -121,7 +122,7 @@ pub struct Explanation {
 }
 
 impl Snapshot {
-    /// Explains the decision whether the user may see a view.
+    /// Explains the decision on whether the user may see a view.
     #[must_use]
     pub fn explain_view(&self, id: ViewId) -> Explanation {
         let decision = self.view(id);
@@ -134,7 +135,7 @@ impl Snapshot {
         Explanation { decision, gate, levels, suggestion }
     }
 
-    /// Explains the decision whether the user may perform an action of a feature with at least the required scope.
+    /// Explains the decision on whether the user may perform an action of a feature with at least the required scope.
     #[must_use]
     pub fn explain_feature(&self, id: FeatureId, action: &Action, least: Scope) -> Explanation {
         let decision = self.feature(id, action).reaching(least);

@@ -179,8 +179,8 @@ pub struct NamedUser {
 }
 
 impl NamedUser {
-    /// Returns the user with this id. The user can sign in unless the id was computed by this service, since the
-    /// subjects of the native issuer's tokens are user ids.
+    /// Returns the user with this id, without an external id. Such a user can sign in only through the native issuer,
+    /// so `can_sign_in` is `false` for an id that this service computed.
     #[must_use]
     pub fn native(id: UserId) -> Self {
         Self { id, external_id: None, can_sign_in: !id.is_made_here() }

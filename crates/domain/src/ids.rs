@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The error for a string that is not an id: not a hyphenated UUID, or the nil or max UUID.
+/// The error for a string that is not a valid id. Valid ids are hyphenated UUIDs, except the nil UUID and the max UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a valid UUID")]
 pub struct InvalidId;
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn ids_carry_their_time_unless_a_later_one_was_used() {
-        // This time is later than those of all other ids of this process.
+        // This time is later than the times of all other ids of this process.
         let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
         let id = ViewId::generate(later);
         let [a, b, c, d, e, f, ..] = id.as_uuid().into_bytes();

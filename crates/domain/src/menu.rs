@@ -27,7 +27,7 @@ pub struct MenuItem {
     /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// The priority.
+    /// The commercial tier.
     pub priority: Priority,
     /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct MenuItem {
     /// The view that the item links to. The item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed for the item to be shown.
+    /// The feature that the item links to. The item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
     /// `true` if the item may be the landing page after sign-in.
@@ -62,7 +62,7 @@ pub struct SubMenuItem {
     /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed for the sub-item to be shown.
+    /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
     /// The icon.

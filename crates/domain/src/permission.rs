@@ -64,7 +64,7 @@ words! {
         Team = "team",
         /// All resources of the company.
         Company = "company",
-        /// All resources, but never resources of another company.
+        /// All resources, without further restriction. This scope never extends beyond the company.
         Any = "any",
 }
 

@@ -93,13 +93,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Creates a decision about a view that was not determined by levels.
+    /// Creates a decision about a view, with an empty list of deciding levels.
     #[must_use]
     pub const fn of_view(allowed: bool, reason: Reason) -> Self {
         Self { allowed, scope: None, reason, decided_by: Vec::new() }
     }
 
-    /// Creates the denial of an action that was not determined by levels.
+    /// Creates the denial of an action, with an empty list of deciding levels.
     #[must_use]
     pub const fn denied_action(reason: Reason) -> Self {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
@@ -245,12 +245,12 @@ impl Catalog {
         self.features.values().find(|feature| feature.key.as_ref().is_some_and(|own| own.as_str() == key))
     }
 
-    /// Returns the modules that gate a view, including disabled ones.
+    /// Returns the modules that gate a view, including disabled modules.
     pub fn modules_of_view(&self, id: ViewId) -> impl Iterator<Item = ModuleId> + '_ {
         self.view_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// Returns the modules that gate a feature, including disabled ones.
+    /// Returns the modules that gate a feature, including disabled modules.
     pub fn modules_of_feature(&self, id: FeatureId) -> impl Iterator<Item = ModuleId> + '_ {
         self.feature_modules.get(&id).into_iter().flatten().copied()
     }

@@ -244,13 +244,13 @@ texts! {
     Category: max 100, blank false, id true;
     /// The name of an icon.
     Icon: max 100, blank false, id true;
-    /// The type of resource that a feature concerns.
+    /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
     /// A description, which may be empty. In requests, the lower limit on the size of the body applies first.
     Description: max 1_048_576, blank true, id true;
     /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;
-    /// An action of a feature: a standard one such as `Read` or `Approve`, or a custom action of the feature.
+    /// An action of a feature: a standard action, such as `Read` or `Approve`, or a custom action of the feature.
     Action: max 50, blank false, id true;
 }
 

@@ -71,7 +71,7 @@ pub enum Freshness {
 }
 
 impl Versions {
-    /// Maximum length of the string form: three numbers of 16 hexadecimal digits and two dots.
+    /// Maximum length of the string form in bytes: three numbers of 16 hexadecimal digits and two dots.
     const MAX_LENGTH: usize = 50;
 
     /// Parses the string form, which clients receive and send back. Only the canonical spelling, as written by

@@ -245,8 +245,8 @@ proptest! {
         }
     }
 
-    /// The members may grant to each other and to themselves, through levels without holders, and behind denies that
-    /// are removed later, in any order.
+    /// The members may grant permissions to each other and to themselves, in any order. They may use levels without
+    /// holders, and denies that are removed later.
     #[test]
     fn a_group_never_holds_more_than_its_members_held_together(
         start in companies(),
@@ -306,7 +306,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// Returns the grants that exceed what user 0 holds, if level 1 gets the rows `wanted`.
+/// Returns the grants that exceed what user 0 holds, if level 1 receives the rows `wanted`.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -314,7 +314,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// Returns the grants that exceed what user 0 holds, if user 1 gets the levels `wanted`.
+/// Returns the grants that exceed what user 0 holds, if user 1 receives the levels `wanted`.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();

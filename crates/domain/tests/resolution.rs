@@ -293,7 +293,7 @@ proptest! {
     }
 }
 
-/// Checks that `after` allows nothing that `before` does not allow, and nothing with a wider scope.
+/// Checks that `after` does not allow more than `before`: no additional access, and no wider scope.
 fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
         prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");

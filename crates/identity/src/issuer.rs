@@ -84,9 +84,9 @@ pub enum TrustError {
     /// A key file cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {
-        /// The issuer.
+        /// The issuer whose keys cannot be used.
         issuer: Issuer,
-        /// The cause.
+        /// The error of reading the key file.
         source: SourceError,
     },
     /// The HTTP client for key sets cannot be created.

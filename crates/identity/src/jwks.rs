@@ -65,7 +65,7 @@ pub(crate) enum IgnoredReason {
 }
 
 impl Jwks {
-    /// Parses the set; see [`KeySet::from_jwks`].
+    /// Parses a key set, as documented for [`KeySet::from_jwks`].
     pub(crate) fn parse(json: &[u8]) -> Result<Self, KeyError> {
         #[derive(Deserialize)]
         struct Document {

@@ -55,7 +55,7 @@ struct ReadHistory {
     read_began: Option<Instant>,
     /// The start of the latest read that an unknown key triggered.
     unknown_key_read_began: Option<Instant>,
-    /// The failure of the latest read. `None` if it succeeded.
+    /// The failure of the latest read. `None` if the read succeeded.
     failure: Option<&'static str>,
     /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,

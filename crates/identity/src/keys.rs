@@ -110,7 +110,7 @@ impl KeySet {
     }
 
     /// Returns the same set, but reuses the key objects of `old` for the keys that both sets contain. So cached tokens
-    /// that were verified with these keys stay valid.
+    /// that were verified with these keys remain valid.
     pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }

@@ -27,9 +27,10 @@
 //!
 //! # Guarantees
 //!
-//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only that
-//!   issuer's keys are used. Otherwise the token is verified with the [`SharedSecret`], if one is configured without an
-//!   `iss`. So no issuer can sign tokens of another issuer.
+//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only the keys of
+//!   this issuer are used; likewise, if `iss` is the `iss` of the [`SharedSecret`], only the secret is used. Any other
+//!   token is verified with the shared secret, if the secret has no `iss`. So no issuer can sign tokens of another
+//!   issuer.
 //! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). Each key is used with only one
 //!   algorithm, regardless of the `alg` in a token's header, which prevents algorithm confusion. `none` is never
 //!   accepted.

@@ -18,7 +18,7 @@ use crate::{KeyError, KeySet};
 /// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Divisor that yields the connect timeout from the timeout of the whole fetch.
+/// Divisor for the connect timeout: it is the timeout of the whole fetch, divided by this number.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.
@@ -73,17 +73,17 @@ pub enum SourceError {
     /// The file does not exist, or the process may not read it.
     #[error("cannot read {}: {source}", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         source: std::io::Error,
     },
     /// The content of the file is not a set of usable keys.
     #[error("{}: {source}", .path.display())]
     FileContent {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         source: KeyError,
     },
     /// The server cannot be reached, or it closed the connection before the end of the response.

@@ -1,4 +1,4 @@
-//! The system clock, in the only module that reads the current time from the operating system.
+//! The system clock. This is the only module that reads the current time from the operating system.
 
 use chrono::Utc;
 use iam_domain::{Clock, Timestamp};

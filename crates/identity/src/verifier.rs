@@ -156,7 +156,7 @@ impl TokenVerifier {
         self.limits.clock_skew
     }
 
-    /// Returns the number of cached tokens, including expired ones.
+    /// Returns the number of cached tokens, including expired tokens.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.cache.len()
@@ -172,7 +172,7 @@ impl TokenVerifier {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// Verifies the token and returns its bearer, with an [`Admission`] that lets the caller check the token again
+    /// Verifies the token and returns its bearer, with an [`Admission`] that allows the caller to check the token again
     /// after a long wait: see [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors

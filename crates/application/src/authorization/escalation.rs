@@ -103,7 +103,7 @@ pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
     affects: Affects,
-    /// The caller's snapshot, and the company before the change. `None` if the caller may grant any permission.
+    /// The snapshots of the caller and of the company before the change. `None` if the caller may grant any permission.
     limits: Option<(Snapshot, CompanySnapshot)>,
     /// `true` if the change could remove the last administrator of the company.
     is_at_risk: bool,

@@ -7,26 +7,30 @@ use iam_permissions_cache::Access;
 /// requirements that the role of its API key includes, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Be authenticated. Membership is not required, since non-members have no permissions in the company.
+    /// The caller must be authenticated, but need not be a member of the company: non-members have no permissions there
+    /// anyway.
     Authenticated,
-    /// Hold a level in the company.
+    /// The caller must hold a level in the company.
     Member,
-    /// Hold `Read` on `iam.manage_levels` or `iam.assign_permissions`.
+    /// The caller must hold `Read` on `iam.manage_levels` or `iam.assign_permissions`, to read IAM data.
     ReadIam,
-    /// Hold `Update` on `iam.manage_levels`, to change levels.
+    /// The caller must hold `Update` on `iam.manage_levels`, to change levels.
     ManageLevels,
-    /// Hold `Update` on `iam.manage_levels`, to assign and unassign levels.
+    /// The caller must hold `Update` on `iam.manage_levels`, to assign and unassign levels.
     AssignLevels,
-    /// Hold `Update` on `iam.assign_permissions`.
+    /// The caller must hold `Update` on `iam.assign_permissions`, to change permission matrices.
     ManagePermissions,
-    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to request decisions about other users.
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to request decisions about
+    /// other users.
     CheckOthers,
-    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
-    /// Be a super admin, or a service with the role `administer` and a key that is valid for all companies.
+    /// The caller must be a super admin, or a service with the role `administer` and a key that is valid for all
+    /// companies.
     SuperAdmin,
-    /// Be a super admin who authenticates with a token, to manage API keys and the cut-offs of users. API keys are
-    /// excluded: a leaked key could otherwise invalidate the tokens of the super admins who would revoke it.
+    /// The caller must be a super admin who authenticates with a token, to manage API keys and the cut-offs of users.
+    /// API keys are excluded: a leaked key could otherwise invalidate the tokens of the super admins who would revoke
+    /// it.
     ManageCredentials,
 }
 
@@ -54,7 +58,7 @@ impl Requirement {
         }
     }
 
-    /// Returns the basis for the check whether the caller meets the requirement.
+    /// Returns the basis for checking whether the caller meets the requirement.
     pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
         match (caller, self, company) {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
@@ -106,7 +110,7 @@ impl Requirement {
     }
 }
 
-/// The basis for the check whether a caller meets a requirement.
+/// The basis for checking whether a caller meets a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
     /// The result is independent of levels: `true` if the caller meets the requirement.

@@ -16,10 +16,10 @@ use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";
 
-/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
+/// Replaces the modules of a company. Modules that the company already has retain their `enabled` flags.
 #[derive(Debug, Clone)]
 pub struct SetCompanyModules {
-    /// The company.
+    /// The company whose modules are replaced.
     pub company: CompanyId,
     /// The new modules of the company, without duplicates.
     pub modules: Vec<ModuleId>,
@@ -51,9 +51,9 @@ impl Change for SetCompanyModules {
 /// Enables or disables a module of a company.
 #[derive(Debug, Clone)]
 pub struct SwitchCompanyModule {
-    /// The company.
+    /// The company that has the module.
     pub company: CompanyId,
-    /// The module.
+    /// The module to enable or disable.
     pub module: ModuleId,
     /// `true` to enable the module, `false` to disable it.
     pub enabled: bool,
@@ -91,7 +91,7 @@ impl Change for SwitchCompanyModule {
 /// idempotent: repeating it does not restore levels or modules that were renamed or removed since.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
-    /// The company.
+    /// The company to provision.
     pub company: CompanyId,
     /// The user who becomes an administrator of the company. If the company is already provisioned, this takes effect
     /// only if the company has no administrator.

@@ -74,7 +74,7 @@ impl CreateApiKey {
 /// Revokes an API key permanently. The change is idempotent.
 #[derive(Debug, Clone)]
 pub struct RevokeApiKey {
-    /// The key.
+    /// The key to revoke.
     pub id: ApiKeyId,
 }
 
@@ -97,10 +97,10 @@ impl Change for RevokeApiKey {
 }
 
 /// Sets the token cut-off of a user, which replaces the previous cut-off. The user's tokens that were issued (`iat`)
-/// before the cut-off are rejected, as are tokens without an `iat`. All other tokens of the user stay valid.
+/// before the cut-off are rejected, as are tokens without an `iat`. All other tokens of the user remain valid.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
-    /// The user.
+    /// The user whose tokens are rejected.
     pub user: NamedUser,
     /// The time of the cut-off. If `None`, it is the current time plus `clock_skew`.
     pub not_before: Option<Timestamp>,

@@ -22,7 +22,7 @@ pub struct CreateFeature {
     pub name: Name,
     /// The description of the feature.
     pub description: Option<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     pub resource_type: Option<ResourceType>,
     /// The custom actions of the feature, in addition to the standard actions.
     pub actions: Option<Vec<Action>>,
@@ -64,10 +64,10 @@ impl Change for CreateFeature {
     }
 }
 
-/// Updates a feature. Omitted fields stay unchanged. The key cannot be changed while a menu item requires it.
+/// Updates a feature. Omitted fields remain unchanged. The key cannot be changed while a menu item requires it.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
-    /// The feature.
+    /// The feature to update.
     pub id: FeatureId,
     /// The unique key of the feature.
     pub key: Patch<FeatureKey>,
@@ -75,7 +75,7 @@ pub struct UpdateFeature {
     pub name: Option<Name>,
     /// The description of the feature.
     pub description: Patch<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     pub resource_type: Patch<ResourceType>,
     /// The custom actions of the feature. Permissions for removed actions are deleted.
     pub actions: Patch<Vec<Action>>,
@@ -126,7 +126,7 @@ impl Change for UpdateFeature {
 /// Deletes a feature. This fails if a menu item uses the feature.
 #[derive(Debug, Clone)]
 pub struct DeleteFeature {
-    /// The feature.
+    /// The feature to delete.
     pub id: FeatureId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -164,9 +164,9 @@ impl Change for DeleteFeature {
 /// Replaces the views that a feature is shown on.
 #[derive(Debug, Clone)]
 pub struct SetFeatureViews {
-    /// The feature.
+    /// The feature whose views are replaced.
     pub feature: FeatureId,
-    /// The new views of the feature, without duplicates.
+    /// The views that the feature is shown on after the change, without duplicates.
     pub views: Vec<ViewId>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,

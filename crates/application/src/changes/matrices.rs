@@ -16,37 +16,37 @@ use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 /// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
 pub struct NewViewPermission {
-    /// The view.
+    /// The view that the permission applies to.
     pub view_id: ViewId,
     /// The level's rule for the view: allow, deny or inherit.
     pub state: ViewState,
     /// If `false`, the permission is pinned: only super admins can change or remove it. If `None`, an existing
-    /// permission keeps its value, and a new permission is not pinned.
+    /// permission retains its value, and a new permission is not pinned.
     pub modifiable: Option<bool>,
 }
 
 /// A requested permission in a feature matrix.
 #[derive(Debug, Clone)]
 pub struct NewFeaturePermission {
-    /// The feature.
+    /// The feature that the permission applies to.
     pub feature_id: FeatureId,
-    /// The action.
+    /// The action that the permission applies to.
     pub action: Action,
     /// `true` to allow the action, `false` to deny it.
     pub value: bool,
     /// The scope of the action, if it is allowed.
     pub scope: Scope,
     /// If `false`, the permission is pinned: only super admins can change or remove it. If `None`, an existing
-    /// permission keeps its value, and a new permission is not pinned.
+    /// permission retains its value, and a new permission is not pinned.
     pub modifiable: Option<bool>,
 }
 
 /// Replaces the view matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceViewPermissions {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level whose matrix is replaced.
     pub level: UserLevelId,
     /// The new permissions, one per view.
     pub permissions: Vec<NewViewPermission>,
@@ -57,9 +57,9 @@ pub struct ReplaceViewPermissions {
 /// Replaces the feature matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceFeaturePermissions {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level whose matrix is replaced.
     pub level: UserLevelId,
     /// The new permissions, one per action of a feature.
     pub permissions: Vec<NewFeaturePermission>,

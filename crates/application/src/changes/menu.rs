@@ -22,7 +22,7 @@ pub struct CreateMenuItem {
     pub label: Label,
     /// The icon of the item.
     pub icon: Option<Icon>,
-    /// The priority of the item.
+    /// The commercial tier of the item.
     pub priority: Priority,
     /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     pub required_permissions: Option<Vec<FeatureKey>>,
@@ -68,18 +68,18 @@ impl Change for CreateMenuItem {
     }
 }
 
-/// Updates a menu item. Omitted fields stay unchanged.
+/// Updates a menu item. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateMenuItem {
     /// The company that owns the item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The item.
+    /// The item to update.
     pub id: MenuItemId,
     /// The label of the item.
     pub label: Option<Label>,
     /// The icon of the item.
     pub icon: Patch<Icon>,
-    /// The priority of the item.
+    /// The commercial tier of the item.
     pub priority: Option<Priority>,
     /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     pub required_permissions: Patch<Vec<FeatureKey>>,
@@ -133,7 +133,7 @@ impl Change for UpdateMenuItem {
 pub struct DeleteMenuItem {
     /// The company that owns the item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The item.
+    /// The item to delete.
     pub id: MenuItemId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -162,7 +162,7 @@ impl Change for DeleteMenuItem {
 pub struct CreateSubMenuItem {
     /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The parent item.
+    /// The parent item of the sub-item.
     pub menu_item_id: MenuItemId,
     /// The label of the sub-item.
     pub label: Label,
@@ -207,14 +207,14 @@ impl Change for CreateSubMenuItem {
     }
 }
 
-/// Updates a sub-item. Omitted fields stay unchanged.
+/// Updates a sub-item. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateSubMenuItem {
     /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The sub-item.
+    /// The sub-item to update.
     pub id: SubMenuItemId,
-    /// The parent item.
+    /// The new parent item of the sub-item.
     pub menu_item_id: Option<MenuItemId>,
     /// The label of the sub-item.
     pub label: Option<Label>,
@@ -267,7 +267,7 @@ impl Change for UpdateSubMenuItem {
 pub struct DeleteSubMenuItem {
     /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The sub-item.
+    /// The sub-item to delete.
     pub id: SubMenuItemId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,

@@ -28,7 +28,7 @@ pub struct CreateModule {
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// The priority of the module.
+    /// The commercial tier of the module.
     pub priority: Priority,
 }
 
@@ -60,10 +60,10 @@ impl Change for CreateModule {
     }
 }
 
-/// Updates a module. Omitted fields stay unchanged.
+/// Updates a module. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateModule {
-    /// The module.
+    /// The module to update.
     pub id: ModuleId,
     /// The unique code of the module.
     pub code: Option<ModuleCode>,
@@ -75,7 +75,7 @@ pub struct UpdateModule {
     pub icon: Patch<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: Option<bool>,
-    /// The priority of the module.
+    /// The commercial tier of the module.
     pub priority: Option<Priority>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -113,7 +113,7 @@ impl Change for UpdateModule {
 /// must confirm this with `ungate`.
 #[derive(Debug, Clone)]
 pub struct DeleteModule {
-    /// The module.
+    /// The module to delete.
     pub id: ModuleId,
     /// `true` to confirm that views and features that only this module gates become available to all companies.
     pub ungate: bool,
@@ -148,7 +148,7 @@ impl Change for DeleteModule {
 /// Replaces the views that a module gates.
 #[derive(Debug, Clone)]
 pub struct SetModuleViews {
-    /// The module.
+    /// The module whose views are replaced.
     pub module: ModuleId,
     /// The views that the module gates after the change, without duplicates.
     pub views: Vec<ViewId>,
@@ -188,7 +188,7 @@ impl Change for SetModuleViews {
 /// Replaces the features that a module gates.
 #[derive(Debug, Clone)]
 pub struct SetModuleFeatures {
-    /// The module.
+    /// The module whose features are replaced.
     pub module: ModuleId,
     /// The features that the module gates after the change, without duplicates.
     pub features: Vec<FeatureId>,

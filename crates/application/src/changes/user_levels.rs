@@ -16,7 +16,7 @@ pub(crate) const USER_LEVEL: &str = "User level";
 /// Creates a level.
 #[derive(Debug, Clone)]
 pub struct CreateUserLevel {
-    /// The company.
+    /// The company in which the level is created.
     pub company: CompanyId,
     /// The name of the level.
     pub name: Name,
@@ -50,12 +50,12 @@ impl Change for CreateUserLevel {
     }
 }
 
-/// Updates a level. Fields that are `None` stay unchanged.
+/// Updates a level. Fields that are `None` remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateUserLevel {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level to update.
     pub id: UserLevelId,
     /// The new name of the level.
     pub name: Option<Name>,
@@ -96,9 +96,9 @@ impl Change for UpdateUserLevel {
 /// Deletes a level. This fails if users hold the level, so that no user loses an allow or a deny.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level to delete.
     pub id: UserLevelId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -171,12 +171,12 @@ async fn in_use(
     Ok(Failure::InUse { message, errors })
 }
 
-/// Replaces the user's levels in this company. The user's levels in other companies stay unchanged.
+/// Replaces the user's levels in this company. The user's levels in other companies remain unchanged.
 #[derive(Debug, Clone)]
 pub struct AssignUserLevels {
-    /// The company.
+    /// The company in which the user's levels are replaced.
     pub company: CompanyId,
-    /// The user.
+    /// The user whose levels are replaced.
     pub user: NamedUser,
     /// The new levels of the user in this company, without duplicates.
     pub levels: Vec<UserLevelId>,

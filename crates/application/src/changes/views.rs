@@ -54,10 +54,10 @@ impl Change for CreateView {
     }
 }
 
-/// Updates a view. Omitted fields stay unchanged.
+/// Updates a view. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateView {
-    /// The view.
+    /// The view to update.
     pub id: ViewId,
     /// The display name of the view.
     pub name: Option<Name>,
@@ -106,7 +106,7 @@ impl Change for UpdateView {
 /// Deletes a view. This fails if a menu item uses the view.
 #[derive(Debug, Clone)]
 pub struct DeleteView {
-    /// The view.
+    /// The view to delete.
     pub id: ViewId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,

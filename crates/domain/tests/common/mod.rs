@@ -158,7 +158,8 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
     prop::sample::select(SCOPES.to_vec())
 }
 
-/// Generates the rows of one level. Only one action in five is denied, since a single deny already decides.
+/// Generates the rows of one level. Only one action in five is denied, since a single deny already determines the
+/// decision.
 pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
     (
         prop::collection::vec((0..=VIEWS, state()), 0..6),

@@ -16,7 +16,7 @@ use crate::support::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, clock, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 
-/// Replaces the verifier's clock, and returns a handle that sets its time.
+/// Replaces the verifier's clock, and returns a handle that sets the time of the clock.
 fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);

@@ -109,7 +109,7 @@ fn only_the_native_issuers_uuids_are_user_ids() {
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let verified = bearer(&verifier, 2, &json!({ "iss": FIRST })).unwrap();
     assert_eq!((verified.user_id, verified.external_id), (user(), None));
-    // Other subjects get a computed id, as for every issuer.
+    // Other subjects are mapped to a computed id, as for every issuer.
     let other = bearer(&verifier, 2, &json!({ "iss": FIRST, "sub": "somebody" })).unwrap();
     assert_eq!(other.user_id, external(FIRST, "somebody").user_id());
 

@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     Raw(String),
     /// A response with status 200 and these keys, delayed until the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<Value>),
-    /// No response, while the connection stays open.
+    /// No response, while the connection remains open.
     Silence,
     /// No response, and the connection is closed.
     Close,

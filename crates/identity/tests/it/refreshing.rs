@@ -196,7 +196,7 @@ async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
     let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
     assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "the issuer's clock may be slow");
-    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "its key was never published");
+    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "the key was never published");
     let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
     assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
@@ -276,7 +276,7 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavaila
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "a token that is not cached");
-    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign it");
+    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign the token");
 
     server.answers(keys(&[(4, "a")]));
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID));
@@ -352,7 +352,7 @@ async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     let to_first = token(4, "a");
     tokio::select! {
         biased;
-        _ = outcome(&verifier, &to_other) => panic!("its server never responds"),
+        _ = outcome(&verifier, &to_other) => panic!("the server never responds"),
         outcome = outcome(&verifier, &to_first) => assert_eq!(outcome, Ok(())),
     }
 }
