@@ -42,7 +42,8 @@ impl NewApiKey {
     /// practice.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = random_text::<RANDOM_BYTES>()?;
-        // Has far more characters than the prefix needs, since the characters `-` and `_` of base64url are skipped.
+        // The random text has far more characters than the prefix needs, since the characters `-` and `_` of base64url
+        // are skipped.
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;

@@ -18,7 +18,7 @@ use crate::{KeyError, KeySet};
 /// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Divisor for the connect timeout: it is the timeout of the whole fetch, divided by this number.
+/// The connect timeout is the timeout of the whole fetch divided by this number.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.

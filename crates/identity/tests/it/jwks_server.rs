@@ -17,7 +17,7 @@ pub(crate) enum Answer {
     Keys(Vec<Value>),
     /// A response with status 200 and this body.
     Text(String),
-    /// These bytes, sent unchanged.
+    /// A response that consists of exactly these bytes.
     Raw(String),
     /// A response with status 200 and these keys, delayed until the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<Value>),
