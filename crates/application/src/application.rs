@@ -1,4 +1,4 @@
-//! The application: the state that all use cases share.
+//! The application: the dependencies that all use cases share.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// The use cases over one storage. Wrap it in an `Arc` to share it.
+/// The use cases of the service over one storage. Wrap the application in an `Arc` to share it.
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
@@ -22,8 +22,8 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Creates the use cases over a storage. Changes run on `runtime`, which must outlive the runtimes of the callers:
-    /// a server worker, and its runtime with it, may end before a change that the worker started.
+    /// Creates an application over a storage. Changes run on `runtime`, which must outlive the runtimes of the callers:
+    /// a server worker and its runtime may shut down while a change that the worker started is still running.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }
@@ -33,7 +33,8 @@ impl Application {
         self.storage.reader()
     }
 
-    /// Waits until all running changes have ended. Call it after the server has stopped accepting requests.
+    /// Waits until all running changes have completed (graceful shutdown). Call this method after the server has
+    /// stopped accepting requests.
     pub async fn finish(&self) {
         self.changes.close();
         self.changes.wait().await;

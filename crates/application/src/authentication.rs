@@ -1,10 +1,11 @@
-//! Checks whether tokens and API keys are still accepted. `iam-identity` verifies signatures and secrets.
+//! Checks whether the token of a user was invalidated by a cut-off, and whether an API key is stored, not revoked and
+//! not expired. `iam-identity` verifies signatures and secrets.
 
 use iam_domain::{ApiKeyDigest, ApiKeyPrefix, Service, Timestamp, UserId, is_token_valid};
 
 use crate::{Application, Failure};
 
-/// The outcome of looking up a presented API key.
+/// The outcome of the lookup of an API key that a service presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceAdmission {
     /// The key is valid and identifies this service.
@@ -16,23 +17,24 @@ pub enum ServiceAdmission {
 }
 
 impl Application {
-    /// Returns `true` if the user's cut-off invalidates a token issued at `issued_at`. The cut-off is as fresh as
-    /// cached permissions are.
+    /// Returns `true` if the user's cut-off invalidates a token that was issued at `issued_at`. The cut-off is read
+    /// from the cache, with the same bounded staleness as permissions.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the cut-offs cannot be read.
+    /// Returns [`Failure::Unavailable`] if the cut-offs cannot be read.
     #[inline]
     pub async fn is_cut_off(&self, user: UserId, issued_at: Option<Timestamp>) -> Result<bool, Failure> {
         Ok(!is_token_valid(issued_at, self.permissions.credentials().not_before(user).await?))
     }
 
-    /// Looks up the API key that a service presents and records its use. `has_digest` compares the presented key with
-    /// the digest of the stored key. The stored key is as fresh as cached permissions are.
+    /// Looks up the API key that a service presents. If the key is valid, records its use. `has_digest` compares the
+    /// presented key with the digest of the stored key. The stored key is read from the cache, with the same bounded
+    /// staleness as permissions.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the API keys cannot be read.
+    /// Returns [`Failure::Unavailable`] if the API keys cannot be read.
     pub async fn admit_service(
         &self,
         prefix: &ApiKeyPrefix,

@@ -1,4 +1,5 @@
-//! Changes: values that declare what they require, lock and affect, and how they are applied.
+//! Changes (commands): values that declare which permission they require, which target they lock, which permissions
+//! they affect, and how they are applied.
 
 use std::sync::Arc;
 
@@ -8,16 +9,17 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::{Failure, Requirement};
 
-/// The caller of a change, and the request that contains the change.
+/// The caller of a change, and metadata of the request that contains the change.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// The caller.
     pub caller: Caller,
-    /// The request id, for the audit record.
+    /// The id of the request, which is stored in the audit records.
     pub request_id: Option<Arc<str>>,
-    /// The time when the caller's token was issued. A later cut-off invalidates the token; if `None`, any cut-off does.
+    /// The time when the caller's token was issued (`iat`). A cut-off after this time invalidates the token. If the
+    /// time is `None`, every cut-off invalidates the token.
     pub issued_at: Option<Timestamp>,
-    /// The caller's id at an external issuer. It is stored with the change.
+    /// The caller's external id: the issuer and the subject. It is stored together with the change.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
@@ -36,7 +38,7 @@ pub enum Affects {
     Views(UserLevelId),
     /// The feature matrix of a level, and so the permissions of the level's holders.
     Features(UserLevelId),
-    /// The levels of a user.
+    /// The levels that a user holds, and so the user's permissions.
     LevelsOf(UserId),
 }
 
@@ -46,19 +48,21 @@ pub trait Change: Send + Sync + 'static {
     /// The result that the change returns to the caller.
     type Answer: Send + 'static;
 
-    /// The requirement that the caller must meet. It is checked under the lock, even if it was checked before.
+    /// The requirement that the caller must meet. It is checked while the target is locked, even if it was already
+    /// checked before.
     const REQUIREMENT: Requirement;
 
-    /// The target that the change locks.
+    /// Returns the target that the change locks: one company, the catalog or the credentials.
     fn target(&self) -> Target;
 
-    /// Returns the permissions that the change affects. For these, callers can grant only what they hold, and the
-    /// company must keep an administrator.
+    /// Returns the permissions that the change affects. If there are any, the change must pass the escalation checks:
+    /// callers can grant only the permissions that they hold, and the company must still have an administrator.
     fn affects(&self) -> Affects {
         Affects::None
     }
 
-    /// Returns the external id of the user whom the change concerns. It is stored with the change.
+    /// Returns the external id of the user whom the change is about, if the request contains it. It is stored together
+    /// with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None
     }
@@ -69,10 +73,11 @@ pub trait Change: Send + Sync + 'static {
         false
     }
 
-    /// Applies the change. If the unit of work loses a race, the executor calls this again in a new unit of work.
+    /// Applies the change. If the transaction fails with a retryable error, such as a serialization failure or a
+    /// deadlock, the executor calls this method again in a new unit of work.
     ///
     /// # Errors
     ///
-    /// Any failure. Nothing is committed then.
+    /// Returns any failure. In this case, nothing is committed.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }

@@ -1,4 +1,5 @@
-//! Decisions: what subjects may see and do in a company, and about which subjects a caller may ask.
+//! Decisions about what subjects may see and do in a company. To request decisions about other users, a caller must
+//! meet [`Requirement::CheckOthers`].
 
 use std::collections::BTreeSet;
 
@@ -12,18 +13,19 @@ use crate::{Application, Failure, FieldError, Requirement};
 pub struct DecisionContext {
     /// The caller.
     pub caller: Caller,
-    /// The company.
+    /// The company in which the decisions apply.
     pub company: CompanyId,
-    /// The required consistency.
+    /// The required consistency of the permissions that the decisions are based on.
     pub consistency: Consistency,
 }
 
-/// The subject that a question names: a user, or the validation error if no user can have this name. `None` means the
-/// caller.
+/// The subject that a decision request names: a user id, or the validation error if the name identifies no user. `None`
+/// means that the subject is the caller.
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Returns the named user, unless it is the caller. A service may name itself by the id of its key.
+    /// Returns the named subject, or `None` if the subject is the caller. A service can name itself by the id of its
+    /// API key.
     fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
         let caller = self.caller.actor().id();
         let named = named.as_ref().map(|user| user.as_ref().copied());
@@ -32,33 +34,34 @@ impl DecisionContext {
 }
 
 impl Application {
-    /// Returns the access of the caller: the resolved permissions in the company.
+    /// Returns the access of the caller: the caller's resolved permissions in the company.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read, the read times out, or the storage lacks the required
-    /// state.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read, the read times out, or the required consistency
+    /// cannot be met.
     #[inline]
     pub async fn own_access(&self, context: &DecisionContext) -> Result<Access, Failure> {
         self.access(context, Subject::from(context.caller)).await
     }
 
-    /// Returns the access that a user's levels grant. As for all reads, the caller must have been authorized before.
+    /// Returns the access that a user's levels grant. As for all reads, the caller must already be authorized.
     ///
     /// # Errors
     ///
-    /// The same as [`Self::own_access`].
+    /// Returns the same errors as [`Self::own_access`].
     pub async fn access_of_user(&self, context: &DecisionContext, user: UserId) -> Result<Access, Failure> {
         self.access(context, Subject::User(user)).await
     }
 
-    /// Returns the access of the subject of a question. To ask about another user, the caller must meet
-    /// [`Requirement::CheckOthers`]. Callers that do not meet it are not told whether the name is invalid.
+    /// Returns the access (the resolved permissions) of the subject of a decision request. If the subject is another
+    /// user, the caller must meet [`Requirement::CheckOthers`]. This is checked first, so that other callers do not
+    /// learn whether a name is valid.
     ///
     /// # Errors
     ///
-    /// [`Failure::Forbidden`] if the caller may not ask about others; [`Failure::Invalid`] if no user can have the
-    /// name; and those of [`Self::own_access`].
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
+    /// if the name identifies no user, and the errors of [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
         let subject = match context.other(named) {
@@ -71,12 +74,13 @@ impl Application {
         self.access(context, subject).await
     }
 
-    /// Returns the accesses of the subjects of several questions, all resolved from one state. If the caller does not
-    /// meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns `Forbidden` for questions about other users.
+    /// Returns the accesses (resolved permissions) of the subjects of several decision requests, all resolved from one
+    /// consistent snapshot. If the caller does not meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns
+    /// `Forbidden` for requests about other users.
     ///
     /// # Errors
     ///
-    /// The same as [`Self::own_access`].
+    /// Returns the same errors as [`Self::own_access`].
     pub async fn accesses_of_subjects<'a>(
         &self,
         context: DecisionContext,
@@ -104,18 +108,19 @@ impl Application {
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
-    /// Returns the menu that the subject of an access sees. If the state of the access is no longer available, the
-    /// returned access and menu are both of a newer state.
+    /// Returns the part of the menu that the subject of an access may see, and the access that this part was computed
+    /// from. If the company or the catalog has changed since `access` was resolved, the returned access is newer than
+    /// `access`.
     ///
     /// # Errors
     ///
-    /// The same as [`Self::own_access`].
+    /// Returns the same errors as [`Self::own_access`].
     pub async fn navigation(&self, company: CompanyId, access: Access) -> Result<(Access, Navigation), Failure> {
         Ok(self.permissions.navigation(company, access).await?)
     }
 
-    /// Returns `true` if the caller's access is cached and as fresh as required, so that it can be returned without
-    /// reading the storage.
+    /// Returns `true` if the cache contains an access of the caller that satisfies the required consistency, so that
+    /// the storage need not be read.
     #[must_use]
     pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
         self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
@@ -132,29 +137,29 @@ impl Application {
     }
 }
 
-/// The accesses of the subjects of several questions.
+/// The accesses (resolved permissions) of the subjects of several decision requests.
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,
-    /// Sorted by subject, ascending.
+    /// The accesses, in ascending order of subject.
     accesses: Vec<Access>,
-    /// The requirement that the caller does not meet, if the caller may not ask about other users.
+    /// The requirement that the caller does not meet, if the caller may not request decisions about other users.
     unmet: Option<Requirement>,
 }
 
 impl SubjectAccesses {
-    /// Returns all accesses, sorted by user id.
+    /// Returns all accesses, in ascending order of subject.
     #[must_use]
     pub fn all(&self) -> &[Access] {
         &self.accesses
     }
 
-    /// Returns the access of the subject of one of the questions.
+    /// Returns the access of the subject of one of the decision requests.
     ///
     /// # Errors
     ///
-    /// [`Failure::Forbidden`] if the caller may not ask about others; [`Failure::Invalid`] if no user can have the
-    /// name; [`Failure::Internal`] if the subject is not one of those that were requested.
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
+    /// if the name identifies no user, and [`Failure::Internal`] if the subject was not among the requested subjects.
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         let subject = match (self.context.other(named), self.unmet) {
             (None, _) => Subject::from(self.context.caller),

@@ -1,5 +1,4 @@
-//! Entity tags: they identify the content that a client saw, so that a change based on outdated content can be
-//! rejected.
+//! Entity tags (`ETag`, `If-Match`) for optimistic concurrency: a change that is based on outdated content is rejected.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,27 +11,27 @@ use crate::Failure;
 /// after one hyphen in Apache httpd (`mod_deflate`, `mod_brotli`) and Caddy, after two hyphens in Jetty.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
-/// A strong entity tag of the content of a response, including its quotes.
+/// The strong entity tag of the content of a response, including the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
 
 impl Etag {
-    /// Computes the tag of a content from its JSON form. Equal contents have equal tags, in every process and with
-    /// every storage adapter.
+    /// Computes the entity tag of `content` from its JSON form. Equal contents have equal entity tags, in every replica
+    /// and with every storage adapter.
     ///
     /// # Errors
     ///
-    /// [`Failure::Internal`] if the content cannot be serialized.
+    /// Returns [`Failure::Internal`] if the content cannot be serialized.
     pub fn of(content: &impl Serialize) -> Result<Self, Failure> {
         let json = serde_json::to_vec(content).map_err(|error| Failure::Internal(Box::new(error)))?;
         Ok(Self::of_bytes(&json))
     }
 
-    /// Computes the tag of bytes.
+    /// Computes the entity tag of serialized content.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);
-        // Half of the digest is enough to distinguish versions of one resource.
+        // Half of the digest (128 bits) is enough to distinguish the versions of one resource.
         let half = digest.get(..16).unwrap_or_default();
         Self(format!("\"{}\"", URL_SAFE_NO_PAD.encode(half)))
     }
@@ -43,9 +42,9 @@ impl Etag {
         &self.0
     }
 
-    /// Returns `true` if a tag from a client identifies this content: the tag itself, its weak form, or a form with the
-    /// suffix of a compressing proxy. The tag is a digest of the content, not of the transferred bytes, so each of
-    /// these forms proves that the client saw exactly this content.
+    /// Returns `true` if an entity tag from a client identifies this content. Three forms match: the tag itself, its
+    /// weak form, and the tag with the suffix that a compressing proxy appends. The tag is a digest of the uncompressed
+    /// content, so in each form it proves that the client received exactly this content.
     #[must_use]
     pub fn is_named_by(&self, tag: &str) -> bool {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
@@ -64,8 +63,8 @@ pub enum IfMatch {
     Absent,
     /// The entity must exist, with any content (`*`).
     Any,
-    /// The content must have one of these tags. They are kept as sent: with their quotes, and with `W/` if a proxy
-    /// weakened them.
+    /// The content must have one of these entity tags. The tags are stored as received: with their quotes, and with
+    /// `W/` if a proxy weakened them.
     OneOf(Vec<String>),
 }
 
@@ -74,7 +73,7 @@ impl IfMatch {
     ///
     /// # Errors
     ///
-    /// [`Failure::PreconditionFailed`] if the content is not what the client saw.
+    /// Returns [`Failure::PreconditionFailed`] if the content does not have one of the required entity tags.
     pub(crate) fn check(&self, content: &impl Serialize) -> Result<(), Failure> {
         match self {
             Self::Absent | Self::Any => Ok(()),
@@ -85,7 +84,7 @@ impl IfMatch {
         }
     }
 
-    /// Returns `true` if the check needs the content.
+    /// Returns `true` if the check requires the current content.
     pub(crate) const fn needs_content(&self) -> bool {
         matches!(self, Self::OneOf(_))
     }

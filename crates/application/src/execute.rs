@@ -1,4 +1,4 @@
-//! The execution of changes: each runs in its own task and in one unit of work.
+//! The execution of changes. Each change runs in its own task and in one unit of work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// The failure of the change; [`Failure::Forbidden`] if the caller does not meet the change's requirement, or no
-    /// longer does under the lock; [`Failure::Unavailable`] if the storage cannot be reached or a lock times out.
+    /// Returns the failure of the change. Returns [`Failure::Forbidden`] if the caller does not meet the change's
+    /// requirement while the target is locked, and [`Failure::Unavailable`] if the storage cannot be reached or a lock
+    /// times out.
     pub async fn execute<C: Change>(
         &self,
         context: RequestContext,
@@ -53,17 +54,18 @@ impl Application {
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
-    /// The version of the commit. States of this version or later contain the change.
+    /// The version that the commit produced. Responses of this version or a later version reflect the change.
     pub stamp: CommitStamp,
     /// The result of the change.
     pub value: T,
 }
 
-/// The result of a change, whether the change left the data unchanged, and the version of the commit.
+/// The result of a change, `true` if the change left the data unchanged, and the version that the commit produced.
 type Applied<T> = ((T, bool), CommitStamp);
 
-/// The invalidation of cached permissions that a change makes outdated. Settle it before the caller gets the result. If
-/// it is dropped unsettled, the outcome of the change is treated as unknown.
+/// The pending invalidation of the cached data that a change makes stale. It must be settled before the caller receives
+/// the result (read-your-writes). If it is dropped before that, the outcome of the change counts as unknown: cached
+/// data is served again only after a poll has confirmed it.
 struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
@@ -71,7 +73,7 @@ struct PendingInvalidation {
 }
 
 impl PendingInvalidation {
-    /// Invalidates what the outcome of the change requires.
+    /// Invalidates the cached data that the outcome of the change makes stale.
     fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
         match outcome {
             Ok(((_, is_unchanged), stamp)) => {
@@ -80,7 +82,8 @@ impl PendingInvalidation {
                 }
                 self.is_settled = true;
             }
-            // Only these two failures can come from the commit itself, and then the outcome of the change is unknown.
+            // Only these two failures can be failures of the commit itself. The outcome is then unknown: the commit may
+            // or may not have succeeded.
             Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
     }
@@ -94,7 +97,7 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// The work of a change inside its unit of work.
+/// The work that a change performs in its unit of work.
 struct ChangeWork<C> {
     context: RequestContext,
     change: C,
@@ -116,7 +119,8 @@ impl<C: Change> Work for ChangeWork<C> {
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
         };
         let answer = self.change.apply(tx, caller).await?;
-        // The fixed order prevents a deadlock between two changes that store the same two external ids.
+        // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the
+        // same two external ids.
         let named: BTreeSet<_> =
             self.context.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {

@@ -1,4 +1,4 @@
-//! Look-up of the stored external ids of users.
+//! The lookup of the stored external ids of users.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use iam_storage::Users;
 
 use crate::Failure;
 
-/// Returns the stored external ids of these users. Users with native ids have no external id and are not looked up.
+/// Returns the stored external ids of these users. Users of the native issuer have no external id and are not looked
+/// up.
 pub(crate) async fn external_ids(
     stored: &dyn Users,
     users: impl Iterator<Item = UserId>,

@@ -1,4 +1,4 @@
-//! Failures of use cases, with messages that clients may see. The underlying errors are kept for the log.
+//! Failures of use cases, with messages that clients may see. The underlying errors are preserved for the log.
 
 use std::error::Error;
 
@@ -19,11 +19,11 @@ pub struct FieldError {
     pub code: &'static str,
 }
 
-/// Maximum number of field errors that a response lists, so that a response does not outgrow its request.
+/// Maximum number of field errors in a response. This limit prevents small requests from causing large responses.
 pub const FINDINGS_LIMIT: usize = 100;
 
 impl FieldError {
-    /// Returns the first [`FINDINGS_LIMIT`] field errors. If there are more, one last entry has the number of omitted
+    /// Returns the first [`FINDINGS_LIMIT`] field errors. If there are more, a last entry states the number of omitted
     /// errors.
     #[must_use]
     pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
@@ -42,7 +42,7 @@ impl FieldError {
         Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
     }
 
-    /// Creates an error about a field. The message begins with the name of the field.
+    /// Creates the error for a field. The message begins with the name of the field.
     pub fn new(field: impl Into<String>, code: &'static str, rest: impl std::fmt::Display) -> Self {
         let field = field.into();
         let message = format!("{field} {rest}");
@@ -62,7 +62,7 @@ pub enum Failure {
     ForbiddenChange {
         /// The human-readable reason.
         message: String,
-        /// What the caller may not do, with one entry for each permission.
+        /// The permissions that the caller may not grant or change, one entry for each permission.
         errors: Vec<FieldError>,
     },
     /// The entity does not exist, or is not visible to this caller.
@@ -74,18 +74,19 @@ pub enum Failure {
     /// The request is invalid.
     #[error("invalid: {0:?}")]
     Invalid(Vec<FieldError>),
-    /// The entity is in use.
+    /// The entity cannot be deleted because it is in use.
     #[error("in use: {message}")]
     InUse {
-        /// The human-readable message, with the number of uses.
+        /// The human-readable message, which contains the number of uses.
         message: String,
         /// The uses that the caller may see.
         errors: Vec<FieldError>,
     },
-    /// The content that the caller saw is outdated: `If-Match` does not match.
+    /// The entity has changed since the caller read it: the entity tag in `If-Match` does not match (optimistic
+    /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
-    /// The storage cannot be reached, or an operation of it timed out.
+    /// The storage cannot be reached, or an operation of the storage timed out.
     #[error("unavailable")]
     Unavailable(#[source] StorageError),
     /// An unexpected error.
@@ -94,24 +95,24 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Creates the failure that one field is invalid.
+    /// Creates the failure for a request with one invalid field.
     pub fn invalid(field: &str, rest: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![FieldError::new(field, "invalid", rest)])
     }
 }
 
-/// Maximum number of names that a message lists. The field errors list more.
+/// Maximum number of names in a message. The field errors can list more names.
 const NAMES_LIMIT: usize = 10;
 
-/// Joins the first names for a message.
+/// Joins at most [`NAMES_LIMIT`] of the names into a list for a message.
 pub(crate) fn list_names(names: &[String]) -> String {
     let more = if names.len() > NAMES_LIMIT { ", …" } else { "" };
     let shown: Vec<_> = names.iter().take(NAMES_LIMIT).map(String::as_str).collect();
     format!("{}{more}", shown.join(", "))
 }
 
-/// Converts an error of an operation on several ids. Each unknown id is reported with the field of the request that
-/// contains it (`views[2].viewId`); `field` returns the field for an index.
+/// Converts the storage error of an operation on several ids. Each unknown id is reported with the request field that
+/// contains the id (`views[2].viewId`). `field` returns the name of the field for an index.
 pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
@@ -128,7 +129,7 @@ pub(crate) fn unknown_ids(
     }
 }
 
-/// Returns the field error that an id is unknown.
+/// Creates the field error for an unknown id.
 pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> FieldError {
     FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
 }
@@ -173,12 +174,13 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Returns the texts of an error and of its causes, for a log line: `storage unavailable: connection refused`.
+/// Returns the messages of an error and of all its causes, joined for a log line: `storage unavailable: connection
+/// refused`.
 #[must_use]
 pub fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    // Some errors repeat their cause.
+    // Some error messages already contain the message of their cause.
     texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
     texts.join(": ")
 }

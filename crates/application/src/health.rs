@@ -1,4 +1,5 @@
-//! The health of the process, as probes query it. The composition root implements it.
+//! The health of the process, which liveness and readiness probes query. The composition root implements
+//! [`HealthProbe`].
 
 use async_trait::async_trait;
 
@@ -7,30 +8,30 @@ use async_trait::async_trait;
 pub struct ReadinessCheck {
     /// The name of the condition.
     pub name: &'static str,
-    /// The reason why the condition fails, for operators. `None` if it holds.
+    /// The reason why the condition is not met, for operators. `None` if the condition is met.
     pub problem: Option<String>,
 }
 
-/// The readiness of the process for requests.
+/// The readiness of the process to serve requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Readiness {
-    /// All conditions that were checked.
+    /// The conditions that were checked.
     pub checks: Vec<ReadinessCheck>,
 }
 
 impl Readiness {
-    /// Returns `true` if all conditions hold.
+    /// Returns `true` if all conditions are met.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|check| check.problem.is_none())
     }
 }
 
-/// Reports the health of the process.
+/// The health checks of the process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
-    /// Returns `true` if the storage responds to a ping within the timeout. A result of the last second is reused.
+    /// Returns `true` if the storage responds to a ping before a timeout. The result is cached for one second.
     async fn storage_is_healthy(&self) -> bool;
-    /// Checks whether the process is ready for requests. This uses no connection of the pool.
+    /// Checks whether the process is ready to serve requests. The check uses no connection of the pool.
     fn readiness(&self) -> Readiness;
 }

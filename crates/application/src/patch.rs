@@ -1,9 +1,9 @@
-//! Partial updates of optional fields.
+//! Partial updates of optional fields, as in a JSON merge patch (RFC 7396).
 
-/// The update of an optional field: keep the value, clear it, or set a new one.
+/// The update of an optional field: leave the value unchanged, remove the value, or set a new value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// The field was omitted: the value stays unchanged.
+    /// The field was omitted: the value remains unchanged.
     #[default]
     Keep,
     /// The field was `null`: the value is removed.

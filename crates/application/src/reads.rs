@@ -1,4 +1,5 @@
-//! Reads: lists, single entities, and the audit log. Callers must be authorized before they use these methods.
+//! Reads: lists, single entities, and the audit log. These methods do not check permissions, so the caller must already
+//! be authorized.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,10 @@ use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
-/// Maximum number of audit records that are counted.
+/// Maximum number of audit records that are counted for the total.
 const COUNT_LIMIT: u64 = 10_000;
 
-/// The total number of records.
+/// The total number of audit records that match a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
     /// The exact number of records.
@@ -37,9 +38,9 @@ pub struct AuditPage {
     pub records: Vec<AuditRecord>,
     /// The cursor of the next page. `None` on the last page.
     pub next: Option<AuditCursor>,
-    /// The total number of records, if requested.
+    /// The total number of matching records, if it was requested.
     pub total: Option<Total>,
-    /// The external ids of the users that the records name.
+    /// The stored external ids of the users that the records refer to.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
@@ -48,13 +49,14 @@ pub struct AuditPage {
 pub struct HoldersPage {
     /// The users, sorted by id.
     pub users: Vec<UserId>,
-    /// Whether there is another page.
+    /// `true` if there is another page.
     pub has_next: bool,
-    /// The external ids of these users, as far as they are stored.
+    /// The stored external ids of these users.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
-/// Returns the users that a record names: the actor, and the affected user if it is about one.
+/// Returns the users that a record refers to: the actor if it is a user, and the changed user if the record is about a
+/// user.
 fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
@@ -66,7 +68,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn user_levels(&self, company: CompanyId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().user_levels().find_all(company).await?)
     }
@@ -75,7 +77,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the level does not exist, and [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn user_level(&self, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
         self.reader().user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
     }
@@ -84,7 +87,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().assignments().get_user_levels(company, user).await?)
     }
@@ -93,7 +96,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the level does not exist, and [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn view_permissions(
         &self,
         company: CompanyId,
@@ -110,7 +114,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the level does not exist, and [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn feature_permissions(
         &self,
         company: CompanyId,
@@ -127,7 +132,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn views(&self) -> Result<Vec<View>, Failure> {
         Ok(self.reader().views().find_all().await?)
     }
@@ -136,7 +141,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the view does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the view does not exist, and [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn view(&self, id: ViewId) -> Result<View, Failure> {
         self.reader().views().find_by_id(id).await?.ok_or(Failure::NotFound(VIEW))
     }
@@ -145,7 +151,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn features(&self) -> Result<Vec<Feature>, Failure> {
         Ok(self.reader().features().find_all().await?)
     }
@@ -154,7 +160,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the feature does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the feature does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn feature(&self, id: FeatureId) -> Result<Feature, Failure> {
         self.reader().features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))
     }
@@ -163,7 +170,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the feature does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the feature does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn feature_views(&self, id: FeatureId) -> Result<Vec<View>, Failure> {
         let views = self.reader().feature_views().get_views_by_feature(id).await?;
         if views.is_empty() {
@@ -176,7 +184,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn modules(&self) -> Result<Vec<Module>, Failure> {
         Ok(self.reader().modules().find_all().await?)
     }
@@ -185,16 +193,18 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the module does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn module(&self, id: ModuleId) -> Result<Module, Failure> {
         self.reader().modules().find_by_id(id).await?.ok_or(Failure::NotFound(MODULE))
     }
 
-    /// Returns the views of a module.
+    /// Returns the views that a module gates.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the module does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn module_views(&self, id: ModuleId) -> Result<Vec<View>, Failure> {
         let views = self.reader().module_views().get_views_by_module(id).await?;
         if views.is_empty() {
@@ -203,11 +213,12 @@ impl Application {
         Ok(views)
     }
 
-    /// Returns the features of a module.
+    /// Returns the features that a module gates.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the module does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn module_features(&self, id: ModuleId) -> Result<Vec<Feature>, Failure> {
         let features = self.reader().module_features().get_features_by_module(id).await?;
         if features.is_empty() {
@@ -216,11 +227,11 @@ impl Application {
         Ok(features)
     }
 
-    /// Returns the modules of a company.
+    /// Returns the modules that are granted to a company.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn company_modules(&self, company: CompanyId) -> Result<Vec<GrantedModule>, Failure> {
         Ok(self.reader().company_modules().get_modules_by_company(company).await?)
     }
@@ -229,7 +240,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>, Failure> {
         Ok(self.reader().api_keys().find_all().await?)
     }
@@ -238,16 +249,18 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the API key does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the API key does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn api_key(&self, id: ApiKeyId) -> Result<ApiKey, Failure> {
         self.reader().api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))
     }
 
-    /// Returns the menu items that are common to all companies and, if a company is given, its own.
+    /// Returns the menu items that are common to all companies. If a company is given, the menu items of this company
+    /// are included.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn menu_items(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>, Failure> {
         Ok(self.reader().menu_items().find_all(company).await?)
     }
@@ -256,7 +269,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the item does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the item does not exist, and [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn menu_item(&self, company: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem, Failure> {
         let items = self.reader().menu_items();
         let mut found = items.find_by_id(company, id).await?;
@@ -266,11 +280,12 @@ impl Application {
         found.ok_or(Failure::NotFound(MENU_ITEM))
     }
 
-    /// Returns the menu sub-items that are common to all companies and, if a company is given, its own.
+    /// Returns the menu sub-items that are common to all companies. If a company is given, the sub-items of this
+    /// company are included.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn sub_menu_items(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>, Failure> {
         Ok(self.reader().sub_menu_items().find_all(company).await?)
     }
@@ -279,7 +294,8 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the sub-item does not exist; [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::NotFound`] if the sub-item does not exist, and [`Failure::Unavailable`] if the storage cannot
+    /// be read.
     pub async fn sub_menu_item(&self, company: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem, Failure> {
         let items = self.reader().sub_menu_items();
         let mut found = items.find_by_id(company, id).await?;
@@ -289,11 +305,11 @@ impl Application {
         found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
     }
 
-    /// Returns a page of the audit log of a company, or of the platform if `company` is `None`.
+    /// Returns a page of the audit log of a company, or of the platform if `company` is `None` (keyset pagination).
     ///
     /// # Errors
     ///
-    /// [`Failure::Unavailable`] if the storage cannot be read.
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn audit_logs(
         &self,
         company: Option<CompanyId>,
@@ -323,12 +339,13 @@ impl Application {
         Ok(AuditPage { records, next, total, external_ids })
     }
 
-    /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids follow `after`.
+    /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids are greater than
+    /// `after` (keyset pagination).
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the company does not have the level; [`Failure::Unavailable`] if the storage cannot be
-    /// read.
+    /// Returns [`Failure::NotFound`] if the company does not have the level, and [`Failure::Unavailable`] if the
+    /// storage cannot be read.
     pub async fn holders(
         &self,
         company: CompanyId,
@@ -348,13 +365,13 @@ impl Application {
         Ok(HoldersPage { users, has_next, external_ids })
     }
 
-    /// Returns a user, independent of the user's levels. If a company is given, only users who hold a level in that
-    /// company are found, and the cut-off is omitted: it is visible only to the platform.
+    /// Returns the stored data of a user. If a company is given, the user is found only if the user holds a level in
+    /// this company, and the cut-off is omitted: it is visible only in platform-wide requests.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotFound`] if the user holds no level of the given company; [`Failure::Unavailable`] if the storage
-    /// cannot be read.
+    /// Returns [`Failure::NotFound`] if a company is given and the user holds no level in it, and
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn user(&self, company: Option<CompanyId>, id: UserId) -> Result<User, Failure> {
         if let Some(company) = company
             && self.levels_of_user(company, id).await?.is_empty()

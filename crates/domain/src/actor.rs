@@ -1,4 +1,4 @@
-//! Callers, and the actors that make changes: users, services and the command line.
+//! The callers of the API, and the actors that make changes: users, services and the command line.
 
 use std::fmt;
 
@@ -7,46 +7,48 @@ use uuid::Uuid;
 use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, ServiceRole, UserId};
 
-/// An authenticated caller.
+/// The authenticated caller of a request: a user or a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// A user, authenticated by a token.
+    /// A user who authenticated with a token.
     User {
         /// The id of the user.
         id: UserId,
         /// `true` if the token has the super admin claim and its issuer may grant super admin.
         is_super_admin: bool,
     },
-    /// Another service, authenticated by an API key.
+    /// A service that authenticated with an API key.
     Service(Service),
 }
 
-/// A service that calls with an API key. The key alone defines its permissions; a service holds no levels.
+/// A service that authenticates with an API key. The role and the company of the key determine the service's
+/// permissions, since services hold no levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Service {
     /// The id of the API key.
     pub key: ApiKeyId,
-    /// The role of the key.
+    /// The role of the API key.
     pub role: ServiceRole,
-    /// The company that the key is restricted to. `None`: the key is valid for all companies and for the platform.
+    /// The company that the key is restricted to. If `None`, the key is valid for all companies and for platform-wide
+    /// requests.
     pub company: Option<CompanyId>,
 }
 
 impl Caller {
-    /// Returns a user who is not a super admin.
+    /// Creates a caller that is a user without super admin rights.
     #[must_use]
     pub const fn user(id: UserId) -> Self {
         Self::User { id, is_super_admin: false }
     }
 
-    /// Returns a user who is a super admin.
+    /// Creates a caller that is a super admin.
     #[must_use]
     pub const fn super_admin(id: UserId) -> Self {
         Self::User { id, is_super_admin: true }
     }
 
-    /// Returns the id of the caller, as used in audit records, in rate limits, and as the subject of the caller's own
-    /// decisions. A service is identified by the id of its API key, which is never a user's id.
+    /// Returns the actor that identifies the caller in audit records, in rate limits, and as the subject of the
+    /// caller's own decisions. A service is identified by the id of its API key, which is never a user's id.
     #[must_use]
     pub const fn actor(&self) -> Actor {
         match self {
@@ -55,36 +57,36 @@ impl Caller {
         }
     }
 
-    /// The user, if the caller is one.
+    /// Returns the user id, or `None` if the caller is a service.
     #[must_use]
     pub const fn user_id(&self) -> Option<UserId> {
         self.actor().user_id()
     }
 
-    /// Whether it is a super admin in person.
+    /// Returns `true` if the caller is a user whose token grants super admin.
     #[must_use]
     pub const fn is_super_admin(&self) -> bool {
         matches!(self, Self::User { is_super_admin: true, .. })
     }
 }
 
-/// The actor that makes a change.
+/// The actor of a change, as recorded in the audit log: a user, a service or the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actor {
-    /// A person.
+    /// A user, identified by the user id.
     User(UserId),
-    /// Another service, by its API key.
+    /// A service, identified by the id of its API key.
     ApiKey(ApiKeyId),
-    /// A command of the operator.
+    /// The command line, used by an operator. It has no id.
     CommandLine,
 }
 
 impl Actor {
-    /// Reads an actor from its kind and its id.
+    /// Creates an actor from its kind and its id.
     ///
     /// # Errors
     ///
-    /// [`InvalidActor`] when the kind needs an id and there is none, or the reverse.
+    /// Returns [`InvalidActor`] if a user or a service has no id, or if the command line has one.
     pub const fn from_parts(kind: ActorKind, id: Option<Uuid>) -> Result<Self, InvalidActor> {
         match (kind, id) {
             (ActorKind::User, Some(id)) => Ok(Self::User(UserId::from_uuid(id))),
@@ -95,7 +97,7 @@ impl Actor {
         }
     }
 
-    /// Its kind.
+    /// Returns the kind of the actor: user, service or command line.
     #[must_use]
     pub const fn kind(&self) -> ActorKind {
         match self {
@@ -105,7 +107,7 @@ impl Actor {
         }
     }
 
-    /// The id of the user or of the API key; `None` for the command line.
+    /// Returns the id of the user or of the API key, or `None` for the command line.
     #[must_use]
     pub const fn id(&self) -> Option<Uuid> {
         match self {
@@ -115,7 +117,7 @@ impl Actor {
         }
     }
 
-    /// The user, if the actor is one.
+    /// Returns the user id, or `None` if the actor is not a user.
     #[must_use]
     pub const fn user_id(&self) -> Option<UserId> {
         match self {
@@ -135,24 +137,24 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The error for a kind and an id that together are no actor.
+/// The error for a combination of kind and id that is not a valid actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
-    /// The kind needs an id.
-    #[error("an actor of the kind {0} needs an id")]
+    /// The kind requires an id, but there is none.
+    #[error("an actor of the kind {0} requires an id")]
     MissingId(ActorKind),
-    /// The kind has no id.
-    #[error("an actor of the kind {0} has no id")]
+    /// The kind does not allow an id, but there is one.
+    #[error("an actor of the kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }
 
 words! {
-    /// The kind of actor that made a change.
+    /// The kind of the actor that made a change.
     ActorKind ("user, service, command_line"):
         /// A user.
         User = "user",
-        /// Another service.
+        /// A service that authenticated with an API key.
         Service = "service",
-        /// An operator, through the command line.
+        /// The command line, used by an operator.
         CommandLine = "command_line",
 }

@@ -1,4 +1,4 @@
-//! The audit log: one record per change, committed together with the change.
+//! The audit log: records of changes, each committed in the transaction of its change.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ words! {
     EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
-        /// A permission matrix. The entity id is that of its user level.
+        /// A permission matrix. The entity id is the id of the matrix's user level.
         Permission = "permission",
-        /// The levels of a user. The entity id is that of the user.
+        /// The levels that a user holds in a company. The entity id is the user id.
         Assignment = "assignment",
         /// A view.
         View = "view",
@@ -26,64 +26,65 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: its provisioning, or its modules.
+        /// A company: its provisioning, or a change of its modules.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user: the token cut-off of the user.
+        /// A user: a change of the user's token cut-off.
         User = "user",
 }
 
-/// One record. Records are only ever appended.
+/// A record of the audit log, which is append-only.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RecordFields")]
 pub struct AuditRecord {
-    /// The id of the record. The ids of one commit ascend in the order of its changes.
+    /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
     pub id: AuditRecordId,
-    /// The company that was changed; `None` means the platform.
+    /// The company that was changed. `None` for a platform-wide change, such as a change of the catalog.
     pub company_id: Option<CompanyId>,
-    /// The actor.
+    /// The actor that made the change.
     pub actor: Actor,
-    /// The action: `user_level.created`, `permissions.views_updated`, …
+    /// The action, such as `user_level.created` or `permissions.views_updated`.
     pub action: String,
     /// The type of the changed entity.
     pub entity_type: EntityType,
     /// The id of the changed entity.
     pub entity_id: Uuid,
-    /// The difference that the change made. For an update, the changed fields before and after.
+    /// The changed data. For an update, these are the changed fields with their values before and after the update.
     pub changes: Option<Value>,
     /// The context of the change, such as the request id and the use of super admin rights.
     pub metadata: Option<Value>,
-    /// The time of the change, from the storage's clock.
+    /// The time of the change, by the clock of the storage.
     pub timestamp: Timestamp,
 }
 
-/// One record. Records are only ever appended.
-// The JSON form of `AuditRecord`: the actor is two fields. The descriptions are those of the OpenAPI document.
+/// A record of the audit log, which is append-only.
+// The JSON form of `AuditRecord`, which represents the actor as two fields. The doc comments become the descriptions in
+// the OpenAPI document.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 struct RecordFields<'a> {
-    /// Its id; ids of one commit ascend in the order of its changes.
+    /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
     id: AuditRecordId,
-    /// The company that was changed; `null` means the platform.
+    /// The company that was changed. `null` for a platform-wide change, such as a change of the catalog.
     company_id: Option<CompanyId>,
-    /// The actor: a user, or a service by the id of its API key; `null` for the command line.
+    /// The id of the actor: the user id, or the id of the service's API key. `null` for the command line.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>))]
     user_id: Option<Uuid>,
-    /// The kind of actor.
+    /// The kind of the actor.
     actor_kind: ActorKind,
-    /// The action: `user_level.created`, `permissions.views_updated`, …
+    /// The action, such as `user_level.created` or `permissions.views_updated`.
     action: Cow<'a, str>,
     /// The type of the changed entity.
     entity_type: EntityType,
     /// The id of the changed entity.
     entity_id: Uuid,
-    /// The difference.
+    /// The changed data. For an update, these are the changed fields with their values before and after the update.
     changes: Option<Cow<'a, Value>>,
-    /// The context: request id, use of super admin rights.
+    /// The context of the change, such as the request id and the use of super admin rights.
     metadata: Option<Cow<'a, Value>>,
-    /// The time of the change, by the storage's clock.
+    /// The time of the change, by the clock of the storage.
     timestamp: Timestamp,
 }
 

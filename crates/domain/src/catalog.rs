@@ -1,4 +1,4 @@
-//! The catalog, which all companies share (views, modules and features), and the modules that a company has.
+//! The catalog (views, modules and features), which all companies share, and the modules that are granted to a company.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 words! {
-    /// The commercial rank of a module or a menu item. It never affects a decision.
+    /// The commercial tier of a module or a menu item. It never affects a decision.
     Priority ("standard, optional, premium"):
-        /// Part of every offer.
+        /// Included in every plan.
         Standard = "standard",
-        /// Available as an addition.
+        /// Available as an add-on.
         Optional = "optional",
         /// Available at extra cost.
         Premium = "premium",
@@ -28,7 +28,7 @@ pub struct View {
     pub id: ViewId,
     /// The display name.
     pub name: Name,
-    /// The URL; unique.
+    /// The URL, which is unique among all views.
     pub url: ViewUrl,
     /// The category.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct View {
 pub struct Module {
     /// The id of the module.
     pub id: ModuleId,
-    /// The natural key; unique.
+    /// The code, which is the unique natural key of the module.
     pub code: ModuleCode,
     /// The display name.
     pub name: Name,
@@ -66,7 +66,7 @@ pub struct Module {
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// The priority.
+    /// The commercial tier.
     pub priority: Priority,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -74,14 +74,14 @@ pub struct Module {
     pub updated_at: Timestamp,
 }
 
-/// A feature: a capability with actions.
+/// A feature: a capability, with the actions that levels allow or deny.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Feature {
     /// The id of the feature.
     pub id: FeatureId,
-    /// The natural key; unique.
+    /// The unique natural key of the feature, such as `risks.create`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<FeatureKey>,
     /// The display name.
@@ -89,7 +89,7 @@ pub struct Feature {
     /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<ResourceType>,
     /// The custom actions, in addition to the standard actions.
@@ -120,9 +120,9 @@ impl Feature {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompanyModule {
-    /// The company.
+    /// The company that has the module.
     pub company_id: CompanyId,
-    /// The module.
+    /// The module that is granted.
     pub module_id: ModuleId,
     /// If `false`, the module is disabled for this company.
     pub enabled: bool,
@@ -140,6 +140,6 @@ pub struct GrantedModule {
     /// The grant, which also specifies whether the module is enabled for the company.
     #[serde(flatten)]
     pub granted: CompanyModule,
-    /// The module.
+    /// The module itself.
     pub module: Module,
 }

@@ -1,11 +1,11 @@
-//! The clock that services get from outside, since this crate never reads the time itself.
+//! The injected clock. This crate never reads the system time itself.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Timestamp;
 
-/// A source of the current time. Clones share it, so that a test can set the time of all services at once.
+/// A source of the current time. Clones share the source, so that a test can set the time of all services at once.
 ///
 /// ```
 /// use iam_domain::{Clock, Timestamp};
@@ -18,13 +18,13 @@ use crate::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// Returns the clock that shows what this function returns.
+    /// Creates a clock that reads the time from this function.
     #[must_use]
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The current time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

@@ -1,4 +1,4 @@
-//! Credentials of services: API keys.
+//! API keys, the credentials of services.
 
 use std::fmt;
 
@@ -8,13 +8,14 @@ use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, Name, TextError, Timestamp, UserId};
 
 words! {
-    /// The role of a service. Each role includes the roles before it.
+    /// The role of a service's API key. Each role includes the permissions of the roles before it.
     ServiceRole ("check, read, administer"):
-        /// Request decisions about any user.
+        /// The service may request decisions about any user.
         Check = "check",
-        /// Read all of a company's IAM data.
+        /// The service may read all IAM data of a company.
         Read = "read",
-        /// Change IAM data. If the key is not restricted to one company, this includes the platform's data.
+        /// The service may change IAM data. If the key is not restricted to one company, this includes platform-wide
+        /// data.
         Administer = "administer",
 }
 
@@ -31,7 +32,7 @@ impl ApiKeyPrefix {
     ///
     /// # Errors
     ///
-    /// Returns [`TextError::Character`] if the length or a character is wrong.
+    /// Returns [`TextError::Character`] if the string has the wrong length or contains another character.
     pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         if text.len() == Self::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -60,8 +61,8 @@ impl<'de> Deserialize<'de> for ApiKeyPrefix {
     }
 }
 
-/// The SHA-256 digest of a whole API key. Since keys are random, the digest does not reveal the key. It does not
-/// implement `==`: digests are compared in constant time.
+/// The SHA-256 digest of a whole API key. Since keys are random, the digest does not reveal the key. The type does not
+/// implement `PartialEq`, so that digests are compared only in constant time.
 #[derive(Clone, Copy)]
 pub struct ApiKeyDigest(pub [u8; 32]);
 
@@ -71,31 +72,32 @@ impl fmt::Debug for ApiKeyDigest {
     }
 }
 
-/// An API key without its digest.
+/// The metadata of an API key, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
     /// The id of the key, which identifies the service in the audit log.
     pub id: ApiKeyId,
-    /// The first characters of the key after `iam_`.
+    /// The public part of the key: the 12 characters after `iam_`, by which the key is looked up.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub prefix: ApiKeyPrefix,
     /// The display name.
     pub name: Name,
     /// The role of the service.
     pub role: ServiceRole,
-    /// The company that the key is restricted to. `null`: the key is valid for all companies and for the platform.
+    /// The company that the key is restricted to. If `null`, the key is valid for all companies and for platform-wide
+    /// requests.
     pub company_id: Option<CompanyId>,
-    /// The user who created the key. `null`: it was created on the command line.
+    /// The user who created the key. `null` if the key was created on the command line.
     pub created_by: Option<UserId>,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time of expiry.
+    /// The time when the key expires. `null` if it never expires.
     pub expires_at: Option<Timestamp>,
-    /// The time of revocation.
+    /// The time when the key was revoked. `null` if it is not revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The approximate time of the last use.
+    /// The approximate time when the key was last used. `null` if it was never used.
     pub last_used_at: Option<Timestamp>,
 }
 

@@ -1,50 +1,51 @@
-//! Effective permissions: resolved permissions as they are stored, with the versions at which they were resolved.
+//! Effective permissions: stored decisions, each with the versions of the company and the catalog that it is based on.
 
 use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 
-/// A stored decision: whether the user may see the view. It is valid only while both versions are current.
+/// The stored decision on whether a user may see a view. It is valid only as long as the company and the catalog still
+/// have the stored versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
-    /// The user.
+    /// The user whom the decision is about.
     pub user_id: UserId,
-    /// The company.
+    /// The company in which the decision applies.
     pub company_id: CompanyId,
-    /// The view.
+    /// The view that the decision is about.
     pub view_id: ViewId,
     /// `true` if the user may see the view.
     pub has_access: bool,
-    /// The time of the resolution.
+    /// The time when the decision was resolved.
     pub computed_at: Timestamp,
-    /// The time of expiry.
+    /// The time when the stored decision expires.
     pub expires_at: Timestamp,
-    /// The version of the company at which the decision was resolved.
+    /// The version of the company that the decision is based on.
     pub company_version: i64,
-    /// The version of the catalog at which the decision was resolved.
+    /// The version of the catalog that the decision is based on.
     pub catalog_version: i64,
 }
 
-/// A stored decision: whether the user may do the action of the feature. It is valid only while both versions are
-/// current.
+/// The stored decision on whether a user may perform an action of a feature. It is valid only as long as the company
+/// and the catalog still have the stored versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
-    /// The user.
+    /// The user whom the decision is about.
     pub user_id: UserId,
-    /// The company.
+    /// The company in which the decision applies.
     pub company_id: CompanyId,
-    /// The feature.
+    /// The feature that the action belongs to.
     pub feature_id: FeatureId,
-    /// The action.
+    /// The action that the decision is about.
     pub action: Action,
     /// `true` if the action is allowed.
     pub allowed: bool,
-    /// The scope of the action.
+    /// The scope with which the action is allowed.
     pub scope: Scope,
-    /// The time of the resolution.
+    /// The time when the decision was resolved.
     pub computed_at: Timestamp,
-    /// The time of expiry.
+    /// The time when the stored decision expires.
     pub expires_at: Timestamp,
-    /// The version of the company at which the decision was resolved.
+    /// The version of the company that the decision is based on.
     pub company_version: i64,
-    /// The version of the catalog at which the decision was resolved.
+    /// The version of the catalog that the decision is based on.
     pub catalog_version: i64,
 }

@@ -1,12 +1,15 @@
-//! Privilege escalation rules for changes of levels and assignments: callers can grant only what they hold, and a
-//! company must keep an administrator.
+//! Rules against privilege escalation and lockout for changes of levels and assignments: callers can grant only the
+//! permissions that they hold, and a company must always have an administrator.
 //!
-//! To find what a change grants, the company before and after the change is compared, for each set of levels that a
-//! user holds and for each changed level alone. Two results are compared for each set. The first is what the set
-//! *resolves* to, with denies applied, so that removing a deny counts as a grant. The second is what the set *allows*
-//! if its denies are ignored, so that no grant can hide behind a deny and take effect when the deny is removed. Both
-//! comparisons ignore module gates and `enabled` flags: a grant behind a closed gate takes effect when the gate opens,
-//! and callers may grant in advance what they hold behind a closed gate.
+//! The grants of a change are determined by comparing the company before and after the change. The comparison covers
+//! each set of levels that a user holds, and each changed level alone. For each set, two results are compared:
+//!
+//! * The permissions that the set *resolves* to, with denies applied. So removing a deny counts as a grant.
+//! * The permissions that the set *allows* if its denies are ignored. So a grant that is hidden behind a deny counts
+//!   too, although it takes effect only when the deny is removed.
+//!
+//! Both comparisons ignore module gates and `enabled` flags, since a grant behind a closed gate takes effect when the
+//! gate opens. Likewise, callers may grant permissions that they hold only behind a closed gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use crate::{
     UserLevelId, ViewId,
 };
 
-/// A permission that is held or granted.
+/// A permission that a user holds or that a change grants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
     /// Access to a view.
@@ -32,12 +35,13 @@ pub enum Grant {
     },
 }
 
-/// Returns the grants of the change from `before` to `after` that exceed `held`, the levels of the caller before the
-/// change. A wider scope exceeds a narrower one. The grants are in ascending order, and each action occurs once, with
-/// its widest scope. Every user holds the public views. Permissions that the change does not affect are not checked.
+/// Returns the permissions that the change from `before` to `after` grants but that the caller does not hold. `held`
+/// contains the caller's levels before the change. An action that the caller holds only with a narrower scope counts as
+/// not held, and public views count as held. The result is in ascending order and contains each action once, with its
+/// widest scope. Permissions that the change does not affect are not checked.
 ///
-/// The snapshots may be restricted to some users, if these include all users whose levels change. A level that exists
-/// in only one snapshot is checked only in the sets that contain it, not alone.
+/// The snapshots may be restricted to a subset of the users, if the subset includes all users whose levels change. A
+/// level that exists in only one of the two snapshots is not checked alone, but only in the sets that contain it.
 #[must_use]
 pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let changed: BTreeSet<UserLevelId> = after
@@ -49,7 +53,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     let alone: Vec<_> = changed.iter().map(|level| BTreeSet::from([*level])).collect();
     let none = BTreeSet::new();
     let users = before.holders.keys().chain(after.holders.keys());
-    // Users with the same levels are checked once.
+    // The set removes duplicates, so users with the same levels are checked once.
     let sets: BTreeSet<_> = users
         .map(|user| [before, after].map(|snapshot| snapshot.holders.get(user).unwrap_or(&none)))
         .filter(|[was, is]| was != is || !is.is_disjoint(&changed))
@@ -72,7 +76,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     for grantable in grantables {
         let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
         if held == Some(Scope::Any) {
-            // No scope is wider than `any`, so the sets, which may be many, need not be checked.
+            // No scope is wider than `any`, so the sets need not be checked. There may be many of them.
             continue;
         }
         let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
@@ -143,8 +147,8 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The scope with which a set of levels allows a permission. It is `any` for an allowed view, which has no scope of its
-/// own.
+/// The scope with which a set of levels allows a permission. For an allowed view it is `any`, since views have no
+/// scope.
 #[derive(Clone, Copy)]
 struct Reach {
     /// The scope if denies are ignored.
@@ -161,17 +165,18 @@ impl Reach {
     }
 }
 
-/// The permissions that make a user an administrator of a company, if `Update` is allowed for both.
+/// The two features on which a user must have `Update` to be an administrator of a company.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
-/// Returns the feature keys and actions that a user must hold for the whole company to be its administrator.
+/// Returns the feature keys and actions that an administrator of a company must hold, with scope `company` or `any`.
 pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
     TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }
 
 impl Snapshot {
-    /// Returns `true` if the user is an administrator of the company: may `Update` both its levels and its permissions
-    /// in the whole company, with gates and denies applied.
+    /// Returns `true` if the user of the snapshot is an administrator of the company: `Update` is allowed on both
+    /// `iam.manage_levels` and `iam.assign_permissions`, with scope `company` or `any`. Module gates and denies are
+    /// applied.
     #[must_use]
     pub fn manages(&self) -> bool {
         TO_MANAGE.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
@@ -179,12 +184,12 @@ impl Snapshot {
 }
 
 impl CompanySnapshot {
-    /// Returns the distinct sets of levels whose holders are administrators of the company. Empty if the company has no
-    /// administrator.
+    /// Returns the distinct sets of levels whose holders are administrators of the company. The iterator is empty if
+    /// the company has no administrator.
     pub fn managing(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
         let features = TO_MANAGE.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
         let features: Vec<_> = features.map(|feature| feature.id).collect();
-        // There may be many sets, so the levels are first reduced to these features.
+        // Since there may be many sets, the levels are first reduced to the rules for these features.
         let about_these = |level: &LevelPermissions| LevelPermissions {
             level: level.level,
             views: BTreeMap::new(),

@@ -23,15 +23,16 @@ pub struct GatingModule {
     pub granted: bool,
 }
 
-/// A level's rule for a view or an action. If a suggestion must let a level allow access, levels with later variants are
-/// preferred.
+/// A level's rule for a view or an action. If a suggestion has to change a level so that it allows access, it prefers
+/// the level whose rule is the later variant of this enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
 pub enum Says {
-    /// The level has no row.
+    /// The level has no rule for the view or action.
     Nothing,
-    /// The level has a row that leaves the decision to the other levels. Views only.
+    /// The level has the rule `inherit`, which leaves the decision to the user's other levels. Only views can have this
+    /// rule.
     Inherit,
     /// The level allows access.
     Allow {
@@ -70,7 +71,7 @@ impl From<Option<FeatureRule>> for Says {
     }
 }
 
-/// One of the user's levels, and its rule.
+/// The rule of one of the user's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -93,33 +94,35 @@ pub enum Step {
     EnableModule(ModuleId),
     /// Grant the module to the company, or enable it there.
     GrantModule(ModuleId),
-    /// Assign a level to the user, who holds none: any level that allows access with the required scope.
+    /// Assign any level that allows access with the required scope to the user, who holds no level yet.
     AssignLevel,
     /// Remove the deny from this level.
     Undeny(UserLevelId),
-    /// Let this level allow access with the required scope.
+    /// Change this level so that it allows access with the required scope.
     Allow(UserLevelId),
 }
 
-/// A decision and its derivation.
+/// A decision, how it was derived, and the smallest change that would allow access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates it.
+    /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
+    /// feature.
     pub gate: Vec<GatingModule>,
     /// The rule of each of the user's levels, in ascending order of level id.
     pub levels: Vec<LevelSays>,
-    /// The smallest set of steps that together would allow access. Empty if access is allowed, or if no step can allow
-    /// it because the view, the feature, or the action of the feature does not exist.
+    /// The smallest set of steps that together would allow access. It is empty if access is already allowed. It is also
+    /// empty if no step can allow access, because the view, the feature, or the action of the feature does not exist.
     ///
-    /// No step reduces the protection for other users: steps never make a view public, and never remove a view or
-    /// feature from a module. Changing a pinned cell counts as one step, although only super admins can do it.
+    /// Steps change only levels, assignments, modules of the company, and `enabled` flags. They never make a view
+    /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
+    /// only super admins can change it.
     pub suggestion: Vec<Step>,
 }
 
 impl Snapshot {
-    /// Explains the decision whether the user may see a view.
+    /// Explains the decision on whether the user may see a view.
     #[must_use]
     pub fn explain_view(&self, id: ViewId) -> Explanation {
         let decision = self.view(id);
@@ -132,7 +135,7 @@ impl Snapshot {
         Explanation { decision, gate, levels, suggestion }
     }
 
-    /// Explains the decision whether the user may do an action of a feature with at least the required scope.
+    /// Explains the decision on whether the user may perform an action of a feature with at least the required scope.
     #[must_use]
     pub fn explain_feature(&self, id: FeatureId, action: &Action, least: Scope) -> Explanation {
         let decision = self.feature(id, action).reaching(least);
@@ -166,8 +169,8 @@ impl Snapshot {
     }
 }
 
-/// Returns the fewest steps that open a gate: those of the module that needs the fewest. Returns no step for an open
-/// gate.
+/// Returns the smallest set of steps that opens a gate: the steps for the module that requires the fewest. It is empty
+/// if the gate is already open.
 fn opening(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));
@@ -177,11 +180,11 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
     gate.iter().map(steps).min_by_key(Vec::len).unwrap_or_default()
 }
 
-/// Returns the fewest steps after which no level denies and at least one allows.
+/// Returns the smallest set of steps after which no level denies access and at least one level allows it.
 fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
-    // The level to change is the maximum of `Says`. A level that denies must change anyway, so letting it allow costs
-    // no extra step. The next best is a level that allows with a narrower scope. Of equal levels the first is chosen,
-    // so that the suggestion is stable.
+    // The level to change is the one with the greatest `Says`. A level that denies has to be changed anyway, so
+    // changing it to allow costs no extra step. The second choice is a level that allows with a narrower scope. Among
+    // equal levels the first is chosen, so that the suggestion is deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

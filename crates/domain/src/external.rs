@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::text::check;
 use crate::{TextError, Timestamp, UserId};
 
-/// The separator of issuer and subject in the string form.
+/// The separator between issuer and subject in the string form of an external id.
 const SEPARATOR: char = '|';
-/// The prefix of a path id. No path id contains `|`, and none is a UUID, so the forms cannot be confused.
+/// The prefix of a path id. A path id contains no `|` and is not a UUID, so it is never ambiguous.
 const PATH_ID_PREFIX: &str = "x.";
 
 macro_rules! parts {
@@ -23,14 +23,14 @@ macro_rules! parts {
         pub struct $name(String);
 
         impl $name {
-            /// Maximum number of characters.
+            /// Maximum length in characters.
             pub const MAX: usize = 255;
 
-            /// Parses the string. It is neither trimmed nor case-folded.
+            /// Parses a string without trimming or case folding.
             ///
             /// # Errors
             ///
-            /// Returns [`TextError`] with the rule that the string violates.
+            /// Returns the [`TextError`] for the rule that the string violates.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, Self::MAX, false, true)?;
@@ -60,16 +60,16 @@ macro_rules! parts {
 }
 
 parts! {
-    /// The issuer of a user, exactly as in the `iss` of tokens. It contains no `|`, so that an [`ExternalId`] is
+    /// The issuer of a user's tokens, exactly as in their `iss` claim. It contains no `|`, so that an [`ExternalId`] is
     /// unambiguous.
     Issuer: |character| character != SEPARATOR && !character.is_control();
-    /// The subject by which an issuer identifies a user, compared exactly: `auth0|5f7c…`, an e-mail address, a number,
-    /// or any other string.
+    /// The subject by which an issuer identifies a user. It is compared exactly and can have any form: `auth0|5f7c…`,
+    /// an e-mail address, a number, or any other string.
     ExternalSubject: |character| !character.is_control();
 }
 
-/// The identity of a user at an issuer. External ids of two issuers never mean the same user, even if the subjects are
-/// equal.
+/// The identity of a user at an issuer (identity provider): the issuer and the subject. Equal subjects of two issuers
+/// identify different users.
 ///
 /// ```
 /// use iam_domain::ExternalId;
@@ -83,15 +83,15 @@ parts! {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExternalId {
-    /// The issuer.
+    /// The issuer of the user's tokens.
     pub issuer: Issuer,
-    /// The subject.
+    /// The subject by which the issuer identifies the user.
     pub subject: ExternalSubject,
 }
 
 impl ExternalId {
-    /// Parses either form: `issuer|subject`, where everything after the first `|` is the subject, or a [path
-    /// id](Self::path_id).
+    /// Parses an external id in either of its two forms: `issuer|subject`, where everything after the first `|` is the
+    /// subject, or a [path id](Self::path_id).
     ///
     /// # Errors
     ///
@@ -107,7 +107,8 @@ impl ExternalId {
         }
     }
 
-    /// Returns `true` if the string can only be an external id: it has the form of neither a UUID nor another id.
+    /// Returns `true` if the string contains `|` or has the prefix of a path id. Such a string cannot be a UUID, so it
+    /// can only be an external id.
     #[must_use]
     pub fn may_be(text: &str) -> bool {
         text.contains(SEPARATOR) || text.starts_with(PATH_ID_PREFIX)
@@ -134,8 +135,8 @@ impl ExternalId {
     }
 
     /// Returns the internal id of the user: a version 8 UUID that is derived only from issuer and subject. All
-    /// processes derive the same id, even before anything is stored about the user. Since the derivation uses SHA-256,
-    /// it is infeasible to find two users with the same id.
+    /// processes derive the same id, even before anything is stored about the user. The derivation uses SHA-256, so
+    /// that ids of different users do not collide in practice.
     #[must_use]
     pub fn user_id(&self) -> UserId {
         let issuer = self.issuer.as_str().as_bytes();
@@ -163,41 +164,44 @@ impl Serialize for ExternalId {
     }
 }
 
-/// A user as identified in a path or a body.
+/// A user as named in the path or body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedUser {
     /// The id of the user.
     pub id: UserId,
-    /// The external id. `None` if the user id itself is the subject at the issuer.
+    /// The external id. `None` if the request contains only the user id, or if the user id itself is the subject at the
+    /// issuer.
     pub external_id: Option<ExternalId>,
-    /// `true` if tokens of a trusted issuer can identify the user in this form. It is `false` for the bare id of
-    /// another issuer's user, since a caller that knows only this id must not learn the external id.
+    /// `true` if a token of a trusted issuer can identify the user in the form that the request contains. It is `false`
+    /// for a computed user id without issuer and subject: a caller that knows only this id must not learn the external
+    /// id.
     pub can_sign_in: bool,
 }
 
 impl NamedUser {
-    /// Returns a user of the native issuer, whose tokens contain user ids as subjects.
+    /// Returns the user with this id, without an external id. Such a user can sign in only through the native issuer,
+    /// so `can_sign_in` is `false` for an id that this service computed.
     #[must_use]
     pub fn native(id: UserId) -> Self {
         Self { id, external_id: None, can_sign_in: !id.is_made_here() }
     }
 }
 
-/// A stored user, independent of companies: the external id and the token cut-off.
+/// The stored data of a user that is the same in all companies: the external id and the token cut-off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The id of the user.
     pub id: UserId,
-    /// The external id, if it is stored.
+    /// The external id. `None` if no external id is stored.
     pub external_id: Option<ExternalId>,
-    /// The token cut-off: tokens issued (`iat`) before it are rejected.
+    /// The token cut-off: tokens that were issued (`iat`) before this time are rejected.
     pub not_before: Option<Timestamp>,
 }
 
 impl UserId {
-    /// Returns `true` if the id was computed by this service: [`ExternalId::user_id`] and
-    /// [`ApiKeyId::generate`](crate::ApiKeyId::generate) create such ids. A token whose subject is such an id is
-    /// rejected as a token of the native issuer.
+    /// Returns `true` if the id is a version 8 UUID. Only this service creates such ids, in [`ExternalId::user_id`] and
+    /// [`ApiKeyId::generate`](crate::ApiKeyId::generate). Tokens of the native issuer with such an id as subject are
+    /// rejected.
     #[must_use]
     pub fn is_made_here(&self) -> bool {
         self.as_uuid().get_version_num() == 8
@@ -216,7 +220,7 @@ mod tests {
     fn issuers_and_subjects_do_not_run_into_one_another() {
         assert_ne!(id("https://a|b|c"), id("https://a|b|C"));
         assert_ne!(id("https://a|x"), id("https://b|x"));
-        // The same characters, split at another position, give another id.
+        // The same characters, split at another position, result in a different id.
         let cut = |issuer: &str, subject: &str| ExternalId {
             issuer: Issuer::parse(issuer).unwrap(),
             subject: ExternalSubject::parse(subject).unwrap(),
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn derived_ids_never_change() {
-        // Assignments refer to this id: another derivation would remove the levels of all users.
+        // Stored assignments refer to this id. If the derivation changed, all external users would lose their levels.
         assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
         assert!(id("https://issuer.example|1").is_made_here());
     }

@@ -1,4 +1,4 @@
-//! The service's own permissions, which administrators of a company hold.
+//! The service's own features and actions, which control access to IAM data.
 
 use crate::{Action, FeatureKey, Scope, Snapshot};
 
@@ -11,7 +11,7 @@ pub fn is_reserved(key: &FeatureKey) -> bool {
     key.as_str().starts_with(RESERVED_PREFIX)
 }
 
-/// A feature of the service itself.
+/// A feature of the service itself, which controls access to IAM data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IamPermission {
     /// `iam.manage_levels`: manage user levels and their assignments.
@@ -20,7 +20,7 @@ pub enum IamPermission {
     AssignPermissions,
 }
 
-/// An action of a feature of the service itself.
+/// An action of one of the service's own features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IamAction {
     /// Read IAM data.
@@ -32,7 +32,7 @@ pub enum IamAction {
 }
 
 impl IamAction {
-    /// Returns the corresponding action of a feature.
+    /// Returns the feature action with this name.
     #[must_use]
     pub fn action(self) -> Action {
         match self {
@@ -53,8 +53,8 @@ impl IamPermission {
         }
     }
 
-    /// Returns `true` if a decision about the feature suffices to administer the company: it is allowed with scope
-    /// `company` or `any`.
+    /// Returns `true` if a decision about the feature suffices to administer the company: the action is allowed with
+    /// scope `company` or `any`.
     #[must_use]
     pub fn suffices(allowed: bool, scope: Option<Scope>) -> bool {
         allowed && scope >= Some(Scope::Company)

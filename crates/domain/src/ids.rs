@@ -8,25 +8,25 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The error for a string that is not an id: not a hyphenated UUID, or the nil or max UUID.
+/// The error for a string that is not a valid id. Valid ids are hyphenated UUIDs, except the nil UUID and the max UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a valid UUID")]
 pub struct InvalidId;
 
-/// Number of bits of the counter that follows the milliseconds: all bits between the version and the variant of a
-/// version 7 UUID.
+/// Number of bits of the counter that follows the timestamp: all bits between the version and the variant of a version
+/// 7 UUID (`rand_a`).
 const COUNTER_BITS: u32 = 12;
 
-/// The greatest accepted time: the last millisecond of the year 9999. Counter overflows beyond it still fit into 48
-/// bits.
+/// The latest time of an id: the last millisecond of the year 9999. Later times are clamped to this time. Counter
+/// overflows beyond it still fit into the 48 bits of the timestamp.
 const LATEST_MILLIS: u64 = 253_402_300_799_999;
 
-/// The milliseconds and counter of the greatest id that this process has generated.
+/// The timestamp in milliseconds, and the counter, of the greatest id that this process has generated.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the milliseconds and counter of the next id: those of `at`, or the successor of the last id if that is
-/// greater. So ids always ascend, however many are generated in one millisecond, by any number of threads, and even if
-/// `at` goes back. A full counter overflows into the milliseconds (RFC 9562, section 6.2).
+/// Returns the timestamp and counter of the next id: those of `at`, or the successor of the last id if that is greater.
+/// So ids are strictly monotonic, even if many threads generate many ids in one millisecond, and even if the clock is
+/// set back. A counter overflow increments the timestamp (RFC 9562, section 6.2).
 fn next_tick(at: Timestamp) -> u64 {
     let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
     let next = |last: u64| first.max(last.saturating_add(1));
@@ -35,7 +35,7 @@ fn next_tick(at: Timestamp) -> u64 {
     }
 }
 
-/// Generates a version 7 UUID that is greater than all earlier ones of this process.
+/// Generates a version 7 UUID that is greater than every UUID that this process generated before.
 fn version_7(at: Timestamp) -> Uuid {
     let tick = next_tick(at);
     // The two bytes that contain the version and the variant of the version 4 UUID are not random, so they are skipped.
@@ -45,7 +45,8 @@ fn version_7(at: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
-/// Generates the same UUID with version 8. Such an id can stand in the place of a user's id, but belongs to no user.
+/// Generates a UUID with the structure of [`version_7`], but marked as version 8. It can be used where a user id is
+/// expected, but it never identifies a user.
 fn version_8(at: Timestamp) -> Uuid {
     uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
@@ -66,7 +67,7 @@ macro_rules! ids {
                 Self($make(at))
             }
 
-            /// Wraps a UUID from a trusted source (the storage).
+            /// Wraps a UUID from a trusted source, such as the storage, without validation.
             #[must_use]
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
@@ -115,15 +116,15 @@ ids! {
     version_7:
     /// The id of a company (tenant). The service stores no other data about the company itself, such as its name.
     CompanyId,
-    /// The id of a user: a person, or a machine that acts as one. A user may belong to several companies.
+    /// The id of a user: a person, or a machine that acts as one. A user may be a member of several companies.
     UserId,
-    /// The id of a user level, a role of one company.
+    /// The id of a user level (a role of one company).
     UserLevelId,
-    /// The id of a view, a screen.
+    /// The id of a view (a screen of the application).
     ViewId,
-    /// The id of a feature, a capability with actions.
+    /// The id of a feature (a capability with actions).
     FeatureId,
-    /// The id of a module, a group of views and features that a company buys.
+    /// The id of a module (a group of views and features that a company buys).
     ModuleId,
     /// The id of one cell of a level's view matrix.
     ViewPermissionId,
@@ -140,7 +141,7 @@ ids! {
 }
 
 impl UserId {
-    /// The nil id, which belongs to no user.
+    /// The nil id, which identifies no user.
     pub const NIL: Self = Self(Uuid::nil());
 }
 
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn ids_carry_their_time_unless_a_later_one_was_used() {
-        // This time is later than those of all other ids of this process.
+        // This time is later than the times of all other ids of this process.
         let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
         let id = ViewId::generate(later);
         let [a, b, c, d, e, f, ..] = id.as_uuid().into_bytes();
@@ -200,7 +201,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
-        // The upper 64 bits, which contain time and counter, must differ without help of the random bits.
+        // The upper 64 bits, which contain time and counter, must differ even without the random bits.
         let ticks =
             made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(ticks.len(), 8 * 5_000);

@@ -2,11 +2,10 @@
 //!
 //! A *company* is a tenant. A *user level* is a role that belongs to one company. Users hold user levels, which grant
 //! permissions on *views* and *features*. Views are screens; features are capabilities with *actions* and a *scope*.
-//! *Modules* are entitlement gates: they bundle the views and features that a company has bought. This crate contains
-//! the ids, the entities, the parsed inputs with their limits, and the only specification of permission resolution. It
-//! is pure: no async, no I/O, no database, no HTTP and no clock.
-//! *actions* and a *scope*. This crate contains the ids, the entities, the parsed inputs with their limits, and the one
-//! specification of permission resolution. It is pure: no async, no I/O, no database, no HTTP and no clock.
+//! *Modules* are entitlement gates: they bundle the views and features that a company has bought.
+//!
+//! This crate contains the ids, the entities, the validated inputs with their limits, and the only specification of
+//! permission resolution, as pure functions. The crate has no async code, no I/O, no database, no HTTP and no clock.
 //!
 //! # A decision
 //!

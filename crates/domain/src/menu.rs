@@ -1,10 +1,10 @@
-//! The menu: items of all companies or of one company, and their sub-items.
+//! The menu: items that are common to all companies or owned by one company, and their sub-items.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItemId, Priority, SubMenuItemId, Timestamp, ViewId};
 
-/// The menu entries of one owner, ordered by sort order, then label, then id.
+/// The menu entries of one owner (one company, or all companies in common), sorted by sort order, then label, then id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Menu {
     /// The items.
@@ -20,16 +20,16 @@ pub struct Menu {
 pub struct MenuItem {
     /// The id of the item.
     pub id: MenuItemId,
-    /// The company that owns the item. `null`: all companies have it.
+    /// The company that owns the item. `null` if the item is common to all companies.
     pub company_id: Option<CompanyId>,
     /// The label.
     pub label: Label,
     /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// The priority.
+    /// The commercial tier.
     pub priority: Priority,
-    /// The keys of features. The item is shown only if `Read` is allowed for each of them.
+    /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
     /// The sort order. Ties are broken by label, then by id.
@@ -37,10 +37,10 @@ pub struct MenuItem {
     /// The view that the item links to. The item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed for the item to be shown.
+    /// The feature that the item links to. The item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// `true` if a user may land on the item after signing in.
+    /// `true` if the item may be the landing page after sign-in.
     pub is_entrypoint: bool,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -62,7 +62,7 @@ pub struct SubMenuItem {
     /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed for the sub-item to be shown.
+    /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
     /// The icon.

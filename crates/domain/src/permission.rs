@@ -19,7 +19,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Returns the value in JSON and in the database.
+            /// Returns the string that represents the value in JSON and in the database.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -46,16 +46,17 @@ pub(crate) use words;
 words! {
     /// A level's rule for a view.
     ViewState ("allow, deny, inherit"):
-        /// The level allows the view, unless another level denies it.
+        /// The level allows the view. A deny of another level overrides this.
         Allow = "allow",
         /// The level denies the view. A deny overrides every allow.
         Deny = "deny",
-        /// The level has no rule for the view; other levels decide.
+        /// The level neither allows nor denies the view: the user's other levels decide.
         Inherit = "inherit",
 }
 
 words! {
-    /// How far an allowed action reaches, from narrow to wide: `own < team < company < any`.
+    /// The scope of an allowed action: the resources that the action may be applied to. Scopes are ordered from narrow
+    /// to wide: `own < team < company < any`.
     Scope ("own, team, company, any"):
         /// Resources that the user owns.
         Own = "own",
@@ -63,7 +64,7 @@ words! {
         Team = "team",
         /// All resources of the company.
         Company = "company",
-        /// All resources, but never those of another company.
+        /// All resources, without further restriction. This scope never extends beyond the company.
         Any = "any",
 }
 

@@ -4,7 +4,8 @@ use crate::{
     Action, Catalog, Description, FeatureId, FeatureRule, Name, Scope, TextError, View, ViewId, ViewState, is_reserved,
 };
 
-/// A level that provisioning creates. Its matrices cover the views and features of the catalog at that time.
+/// A level that provisioning creates. Its matrices cover the views and features that the catalog contains at the time
+/// of provisioning.
 #[derive(Debug, Clone)]
 pub struct DefaultLevel {
     /// The name of the level.
@@ -19,7 +20,7 @@ pub struct DefaultLevel {
     pub features: Vec<(FeatureId, Action, FeatureRule)>,
 }
 
-/// The rules of a default level for the actions of a feature, in the order of [`Action::LISTED`].
+/// The rules of a default level for the actions of a feature, in the order of [`Action::LISTED`]. `None` means no rule.
 type Rules = [Option<FeatureRule>; 6];
 
 const fn allow(scope: Scope) -> Option<FeatureRule> {
@@ -30,8 +31,8 @@ const DENY: Option<FeatureRule> = Some(FeatureRule { value: false, scope: Scope:
 const ALLOW_ANY: Option<FeatureRule> = allow(Scope::Any);
 const ALLOW_COMPANY: Option<FeatureRule> = allow(Scope::Company);
 
-/// A default level: name, description, whether its holders are administrators, its rules for ordinary features, and its
-/// rules for the service's own features.
+/// A default level as a tuple: the name, the description, `true` if its holders are administrators, the rules for
+/// ordinary features, and the rules for the service's own features.
 type Template = (&'static str, &'static str, bool, Rules, Rules);
 
 const TEMPLATES: [Template; 3] = [
@@ -40,7 +41,7 @@ const TEMPLATES: [Template; 3] = [
         "Member",
         "Works in the company",
         false,
-        // Create, Read, Update, Delete, Export, Approve
+        // The order of the rules: Create, Read, Update, Delete, Export, Approve.
         [ALLOW_COMPANY, ALLOW_COMPANY, ALLOW_COMPANY, DENY, None, None],
         [None, None, None, DENY, None, None],
     ),
@@ -104,7 +105,8 @@ mod tests {
                 (level.name.as_str(), level.views.len(), denied, level.features.len())
             })
             .collect();
-        // Admin: 19 features × 6. Member: 17 × 4 and 2 × 1. Visitor: 17 × 6 and 2 × 5.
+        // Cells of the feature matrices: Admin has 19 features × 6 actions. Member has 17 × 4 and 2 × 1. Visitor has 17
+        // × 6 and 2 × 5.
         assert_eq!(counts, [("Admin", 14, 0, 114), ("Member", 14, 2, 70), ("Visitor", 14, 2, 112)]);
     }
 }

@@ -1,35 +1,36 @@
 //! The only specification of permission resolution, as pure functions over one snapshot.
 //!
-//! All input of a decision comes from a single [`Snapshot`]. If levels were read before a change and their rows after
-//! it, the mixture could allow what neither state allows. A deny overrides every allow, and the default is deny.
+//! All input of a decision comes from a single consistent [`Snapshot`]. If the user's levels were read before a change
+//! and their permissions after it (read skew), the decision could allow access that was denied both before and after
+//! the change. A deny overrides every allow, and the default is deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{Action, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState};
 
-/// The reason of a decision.
+/// The reason for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// The view is public: it requires no authentication.
     PublicView,
-    /// At least one level allows, and none denies.
+    /// At least one level allows access, and no level denies it.
     ExplicitAllow,
-    /// The caller is a super admin and the decision is about the caller.
+    /// The subject is the caller, who is a super admin.
     SuperAdmin,
-    /// At least one level denies.
+    /// At least one level denies access.
     ExplicitDeny,
-    /// The view belongs to modules, but the company has none of them.
+    /// The view belongs to modules, but none of these modules is both granted to the company and enabled.
     ViewModuleMissing,
-    /// The feature belongs to modules, but the company has none of them.
+    /// The feature belongs to modules, but none of these modules is both granted to the company and enabled.
     FeatureModuleMissing,
     /// The feature is disabled for all companies.
     FeatureDisabled,
     /// The user holds no level in this company.
     NoUserLevels,
-    /// No level has an allow or a deny.
+    /// No level allows or denies access.
     NoExplicitAllow,
-    /// Allowed, but with a narrower scope than required.
+    /// The action is allowed, but only with a narrower scope than required.
     ScopeTooNarrow,
     /// The view does not exist.
     UnknownView,
@@ -82,22 +83,23 @@ impl Reason {
 pub struct Decision {
     /// `true` if access is allowed.
     pub allowed: bool,
-    /// The scope of the action, `own` if it is denied. `None` for a view, which has no scope.
+    /// The scope with which the levels allow the action, or `own` if they do not allow it. `None` for a view, which has
+    /// no scope.
     pub scope: Option<Scope>,
-    /// The reason.
+    /// The reason for the decision.
     pub reason: Reason,
-    /// The levels that decided, in ascending order of id.
+    /// The levels that determined the decision, in ascending order of id.
     pub decided_by: Vec<UserLevelId>,
 }
 
 impl Decision {
-    /// Returns a decision about a view that no level contributed to.
+    /// Creates a decision about a view, with an empty list of deciding levels.
     #[must_use]
     pub const fn of_view(allowed: bool, reason: Reason) -> Self {
         Self { allowed, scope: None, reason, decided_by: Vec::new() }
     }
 
-    /// Returns the denial of an action that no level contributed to.
+    /// Creates the denial of an action, with an empty list of deciding levels.
     #[must_use]
     pub const fn denied_action(reason: Reason) -> Self {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
@@ -115,16 +117,16 @@ impl Decision {
     }
 }
 
-/// A level's rule for an action.
+/// A level's rule for an action of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureRule {
-    /// `true` allows, `false` denies.
+    /// `true` allows the action, `false` denies it.
     pub value: bool,
     /// The scope of an allowed action.
     pub scope: Scope,
 }
 
-/// All permission rows of one level.
+/// All permissions of one level: its view matrix and its feature matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelPermissions {
     /// The id of the level.
@@ -136,8 +138,8 @@ pub struct LevelPermissions {
 }
 
 impl LevelPermissions {
-    /// Collects the rows of a level. The storage has at most one row per cell. If there were two, the stricter row
-    /// would apply.
+    /// Creates the permissions of a level from its rows. The storage has at most one row per cell. If a cell has
+    /// several rows, the strictest row applies (fail closed).
     pub fn new(
         level: UserLevelId,
         views: impl IntoIterator<Item = (ViewId, ViewState)>,
@@ -243,12 +245,12 @@ impl Catalog {
         self.features.values().find(|feature| feature.key.as_ref().is_some_and(|own| own.as_str() == key))
     }
 
-    /// Returns the modules that gate a view, including disabled ones.
+    /// Returns the modules that gate a view, including disabled modules.
     pub fn modules_of_view(&self, id: ViewId) -> impl Iterator<Item = ModuleId> + '_ {
         self.view_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// Returns the modules that gate a feature, including disabled ones.
+    /// Returns the modules that gate a feature, including disabled modules.
     pub fn modules_of_feature(&self, id: FeatureId) -> impl Iterator<Item = ModuleId> + '_ {
         self.feature_modules.get(&id).into_iter().flatten().copied()
     }
@@ -260,15 +262,16 @@ impl Catalog {
     }
 
     /// Returns `true` if the module gate of a view is open for a company that has `company_modules`: the view belongs
-    /// to no module, or to at least one of them that is also enabled for all companies. Does not check whether the view
-    /// exists or is public.
+    /// to no module, or to at least one module that the company has and that is enabled for all companies. This
+    /// function does not check whether the view exists or is public.
     #[must_use]
     pub fn is_view_open(&self, id: ViewId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.view_modules.get(&id), company_modules)
     }
 
-    /// Returns `true` if the module gate of a feature is open for a company that has `company_modules`, by the same
-    /// rule as [`Self::is_view_open`]. Does not check whether the feature exists or is enabled.
+    /// Returns `true` if the module gate of a feature is open for a company that has `company_modules`: the feature
+    /// belongs to no module, or to at least one module that the company has and that is enabled for all companies. This
+    /// function does not check whether the feature exists or is enabled.
     #[must_use]
     pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.feature_modules.get(&id), company_modules)
@@ -281,7 +284,7 @@ impl Catalog {
     }
 }
 
-/// All input of decisions about one user in one company, read at one moment.
+/// A consistent snapshot of all input of decisions about one user in one company.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The catalog.
@@ -320,8 +323,8 @@ impl Snapshot {
         Decision::of_view(false, Reason::NoExplicitAllow)
     }
 
-    /// Decides whether the user may do an action of a feature, and with which scope: the widest scope that one of the
-    /// user's levels allows. The levels that allow this scope are those that decided.
+    /// Decides whether the user may perform an action of a feature, and with which scope: the widest scope that one of
+    /// the user's levels allows. The decision lists the levels that allow the action with this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
@@ -352,8 +355,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns the actions of a feature that are listed in the user's effective permissions: the six of
-    /// [`Action::LISTED`], the feature's custom actions, and those that occur in rows of the user's levels.
+    /// Returns the actions of a feature that are listed in the user's effective permissions: the actions of
+    /// [`Action::LISTED`], the feature's custom actions, and all actions for which the user's levels have rules.
     #[must_use]
     pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
         let rows = self.levels.iter().filter_map(|level| level.features.get(&feature.id)).flat_map(BTreeMap::keys);
@@ -367,7 +370,7 @@ impl Snapshot {
     }
 }
 
-/// All input of decisions about all users of one company, read at one moment.
+/// A consistent snapshot of all input of decisions about all users of one company.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanySnapshot {
     /// The catalog.
@@ -376,18 +379,18 @@ pub struct CompanySnapshot {
     pub modules: BTreeSet<ModuleId>,
     /// The permissions of the company's levels.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
-    /// The users who hold levels of the company, each with these levels.
+    /// The members of the company, each with the levels that the member holds.
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
 }
 
 impl CompanySnapshot {
-    /// Returns the snapshot of one user.
+    /// Returns the part of the snapshot that determines the decisions about one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
         self.of_levels(self.holders.get(&user).into_iter().flatten())
     }
 
-    /// Returns the snapshot of a user who holds these levels.
+    /// Returns the part of the snapshot that determines the decisions about a user who holds these levels.
     pub(crate) fn of_levels<'a>(&self, held: impl IntoIterator<Item = &'a UserLevelId>) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.catalog),

@@ -1,4 +1,4 @@
-//! The catalog of a new installation. The ids are fixed, so every installation has the same ids.
+//! The seed catalog of a new installation. Its ids are deterministic, so they are the same in every installation.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use crate::{
     SubMenuItem, SubMenuItemId, TextError, Timestamp, View, ViewId, ViewUrl,
 };
 
-/// The namespace of the seed's version 5 UUIDs.
+/// The namespace of the version 5 UUIDs of the seed catalog.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f2c_9d1e_5b7a_4c38_9e21_d04f_7a86_b3c5);
 
 /// The 14 views: name and URL.
@@ -143,7 +143,7 @@ fn module_id(code: &str) -> ModuleId {
     ModuleId::from_uuid(id("module", code))
 }
 
-/// Creates the catalog, with `at` as its time of creation.
+/// Creates the seed catalog. `at` becomes the time of creation of all its entities.
 ///
 /// # Errors
 ///

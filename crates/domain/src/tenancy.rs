@@ -8,7 +8,7 @@ use crate::{
     ViewId, ViewPermissionId, ViewState,
 };
 
-/// A role that belongs to one company.
+/// A user level: a role that belongs to one company.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -17,9 +17,9 @@ pub struct UserLevel {
     pub id: UserLevelId,
     /// The company that the level belongs to.
     pub company_id: CompanyId,
-    /// The display name, unique within the company. Case-sensitive.
+    /// The display name. It is case-sensitive and unique within the company.
     pub name: Name,
-    /// The description; may be empty.
+    /// The description, which may be empty.
     pub description: Description,
     /// `true` if provisioning created the level.
     pub is_default: bool,
@@ -44,7 +44,7 @@ pub struct ViewPermission {
     pub view_id: ViewId,
     /// The level's rule for the view.
     pub state: ViewState,
-    /// If `false`, the cell is pinned: only super admins can change it.
+    /// If `false`, the cell is pinned: only super admins can change or remove it.
     pub modifiable: bool,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -67,11 +67,11 @@ pub struct FeaturePermission {
     pub feature_id: FeatureId,
     /// The action that the rule applies to.
     pub action: Action,
-    /// `true` allows, `false` denies.
+    /// `true` allows the action, `false` denies it.
     pub value: bool,
     /// The scope of an allowed action.
     pub scope: Scope,
-    /// If `false`, the cell is pinned: only super admins can change it.
+    /// If `false`, the cell is pinned: only super admins can change or remove it.
     pub modifiable: bool,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -84,15 +84,16 @@ pub struct FeaturePermission {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Assignment {
-    /// The user.
+    /// The user who holds the level.
     pub user_id: UserId,
-    /// The level.
+    /// The level that the user holds.
     pub user_level_id: UserLevelId,
     /// The company of the level.
     pub company_id: CompanyId,
-    /// The id of the actor that assigned it: of a user, or of an API key. `None` means the command line.
+    /// The id of the user or of the API key that assigned the level. It is absent if the level was assigned on the
+    /// command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assigned_by: Option<Uuid>,
-    /// When it was assigned.
+    /// The time of the assignment.
     pub created_at: Timestamp,
 }

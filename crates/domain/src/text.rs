@@ -1,4 +1,4 @@
-//! Parsed strings with length limits. Limits count characters, not bytes.
+//! Validated strings with length limits, which count characters, not bytes.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::{
@@ -12,29 +12,30 @@ use crate::UserId;
 /// The reason why a string was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// The string is empty or only white space, where a value is required.
+    /// The string is empty or consists only of white space, but a value is required.
     #[error("is required")]
     Blank,
     /// The string has more characters than the limit.
     #[error("must be at most {max} characters")]
     TooLong {
-        /// Maximum number of characters.
+        /// Maximum length in characters.
         max: usize,
     },
     /// The string contains a NUL character, which PostgreSQL cannot store.
     #[error("must not contain NUL characters")]
     Nul,
-    /// The string contains a character, or has a form, that is not allowed.
+    /// The string contains a character that is not allowed, or does not have the required form.
     #[error("has a character or a form that it must not have")]
     Character,
-    /// The string has an invisible character at its start or end, or between two ASCII characters, so it looks the same
-    /// as another string.
+    /// The string has an invisible character at its start or end, or between two ASCII characters, so it can look
+    /// identical to another string.
     #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
     Invisible,
-    /// The string contains a character that changes the display direction of the text after it.
+    /// The string contains a bidirectional control character that embeds, overrides or isolates the direction of text.
     #[error("must not contain characters that override or isolate the direction of text")]
     Direction,
-    /// The string is a UUID, but keys and URLs must not be, since they share a lookup with ids.
+    /// The string is a UUID. Keys and URLs must not be UUIDs, since the same request field can contain an id, a key or
+    /// a URL.
     #[error("must not be a UUID")]
     LooksLikeId,
 }
@@ -57,9 +58,10 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     Ok(())
 }
 
-/// Rejects a string that looks the same as another one because of invisible characters.
+/// Rejects a string that can look identical to another string (spoofing) because it contains invisible characters or
+/// changes the direction of text.
 fn check_visibility(text: &str) -> Result<(), TextError> {
-    // Only non-ASCII and control characters can be invisible.
+    // Only control characters and characters outside ASCII can be invisible.
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Ok(());
     }
@@ -73,8 +75,8 @@ fn check_visibility(text: &str) -> Result<(), TextError> {
     if begins || ends || hides_in_ascii(words) { Err(TextError::Invisible) } else { Ok(()) }
 }
 
-/// Returns `true` if the character is an embedding, override or isolate: a bidirectional control other than the three
-/// marks.
+/// Returns `true` if the character is a bidirectional control that embeds, overrides or isolates: every bidirectional
+/// control except the three marks (ALM, LRM, RLM).
 fn overrides_direction(character: char) -> bool {
     const MARKS: [char; 3] = ['\u{61c}', '\u{200e}', '\u{200f}'];
     CodePointSetData::new::<BidiControl>().contains(character) && !MARKS.contains(&character)
@@ -86,7 +88,7 @@ fn is_invisible(character: char) -> bool {
     const BLANK_BRAILLE: char = '\u{2800}';
     match GeneralCategory::for_char(character) {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => true,
-        // Format characters that enclose the digits after them are visible.
+        // Prepended concatenation marks are visible, since they enclose the digits after them.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(character),
         _ => is_ignorable(character) || character == BLANK_BRAILLE,
     }
@@ -141,14 +143,14 @@ macro_rules! texts {
         pub struct $name(String);
 
         impl $name {
-            /// Maximum number of characters.
+            /// Maximum length in characters.
             pub const MAX: usize = $max;
 
-            /// Parses a new value. It is neither trimmed nor case-folded.
+            /// Parses a new value without trimming or case folding.
             ///
             /// # Errors
             ///
-            /// Returns [`TextError`] with the rule that the string violates.
+            /// Returns the [`TextError`] for the rule that the string violates.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = Self::stored(text)?;
                 if !$blank {
@@ -157,13 +159,14 @@ macro_rules! texts {
                 Ok(text)
             }
 
-            /// Parses a string that was stored before, or that refers to stored data. It accepts
-            /// [`TextError::Invisible`] and [`TextError::Direction`] strings, which [`parse`](Self::parse) rejects,
-            /// since earlier builds stored them.
+            /// Parses a string that is already stored, or that refers to stored data. Unlike [`parse`](Self::parse),
+            /// this function accepts strings with invisible or bidirectional control characters
+            /// ([`TextError::Invisible`], [`TextError::Direction`]), since earlier versions of the service stored such
+            /// strings.
             ///
             /// # Errors
             ///
-            /// Returns [`TextError`] with any other rule that the string violates.
+            /// Returns the [`TextError`] for any other rule that the string violates.
             pub fn stored(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, $max, $blank, $id)?;
@@ -176,7 +179,7 @@ macro_rules! texts {
                 &self.0
             }
 
-            /// Returns the string by value.
+            /// Consumes the value and returns the string.
             #[must_use]
             pub fn into_string(self) -> String {
                 self.0
@@ -195,7 +198,7 @@ macro_rules! texts {
             }
         }
 
-        /// Parses like [`stored`](Self::stored), since a serialized value was parsed before.
+        /// Deserializes with [`stored`](Self::stored), since a serialized value was validated before.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::stored(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -228,26 +231,26 @@ texts! {
     Name: max 255, blank false, id true;
     /// The label of a menu entry, or of a step of a navigation trail.
     Label: max 255, blank false, id true;
-    /// The URL of a view. It is the view's natural key, so it must not look like an id. `/companies/:id` is compared
-    /// literally.
+    /// The URL of a view. It is the view's natural key and must not be a UUID. Placeholders are compared literally:
+    /// `/companies/:id` matches only itself.
     ViewUrl: max 500, blank false, id false;
     /// The URL of a step of a navigation trail.
     Url: max 500, blank false, id true;
-    /// The code of a module, its natural key.
+    /// The code of a module. It is the module's natural key.
     ModuleCode: max 100, blank false, id true;
-    /// The key of a feature (`risks.create`). It is the feature's natural key, so it must not look like an id.
+    /// The key of a feature (`risks.create`). It is the feature's natural key and must not be a UUID.
     FeatureKey: max 255, blank false, id false;
     /// A category of views or features.
     Category: max 100, blank false, id true;
     /// The name of an icon.
     Icon: max 100, blank false, id true;
-    /// The type of resource that a feature concerns.
+    /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
-    /// A description; may be empty. The limit on request bodies takes effect before this limit.
+    /// A description, which may be empty. In requests, the lower limit on the size of the body applies first.
     Description: max 1_048_576, blank true, id true;
-    /// The id of the session that a navigation trail belongs to.
+    /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;
-    /// An action of a feature: a standard one such as `Read` or `Approve`, or a custom action of the feature.
+    /// An action of a feature: a standard action, such as `Read` or `Approve`, or a custom action of the feature.
     Action: max 50, blank false, id true;
 }
 
@@ -263,24 +266,24 @@ impl Action {
         Self::STANDARD.contains(&self.as_str())
     }
 
-    /// Returns the six actions of [`Self::LISTED`].
+    /// Returns the actions of [`Self::LISTED`].
     pub fn listed() -> impl Iterator<Item = Self> {
         Self::LISTED.into_iter().map(|name| Self(name.to_owned()))
     }
 
-    /// Returns `Read`, which navigation requires.
+    /// Returns the action `Read`, which menu items and sub-items require.
     #[must_use]
     pub fn read() -> Self {
         Self("Read".to_owned())
     }
 
-    /// Returns `Approve`, which is required to grant permissions that the caller does not hold.
+    /// Returns the action `Approve`, which is required to grant permissions that the caller does not hold.
     #[must_use]
     pub fn approve() -> Self {
         Self("Approve".to_owned())
     }
 
-    /// Returns `Update`, which administration requires.
+    /// Returns the action `Update`, which is required to change IAM data.
     #[must_use]
     pub fn update() -> Self {
         Self("Update".to_owned())

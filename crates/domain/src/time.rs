@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, truncated to microseconds, the precision of the database.
 ///
-/// It is serialized as ISO 8601 with milliseconds and `Z`. The microseconds are kept for ordering.
+/// It is serialized as ISO 8601 with milliseconds and `Z`. Comparisons use the microseconds too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 
@@ -17,13 +17,15 @@ impl Timestamp {
         Self(DateTime::from_timestamp_micros(micros).unwrap_or(time))
     }
 
-    /// Returns the instant at this number of milliseconds since 1970, or `None` if `chrono` cannot represent it.
+    /// Returns the instant at this number of milliseconds since the Unix epoch, or `None` if `chrono` cannot represent
+    /// it.
     #[must_use]
     pub fn from_millis(millis: i64) -> Option<Self> {
         DateTime::from_timestamp_millis(millis).map(Self)
     }
 
-    /// Returns the instant at this number of microseconds since 1970, or `None` if `chrono` cannot represent it.
+    /// Returns the instant at this number of microseconds since the Unix epoch, or `None` if `chrono` cannot represent
+    /// it.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
@@ -35,13 +37,13 @@ impl Timestamp {
         DateTime::parse_from_rfc3339(text).ok().map(|time| Self::new(time.with_timezone(&Utc)))
     }
 
-    /// Returns the milliseconds since 1970.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub fn millis(&self) -> i64 {
         self.0.timestamp_millis()
     }
 
-    /// Returns the microseconds since 1970.
+    /// Returns the microseconds since the Unix epoch.
     #[must_use]
     pub fn micros(&self) -> i64 {
         self.0.timestamp_micros()
@@ -54,7 +56,7 @@ impl Timestamp {
         Self::from_micros(self.micros().saturating_add(micros)).unwrap_or(*self)
     }
 
-    /// Returns the instant as `chrono`'s type.
+    /// Returns the instant as a date and time of `chrono`.
     #[must_use]
     pub const fn as_datetime(&self) -> DateTime<Utc> {
         self.0

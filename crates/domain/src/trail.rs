@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, ViewId};
 
-/// Maximum number of steps that are kept per session. The oldest are dropped first.
+/// Maximum number of stored steps per session. The oldest steps are deleted first.
 pub const TRAIL_LIMIT: usize = 100;
-/// Maximum number of steps that are kept per user and company, over all sessions. The oldest are dropped first.
+/// Maximum number of stored steps per user and company, over all sessions. The oldest steps are deleted first.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
-/// Maximum number of recently visited URLs in a response.
+/// Maximum number of recently visited URLs that a response contains.
 pub const RECENT_LIMIT: usize = 10;
 
 /// One step of a navigation trail.
@@ -17,11 +17,11 @@ pub const RECENT_LIMIT: usize = 10;
 pub struct TrailEntry {
     /// The id of the step.
     pub id: TrailEntryId,
-    /// The user.
+    /// The user who visited the view.
     pub user_id: UserId,
-    /// The company.
+    /// The company in which the user visited the view.
     pub company_id: CompanyId,
-    /// The session.
+    /// The client session that the step belongs to.
     pub session_id: SessionId,
     /// The visited view, if it exists in the catalog.
     pub view_id: Option<ViewId>,

@@ -1,22 +1,22 @@
-//! Versions: the state of the catalog and of a company that a response is based on, and the check whether it is new
-//! enough.
+//! The versions of the catalog and of a company that a response is based on, and their comparison with the versions
+//! that a client requires (read-your-writes).
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that a response is based on. Both grow with each committed change, in
-/// commit order.
+/// The versions of the catalog and of one company that a response is based on. Each committed change of the catalog or
+/// of the company increases the version of its target, in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch: the history of the database. A restored or promoted database has another epoch. Versions of different
-    /// epochs are not comparable.
+    /// The epoch: the identifier of the database timeline. It changes when a backup is restored or a standby is
+    /// promoted. Versions of different epochs are not comparable.
     pub epoch: u64,
     /// The version of the catalog.
     pub catalog: i64,
-    /// The version of the company. 0 before its first change.
+    /// The version of the company. It is 0 before the company's first change.
     pub company: i64,
 }
 
-/// The new version that a committed change produced: of the catalog, of a company, or of the credentials.
+/// The new version that a committed change produced for its target: the catalog, a company, or the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommitStamp {
     /// The change produced this version of the catalog.
@@ -26,10 +26,9 @@ pub enum CommitStamp {
         /// The version of the catalog.
         version: i64,
     },
-    /// The change produced this version of a company. The version of the catalog is included.
+    /// The change produced this version of a company. The current version of the catalog is included.
     Company(Versions),
-    /// The change produced this version of the credentials. Responses contain no version of the credentials, and
-    /// clients do not see it.
+    /// The change produced this version of the credentials. Responses never contain the version of the credentials.
     Credentials {
         /// The epoch of the database.
         epoch: u64,
@@ -39,7 +38,7 @@ pub enum CommitStamp {
 }
 
 impl CommitStamp {
-    /// Returns the epoch of the database that the change belongs to.
+    /// Returns the epoch of the database in which the change was committed.
     #[must_use]
     pub const fn epoch(self) -> u64 {
         match self {
@@ -48,8 +47,8 @@ impl CommitStamp {
         }
     }
 
-    /// Returns the minimum versions of a response that includes the change. `None` for a change of the credentials,
-    /// since responses contain no version of the credentials.
+    /// Returns the minimum versions of a response that reflects the change. Returns `None` for a change of the
+    /// credentials, since responses contain no version of the credentials.
     #[must_use]
     pub const fn versions(self) -> Option<Versions> {
         match self {
@@ -72,11 +71,11 @@ pub enum Freshness {
 }
 
 impl Versions {
-    /// Maximum length of the string form: three numbers of 16 hexadecimal digits and two dots.
+    /// Maximum length of the string form in bytes: three numbers of 16 hexadecimal digits and two dots.
     const MAX_LENGTH: usize = 50;
 
-    /// Parses the string that clients received, which must be in exactly the spelling that `Display` writes. The length
-    /// is checked first.
+    /// Parses the string form, which clients receive and send back. Only the canonical spelling, as written by
+    /// `Display`, is accepted. The length is checked first.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > Self::MAX_LENGTH {
@@ -88,7 +87,7 @@ impl Versions {
             catalog: i64::from_str_radix(parts.next()?, 16).ok()?,
             company: i64::from_str_radix(parts.next()?, 16).ok()?,
         };
-        // Signs, upper case and leading zeros are rejected: they would be other spellings of the same numbers.
+        // Signs, upper case and leading zeros are rejected: these would be alternative spellings of the same numbers.
         (versions.to_string() == text).then_some(versions)
     }
 

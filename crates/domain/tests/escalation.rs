@@ -73,8 +73,8 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
 /// The scope that a user has for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
-/// Returns what these levels resolve to in a catalog in which no gate is closed, nothing is disabled and no view is
-/// public.
+/// Returns the scopes that these levels resolve to, in a catalog without closed gates, disabled features and public
+/// views.
 fn resolved(levels: &[LevelPermissions]) -> Reaches {
     let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
     let views = (0..VIEWS).map(|number| {
@@ -89,7 +89,7 @@ fn resolved(levels: &[LevelPermissions]) -> Reaches {
     views.chain(actions).collect()
 }
 
-/// Returns what these levels resolve to if their denies are ignored.
+/// Returns the scopes that these levels resolve to if their denies are ignored.
 fn granted(levels: &[LevelPermissions]) -> Reaches {
     let mut levels = levels.to_vec();
     for level in &mut levels {
@@ -99,7 +99,7 @@ fn granted(levels: &[LevelPermissions]) -> Reaches {
     resolved(&levels)
 }
 
-/// Returns what a user with these levels holds: what the levels resolve to, and the public views.
+/// Returns the permissions that a user with these levels holds: the resolved permissions, and the public views.
 fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     let mut holdings = resolved(levels);
     for number in (0..VIEWS).filter(|number| !catalog.view(view(*number)).unwrap().requires_auth) {
@@ -108,8 +108,8 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// Implements the rule literally: for every user and for every level alone, for every cell, with denies applied and
-/// with denies ignored.
+/// Implements the rule literally. Compares every cell, with denies applied and with denies ignored, for every user and
+/// for every level alone.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -245,8 +245,8 @@ proptest! {
         }
     }
 
-    /// The members may grant to each other and to themselves, through levels without holders, and behind denies that
-    /// are removed later, in any order.
+    /// The members may grant permissions to each other and to themselves, in any order. They may use levels without
+    /// holders, and denies that are removed later.
     #[test]
     fn a_group_never_holds_more_than_its_members_held_together(
         start in companies(),
@@ -306,7 +306,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// Returns the grants that exceed what user 0 holds, if level 1 gets the rows `wanted`.
+/// Returns the grants that exceed what user 0 holds, if level 1 receives the rows `wanted`.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -314,7 +314,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// Returns the grants that exceed what user 0 holds, if user 1 gets the levels `wanted`.
+/// Returns the grants that exceed what user 0 holds, if user 1 receives the levels `wanted`.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -390,7 +390,7 @@ fn taking_a_deny_away_is_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])), [of_view(0)], "by a matrix");
     assert_eq!(by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]), [of_view(0)], "by an assignment");
-    // If no allow is behind the deny, removing the deny grants nothing.
+    // If the deny hides no allow, removing the deny grants nothing.
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
     assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
 }

@@ -14,7 +14,7 @@ use iam_domain::{
 };
 use proptest::prelude::*;
 
-/// The question of a decision: a view, or an action of a feature with a required scope.
+/// A decision request: for a view, or for an action of a feature with a required scope.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     View(usize),
@@ -28,7 +28,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// Generates a question that is denied, although some change could allow it.
+/// Generates a request that is denied, although some change could allow it.
 fn denied() -> impl Strategy<Value = (World, Asked)> {
     (world(), asked())
         .prop_filter("denied, and exists", |(world, asked)| asked.exists(world) && !asked.decision(world).allowed)
@@ -53,7 +53,7 @@ impl Asked {
         }
     }
 
-    /// Returns `true` if some change can allow it: the view exists, or the feature exists and has the action.
+    /// Returns `true` if some change can allow the request: the view exists, or the feature exists and has the action.
     fn exists(self, world: &World) -> bool {
         match self {
             Self::View(number) => number < VIEWS,
@@ -64,7 +64,7 @@ impl Asked {
         }
     }
 
-    /// Returns the level's rule for the question, computed from the level's rows.
+    /// Returns the level's rule for the requested view or action, computed from the level's rows.
     fn says(self, level: &Level) -> Says {
         match self {
             Self::View(number) => match level.permissions().views.get(&view(number)) {
@@ -92,7 +92,7 @@ impl Asked {
         gates.iter().filter(|(_, gated)| *gated == number).map(|(gate, _)| *gate).collect()
     }
 
-    /// Removes the level's rule for the question. If `allow` is set, adds an allow.
+    /// Removes the level's rule for the requested view or action. If `allow` is `true`, adds an allow.
     fn rewrite(self, level: &mut Level, allow: bool) {
         match self {
             Self::View(number) => {
@@ -106,7 +106,7 @@ impl Asked {
         }
     }
 
-    /// Returns the world after one step.
+    /// Returns the world after one step of a suggestion.
     fn after(self, world: &World, step: Step) -> World {
         let mut after = world.clone();
         let held = |after: &World, id| after.levels.iter().position(|held| level(held.number) == id).unwrap();
@@ -137,7 +137,7 @@ impl Asked {
         steps.iter().fold(world.clone(), |world, step| self.after(&world, *step))
     }
 
-    /// Returns every single step that changes the world.
+    /// Returns all steps that each change the world.
     fn steps(self, world: &World) -> Vec<Step> {
         let enable_features = (0..FEATURES).map(|number| Step::EnableFeature(feature(number)));
         let enable_modules = (0..MODULES).map(|number| Step::EnableModule(module(number)));
@@ -149,7 +149,7 @@ impl Asked {
     }
 }
 
-/// Returns `true` if at most `count` of the steps suffice to allow the question.
+/// Returns `true` if at most `count` of the steps suffice to allow the request.
 fn can_allow(asked: Asked, world: &World, steps: &[Step], count: usize) -> bool {
     asked.decision(world).allowed
         || count > 0

@@ -1,4 +1,4 @@
-//! Permission resolution: each rule in its order, and invariants over generated data.
+//! Permission resolution: each rule in the order of evaluation, and invariants over generated data.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -293,7 +293,7 @@ proptest! {
     }
 }
 
-/// Checks that `after` allows nothing that `before` does not allow, and nothing with a wider scope.
+/// Checks that `after` does not allow more than `before`: no additional access, and no wider scope.
 fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
         prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");
@@ -307,8 +307,8 @@ fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseEr
     allows_no_more(after, before)
 }
 
-// Each rule in its order. The world of a test contains everything that would make later rules decide differently, so
-// that the test fails if a rule is applied too late.
+// These tests check each rule in the order of evaluation. The world of a test also satisfies the conditions of later
+// rules, which would decide differently. So the test fails if a rule is evaluated too late.
 
 fn allowing(number: usize) -> Level {
     Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }

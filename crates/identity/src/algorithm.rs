@@ -5,7 +5,7 @@ use std::fmt;
 /// The accepted signature algorithms. `none` and all others are rejected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC with SHA-256, with a secret shared by signer and service.
+    /// HMAC with SHA-256, with a secret that the signer and this service share.
     Hs256,
     /// RSA (PKCS #1 v1.5) with SHA-256.
     Rs256,

@@ -1,5 +1,5 @@
-//! Generates API keys and verifies them against stored digests. A key is `iam_`, a lookup prefix of twelve letters and
-//! digits, `_`, and 256 random bits in base64url.
+//! Generates API keys and verifies them against stored digests. A key consists of `iam_`, a lookup prefix of 12 letters
+//! and digits, `_`, and 256 random bits in base64url.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// The first characters of every key, by which people and secret scanners recognise it.
+/// The first characters of every key, by which people and secret scanners recognize API keys.
 const BEGIN: &str = "iam_";
 /// Number of random bytes in the secret part of a key.
 const RANDOM_BYTES: usize = 32;
-/// Number of base64url characters that encode these bytes.
+/// Number of base64url characters that encode the secret part of a key.
 const SECRET_LENGTH: usize = 43;
 
 /// A newly generated key. The plain key is shown once; only its digest is stored.
@@ -28,7 +28,7 @@ pub struct NewApiKey {
     pub secret: SecretString,
 }
 
-/// The operating system provided no random bytes.
+/// The error for a failure of the operating system's random number generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system provided no random bytes")]
 pub struct RandomnessError;
@@ -42,7 +42,8 @@ impl NewApiKey {
     /// practice.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = random_text::<RANDOM_BYTES>()?;
-        // Far more characters than needed: `-` and `_` of the base64url alphabet are skipped.
+        // The random text has far more characters than the prefix needs, since the characters `-` and `_` of base64url
+        // are skipped.
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
@@ -61,7 +62,7 @@ fn digest(text: &str) -> ApiKeyDigest {
     ApiKeyDigest(Sha256::digest(text).into())
 }
 
-/// An API key from a request. It holds only the key's prefix and digest; whether such a key exists is not checked yet.
+/// An API key from a request, which is not verified yet. The value contains only the prefix and the digest of the key.
 pub struct PresentedKey {
     prefix: ApiKeyPrefix,
     digest: ApiKeyDigest,

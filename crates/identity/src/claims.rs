@@ -26,14 +26,14 @@ pub struct Verified {
 #[derive(Debug)]
 pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,
-    /// The claims that may name the user, in order of precedence: the first one that is present is used.
+    /// The claims that may identify the user, in order of precedence: the first claim that is present is used.
     pub(crate) user_claims: Vec<String>,
     /// The claim that grants super admin. `None` if the issuer may not grant it.
     pub(crate) super_admin_claim: Option<String>,
     pub(crate) audience_claim: String,
     /// The accepted audiences. If empty, the audience is not checked.
     pub(crate) audiences: Vec<String>,
-    /// If `true`, subjects that are UUIDs are taken as user ids.
+    /// If `true`, subjects that are UUIDs are used as user ids unchanged.
     pub(crate) is_native: bool,
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct TimeLimits {
     pub(crate) max_super_admin_age: Option<Duration>,
 }
 
-/// The bearer of a token, and the token's period of validity. It borrows nothing from the token's text, so it can be
-/// cached.
+/// The bearer of a token, and the token's period of validity. The value borrows nothing from the token's text, so it
+/// can be cached.
 #[derive(Debug)]
 pub(crate) struct MappedClaims {
     verified: Verified,
@@ -55,7 +55,7 @@ pub(crate) struct MappedClaims {
 }
 
 impl MappedClaims {
-    /// The verified bearer, if the token is valid at this time.
+    /// Returns the verified bearer if the token is valid at the time `now`.
     pub(crate) fn at(&self, now: Timestamp) -> Result<&Verified, AuthenticationError> {
         let now = system_time(now);
         if now >= self.valid_until {
@@ -67,8 +67,8 @@ impl MappedClaims {
         }
     }
 
-    /// Whether the token was issued less than `age` ago. The check allows a second more, since `iat` may be a whole
-    /// number of seconds.
+    /// Returns `true` if the token was issued less than `age` ago. The check has a tolerance of one second, since
+    /// issuers may truncate `iat` to whole seconds.
     pub(crate) fn is_younger_than(&self, age: Duration, now: Timestamp) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));
         let since = system_time(now).checked_sub(age).and_then(timestamp);
@@ -77,7 +77,8 @@ impl MappedClaims {
 }
 
 impl ClaimMapping {
-    /// Maps the claims. Returns `None` if they name no user, have no accepted audience, or contain an invalid time.
+    /// Maps the claims of a token. Returns `None` if the claims identify no user, have no accepted audience, or contain
+    /// an invalid time.
     pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         if !self.accepts_audience(claims.get(&self.audience_claim)) {
             return None;
@@ -145,12 +146,12 @@ fn optional_time(claim: Option<&Value>) -> Option<Option<SystemTime>> {
     optional(claim, time)
 }
 
-/// Parses a time given as seconds since 1970.
+/// Parses a time in seconds since the Unix epoch (`NumericDate`).
 fn time(claim: &Value) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claim.as_f64()?).ok()?)
 }
 
-/// The same instant; times before 1970 become 1970.
+/// Converts the timestamp. Times before the Unix epoch are clamped to the epoch.
 fn system_time(timestamp: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(timestamp.micros()).unwrap_or_default())
 }

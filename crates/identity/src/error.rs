@@ -1,16 +1,16 @@
 //! The reasons why authentication fails.
 
-/// The reason why authentication failed. It reveals nothing that helps to guess a token.
+/// The reason why authentication failed. It reveals nothing that would help an attacker to forge a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
     /// The request has no `Authorization` header.
     #[error("No token provided")]
     Missing,
-    /// The header is not `Bearer <token>`.
+    /// The `Authorization` header does not have the form `Bearer <token>`.
     #[error("Invalid token format. Use: Bearer <token>")]
     Malformed,
     /// The token is malformed or too long, its issuer is not trusted, its signature or algorithm is wrong, its audience
-    /// is another service, it is not yet valid, or it names no user.
+    /// is another service, it is not valid yet, or it identifies no user.
     #[error("Invalid token")]
     Invalid,
     /// The token is past its `exp` or its maximum age.

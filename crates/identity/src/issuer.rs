@@ -6,14 +6,14 @@ use secrecy::SecretString;
 use crate::source::SourceError;
 use crate::{Algorithm, KeySource};
 
-/// An issuer that signs tokens with its own keys, and what its tokens are accepted for.
+/// An issuer that signs tokens with its own keys, and the rules for accepting its tokens.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
-    /// The `iss` of its tokens, compared exactly.
+    /// The `iss` claim of the issuer's tokens, compared exactly.
     pub issuer: Issuer,
-    /// The source of its public keys.
+    /// The source of the issuer's public keys.
     pub keys: KeySource,
-    /// The accepted signature algorithms. If empty, all algorithms that its keys support are accepted.
+    /// The accepted signature algorithms. If empty, all algorithms of the issuer's keys are accepted.
     pub algorithms: Vec<Algorithm>,
     /// The accepted audiences. If empty, the audience is not checked.
     pub audiences: Vec<String>,
@@ -21,19 +21,19 @@ pub struct TrustedIssuer {
     pub audience_claim: String,
     /// The name of the claim that contains the subject. Default: `sub`.
     pub user_claim: String,
-    /// The name of the claim whose JSON `true` grants super admin. Default: `isSuperAdmin`. It has no effect unless
-    /// `makes_super_admins` is set.
+    /// The name of the claim that grants super admin if its value is the JSON `true`. Default: `isSuperAdmin`. The
+    /// claim is used only if `makes_super_admins` is `true`.
     pub super_admin_claim: String,
-    /// If `true`, the issuer is native: its subjects that are UUIDs are taken as user ids. At most one issuer may be
-    /// native.
+    /// If `true`, the issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. At most
+    /// one issuer may be native.
     pub is_native: bool,
     /// If `true`, tokens of this issuer may grant super admin.
     pub makes_super_admins: bool,
 }
 
 impl TrustedIssuer {
-    /// Creates an issuer with the default claims. Any audience is accepted; the issuer is not native and may not grant
-    /// super admin.
+    /// Creates an issuer with the default claim names. The audience is not checked, the issuer is not native, and its
+    /// tokens cannot grant super admin.
     #[must_use]
     pub fn new(issuer: Issuer, keys: KeySource) -> Self {
         Self {
@@ -50,46 +50,46 @@ impl TrustedIssuer {
     }
 }
 
-/// A secret that the identity provider shares with this service, for HS256. Its tokens name the user in `userId` or
-/// `sub`, where a UUID is taken as the user id. The claim `isSuperAdmin` grants super admin.
+/// The secret that the identity provider shares with this service, for HS256 tokens. The claim `userId`, or else `sub`,
+/// identifies the user: a UUID is used as the user id unchanged. The claim `isSuperAdmin` grants super admin.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
-    /// At least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
+    /// The secret. It should have at least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
     pub secret: SecretString,
-    /// The `iss` that its tokens must have, compared exactly. If `None`, tokens need no `iss`, and the user must be a
-    /// UUID.
+    /// The `iss` claim that the tokens must have, compared exactly. If `None`, tokens need no `iss`, and they must
+    /// identify the user by a UUID.
     pub issuer: Option<Issuer>,
     /// The accepted audiences. If empty, the audience is not checked.
     pub audiences: Vec<String>,
 }
 
 impl SharedSecret {
-    /// Creates a secret for tokens without `iss`, with any audience or none.
+    /// Creates a shared secret for tokens that need no `iss` claim. The audience is not checked.
     #[must_use]
     pub const fn new(secret: SecretString) -> Self {
         Self { secret, issuer: None, audiences: Vec::new() }
     }
 }
 
-/// The configured issuers contradict each other or cannot be used.
+/// The error for issuers whose configuration is contradictory or cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// Two issuers have the same `iss`, so it would not determine the keys.
+    /// Two issuers have the same `iss`, so the `iss` of a token would not determine the keys that verify the token.
     #[error("issuer {0} is configured twice")]
     Twice(Issuer),
     /// Two issuers are native, so each could issue tokens for the other's users.
-    #[error("{0} and {1} are both native: only one issuer can have its UUIDs taken as user ids")]
+    #[error("{0} and {1} are both native, but at most one issuer may be native")]
     TwoNatives(String, String),
     /// A key file cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {
-        /// The issuer.
+        /// The issuer whose keys cannot be used.
         issuer: Issuer,
-        /// The cause.
+        /// The error of reading the key file.
         source: SourceError,
     },
     /// The HTTP client for key sets cannot be created.
-    #[error("no key set can be fetched")]
+    #[error("the HTTP client for key sets cannot be created")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! Verifies the tokens of one issuer: maps their claims, and finds the keys that signed them.
+//! Verifies the tokens of one issuer: maps the claims, and looks up the keys that signed the tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum number of times that a token's key is looked up before it counts as unknown. A lookup is repeated only if
-/// the key set has changed meanwhile.
+/// the key set has changed in the meantime.
 const MAX_LOOKUPS: usize = 3;
 
-/// Verifies the tokens of one trusted issuer.
+/// The verifier of the tokens of one trusted issuer.
 #[derive(Debug)]
 pub(crate) struct IssuerVerifier {
     pub(crate) mapping: ClaimMapping,
@@ -65,8 +65,8 @@ impl IssuerVerifier {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 
-    /// Returns the key that signed the token. If no known key did, the keys are read again, unless the token's claims
-    /// already make it invalid.
+    /// Returns the key that signed the token. If none of the current keys did, the issuer's keys are read again. They
+    /// are not read again if the token is invalid anyway because of its claims.
     pub(crate) async fn key_of(
         &self,
         token: &Token<'_>,
@@ -82,14 +82,15 @@ impl IssuerVerifier {
                 // The issuer may have published another key with the same id.
                 SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // HS256 verifies with a secret, and the keys that are read again are always public, so reading would
-                // not help.
+                // Only public keys are ever read from a source, so reading the keys again cannot help to verify an
+                // HS256 token.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }
                 SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
-                    // Keys are published before they sign, so the key of an older token would be known.
+                    // Issuers publish a key before they sign with it. So the latest read found the key of every token
+                    // that was issued before this read, and only a younger token can have a new key.
                     Renewal::TooSoon(since)
                         if claims.is_younger_than(since.saturating_add(clock_skew), clock.now()) =>
                     {
@@ -99,12 +100,12 @@ impl IssuerVerifier {
                 },
             }
         }
-        // After a failed read, the issuer may have a key that verifies the token.
+        // If the latest read failed, the issuer may have a key that verifies the token.
         Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
     }
 }
 
-/// Creates the key ring of the issuer. Keys in a file are read now.
+/// Creates the key ring of the issuer. If the keys are in a file, they are read now.
 async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
     let (reader, interval) = match &issuer.keys {
         KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),

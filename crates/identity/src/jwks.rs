@@ -1,4 +1,4 @@
-//! Reads JSON Web Key Sets (RFC 7517).
+//! Parses JSON Web Key Sets (RFC 7517).
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents};
@@ -16,13 +16,13 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Maximum number of characters of a key id that are logged.
+/// Maximum number of characters that are logged of a key id.
 const LOGGED_ID_CHARACTERS: usize = 64;
 
 impl KeySet {
-    /// Reads the public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the supported
-    /// algorithms. All other entries are ignored: secrets (`oct`), private keys, keys for encryption or another
-    /// algorithm, weak keys, and malformed entries. The resulting set can be empty.
+    /// Parses a JSON Web Key Set (RFC 7517). The result contains the public keys that verify signatures with a
+    /// supported algorithm. All other entries are ignored: secrets (`oct`), private keys, keys for encryption or
+    /// another algorithm, weak keys, and malformed entries. So the resulting set can be empty.
     ///
     /// # Errors
     ///
@@ -33,46 +33,46 @@ impl KeySet {
     }
 }
 
-/// The contents of a JSON Web Key Set.
+/// The parsed contents of a JSON Web Key Set.
 pub(crate) struct Jwks {
     pub(crate) keys: KeySet,
     pub(crate) ignored: Vec<IgnoredEntry>,
 }
 
-/// An ignored entry of a key set.
+/// An entry of a key set that was ignored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IgnoredEntry {
-    /// The key id, quoted and truncated, or the position of the entry, counted from 1.
+    /// The key id, quoted and truncated. If there is none, the position of the entry, counted from 1.
     pub(crate) name: String,
     pub(crate) reason: IgnoredReason,
 }
 
-/// The reason why an entry is ignored. The message reveals none of its content.
+/// The reason why an entry is ignored. The message does not reveal the content of the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum IgnoredReason {
     #[error("it is not a JSON Web Key")]
     Unreadable,
-    #[error("it contains a private key: every reader of the set can sign tokens")]
+    #[error("it contains a private key, so every reader of the key set can sign tokens")]
     Private,
-    #[error("its use or key_ops excludes verifying signatures")]
+    #[error("its use or key_ops does not allow the verification of signatures")]
     OtherUse,
     #[error("its type is not RSA, P-256 or Ed25519")]
     OtherType,
-    #[error("it is not a valid key of its type, or RSA of fewer than 2048 or more than 8192 bits")]
+    #[error("it is not a valid key of its type, or it is an RSA key of fewer than 2048 or more than 8192 bits")]
     Unusable,
     #[error("its alg is not the algorithm that this service uses with keys of its type")]
     OtherAlgorithm,
 }
 
 impl Jwks {
-    /// Parses the set; see [`KeySet::from_jwks`].
+    /// Parses a key set, as documented for [`KeySet::from_jwks`].
     pub(crate) fn parse(json: &[u8]) -> Result<Self, KeyError> {
         #[derive(Deserialize)]
         struct Document {
             keys: Vec<Value>,
         }
 
-        // RFC 8259 lets parsers ignore a byte order mark.
+        // RFC 8259 allows parsers to ignore a byte order mark.
         let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
         let document: Document = serde_json::from_slice(json).map_err(|_| KeyError::NotKeySet)?;
         if document.keys.len() > MAX_KEYS {
@@ -107,11 +107,11 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// The private key, of any JSON type. It does not belong in a key set, and publishing it has compromised the key.
+    /// The private part of the key, of any JSON type. A key that was published with its private part is compromised.
     d: Option<Value>,
 }
 
-/// Reads an entry, which must be a public key that verifies signatures.
+/// Parses an entry, which must be a public key for the verification of signatures.
 fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
     let jwk: Jwk = serde_json::from_value(entry).map_err(|_| IgnoredReason::Unreadable)?;
     if jwk.d.is_some() {

@@ -1,4 +1,4 @@
-//! The current keys of one issuer, and the refresh that replaces them.
+//! The current keys of one issuer, and the refresh that replaces these keys (JWKS rotation).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
 use crate::source::{SourceError, SourceReader};
 
-/// The metric label and logged failure of a read that found no usable key.
+/// The outcome, in metrics and in [`ReadHistory::failure`], of a read that found no usable key.
 const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The current keys of one issuer.
@@ -38,7 +38,7 @@ struct Refresh {
     reader: SourceReader,
     /// The interval between periodic reads.
     interval: Duration,
-    /// Minimum time between two reads that unknown keys cause.
+    /// Minimum time between two reads that unknown keys trigger (rate limit).
     unknown_key_interval: Duration,
     /// The runtime on which reads run, so that they outlive the requests that wait for them.
     runtime: Handle,
@@ -53,20 +53,20 @@ struct Refresh {
 struct ReadHistory {
     /// The start of the latest read.
     read_began: Option<Instant>,
-    /// The start of the latest read that an unknown key caused.
+    /// The start of the latest read that an unknown key triggered.
     unknown_key_read_began: Option<Instant>,
-    /// The failure of the latest read. `None` if it succeeded.
+    /// The failure of the latest read. `None` if the read succeeded.
     failure: Option<&'static str>,
     /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,
 }
 
 impl ReadHistory {
-    /// Logs each ignored entry that was not ignored in the previous read.
+    /// Logs each ignored entry that the previous successful read did not ignore.
     fn log_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
-            tracing::info!(issuer, "{name} of the issuer's key set is ignored: {reason}");
+            tracing::info!(issuer, "{name} in the issuer's key set is ignored: {reason}");
         }
         self.ignored = ignored;
     }
@@ -79,7 +79,7 @@ pub(crate) enum Renewal {
     Others,
     /// The key set has not changed, or cannot be read.
     Same,
-    /// The keys were not read again, since the limit on reads allows none yet. The latest read began this long ago.
+    /// The keys were not read again because of the rate limit. The duration is the time since the latest read began.
     TooSoon(Duration),
 }
 
@@ -89,8 +89,8 @@ impl KeyRing {
         Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
-    /// Creates a ring without keys, which reads them from a source. Reads that requests cause run on `runtime`, and
-    /// continue when the waiting requests are cancelled.
+    /// Creates an empty ring that reads its keys from a source. Reads that requests trigger run on `runtime`, and
+    /// continue if the waiting requests are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
@@ -115,7 +115,8 @@ impl KeyRing {
         self.current.load_full()
     }
 
-    /// Returns `true` if the latest read failed or there was none, so that keys of the issuer may be missing.
+    /// Returns `true` if the latest read failed or there was no read yet. In both cases, keys of the issuer may be
+    /// missing.
     pub(crate) fn is_stale(&self) -> bool {
         self.refresh.as_ref().is_some_and(|refresh| refresh.is_stale.load(Ordering::Acquire))
     }
@@ -135,15 +136,15 @@ impl KeyRing {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // The read has logged its failure, and the next tick tries again.
+            // The read has already logged the failure, and the next tick retries.
             let _ = self.read().await;
         }
     }
 
     /// Reads the key set again because none of the keys in `tried` verifies a token.
     ///
-    /// Concurrent calls share one read, which continues when they are cancelled. Two reads that calls cause are at
-    /// least `unknown_key_interval` apart.
+    /// Concurrent calls share one read (single flight), which continues if the calls are cancelled. Reads that these
+    /// calls trigger are at least `unknown_key_interval` apart.
     pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
@@ -187,7 +188,10 @@ impl KeyRing {
                 match (std::mem::replace(&mut history.failure, failure), failure) {
                     (Some(NO_USABLE_KEY), Some(_)) => {}
                     (_, Some(_)) => {
-                        tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are rejected")
+                        tracing::warn!(
+                            issuer,
+                            "the issuer's key set has no usable key, so the issuer's tokens are rejected"
+                        )
                     }
                     (Some(_), None) => tracing::info!(issuer, "the issuer's keys can be read again"),
                     (None, None) => {}
@@ -201,7 +205,7 @@ impl KeyRing {
                     tracing::warn!(
                         issuer,
                         cause,
-                        "the issuer's keys cannot be read; the previous keys stay in use: {error}"
+                        "the issuer's keys cannot be read, so the previous keys remain in use: {error}"
                     );
                 }
                 Err(error)

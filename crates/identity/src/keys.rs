@@ -18,10 +18,10 @@ pub const MAX_KEYS: usize = 100;
 /// Maximum number of keys that are tried to verify one token.
 const MAX_TRIES: usize = 8;
 
-/// The start of each block of a PEM file.
+/// The marker at the start of each PEM block.
 const BEGIN: &str = "-----BEGIN ";
 
-/// The keys that an issuer may sign tokens with. `Debug` shows only their algorithms.
+/// The keys that an issuer may sign tokens with. `Debug` shows only the algorithms of the keys.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Arc<Key>>,
@@ -33,7 +33,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// Keys cannot be read. The message names the PEM block, and reveals nothing of the keys.
+/// The error of parsing keys. The message identifies the PEM block but contains no key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -76,19 +76,20 @@ impl KeySet {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }
 
-    /// Creates a set of one key: the secret, for HS256.
+    /// Creates a set that contains only the secret as a key for HS256.
     pub(crate) fn hs256(secret: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
-    /// Reads the public keys of a PEM text, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
+    /// Parses the public keys of a PEM text, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
     /// determines its algorithm: RS256 for RSA (2048 to 8192 bits), ES256 for P-256, EdDSA for Ed25519. A public key is
-    /// never used with HS256, so it cannot be taken for a secret.
+    /// never used as the secret of HS256, which prevents algorithm confusion.
     ///
     /// # Errors
     ///
-    /// Returns [`KeyError`] for the first block that cannot be used. One unusable block rejects the whole text.
+    /// Returns [`KeyError`] for the first block that cannot be used. If one block is unusable, the whole text is
+    /// rejected.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         // The text is split at the begin markers, so that a block without an end is detected.
         let begins: Vec<usize> = pem.match_indices(BEGIN).map(|(begin, _)| begin).collect();
@@ -108,27 +109,27 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Returns the same set, but reuses the key objects of `old` for the keys that it also has. So cached tokens that
-    /// these keys verified stay valid.
+    /// Returns the same set, but reuses the key objects of `old` for the keys that both sets contain. So cached tokens
+    /// that were verified with these keys remain valid.
     pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
     }
 
-    /// Returns `true` if both sets hold the same key objects in the same order.
+    /// Returns `true` if both sets contain the same key objects in the same order.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Retires the keys that are not in `newer`. Cached tokens that they signed become invalid.
+    /// Retires the keys that are not in `newer`. Cached tokens that were signed with these keys become invalid.
     pub(crate) fn retire_unless_in(&self, newer: &Self) {
         for key in self.keys.iter().filter(|key| !newer.keys.iter().any(|kept| Arc::ptr_eq(kept, key))) {
             key.is_retired.store(true, Ordering::Release);
         }
     }
 
-    /// Finds the key that signed the token. If both the token and a key have an id, the ids must be equal; otherwise
-    /// the key is tried.
+    /// Searches for the key that signed the token. If both the token and a key have an id, the key is tried only if the
+    /// ids are equal. Otherwise the key is always tried.
     pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
@@ -151,7 +152,7 @@ pub(crate) enum SignatureCheck {
     Valid(Arc<Key>),
     /// The set has the key that the token names by its `kid`, but the signature does not match.
     Forged,
-    /// No key of this set signed the token. A newer set may have the key.
+    /// No key of this set signed the token. A newer key set of the issuer may contain the key.
     UnknownKey,
 }
 
@@ -200,7 +201,7 @@ impl Key {
     }
 }
 
-/// Reads one block of a PEM text.
+/// Parses one block of a PEM text.
 fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
@@ -217,8 +218,8 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::public(None, algorithm, key))
 }
 
-/// Reads an RSA key. Returns `None` if its size is not allowed or its public exponent is unsafe. Only
-/// `PublicEncryptingKey` checks both.
+/// Parses an RSA key. Returns `None` if the size of the key is not allowed or its public exponent is unsafe. Only
+/// `PublicEncryptingKey` checks both the size and the exponent.
 pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()

@@ -27,21 +27,24 @@
 //!
 //! # Guarantees
 //!
-//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only that
-//!   issuer's keys are used. Otherwise the token is verified with the [`SharedSecret`], if there is one and it has no
-//!   `iss` of its own. So no issuer can sign for another.
-//! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). A key is used with one
-//!   algorithm, whatever `alg` a token's header has. `none` is never accepted.
-//! * **Keys are refreshed** ([`KeySource`]) in the background, and when a token names an unknown key. All requests that
-//!   wait for an unknown key share one read, and the rate of these reads is limited. A failed read or an invalid key
-//!   set leaves the current keys in use. If a token cannot be verified because keys are not available, the result is
-//!   [`Unavailable`](AuthenticationError::Unavailable): the token is neither accepted nor reported as invalid.
+//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only the keys of
+//!   this issuer are used; likewise, if `iss` is the `iss` of the [`SharedSecret`], only the secret is used. Any other
+//!   token is verified with the shared secret, if the secret has no `iss`. So no issuer can sign tokens of another
+//!   issuer.
+//! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). Each key is used with only one
+//!   algorithm, regardless of the `alg` in a token's header, which prevents algorithm confusion. `none` is never
+//!   accepted.
+//! * **Keys are refreshed** ([`KeySource`]) in the background, and when a token has an unknown key (JWKS rotation). All
+//!   requests that wait for an unknown key share one read (single flight), and the rate of these reads is limited. If a
+//!   read fails or a key set is invalid, the current keys remain in use. If a token cannot be verified because keys are
+//!   not available, the result is [`Unavailable`](AuthenticationError::Unavailable): the token is neither accepted nor
+//!   reported as invalid.
 //! * **Users** are identified by issuer and subject, both compared exactly ([`ExternalId`](iam_domain::ExternalId)). At
-//!   most one issuer is native: its subjects that are UUIDs are taken as user ids. A native subject that is the
-//!   computed id of another issuer's user is rejected.
+//!   most one issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. A native subject
+//!   that is the computed id of another issuer's user is rejected.
 //! * **Verified tokens are cached** by their digest, so that a signature is not checked again while the token is
-//!   cached. Every use checks the token's times, and that the key that signed it is still in its issuer's set. Tokens
-//!   that fail verification are not cached.
+//!   cached. Every use checks the token's period of validity, and that the key that signed the token is still in the
+//!   issuer's key set. Tokens that fail verification are not cached (no negative caching).
 
 mod algorithm;
 mod api_key;
@@ -76,5 +79,5 @@ pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceErr
 pub use system_clock::system_clock;
 pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
-/// Minimum length of a secret in bytes, for production use: the length of an HS256 digest.
+/// Minimum length in bytes of a shared secret for production use: the length of an HS256 digest.
 pub const MIN_SECRET_BYTES: usize = 32;

@@ -1,4 +1,4 @@
-//! Signs tokens for demonstrations and tests.
+//! Signing of tokens for demonstrations and tests.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::KeyError;
 use crate::backend::use_aws_lc;
 
-/// Signs tokens for demonstrations and tests. Production tokens come from the product's identity provider.
+/// A signer of tokens for demonstrations and tests. In production, the identity provider issues the tokens.
 pub struct TokenSigner {
     header: Header,
     key: EncodingKey,
@@ -22,7 +22,7 @@ impl fmt::Debug for TokenSigner {
     }
 }
 
-/// A token could not be signed.
+/// The error for a token that could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the token could not be signed")]
 pub struct SigningError(#[from] jsonwebtoken::errors::Error);
@@ -42,7 +42,7 @@ impl TokenSigner {
         Self { header: Header::new(algorithm), key }
     }
 
-    /// Adds a key id to the signer. Its tokens carry the id as `kid`.
+    /// Sets the key id of the signer. The tokens contain the id as `kid`.
     #[must_use]
     pub fn with_key_id(mut self, id: &str) -> Self {
         self.header.kid = Some(id.to_owned());
@@ -55,8 +55,8 @@ impl TokenSigner {
         Self::new(Algorithm::HS256, EncodingKey::from_secret(secret.expose_secret().as_bytes()))
     }
 
-    /// Creates a signer with a private key, a PEM block `BEGIN PRIVATE KEY`. The type of the key determines the
-    /// algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
+    /// Creates a signer from a private key in a PEM block `BEGIN PRIVATE KEY` (PKCS #8). The type of the key determines
+    /// the algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
     ///
     /// # Errors
     ///
@@ -83,11 +83,12 @@ impl TokenSigner {
         Ok(jsonwebtoken::encode(&self.header, claims, &self.key)?)
     }
 
-    /// Signs a token of the user that is valid for `seconds` from `issued_at`, which is in seconds since 1970.
+    /// Signs a token for the user. The token is valid for `seconds` from `issued_at`, which is in seconds since the
+    /// Unix epoch.
     ///
     /// # Errors
     ///
-    /// Returns [`SigningError`] as [`sign_claims`](Self::sign_claims) does.
+    /// Returns the same errors as [`sign_claims`](Self::sign_claims).
     pub fn sign(
         &self,
         user_id: UserId,

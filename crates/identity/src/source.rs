@@ -18,16 +18,16 @@ use crate::{KeyError, KeySet};
 /// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The fraction of a fetch's timeout within which the connection must be established: one half.
+/// The connect timeout is the timeout of the whole fetch divided by this number.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// Keys in memory, which never change.
+    /// Keys in memory that never change.
     Keys(KeySet),
-    /// A file of PEM blocks `BEGIN PUBLIC KEY`.
+    /// A PEM file with one or more blocks `BEGIN PUBLIC KEY`.
     PemFile(PathBuf),
     /// A file with a JSON Web Key Set.
     JwksFile(PathBuf),
@@ -45,13 +45,13 @@ impl fmt::Debug for JwksUrl {
     }
 }
 
-/// The string is not a URL from which key sets may be fetched.
+/// The error for a string that is not a URL from which key sets may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL without user and password; http only for localhost")]
 pub struct JwksUrlError;
 
 impl JwksUrl {
-    /// Parses the URL. The connection must be secure, since an attacker who can change the response can sign any token.
+    /// Parses the URL. The connection must be secure, since an attacker who can modify the response can forge tokens.
     ///
     /// # Errors
     ///
@@ -66,27 +66,27 @@ impl JwksUrl {
     }
 }
 
-/// Keys cannot be read. The message shows neither the content nor the URL.
+/// The error of reading keys from a source. The message contains neither the content nor the URL of the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The file does not exist, or the process may not read it.
     #[error("cannot read {}: {source}", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         source: std::io::Error,
     },
     /// The content of the file is not a set of usable keys.
     #[error("{}: {source}", .path.display())]
     FileContent {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         source: KeyError,
     },
-    /// The server cannot be reached, or closed the connection early.
+    /// The server cannot be reached, or it closed the connection before the end of the response.
     #[error("the JWKS server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     /// The server did not respond within the timeout.
@@ -99,12 +99,12 @@ pub enum SourceError {
     #[error("the JWKS server's response cannot be used: {0}")]
     Content(KeyError),
     /// The document is longer than [`MAX_DOCUMENT_BYTES`].
-    #[error("there are more than {MAX_DOCUMENT_BYTES} bytes")]
+    #[error("the key document has more than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
 }
 
 impl SourceError {
-    /// Returns the label of the failure in metrics.
+    /// Returns the label that identifies the failure in metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::File { .. } => "unreadable",
@@ -117,7 +117,7 @@ impl SourceError {
     }
 }
 
-/// Reads the keys from a source.
+/// The reader of a key source.
 #[derive(Debug)]
 pub(crate) enum SourceReader {
     PemFile(PathBuf),
@@ -152,8 +152,8 @@ async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
 /// Creates the HTTP client for key sets. A whole fetch, from connecting to the last byte, takes at most `timeout`.
 pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // The certificates of the operating system are trusted too, for issuers with a private certificate authority. There
-    // may be none.
+    // The root certificates of the operating system are trusted too, for issuers with a private certificate authority.
+    // The operating system may have no root certificates.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -163,12 +163,12 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("iam-identity/", env!("CARGO_PKG_VERSION")))
-        // Proxies of the environment (`HTTPS_PROXY`) are ignored.
+        // Proxies that the environment configures (`HTTPS_PROXY`) are ignored.
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(timeout / CONNECT_SHARE)
         .timeout(timeout)
-        // Connections are not kept alive, since the next fetch is minutes away.
+        // No idle connections are kept alive, since the next fetch is minutes away.
         .pool_max_idle_per_host(0);
     Ok(client.build()?)
 }

@@ -1,9 +1,9 @@
-//! The clock of the operating system: the one place that reads the time of day.
+//! The system clock. This is the only module that reads the current time from the operating system.
 
 use chrono::Utc;
 use iam_domain::{Clock, Timestamp};
 
-/// Returns the clock of the operating system.
+/// Returns the system clock.
 #[must_use]
 pub fn system_clock() -> Clock {
     Clock::new(read)

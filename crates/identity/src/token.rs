@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::Algorithm;
 
-/// The fields of a JSON object. Objects with duplicate names are rejected, since other parsers might choose another
-/// value.
+/// The fields of a JSON object. Objects with duplicate field names are rejected, since parsers differ in which of the
+/// values they use.
 pub(crate) struct JsonFields(BTreeMap<String, Value>);
 
 impl JsonFields {
@@ -48,10 +48,11 @@ impl<'de> Deserialize<'de> for JsonFields {
     }
 }
 
-/// A signed token, parsed from its compact form: its claims, and what is needed to verify its signature.
+/// A signed token (JWS), parsed from its compact serialization: the claims, and the data that is needed to verify the
+/// signature.
 pub(crate) struct Token<'a> {
     pub(crate) algorithm: Algorithm,
-    /// The `kid`: the id of the key that signed the token.
+    /// The `kid` of the header: the id of the key that signed the token.
     pub(crate) key_id: Option<String>,
     pub(crate) claims: JsonFields,
     /// The signed bytes: header and claims in base64url.
@@ -85,7 +86,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Decodes the header or the claims.
+/// Decodes the header or the claims of a token.
 fn part(text: &str) -> Option<JsonFields> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }

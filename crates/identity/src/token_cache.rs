@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::claims::MappedClaims;
 use crate::keys::Key;
 
-/// The SHA-256 digest of a whole token, including its signature. It identifies the token and does not reveal it.
+/// The SHA-256 digest of a whole token, including its signature. It identifies the token without revealing it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenDigest([u8; 32]);
 
@@ -29,14 +29,14 @@ impl TokenDigest {
     }
 }
 
-/// The claims of a verified token, and the key that signed it. When the key is retired, the token is no longer valid.
+/// The claims of a verified token, and the key that signed it. Once the key is retired, the token is invalid.
 pub(crate) struct VerifiedToken {
     pub(crate) claims: MappedClaims,
     pub(crate) key: Arc<Key>,
 }
 
-/// A bounded cache of verified tokens, which evicts rarely used tokens first. Lookups share a read lock, so they do not
-/// wait for each other, and a hit allocates nothing.
+/// A bounded cache of verified tokens, which evicts rarely used tokens first. Lookups share a read lock, so concurrent
+/// lookups do not block each other. A cache hit allocates no memory.
 pub(crate) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
 
 impl fmt::Debug for TokenCache {
@@ -46,12 +46,12 @@ impl fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// Creates a cache of at most `capacity` tokens. 0 disables it.
+    /// Creates a cache of at most `capacity` tokens. A capacity of 0 disables the cache.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
 
-    /// Returns the cached token. If the key that signed it is retired, the entry is removed instead.
+    /// Returns the cached token. If the key that signed the token is retired, removes the entry and returns `None`.
     pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         let cached = self.0.get(token)?;
         if cached.key.is_retired() {

@@ -1,4 +1,4 @@
-//! Verifies the tokens of all trusted issuers, and caches the verified ones.
+//! Verifies the tokens of all trusted issuers, and caches verified tokens.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,12 +21,12 @@ use crate::{AuthenticationError, VerifierOptions};
 /// Maximum length of a token in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The name of the shared secret in messages about issuers.
+/// The name of the shared secret in error messages about issuers.
 const SHARED_SECRET: &str = "the shared secret";
 
-/// Verifies tokens, and caches a bounded number of verified ones by their digest until they expire.
+/// The verifier of tokens. It caches a bounded number of verified tokens, identified by their digest.
 pub struct TokenVerifier {
-    /// The verifiers of the issuers. The key is the `iss` of their tokens.
+    /// The verifiers of the issuers, by the `iss` of their tokens.
     issuers: HashMap<String, IssuerVerifier>,
     /// The verifier of tokens whose `iss` is absent or not in `issuers`.
     fallback: Option<IssuerVerifier>,
@@ -44,7 +44,7 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// The string does not identify a user.
+/// The error for a string that does not identify a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserNameError {
@@ -74,7 +74,7 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Creates a verifier of HS256 tokens that are signed with the secret. It caches at most
+    /// Creates a verifier of HS256 tokens that are signed with the secret. The verifier caches at most
     /// [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS) tokens, and tolerates no clock skew.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
@@ -83,11 +83,11 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Creates a verifier of the tokens of these issuers. Key files are read now; key sets at URLs are fetched later,
+    /// Creates a verifier of the tokens of these issuers. Key files are read now. Key sets at URLs are fetched later,
     /// so that an unavailable server does not prevent the start.
     ///
-    /// Call it on a runtime that lives as long as the process, since later reads of keys run there. Then run
-    /// [`keep_fresh`](Self::keep_fresh).
+    /// Call this function on a runtime that runs as long as the process, since later reads of keys run on this runtime.
+    /// Then run [`keep_fresh`](Self::keep_fresh) in the background.
     ///
     /// # Errors
     ///
@@ -132,19 +132,20 @@ impl TokenVerifier {
         }
     }
 
-    /// Replaces the system clock.
+    /// Replaces the system clock with this clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Reads all keys periodically, each source at its own interval, until the future is dropped. Returns at once if no
-    /// issuer has a source to read.
+    /// Reads the keys of all issuers periodically, each source at its own interval, until the future is dropped.
+    /// Returns immediately if no issuer has a source to read.
     pub async fn keep_fresh(&self) {
         join_all(self.issuers.values().map(|issuer| issuer.ring.keep_fresh())).await;
     }
 
-    /// Reads all keys now. If a read fails, the failure is logged and the old keys stay in use.
+    /// Reads the keys of all issuers now. If a read fails, the failure is logged and the issuer's previous keys remain
+    /// in use.
     pub async fn refresh(&self) {
         join_all(self.issuers.values().map(|issuer| issuer.ring.read())).await;
     }
@@ -155,14 +156,14 @@ impl TokenVerifier {
         self.limits.clock_skew
     }
 
-    /// Returns the number of cached tokens, including expired ones.
+    /// Returns the number of cached tokens, including expired tokens.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.cache.len()
     }
 
-    /// Verifies the token and returns its bearer. Waits only if the keys of its issuer must be read first. The call can
-    /// be cancelled safely.
+    /// Verifies the token and returns its bearer. Waits only if the keys of the token's issuer must be read first. The
+    /// method is cancel safe.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl TokenVerifier {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// Verifies the token and returns its bearer, with an [`Admission`] that lets the caller check the token again
+    /// Verifies the token and returns its bearer, with an [`Admission`] that allows the caller to check the token again
     /// after a long wait: see [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors
@@ -191,15 +192,15 @@ impl TokenVerifier {
         }
     }
 
-    /// Returns `true` if the token is still valid. It does not parse the token again, and gives no reason;
-    /// [`verify`](Self::verify) does both.
+    /// Returns `true` if the token is still valid: it has not expired, and the key that signed it has not been removed.
+    /// Unlike [`verify`](Self::verify), this method does not parse the token again and does not return a reason.
     #[must_use]
     pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
         !cached.key.is_retired() && cached.claims.at(self.clock.now()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
-        // A cached token has no white space, so only new ones are checked.
+        // Cached tokens contain no white space, so only new tokens are checked.
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
         }
@@ -208,7 +209,7 @@ impl TokenVerifier {
         let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
         let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
         let verified = claims.at(self.clock.now())?.clone();
-        // The key may have been removed meanwhile.
+        // The key may have been removed in the meantime.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
@@ -217,7 +218,7 @@ impl TokenVerifier {
         Ok((verified, Admission(cached)))
     }
 
-    /// Returns the verifier that the token's `iss` selects. Only its keys may verify the token.
+    /// Returns the verifier that the token's `iss` selects. Only the keys of this verifier may verify the token.
     fn issuer_of(&self, token: &Token<'_>) -> Option<&IssuerVerifier> {
         let named = match token.claims.get("iss") {
             None => None,
@@ -227,8 +228,8 @@ impl TokenVerifier {
         named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// Returns the user that a string in a path or body identifies: by a user id, or by `issuer|subject`, which is
-    /// resolved to the same id as a token of that issuer.
+    /// Returns the user that a string in a path or body identifies, by a user id or by `issuer|subject`. An
+    /// `issuer|subject` is resolved to the same user id as a token of this issuer with this subject.
     ///
     /// # Errors
     ///
@@ -248,13 +249,13 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Returns `true` if one of the issuers is native: its tokens may contain user ids.
+    /// Returns `true` if one of the issuers is native, so that its tokens may contain user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
 }
 
-/// Returns an error if two issuers have the same `iss`, or if two are native.
+/// Returns an error if two issuers have the same `iss`, or if two issuers are native.
 fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());

@@ -8,14 +8,16 @@ use super::requirement::{Basis, Requirement};
 use crate::{Application, Failure, RequestContext};
 
 impl Application {
-    /// Checks that the caller meets the requirement in the company, based on a state that satisfies `consistency`.
-    /// Without a company, only super admins and services whose key is valid for all companies can meet the requirement,
-    /// except that every authenticated caller meets [`Requirement::Authenticated`].
+    /// Checks that the caller meets the requirement in the company. The check uses permissions that satisfy
+    /// `consistency`.
+    ///
+    /// If `company` is `None`, only super admins and services whose key is valid for all companies can meet the
+    /// requirement. The exception is [`Requirement::Authenticated`], which every authenticated caller meets.
     ///
     /// # Errors
     ///
-    /// [`Failure::Forbidden`] if the caller does not meet the requirement; [`Failure::Unavailable`] if the storage
-    /// cannot be read.
+    /// Returns [`Failure::Forbidden`] if the caller does not meet the requirement, and [`Failure::Unavailable`] if the
+    /// storage cannot be read.
     pub async fn authorize(
         &self,
         caller: Caller,
@@ -34,8 +36,8 @@ impl Application {
     }
 }
 
-/// Checks the caller's credentials again under the lock, since the caches may lag behind a revocation or a cut-off.
-/// Returns `true` if the credentials are still valid.
+/// Checks the caller's credentials again while the target is locked, since the caches may not reflect the latest
+/// revocation or cut-off yet. Returns `true` if the credentials are still valid.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
         Caller::User { id, .. } => {
@@ -48,8 +50,8 @@ pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &Reque
     })
 }
 
-/// Checks that the caller meets the requirement inside a unit of work, during which no permission can change. Returns
-/// the caller's snapshot if the check read it.
+/// Checks that the caller meets the requirement inside a unit of work, whose lock prevents concurrent changes of
+/// permissions. Returns the caller's snapshot if the check had to load it.
 pub(crate) async fn authorize_within(
     tx: &mut dyn UnitOfWork,
     caller: Caller,
@@ -71,7 +73,7 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 
-/// Counts and logs a failure caused by missing permissions, because the caller may be probing for access.
+/// Counts and logs a denial, since the caller may be probing for access. Does nothing for other failures.
 pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);

@@ -1,7 +1,8 @@
-//! Escalation checks: callers can grant only what they hold, and no change leaves a company without an administrator.
+//! Checks against privilege escalation and lockout: callers can grant only the permissions that they hold, and a change
+//! must not remove the last administrator of a company.
 //!
-//! Both checks compare the states that the unit of work reads before and after the change, while it holds the company's
-//! lock.
+//! Both checks compare the company's permissions before and after the change. The unit of work reads both while it
+//! holds the lock on the company.
 
 use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
@@ -13,7 +14,7 @@ use crate::failure::list_names;
 use crate::{Affects, Change, Failure, FieldError};
 
 impl Affects {
-    /// The field of the request that contains the grants.
+    /// Returns the name of the request field that contains the granted permissions.
     const fn field(self) -> &'static str {
         match self {
             Self::None => "body",
@@ -28,7 +29,7 @@ impl Affects {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
 
-    /// Returns `true` if the change also affects the caller.
+    /// Returns `true` if the change affects the permissions of the caller.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
             Self::None => false,
@@ -48,7 +49,7 @@ impl Affects {
             }
     }
 
-    /// Returns the failure that names each grant that the caller does not hold.
+    /// Creates the failure that lists the granted permissions that the caller does not hold.
     fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
@@ -60,10 +61,9 @@ impl Affects {
         }
     }
 
-    /// Returns the same result as [`Self::includes_all_administrators`] with fewer reads. If the change affects a
-    /// feature matrix, the whole company is loaded only if a search finds no administrator. If it affects the levels of
-    /// a user, the user is loaded only if the user may be an administrator. A user whom the search finds counts as an
-    /// administrator only after the user's permissions are resolved.
+    /// Returns the same result as [`Self::includes_all_administrators`], but loads less data. If the change affects a
+    /// feature matrix, the whole company is loaded only if [`has_administrator`] finds no administrator. If the change
+    /// affects the levels of a user, the user is loaded only if the user may be an administrator.
     async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
@@ -81,8 +81,8 @@ impl Affects {
         Ok(self.includes_all_administrators(&self.load(tx, company).await?))
     }
 
-    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, it loads
-    /// only that user, whether or not the user is the only administrator.
+    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, only
+    /// this user is loaded, although the company may have other administrators.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
         let loaded = match self {
             Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
@@ -92,8 +92,8 @@ impl Affects {
     }
 }
 
-/// Returns `true` if the caller forces the change: it may then leave the company without an administrator. Only super
-/// admins can force a change.
+/// Returns `true` if the caller forces the change. A forced change may leave the company without an administrator. Only
+/// super admins can force a change.
 pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
@@ -103,14 +103,15 @@ pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
     affects: Affects,
-    /// The caller's snapshot, and the company before the change. `None` if the caller's grants are not limited.
+    /// The snapshots of the caller and of the company before the change. `None` if the caller may grant any permission.
     limits: Option<(Snapshot, CompanySnapshot)>,
-    /// Whether the change could remove the last administrator.
+    /// `true` if the change could remove the last administrator of the company.
     is_at_risk: bool,
 }
 
 impl EscalationGuard {
-    /// Reads the state before the change. `own` is the caller's snapshot if the caller was authorized by levels.
+    /// Loads the company's permissions before the change. `own` is the caller's snapshot if the caller was authorized
+    /// by levels.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,
         company: CompanyId,
@@ -140,12 +141,12 @@ impl EscalationGuard {
         Ok(Self { company, caller, affects, limits, is_at_risk })
     }
 
-    /// Checks the state after the change.
+    /// Checks the company's permissions after the change.
     ///
     /// # Errors
     ///
-    /// [`Failure::ForbiddenChange`] lists the grants that the caller does not hold; [`Failure::Conflict`] if the
-    /// company would have no administrator left.
+    /// Returns [`Failure::ForbiddenChange`] with the granted permissions that the caller does not hold. Returns
+    /// [`Failure::Conflict`] if the company would have no administrator left.
     pub(crate) async fn after(&self, tx: &dyn UnitOfWork) -> Result<(), Failure> {
         if let Some((own, before)) = &self.limits {
             let after = self.affects.load(tx, self.company).await?;
@@ -162,7 +163,7 @@ impl EscalationGuard {
 
     /// Returns `true` if the company has an administrator after the change.
     async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
-        // Check the most likely administrator first: usually, the affected user or the caller still is one.
+        // Check the most likely administrator first: usually the affected user or the caller is still an administrator.
         let likely = match (self.affects, self.caller) {
             (Affects::LevelsOf(user), _) => Some(user),
             (_, Caller::User { id, is_super_admin: false }) => Some(id),
@@ -180,8 +181,8 @@ impl EscalationGuard {
     }
 }
 
-/// Returns `true` if the search finds an administrator of the company who does not hold the level `without`. It may
-/// miss an administrator.
+/// Searches for an administrator of the company who does not hold the level `without`. The search resolves the
+/// permissions of only one candidate. So `true` is definite, but `false` does not mean that there is no administrator.
 async fn has_administrator(
     tx: &dyn UnitOfWork,
     company: CompanyId,
@@ -192,7 +193,8 @@ async fn has_administrator(
     Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
-/// Returns the human-readable name of a grant: the URL of a view, or the key of a feature with action and scope.
+/// Returns the human-readable name of a granted permission: the URL of a view, or the key of a feature with action and
+/// scope.
 fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),

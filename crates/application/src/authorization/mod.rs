@@ -1,4 +1,4 @@
-//! Authorization of callers: the requirements of use cases, and the limits on what a change may grant or take away.
+//! Authorization of callers: the requirements of use cases, and the escalation checks of changes.
 
 mod authorize;
 mod escalation;

@@ -4,41 +4,46 @@ use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRo
 use iam_permissions_cache::Access;
 
 /// A permission that a use case requires of its caller. Super admins meet every requirement. A service meets the
-/// requirements that the role of its API key covers, in the companies that the key is valid for.
+/// requirements that the role of its API key includes, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Be authenticated. Decisions about non-members of a company are all denials.
+    /// The caller must be authenticated, but need not be a member of the company: non-members have no permissions there
+    /// anyway.
     Authenticated,
-    /// Hold a level in the company.
+    /// The caller must hold a level in the company.
     Member,
-    /// Hold `Read` on `iam.manage_levels` or `iam.assign_permissions`.
+    /// The caller must hold `Read` on `iam.manage_levels` or `iam.assign_permissions`, to read IAM data.
     ReadIam,
-    /// Hold `Update` on `iam.manage_levels`, to change levels.
+    /// The caller must hold `Update` on `iam.manage_levels`, to change levels.
     ManageLevels,
-    /// Hold `Update` on `iam.manage_levels`, to assign and unassign levels.
+    /// The caller must hold `Update` on `iam.manage_levels`, to assign and unassign levels.
     AssignLevels,
-    /// Hold `Update` on `iam.assign_permissions`.
+    /// The caller must hold `Update` on `iam.assign_permissions`, to change permission matrices.
     ManagePermissions,
-    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to ask for decisions about other users.
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to request decisions about
+    /// other users.
     CheckOthers,
-    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
-    /// Be a super admin, or a service with the role `administer` and a key that is valid for all companies.
+    /// The caller must be a super admin, or a service with the role `administer` and a key that is valid for all
+    /// companies.
     SuperAdmin,
-    /// Be a super admin who calls as a user, not through an API key, to manage API keys and the cut-offs of users.
-    /// Otherwise, a leaked key could cut off the super admins who would revoke it.
+    /// The caller must be a super admin who authenticates with a token, to manage API keys and the cut-offs of users.
+    /// API keys are excluded: a leaked key could otherwise invalidate the tokens of the super admins who would revoke
+    /// it.
     ManageCredentials,
 }
 
 impl Requirement {
-    /// Returns `true` if both requirements are the same. Usable in constant expressions.
+    /// Returns `true` if both requirements are the same. Unlike `==`, this function can be used in constant
+    /// expressions.
     #[must_use]
     pub const fn is(self, other: Self) -> bool {
         self as u8 == other as u8
     }
 
-    /// The message for callers that do not meet the requirement. For an unknown company, it is the same as for a
-    /// company that the caller does not belong to.
+    /// Returns the message for callers that do not meet the requirement. For a company that does not exist, the message
+    /// is the same as for a company that the caller does not belong to.
     #[must_use]
     pub const fn denial_message(self) -> &'static str {
         match self {
@@ -53,7 +58,7 @@ impl Requirement {
         }
     }
 
-    /// Returns what decides whether the caller meets the requirement.
+    /// Returns the basis for checking whether the caller meets the requirement.
     pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
         match (caller, self, company) {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
@@ -75,20 +80,20 @@ impl Requirement {
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
             Self::Authenticated => return true,
-            // A service holds no level and cannot manage credentials.
+            // A service holds no levels, and only users may manage credentials.
             Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
-            // The audit log of the platform does not belong to any one company.
+            // The audit log of the platform is not scoped to a company, so it requires the highest role.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
             Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
-            // The requirement concerns the platform, and so all companies.
+            // Super admin rights apply to all companies, so the key must be valid for all companies.
             Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
         };
         service.role >= role && (service.company.is_none() || service.company == company)
     }
 
-    /// Returns `true` if a user who is not a super admin meets the requirement with these rights.
+    /// Returns `true` if these rights suffice for a user who is not a super admin to meet the requirement.
     pub(super) fn is_met_by(self, rights: &impl Rights) -> bool {
         let holds = |permission, action| rights.holds(permission, action);
         let either =
@@ -105,12 +110,12 @@ impl Requirement {
     }
 }
 
-/// What decides whether a caller meets a requirement.
+/// The basis for checking whether a caller meets a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// The caller meets it, or not, regardless of levels.
+    /// The result is independent of levels: `true` if the caller meets the requirement.
     Settled(bool),
-    /// The levels of the user in the company decide.
+    /// The result depends on the levels that the user holds in the company.
     LevelsOf(UserId, CompanyId),
 }
 

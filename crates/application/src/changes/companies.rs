@@ -1,4 +1,4 @@
-//! Changes of a company itself: its modules, and its provisioning. For super admins.
+//! Changes of a company itself: its provisioning and its modules. They require super admin rights.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";
 
-/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
+/// Replaces the modules of a company. Modules that the company already has retain their `enabled` flags.
 #[derive(Debug, Clone)]
 pub struct SetCompanyModules {
-    /// The company.
+    /// The company whose modules are replaced.
     pub company: CompanyId,
     /// The new modules of the company, without duplicates.
     pub modules: Vec<ModuleId>,
@@ -51,13 +51,13 @@ impl Change for SetCompanyModules {
 /// Enables or disables a module of a company.
 #[derive(Debug, Clone)]
 pub struct SwitchCompanyModule {
-    /// The company.
+    /// The company that has the module.
     pub company: CompanyId,
-    /// The module.
+    /// The module to enable or disable.
     pub module: ModuleId,
-    /// `true` enables the module, `false` disables it.
+    /// `true` to enable the module, `false` to disable it.
     pub enabled: bool,
-    /// The client's `If-Match` precondition, which refers to the modules of the company.
+    /// The client's `If-Match` precondition on the list of the company's modules.
     pub if_match: IfMatch,
 }
 
@@ -87,14 +87,14 @@ impl Change for SwitchCompanyModule {
     }
 }
 
-/// Provisions a company once: adds the module `core` and creates the levels Admin, Member and Visitor. Repeating the
-/// change does not restore what was renamed or deleted since.
+/// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
+/// idempotent: repeating it does not restore levels or modules that were renamed or removed since.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
-    /// The company.
+    /// The company to provision.
     pub company: CompanyId,
-    /// The user who becomes an admin. If the company was provisioned before, this takes effect only if the company has
-    /// no administrator.
+    /// The user who becomes an administrator of the company. If the company is already provisioned, this takes effect
+    /// only if the company has no administrator.
     pub admin: Option<NamedUser>,
 }
 
@@ -191,8 +191,8 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes the user an administrator of a company that has none: assigns a level that makes an administrator of any
-    /// user who holds only this level. The user's other levels are removed only if they deny what this level allows.
+    /// Makes the user an administrator if the company has none. Assigns a level that alone is sufficient for an
+    /// administrator. The user's other levels are removed only if they contain denies that would prevent this.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {

@@ -13,7 +13,7 @@ use crate::{Change, Failure, Requirement};
 
 pub(crate) const API_KEY: &str = "API key";
 
-/// Creates an API key. Only super admins who call as users can do this: services cannot create keys.
+/// Creates an API key. Only super admins who authenticate with a token can create keys. Services cannot.
 #[derive(Debug, Clone)]
 pub struct CreateApiKey {
     /// The public prefix, by which the key is looked up.
@@ -24,9 +24,10 @@ pub struct CreateApiKey {
     pub name: Name,
     /// The role of the key.
     pub role: ServiceRole,
-    /// The company that the key is limited to. `None`: the key is valid for all companies and for the platform.
+    /// The company that the key is restricted to. If `None`, the key is valid for all companies and for platform-wide
+    /// requests.
     pub company: Option<CompanyId>,
-    /// The time when the key expires.
+    /// The time when the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -52,7 +53,7 @@ impl Change for CreateApiKey {
 }
 
 impl CreateApiKey {
-    /// Returns the API key that this change creates.
+    /// Returns the API key that this change creates at the time `now`.
     #[must_use]
     pub fn key(&self, created_by: Option<UserId>, now: Timestamp) -> ApiKey {
         ApiKey {
@@ -70,10 +71,10 @@ impl CreateApiKey {
     }
 }
 
-/// Revokes an API key permanently. Revoking it again changes nothing.
+/// Revokes an API key permanently. The change is idempotent.
 #[derive(Debug, Clone)]
 pub struct RevokeApiKey {
-    /// The key.
+    /// The key to revoke.
     pub id: ApiKeyId,
 }
 
@@ -95,16 +96,16 @@ impl Change for RevokeApiKey {
     }
 }
 
-/// Sets a user's cut-off, which replaces the previous one. Tokens issued (`iat`) before it and tokens without `iat` are
-/// rejected, and no others.
+/// Sets the token cut-off of a user, which replaces the previous cut-off. The user's tokens that were issued (`iat`)
+/// before the cut-off are rejected, as are tokens without an `iat`. All other tokens of the user remain valid.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
-    /// The user.
+    /// The user whose tokens are rejected.
     pub user: NamedUser,
-    /// The cut-off time. Default: the current time plus `clock_skew`.
+    /// The time of the cut-off. If `None`, it is the current time plus `clock_skew`.
     pub not_before: Option<Timestamp>,
     /// The tolerated clock skew: how far the clocks of issuers may be ahead. It is added to the default cut-off, so
-    /// that the cut-off covers tokens from an issuer whose clock is ahead.
+    /// that tokens that were already issued are rejected even if the issuer's clock is ahead.
     pub clock_skew: Duration,
 }
 

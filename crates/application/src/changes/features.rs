@@ -1,4 +1,4 @@
-//! Changes of features, and of the views that they are shown on. For super admins.
+//! Changes of features, and of the views that they are shown on. These changes require super admin rights.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -22,13 +22,13 @@ pub struct CreateFeature {
     pub name: Name,
     /// The description of the feature.
     pub description: Option<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     pub resource_type: Option<ResourceType>,
     /// The custom actions of the feature, in addition to the standard actions.
     pub actions: Option<Vec<Action>>,
     /// The category of the feature.
     pub category: Option<Category>,
-    /// `false` denies the feature to all users.
+    /// If `false`, the feature is denied to all users.
     pub enabled: bool,
 }
 
@@ -64,10 +64,10 @@ impl Change for CreateFeature {
     }
 }
 
-/// Updates a feature. Omitted fields stay unchanged. A key that a menu item requires cannot change.
+/// Updates a feature. Omitted fields remain unchanged. The key cannot be changed while a menu item requires it.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
-    /// The feature.
+    /// The feature to update.
     pub id: FeatureId,
     /// The unique key of the feature.
     pub key: Patch<FeatureKey>,
@@ -75,13 +75,13 @@ pub struct UpdateFeature {
     pub name: Option<Name>,
     /// The description of the feature.
     pub description: Patch<Description>,
-    /// The type of resource that the feature concerns.
+    /// The type of resource that the feature applies to.
     pub resource_type: Patch<ResourceType>,
     /// The custom actions of the feature. Permissions for removed actions are deleted.
     pub actions: Patch<Vec<Action>>,
     /// The category of the feature.
     pub category: Patch<Category>,
-    /// `false` denies the feature to all users.
+    /// If `false`, the feature is denied to all users.
     pub enabled: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -123,10 +123,10 @@ impl Change for UpdateFeature {
     }
 }
 
-/// Deletes a feature that no menu item uses.
+/// Deletes a feature. This fails if a menu item uses the feature.
 #[derive(Debug, Clone)]
 pub struct DeleteFeature {
-    /// The feature.
+    /// The feature to delete.
     pub id: FeatureId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -151,7 +151,7 @@ impl Change for DeleteFeature {
         let mut uses = tx.menu_items().find_using_feature(self.id).await?;
         if let Some(key) = &feature.key {
             uses.extend(tx.menu_items().find_requiring(key).await?);
-            // An item may both lead to the feature and require its key.
+            // A menu item may both link to the feature and require its key.
             uses.sort();
             uses.dedup();
         }
@@ -164,9 +164,9 @@ impl Change for DeleteFeature {
 /// Replaces the views that a feature is shown on.
 #[derive(Debug, Clone)]
 pub struct SetFeatureViews {
-    /// The feature.
+    /// The feature whose views are replaced.
     pub feature: FeatureId,
-    /// The new views of the feature, without duplicates.
+    /// The views that the feature is shown on after the change, without duplicates.
     pub views: Vec<ViewId>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -194,7 +194,7 @@ impl Change for SetFeatureViews {
     }
 }
 
-/// The failure to change a feature that belongs to the service itself.
+/// Returns the failure for a change of one of the service's own features (`iam.`), which are protected.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \

@@ -16,37 +16,37 @@ use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 /// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
 pub struct NewViewPermission {
-    /// The view.
+    /// The view that the permission applies to.
     pub view_id: ViewId,
-    /// The state that the level sets for the view.
+    /// The level's rule for the view: allow, deny or inherit.
     pub state: ViewState,
-    /// Whether company admins may change the permission. If omitted, an existing permission keeps its value; for a new
-    /// permission the default is `true`.
+    /// If `false`, the permission is pinned: only super admins can change or remove it. If `None`, an existing
+    /// permission retains its value, and a new permission is not pinned.
     pub modifiable: Option<bool>,
 }
 
 /// A requested permission in a feature matrix.
 #[derive(Debug, Clone)]
 pub struct NewFeaturePermission {
-    /// The feature.
+    /// The feature that the permission applies to.
     pub feature_id: FeatureId,
-    /// The action.
+    /// The action that the permission applies to.
     pub action: Action,
-    /// `true` allows the action, `false` denies it.
+    /// `true` to allow the action, `false` to deny it.
     pub value: bool,
     /// The scope of the action, if it is allowed.
     pub scope: Scope,
-    /// Whether company admins may change the permission. If omitted, an existing permission keeps its value; for a new
-    /// permission the default is `true`.
+    /// If `false`, the permission is pinned: only super admins can change or remove it. If `None`, an existing
+    /// permission retains its value, and a new permission is not pinned.
     pub modifiable: Option<bool>,
 }
 
 /// Replaces the view matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceViewPermissions {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level whose matrix is replaced.
     pub level: UserLevelId,
     /// The new permissions, one per view.
     pub permissions: Vec<NewViewPermission>,
@@ -57,13 +57,13 @@ pub struct ReplaceViewPermissions {
 /// Replaces the feature matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceFeaturePermissions {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level whose matrix is replaced.
     pub level: UserLevelId,
     /// The new permissions, one per action of a feature.
     pub permissions: Vec<NewFeaturePermission>,
-    /// Whether the change may leave the company without an administrator. Only super admins can force such a change.
+    /// If `true`, the change may leave the company without an administrator. Only super admins can force such a change.
     pub force: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -145,7 +145,7 @@ impl Change for ReplaceFeaturePermissions {
         if stored.is_empty() {
             find_user_level(tx, self.company, self.level).await?;
         }
-        // Every feature has the standard actions, and the storage reports unknown features.
+        // Standard actions need no check, since every feature has them. The storage reports unknown features.
         if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
             self.check_actions(&tx.features().find_all().await?)?;
         }
@@ -208,8 +208,8 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Checks that the change neither alters nor adds pinned permissions, which only super admins can do: other callers
-/// must send each pinned permission unchanged.
+/// Checks that the change neither alters, removes nor adds pinned permissions, which only super admins can do. Other
+/// callers must send each pinned permission unchanged.
 fn keep_pins<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],

@@ -1,4 +1,5 @@
-//! Changes of the menu. For super admins. An item belongs to one company, or is common to all companies.
+//! Changes of the menu, which require super admin rights. A menu item is owned by one company, or is common to all
+//! companies.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -15,23 +16,23 @@ pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
 /// Creates a menu item.
 #[derive(Debug, Clone)]
 pub struct CreateMenuItem {
-    /// The company that owns the item. `None`: the item is common to all companies.
+    /// The company that owns the item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The label of the item.
     pub label: Label,
     /// The icon of the item.
     pub icon: Option<Icon>,
-    /// The priority of the item.
+    /// The commercial tier of the item.
     pub priority: Priority,
-    /// The keys of the features that the item requires: users see the item only if `Read` is allowed for all of them.
+    /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     pub required_permissions: Option<Vec<FeatureKey>>,
     /// The sort order of the item.
     pub sort_order: i32,
-    /// The view that the item leads to.
+    /// The view that the item links to. The item is shown only if the view is allowed.
     pub view_id: Option<ViewId>,
-    /// The feature that the item leads to: users see the item only if its `Read` is allowed.
+    /// The feature that the item links to. The item is shown only if `Read` is allowed on the feature.
     pub feature_id: Option<FeatureId>,
-    /// Whether users may land on this item after signing in.
+    /// `true` if the item may be the landing page after sign-in.
     pub is_entrypoint: bool,
 }
 
@@ -67,28 +68,28 @@ impl Change for CreateMenuItem {
     }
 }
 
-/// Updates a menu item. Omitted fields stay unchanged.
+/// Updates a menu item. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateMenuItem {
-    /// The company that owns the item. `None`: the item is common to all companies.
+    /// The company that owns the item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The item.
+    /// The item to update.
     pub id: MenuItemId,
     /// The label of the item.
     pub label: Option<Label>,
     /// The icon of the item.
     pub icon: Patch<Icon>,
-    /// The priority of the item.
+    /// The commercial tier of the item.
     pub priority: Option<Priority>,
-    /// The keys of the features that the item requires: users see the item only if `Read` is allowed for all of them.
+    /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
     pub required_permissions: Patch<Vec<FeatureKey>>,
     /// The sort order of the item.
     pub sort_order: Option<i32>,
-    /// The view that the item leads to.
+    /// The view that the item links to. The item is shown only if the view is allowed.
     pub view_id: Patch<ViewId>,
-    /// The feature that the item leads to: users see the item only if its `Read` is allowed.
+    /// The feature that the item links to. The item is shown only if `Read` is allowed on the feature.
     pub feature_id: Patch<FeatureId>,
-    /// Whether users may land on this item after signing in.
+    /// `true` if the item may be the landing page after sign-in.
     pub is_entrypoint: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -130,9 +131,9 @@ impl Change for UpdateMenuItem {
 /// Deletes a menu item with its sub-items.
 #[derive(Debug, Clone)]
 pub struct DeleteMenuItem {
-    /// The company that owns the item. `None`: the item is common to all companies.
+    /// The company that owns the item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The item.
+    /// The item to delete.
     pub id: MenuItemId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -159,21 +160,21 @@ impl Change for DeleteMenuItem {
 /// Creates a sub-item.
 #[derive(Debug, Clone)]
 pub struct CreateSubMenuItem {
-    /// The company that owns the parent item. `None`: the item is common to all companies.
+    /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The parent item.
+    /// The parent item of the sub-item.
     pub menu_item_id: MenuItemId,
     /// The label of the sub-item.
     pub label: Label,
-    /// The view that the sub-item leads to.
+    /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     pub view_id: Option<ViewId>,
-    /// The feature that the sub-item leads to: users see the sub-item only if its `Read` is allowed.
+    /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     pub feature_id: Option<FeatureId>,
     /// The icon of the sub-item.
     pub icon: Option<Icon>,
     /// The sort order of the sub-item.
     pub sort_order: i32,
-    /// `false` hides the sub-item.
+    /// If `false`, the sub-item is hidden from all users.
     pub enabled: bool,
 }
 
@@ -206,26 +207,26 @@ impl Change for CreateSubMenuItem {
     }
 }
 
-/// Updates a sub-item. Omitted fields stay unchanged.
+/// Updates a sub-item. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateSubMenuItem {
-    /// The company that owns the parent item. `None`: the item is common to all companies.
+    /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The sub-item.
+    /// The sub-item to update.
     pub id: SubMenuItemId,
-    /// The parent item.
+    /// The new parent item of the sub-item.
     pub menu_item_id: Option<MenuItemId>,
     /// The label of the sub-item.
     pub label: Option<Label>,
-    /// The view that the sub-item leads to.
+    /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     pub view_id: Patch<ViewId>,
-    /// The feature that the sub-item leads to: users see the sub-item only if its `Read` is allowed.
+    /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     pub feature_id: Patch<FeatureId>,
     /// The icon of the sub-item.
     pub icon: Patch<Icon>,
     /// The sort order of the sub-item.
     pub sort_order: Option<i32>,
-    /// `false` hides the sub-item.
+    /// If `false`, the sub-item is hidden from all users.
     pub enabled: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -264,9 +265,9 @@ impl Change for UpdateSubMenuItem {
 /// Deletes a sub-item.
 #[derive(Debug, Clone)]
 pub struct DeleteSubMenuItem {
-    /// The company that owns the parent item. `None`: the item is common to all companies.
+    /// The company that owns the parent item. `None` if the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// The sub-item.
+    /// The sub-item to delete.
     pub id: SubMenuItemId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -291,7 +292,7 @@ impl Change for DeleteSubMenuItem {
     }
 }
 
-/// Checks that all keys exist: an unknown key, such as a typo, would hide the item from all users.
+/// Checks that all feature keys exist. An unknown key, such as a typo, would hide the menu item from all users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         return Ok(());
@@ -310,7 +311,7 @@ async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Res
     if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
 }
 
-/// Checks that no menu item uses an entity.
+/// Returns a [`Failure::Conflict`] if menu items use the entity.
 pub(super) fn check_unused(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
     if uses.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Changes of modules, and of the views and features that they gate. For super admins.
+//! Changes of modules, and of the views and features that they gate. These changes require super admin rights.
 
 use std::collections::BTreeSet;
 
@@ -26,9 +26,9 @@ pub struct CreateModule {
     pub description: Option<Description>,
     /// The icon of the module.
     pub icon: Option<Icon>,
-    /// `false` disables the module for every company.
+    /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// The priority of the module.
+    /// The commercial tier of the module.
     pub priority: Priority,
 }
 
@@ -60,10 +60,10 @@ impl Change for CreateModule {
     }
 }
 
-/// Updates a module. Omitted fields stay unchanged.
+/// Updates a module. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateModule {
-    /// The module.
+    /// The module to update.
     pub id: ModuleId,
     /// The unique code of the module.
     pub code: Option<ModuleCode>,
@@ -73,9 +73,9 @@ pub struct UpdateModule {
     pub description: Patch<Description>,
     /// The icon of the module.
     pub icon: Patch<Icon>,
-    /// `false` disables the module for every company.
+    /// If `false`, the module is disabled for all companies.
     pub enabled: Option<bool>,
-    /// The priority of the module.
+    /// The commercial tier of the module.
     pub priority: Option<Priority>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -109,13 +109,13 @@ impl Change for UpdateModule {
     }
 }
 
-/// Deletes a module. Views and features that only this module gates would open to all companies, so the caller must
-/// confirm that.
+/// Deletes a module. Views and features that only this module gates become available to all companies, so the caller
+/// must confirm this with `ungate`.
 #[derive(Debug, Clone)]
 pub struct DeleteModule {
-    /// The module.
+    /// The module to delete.
     pub id: ModuleId,
-    /// Confirms that views and features that only this module gates may open to all companies.
+    /// `true` to confirm that views and features that only this module gates become available to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -145,14 +145,14 @@ impl Change for DeleteModule {
     }
 }
 
-/// Replaces the views of a module.
+/// Replaces the views that a module gates.
 #[derive(Debug, Clone)]
 pub struct SetModuleViews {
-    /// The module.
+    /// The module whose views are replaced.
     pub module: ModuleId,
-    /// The new views of the module, without duplicates.
+    /// The views that the module gates after the change, without duplicates.
     pub views: Vec<ViewId>,
-    /// Confirms that removed views that only this module gates may open to all companies.
+    /// `true` to confirm that removed views that only this module gates become available to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -185,14 +185,14 @@ impl Change for SetModuleViews {
     }
 }
 
-/// Replaces the features of a module.
+/// Replaces the features that a module gates.
 #[derive(Debug, Clone)]
 pub struct SetModuleFeatures {
-    /// The module.
+    /// The module whose features are replaced.
     pub module: ModuleId,
-    /// The new features of the module, without duplicates.
+    /// The features that the module gates after the change, without duplicates.
     pub features: Vec<FeatureId>,
-    /// Confirms that removed features that only this module gates may open to all companies.
+    /// `true` to confirm that removed features that only this module gates become available to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -229,7 +229,8 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Rejects a change that would open gates, because the caller has not confirmed it.
+/// Returns a [`Failure::Conflict`] if `opened` is not empty: the change would make these views and features available
+/// to all companies, and the caller has not confirmed this.
 fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());

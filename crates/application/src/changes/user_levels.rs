@@ -16,7 +16,7 @@ pub(crate) const USER_LEVEL: &str = "User level";
 /// Creates a level.
 #[derive(Debug, Clone)]
 pub struct CreateUserLevel {
-    /// The company.
+    /// The company in which the level is created.
     pub company: CompanyId,
     /// The name of the level.
     pub name: Name,
@@ -50,12 +50,12 @@ impl Change for CreateUserLevel {
     }
 }
 
-/// Updates a level. `None` leaves a field unchanged.
+/// Updates a level. Fields that are `None` remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateUserLevel {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level to update.
     pub id: UserLevelId,
     /// The new name of the level.
     pub name: Option<Name>,
@@ -93,12 +93,12 @@ impl Change for UpdateUserLevel {
     }
 }
 
-/// Deletes a level that has no holders, so that no user loses an allow or a deny.
+/// Deletes a level. This fails if users hold the level, so that no user loses an allow or a deny.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
-    /// The company.
+    /// The company of the level.
     pub company: CompanyId,
-    /// The level.
+    /// The level to delete.
     pub id: UserLevelId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -139,11 +139,11 @@ impl Change for DeleteUserLevel {
     }
 }
 
-/// Maximum number of holders that a failure lists.
+/// Maximum number of holders that the failure to delete a level lists.
 const LISTED_HOLDERS: usize = 10;
 
-/// Returns the failure to delete a level that has holders. The failure contains the number of holders and, if the
-/// caller may read IAM data, the first of them.
+/// Creates the failure to delete a level that users hold. The failure contains the number of holders. If the caller may
+/// read IAM data, it also lists the first [`LISTED_HOLDERS`] holders.
 async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -171,16 +171,16 @@ async fn in_use(
     Ok(Failure::InUse { message, errors })
 }
 
-/// Replaces the user's levels in this company. The user's levels in other companies stay unchanged.
+/// Replaces the user's levels in this company. The user's levels in other companies remain unchanged.
 #[derive(Debug, Clone)]
 pub struct AssignUserLevels {
-    /// The company.
+    /// The company in which the user's levels are replaced.
     pub company: CompanyId,
-    /// The user.
+    /// The user whose levels are replaced.
     pub user: NamedUser,
     /// The new levels of the user in this company, without duplicates.
     pub levels: Vec<UserLevelId>,
-    /// Whether the change may leave the company without an administrator. Only super admins can force such a change.
+    /// If `true`, the change may leave the company without an administrator. Only super admins can force such a change.
     pub force: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -225,7 +225,7 @@ impl Change for AssignUserLevels {
     }
 }
 
-/// Checks that the named user can sign in. Only such users can get levels.
+/// Checks that the named user can sign in. Levels can be assigned only to such users.
 pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
     if user.can_sign_in {
         return Ok(());
@@ -233,8 +233,8 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
     Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
 }
 
-/// Returns `true` if the id belongs to an external issuer's user who already holds a level in the company. The
-/// company's admins know the id from that assignment, so it may be named without issuer and subject.
+/// Returns `true` if the user is a user of an external issuer and already holds a level in the company. The company's
+/// administrators know the id from this assignment, so they may use it without issuer and subject.
 async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Changes of views. For super admins.
+//! Changes of views. These changes require super admin rights.
 
 use async_trait::async_trait;
 use iam_domain::{Caller, Category, Description, Icon, Name, View, ViewId, ViewUrl};
@@ -22,7 +22,7 @@ pub struct CreateView {
     pub description: Option<Description>,
     /// The icon of the view.
     pub icon: Option<Icon>,
-    /// `false` makes the view public.
+    /// If `false`, the view is public: all users may see it.
     pub requires_auth: bool,
 }
 
@@ -54,10 +54,10 @@ impl Change for CreateView {
     }
 }
 
-/// Updates a view. Omitted fields stay unchanged.
+/// Updates a view. Omitted fields remain unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateView {
-    /// The view.
+    /// The view to update.
     pub id: ViewId,
     /// The display name of the view.
     pub name: Option<Name>,
@@ -69,7 +69,7 @@ pub struct UpdateView {
     pub description: Patch<Description>,
     /// The icon of the view.
     pub icon: Patch<Icon>,
-    /// `false` makes the view public.
+    /// If `false`, the view is public: all users may see it.
     pub requires_auth: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -103,10 +103,10 @@ impl Change for UpdateView {
     }
 }
 
-/// Deletes a view that no menu item uses.
+/// Deletes a view. This fails if a menu item uses the view.
 #[derive(Debug, Clone)]
 pub struct DeleteView {
-    /// The view.
+    /// The view to delete.
     pub id: ViewId,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,

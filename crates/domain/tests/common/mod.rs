@@ -1,7 +1,8 @@
-//! Generated test data.
+//! Generators of test data for property-based tests.
 //!
-//! The worlds are small (four views, three features, three modules, four levels), so that rules often interact. Rows
-//! may contradict each other within one level, and may refer to entities that the catalog does not have.
+//! A world is all input of a decision. Worlds are small (four views, three features, three modules, four levels), so
+//! that rules often interact. Rows may contradict each other within one level, and may refer to entities that the
+//! catalog does not have.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub(crate) fn uuid(kind: u64, number: usize) -> Uuid {
     Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
 }
 
-/// Returns the id of a view. `view(VIEWS)` does not exist in the catalog. Likewise, `feature(FEATURES)` does not exist.
+/// Returns the id of a view. The catalog does not contain `view(VIEWS)`. Likewise, it does not contain
+/// `feature(FEATURES)`.
 pub(crate) fn view(number: usize) -> ViewId {
     ViewId::from_uuid(uuid(1, number))
 }
@@ -67,7 +69,7 @@ impl Level {
     }
 }
 
-/// All input of decisions, as plain rows.
+/// All input of decisions about one user, as plain rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct World {
     pub(crate) public_views: BTreeSet<usize>,
@@ -156,7 +158,8 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
     prop::sample::select(SCOPES.to_vec())
 }
 
-/// Generates the rows of one level. Only one action in five is denied, since a single deny already decides.
+/// Generates the rows of one level. Only one action in five is denied, since a single deny already determines the
+/// decision.
 pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
     (
         prop::collection::vec((0..=VIEWS, state()), 0..6),

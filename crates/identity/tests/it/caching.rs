@@ -1,4 +1,5 @@
-//! Verified tokens are cached in a bounded number, until they expire or the key that signed them is removed.
+//! The cache of verified tokens: it is bounded, and a cached token is accepted until it expires or the key that signed
+//! it is removed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use crate::support::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, clock, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 
-/// Replaces the verifier's clock, and returns a handle that sets its time.
+/// Replaces the verifier's clock, and returns a handle that sets the time of the clock.
 fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);
@@ -122,7 +123,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
     // The verifier reads the file again only on an explicit refresh.
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..caching(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(clock());
-    // Uses up the read that unauthenticated callers may cause.
+    // Uses up the one read that the rate limit allows for unknown keys.
     assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
     verifier
 }
@@ -148,15 +149,15 @@ async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     assert_eq!(verifier.remembered(), 1, "the token of the new key stays cached");
     assert!(verifier.verify(&new_token).await.is_ok());
 
-    // The key returns, and its tokens are valid again.
+    // The old key is added again, so its tokens are valid again.
     file.write(&old.public);
     verifier.refresh().await;
     assert!(verifier.verify(&old_token).await.is_ok());
     assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
 }
 
-/// Verifies a token of the old key while the key file changes to `content`. Returns the verifier, the token, and
-/// whether it was accepted. The file changes when the clock is read: after the signature was verified, and before the
+/// Verifies a token while the content of the key file changes to `content`. Returns the verifier, the token, and `true`
+/// if the token was accepted. The file changes when the clock is read: after the signature was verified, and before the
 /// token is cached.
 async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, String, bool) {
     let file = TempFile::new(&PAIRS[4].public);

@@ -1,4 +1,4 @@
-//! The required claims of a token, and the header that carries it.
+//! The claims that a token must have, and the `Authorization` header that contains the token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Several issuers: which issuer verifies a token, and which user the token names.
+//! Several issuers: which issuer's keys verify a token, and which user the token identifies.
 
 use iam_domain::{ExternalId, Issuer};
 use iam_identity::{
@@ -12,7 +12,7 @@ use crate::support::{PAIRS, claims_with, issuer, secret, trusting, user, verify}
 const FIRST: &str = "https://first.example/";
 const SECOND: &str = "https://second.example/";
 
-/// Creates an issuer with the public key of the pair.
+/// Creates a trusted issuer with the public key of the key pair.
 fn of(name: &str, pair: usize) -> TrustedIssuer {
     issuer(name, KeySource::Keys(PAIRS[pair].keys()))
 }
@@ -31,7 +31,7 @@ fn signed(signer: &TokenSigner, claims: &Value) -> String {
     signer.sign_claims(&claims_with(claims)).unwrap()
 }
 
-/// Verifies a token that the pair signed, and returns its bearer.
+/// Signs a token with the key pair, verifies it, and returns its bearer.
 fn bearer(verifier: &TokenVerifier, pair: usize, claims: &Value) -> Result<Verified, AuthenticationError> {
     verify(verifier, &signed(&PAIRS[pair].signer(), claims))
 }
@@ -109,7 +109,7 @@ fn only_the_native_issuers_uuids_are_user_ids() {
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let verified = bearer(&verifier, 2, &json!({ "iss": FIRST })).unwrap();
     assert_eq!((verified.user_id, verified.external_id), (user(), None));
-    // Other subjects get a computed id, as for every issuer.
+    // Other subjects are mapped to a computed id, as for every issuer.
     let other = bearer(&verifier, 2, &json!({ "iss": FIRST, "sub": "somebody" })).unwrap();
     assert_eq!(other.user_id, external(FIRST, "somebody").user_id());
 

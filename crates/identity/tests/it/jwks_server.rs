@@ -13,19 +13,19 @@ use tokio::task::JoinHandle;
 /// The server's response to a request.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// 200 with these keys.
+    /// A response with status 200 and these keys.
     Keys(Vec<Value>),
-    /// 200 with this body.
+    /// A response with status 200 and this body.
     Text(String),
-    /// These bytes, unchanged.
+    /// A response that consists of exactly these bytes.
     Raw(String),
-    /// 200 with these keys, delayed until the semaphore has a permit.
+    /// A response with status 200 and these keys, delayed until the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<Value>),
-    /// No response, and the connection stays open.
+    /// No response, while the connection remains open.
     Silence,
-    /// The connection is closed.
+    /// No response, and the connection is closed.
     Close,
-    /// A 200 whose body never ends.
+    /// A response with status 200 whose body never ends.
     Endless,
 }
 

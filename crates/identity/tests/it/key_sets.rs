@@ -107,7 +107,7 @@ fn a_number_may_have_leading_zeros() {
     }
 }
 
-/// Lenient issuers write Base64 with padding, in the alphabet of `+` and `/`, or both.
+/// Some issuers write Base64 with padding, with the standard alphabet (`+` and `/`), or with both.
 #[test]
 fn fields_may_be_padded_and_in_either_alphabet() {
     use base64::Engine;

@@ -1,4 +1,4 @@
-//! Each key verifies only its own algorithm.
+//! Each key verifies only tokens of its own algorithm.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
@@ -129,7 +129,7 @@ fn keys_that_cannot_be_used_are_refused_by_their_number() {
     assert!(secret_lines.clone().count() > 0);
     assert!(secret_lines.clone().all(|line| !format!("{error} {error:?}").contains(line)));
 
-    // The block is truncated at several places, even just before the end.
+    // The block is truncated at several positions, even just before the end.
     for length in [30, good.len() / 2, good.trim_end().len() - 1] {
         assert_eq!(refused(&format!("{good}{}", &good[..length])), KeyError::Damaged { block: 2 }, "{length}");
         assert_eq!(refused(&format!("{}\n{good}", &good[..length])), KeyError::Damaged { block: 1 }, "{length}");

@@ -1,4 +1,4 @@
-//! Keys from servers and files: rotation, outages, invalid responses, and the rate of reads.
+//! Keys from servers and files: key rotation, outages, invalid responses, and the rate limit on reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ fn patient() -> VerifierOptions {
     VerifierOptions { jwks_timeout: Duration::from_secs(60), ..VerifierOptions::default() }
 }
 
-/// Returns options with which every unknown key causes a read at once.
+/// Returns options without a rate limit: every unknown key triggers a read immediately.
 pub(crate) fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
-/// Returns options with which only the first unknown key causes a read. After it, only explicit refreshes read the
+/// Returns options with which only the first unknown key triggers a read. After that, only explicit refreshes read the
 /// keys.
 fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
@@ -37,7 +37,7 @@ pub(crate) async fn reading(source: KeySource, options: &VerifierOptions) -> Arc
     Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(clock()))
 }
 
-/// Signs a token with the pair, and with this key id.
+/// Signs a token with the key pair, with this key id in the header.
 pub(crate) fn token(pair: usize, id: &str) -> String {
     signed_by(&PAIRS[pair].signer().with_key_id(id))
 }
@@ -61,7 +61,8 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
         }
     }
     assert_eq!(server.requests(), 1);
-    // The key named by the token did not sign it, but a newer key with that id may have.
+    // The key with the token's `kid` did not sign the token, but the issuer may have published a newer key with this
+    // id.
     assert_eq!(outcome(&verifier, &token(1, "a")).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
 }
@@ -91,7 +92,7 @@ async fn a_key_that_takes_over_an_id_replaces_the_old_key() {
     let (old, new) = (token(4, "a"), token(5, "a"));
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
     server.answers(keys(&[(5, "a")]));
-    // The first token that names the new key causes a read of the key set.
+    // The first token of the new key triggers a read of the key set.
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
 }
@@ -122,7 +123,7 @@ async fn a_thousand_requests_that_wait_while_keys_rotate_cause_one_fetch() {
         while server.requests() < 2 {
             tokio::task::yield_now().await;
         }
-        // A token with a known key does not wait.
+        // A token of a known key does not wait for the read.
         assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
         gate.add_permits(1000);
     };
@@ -170,7 +171,7 @@ async fn requests_that_arrive_while_keys_are_read_share_the_read() {
 #[tokio::test]
 async fn unknown_keys_cause_fetches_at_a_limited_rate() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
-    // An interval that is longer than the test can take.
+    // The interval is longer than the duration of the test.
     let options = VerifierOptions { unknown_key_pause: Duration::from_secs(3600), ..patient() };
     let verifier = reading(server.source(), &options).await;
     verifier.refresh().await;
@@ -195,7 +196,7 @@ async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
     let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
     assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "the issuer's clock may be slow");
-    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "its key was never published");
+    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "the key was never published");
     let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
     assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
@@ -244,7 +245,7 @@ async fn a_cancelled_request_does_not_end_the_fetch() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     gate.add_permits(1000);
-    // The limit allows no further read, so these keys are from the read that the cancelled request began.
+    // The rate limit allows no further read, so these keys are from the read that the cancelled request triggered.
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(server.requests(), 1);
 }
@@ -269,13 +270,13 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavaila
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "the server was asked and has no such key");
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "the key set does not contain the key");
 
     server.answers(Answer::Close);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "a token that is not cached");
-    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign it");
+    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign the token");
 
     server.answers(keys(&[(4, "a")]));
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID));
@@ -291,19 +292,19 @@ async fn unusable_responses_change_nothing() {
     };
     let responses = [
         ("HTML", Answer::Text("<!doctype html><title>Maintenance</title>".to_owned())),
-        ("nothing", Answer::Text(String::new())),
-        ("another JSON", Answer::Text(r#"{"error":"not_found"}"#.to_owned())),
-        ("keys that are none", Answer::Text(r#"{"keys":"none"}"#.to_owned())),
+        ("an empty body", Answer::Text(String::new())),
+        ("other JSON", Answer::Text(r#"{"error":"not_found"}"#.to_owned())),
+        ("keys that are not an array", Answer::Text(r#"{"keys":"none"}"#.to_owned())),
         ("a list", Answer::Text("[]".to_owned())),
         ("too many keys", Answer::Keys(vec![PAIRS[5].jwk("b"); 101])),
         ("too many bytes", Answer::Text(format!("{good}{}", " ".repeat(1024 * 1024)))),
-        ("no end", Answer::Endless),
-        ("half of it", Answer::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{good}"))),
+        ("an endless body", Answer::Endless),
+        ("a truncated body", Answer::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{good}"))),
         ("404", of_status("404 Not Found")),
         ("500", of_status("500 Internal Server Error")),
         ("203", of_status("203 Non-Authoritative Information")),
         ("a redirect", raw(&format!("302 Found\r\nLocation: {}", redirect.url))),
-        ("a redirect for good", raw(&format!("308 Permanent Redirect\r\nLocation: {}", redirect.url))),
+        ("a permanent redirect", raw(&format!("308 Permanent Redirect\r\nLocation: {}", redirect.url))),
         ("no HTTP", Answer::Raw("hello\r\n".to_owned())),
         ("a closed connection", Answer::Close),
     ];
@@ -326,7 +327,7 @@ async fn a_slow_server_times_out() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let options = VerifierOptions { jwks_timeout: Duration::from_millis(300), ..at_once() };
     let verifier = reading(server.source(), &options).await;
-    // On a busy machine, a valid response may also come too late.
+    // On a busy machine, a valid response may also exceed the timeout.
     let first = async {
         loop {
             match outcome(&verifier, &token(4, "a")).await {
@@ -335,7 +336,7 @@ async fn a_slow_server_times_out() {
             }
         }
     };
-    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("the keys are never fetched"), Ok(()));
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("the keys were not fetched"), Ok(()));
     server.answers(Answer::Silence);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -351,7 +352,7 @@ async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     let to_first = token(4, "a");
     tokio::select! {
         biased;
-        _ = outcome(&verifier, &to_other) => panic!("its server never responds"),
+        _ = outcome(&verifier, &to_other) => panic!("the server never responds"),
         outcome = outcome(&verifier, &to_first) => assert_eq!(outcome, Ok(())),
     }
 }
@@ -361,7 +362,7 @@ async fn keys_are_fetched_in_the_background() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { jwks_refresh: Duration::from_millis(20), ..seldom() };
     let verifier = reading(server.source(), &options).await;
-    // Uses up the one read that an unknown key may cause.
+    // Uses up the one read that the rate limit allows for unknown keys.
     assert_eq!(outcome(&verifier, &token(5, "new")).await, Err(INVALID));
     let background = Arc::clone(&verifier);
     let task = tokio::spawn(async move { background.keep_fresh().await });

@@ -23,14 +23,14 @@ use pem::Pem;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-/// The tests' current time, in seconds since 1970.
+/// The current time of the tests, in seconds since the Unix epoch.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// The clock that stands still at [`NOW`].
+/// Returns a clock that always shows [`NOW`].
 pub(crate) fn clock() -> Clock {
     Clock::new(|| at(NOW))
 }
@@ -43,7 +43,7 @@ pub(crate) fn user() -> UserId {
     UserId::parse("018f3c1e-0000-7000-8000-000000000001").unwrap()
 }
 
-/// A private key and its public key, in PEM.
+/// A key pair in PEM: a private key and its public key.
 pub(crate) struct Pair {
     pub(crate) private: SecretString,
     pub(crate) public: String,
@@ -107,7 +107,7 @@ impl Pair {
         self.jwk_with(&json!({ "kid": id, "use": "sig" }))
     }
 
-    /// Returns the same entry with these fields added or replaced.
+    /// Returns the public key as an entry of a key set, with these fields added or replaced.
     pub(crate) fn jwk_with(&self, fields: &Value) -> Value {
         let mut jwk = self.jwk.clone();
         jwk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -115,7 +115,7 @@ impl Pair {
     }
 }
 
-/// Two pairs of each type, in the order RSA, P-256, Ed25519. They are generated once, since generating RSA keys is
+/// Two key pairs of each type, in the order RSA, P-256, Ed25519. They are generated once, since generating RSA keys is
 /// slow.
 pub(crate) static PAIRS: LazyLock<[Pair; 6]> =
     LazyLock::new(|| [Pair::rsa(), Pair::rsa(), Pair::p256(), Pair::p256(), Pair::ed25519(), Pair::ed25519()]);
@@ -145,7 +145,7 @@ pub(crate) fn trusting(
     options: &VerifierOptions,
 ) -> TokenVerifier {
     let started = TokenVerifier::start(secret, issuers, options).now_or_never();
-    started.expect("nothing to wait for").unwrap().with_clock(clock())
+    started.expect("a start with keys in memory never waits").unwrap().with_clock(clock())
 }
 
 /// Returns the claims of a token of [`user`]. It was issued a minute before [`NOW`] and expires an hour after.
@@ -153,7 +153,7 @@ pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
 
-/// Returns the same claims, with `others` added or replaced.
+/// Returns the result of [`claims`], with `others` added or replaced.
 pub(crate) fn claims_with(others: &Value) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -164,7 +164,7 @@ pub(crate) fn signed_by(signer: &TokenSigner) -> String {
     signer.sign_claims(&claims()).unwrap()
 }
 
-/// Signs the same claims with Ed25519, under a header with this `alg`.
+/// Signs the result of [`claims`] with Ed25519, in a token whose header has this `alg`.
 pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     let private = pem::parse(pair.private.expose_secret()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.contents()).unwrap();
@@ -179,7 +179,7 @@ pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, 
     verifier.verify(token).now_or_never().expect("a verification with keys in memory never waits")
 }
 
-/// A file that is removed on drop.
+/// A temporary file that is deleted on drop.
 pub(crate) struct TempFile(PathBuf);
 
 impl TempFile {
