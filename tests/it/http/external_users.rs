@@ -409,7 +409,7 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = router.api_key("read", None).await;
         reads(&router, company, &key).await.expect(200);
-        // An expired token is rejected with 401 even while the keys are unavailable, because it is invalid with any
+        // An expired token is rejected with 401 even while the keys are unavailable, because it is invalid whatever its
         // signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);

@@ -16,8 +16,8 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// The last administrator cannot lose the administrative rights through any own change. Other users can revoke
-    /// their own levels.
+    /// The last administrator cannot give up the administrative rights, whichever change is used. The levels of other
+    /// users can be revoked.
     async fn the_last_administrator_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);

@@ -58,7 +58,8 @@ both_adapters! {
         assert_eq!(data["features"][&own]["Read"], denied());
     }
 
-    /// An administrator with the Admin level has all permissions that the company's modules do not gate.
+    /// A holder of the Admin level has all permissions except those that are gated by modules that the company does not
+    /// have.
     async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
@@ -146,8 +147,8 @@ both_adapters! {
         }
     }
 
-    /// After a change, the response differs for the users whom the change affects. For other users it remains the same
-    /// (304).
+    /// After a change, conditional requests of affected users get a new response. Conditional requests of other users
+    /// still get 304.
     async fn a_change_is_another_answer(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =

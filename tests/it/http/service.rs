@@ -114,7 +114,7 @@ impl HealthProbe for Broken {
 }
 
 both_adapters! {
-    /// Health checks need no token. Their responses contain no internal details.
+    /// Health checks need no token, and their responses contain few details.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);
@@ -412,7 +412,7 @@ both_adapters! {
         router.application.finish().await;
     }
 
-    /// Cacheable responses have `Vary: Origin`, so a shared cache does not serve them to another origin.
+    /// Cacheable responses vary by credential, company and origin (`Vary`), also if the request has no origin.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
