@@ -18,7 +18,8 @@ use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;
 use crate::world::{BOUND, Company, PATIENCE, View, WIDTH, World, new_id};
 
-/// The kind of a register. Each slot of a company has a fixed kind.
+/// The kind of entity that a register tracks. Each company has one register per slot of [`SLOTS`], and the slot
+/// determines the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Assignment,
@@ -89,7 +90,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Creates the writer for part number `part` of the company's slots, which are divided into `count` parts.
+    /// Creates a writer for a share of a company's registers: the slots whose number modulo `count` is `part`.
     pub(crate) fn new(world: Arc<World>, company: usize, part: usize, count: usize, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
         Self { world, company, own: (part, count), client: Client::default(), random }

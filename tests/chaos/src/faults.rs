@@ -116,7 +116,7 @@ pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
 }
 
-/// Injects faults into a cluster.
+/// The fault injector of a cluster.
 pub(crate) struct Faults<'a> {
     world: Arc<World>,
     cluster: &'a mut Cluster,

@@ -28,7 +28,7 @@ pub(crate) enum Lie {
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 impl Lie {
-    /// All kinds.
+    /// All kinds of falsifications.
     pub(crate) const ALL: [Self; 7] = [
         Self::UnsentRevocation,
         Self::UnsentGrant,

@@ -99,7 +99,8 @@ pub(crate) enum Freshness {
     Now,
 }
 
-/// The state that a response showed, and when.
+/// An observation: the state that a response showed, the replica that sent it, and the times of the request and the
+/// response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) bits: Bits,
@@ -276,9 +277,9 @@ impl Register {
         let skipped = history.changes.len().saturating_sub(8);
         for change in history.changes.iter().skip(skipped) {
             let at = |instant: Instant| instant.saturating_duration_since(start).as_secs_f64();
-            let known = change.known.map_or("of unknown outcome".to_owned(), |known| {
-                format!("acknowledged or observed at {:.3} s", at(known))
-            });
+            let known = change
+                .known
+                .map_or("of unknown outcome".to_owned(), |known| format!("completed by {:.3} s", at(known)));
             let by = change.replica.map_or("no replica".to_owned(), |replica| format!("replica {replica}"));
             lines.push_str(&format!(
                 "    {:06b} requested at {:.3} s, {known}, by {by}, request {}, version {}\n",
@@ -318,7 +319,7 @@ mod tests {
         register
     }
 
-    /// Returns the observation that replica 1 returned this state to a request that was sent at this second.
+    /// Returns an observation: replica 1 responded with this state to a request that was sent at this second.
     fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
         let begin = start + Duration::from_secs_f64(seconds);
         let end = begin + Duration::from_millis(10);

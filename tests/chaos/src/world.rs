@@ -269,7 +269,7 @@ impl World {
                 self.report.violation(
                     Broken::Audit,
                     format!(
-                        "{records} audit records of a change: {}, acknowledged or observed at {known:.3} s, requests {:?}",
+                        "{records} audit records of a change: {}, completed by {known:.3} s, requests {:?}",
                         audited.what, audited.requests
                     ),
                 );

@@ -27,8 +27,8 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// A test case with a complete body: description, headers, bytes of the body, and expected response.
 type Whole = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Expected);
 
-/// Returns test cases for bodies as a whole: invalid ones, for example with another content type or encoding, and some
-/// valid ones.
+/// Returns test cases with complete bodies. Most are invalid, for example with another content type or encoding, and
+/// some are valid.
 fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let plain = || vec![("content-type", "application/json")];
     let not_json = || Expected::Begins("body".to_owned(), "is not valid JSON");
@@ -150,7 +150,7 @@ async fn bodies(world: &World) -> usize {
     sent
 }
 
-/// Sends the test cases for bodies as a whole. Returns the number of bodies.
+/// Sends the test cases with complete bodies. Returns the number of bodies.
 async fn wholes(world: &World) -> usize {
     let mut sent = 0;
     let mut seen = BTreeSet::new();

@@ -17,7 +17,7 @@ use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
 
-/// Returns the version that a response states.
+/// Returns the version in the header `X-IAM-Version` of a response.
 fn version(answer: &Answer) -> Versions {
     Versions::parse(answer.header("x-iam-version").expect("the response states a version")).unwrap()
 }
@@ -211,7 +211,7 @@ both_adapters! {
                 assert!(answer.header("retry-after").is_some());
             }
         }
-        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "requests without a minimum version still succeed");
+        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "without a minimum");
     }
 
     /// Responses to non-members reveal neither whether a company exists nor how often it has changed.

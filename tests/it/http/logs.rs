@@ -51,7 +51,7 @@ impl Lines {
     }
 }
 
-/// A storage in which every change fails to begin, with this error.
+/// A storage that cannot begin any change: every attempt returns the given error.
 struct Failing {
     inner: Arc<dyn Storage>,
     error: fn() -> StorageError,

@@ -197,7 +197,7 @@ impl Operation {
         self.name.split_once(' ').unwrap().0
     }
 
-    /// Returns the path with its parameters, as in the OpenAPI document.
+    /// Returns the path with its parameters in braces, as in the OpenAPI document.
     pub fn path(&self) -> &'static str {
         self.name.split_once(' ').unwrap().1
     }
@@ -242,7 +242,8 @@ impl Operation {
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// Returns the non-members and the users of the first company who lack the right that the operation requires.
+    /// Returns the callers who lack the right that the operation requires, among non-members and users of the first
+    /// company.
     pub fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],

@@ -114,7 +114,7 @@ impl HealthProbe for Broken {
 }
 
 both_adapters! {
-    /// Health checks need no token, and their responses contain few details.
+    /// Health checks need no token. Without `verbose`, their responses contain no details.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);

@@ -168,8 +168,8 @@ pub mod postgres {
         }
     }
 
-    /// Covers each state of the planner's statistics: missing for a new table, outdated after growth, and up to date. A
-    /// connection can cache a generic plan that was made in any of these states.
+    /// The plans are checked in each state of the planner's statistics: missing for a new table, outdated after growth,
+    /// and up to date. A connection can cache a generic plan that was made in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);

@@ -166,7 +166,7 @@ impl TestDatabase {
         Self::options_for(&self.url)
     }
 
-    /// Returns the same options for another url of the database, for example one through a proxy.
+    /// Returns adapter options as [`Self::options`] does, for any url of a database, for example the url of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,

@@ -12,7 +12,7 @@ pub struct KeptConnection {
     reader: BufReader<TcpStream>,
 }
 
-/// A response of the server.
+/// A response that arrived on a keep-alive connection.
 #[derive(Debug)]
 pub struct KeptAnswer {
     pub status: u16,

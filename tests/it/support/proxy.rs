@@ -191,7 +191,7 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let (listening, watching) = (listen(from_server, to_client, &state), watch(from_client, to_server, &state));
     tokio::pin!(listening, watching);
     tokio::select! {
-        biased; // Polled in this order, so that a silent proxy forwards nothing, not even data that has already arrived.
+        biased; // A silent proxy forwards nothing, not even data that has already arrived.
         () = fallen_silent(&mut silent) => std::future::pending().await,
         () = is_forgotten(&mut forgotten, before) => std::future::pending().await,
         _ = &mut listening => {}

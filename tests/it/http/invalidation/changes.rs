@@ -28,9 +28,10 @@ pub struct Change {
     pub operation: &'static str,
     pub of: Of,
     pub seen: Seen,
-    /// The ids in the path. A `$word` is a placeholder for an entity of the `Scene`.
+    /// The ids in the path of the request. A word that begins with `$` is a placeholder for an entity of the test's
+    /// `Scene`.
     pub ids: &'static str,
-    /// The body of the request, with the same placeholders. Empty if the request has no body.
+    /// The body of the request, with placeholders as in `ids`. Empty if the request has no body.
     pub body: &'static str,
 }
 

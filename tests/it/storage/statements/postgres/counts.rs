@@ -7,7 +7,7 @@ use iam_storage_postgres::PostgresStorage;
 
 use crate::support::proxy::Proxy;
 
-/// The number of SQL statements per operation.
+/// The number of SQL statements per storage operation, as observed by a proxy.
 pub struct Counts<'a> {
     pub proxy: &'a Proxy,
     pub table: BTreeMap<&'static str, usize>,
