@@ -1,7 +1,8 @@
-# The development tasks of this repository. `make` without a target lists them. Variables: PORT (run); IMAGE, RUST_IMAGE
-# and RUNTIME_IMAGE (image); TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and
-# FILTER (stress); CHAOS_SECONDS and SEED (chaos). PORT and the URLs may be set on the command line of make or in the
-# environment.
+# The development tasks of this repository. `make` without a target lists them.
+#
+# Variables, each with the targets that use it: PORT (run); IMAGE, RUST_IMAGE and RUNTIME_IMAGE (image); TEST_DATABASE_URL
+# (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos).
+# PORT and the URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0

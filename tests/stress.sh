@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command several times while four busy loops load the CPU. Stops at the first failure and prints the output of
-# the failed run. usage: tests/stress.sh TIMES COMMAND [ARGUMENT...]
+# the failed run.
+# usage: tests/stress.sh TIMES COMMAND [ARGUMENT...]
 set -euo pipefail
 
 say() { printf 'stress: %s\n' "$*" >&2; }

@@ -155,7 +155,8 @@ clean_up() {
 }
 
 # Forwards a signal to the command's process group. Kills the remaining processes of the group when the command has
-# exited, after ten seconds, or at a second signal, whichever comes first. shellcheck disable=SC2317 # a trap calls it
+# exited, after ten seconds, or at a second signal, whichever comes first.
+# shellcheck disable=SC2317 # a trap calls it
 interrupted() {
     if [ -n "$child" ]; then
         trap 'kill -s KILL -- "-$child" 2>/dev/null || true' INT TERM HUP

@@ -20,7 +20,7 @@ pub(crate) type Bits = u8;
 pub(crate) enum Subject {
     /// The fixed levels of the company that the user holds.
     Assignment { user: String, token: String },
-    /// The views that a level allows. The token is that of the only user who holds the level.
+    /// The views that a level allows. The token belongs to the only user who holds the level.
     Matrix { level: String, token: String },
     /// The existence of a level.
     Level { id: String },

@@ -247,7 +247,7 @@ both_adapters! {
         for key in [json!("tax.declare"), json!(null)] {
             assert_eq!(patch(&api, &path, json!({ "key": key })).await.error(), named);
         }
-        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named once");
+        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named only once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
         // An item that only links to the feature refers to the feature by id, so the key can be changed.

@@ -57,7 +57,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/audit").await, "view_module_missing");
         grant(&api, company, &[]).await;
         assert_eq!(why(&api, company, "/dashboard").await, "view_module_missing");
-        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "it is in no module");
+        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "no module gates the feature");
     }
 
     /// A module allows nothing if it is disabled, either for the company or for all companies.

@@ -154,7 +154,8 @@ impl Scene {
         Value::from(seen)
     }
 
-    /// Returns the same as [`Self::seen`], and asserts that the replica's cache served it without reading the database.
+    /// Returns all decisions and menus of the user, as [`Self::seen`] does. Asserts that the replica serves them from
+    /// its cache, without reading the database.
     async fn seen_by_hits(&self, replica: &Replica) -> Value {
         let before = replica.stats();
         let seen = self.seen(&replica.api).await;

@@ -203,7 +203,7 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&body).send().await.expect(200);
         assert_eq!(answer.data(), json!({ "message": "Company modules updated successfully" }));
         let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
-        assert_eq!(modules(&api, company).await, expected, "they are sorted by name");
+        assert_eq!(modules(&api, company).await, expected, "modules are sorted by name");
         assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);
         // A module that is removed and added again is enabled, whatever its flag was before.
         for ids in [json!([risks]), json!([risks, core])] {

@@ -315,7 +315,7 @@ mod postgres {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
         }
         proxy.switch_to(&new);
-        // Polls use connections of their own. The test terminates the ones to the old database.
+        // Polls use connections of their own. The test terminates the polling connections to the old database.
         terminate_control_connections(&old).await;
         let after = states.versions(Some(company)).await.unwrap();
         assert_ne!(after.epoch, before.epoch);

@@ -263,7 +263,7 @@ impl TestApi {
         Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
     }
 
-    /// Like [`Self::answering`], with the given token verifier and clock.
+    /// Creates the API as [`Self::answering`] does, and with the given token verifier and clock.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,

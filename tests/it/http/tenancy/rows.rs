@@ -106,7 +106,10 @@ mod postgres {
         let unnamed: Vec<_> = seen.iter().filter(|warning| !is_named(warning)).collect();
         assert!(unnamed.is_empty(), "{unnamed:#?}");
         for (why, text) in NAMED {
-            assert!(seen.iter().any(|warning| warning.contains(text)), "no statement does this any more: {why}");
+            assert!(
+                seen.iter().any(|warning| warning.contains(text)),
+                "no statement needs this exception any more: {why}"
+            );
         }
         // Control: a statement without a company filter triggers a warning, although the other policies hide the rows.
         let forgetful =
