@@ -1,7 +1,8 @@
-# The development tasks of this repository; `make` without a target lists them.
-# Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
-# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make passes
-# PORT and the URLs to the programs, from its command line or from the environment.
+# The development tasks of this repository. `make` without a target lists them.
+#
+# Variables, each with the targets that use it: PORT (run); IMAGE, RUST_IMAGE and RUNTIME_IMAGE (image); TEST_DATABASE_URL
+# (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos).
+# PORT and the URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
@@ -11,11 +12,12 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 
-# Tests mostly wait for databases and processes, so the default runs more of them in parallel than a small machine has
-# cores.
+# The default number of parallel tests. It may exceed the number of cores, since the tests mostly wait for databases and
+# processes.
 export RUST_TEST_THREADS ?= 6
 
-# A shell that was opened before rustup was installed does not have its folder in PATH yet.
+# Adds the folder of rustup's programs, which is missing from PATH in a shell that was opened before rustup was
+# installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .PHONY: help
@@ -29,20 +31,20 @@ run: tools ## Run the service in memory with a demo company and ready-made token
 	IAM__ADMIN__PORT=$${IAM__ADMIN__PORT:-0} $(CARGO) run -p iam-http -- demo
 
 .PHONY: postgres
-postgres: ## Start a private PostgreSQL and print its DATABASE_URL; stop it at Ctrl-C
+postgres: ## Start a private PostgreSQL server until Ctrl-C and print its DATABASE_URL
 	@tests/with-postgres.sh sh -c 'echo "export DATABASE_URL=$$TEST_DATABASE_URL"; exec tail -f /dev/null'
 
 .PHONY: migrate
-migrate: tools database-url ## Apply pending migrations to the database of DATABASE_URL
+migrate: tools database-url ## Apply pending migrations to the database that DATABASE_URL names
 	$(CARGO) run -p migration -- up
 
 .PHONY: seed
-seed: tools database-url ## Insert the standard catalog into the database of DATABASE_URL; a second run changes nothing
+seed: tools database-url ## Insert the standard catalog into the database that DATABASE_URL names (idempotent)
 	$(CARGO) run -p migration -- seed
 
 # --- Check ---
 
-# Binaries and tests are built together, since two builds would compile their common dependencies twice.
+# Builds the binaries and tests together, since separate builds would compile common dependencies twice.
 .PHONY: test
 test: tools ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL names)
 	$(CARGO) build --workspace --bins --tests
@@ -53,26 +55,27 @@ test-memory: tools ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
-# A busy machine exposes intermittent failures sooner. FILTER selects the tests whose name contains it.
+# High CPU load exposes flaky tests sooner. FILTER selects the tests whose names contain it.
 .PHONY: stress
-# An optimised build pays off over many runs.
+# Builds with optimization, which saves time over many runs.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
-# More tests in parallel cause more contention, and shorten the runs.
+# Running more tests in parallel increases contention and shortens each run.
 stress: export RUST_TEST_THREADS = 12
 stress: tools ## Run all tests N times with four busy loops in parallel; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
 
-# The soak uses the binaries of `make test`, and finds or installs PostgreSQL like the tests. It starts its own servers.
+# The soak test uses the binaries of `make test`, and finds or installs PostgreSQL as the tests do. It starts its own
+# database servers.
 CHAOS := tests/with-postgres.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-chaos --seconds $(CHAOS_SECONDS)
 
 .PHONY: chaos
-chaos: tools ## Run three replicas under faults and check every response (CHAOS_SECONDS=600; SEED=1 repeats faults)
+chaos: tools ## Run the soak test: three replicas under faults, every response checked (CHAOS_SECONDS=600; a SEED repeats faults)
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: chaos-proof
-chaos-proof: tools ## Feed the soak's model false observations of each kind; fail unless each is detected
+chaos-proof: tools ## Feed the soak test's model false observations of each kind; fail if one is not detected
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) --prove
 
@@ -91,8 +94,8 @@ fmt: ## Format the code
 
 BENCH := bench/target/release
 
-# The package is outside the workspace, since no other package needs the programs that it compares with. FILTER selects the
-# sections whose name contains it.
+# The package is outside the workspace, since only the benchmarks need the systems that they compare. FILTER selects the
+# sections whose names contain it.
 .PHONY: bench
 bench: tools ## Run the benchmarks, print a table, write it to RESULTS (FILTER=decisions: one section; docs/benchmarks.md)
 	$(CARGO) build --release -p iam-http --target-dir bench/target
@@ -122,7 +125,8 @@ image: ## Build the container image with docker or podman
 
 # --- Prerequisites of other targets ---
 
-# Rust needs a C compiler to link, and the cryptography is partly written in C. A test runs the curl commands that the demo prints.
+# Rust needs a C compiler for linking, and the cryptography library contains C code. A test runs the curl commands that
+# the demo prints.
 .PHONY: tools
 tools:
 	@command -v $(CARGO) >/dev/null || { \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command several times with four busy loops in parallel. Stops at the first failure and prints its output.
+# Runs a command several times while four busy loops load the CPU. Stops at the first failure and prints the output of
+# the failed run.
 # usage: tests/stress.sh TIMES COMMAND [ARGUMENT...]
 set -euo pipefail
 
@@ -18,7 +19,7 @@ child=
 
 finish() {
     trap '' INT TERM
-    # The command is stopped first, since it stops the processes that it started.
+    # The command is terminated first, so that it can terminate the processes that it started.
     if [ -n "$child" ] && kill "$child" 2>/dev/null; then
         wait "$child" || true
     fi
@@ -31,7 +32,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Each loop regularly checks that this script is still running, so that the loop ends even if the script is killed.
+# Each loop regularly checks whether this script is still running, so that the loop ends even if the script is killed.
 script=$$
 for _ in 1 2 3 4; do
     (
@@ -46,7 +47,8 @@ done
 for ((run = 1; run <= times; run++)); do
     begin=$SECONDS
     status=0
-    # The command runs in the background, since only then are signals handled before it ends.
+    # The command runs in the background, because bash runs traps during `wait`, but not while a foreground command
+    # runs.
     "$@" >"$log" 2>&1 </dev/null &
     child=$!
     wait "$child" || status=$?

@@ -4,9 +4,9 @@
 #   tests/with-postgres.sh cargo test --workspace
 #
 # If TEST_DATABASE_URL is already set, the script starts no server. Otherwise it searches for the server programs, or
-# installs them if apt-get is permitted; IAM_PG_BINDIR names their folder and disables the search. Each server has its own
-# data folder and an unused port of 127.0.0.1, so several can run at the same time. The script exits with the command's
-# exit code, and forwards INT, TERM and HUP to the command and its child processes.
+# installs them if it may use apt-get. IAM_PG_BINDIR names the folder of the programs and disables the search. Each
+# server has its own data folder and an unused port of 127.0.0.1, so several servers can run at the same time. The
+# script exits with the exit code of the command, and forwards INT, TERM and HUP to the command and its child processes.
 set -euo pipefail
 
 say() { printf 'with-postgres: %s\n' "$*" >&2; }
@@ -52,8 +52,8 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Installs packages of the distribution without starting their services: neither the system-wide cluster that Debian
-# would create, nor PgBouncer.
+# Installs packages of the distribution without starting their services: no system-wide PostgreSQL cluster is created
+# (as Debian would by default), and PgBouncer is not started.
 install() {
     if ! have apt-get || ! as_root true 2>/dev/null; then
         return 1
@@ -75,7 +75,7 @@ install_server() {
     [ -z "${IAM_PG_BINDIR:-}" ] && install postgresql
 }
 
-# One test starts PgBouncer in front of its own server. If PgBouncer is missing, only that test fails.
+# One test starts PgBouncer in front of its own server. Without PgBouncer, only this test fails.
 find_pooler() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer >/dev/null
 }
@@ -104,7 +104,7 @@ bindir=$(cd "$bindir" && pwd)
 
 # --- Start the server ---
 
-# PostgreSQL does not run as root, so if this script runs as root, it starts the server as another user.
+# PostgreSQL refuses to run as root. If this script runs as root, it starts the server as an unprivileged user.
 server_user=
 if [ "$(id -u)" -eq 0 ]; then
     for user in postgres nobody; do
@@ -114,7 +114,7 @@ if [ "$(id -u)" -eq 0 ]; then
         fi
     done
     if [ -z "$server_user" ]; then
-        say "PostgreSQL does not run as root, and neither a user 'postgres' nor a user 'nobody' exists to run it"
+        say "PostgreSQL refuses to run as root, and neither the user 'postgres' nor the user 'nobody' exists to run it"
         exit 1
     fi
 fi
@@ -154,8 +154,8 @@ clean_up() {
     exit "$status"
 }
 
-# Forwards a signal to the command's process group. Kills the remaining processes of the group when the command has ended,
-# after ten seconds, or at a second signal.
+# Forwards a signal to the command's process group. Kills the remaining processes of the group when the command has
+# exited, after ten seconds, or at a second signal, whichever comes first.
 # shellcheck disable=SC2317 # a trap calls it
 interrupted() {
     if [ -n "$child" ]; then
@@ -176,8 +176,8 @@ trap 'interrupted HUP 129' HUP
 trap 'interrupted INT 130' INT
 trap 'interrupted TERM 143' TERM
 
-# The data folder is in /dev/shm if that is a tmpfs with enough space, since each test copies a database of a thousand
-# files; otherwise it is in a temporary folder. Root's own TMPDIR may be inaccessible to the server's user.
+# The data folder is in /dev/shm if that is a tmpfs with enough space, because each test copies a database of about a
+# thousand files. Otherwise the data folder is in /tmp or TMPDIR. The server's user may have no access to root's TMPDIR.
 memory=/dev/shm
 room=$(df -Pk "$memory" 2>/dev/null | awk 'NR == 2 && $1 == "tmpfs" { print int($4 / 1024) }' || true)
 free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
@@ -202,7 +202,7 @@ if ! init C.UTF-8 && ! init C; then
     exit 1
 fi
 
-# The data is deleted when the command ends, so writes need not reach the disk. If another process uses the port, the
+# The data is deleted when the command exits, so durability (fsync) is disabled. If the port is already in use, the
 # start fails and another port is tried.
 options="-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB"
 options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=256MB"
@@ -225,12 +225,12 @@ done
 # --- Run the command ---
 
 export TEST_DATABASE_URL="postgres://iam_test@127.0.0.1:$port/postgres"
-# Some tests start and stop their own server.
+# Some tests start and stop their own PostgreSQL servers.
 export IAM_PG_BINDIR=$bindir
 say "$("$bindir/postgres" --version) at $TEST_DATABASE_URL"
 
-# The command runs in its own process group, so that a signal reaches all of its processes. A background process group
-# cannot read from a terminal.
+# The command runs in its own process group, so that a signal can be sent to all its processes. A background process
+# group cannot read from a terminal, so standard input is redirected.
 if [ -t 0 ]; then
     exec </dev/null
 fi

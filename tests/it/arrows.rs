@@ -1,4 +1,4 @@
-//! Checks the dependency rules that ARCHITECTURE.md promises, against `cargo metadata` and the sources.
+//! Tests of the dependency rules in ARCHITECTURE.md, checked against `cargo metadata` and the source files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
-/// For each crate that ships, the workspace crates that it depends on.
+/// The allowed dependencies: each crate that ships, with the workspace crates on which it depends.
 const ARROWS: [(&str, &[&str]); 10] = [
     ("iam-domain", &[]),
     ("iam-storage", &["iam-domain"]),
@@ -32,15 +32,15 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("migration", &["iam-domain"]),
 ];
 
-/// The whole-system tests and the soak test. They may depend on every crate and do not ship.
+/// The crates of the whole-system tests and of the soak test. They do not ship, and may depend on every crate.
 const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
-/// Returns the metadata with all features, for this platform only: packages for other platforms are never compiled here
-/// and would have to be downloaded.
+/// Returns the output of `cargo metadata` with all features, for this platform only. Packages for other platforms are
+/// never compiled here and would have to be downloaded.
 fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
@@ -62,7 +62,8 @@ fn package(name: &str) -> &'static Package {
     ours().find(|package| package.name == name).expect("a crate of the workspace")
 }
 
-/// Returns the names of the direct dependencies of `kind` that satisfy `is_meant`.
+/// Returns the names of a package's direct dependencies of this kind that satisfy `is_meant`, which receives the name
+/// and whether the dependency is optional.
 fn direct(package: &Package, kind: DependencyKind, is_meant: impl Fn(&str, bool) -> bool) -> BTreeSet<&str> {
     let dependencies = package.dependencies.iter().filter(|dependency| dependency.kind == kind);
     let meant = dependencies.filter(|dependency| is_meant(&dependency.name, dependency.optional));
@@ -73,7 +74,7 @@ fn is_ours(name: &str) -> bool {
     ARROWS.iter().any(|(ours, _)| *ours == name) || TESTS.contains(&name)
 }
 
-/// Returns the crate and its transitive dependencies, without development dependencies.
+/// Returns the names of the crate and of its transitive dependencies, without development dependencies.
 fn brings_along(name: &str) -> BTreeSet<&'static str> {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
@@ -92,7 +93,8 @@ fn brings_along(name: &str) -> BTreeSet<&'static str> {
     seen.into_iter().map(|id| names[id]).collect()
 }
 
-/// Returns every Rust source file below `crates`, `migration` and `tests`, keyed by its path in the workspace.
+/// Returns the content of every Rust source file below `crates`, `migration` and `tests`, keyed by its path in the
+/// workspace.
 fn sources() -> BTreeMap<String, String> {
     fn collect(folder: &Path, files: &mut BTreeMap<String, String>) {
         for entry in std::fs::read_dir(folder).expect("a readable folder") {
@@ -113,7 +115,7 @@ fn sources() -> BTreeMap<String, String> {
     files
 }
 
-/// Returns the code lines that ship, each with its file: without test modules and comment lines.
+/// Returns the code lines that ship, each with its file. Test modules and comment lines are omitted.
 fn shipped_lines() -> impl Iterator<Item = (String, String)> {
     sources().into_iter().filter(|(file, _)| file.contains("/src/") && !file.starts_with("tests/")).flat_map(
         |(file, source)| {
@@ -172,7 +174,7 @@ fn tests_of_a_crate_know_no_more_than_the_crate() {
     for package in ours() {
         let mut known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
         if package.name.as_str() == "iam-permissions-cache" {
-            // The cache is tested against the in-memory storage.
+            // The tests of the cache use the in-memory storage.
             known.insert("iam-storage-memory");
         }
         let built = direct(package, DependencyKind::Development, |name, _| is_ours(name));
@@ -183,7 +185,7 @@ fn tests_of_a_crate_know_no_more_than_the_crate() {
 #[test]
 fn the_domain_is_pure() {
     let found = brings_along("iam-domain");
-    assert!(found.contains("serde"), "the search finds a dependency that exists");
+    assert!(found.contains("serde"), "a dependency that exists is found");
     for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
         assert!(!found.contains(banned), "iam-domain depends on {banned}");
     }
@@ -207,8 +209,9 @@ fn database_and_http_crates_stay_where_they_belong() {
     assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-http"]));
 }
 
-/// Returns whether the license permits use without the terms of a GPL, LGPL or AGPL: it names none, or it offers an
-/// alternative (`OR`, `/`). A license that contains both `AND` and `GPL` is rejected without further parsing.
+/// Returns `true` if the license expression can be satisfied without a GPL, LGPL or AGPL: it contains none of them, or
+/// it offers an alternative (`OR`, `/`). An expression that contains both `AND` and `GPL` is rejected without further
+/// parsing.
 fn is_free_of_gpl(license: &str) -> bool {
     let alternatives = || license.split(" OR ").flat_map(|part| part.split('/'));
     !license.contains("GPL") || (!license.contains(" AND ") && alternatives().any(|part| !part.contains("GPL")))
@@ -226,7 +229,8 @@ fn nothing_is_under_a_gpl() {
     }
 }
 
-/// Without a cryptography backend, or with both and no default, `jsonwebtoken` would panic at the first token.
+/// `jsonwebtoken` would panic at the first token if no cryptography backend were enabled, or two backends without a
+/// default.
 #[test]
 fn tokens_have_exactly_one_cryptography() {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");

@@ -1,7 +1,7 @@
-//! Checks that the files of a crate have no circular dependencies, direct or transitive.
+//! Tests that the files of a crate have no circular dependencies, neither direct nor transitive.
 //!
-//! A file depends on another one if it names an item that the other file defines. Re-exports (`pub use`) are followed
-//! to the definition. Names that occur only in a file's tests do not count.
+//! A file depends on another file if it names an item that the other file defines. Re-exports (`pub use`) are resolved
+//! to the defining file. Names that occur only in the tests of a file do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
 
-/// The path of a module within its crate; empty for the root.
+/// The path of a module within its crate. The path of the crate root is empty.
 type ModulePath = Vec<String>;
 
-/// A `use` declaration of one name; a glob has the name `*`.
+/// A `use` declaration of one name. A glob import has the name `*`.
 struct Import {
     path: Vec<String>,
     name: String,
     is_reexport: bool,
 }
 
-/// The items that the file of a module defines, its imports, and the paths that it names.
+/// The content of a module's file: the items that it defines, its imports, and the paths that it names.
 #[derive(Default)]
 struct Module {
     file: PathBuf,
@@ -40,7 +40,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Adds each name that a `use` tree declares to `imports`.
+/// Adds an import for each name that a `use` tree declares.
 fn add_imports(tree: &UseTree, prefix: &[String], is_reexport: bool, imports: &mut Vec<Import>) {
     let with = |segment: &syn::Ident| [prefix, &[segment.to_string()]].concat();
     let mut add = |path: Vec<String>, name: String| imports.push(Import { path, name, is_reexport });
@@ -97,7 +97,8 @@ impl Modules {
     fn read(&mut self, path: ModulePath, file: PathBuf) {
         let source = std::fs::read_to_string(&file).expect("a readable file");
         let syntax = syn::parse_file(&source).expect("a source file");
-        // Submodules lie next to a `mod.rs`, `lib.rs` or `main.rs`; for other files, in a directory of the file's name.
+        // The submodules of a `mod.rs`, `lib.rs` or `main.rs` are in the same directory. The submodules of another file
+        // are in a directory with the name of the file.
         let is_folder = file.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|name| stem == *name));
         let folder = if is_folder { file.parent().expect("a folder").to_owned() } else { file.with_extension("") };
         for item in &syntax.items {
@@ -115,8 +116,8 @@ impl Modules {
         self.0.insert(path, module);
     }
 
-    /// Resolves a path that is used in module `from` to a path from the crate root. Returns `None` if it leads to
-    /// another crate.
+    /// Resolves a path that occurs in the module `from` to a path from the crate root. Returns `None` if the path
+    /// refers to another crate.
     fn absolute(&self, from: &[String], path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -139,8 +140,8 @@ impl Modules {
         self.0.contains_key(module.as_slice()).then(|| [module.as_slice(), rest].concat())
     }
 
-    /// Returns the module whose file defines the item at a path from the crate root. Returns `None` if the path names a
-    /// module as a whole.
+    /// Returns the module whose file defines the item at this path from the crate root. Returns `None` if the path
+    /// refers to a module and not to an item.
     fn defining(&self, path: &[String], seen: &mut BTreeSet<Vec<String>>) -> Option<ModulePath> {
         if !seen.insert(path.to_vec()) {
             return None;
@@ -171,7 +172,7 @@ impl Modules {
             .collect()
     }
 
-    /// Returns the files that depend on themselves through other files.
+    /// Returns the files that are part of a dependency cycle.
     fn in_circles(&self) -> Vec<PathBuf> {
         let needs: BTreeMap<_, _> = self.0.keys().map(|path| (path, self.needs(path))).collect();
         let needs_itself = |path: &&ModulePath| {
@@ -194,7 +195,7 @@ fn read(root: &Path) -> Modules {
     modules
 }
 
-/// Returns the root files of the crates that ship, and of the soak test.
+/// Returns the root source files of the crates that ship and of the soak test.
 fn roots() -> Vec<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
     let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());
@@ -220,8 +221,8 @@ fn a_circle_through_a_re_export_is_found() {
     write("a.rs", "use crate::b; pub struct A(b::inner::Inner);");
     write("b/mod.rs", "pub mod inner;");
     write("b/inner.rs", "use super::super::A; pub struct Inner(Box<A>);");
-    // `c` and `d` depend on each other only through the tests of `c`; `c` depends on the cycle without being part of
-    // it.
+    // `c` and `d` depend on each other only through the tests of `c`. `c` also depends on a file of the cycle, but is
+    // not part of the cycle.
     write("c.rs", "pub fn c(a: crate::A) {} #[cfg(test)] mod tests { use crate::d::d; }");
     write("d.rs", "use crate::c::c; pub fn d() { c() }");
     let found: BTreeSet<_> = read(&folder.join("lib.rs")).in_circles().into_iter().collect();

@@ -1,10 +1,11 @@
 //! Whole-system tests, in one binary. Tests that need PostgreSQL are in modules named `postgres`.
 //!
-//! `make test` runs everything on a private PostgreSQL; `make test-memory` leaves the `postgres` modules out.
+//! `make test` runs all of them on a private PostgreSQL server; `make test-memory` skips the `postgres` modules.
 
 #![expect(unreachable_pub, reason = "one binary: its public items are used only within it")]
 
-// `cfg(test)` always holds here. The attribute tells clippy that these modules are tests, so they may use `unwrap`.
+// `cfg(test)` is always set in this binary. The attribute tells clippy that these modules are tests, in which `unwrap`
+// is allowed.
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Checks the audit log against the acknowledged changes and the stored state.
+//! Compares the audit log with the acknowledged changes and with the stored levels of the users.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::{Company, PATIENCE, World};
 /// Maximum number of users per company whose stored levels are compared with their audit records.
 const COMPARED: usize = 40;
 
-/// Reads from any replica that responds with 200.
+/// Sends a `GET` to one replica after the other until one responds with 200. Returns the `data` of that response.
 async fn get(world: &World, client: &mut Client, call: &Call) -> Result<Value> {
     for replica in (0..world.addresses.len()).cycle().take(20) {
         let answer = world.send(client, replica, call, PATIENCE).await;
@@ -23,14 +23,14 @@ async fn get(world: &World, client: &mut Client, call: &Call) -> Result<Value> {
         }
         sleep(Duration::from_millis(200)).await;
     }
-    Err(format!("no replica answered {}", call.line()).into())
+    Err(format!("no replica responded with 200 to {}", call.line()).into())
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> Vec<&'a Value> {
     value.pointer(pointer).and_then(Value::as_array).map(|list| list.iter().collect()).unwrap_or_default()
 }
 
-/// Returns the strings sorted and joined with spaces.
+/// Returns the strings in ascending order, joined with spaces.
 fn sorted<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut texts: Vec<_> = texts.into_iter().collect();
     texts.sort_unstable();
@@ -41,8 +41,8 @@ fn ids(record: &Value, pointer: &str) -> String {
     sorted(list(record, pointer).into_iter().filter_map(Value::as_str))
 }
 
-/// Checks every audit log: each acknowledged change has exactly one record, and the records of a user's levels lead
-/// from no levels to the stored levels.
+/// Checks the audit log of every company and of the platform. Each acknowledged change must have exactly one audit
+/// record. The records of a user's assignments must form a chain from no levels to the stored levels.
 pub(crate) async fn check_audit(world: &World) -> Result<()> {
     let mut client = Client::default();
     for company in world.companies.iter().map(Some).chain([None]) {
@@ -71,8 +71,9 @@ pub(crate) async fn check_audit(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Each record contains the levels before and after a change. In some order the records must form one path from no
-/// levels to the stored levels: each state is left as often as it is entered, except for the first and the last.
+/// Checks that the assignment records of each user form a chain. Each record contains the levels before and after a
+/// change. The records must form one path from no levels to the stored levels, in any order: every set of levels occurs
+/// as often before a change as after one, except the first and the last set.
 async fn check_assignments(world: &World, client: &mut Client, company: &Company, records: &[Value]) -> Result<()> {
     let mut of_user: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.get("entityType").and_then(Value::as_str) == Some("assignment"))

@@ -1,4 +1,5 @@
-//! The clients: writers that change registers through random replicas, and readers that query them continuously.
+//! The clients of the soak test: writers change registers through random replicas, and readers query the registers
+//! continuously.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;
 use crate::world::{BOUND, Company, PATIENCE, View, WIDTH, World, new_id};
 
-/// The kinds of registers, one kind per slot of a company.
+/// The kind of entity that a register tracks. Each company has one register per slot of [`SLOTS`], and the slot
+/// determines the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Assignment,
@@ -42,50 +44,53 @@ const SLOTS: [Kind; 12] = [
     Kind::Token,
 ];
 
-/// Maximum number of changes per register. The register is then replaced, which bounds the memory of the model.
+/// Maximum number of changes per register. A register that reaches this number is replaced with a new register, which
+/// bounds the memory of the model.
 const MOST_CHANGES: usize = 60;
 
-/// The probability that a register that can only be ended is ended when it is selected.
+/// The probability that a writer deletes or revokes a selected register whose only possible change is its deletion or
+/// revocation (a level, an API key or a token).
 const FINAL_CHANGES: f64 = 0.2;
 
-/// Maximum number of ended registers per company that readers still query.
+/// Maximum number of deleted or revoked registers per company that readers still query.
 const MOST_GONE: usize = 4;
 
-/// Maximum number of checks of a change with an unknown outcome.
+/// Maximum number of attempts to determine the outcome of a change that received no response.
 const LOOKS: usize = 40;
 
-/// Interval before a writer checks or retries.
+/// Pause before each attempt of a writer to determine the outcome of a change, or to retry the change.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Timeout of a writer's request.
 const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
 
-/// Timeout of most readers' requests, short enough that they go on with other replicas while one does not respond.
+/// Timeout of most readers' requests. It is short, so that a reader soon continues with another replica if one does not
+/// respond.
 const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Base pause of a client between requests. It is multiplied by a random factor.
+/// Base pause of a client between two requests. Each pause is this duration multiplied by a random factor.
 const THINKING: Duration = Duration::from_millis(12);
 
-/// Signals whether clients go on: `true` until the run ends.
+/// The stop signal of the clients: `true` while the run continues, `false` when the clients must stop.
 pub(crate) type Going = watch::Receiver<bool>;
 
 fn is_going(going: &Going) -> bool {
     *going.borrow()
 }
 
-/// A client that changes some registers of a company, one at a time.
+/// A client that changes its share of a company's registers, one at a time.
 pub(crate) struct Writer {
     world: Arc<World>,
     company: usize,
-    /// The part of this writer and the number of parts: it handles each slot whose number modulo the latter equals the
-    /// former.
+    /// The writer's share of the slots, as `(part, count)`: the writer changes the slots whose number modulo `count`
+    /// equals `part`.
     own: (usize, usize),
     client: Client,
     random: StdRng,
 }
 
 impl Writer {
-    /// Creates a writer for one of `count` parts of a company's slots.
+    /// Creates a writer for a share of a company's registers: the slots whose number modulo `count` is `part`.
     pub(crate) fn new(world: Arc<World>, company: usize, part: usize, count: usize, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
         Self { world, company, own: (part, count), client: Client::default(), random }
@@ -108,7 +113,8 @@ impl Writer {
                     let begin = Instant::now();
                     if let Some(made) = self.make(**kind).await {
                         let made = self.publish(register.take(), made);
-                        // A restore that did not account for the new register may have reverted it.
+                        // A restore during the creation may have deleted the new entity, and the restore did not retire
+                        // its register.
                         if self.world.is_restored_within(begin, Instant::now()) {
                             made.retire();
                         }
@@ -133,12 +139,13 @@ impl Writer {
         self.random.random_range(0..self.world.addresses.len())
     }
 
-    /// Publishes a register to the readers and removes the register that it replaces, unless that one has ended.
+    /// Publishes a register to the readers. Removes the register that it replaces, except if that register's entity is
+    /// deleted or revoked.
     fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
         let made = Arc::new(made);
         if let Some(company) = self.company() {
             let mut registers = locked(&company.registers);
-            // Readers query an ended register for some time, because it must not reappear.
+            // Readers continue to query a deleted or revoked entity for some time, because it must not reappear.
             let is_over = |register: &Register| register.subject.is_final() && register.current() == 0;
             let is_replaced = |register: &Arc<Register>| {
                 before.as_ref().is_some_and(|before| Arc::ptr_eq(before, register)) && !is_over(register)
@@ -154,7 +161,7 @@ impl Writer {
         made
     }
 
-    /// Sends a request that creates something. Returns the response, or `None` if the outcome is unknown or the request
+    /// Sends a request that creates an entity. Returns the response, or `None` if the outcome is unknown or the request
     /// failed.
     async fn made(&mut self, what: &str, company: Option<&str>, call: Call) -> Option<Answer> {
         let (replica, request, begin) = (self.replica(), new_id(), Instant::now());
@@ -164,7 +171,7 @@ impl Writer {
             return None;
         }
         if answer.status >= 300 {
-            let account = format!("replica {replica} answered {}: {}", call.line(), answer.text());
+            let account = format!("replica {replica} responded to {}: {}", call.line(), answer.text());
             self.world.report.violation(Broken::Status, account);
             return None;
         }
@@ -217,7 +224,7 @@ impl Writer {
         Some(register)
     }
 
-    /// Changes a register and determines the outcome.
+    /// Changes a register, and determines whether the change was committed if its response is lost.
     async fn change(&mut self, register: &Arc<Register>) {
         let world = Arc::clone(&self.world);
         let Some(company) = world.companies.get(self.company) else { return };
@@ -269,7 +276,7 @@ impl Writer {
             if world.is_failing_over(seen.begin, seen.end) {
                 continue;
             }
-            // A change that has not taken effect may still do so, for example when a frozen replica resumes.
+            // A change that is not visible yet may still commit, for example when a frozen replica resumes.
             if seen.bits != bits || world.is_restored_within(begin, Instant::now()) {
                 register.retire();
             } else {
@@ -394,7 +401,7 @@ impl Reader {
     }
 }
 
-/// Compares a response with the acknowledged changes. `instead` overrides the kind of violation.
+/// Compares a response with the acknowledged changes. If `instead` is set, a violation is reported as this kind.
 fn judge(
     world: &World,
     register: &Register,
@@ -439,7 +446,7 @@ fn judge(
     );
 }
 
-/// Checks, at the end of the run, that each replica shows the last acknowledged state of every register.
+/// Checks at the end of the run that each replica returns the last acknowledged state of every register.
 pub(crate) async fn check_final_states(world: &World) {
     let mut client = Client::default();
     for company in &world.companies {
@@ -453,7 +460,7 @@ pub(crate) async fn check_final_states(world: &World) {
                     } else {
                         world.report.violation(
                             Broken::Recovery,
-                            format!("replica {replica} gave no response after the end of all faults"),
+                            format!("replica {replica} did not respond after the end of all faults"),
                         );
                     }
                 }

@@ -1,5 +1,5 @@
-//! Injects faults one after the other, in an order that follows from the seed, and measures how fast the service
-//! recovers.
+//! Injects faults one after the other, in a pseudo-random order that the seed determines, and measures how fast the
+//! service recovers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,20 +21,21 @@ use crate::proxy::{Mode, Proxy};
 use crate::report::Broken;
 use crate::world::World;
 
-/// Time after which a replica that has not recovered is restarted.
+/// Timeout for the recovery of a replica, after which the replica is restarted.
 const GIVEN_UP: Duration = Duration::from_secs(15);
 
-/// Time for which stranded connections stay open.
+/// Time after which stranded (half-open) connections are closed.
 const STRANDED: Duration = Duration::from_secs(25);
 
-/// What happens to the old primary when the standby is promoted.
+/// How the old primary is fenced off when the standby is promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
     /// The old primary is stopped.
     Stopped,
-    /// The old primary continues in read-only mode, and connections to it stay open.
+    /// The old primary continues to run in read-only mode, and connections to it stay open.
     ReadOnly,
-    /// The old primary continues, but its commits wait for a missing synchronous standby. Connections to it stay open.
+    /// The old primary continues to run, but its commits wait for a synchronous standby that no longer exists.
+    /// Connections to it stay open.
     Isolated,
 }
 
@@ -45,35 +46,35 @@ enum Fault {
     Drop,
     /// Refuses connections to the database.
     Refuse,
-    /// Delays traffic.
+    /// Delays all traffic between replicas and the database.
     Delay,
-    /// Cuts messages in the middle.
+    /// Truncates some messages in the middle and closes their connections.
     Halve,
-    /// Holds all traffic for some time and delivers it afterwards.
+    /// Withholds all traffic for some time and delivers it afterwards.
     Hole,
-    /// Delivers requests to the database, but holds the responses until the fault ends.
+    /// Forwards requests to the database, but withholds the responses until the fault ends.
     HoldAnswers,
-    /// Leaves open connections half-open; new connections work.
+    /// Makes the open connections half-open. New connections work.
     Strand,
-    /// Stops a replica with a signal and resumes it later.
+    /// Freezes a replica with SIGSTOP and resumes it later with SIGCONT.
     Freeze,
-    /// Kills a replica and starts it again.
+    /// Kills a replica with SIGKILL and starts it again.
     Kill,
     /// Restarts the database.
     Restart(Stop),
     /// Promotes the standby.
     Promote(Fence),
-    /// Runs the commands of the migration.
+    /// Runs the commands `migration up` and `migration seed`.
     Migrate,
-    /// Changes the schema as an expand step of a release does.
+    /// Changes the schema as the expand migration of a release does: adds columns and indexes, and widens columns.
     Expand,
-    /// Takes a dump.
+    /// Takes a dump of the database, which a later restore uses.
     Dump,
-    /// Restores a dump, either in place or into a newly created database.
+    /// Restores the last dump, either in place or into a newly created database.
     Restore { in_place: bool },
 }
 
-/// The faults of one cycle: each kind occurs as often as it is listed, in random order.
+/// The faults of one cycle. All of them are injected in random order before the next cycle begins.
 const DECK: [Fault; 20] = [
     Fault::Drop,
     Fault::Refuse,
@@ -97,14 +98,14 @@ const DECK: [Fault; 20] = [
     Fault::Restore { in_place: false },
 ];
 
-/// A dump and the period in which it was taken.
+/// A dump file and the period in which the dump was taken.
 #[derive(Debug, Clone)]
 struct Dump {
     file: PathBuf,
     within: (Instant, Instant),
 }
 
-/// All running processes.
+/// The running processes of the soak test: replicas, proxies, primary and standby.
 pub(crate) struct Cluster {
     pub(crate) folder: PathBuf,
     pub(crate) migration: PathBuf,
@@ -115,7 +116,7 @@ pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
 }
 
-/// Injects faults into a cluster.
+/// The fault injector of a cluster.
 pub(crate) struct Faults<'a> {
     world: Arc<World>,
     cluster: &'a mut Cluster,
@@ -123,12 +124,12 @@ pub(crate) struct Faults<'a> {
     dump: Option<Dump>,
     dumps: usize,
     expansions: usize,
-    /// The users whose decisions and changes show that a replica works.
+    /// The probes, one per replica: each verifies that its replica completes decisions and changes.
     probes: Vec<Probe>,
 }
 
 impl<'a> Faults<'a> {
-    /// Prepares faults in an order that follows from the seed.
+    /// Creates the fault injector. The seed determines the order of the faults.
     pub(crate) fn new(world: Arc<World>, cluster: &'a mut Cluster, seed: u64) -> Result<Self> {
         let probes = (0..world.addresses.len()).map(|replica| {
             let (user, token) = world.new_user()?;
@@ -139,7 +140,7 @@ impl<'a> Faults<'a> {
         Ok(Self { world, cluster, random, dump: None, dumps: 0, expansions: 0, probes })
     }
 
-    /// Injects one fault after the other until `until`.
+    /// Injects one fault after the other until the time `until`.
     pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         self.bring(Fault::Dump).await?;
         let mut deck = Vec::new();
@@ -159,7 +160,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Injects only the fault that exposes a lie.
+    /// Injects only the fault that is needed to detect this falsification.
     pub(crate) async fn run_for(&mut self, lie: Lie) -> Result<()> {
         if lie == Lie::EndlessFault {
             self.bring(Fault::Refuse).await?;
@@ -174,7 +175,7 @@ impl<'a> Faults<'a> {
         time
     }
 
-    /// Selects one random replica or all replicas.
+    /// Selects the replicas that a fault affects: one random replica, or all replicas.
     fn victims(&mut self) -> Vec<usize> {
         let count = self.cluster.replicas.len();
         if self.random.random_bool(0.4) { (0..count).collect() } else { vec![self.random.random_range(0..count)] }
@@ -263,7 +264,7 @@ impl<'a> Faults<'a> {
         world.report.event(format!("{name} ends"));
         self.recover(&name, &all).await?;
         if matches!(fault, Fault::Restore { .. }) {
-            // Takes a new dump, because an older one lacks everything that is created from now on.
+            // Takes a new dump, because the old dump does not contain the entities that are created from now on.
             self.take_dump().await?;
         }
         Ok(())
@@ -276,8 +277,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Keeps a fault active for a random time. The unaffected replicas must keep working: the locks that affected
-    /// replicas hold must be released.
+    /// Waits for a random time while a fault is active. If the fault is long enough, checks that the unaffected
+    /// replicas still complete changes, which requires that the locks of affected replicas are released.
     async fn hold(&mut self, victims: &[usize], least: u64, most: u64) {
         let end = Instant::now() + Duration::from_millis(self.random.random_range(least..most));
         let others: Vec<usize> =
@@ -289,13 +290,14 @@ impl<'a> Faults<'a> {
             self.judge_recovery(
                 "the start of a fault of another replica, which is still active",
                 &took,
-                "longest time until unaffected replicas responded",
+                "longest time until unaffected replicas completed a decision and the changes",
             );
         }
         tokio::time::sleep_until(end).await;
     }
 
-    /// Waits until each of these replicas completes a decision and a change with 200. Restarts a replica that does not.
+    /// Waits until each of these replicas completes a decision and the changes of its probe. Restarts a replica that
+    /// does not recover in time.
     async fn recover(&mut self, name: &str, replicas: &[usize]) -> Result<()> {
         let took = self.probe(replicas, GIVEN_UP).await;
         self.judge_recovery(name, &took, "longest recovery after the end of a fault");
@@ -331,8 +333,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Returns, for each of these replicas, the time until it completes a decision and a change, or `None` after
-    /// `patience`.
+    /// Returns for each of these replicas the time until it completes a decision and the changes of its probe, or
+    /// `None` if the replica does not complete them within `patience`.
     async fn probe(&self, replicas: &[usize], patience: Duration) -> Vec<(usize, Option<Duration>)> {
         let mut asking = JoinSet::new();
         for probe in self.probes.iter().filter(|probe| replicas.contains(&probe.replica)).cloned() {
@@ -350,8 +352,8 @@ impl<'a> Faults<'a> {
             Fence::ReadOnly => {
                 self.cluster.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on").await?;
                 self.cluster.primary.sql("SELECT pg_reload_conf()").await?;
-                // Transactions that have already begun may still commit, and are then replicated to the standby as
-                // well.
+                // Transactions that have already begun can still commit. The pause gives the standby time to replicate
+                // them.
                 sleep(Duration::from_millis(100)).await;
             }
             Fence::Isolated => {}
@@ -401,7 +403,8 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Adds a column and an index to a table and widens the column, each in a transaction of its own.
+    /// Adds a column and an index to each of two random tables, and widens the column. Each step runs in its own
+    /// transaction.
     async fn expand(&mut self) -> Result<()> {
         const TABLES: [&str; 6] =
             ["user_levels", "user_user_levels", "user_level_view_permissions", "views", "company_states", "api_keys"];
@@ -415,7 +418,7 @@ impl<'a> Faults<'a> {
                 format!("ALTER TABLE {table} ALTER COLUMN soak_{number} TYPE varchar(40)"),
             ] {
                 self.world.report.event(format!("    {sql}"));
-                // A migration waits for a lock with a timeout and retries.
+                // As in a migration, the lock timeout is short and the statement is retried.
                 let sql = format!("SET lock_timeout = '1s'; SET ROLE iam_owner; {sql}");
                 let mut result = self.cluster.primary.sql_here(&sql).await;
                 for _ in 0..10 {
@@ -449,7 +452,8 @@ impl<'a> Faults<'a> {
             if result.is_ok() {
                 break;
             }
-            // The restore lost a deadlock with the service and was rolled back completely.
+            // PostgreSQL resolved a deadlock with a transaction of the service by aborting the restore, which was
+            // rolled back completely.
             self.world.report.event("    the restore failed and is retried");
             result = self.cluster.primary.restore(&dump.file, in_place).await;
         }

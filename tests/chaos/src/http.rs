@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that keeps one connection to each replica and never retries a request.
+//! An HTTP/1.1 client with one keep-alive connection to each replica. It never retries a request.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::common::Result;
 
-/// A request.
+/// A request with a bearer token.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     method: &'static str,
@@ -39,7 +39,7 @@ impl Call {
         self
     }
 
-    /// Returns method and path, for reports.
+    /// Returns the method and the path, for reports.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
@@ -80,7 +80,7 @@ impl Answer {
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
-    /// Returns the `data` of the body, or null.
+    /// Returns the member `data` of the JSON body, or `null` if it is missing.
     pub(crate) fn data(&self) -> Value {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         json.get("data").cloned().unwrap_or_default()
@@ -93,23 +93,23 @@ impl Answer {
     }
 }
 
-/// A client and its kept-alive connections.
+/// An HTTP client with its idle keep-alive connections, at most one per replica.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     kept: HashMap<SocketAddr, TcpStream>,
 }
 
 impl Client {
-    /// Sends a request once and waits for its response. An error means that the outcome is unknown.
+    /// Sends a request once and waits for the response. On an error, the outcome of the request is unknown.
     pub(crate) async fn send(&mut self, address: SocketAddr, call: &Call, patience: Duration) -> Result<Answer> {
         match timeout(patience, self.exchange(address, call)).await {
             Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {} s", patience.as_secs_f32()).into()),
+            Err(_) => Err(format!("no response within {} s", patience.as_secs_f32()).into()),
         }
     }
 
     async fn exchange(&mut self, address: SocketAddr, call: &Call) -> Result<Answer> {
-        // A kept-alive connection with data to read was closed while it was idle.
+        // An idle keep-alive connection that is readable has been closed by the server.
         let kept = self.kept.remove(&address);
         let idle =
             kept.filter(|stream| stream.try_read(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
@@ -134,21 +134,21 @@ async fn read_answer(stream: &mut TcpStream) -> Result<Answer> {
             break end;
         }
         if stream.read_buf(&mut bytes).await? == 0 {
-            return Err("the connection ended before the answer".into());
+            return Err("the connection was closed before the response".into());
         }
     };
     let mut body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes)?;
-    let status = head.split(' ').nth(1).ok_or("an answer without a status")?.parse()?;
+    let status = head.split(' ').nth(1).ok_or("a response without a status")?.parse()?;
     let mut answer = Answer { status, head, body: Vec::new() };
     let length: usize = match answer.header("content-length") {
         Some(length) => length.parse()?,
         None if status == 204 || status == 304 => 0,
-        None => return Err("an answer without a length".into()),
+        None => return Err("a response without a length".into()),
     };
     while body.len() < length {
         if stream.read_buf(&mut body).await? == 0 {
-            return Err("the connection ended within the answer".into());
+            return Err("the connection was closed in the middle of the response".into());
         }
     }
     answer.body = body;

@@ -1,4 +1,5 @@
-//! Deliberate falsifications by the test harness. Each must be detected, which shows that the checks work.
+//! Deliberate falsifications of the observations (fault injection into the test itself). The checks must detect each of
+//! them, which shows that the checks work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,26 +9,26 @@ use crate::report::Broken;
 /// A kind of falsification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Lie {
-    /// Revocations are reported as acknowledged and are never sent.
+    /// Revocations are recorded as acknowledged but never sent.
     UnsentRevocation,
-    /// Grants are reported as acknowledged and are never sent.
+    /// Grants are recorded as acknowledged but never sent.
     UnsentGrant,
-    /// For changes of several bits only a part is sent.
+    /// Changes that set several bits are sent with one of these bits missing.
     HalfChange,
     /// All assignments are deleted directly in the database.
     LostChange,
-    /// A change is attributed to a request that was never sent.
+    /// Changes are attributed to request ids that were never sent, so the audit log has no records of them.
     InventedRecord,
-    /// Some responses are reported as 500.
+    /// Every hundredth response is recorded with the status 500.
     ServerError,
-    /// Faults are reported as ended while they are still active.
+    /// A fault is treated as ended while it is still active.
     EndlessFault,
 }
 
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 impl Lie {
-    /// All kinds.
+    /// All kinds of falsifications.
     pub(crate) const ALL: [Self; 7] = [
         Self::UnsentRevocation,
         Self::UnsentGrant,
@@ -38,7 +39,7 @@ impl Lie {
         Self::EndlessFault,
     ];
 
-    /// Returns the kind of violation that must be reported.
+    /// Returns the kind of violation that the checks must report for this falsification.
     pub(crate) fn must_break(self) -> Broken {
         match self {
             Self::UnsentRevocation => Broken::AllowTooLate,
@@ -51,7 +52,7 @@ impl Lie {
         }
     }
 
-    /// Falsifies some responses.
+    /// Replaces the status of every hundredth response with 500 if this is the falsification [`Lie::ServerError`].
     pub(crate) fn about_answer(self, answer: &mut Answer) {
         if self == Self::ServerError && ANSWERS.fetch_add(1, Ordering::SeqCst) % 100 == 99 {
             answer.status = 500;

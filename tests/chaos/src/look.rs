@@ -1,4 +1,4 @@
-//! Queries that show the state of a register.
+//! Requests that read the state of a register from a replica.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::http::{Answer, Call, Client};
 use crate::model::{Bits, Register, Subject};
 use crate::world::{View, WIDTH, World};
 
-/// All bits of an assignment or a matrix.
+/// The mask with all bits of an assignment or a matrix.
 pub(crate) const ALL: Bits = (1 << WIDTH) - 1;
 
-/// A way to query the state of a register.
+/// The endpoint through which the state of a register is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Several checks in one request.
+    /// A batch check with one check per bit.
     Checks,
-    /// All permissions of the user.
+    /// The list of all permissions of the user.
     Permissions,
-    /// One check, of one bit.
+    /// A single check, of the bit with this index.
     Check(usize),
-    /// The stored state, as a super admin reads it.
+    /// The stored data, read by a super admin.
     Stored,
 }
 
-/// The state that a response shows.
+/// The state of a register as a response shows it.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) bits: Bits,
     pub(crate) mask: Bits,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// Query and response, for reports.
+    /// The request and the response as text, for reports.
     pub(crate) text: String,
 }
 
@@ -59,7 +59,7 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
         (Subject::Matrix { token, .. }, _) => by_user(token, &world.matrix_views),
         (Subject::Level { id }, _) => stored(format!("/api/iam/user-levels/{id}")),
         (Subject::Key { secret: token, .. } | Subject::Token { token, .. }, _) => {
-            // An API key checks a user's permissions, and a user may name themselves.
+            // A check with an API key must name a user, for which any id will do. Users may name themselves.
             let path = format!("/api/iam/check?companyId={company}");
             let user = match &register.subject {
                 Subject::Token { user, .. } => user,
@@ -70,7 +70,8 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
     }
 }
 
-/// Returns the bits that a response shows and the mask of queried bits, or `None` if the response shows no state.
+/// Returns the bits that a response shows and the mask of the queried bits, or `None` if the response does not show the
+/// state of the register.
 fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option<(Bits, Bits)> {
     let gone = match register.subject {
         Subject::Level { .. } => Some(404),
@@ -126,7 +127,8 @@ fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option
     }
 }
 
-/// Queries a replica. Returns `None` if there is no usable response.
+/// Reads the state of a register from a replica. Returns `None` if the replica sends no response or one that does not
+/// show the state.
 pub(crate) async fn look(
     world: &World,
     client: &mut Client,

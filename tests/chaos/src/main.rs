@@ -1,8 +1,8 @@
-//! The soak test: replicas of the service on a primary with a standby, random faults, and a model of the acknowledged
-//! changes.
+//! The soak test. It runs replicas of the service on a PostgreSQL primary with a standby, injects random faults, and
+//! compares every response with a model of the acknowledged changes.
 //!
-//! `make chaos` runs it. The exit status is 0 if every guarantee of docs/consistency.md held, 1 with a report if one
-//! was violated, and 2 if the test could not run.
+//! `make chaos` runs the test. The exit status is 0 if every guarantee of docs/consistency.md was met, 1 with a report
+//! if a guarantee was violated, and 2 if the test could not run.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command writes to the terminal")]
 
 mod audit;
@@ -55,7 +55,7 @@ struct Cli {
     #[arg(long, default_value_t = 600)]
     seconds: u64,
 
-    /// Seed of the random faults. Default: a random seed.
+    /// Seed of the pseudo-random faults. Default: a random seed.
     #[arg(long)]
     seed: Option<u64>,
 
@@ -63,15 +63,15 @@ struct Cli {
     #[arg(long)]
     binaries: Option<PathBuf>,
 
-    /// Directory of PostgreSQL's server programs. Default: searched for.
+    /// Directory of PostgreSQL's server programs. Default: the directory that `pg_config --bindir` prints.
     #[arg(long, env = "IAM_PG_BINDIR")]
     postgres: Option<PathBuf>,
 
-    /// Feeds the model this kind of wrong fact. The run succeeds if the checks detect it.
+    /// Feeds the model this kind of false observation. The run succeeds if the checks detect it.
     #[arg(long)]
     lie: Option<Lie>,
 
-    /// Feeds the model each kind of wrong fact in turn. The run succeeds if the checks detect all of them.
+    /// Feeds the model each kind of false observation in turn. The run succeeds if the checks detect all of them.
     #[arg(long, conflicts_with = "lie")]
     prove: bool,
 }
@@ -111,7 +111,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     if is_fine {
         std::fs::remove_dir_all(&folder)?;
     } else {
-        println!("logs of the replicas and of PostgreSQL, time line and violations: {}", folder.display());
+        println!("logs of the replicas and of PostgreSQL, timeline and violations: {}", folder.display());
     }
     Ok(is_fine)
 }

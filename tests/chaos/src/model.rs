@@ -1,8 +1,8 @@
-//! The model of the acknowledged changes, which decides whether a response agrees with them.
+//! The model of the acknowledged changes. It decides whether a response is consistent with these changes.
 //!
-//! A [`Register`] is an entity that changes atomically, with one writer at a time. Its history determines which states
-//! a response may show: a state is possible until a later change is acknowledged, or for up to the bound longer if the
-//! response may come from the cache.
+//! A [`Register`] is an entity that changes atomically and has one writer at a time. Its history of changes determines
+//! which states a response may show. A state is possible until a later change is acknowledged. If the response may come
+//! from a cache, the state is possible for up to the staleness bound longer.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::common::locked;
 
-/// A state of a register: one bit for each level, view or property.
+/// The state of a register as a bit set: one bit for each level of an assignment or view of a matrix, or one bit for
+/// the existence of an entity.
 pub(crate) type Bits = u8;
 
 /// The entity whose state a register tracks.
@@ -19,24 +20,24 @@ pub(crate) type Bits = u8;
 pub(crate) enum Subject {
     /// The fixed levels of the company that the user holds.
     Assignment { user: String, token: String },
-    /// The views that a level allows, as its only holder sees them.
+    /// The views that a level allows. The token belongs to the only user who holds the level.
     Matrix { level: String, token: String },
-    /// Whether a level exists.
+    /// The existence of a level.
     Level { id: String },
-    /// Whether an API key is admitted.
+    /// The validity of an API key.
     Key { id: String, secret: String },
-    /// Whether the token of a user is admitted.
+    /// The validity of a user's token, which a cut-off at `not_before` revokes.
     Token { user: String, token: String, not_before: String },
 }
 
 impl Subject {
-    /// Returns whether the subject is a credential, for which no request header can require a newer state.
+    /// Returns `true` if the subject is a credential. No request header can require a minimum version for credentials.
     pub(crate) fn is_credential(&self) -> bool {
         matches!(self, Self::Key { .. } | Self::Token { .. })
     }
 
-    /// Returns whether the subject only ever goes from present to removed, so that a change without a response can be
-    /// retried.
+    /// Returns `true` if the only possible change of the subject is its deletion or revocation. Such a change is
+    /// idempotent, so it can be retried if its response is lost.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Level { .. } | Self::Key { .. } | Self::Token { .. })
     }
@@ -57,12 +58,13 @@ impl Subject {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) bits: Bits,
-    /// The replica that acknowledged the change; `None` for the initial state and for restores.
+    /// The replica that acknowledged the change. `None` if the outcome was only observed, and for the initial state and
+    /// for restores.
     pub(crate) replica: Option<usize>,
     pub(crate) begin: Instant,
     /// The time at which the change was acknowledged or observed. Until then its outcome is unknown.
     pub(crate) known: Option<Instant>,
-    /// The version that the acknowledgement contained.
+    /// The version in the response that acknowledged the change (`X-IAM-Version`).
     pub(crate) version: Option<String>,
     pub(crate) request: String,
 }
@@ -79,24 +81,26 @@ pub(crate) struct Register {
     pub(crate) subject: Subject,
     /// The id of the company.
     pub(crate) company: String,
-    /// The time at which its creation was acknowledged: an earlier dump need not contain it. `None` if nothing has to
-    /// be created.
+    /// The time at which the creation of the entity was acknowledged: a dump that began earlier need not contain the
+    /// entity. `None` if the entity does not have to be created.
     pub(crate) born: Option<Instant>,
     history: Mutex<History>,
 }
 
-/// How recent the state in a response must be.
+/// The read consistency that a request requires: how recent the state in the response must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// At most as old as the lease permits, and not older than a change that the same replica acknowledged.
+    /// Bounded staleness: the state may be as old as the lease permits, but not older than a change that the same
+    /// replica acknowledged (read-your-writes).
     Lease,
-    /// Not older than this change of the register.
+    /// A minimum version: the state is not older than the change of the register with this index.
     NotBefore(usize),
-    /// The state of the database after the request arrived.
+    /// An up-to-date read: the state includes every change that was acknowledged before the request was sent.
     Now,
 }
 
-/// The state that a response showed, and when.
+/// An observation: the state that a response showed, the replica that sent it, and the times of the request and the
+/// response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) bits: Bits,
@@ -106,31 +110,34 @@ pub(crate) struct Seen {
     pub(crate) freshness: Freshness,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// Whether the database failed over during the request, so that only the lease is guaranteed.
+    /// `true` if a failover of the database overlapped with the request or ended shortly before it. Then only bounded
+    /// staleness is guaranteed, whatever the request requires.
     pub(crate) is_relaxed: bool,
 }
 
 /// The model's verdict on a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The state is possible. It had been outdated for this long when the request began.
+    /// The state is possible. The duration states how long the state had been outdated when the request was sent.
     Possible(Duration),
-    /// The response allows more than any possible state.
+    /// The response allows a permission that no possible state allows. The duration states how long the response's
+    /// state had been outdated.
     AllowTooLate(Duration),
-    /// The response shows an outdated state, but does not allow more than the possible states.
+    /// The response shows an outdated state, but allows no more than the possible states. The duration states how long
+    /// that state had been outdated.
     Outdated(Duration),
     /// The register never had this state.
     NeverSo,
 }
 
 impl Register {
-    /// Creates a register with a known state.
+    /// Creates a register whose first change, the initial state, is `change`.
     pub(crate) fn new(subject: Subject, company: &str, born: Option<Instant>, change: Change) -> Self {
         let history = Mutex::new(History { changes: vec![change], is_live: true });
         Self { subject, company: company.to_owned(), born, history }
     }
 
-    /// Adds a change that was acknowledged just now.
+    /// Adds a change to this state that has just been acknowledged.
     pub(crate) fn and_now(self, bits: Bits) -> Self {
         let begin = Instant::now();
         let request = "its making".to_owned();
@@ -138,27 +145,27 @@ impl Register {
         self
     }
 
-    /// Returns whether the model still knows enough to judge responses.
+    /// Returns `true` until the register is retired, that is, while the model can judge responses about it.
     pub(crate) fn is_live(&self) -> bool {
         locked(&self.history).is_live
     }
 
-    /// Retires the register, because its state can no longer be known.
+    /// Retires the register: its state can no longer be determined, so responses about it are no longer judged.
     pub(crate) fn retire(&self) {
         locked(&self.history).is_live = false;
     }
 
-    /// Returns the last requested state.
+    /// Returns the state that the last change requested, whether or not the change is acknowledged.
     pub(crate) fn current(&self) -> Bits {
         locked(&self.history).changes.last().map_or(0, |change| change.bits)
     }
 
-    /// Returns whether the last change is known to have happened.
+    /// Returns `true` if the last change was acknowledged or observed.
     pub(crate) fn is_settled(&self) -> bool {
         locked(&self.history).changes.last().is_some_and(|change| change.known.is_some())
     }
 
-    /// Returns the last acknowledged change with a version: its index and the version.
+    /// Returns the index and the version of the last acknowledged change whose response had a version.
     pub(crate) fn last_version(&self) -> Option<(usize, String)> {
         let history = locked(&self.history);
         let with_place = history.changes.iter().enumerate().rev();
@@ -167,19 +174,20 @@ impl Register {
             .find_map(|(place, change)| Some((place, change.version.clone()?)))
     }
 
-    /// Returns the number of changes, including the initial state.
+    /// Returns the number of changes. The initial state counts as one change.
     pub(crate) fn changes(&self) -> usize {
         locked(&self.history).changes.len()
     }
 
-    /// Begins a change and returns its index.
+    /// Adds a change that is about to be sent, and returns its index.
     pub(crate) fn begin(&self, change: Change) -> usize {
         let mut history = locked(&self.history);
         history.changes.push(change);
         history.changes.len() - 1
     }
 
-    /// Records that the change at this index has happened.
+    /// Records at which time the change with this index was acknowledged or observed, and the replica and version of
+    /// the acknowledgement.
     pub(crate) fn known(&self, place: usize, replica: Option<usize>, version: Option<String>, at: Instant) {
         if let Some(change) = locked(&self.history).changes.get_mut(place) {
             change.known = Some(at);
@@ -188,7 +196,7 @@ impl Register {
         }
     }
 
-    /// Returns the possible states of a snapshot that was taken in this period.
+    /// Returns the states that a database snapshot from this period can contain.
     pub(crate) fn possible_within(&self, from: Instant, to: Instant) -> Vec<Bits> {
         let history = locked(&self.history);
         let mut states = Vec::new();
@@ -201,8 +209,8 @@ impl Register {
         states
     }
 
-    /// Records that a restore from `begin` to `end` brought this state back. Retires the register if a change completed
-    /// since the restore began, or has an unknown outcome.
+    /// Records that a restore between `begin` and `end` returned the register to this state. Retires the register if a
+    /// change was acknowledged since the restore began or has an unknown outcome.
     pub(crate) fn restored(&self, bits: Bits, begin: Instant, end: Instant) {
         let mut history = locked(&self.history);
         if history.changes.iter().any(|change| change.known.is_none_or(|at| at >= begin)) {
@@ -213,7 +221,7 @@ impl Register {
         history.changes.push(Change { bits, replica: None, begin, known: Some(end), version: None, request });
     }
 
-    /// Judges a response. `bound` is the maximum age of cached state.
+    /// Judges a response. `bound` is the maximum staleness of a response from the cache.
     pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
         let history = locked(&self.history);
         // Returns the time from which a response must show a change that was acknowledged at `known`.
@@ -229,7 +237,8 @@ impl Register {
         };
         let mut staleness = None;
         let (mut was_so, mut allowed) = (false, 0);
-        // Starts with the newest change: if a state occurred twice, the response may show the later occurrence.
+        // The loop starts with the newest change: if a state occurred more than once, the response is judged by the
+        // latest occurrence.
         for (place, change) in history.changes.iter().enumerate().rev() {
             let later = || history.changes.iter().enumerate().skip(place + 1);
             let is_over = later()
@@ -261,18 +270,19 @@ impl Register {
         }
     }
 
-    /// Returns the last changes, for reports.
+    /// Returns the last eight changes as text, for reports.
     pub(crate) fn tell(&self, start: Instant) -> String {
         let history = locked(&self.history);
         let mut lines = format!("{} in company {}\n", self.subject.name(), self.company);
         let skipped = history.changes.len().saturating_sub(8);
         for change in history.changes.iter().skip(skipped) {
             let at = |instant: Instant| instant.saturating_duration_since(start).as_secs_f64();
-            let known =
-                change.known.map_or("of unknown outcome".to_owned(), |known| format!("known at {:.3}", at(known)));
+            let known = change
+                .known
+                .map_or("of unknown outcome".to_owned(), |known| format!("completed by {:.3} s", at(known)));
             let by = change.replica.map_or("no replica".to_owned(), |replica| format!("replica {replica}"));
             lines.push_str(&format!(
-                "    {:06b} asked for at {:.3} s, {known}, by {by}, request {}, version {}\n",
+                "    {:06b} requested at {:.3} s, {known}, by {by}, request {}, version {}\n",
                 change.bits,
                 at(change.begin),
                 change.request,
@@ -289,7 +299,8 @@ mod tests {
 
     const BOUND: Duration = Duration::from_millis(2100);
 
-    /// Creates a register at the start, and its changes: state, second of the request, and second of the response.
+    /// Creates a register with these changes. Each change consists of the state, the second of the request and the
+    /// second of the response, both relative to `start`.
     fn register(start: Instant, changes: &[(Bits, f64, Option<f64>)]) -> Register {
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let change = |bits, begin, known: Option<f64>| Change {
@@ -308,7 +319,7 @@ mod tests {
         register
     }
 
-    /// Returns the state that replica 1 showed in response to a request at this second.
+    /// Returns an observation: replica 1 responded with this state to a request that was sent at this second.
     fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
         let begin = start + Duration::from_secs_f64(seconds);
         let end = begin + Duration::from_millis(10);

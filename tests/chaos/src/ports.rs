@@ -1,4 +1,4 @@
-//! Free ports below the range of ephemeral ports, so that a process can restart on the same port.
+//! Free ports below the range of ephemeral ports: no outgoing connection occupies such a port while a process restarts.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::common::Result;
 
-/// Returns a port of the loopback interface that is free now.
+/// Returns a port of the loopback interface that is free at the time of the call.
 pub(crate) fn free_port() -> Result<u16> {
     let mut random = rand::rng();
     for _ in 0..100 {

@@ -11,28 +11,28 @@ use crate::common::Result;
 use crate::ports::free_port;
 use crate::processes;
 
-/// The role that initializes the servers, a superuser.
+/// The superuser role that `initdb` creates.
 const SUPERUSER: &str = "postgres";
 
 /// The name of the application's database.
 pub(crate) const DATABASE: &str = "iam";
 
-/// Timeout for the start of a server, its stop, and its catch-up.
+/// Timeout for the start of a server, and for a standby to catch up with its primary.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// PostgreSQL's server programs, and the user that runs them.
+/// PostgreSQL's server programs and the operating-system user that runs them.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     folder: PathBuf,
-    /// The id of the user that runs the programs if this process runs as root, because PostgreSQL refuses to run as
-    /// root.
+    /// The id of the unprivileged user that runs the programs if this process runs as root, because PostgreSQL refuses
+    /// to run as root. `None` if this process does not run as root.
     user: Option<u32>,
 }
 
-/// How a server is stopped.
+/// The shutdown mode of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// A fast shutdown: sessions are terminated, and the data is written.
+    /// A fast shutdown: the server terminates all sessions and writes a checkpoint.
     Fast,
     /// An immediate shutdown, which is equivalent to a crash.
     Immediate,
@@ -44,7 +44,7 @@ async fn ask(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 impl Programs {
-    /// Finds the programs in `folder` or, by default, in the directory that `pg_config` reports.
+    /// Finds the programs in `folder` or, if it is `None`, in the directory that `pg_config --bindir` prints.
     pub(crate) async fn find(folder: Option<PathBuf>) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder,
@@ -57,12 +57,12 @@ impl Programs {
                     user = ask("id", &["-u", name]).await.and_then(|id| id.parse().ok());
                 }
             }
-            user.ok_or("PostgreSQL refuses to run as root, and there is no user to lend it to")?;
+            user.ok_or("PostgreSQL refuses to run as root, and there is no unprivileged user that can run it")?;
         }
         Ok(Self { folder, user })
     }
 
-    /// Creates a directory that the servers' user may write to.
+    /// Creates a directory to which the servers' user can write.
     pub(crate) fn lend(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         if self.user.is_some() {
@@ -72,8 +72,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A directory of links may contain the server's programs without the client programs. Those are then in the
-        // `PATH` or next to the server program.
+        // A directory of symbolic links may contain the server programs without the client programs. The client
+        // programs are then next to the target of the link, or in `PATH`.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -94,7 +94,7 @@ impl Programs {
     }
 }
 
-/// A running server. It ends when this value is dropped.
+/// A running server. Dropping this value kills the server.
 #[derive(Debug)]
 pub(crate) struct Server {
     programs: Programs,
@@ -105,7 +105,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Creates and starts a server with an empty cluster.
+    /// Initializes an empty database cluster and starts a server on it.
     pub(crate) async fn init(programs: &Programs, folder: PathBuf) -> Result<Self> {
         programs.lend(&folder)?;
         let arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER, "-D", "data"];
@@ -113,7 +113,8 @@ impl Server {
         Self::launch(programs, folder, None).await
     }
 
-    /// Creates a standby that streams from this server. Returns once it has caught up and commits wait for it.
+    /// Creates a streaming standby of this server. Returns when the standby has caught up and commits on this server
+    /// wait for it (synchronous replication).
     pub(crate) async fn standby(&self, folder: PathBuf) -> Result<Self> {
         self.programs.lend(&folder)?;
         let from = format!("host=127.0.0.1 port={} user={SUPERUSER} application_name=standby", self.port);
@@ -127,14 +128,14 @@ impl Server {
         Ok(standby)
     }
 
-    /// Waits until the standby is connected and in the given state.
+    /// Waits until the standby is connected and `pg_stat_replication` satisfies the condition `state`.
     pub(crate) async fn wait_for_standby(&self, state: &str) -> Result<()> {
         let question =
             format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' AND {state}");
         let until = Instant::now() + PATIENCE;
         while self.sql(&question).await.ok().as_deref() != Some("1") {
             if Instant::now() > until {
-                return Err("the standby does not stream".into());
+                return Err("the standby did not catch up in time".into());
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -160,7 +161,7 @@ impl Server {
             ] {
                 command.args(["-c", setting]);
             }
-            // Removes the status file of an earlier process, so that it is not mistaken for that of the new one.
+            // Removes the PID file of an earlier process, so that it is not mistaken for the file of the new process.
             let status = folder.join("data/postmaster.pid");
             let _ = std::fs::remove_file(&status);
             let mut process = command.spawn()?;
@@ -174,7 +175,7 @@ impl Server {
         Err(format!("PostgreSQL did not start: see {}", folder.join("server.log").display()).into())
     }
 
-    /// Stops the server.
+    /// Stops the server with this shutdown mode and waits until it exits.
     pub(crate) async fn stop(&mut self, how: Stop) -> Result<()> {
         let signal = match how {
             Stop::Fast => "INT",
@@ -185,13 +186,13 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again, on the same port.
+    /// Starts the server again on the same port.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
         *self = Self::launch(&self.programs, self.folder.clone(), Some(self.port)).await?;
         Ok(())
     }
 
-    /// Promotes the standby to primary. Its commits wait for no other server.
+    /// Promotes the standby to primary and disables synchronous replication, so that commits do not wait for a standby.
     pub(crate) async fn promote(&self) -> Result<()> {
         self.sql("SELECT pg_promote()").await?;
         self.sql("ALTER SYSTEM RESET synchronous_standby_names").await?;
@@ -199,12 +200,12 @@ impl Server {
         Ok(())
     }
 
-    /// Returns the URL of the application's database for a role, on this port.
+    /// Returns the URL of the application's database for a role, on the server or proxy at this port.
     pub(crate) fn url(role: &str, port: u16) -> String {
         format!("postgres://{role}@127.0.0.1:{port}/{DATABASE}?sslmode=disable")
     }
 
-    /// Runs SQL in a database with the given role. Returns the rows as lines.
+    /// Runs SQL in a database as the given role. Returns the rows, one per line.
     pub(crate) async fn sql_in(&self, database: &str, role: &str, text: &str) -> Result<String> {
         let port = self.port.to_string();
         let arguments =
@@ -222,7 +223,7 @@ impl Server {
         self.sql_in(DATABASE, SUPERUSER, text).await
     }
 
-    /// Creates an empty file that the server's user may write to.
+    /// Creates an empty file to which the servers' user can write.
     pub(crate) fn lend_file(&self, file: &Path) -> Result<()> {
         std::fs::write(file, [])?;
         if self.programs.user.is_some() {

@@ -1,4 +1,4 @@
-//! Probes measure the time until a replica completes a decision and changes.
+//! Probes, which measure the time until a replica completes a decision and two changes.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use tokio::time::{Instant, sleep};
 use crate::http::{Call, Client};
 use crate::world::{World, new_id};
 
-/// Maximum time until a replica works again after the end of a fault.
+/// Maximum time from the end of a fault until every replica must have recovered.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
 
-/// A user whose levels are changed through one replica, to verify that it works.
+/// A test user of one replica. Decisions about this user and changes of the user's levels verify that the replica
+/// works.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) replica: usize,
@@ -19,8 +20,8 @@ pub(crate) struct Probe {
     pub(crate) token: String,
 }
 
-/// A request that a healthy replica must complete: a decision, a change of a company, or a change for which all
-/// replicas queue.
+/// A request that a healthy replica must complete: a decision, a change of a company (which takes the gate in shared
+/// mode), or a cut-off (which takes the gate in exclusive mode).
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Decision,
@@ -28,7 +29,8 @@ enum Step {
     CutOff,
 }
 
-/// Returns the time until the replica completes a decision and the changes, or `None` after `patience`.
+/// Returns the time until the replica has completed a decision and both changes, or `None` if it has not completed them
+/// within `patience`.
 pub(crate) async fn probe_one(world: &World, probe: &Probe, patience: Duration) -> Option<Duration> {
     let company = world.companies.first()?;
     let begin = Instant::now();

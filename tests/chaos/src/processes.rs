@@ -1,4 +1,4 @@
-//! The replicas of the service as processes that keep their ports, and the signals that they get.
+//! The replicas of the service: processes that use the same port after a restart, and can be frozen and killed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use crate::ports::free_port;
 
 /// Sends the signal with this name to a process.
 pub(crate) async fn signal(process: &Child, name: &str) -> Result<()> {
-    let id = process.id().ok_or("the process has ended")?;
+    let id = process.id().ok_or("the process has exited")?;
     let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await?;
-    if status.success() { Ok(()) } else { Err(format!("kill -{name} {id} ended with {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("kill -{name} {id} exited with {status}").into()) }
 }
 
-/// A replica of the service. It ends when this value is dropped.
+/// A running replica of the service. Dropping this value kills the process.
 #[derive(Debug)]
 pub(crate) struct Replica {
     program: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica from `program` with these settings.
+    /// Starts `program` as a replica with these settings (environment variables) and waits until it is ready.
     pub(crate) async fn start(program: PathBuf, settings: &[(&str, &str)], log: PathBuf) -> Result<Self> {
         let port = free_port()?;
         let mut environment: Vec<_> =
@@ -57,7 +57,7 @@ impl Replica {
         let mut client = Client::default();
         for _ in 0..600 {
             if self.process.try_wait()?.is_some() {
-                return Err(format!("a replica ended: see {}", self.log.display()).into());
+                return Err(format!("a replica exited: see {}", self.log.display()).into());
             }
             let answer = client.send(self.address, &Call::new("GET", "/readyz", ""), Duration::from_secs(1)).await;
             if answer.is_ok_and(|answer| answer.status == 200) {
@@ -78,12 +78,12 @@ impl Replica {
         signal(&self.process, "CONT").await
     }
 
-    /// Kills the process.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
 
-    /// Starts the process again, on the same port.
+    /// Starts the process again on the same port.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.process = Self::spawn(&self.program, &self.environment, &self.log)?;
         Ok(())

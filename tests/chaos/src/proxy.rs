@@ -1,4 +1,5 @@
-//! A TCP proxy between one replica and the database, which can delay, cut, hold or drop traffic.
+//! A TCP proxy between one replica and the database. The proxy can delay, truncate or withhold traffic, and close or
+//! reject connections.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,18 +15,19 @@ use tokio::task::AbortHandle;
 
 use crate::common::{Result, locked};
 
-/// How the proxy treats traffic.
+/// The fault that the proxy simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Forwards the traffic.
     Pass,
-    /// Forwards the traffic after this time.
+    /// Forwards each chunk of data after this delay.
     Delay(Duration),
-    /// Cuts some messages in the middle and closes their connections.
+    /// Truncates some chunks of data in the middle and closes their connections.
     Halve,
-    /// Holds all traffic in both directions until the mode changes. Connections can be opened, but carry no data.
+    /// Withholds all traffic in both directions until the mode changes. Clients can open connections, but these carry
+    /// no data.
     Hole,
-    /// Holds the responses of the server. Requests of the client are forwarded.
+    /// Withholds the responses of the server until the mode changes. Requests of the client are forwarded.
     HoldAnswers,
     /// Closes each new connection immediately.
     Refuse,
@@ -41,14 +43,14 @@ enum Direction {
 struct State {
     target: AtomicU16,
     mode: watch::Sender<Mode>,
-    /// Connections with a lower number are stranded: open on both sides, but without any traffic.
+    /// Connections with a lower number are stranded: they are open on both sides, but the proxy forwards nothing.
     stranded_below: watch::Sender<usize>,
     next: AtomicUsize,
     chunks: AtomicUsize,
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// In the mode [`Mode::Halve`], one in this many chunks is cut in the middle.
+/// In the mode [`Mode::Halve`], one in this number of chunks is truncated in the middle.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.
@@ -60,7 +62,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy to a loopback port.
+    /// Starts a proxy to a port of the loopback interface.
     pub(crate) async fn start(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
@@ -81,20 +83,20 @@ impl Proxy {
         self.state.mode.send_replace(mode);
     }
 
-    /// Directs new connections to another port. Open connections keep their target.
+    /// Directs new connections to another port. Open connections are not affected.
     pub(crate) fn lead_to(&self, target: u16) {
         self.state.target.store(target, Ordering::SeqCst);
     }
 
-    /// Closes all connections.
+    /// Closes all open connections.
     pub(crate) fn cut(&self) {
         for (_, connection) in locked(&self.state.connections).drain(..) {
             connection.abort();
         }
     }
 
-    /// Makes all open connections half-open: they carry no data, and neither side notices that the other one has
-    /// closed. New connections work. The stranded connections are closed after `rest`.
+    /// Makes all open connections half-open: the proxy forwards nothing, and neither side is notified when the other
+    /// side closes. New connections work. The half-open connections are closed after `rest`.
     pub(crate) fn strand(&self, rest: Duration) {
         let below = self.state.next.load(Ordering::SeqCst);
         self.state.stranded_below.send_replace(below);
@@ -132,7 +134,8 @@ async fn relay(client: TcpStream, number: usize, state: Arc<State>) -> Result<()
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut stranded_below = state.stranded_below.subscribe();
-    // Both futures live as long as this function, because a dropped half would close its side.
+    // Both futures exist until this function returns, because dropping one half of a connection would close it in that
+    // direction.
     let mut up = pin!(carry(from_client, to_server, Direction::ToServer, &state));
     let mut down = pin!(carry(from_server, to_client, Direction::ToClient, &state));
     tokio::select! {

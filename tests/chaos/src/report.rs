@@ -1,4 +1,4 @@
-//! The result of a run: a timeline, counts, maxima and violations.
+//! The report of a run: the timeline of events, counters, maximum durations and violations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 use crate::common::{Result, locked};
 
-/// A kind of violation.
+/// A kind of violated guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Broken {
-    /// A permission was allowed longer than the bound after its revocation was acknowledged.
+    /// A permission was still allowed when the staleness bound after the acknowledgement of its revocation had passed.
     AllowTooLate,
-    /// A change was not visible in time.
+    /// A change was not visible within the staleness bound, or not at once where the request required it.
     SeenTooLate,
-    /// A state was visible that never existed.
+    /// A response showed a state that never existed, for example a partial change.
     HalfChange,
-    /// An acknowledged change is lost.
+    /// An acknowledged change was lost.
     LostChange,
-    /// The audit log and the changes do not agree.
+    /// The audit log does not match the acknowledged changes or the stored levels.
     Audit,
-    /// A response has a status that it must not have.
+    /// A response had an unexpected status.
     Status,
     /// A replica did not recover in time.
     Recovery,
@@ -58,7 +58,7 @@ struct Notes {
     violations: Vec<Violation>,
 }
 
-/// The timeline, the counts, the maxima and the violations so far.
+/// The events, counters, maximum durations and violations so far. All tasks of a run can add to them concurrently.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) start: Instant,
@@ -68,7 +68,8 @@ pub(crate) struct Report {
 /// Maximum number of violations per kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// Period before a violation from which events are reported with it. After the violation it is a quarter of this.
+/// Length of the period before a violation whose events are reported with the violation. The period after the violation
+/// is a quarter of this length.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {
@@ -77,7 +78,7 @@ impl Report {
         Self { start: Instant::now(), notes: Mutex::default() }
     }
 
-    /// Returns the seconds since the start.
+    /// Returns the time `at` in seconds since the start of the run.
     pub(crate) fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.start).as_secs_f64()
     }
@@ -92,7 +93,7 @@ impl Report {
         *locked(&self.notes).counts.entry(what.into()).or_default() += 1;
     }
 
-    /// Records a duration if it is the maximum so far.
+    /// Updates the maximum with this name if `duration` exceeds it.
     pub(crate) fn longest(&self, what: &'static str, duration: Duration) {
         let mut notes = locked(&self.notes);
         let longest = notes.maxima.entry(what).or_default();
@@ -107,7 +108,7 @@ impl Report {
         locked(&self.notes).violations.push(violation);
     }
 
-    /// Returns the kinds of violations so far.
+    /// Returns the distinct kinds of the violations so far.
     pub(crate) fn broken(&self) -> Vec<Broken> {
         let mut kinds: Vec<_> = locked(&self.notes).violations.iter().map(|violation| violation.broken).collect();
         kinds.sort_unstable();
@@ -115,7 +116,7 @@ impl Report {
         kinds
     }
 
-    /// Returns the counts and maxima, one per line.
+    /// Returns the counters and the maximum durations as text, one per line.
     pub(crate) fn summary(&self) -> String {
         let notes = locked(&self.notes);
         let mut text = String::new();
@@ -129,7 +130,7 @@ impl Report {
         text
     }
 
-    /// Returns the violations, each with the timeline around it.
+    /// Returns the violations as text, each with the events around its time.
     pub(crate) fn violations(&self) -> String {
         let notes = locked(&self.notes);
         let mut counts: BTreeMap<Broken, usize> = BTreeMap::new();

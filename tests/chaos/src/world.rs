@@ -1,5 +1,5 @@
-//! The state that all tasks of a run share: the addresses of the replicas, the existing entities, and the rules by
-//! which responses are judged.
+//! The state that all tasks of a run share: the addresses of the replicas, the entities, the periods of restores and
+//! failovers, and the report.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::lies::Lie;
 use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
 
-/// The number of levels from which a company's assignments choose, and of views in its matrices.
+/// The number of fixed levels of a company that assignments use, and the number of views that matrices use.
 pub(crate) const WIDTH: usize = 4;
 
 /// The views that the fixed levels allow, one view per level.
@@ -27,19 +27,19 @@ const LEVEL_VIEWS: [&str; WIDTH] = ["/dashboard", "/home", "/companies", "/users
 /// The views of the matrices.
 const MATRIX_VIEWS: [&str; WIDTH] = ["/profile", "/subscription", "/subscription/plans", "/settings"];
 
-/// The maximum age of cached state: the default of `IAM__CACHE__LEASE`.
+/// The maximum staleness that the service guarantees: the default of `IAM__CACHE__LEASE`.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// The tolerance for clock differences between processes on one machine when a lease expires.
+/// The tolerance for clock skew between processes on one machine when a lease expires.
 ///
-/// Nothing else needs a tolerance: a request is judged by the time at which it was sent, which is before the decision,
+/// No other tolerance is needed: a request is judged by the time at which it was sent, which is before the decision,
 /// and a change by the time at which its response arrived, which is after the commit.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
-/// The maximum age of cached state by which responses are judged: the lease plus the margin.
+/// The staleness bound by which responses are judged: the lease plus the margin.
 pub(crate) const BOUND: Duration = Duration::from_millis(2100);
 
-/// Timeout of a request.
+/// Timeout of a request that has no shorter timeout.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The signing secret of all tokens.
@@ -56,9 +56,10 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct Company {
     pub(crate) id: String,
-    /// The levels from which assignments choose. They exist before the first dump.
+    /// The fixed levels that assignments use. They exist before the first dump, so that a restore never deletes them.
     pub(crate) levels: Vec<String>,
-    /// The current registers. The slots are fixed, and the register of a slot is replaced from time to time.
+    /// The registers that readers query: the register of each slot, which is replaced from time to time, and some
+    /// registers whose entities are deleted or revoked.
     pub(crate) registers: Mutex<Vec<Arc<Register>>>,
 }
 
@@ -92,17 +93,17 @@ pub(crate) struct World {
     audited: Mutex<Vec<Audited>>,
 }
 
-/// Returns whether a window overlaps the period from `begin` to `end`.
+/// Returns `true` if one of the windows, each extended by `rest`, overlaps the period from `begin` to `end`.
 fn overlaps(windows: &[(Instant, Option<Instant>)], begin: Instant, end: Instant, rest: Duration) -> bool {
     windows.iter().any(|(from, to)| *from <= end && to.is_none_or(|to| to + rest >= begin))
 }
 
-/// Returns the current time, in seconds since 1970.
+/// Returns the current time in seconds since the Unix epoch.
 fn now() -> Result<u64> {
     Ok(u64::try_from(system_clock().now().millis() / 1000)?)
 }
 
-/// Returns a new id.
+/// Returns a random UUID as text.
 pub(crate) fn new_id() -> String {
     Uuid::new_v4().to_string()
 }
@@ -113,7 +114,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 }
 
 impl World {
-    /// Creates the shared state for these replicas, and the companies.
+    /// Creates the shared state for these replicas, and provisions the companies.
     pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Lie>) -> Result<Self> {
         let signer = TokenSigner::hs256(&SecretString::from(SECRET));
         let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, now()?, 86_400)?;
@@ -159,14 +160,15 @@ impl World {
         Ok(Company { id, levels, registers: Mutex::default() })
     }
 
-    /// Sends a request to the first replica. Any status of 300 or above is an error.
+    /// Sends a request to the first replica. Returns the `data` of the response, or an error if the status is 300 or
+    /// above.
     async fn must(&self, client: &mut Client, call: Call) -> Result<Value> {
         let address = *self.addresses.first().ok_or("there are no replicas")?;
         let answer = client.send(address, &call, PATIENCE).await?;
         if answer.status < 300 { Ok(answer.data()) } else { Err(format!("{}: {}", call.line(), answer.text()).into()) }
     }
 
-    /// Creates a request of the super admin.
+    /// Creates a request that authenticates as the super admin.
     pub(crate) fn by_super_admin(&self, method: &'static str, path: &str) -> Call {
         Call::new(method, path, &self.super_token)
     }
@@ -176,14 +178,14 @@ impl World {
         self.by_super_admin("POST", &format!("/api/iam/user-levels?companyId={company}")).json(json!({ "name": name }))
     }
 
-    /// Creates a request that makes these the only views that a level allows.
+    /// Creates a request that replaces a level's view matrix, so that the level allows exactly these views.
     pub(crate) fn put_matrix(&self, company: &str, level: &str, views: &[&str]) -> Call {
         let cells: Vec<_> = views.iter().map(|view| json!({ "viewId": view, "state": "allow" })).collect();
         let path = format!("/api/iam/user-levels/{level}/permissions/views?companyId={company}");
         self.by_super_admin("PUT", &path).json(json!({ "views": cells }))
     }
 
-    /// Creates a request that makes these the levels of a user.
+    /// Creates a request that replaces the levels of a user with these levels.
     pub(crate) fn put_levels(&self, company: &str, user: &str, levels: &[&str]) -> Call {
         let path = format!("/api/iam/users/{user}/user-levels?companyId={company}");
         self.by_super_admin("PUT", &path).json(json!({ "userLevelIds": levels }))
@@ -196,14 +198,15 @@ impl World {
         Ok((user.to_string(), self.signer.sign(UserId::from_uuid(user), false, issued, 86_400)?))
     }
 
-    /// Returns a time in the past, later than the issue (`iat`) of all tokens so far.
+    /// Returns a time in the past that is later than the issue time (`iat`) of all tokens so far.
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
         let millis = system_clock().now().millis() - 30_000;
         let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
         time.as_str().map(str::to_owned).ok_or_else(|| "a time is a text".into())
     }
 
-    /// Sends a request and checks the status. Returns `None` if the outcome is unknown.
+    /// Sends a request. Returns `None` if the outcome is unknown: without a response, or with a 5xx. A 5xx other than
+    /// the service's own 503 is reported as a violation.
     pub(crate) async fn send(
         &self,
         client: &mut Client,
@@ -230,14 +233,15 @@ impl World {
             let took = begin.elapsed().as_secs_f64();
             self.report.violation(
                 Broken::Status,
-                format!("replica {replica} answered {} after {took:.3} s: {}", call.line(), answer.text()),
+                format!("replica {replica} responded to {} after {took:.3} s: {}", call.line(), answer.text()),
             );
             return None;
         }
         (!is_unavailable).then_some(answer)
     }
 
-    /// Reports a status that the response must not have, unless a restore explains it.
+    /// Reports an unexpected status as a violation. A status during a restore, or about a retired register, is not
+    /// reported.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
         if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
             return;
@@ -245,11 +249,11 @@ impl World {
         let (status, start) = (answer.text(), self.report.start);
         self.report.violation(
             Broken::Status,
-            format!("replica {replica} answered {}: {status}\n    {}", call.line(), register.tell(start)),
+            format!("replica {replica} responded to {}: {status}\n    {}", call.line(), register.tell(start)),
         );
     }
 
-    /// Records that a change must be in the audit log.
+    /// Records that a change must have an audit record with one of these request ids.
     pub(crate) fn must_be_audited(&self, company: Option<&str>, what: String, requests: Vec<String>) {
         let company = company.map(str::to_owned);
         locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
@@ -265,7 +269,7 @@ impl World {
                 self.report.violation(
                     Broken::Audit,
                     format!(
-                        "{records} records of a change: {}, known at {known:.3} s, requests {:?}",
+                        "{records} audit records of a change: {}, completed by {known:.3} s, requests {:?}",
                         audited.what, audited.requests
                     ),
                 );
@@ -273,22 +277,23 @@ impl World {
         }
     }
 
-    /// Returns whether a restore was in progress during this period.
+    /// Returns `true` if a restore overlapped with this period.
     pub(crate) fn is_restored_within(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).restores, begin, end, Duration::ZERO)
     }
 
-    /// Returns whether the database failed over during this period or less than the bound before it.
+    /// Returns `true` if a failover of the database overlapped with this period or ended within the staleness bound
+    /// before it.
     pub(crate) fn is_failing_over(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).failovers, begin, end, BOUND)
     }
 
-    /// Begins a failover, which [`Self::end_failover`] ends.
+    /// Records the start of a failover. [`Self::end_failover`] records its end.
     pub(crate) fn begin_failover(&self) {
         locked(&self.windows).failovers.push((Instant::now(), None));
     }
 
-    /// Ends a failover: all replicas can reach the new primary.
+    /// Records the end of a failover, when all replicas can reach the new primary.
     pub(crate) fn end_failover(&self) {
         if let Some(window) = locked(&self.windows).failovers.last_mut() {
             window.1 = Some(Instant::now());
@@ -299,8 +304,8 @@ impl World {
         self.companies.iter().flat_map(|company| locked(&company.registers).clone()).collect()
     }
 
-    /// Begins a restore of a dump that was taken in this period. Retires the registers whose state the dump does not
-    /// determine.
+    /// Records the start of a restore from a dump that was taken in this period. Retires the registers whose state in
+    /// the dump is uncertain.
     pub(crate) fn begin_restore(&self, dump: (Instant, Instant)) -> Restore {
         let begin = Instant::now();
         locked(&self.windows).restores.push((begin, None));
@@ -315,7 +320,8 @@ impl World {
         Restore { begin, dump, restored }
     }
 
-    /// Ends a restore. The restored state is the state from now on.
+    /// Records the end of a restore: from now on the registers have their restored states, and changes since the dump
+    /// need no audit records.
     pub(crate) fn end_restore(&self, restore: Restore) {
         let end = Instant::now();
         for (register, bits) in restore.restored {
@@ -327,19 +333,19 @@ impl World {
         }
     }
 
-    /// Returns the bits of the allowed views.
+    /// Returns the bit set of the allowed views.
     pub(crate) fn bits_of(views: &[View], is_allowed: impl Fn(usize, &View) -> bool) -> Bits {
         let set = views.iter().enumerate().filter(|(place, view)| is_allowed(*place, view));
         set.fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
-    /// Returns the initial state of a new register.
+    /// Returns the first change of a new register: its initial state, already acknowledged.
     pub(crate) fn initially(bits: Bits) -> Change {
         let begin = Instant::now();
         Change { bits, replica: None, begin, known: Some(begin), version: None, request: "its making".to_owned() }
     }
 
-    /// Creates the register of a new user's assignments. Its initial state is known: no levels.
+    /// Creates the register of a new user's assignments. In its initial state the user holds no levels.
     pub(crate) fn new_assignment(&self, company: &Company) -> Result<Register> {
         let (user, token) = self.new_user()?;
         Ok(Register::new(Subject::Assignment { user, token }, &company.id, None, Self::initially(0)))

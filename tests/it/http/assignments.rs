@@ -1,4 +1,4 @@
-//! The user levels that users hold, through the API.
+//! Tests of assignments through the API: reading and replacing the user levels of a user.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ both_adapters! {
         assert_eq!(*level, single.data()["userLevel"]);
     }
 
-    /// A non-member has an empty list of levels.
+    /// The list of levels of a non-member is empty.
     async fn a_non_member_holds_nothing(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
@@ -32,7 +32,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// The list replaces the user's levels: levels that it omits are revoked.
+    /// An assignment replaces all levels of the user in the company: levels that the request omits are revoked.
     async fn an_assignment_replaces_the_one_before(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -61,13 +61,14 @@ both_adapters! {
         let body = json!({ "userLevelIds": [] });
         api.put(&path).by(one.admin).within(one.id).json(&body).send().await.expect(200);
         assert_eq!((held(one).await, held(other).await), (String::new(), "Visitor".to_owned()));
-        // The levels of one company do not affect decisions in the other either.
+        // The levels of one company do not affect decisions in the other company either.
         let create = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(one, user, create.clone()).await["reasonCode"], "no_user_levels");
         assert_eq!(api.check(other, user, create).await["allowed"], true);
     }
 
-    /// The error names levels that do not exist or belong to another company, and nothing is stored.
+    /// An assignment of levels that do not exist or belong to another company is rejected. The error names these
+    /// levels, and nothing is stored.
     async fn unknown_levels_are_named(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -108,7 +109,7 @@ both_adapters! {
         );
     }
 
-    /// After two concurrent assignments the user holds the levels of one of them, never a mix.
+    /// Concurrent assignments are serialized: afterwards the user holds the levels of one of them, and never a mixture.
     async fn two_replaces_at_once_end_as_one(api: TestApi) {
         let company = api.company().await;
         let user = new_user();

@@ -1,4 +1,4 @@
-//! The record that each change writes to the audit log.
+//! Tests of the audit record that each change writes.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,8 @@ pub async fn total(api: &TestApi, company: Company) -> u64 {
     page(api, company, "limit=1&includeTotal=true").await["total"].as_u64().unwrap()
 }
 
-/// Sends a change in the company. Returns the one audit record that it wrote, and the response.
+/// Sends a change of the company and asserts that it wrote exactly one audit record. Returns the record and the
+/// response.
 async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, Answer) {
     let before = total(api, company).await;
     let answer = request.within(company.id).send().await;
@@ -30,7 +31,8 @@ async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, 
     (page(api, company, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// Sends a change of the platform. Returns the one audit record that it wrote, and the response.
+/// Sends a change of the platform and asserts that it wrote exactly one audit record. Returns the record and the
+/// response.
 async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer) {
     let count = async || platform(api, "limit=1&includeTotal=true").await["total"].as_u64().unwrap();
     let before = count().await;
@@ -40,14 +42,14 @@ async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer
     (platform(api, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// Returns the action and the entity of a record.
+/// Returns the action, the entity type and the entity id of an audit record.
 fn about(record: &Value) -> (&str, &str, &str) {
     let text = |name: &str| record[name].as_str().unwrap();
     (text("action"), text("entityType"), text("entityId"))
 }
 
 both_adapters! {
-    /// A record has all its fields: the actor, the action, the entity and what changed.
+    /// An audit record contains the actor, the action, the entity and the changed values.
     async fn a_record_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by(company.admin).json(&json!({ "name": "Auditors" }));
@@ -77,7 +79,7 @@ both_adapters! {
         assert_eq!(record["id"].as_str().unwrap().len(), 36);
     }
 
-    /// A change by a super admin, made with the rights of that claim, is marked in its record.
+    /// The audit record of a change that the super admin claim authorized is marked with `superAdmin`.
     async fn a_super_admins_change_is_marked(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
@@ -87,7 +89,7 @@ both_adapters! {
         assert_eq!(record["metadata"], json!({ "requestId": id, "superAdmin": true }));
     }
 
-    /// The record of a changed level has the old and new values of the fields that differ.
+    /// The audit record of a changed level contains the old and new values of the changed fields.
     async fn levels_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -103,7 +105,7 @@ both_adapters! {
         assert_eq!(record["changes"], json!({ "before": answer.data()["userLevel"] }));
     }
 
-    /// The record of a changed view matrix has the number of cells per state, and the cells that differ.
+    /// The audit record of a changed view matrix contains the number of cells per state, and the cells that differ.
     async fn view_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -133,7 +135,8 @@ both_adapters! {
         );
     }
 
-    /// The record of a changed feature matrix has the number of allowed and denied cells, and the cells that differ.
+    /// The audit record of a changed feature matrix contains the number of allowed and denied cells, and the cells that
+    /// differ.
     async fn feature_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -163,7 +166,8 @@ both_adapters! {
         );
     }
 
-    /// The record of an assignment has the levels before and after, and those added and removed.
+    /// The audit record of an assignment contains the user's levels before and after the change, and the levels that
+    /// were added and removed.
     async fn assignments_are_recorded(api: TestApi) {
         let company = api.company().await;
         let mut levels = vec![api.level_id(company, "Member").await, api.level_id(company, "Visitor").await];
@@ -234,7 +238,7 @@ both_adapters! {
         assert_eq!(page(&api, company, "entityType=view&includeTotal=true").await["total"], 0);
     }
 
-    /// The record of a changed mapping has the ids that were added and removed.
+    /// The audit record of a changed mapping contains the ids that were added and removed.
     async fn mappings_are_recorded(api: TestApi) {
         let (module, feature) = (api.module_id("risks").await, api.feature_id("general.read").await);
         let (risks, home) = (api.view_id("/modules/risks").await, api.view_id("/home").await);

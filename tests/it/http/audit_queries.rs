@@ -1,4 +1,4 @@
-//! Queries of the audit log: filters, pages, and the records that a caller can see.
+//! Tests of queries of the audit log: filters, keyset pagination, and which records a caller can read.
 
 use iam_domain::{Actor, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};
@@ -8,7 +8,7 @@ use super::audit::{page, platform, total};
 use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
-    /// Each filter narrows the list. Several filters are combined with AND.
+    /// Each filter restricts the list to matching records. Several filters are combined with AND.
     async fn records_are_filtered(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -38,11 +38,11 @@ both_adapters! {
         assert_eq!(actions(&format!("entityId={level}&action=&from=&cursor=")).await, all);
     }
 
-    /// `from` is inclusive, `to` is exclusive.
+    /// The bound `from` is inclusive, and the bound `to` is exclusive.
     async fn records_are_filtered_by_time(api: TestApi) {
         let company = api.company().await;
         let logs = page(&api, company, "limit=200").await["logs"].clone();
-        // Times have millisecond precision in responses, so that several records can share one.
+        // Times in responses have millisecond precision, so several records can have the same time.
         let times = each(&logs, "timestamp");
         let (newest, oldest) = (times[0], times[times.len() - 1]);
         let count = async |query: String| page(&api, company, &query).await["logs"].as_array().unwrap().len();
@@ -53,12 +53,12 @@ both_adapters! {
             count(format!("from={oldest}&to={newest}&limit=200")).await,
             times.iter().filter(|time| *time != &newest).count()
         );
-        // The same time, written in another time zone notation.
+        // The filter accepts the same time with another notation of the time zone.
         let elsewhere = newest.replace('Z', "%2B00:00");
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
 
-    /// A page has 1 to 200 records. Default: 50.
+    /// The parameter `limit` allows 1 to 200 records per page. Default: 50 records.
     async fn a_page_has_its_bounds(api: TestApi) {
         let company = api.company().await;
         for n in 0..45 {
@@ -78,7 +78,7 @@ both_adapters! {
         }
     }
 
-    /// The total is counted up to 10,000. Beyond that the response marks it as a lower bound.
+    /// The total is counted up to 10,000 records. If there are more, the response marks the total as a lower bound.
     async fn the_total_is_counted_up_to_a_bound(api: TestApi) {
         let company = api.company().await;
         let exact = page(&api, company, "limit=1&includeTotal=true").await;
@@ -114,7 +114,7 @@ both_adapters! {
         assert_eq!(filtered.get("totalIsLowerBound"), None);
     }
 
-    /// Paging returns every record once, newest first, even if records are added meanwhile.
+    /// Keyset pagination returns every record exactly once, newest first, even if records are added between two pages.
     async fn a_cursor_walks_through_all_records(api: TestApi) {
         let company = api.company().await;
         let all = page(&api, company, "limit=200").await;
@@ -126,7 +126,7 @@ both_adapters! {
         let mut query = "limit=4&includeTotal=true".to_owned();
         loop {
             let data = page(&api, company, &query).await;
-            assert!(data["total"].as_u64().unwrap() >= all.len() as u64, "the total is of all pages");
+            assert!(data["total"].as_u64().unwrap() >= all.len() as u64, "the total counts the records of all pages");
             seen.extend(data["logs"].as_array().unwrap().iter().cloned());
             let Some(cursor) = data["nextCursor"].as_str() else { break };
             assert_eq!(data["logs"].as_array().unwrap().len(), 4);
@@ -169,7 +169,8 @@ both_adapters! {
         );
     }
 
-    /// A company sees only its own records, also with a cursor or a filter from another company.
+    /// A request within a company returns only this company's records, even with a cursor or a filter value from
+    /// another company.
     async fn a_company_sees_its_own_records(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let level = api.new_level(other, "Theirs").await;
@@ -186,8 +187,8 @@ both_adapters! {
         assert!(platform(&api, "limit=200").await["logs"].as_array().unwrap().iter().all(|r| r["companyId"].is_null()));
     }
 
-    /// Only super admins read the platform's records. A company's records are for users who may Update levels or
-    /// permissions there.
+    /// Only super admins can read the platform's audit log. A company's audit log can be read by users who have Update
+    /// on levels or permissions in that company.
     async fn records_are_for_administrators(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";

@@ -1,4 +1,4 @@
-//! Which callers may administer, and when a revoked permission takes effect.
+//! Tests of authorization: which callers have administrative rights, and when the revocation of a right takes effect.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
 };
 
-/// A storage that signals when a change is about to begin: its caller was admitted and now waits for the lock.
+/// A storage that signals when a change is about to begin. At that time the request is authorized and the change has
+/// yet to acquire its lock.
 pub struct Watched {
     pub inner: Arc<dyn Storage>,
     pub begins: Arc<Notify>,
@@ -26,7 +27,8 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
-    /// Retries beyond the storage's own timeout, since the test may hold the lock for a long time on a busy machine.
+    /// Retries when the storage's lock timeout expires, since the test may hold the lock for a long time on a busy
+    /// machine.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.begins.notify_one();
         for _ in 0..30 {
@@ -59,8 +61,8 @@ impl Storage for Watched {
     }
 }
 
-/// Sends a change whose caller is left with only the given levels while it waits for the company's row lock. Returns
-/// the response.
+/// Sends a change and, while it waits for the company's row lock, reduces the caller's levels to the given levels.
+/// Returns the response to the change.
 pub async fn overtaken(
     api: &TestApi,
     company: Company,
@@ -81,7 +83,8 @@ pub async fn overtaken(
     answer
 }
 
-/// Returns requests for each administrative right, with the message for callers that lack it.
+/// Returns requests that require an administrative right, each with the name of the right and the error message for
+/// callers who lack the right.
 fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static str, Request)> {
     let path = |rest: &str| format!("/api/iam/{rest}");
     let user = new_user();
@@ -139,7 +142,7 @@ both_adapters! {
         }
     }
 
-    /// Administration requires scope company or any: a narrower scope does not suffice.
+    /// Administrative rights require the scope `company` or `any`. A narrower scope does not suffice.
     async fn administration_needs_the_scope_of_a_company(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -161,7 +164,8 @@ both_adapters! {
         }
     }
 
-    /// A right in one company grants none in another company. Known and unknown companies get identical denials.
+    /// A right in one company grants no right in another company. The denial does not reveal whether the other company
+    /// exists.
     async fn a_right_is_one_companys(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let target = api.level_id(other, "Member").await;
@@ -173,7 +177,7 @@ both_adapters! {
         }
     }
 
-    /// A revoked right is denied from the next request on.
+    /// The revocation of a right takes effect with the next request.
     async fn a_revoked_right_is_gone_at_once(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -189,8 +193,8 @@ both_adapters! {
         }
     }
 
-    /// A right is also denied from the next request on if the level itself loses the permission or a second level
-    /// denies it.
+    /// The loss of a right also takes effect with the next request if the level loses the permission or a second level
+    /// denies the permission.
     async fn a_changed_level_counts_at_once(api: TestApi) {
         let company = api.company().await;
         let manage = api.feature_id("iam.manage_levels").await;
@@ -210,7 +214,8 @@ both_adapters! {
         assert_eq!(attempt("four").await, 403, "a visitor is denied Update");
     }
 
-    /// A new level is rejected if the administrator loses the right while the change waits for the company's row lock.
+    /// A change is authorized under the lock (no time-of-check race): a new level is rejected if its creator loses the
+    /// right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |router| {
@@ -223,13 +228,12 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name"), ["Admin", "Member", "Visitor"]);
     }
 
-    /// An assignment is rejected if the administrator loses the right while the change waits for the company's row
-    /// lock.
+    /// An assignment is rejected if its caller loses the right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_an_assignment(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
-        // The administrator tries to assign the lost level to themselves again.
+        // The former administrator tries to assign the revoked level to themselves again.
         let answer = overtaken(&api, company, company.admin, &[], |router| {
             router.put(&path).json(&json!({ "userLevelIds": [admin] }))
         })
@@ -240,7 +244,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// A matrix is rejected if the administrator loses the right while the change waits for the company's row lock.
+    /// A matrix change is rejected if its caller loses the right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_a_matrix(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -254,7 +258,8 @@ both_adapters! {
         assert_eq!(api.matrix(company, &member, "views").await, before);
     }
 
-    /// A level is not deleted if it got its first holder while the deletion waited for the lock.
+    /// A level is not deleted if it is assigned to its first holder while the deletion waits for the company's row
+    /// lock.
     async fn an_assignment_overtakes_a_removal(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -275,7 +280,7 @@ both_adapters! {
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
     }
 
-    /// A super admin administers the platform and every company, even one that is not provisioned.
+    /// A super admin can administer the platform and every company, even a company that is not provisioned.
     async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -289,7 +294,7 @@ both_adapters! {
         }
     }
 
-    /// Only super admins may use the platform's operations; administrators of a company get 403.
+    /// Only super admins can use the platform's operations. Administrators of a company get 403.
     async fn the_platform_is_for_super_admins(api: TestApi) {
         let company = api.company().await;
         let id = new_company();
@@ -314,7 +319,8 @@ both_adapters! {
         }
     }
 
-    /// A decision about a super admin has the reason code `super_admin`, but unknown views and features are denied.
+    /// Decisions about a super admin have the reason code `super_admin`. Unknown views and features are denied even to
+    /// super admins.
     async fn decisions_about_super_admins_give_the_reason(api: TestApi) {
         let company = api.company().await;
         let ask = async |question: Value| {
@@ -342,14 +348,15 @@ both_adapters! {
         assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
     }
 
-    /// The super admin claim applies only to the bearer of the token, not in checks about other users.
+    /// The super admin claim applies only to decisions about the bearer of the token, and not to checks about other
+    /// users.
     async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
         assert_eq!(request.send().await.expect(200).data()["reasonCode"], "explicit_deny");
 
-        // Decisions about a super admin for other callers follow from the levels alone.
+        // If another caller checks a super admin, the decision depends only on the levels of the super admin.
         let question = json!({ "view": "/home", "userId": api.super_admin });
         let request = api.post("/api/iam/check").by(company.admin).within(company.id).json(&question);
         assert_eq!(request.send().await.expect(200).data()["reasonCode"], "no_user_levels");
@@ -360,7 +367,7 @@ both_adapters! {
         }
     }
 
-    /// Only the JSON value `true` in the claim grants super admin.
+    /// Only the JSON value `true` of the claim makes the bearer a super admin.
     async fn only_true_makes_a_super_admin(api: TestApi) {
         let company = api.company().await;
         let exp = 4_000_000_000_u64;
@@ -375,7 +382,8 @@ both_adapters! {
         }
     }
 
-    /// Users with a read right read the catalog within their company. Without a company, only super admins read it.
+    /// Users who may read IAM data can read the catalog within their company. Without a company, only super admins can
+    /// read the catalog.
     async fn the_catalog_is_read_in_a_company(api: TestApi) {
         let company = api.company().await;
         for list in ["views", "features", "modules", "menu-items", "sub-menu-items"] {
@@ -388,7 +396,7 @@ both_adapters! {
         }
     }
 
-    /// The company can be named in the path, the query, the body or the header.
+    /// A request can name its company in the path, the query, the body or the header.
     async fn a_company_is_named_in_four_places(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels?companyId={}", company.id);

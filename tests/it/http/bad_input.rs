@@ -1,5 +1,5 @@
-//! Invalid input is rejected with an error that names it, and nothing is stored. Covers every field of every body and
-//! every parameter.
+//! Tests of input validation: invalid input is rejected with an error that names the field or parameter, and nothing is
+//! stored. The tests cover every field of every body and every parameter.
 
 mod cases;
 mod expected;
@@ -21,13 +21,14 @@ use super::operations::{operation, operations};
 use super::world::{Dump, World};
 use crate::support::api::both_adapters;
 
-/// Maximum size of a body in bytes.
+/// Maximum size of a request body in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A complete body: description, headers, bytes, and the expected response.
+/// A test case with a complete body: description, headers, bytes of the body, and expected response.
 type Whole = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Expected);
 
-/// Returns bodies that are invalid as a whole, for example by content type or coding, and some valid ones.
+/// Returns test cases with complete bodies. Most are invalid, for example with another content type or encoding, and
+/// some are valid.
 fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let plain = || vec![("content-type", "application/json")];
     let not_json = || Expected::Begins("body".to_owned(), "is not valid JSON");
@@ -73,18 +74,19 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     ]
 }
 
-/// Returns a value that changes with every write, except writes to navigation trails: they are not audited.
+/// Returns a value that differs after every write. Writes to navigation trails are an exception, because they are not
+/// audited.
 async fn changes(world: &World) -> Value {
     let last = "/api/iam/audit-logs?limit=1&includeTotal=true";
     json!([world.look(&world.platform_trail(1), None).await, world.look(last, Some(world.ours.id)).await])
 }
 
-/// Returns everything that an operation could change.
+/// Returns all data of the company and of the catalog that an operation could change.
 async fn dump(world: &World) -> (Dump, Dump) {
     (world.dump(world.ours).await, world.dump_catalog().await)
 }
 
-/// Sends one case of a body and checks the response.
+/// Sends the body of one test case and checks the response.
 async fn send_case(world: &World, operation: Operation, case: &Case) {
     let path = world.fill(&operation.valid_path()).await;
     let body = world.fill(&case.body).await;
@@ -104,12 +106,13 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
     send(world, operation, &case.what, request.bytes("application/json", body), &expected).await;
 }
 
-/// Sends all invalid requests. Returns their number.
+/// Sends all test cases. Returns the number of requests.
 pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Creates every entity that the table of operations names, so that no later request creates one.
+/// Creates every entity that requests of the table of operations name, so that no entity is created while changes are
+/// compared.
 async fn make_everything(world: &World) {
     world.renew();
     for form in FORMS {
@@ -120,7 +123,7 @@ async fn make_everything(world: &World) {
     }
 }
 
-/// Sends every case of every field of every body. Returns the number of cases.
+/// Sends every test case of every field of every body. Returns the number of cases.
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
@@ -147,7 +150,7 @@ async fn bodies(world: &World) -> usize {
     sent
 }
 
-/// Sends the bodies that are invalid as a whole. Returns the number of bodies.
+/// Sends the test cases with complete bodies. Returns the number of bodies.
 async fn wholes(world: &World) -> usize {
     let mut sent = 0;
     let mut seen = BTreeSet::new();
@@ -234,7 +237,7 @@ async fn paths(world: &World) -> usize {
     sent
 }
 
-/// Collects the names of the fields of a schema in the OpenAPI document, also those in lists of objects.
+/// Collects the field names of a schema in the OpenAPI document, including the fields of objects in lists.
 fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>) {
     if let Some(name) = schema["$ref"].as_str() {
         return fields_of(document, document.pointer(name.trim_start_matches('#')).unwrap(), prefix, found);
@@ -248,7 +251,7 @@ fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSe
     }
 }
 
-/// The table has exactly the fields that the bodies in the OpenAPI document have.
+/// The table of fields ([`FORMS`]) has exactly the fields of the request bodies in the OpenAPI document.
 #[test]
 fn the_table_has_every_field() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
@@ -279,7 +282,8 @@ fn the_table_has_every_field() {
 }
 
 both_adapters! {
-    /// Every field of every body is tested with all invalid values and at its limits. Errors name the field.
+    /// Every field of every body is tested with all kinds of invalid values and at its limits. The error names the
+    /// invalid field.
     async fn invalid_fields_are_named(api: TestApi) {
         let world = World::new(api).await;
         let sent = bodies(&world).await;
@@ -300,7 +304,7 @@ both_adapters! {
         assert!(sent > 500, "{sent}");
     }
 
-    /// Errors name invalid query parameters.
+    /// Invalid query parameters are rejected, and the error names the parameter.
     async fn invalid_query_parameters_are_named(api: TestApi) {
         let world = World::new(api).await;
         let before = dump(&world).await;
@@ -309,7 +313,7 @@ both_adapters! {
         assert_eq!(dump(&world).await, before);
     }
 
-    /// A check that names neither a view nor a feature with an action, or mixes the two, is rejected.
+    /// A check must name either a view, or a feature and an action. Other combinations are rejected.
     async fn a_check_asks_one_thing(api: TestApi) {
         let world = World::new(api).await;
         for (body, message) in [
@@ -326,7 +330,7 @@ both_adapters! {
         }
     }
 
-    /// Messages that clients of the original system match stay unchanged.
+    /// The messages on which clients of the original system depend are unchanged.
     async fn the_sentences_of_the_original_stay(api: TestApi) {
         let world = World::new(api).await;
         let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -357,7 +361,7 @@ both_adapters! {
         );
     }
 
-    /// A value that is not a boolean never grants: the user's permissions stay unchanged.
+    /// A value that is not a JSON boolean never grants a permission: the user's permissions remain unchanged.
     async fn a_value_that_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
         let user = world.thing(Thing::User).await;

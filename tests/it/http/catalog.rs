@@ -1,4 +1,4 @@
-//! Views, features, modules and their mappings, through the API.
+//! Tests of views, features, modules and their mappings, through the API.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ async fn patch(api: &TestApi, path: &str, body: Value) -> Answer {
     api.patch(path).by_super_admin().json(&body).send().await
 }
 
-/// Returns the path of an entity that was created.
+/// Returns the API path of a created entity.
 fn path_of(collection: &str, made: &Value) -> String {
     format!("/api/iam/{collection}/{}", made["id"].as_str().unwrap())
 }
@@ -21,7 +21,7 @@ fn conflict(message: &str) -> (u16, String, String) {
     (409, "ERR_RESOURCE_002".to_owned(), message.to_owned())
 }
 
-/// Returns an entity without its times and id, after checking that they are present.
+/// Asserts that an entity has an id and valid times, and returns the entity without them.
 fn content(mut made: Value) -> Value {
     for time in ["createdAt", "updatedAt"] {
         assert!(is_time(&made[time]));
@@ -33,7 +33,7 @@ fn content(mut made: Value) -> Value {
 }
 
 both_adapters! {
-    /// A view has all its fields; optional fields without a value are omitted.
+    /// A view in a response has all its fields. Optional fields without a value are omitted.
     async fn a_view_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports", "url": "/reports" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&least).send().await.expect(201);
@@ -52,7 +52,7 @@ both_adapters! {
         }
     }
 
-    /// A feature has all its fields; optional fields without a value are omitted.
+    /// A feature in a response has all its fields. Optional fields without a value are omitted.
     async fn a_feature_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports" });
         let answer = api.post("/api/iam/features").by_super_admin().json(&least).send().await.expect(201);
@@ -71,7 +71,7 @@ both_adapters! {
         }
     }
 
-    /// A module has all its fields; optional fields without a value are omitted.
+    /// A module in a response has all its fields. Optional fields without a value are omitted.
     async fn a_module_has_its_shape(api: TestApi) {
         let least = json!({ "code": "reports", "name": "Reports" });
         let answer = api.post("/api/iam/modules").by_super_admin().json(&least).send().await.expect(201);
@@ -91,7 +91,7 @@ both_adapters! {
         }
     }
 
-    /// Lists contain the seeded and the created entities, sorted by url, key or name.
+    /// Lists contain the seeded and the created entities: views sorted by url, features by key, and modules by name.
     async fn lists_are_sorted(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "A", "url": "/Zzz" })).await;
@@ -118,7 +118,8 @@ both_adapters! {
         assert_eq!(each(&list("modules").await, "name"), ["Audit", "Compliance", "Core", "Risks", "Zzz"]);
     }
 
-    /// A change of a view leaves other fields unchanged. `null` clears optional fields; required ones reject it.
+    /// A change of a view leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// for a required field.
     async fn null_empties_what_is_optional_of_a_view(api: TestApi) {
         let body = json!({ "name": "A", "url": "/a", "category": "c", "description": "d", "icon": "i" });
         let path = path_of("views", &api.make("views", None, body).await);
@@ -136,7 +137,8 @@ both_adapters! {
         }
     }
 
-    /// A change of a feature leaves other fields unchanged. `null` clears optional fields; required ones reject it.
+    /// A change of a feature leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// for a required field.
     async fn null_empties_what_is_optional_of_a_feature(api: TestApi) {
         let body = json!({
             "key": "k", "name": "A", "description": "d", "resourceType": "r", "actions": ["Sign"], "category": "c",
@@ -159,7 +161,8 @@ both_adapters! {
         }
     }
 
-    /// A change of a module leaves other fields unchanged. `null` clears optional fields; required ones reject it.
+    /// A change of a module leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// for a required field.
     async fn null_empties_what_is_optional_of_a_module(api: TestApi) {
         let body = json!({ "code": "a", "name": "A", "description": "d", "icon": "i", "priority": "optional" });
         let path = path_of("modules", &api.make("modules", None, body).await);
@@ -179,7 +182,7 @@ both_adapters! {
         }
     }
 
-    /// Urls, keys and codes are unique and case-sensitive.
+    /// The urls of views, the keys of features and the codes of modules are unique and case-sensitive.
     async fn natural_keys_are_unique(api: TestApi) {
         for (collection, key, taken, message) in [
             ("views", "url", "/home", "A view with this url already exists"),
@@ -207,7 +210,7 @@ both_adapters! {
         }
     }
 
-    /// Keys and urls must not be UUIDs, since requests may use a key, url or id in the same field.
+    /// Keys and urls must not be UUIDs, because some request fields accept either an id or a key or url.
     async fn natural_keys_never_look_like_ids(api: TestApi) {
         let id = new_company().to_string();
         for (collection, key) in [("views", "url"), ("features", "key")] {
@@ -220,7 +223,7 @@ both_adapters! {
         }
     }
 
-    /// A feature that a menu item requires cannot be deleted: without it the item would be hidden from all users.
+    /// A feature that a menu item requires cannot be deleted, because the item would then be hidden from all users.
     async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
@@ -233,7 +236,7 @@ both_adapters! {
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// The key of a feature that a menu item requires cannot be changed; its other fields can.
+    /// The key of a feature that a menu item requires cannot be changed. Its other fields can be changed.
     async fn a_key_that_a_menu_requires_stays(api: TestApi) {
         let company = api.company().await;
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
@@ -244,10 +247,10 @@ both_adapters! {
         for key in [json!("tax.declare"), json!(null)] {
             assert_eq!(patch(&api, &path, json!({ "key": key })).await.error(), named);
         }
-        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named once");
+        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named only once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
-        // An item that merely links to the feature refers to it by id.
+        // An item that only links to the feature refers to the feature by id, so the key can be changed.
         let item = path_of("menu-items", &item);
         let body = json!({ "requiredPermissions": null });
         api.patch(&item).by_super_admin().within(company.id).json(&body).send().await.expect(200);
@@ -304,7 +307,7 @@ both_adapters! {
         assert_eq!(data, json!({ "views": [] }));
     }
 
-    /// An unknown id is 404, and the message names the type of the entity.
+    /// A request with an unknown id gets 404, and the message names the type of the entity.
     async fn what_does_not_exist_is_not_found(api: TestApi) {
         let id = new_company();
         for (collection, what) in [("views", "View"), ("features", "Feature"), ("modules", "Module")] {
@@ -325,7 +328,7 @@ both_adapters! {
         }
     }
 
-    /// A mapping is replaced as a whole. Its entities are listed sorted by url or key.
+    /// A mapping is replaced as a whole. Its views are listed by url, and its features by key.
     async fn mappings_are_replaced_as_a_whole(api: TestApi) {
         let module = path_of("modules", &api.make("modules", None, json!({ "code": "new", "name": "New" })).await);
         let feature = path_of("features", &api.make("features", None, json!({ "name": "New" })).await);
@@ -389,7 +392,7 @@ both_adapters! {
         }
     }
 
-    /// The seed maps each feature to the views that it is used on.
+    /// The seed maps each feature to the views on which the feature is used.
     async fn the_seed_maps_features_to_views(api: TestApi) {
         let urls = async |key: &str| {
             let path = format!("/api/iam/features/{}/views", api.feature_id(key).await);
@@ -404,7 +407,7 @@ both_adapters! {
         assert_eq!(urls("general.export").await, "");
     }
 
-    /// Reserved features (`iam.…`) cannot be created, disabled, deleted or re-keyed, not even by super admins.
+    /// Not even super admins can create, disable, delete or re-key a reserved feature (`iam.…`).
     async fn reserved_features_stay(api: TestApi) {
         let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
                         deleted, re-keyed or gated";
@@ -426,7 +429,8 @@ both_adapters! {
         assert_eq!(answer.expect(200).data()["feature"]["name"], "Levels");
     }
 
-    /// Removing an action from a feature deletes the permissions for it. Standard actions keep their permissions.
+    /// Removing an action from the list of a feature deletes the permissions for that action. Permissions for standard
+    /// actions remain.
     async fn a_dropped_action_takes_its_permissions_along(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let body = json!({ "name": "New", "key": "new", "actions": ["Sign", "Burn", "Publish"] });
@@ -447,7 +451,7 @@ both_adapters! {
             let sign = api.check(*company, *user, json!({ "feature": "new", "action": "Sign" })).await;
             assert_eq!(sign["reasonCode"], "no_explicit_allow");
         }
-        // When the action is added again, its permissions do not come back.
+        // When the action is added again, its deleted permissions are not restored.
         patch(&api, &path_of("features", &feature), json!({ "actions": ["Burn", "Sign"] })).await.expect(200);
         let (company, _, level) = &held[0];
         assert_eq!(api.matrix(*company, level, "features").await.len(), 3);

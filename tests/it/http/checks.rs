@@ -1,4 +1,4 @@
-//! Batch checks: many checks in one request, through the API.
+//! Tests of batch checks, that is, many checks in one request, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -16,12 +16,12 @@ async fn results(api: &TestApi, company: Company, user: UserId, checks: &Value) 
     data["results"].as_array().unwrap().clone()
 }
 
-/// Returns the result of a check that is rejected with an error.
+/// Returns the expected result of a check that is rejected with this error.
 fn refused(code: &str, message: &str) -> Value {
     json!({ "allowed": false, "error": { "code": code, "message": message } })
 }
 
-/// Returns checks of every kind, for which a member gets different decisions.
+/// Returns checks of every kind. For a member, some of them are allowed and some are denied.
 fn questions() -> Vec<Value> {
     vec![
         json!({ "view": "/dashboard" }),
@@ -35,7 +35,7 @@ fn questions() -> Vec<Value> {
 }
 
 both_adapters! {
-    /// Each result equals that of a single check, and the results are in the order of the checks.
+    /// Each result of a batch equals the response to the single check, and the results are in the order of the checks.
     async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
         let company = api.company().await;
         let mut single = Vec::new();
@@ -61,7 +61,8 @@ both_adapters! {
         assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
     }
 
-    /// An invalid check gets the error of a single check as its result. The other checks are evaluated.
+    /// The result of an invalid check is the error that a single check would get. The other checks of the batch are
+    /// evaluated.
     async fn an_invalid_check_does_not_affect_the_others(api: TestApi) {
         let company = api.company().await;
         let fine = json!({ "view": "/dashboard" });
@@ -131,7 +132,7 @@ both_adapters! {
         assert!(answers.len() == 1000 && answers.iter().all(|answer| answer["allowed"] == true));
     }
 
-    /// Different JSON spellings of a check get the same decision.
+    /// Equivalent JSON texts of a check, for example with another order of the fields, get the same decision.
     async fn a_question_may_be_written_in_any_way(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
@@ -158,8 +159,8 @@ both_adapters! {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    /// A caller without the right to check other users gets an error for each such check. Checks about the caller are
-    /// evaluated.
+    /// For a caller without the right to check other users, each check about another user is an error. Checks about the
+    /// caller are evaluated.
     async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -180,7 +181,7 @@ both_adapters! {
         assert_eq!(answers[3]["reasonCode"], "no_user_levels");
     }
 
-    /// The super admin claim applies only to checks about the caller.
+    /// The super admin claim applies only to checks about the caller, and not to checks about other users.
     async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
@@ -206,8 +207,8 @@ both_adapters! {
         assert_eq!(answers[1], refused("ERR_VALIDATION_001", message));
     }
 
-    /// `X-IAM-Version` states the version at which all checks were evaluated. If none was evaluated, the header is
-    /// absent.
+    /// The response header `X-IAM-Version` states the version at which all checks were evaluated. The header is absent
+    /// if no check was evaluated.
     async fn the_oldest_state_is_named(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "view": "/dashboard" });
@@ -227,7 +228,7 @@ both_adapters! {
         assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
     }
 
-    /// The next checks reflect a change, whichever user they are about.
+    /// Checks after a change reflect it, whether they are about the caller or about another user.
     async fn the_next_questions_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([

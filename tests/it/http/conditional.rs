@@ -1,4 +1,4 @@
-//! `If-Match`, versions, request ids and the headers of every response, through the API.
+//! Tests of optimistic concurrency with `If-Match`, of versions, of request ids, and of the headers of every response.
 
 use serde_json::{Value, json};
 
@@ -28,13 +28,13 @@ fn send(api: &TestApi, company: Company, change: &(&str, String, Value), tag: &s
     of(request, company, path).json(body).header("if-match", tag)
 }
 
-/// Authenticates as a super admin, and names the company if the path is about a user or a level.
+/// Authenticates as a super admin. Names the company if the path refers to a user or a level.
 fn of(request: Request, company: Company, path: &str) -> Request {
     let request = request.by_super_admin();
     if path.contains("/user") { request.within(company.id) } else { request }
 }
 
-/// Returns two parts of `X-IAM-Version`: the version of the catalog and that of the company.
+/// Returns the version of the catalog and the version of the company from a value of `X-IAM-Version`.
 fn versions(version: &str) -> (i64, i64) {
     let mut parts = version.split('.').skip(1).map(|part| i64::from_str_radix(part, 16).unwrap());
     (parts.next().unwrap(), parts.next().unwrap())
@@ -75,7 +75,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
         Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
         Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
         Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),
-        // A change of one module's enabled flag takes the entity tag of the list.
+        // `If-Match` of a change of one module's enabled flag is compared with the entity tag of the list of modules.
         Tagged {
             path: own.clone(),
             changes: [false, true]
@@ -86,7 +86,8 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
 }
 
 both_adapters! {
-    /// A change with a matching tag is accepted. With a stale or invented tag it is rejected and nothing is stored.
+    /// A change with a matching entity tag is accepted. A change with a stale or invented tag is rejected, and nothing
+    /// is stored.
     async fn a_change_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -114,8 +115,8 @@ both_adapters! {
         }
     }
 
-    /// A proxy that compresses responses changes their tags. A change with such a tag is accepted while the content is
-    /// what the client read, and rejected once it has changed.
+    /// Proxies that compress responses modify the entity tags. A change with such a modified tag is accepted if the
+    /// content is unchanged since the client read it, and is rejected otherwise.
     async fn a_tag_that_a_proxy_changed_still_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -151,7 +152,7 @@ both_adapters! {
         }
     }
 
-    /// A deletion with a matching tag is accepted, and with a stale or invented tag it is rejected.
+    /// A deletion with a matching entity tag is accepted. A deletion with a stale or invented tag is rejected.
     async fn a_deletion_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         let tagged = everything_tagged(&api, company).await;
@@ -166,12 +167,12 @@ both_adapters! {
                 assert_eq!(answer.error().1, "ERR_RESOURCE_003", "{path} {wrong}");
             }
             of(api.delete(path), company, path).header("if-match", &now).send().await.expect(200);
-            // A deleted entity is not found, whatever tag the client sends.
+            // A deleted entity gets 404, whatever entity tag the client sends.
             of(api.delete(path), company, path).header("if-match", "*").send().await.expect(404);
         }
     }
 
-    /// The response to a change has the tag that the next read returns.
+    /// The response to a change has the same entity tag as the response to the next read.
     async fn a_change_answers_with_the_new_tag(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
@@ -185,7 +186,7 @@ both_adapters! {
         assert_eq!(got.etag(), renamed.etag());
     }
 
-    /// If two clients send changes with the same tag, one succeeds.
+    /// If two clients concurrently send changes with the same entity tag, exactly one change succeeds (no lost update).
     async fn of_two_clients_with_the_same_tag_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
@@ -200,7 +201,7 @@ both_adapters! {
         assert_eq!(statuses, [200, 412]);
     }
 
-    /// A caller without the permission gets 403 and not 412: permissions are checked before `If-Match`.
+    /// Permissions are checked before `If-Match`: a caller without the permission gets 403 and not 412.
     async fn permission_comes_before_the_tag(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
@@ -211,8 +212,7 @@ both_adapters! {
         request.json(&json!({ "name": "Mine" })).send().await.expect(404);
     }
 
-    /// A change increases the version of the company or of the catalog that it is about, and later decisions return
-    /// that version.
+    /// A change increases the version of its target, the company or the catalog. Later decisions return that version.
     async fn versions_grow_by_what_is_written(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let check = async |company: Company| {
@@ -230,7 +230,7 @@ both_adapters! {
         assert_eq!(written.0, first.0);
         assert!(written.1 > first.1);
         assert_eq!(check(company).await, written);
-        assert_eq!(check(other).await, elsewhere, "it is another company's");
+        assert_eq!(check(other).await, elsewhere, "the change belongs to another company");
 
         let body = json!({ "name": "New", "url": "/new" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&body).send().await.expect(201);
@@ -244,7 +244,8 @@ both_adapters! {
         }
     }
 
-    /// Every write returns the version that it created. A write without an effect returns the current version.
+    /// The response to a change states the version that the change created. A change without effect states the
+    /// unchanged version.
     async fn every_write_says_its_version(api: TestApi) {
         let company = api.company().await;
         let mut seen = (0, 0);
@@ -260,7 +261,8 @@ both_adapters! {
         }
     }
 
-    /// Every response, also an error, returns the request's id. An id with invalid characters or length is replaced.
+    /// Every response, including errors, returns the request id. A request id with invalid characters or an invalid
+    /// length is replaced.
     async fn every_answer_has_a_request_id(api: TestApi) {
         let long = "x".repeat(128);
         for id in ["the-request", "7b0c/{}!~", &long] {
@@ -281,7 +283,8 @@ both_adapters! {
         assert_eq!(made.len(), 5);
     }
 
-    /// Responses forbid browsers to sniff the content type and to load resources, and caches to store them.
+    /// The headers of responses forbid content type sniffing and the loading of resources in browsers, and storage in
+    /// caches.
     async fn every_answer_is_safe_in_a_browser(api: TestApi) {
         let company = api.company().await;
         for request in [

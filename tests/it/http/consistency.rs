@@ -1,7 +1,7 @@
-//! Read consistency: the minimum version that a request can require, and the version that a response states.
+//! Tests of read consistency: the minimum version that a request requires, and the version that a response states.
 //!
-//! One replica writes. The other receives no changes and its lease is still valid: only the requirement of a request
-//! makes it read the database.
+//! Most tests use two replicas. One replica makes changes. The other replica does not learn of them, and its lease
+//! remains valid, so it reads the database only if a request requires a newer version or an up-to-date response.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
 
-/// Returns the version that a response states.
+/// Returns the version in the header `X-IAM-Version` of a response.
 fn version(answer: &Answer) -> Versions {
     Versions::parse(answer.header("x-iam-version").expect("the response states a version")).unwrap()
 }
 
-/// A check of a view in the module `core`.
+/// Returns a check of a view in the module `core`.
 fn question(api: &TestApi) -> Request {
     api.post("/api/iam/check").json(&json!({ "view": "/dashboard" }))
 }
@@ -31,7 +31,7 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// Creates a company whose administrator is cached by replica `b`, which then receives no more changes.
+/// Creates a company whose administrator is cached by the replica `b`. From then on, `b` does not learn of changes.
 async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.hears_everything().await;
@@ -42,7 +42,7 @@ async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     company
 }
 
-/// Returns requests for all decisions, and one that is authorized by the caller's levels.
+/// Returns a request for each kind of decision, and a request that the caller's levels must authorize.
 fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     [
         question(api),
@@ -60,7 +60,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
     api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
 }
 
-/// Returns `true` if the responses to the five requests are those of a user without levels: denials and 403.
+/// Returns `true` if the responses to the five requests are those for a user without levels: denials and 403.
 fn are_of_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
@@ -80,21 +80,21 @@ async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<
 }
 
 both_adapters! {
-    /// A stale replica reads the database for a request with `Cache-Control: no-cache`.
+    /// A stale replica reads the database for a request with `Cache-Control: no-cache`, and caches the result.
     async fn no_cache_asks_the_store(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
         revoke(&a.api, company, company.admin).await;
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(kept.iter().all(|answer| answer.status == 200), "it has not received the change");
+        assert!(kept.iter().all(|answer| answer.status == 200), "the replica has not learned of the change");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
         assert!(are_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
         assert!(are_of_a_non_member(&learnt), "the result of the load is cached");
     }
 
-    /// A caller that sends the version from an earlier response gets no older state from any replica, from the first
-    /// request on.
+    /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version gets no older
+    /// data from any replica.
     async fn a_version_that_was_seen_is_a_lower_bound_everywhere(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         for nth in 0..5 {
@@ -106,7 +106,7 @@ both_adapters! {
                 request.by(company.admin).within(company.id).header(LEAST, least).send()
             };
             let before = request(&Versions { company: 0, ..version(&written) }.to_string()).await;
-            assert_eq!(before.status, 200, "the cached entry is recent enough");
+            assert_eq!(before.status, 200, "the cached entry has the minimum version");
             let after = request(&version(&written).to_string()).await;
             match nth {
                 0 => assert!(!is_allowed(after)),
@@ -117,7 +117,7 @@ both_adapters! {
         }
     }
 
-    /// A version of the catalog is a lower bound in the same way.
+    /// The version of the catalog in a minimum version is a lower bound too.
     async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -125,14 +125,14 @@ both_adapters! {
         let off = json!({ "enabled": false });
         let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
         let asked = || question(&b.api).by(company.admin).within(company.id);
-        assert!(is_allowed(asked().send().await), "it has not received the change");
+        assert!(is_allowed(asked().send().await), "the replica has not learned of the change");
         let answer = asked().header(LEAST, &version(&written).to_string()).send().await;
         assert!(version(&answer).catalog >= version(&written).catalog);
         assert!(!is_allowed(answer));
     }
 
-    /// Every decision states the version that it was evaluated at, and every write the version that it created. A
-    /// company's versions increase.
+    /// Every decision states the version at which it was evaluated, and every change states the version that it
+    /// created. The versions of a company increase.
     async fn answers_say_which_state_they_saw(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -155,7 +155,7 @@ both_adapters! {
         assert_eq!(version(&answer), last);
     }
 
-    /// A request with a minimum version counts as one cache hit, as a request without one does.
+    /// A request with a minimum version counts as one cache hit, as does a request without a minimum version.
     async fn a_request_with_a_version_counts_one_hit(api: TestApi) {
         let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
         let a = Replica::over(&api, Arc::clone(&api.storage), options).await;
@@ -171,7 +171,7 @@ both_adapters! {
         assert_eq!(after.misses, before.misses);
     }
 
-    /// A malformed version and a repeated header are rejected.
+    /// A malformed minimum version and a repeated header are rejected.
     async fn a_malformed_version_is_refused(api: TestApi) {
         let company = api.company().await;
         let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
@@ -185,7 +185,8 @@ both_adapters! {
         assert_eq!(twice.send().await.error().0, 400);
     }
 
-    /// Versions of another epoch cannot be compared: the replica reads the database once and does not wait.
+    /// A minimum version of another epoch cannot be compared. The replica reads the database once and responds without
+    /// waiting for that version.
     async fn a_version_of_another_epoch_is_answered(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -196,7 +197,8 @@ both_adapters! {
         assert!(!is_allowed(answer), "the database was read");
     }
 
-    /// A version that does not exist yet gets 503: neither an older state nor a denial.
+    /// A request with a minimum version that does not exist yet gets 503, and neither a decision from older data nor a
+    /// denial.
     async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -209,10 +211,10 @@ both_adapters! {
                 assert!(answer.header("retry-after").is_some());
             }
         }
-        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "others still work");
+        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "without a minimum");
     }
 
-    /// Non-members learn neither whether a company exists nor how often it has changed.
+    /// Responses to non-members reveal neither whether a company exists nor how often it has changed.
     async fn non_members_learn_nothing_about_a_company(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let (company, non_member) = (a.api.company().await, new_user());
@@ -237,8 +239,8 @@ both_adapters! {
         assert_eq!(answers[0].1.company, 0);
     }
 
-    /// The rate at which one caller can force loads from the database is limited. Other callers and cached decisions
-    /// are not affected.
+    /// The rate at which a caller can force loads from the database (`no-cache`) is limited. Other callers and
+    /// decisions from the cache are not affected.
     async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -251,7 +253,7 @@ both_adapters! {
             version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
         let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
-        // On a slow machine the quota is partly refilled while the test uses it up.
+        // On a slow machine the quota is refilled in part while the test exhausts it.
         for _ in 0..1000 {
             let answer = fresh(company.admin).await;
             if answer.status == 429 {

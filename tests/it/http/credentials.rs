@@ -1,5 +1,5 @@
-//! Accepted credentials: tokens and API keys count only in the `Authorization` header, and only until they expire or
-//! are revoked.
+//! Tests of credentials: tokens and API keys are accepted only in the `Authorization` header, and only until they
+//! expire or are revoked.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -25,12 +25,12 @@ pub fn expired_token(answer: &Answer) {
     assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Token expired".into()));
 }
 
-/// Returns the time that is this many seconds after the Unix epoch.
+/// Converts seconds since the Unix epoch to a timestamp.
 pub fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// Returns a token of the native issuer that was issued this many seconds ago. `None` omits `iat`.
+/// Returns a token of the native issuer that was issued this number of seconds ago. `None` omits the claim `iat`.
 pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String {
     let mut claims = json!({ "userId": user, "isSuperAdmin": is_super_admin, "exp": now() + 3600 });
     if let Some(seconds) = seconds_ago {
@@ -39,7 +39,8 @@ pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> St
     TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap()
 }
 
-/// Stores a key that the API would not create, for example an expired one.
+/// Stores an API key that `change` has modified, for example a key that is already expired, which the API would not
+/// create. Returns the stored key and its secret.
 pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey, String) {
     let new = NewApiKey::generate().unwrap();
     let mut tx = api.storage.begin(Target::Credentials, ChangeContext::command_line()).await.unwrap();
@@ -61,19 +62,19 @@ pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (Api
     (key, new.secret.expose_secret().to_owned())
 }
 
-/// Reads the levels of a company with this credential.
+/// Reads the levels of a company with this credential and returns the response.
 pub async fn reads(api: &TestApi, company: Company, credential: &str) -> Answer {
     api.get("/api/iam/user-levels").bearing(credential).within(company.id).send().await
 }
 
-/// Creates a level with this credential.
+/// Creates a level with this credential and returns the response.
 pub async fn changes(api: &TestApi, company: Company, credential: &str, name: &str) -> Answer {
     let body = json!({ "name": name });
     api.post("/api/iam/user-levels").bearing(credential).within(company.id).json(&body).send().await
 }
 
 both_adapters! {
-    /// Only the response that creates a key contains the whole key. The key authenticates its bearer.
+    /// Only the response to the creation of an API key contains the whole key. The key authenticates its bearer.
     async fn a_key_is_shown_once(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
@@ -94,7 +95,7 @@ both_adapters! {
         changes(&api, company, key, "Never").await.expect(403);
     }
 
-    /// Only the exact key is accepted.
+    /// An API key is accepted only if it matches exactly.
     async fn a_key_that_is_nearly_right_is_refused(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("administer", None).await;
@@ -153,7 +154,8 @@ both_adapters! {
         }
     }
 
-    /// A key for one company has no rights in others. Known and unknown companies get identical denials.
+    /// A key for one company has no rights in other companies. The denial does not reveal whether the other company
+    /// exists.
     async fn a_key_of_one_company_opens_no_other(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let nobodys = Company { id: new_company(), ..ours };
@@ -171,7 +173,7 @@ both_adapters! {
                 assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
                 changes(&api, company, &key, "Never").await.expect(403);
             }
-            // For the platform's resources the key needs a company, or is denied.
+            // Requests for the platform's resources with this key are denied, or rejected because they name no company.
             for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
                 let answer = api.get(path).bearing(&key).send().await;
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
@@ -179,8 +181,8 @@ both_adapters! {
         }
     }
 
-    /// A service holds no levels, so that checks about itself are denied. It may ask in every company, with or without
-    /// its own id.
+    /// A service holds no levels, so checks about itself are denied. It may send such checks in every company, with or
+    /// without its own id as the subject.
     async fn a_service_that_asks_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
@@ -203,9 +205,9 @@ both_adapters! {
         assert_eq!(allowed, [&json!(false), &json!(true), &json!(false)]);
     }
 
-    /// A key for all companies can read and change the platform's data according to its role, but cannot read API keys.
+    /// A key for all companies can read and change the platform's data as its role allows, but cannot read API keys.
     async fn a_key_for_every_company_allows_what_its_role_allows(api: TestApi) {
-        // Where a company is required, keys get 400 without one.
+        // A request that must name a company, but does not, gets 400.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
@@ -217,7 +219,7 @@ both_adapters! {
         }
     }
 
-    /// Expired and revoked keys are rejected; the message tells the two apart.
+    /// Expired and revoked keys are rejected. The message states whether the key is expired or revoked.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -232,7 +234,7 @@ both_adapters! {
             invalid_token(&reads(&api, company, &good).await);
         }
         assert!(api.get(&path).by_super_admin().send().await.expect(200).data()["apiKey"]["revokedAt"].is_string());
-        // Revoked and expired keys stay in the list.
+        // Revoked and expired keys remain in the list of keys.
         let list = api.get("/api/iam/api-keys").by_super_admin().send().await.expect(200).data();
         let listed = list["apiKeys"].as_array().unwrap().iter();
         let mut revoked: Vec<_> = listed.map(|key| key["revokedAt"].is_string()).collect();
@@ -251,7 +253,7 @@ both_adapters! {
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
     }
 
-    /// Keys and tokens expire at their exact time, by the clock that the service was given.
+    /// Keys and tokens expire exactly at their expiry time, according to the clock of the service.
     async fn credentials_expire_while_the_clock_moves(api: TestApi) {
         const HOUR: Duration = Duration::from_secs(3600);
         let company = api.company().await;
@@ -276,8 +278,8 @@ both_adapters! {
         assert_eq!(router.get("/health").send().await.json()["timestamp"], json!(time.now()));
     }
 
-    /// Other replicas learn of a revocation as of any change. Even a replica that has not learned of it lets a revoked
-    /// key change nothing.
+    /// Other replicas learn of the revocation of a key through the change feed. Even on a replica that has not learned
+    /// of the revocation, the revoked key cannot make changes.
     async fn a_revoked_key_is_refused_by_all(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -297,7 +299,8 @@ both_adapters! {
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
     }
 
-    /// Changes made on a replica take effect there at once, even if it receives no changes.
+    /// A change of credentials takes effect at once on the replica that makes it, even if that replica's polls do not
+    /// return (read-your-writes).
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -318,7 +321,7 @@ both_adapters! {
         expired_token(&reads(router, company, &bearer).await);
     }
 
-    /// A key that expires between authentication and the turn of its change changes nothing.
+    /// A key that expires after authentication, while its change waits for the lock, changes nothing.
     async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
@@ -331,7 +334,8 @@ both_adapters! {
         }
     }
 
-    /// When a key is revoked during use, requests are rejected from one moment on, and the key is never accepted again.
+    /// When a key is revoked while it is in use, its requests are rejected from some moment on, and the key is never
+    /// accepted again after the first rejection.
     async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -364,7 +368,7 @@ both_adapters! {
         sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
-    /// A credential must still be valid when the request is complete, however long the body takes to arrive.
+    /// A credential must still be valid when the whole request has arrived, even if the body is sent slowly.
     async fn a_caller_revoked_while_sending_is_refused(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -390,8 +394,8 @@ both_adapters! {
         trail().json(&step).send().await.expect(201);
         expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
 
-        // The token expires meanwhile. The clock does not advance by itself, and it starts no earlier than the token's
-        // `iat`.
+        // In this part the token expires while the body is being sent. Only the test advances the clock, which starts
+        // no earlier than the token's `iat`.
         let expiring = token(api.super_admin, true, Some(0));
         let time = SetTime::at(at(now()));
         let router = api.with_clock(time.clock()).await;
@@ -401,7 +405,7 @@ both_adapters! {
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 
-    /// The audit log records a service by the id of its key, as it records a user by id.
+    /// The audit records of a service's changes identify the service by the id of its key.
     async fn what_a_service_does_is_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |key| key.company_id = Some(company.id)).await;
@@ -437,7 +441,7 @@ both_adapters! {
         }
     }
 
-    /// The last use of a key is stored about once a minute.
+    /// The time of the last use of a key is stored at most about once per minute.
     async fn the_last_use_of_a_key_is_noted(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -455,7 +459,7 @@ both_adapters! {
         assert_eq!(last_use().await, noted);
     }
 
-    /// A service can send a minimum version with every request, whether or not the subject is cached.
+    /// Requests of a service may require a minimum version, whether or not the subject is cached.
     async fn a_service_may_say_what_it_has_seen(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;

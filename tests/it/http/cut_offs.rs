@@ -1,4 +1,4 @@
-//! Token cut-offs of users: which tokens they reject, and which callers may set them.
+//! Tests of token cut-offs: which tokens of a user they revoke, and which callers may set them.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::support::api::{both_adapters, new_user, now, secret};
 use crate::support::replica::{Line, Replica};
 
 both_adapters! {
-    /// Tokens issued before the cut-off are rejected, at once on the local replica and on others once they receive the
-    /// change. That includes super admins. Tokens issued later are accepted.
+    /// Tokens that were issued before the cut-off are rejected, also those of super admins: at once on the replica that
+    /// sets the cut-off, and on other replicas when they learn of it. Tokens that were issued later are accepted.
     async fn a_user_is_cut_off(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -32,11 +32,11 @@ both_adapters! {
                     expired_token(&reads(&replica.api, company, token).await);
                 }
             }
-            // Even a replica that has not received the change yet lets the user change nothing.
+            // Even on a replica that has not learned of the cut-off yet, the user cannot make changes.
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
-            // The cut-off is now a minute ago, so that a token issued after that is accepted.
+            // The cut-off is moved to one minute ago, so a token that was issued after that time is accepted.
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
@@ -47,8 +47,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
-            // Waits until the replica has received this change. Otherwise it would read the next cut-off together with
-            // it.
+            // Waits until this replica has learned of the change. Otherwise it would learn of this change and of the
+            // next cut-off with the same poll.
             deaf.hears_everything().await;
         }
         // Other users are not affected.
@@ -56,7 +56,8 @@ both_adapters! {
         assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
     }
 
-    /// A token issued exactly at the cut-off is accepted, for reads and for changes; one issued earlier is rejected.
+    /// A token that was issued exactly at the cut-off is accepted for reads and changes. A token that was issued
+    /// earlier is rejected.
     async fn a_token_issued_at_the_cut_off_is_admitted(api: TestApi) {
         let company = api.company().await;
         let made = now() - 100;
@@ -72,8 +73,8 @@ both_adapters! {
         }
     }
 
-    /// Tokens of an issuer whose clock is ahead, within the allowed skew, are rejected too: the default cut-off "now"
-    /// allows for the skew.
+    /// Existing tokens of an issuer whose clock is ahead are rejected too: the default cut-off is the current time plus
+    /// the allowed clock skew.
     async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
         let company = api.company().await;
         let clock_skew = Duration::from_secs(30);
@@ -88,14 +89,14 @@ both_adapters! {
         expired_token(&reads(&router, company, &ahead).await);
     }
 
-    /// Only super admins set cut-offs, and only as users with a token: API keys get 403, whatever their role.
+    /// Only super admins can set cut-offs, and only as users with a token. API keys of every role get 403.
     async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
-        // A leaked key must not be able to cut off the super admins who would revoke it, nor to lift the cut-offs that
+        // A leaked key must not be able to cut off the super admins who could revoke it, or to remove the cut-offs that
         // they set.
         let platform = api.api_key("administer", None).await;
         for user in [company.member, api.super_admin] {
@@ -109,7 +110,7 @@ both_adapters! {
         let seen =
             user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
-        // A company's administrators do not see cut-offs, which the platform sets.
+        // Cut-offs belong to the platform and are not visible to a company's administrators.
         let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);
         assert_eq!(seen.send().await.expect(200).data()["user"]["notBefore"], Value::Null);
     }

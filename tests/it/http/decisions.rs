@@ -1,11 +1,11 @@
-//! Decisions through the API.
+//! Tests of decisions through the API: single checks, their reasons, and a user's permissions.
 
 use serde_json::{Value, json};
 
 use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
-/// Creates two levels and a user who holds both. Returns the user and the ids of the levels in ascending order, as in
-/// decisions.
+/// Creates two levels and a user who holds both. Returns the user, and the ids of the levels in ascending order, which
+/// is their order in decisions.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {
     let user = new_user();
     let mut levels = vec![api.new_level(company, "One").await, api.new_level(company, "Two").await];
@@ -14,7 +14,7 @@ async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, 
     (user, levels)
 }
 
-/// Returns a decision in short: allowed or not, the scope, the reason code, the levels that decided.
+/// Returns the essential fields of a decision: the result, the scope, the reason code, and the levels that decided.
 fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
     let levels = decision["decidedBy"].as_array().unwrap().iter().map(|level| level.as_str().unwrap()).collect();
     let code = decision["reasonCode"].as_str().unwrap();
@@ -22,7 +22,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
 }
 
 both_adapters! {
-    /// A decision names the level that allows. A denial has its reason.
+    /// An allowed decision names the level that allows, and a denied decision states the reason.
     async fn a_check_says_why(api: TestApi) {
         let company = api.company().await;
         let read = json!({ "feature": "general.read", "action": "Read" });
@@ -51,7 +51,7 @@ both_adapters! {
         );
     }
 
-    /// Non-members are denied everything, in known and unknown companies alike.
+    /// Non-members are denied everything, in existing and in unknown companies.
     async fn a_non_member_is_denied_everything(api: TestApi) {
         let company = api.company().await;
         let non_member = new_user();
@@ -82,7 +82,8 @@ both_adapters! {
         }
     }
 
-    /// Names match exactly: no prefixes, no other case, no filled-in path parameters.
+    /// Views and features are identified by exact match. Prefixes, other letter case and urls with values for path
+    /// parameters do not match.
     async fn what_is_unknown_is_denied(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company().to_string();
@@ -100,7 +101,7 @@ both_adapters! {
         assert_eq!(short(&action), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// One deny overrides every allow of other levels, for views and for actions.
+    /// Deny overrides: a deny in one level overrides the allows of all other levels, for views and for actions.
     async fn a_deny_wins_over_allows(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -117,7 +118,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, Some("own"), "explicit_deny", vec![levels[1].as_str()]));
     }
 
-    /// All levels that allow or deny a view are named.
+    /// A decision names all levels that allow the view, or all levels that deny it.
     async fn all_levels_that_decided_are_named(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -131,7 +132,7 @@ both_adapters! {
         }
     }
 
-    /// The widest allowed scope applies, and the decision names the level that grants it.
+    /// If several levels allow an action, the widest scope applies, and the decision names the level that grants it.
     async fn the_widest_scope_wins(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -147,7 +148,7 @@ both_adapters! {
         }
     }
 
-    /// What no level allows is denied, whether the cell is `inherit` or missing.
+    /// Default deny: what no level allows is denied, whether the cell is `inherit` or missing.
     async fn what_is_not_allowed_is_denied(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -193,7 +194,7 @@ both_adapters! {
         assert_eq!(api.check(company, company.admin, question).await["allowed"], true);
     }
 
-    /// A public view is allowed to every member, whatever their levels and the modules, and denied to non-members.
+    /// A public view is allowed to every member, regardless of levels and modules, and denied to non-members.
     async fn a_public_view_is_allowed_to_members(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/modules/risks").await;
@@ -206,7 +207,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, None, "no_user_levels", vec![]));
     }
 
-    /// Update on either reserved feature suffices to check other users.
+    /// Update on either administrative feature (`iam.…`) suffices to check other users.
     async fn administrators_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let ask = |by, about| {
@@ -216,7 +217,7 @@ both_adapters! {
         let about = ask(company.admin, company.visitor).await.expect(200).data();
         let visitor = api.level_id(company, "Visitor").await;
         assert_eq!(short(&about), (true, Some("company"), "explicit_allow", vec![visitor.as_str()]));
-        // An unknown user is denied; the response is not an error.
+        // A check about an unknown user is denied and is not an error.
         assert_eq!(ask(company.admin, new_user()).await.expect(200).data()["reasonCode"], "no_user_levels");
         for (key, action, status) in [
             ("iam.manage_levels", "Update", 200),
@@ -233,12 +234,12 @@ both_adapters! {
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
             }
         }
-        // All users may check themselves, also by their own id.
+        // All users may check themselves, also with their own id as `userId`.
         ask(company.visitor, company.visitor).await.expect(200);
         ask(company.visitor, company.admin).await.expect(403);
     }
 
-    /// A check is about either a view or a feature with an action.
+    /// A check must name either a view, or a feature and an action.
     async fn a_question_must_be_one(api: TestApi) {
         let company = api.company().await;
         for question in [
@@ -260,7 +261,7 @@ both_adapters! {
         }
     }
 
-    /// An administrator reads a user's permissions exactly as that user does.
+    /// An administrator gets the same list of a user's permissions as the user does.
     async fn readers_see_what_others_may(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/permissions", company.member);
@@ -273,7 +274,7 @@ both_adapters! {
 
         let answer = api.get(&path).by(company.member).within(company.id).send().await.error();
         assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view IAM data".into()));
-        // For an unknown user everything is denied.
+        // The list of an unknown user's permissions denies everything.
         let path = format!("/api/iam/users/{}/permissions", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));

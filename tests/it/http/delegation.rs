@@ -1,4 +1,5 @@
-//! The delegation guard: callers can grant only what they hold, unless they may Approve.
+//! Tests of the delegation guard, which prevents privilege escalation: callers can grant only permissions that they
+//! hold, except callers with Approve.
 
 use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
@@ -9,23 +10,23 @@ use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each
 pub const LEVELS: &str = "iam.manage_levels";
 pub const PERMISSIONS: &str = "iam.assign_permissions";
 
-/// Returns a cell of a view matrix.
+/// Returns a cell of a view matrix with this state.
 async fn view(api: &TestApi, url: &str, state: &str) -> Value {
     json!({ "viewId": api.view_id(url).await, "state": state })
 }
 
-/// Returns a cell of a feature matrix that allows.
+/// Returns a cell of a feature matrix that allows the action.
 pub async fn allow(api: &TestApi, key: &str, action: &str, scope: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "scope": scope })
 }
 
-/// Returns a cell of a feature matrix that denies.
+/// Returns a cell of a feature matrix that denies the action.
 pub async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
 }
 
-/// Creates a user who may Update levels and permissions and holds what these cells allow, but may not grant anything
-/// else. Returns the user and the user's level.
+/// Creates a user who has Update on levels and permissions, but not Approve, and who holds what these cells allow.
+/// Returns the user and the user's level.
 pub async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
     let mut features = features.to_vec();
     for key in [LEVELS, PERMISSIONS] {
@@ -47,7 +48,7 @@ pub fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str
     api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
 }
 
-/// Returns a matrix in the form in which a client sends it back unchanged.
+/// Returns the cells of a matrix in the form in which a client can send them back unchanged.
 pub async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
     let mut cells = api.matrix(company, level, matrix).await;
     for cell in &mut cells {
@@ -71,7 +72,8 @@ pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> 
 }
 
 both_adapters! {
-    /// Granting what the caller does not hold is denied. The error names the permissions, and nothing is stored.
+    /// A change that grants a permission that the caller does not hold is denied. The error names the permissions, and
+    /// nothing is stored.
     async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
@@ -99,12 +101,13 @@ both_adapters! {
         assert_not_held(&answer, "/home");
         assert_eq!(answer.json()["errors"][0]["field"], "userLevelIds");
         assert!(held(&api, company, target).await.is_empty());
-        // The change grants nothing to a user who already has the view.
+        // The assignment is accepted for a user who already has the view, because it grants that user nothing new.
         let member = api.level_id(company, "Member").await;
         put_levels(&api, company, company.member, &[&member, &level]).by(user).send().await.expect(200);
     }
 
-    /// Features without a key are named by id. The message names ten permissions, and the findings name more.
+    /// The error message names at most ten permissions that the caller does not hold, and the findings name more. A
+    /// feature without a key is named by its id.
     async fn a_long_list_of_permissions_not_held_is_truncated(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -125,7 +128,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.member).await, ["Member"]);
     }
 
-    /// Callers can grant what they hold, with a scope no wider than their own.
+    /// Callers can grant permissions that they hold, with a scope no wider than their own.
     async fn what_the_caller_holds_may_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
@@ -142,7 +145,8 @@ both_adapters! {
         put_levels(&api, company, new_user(), &[&own, &level]).by(user).send().await.expect(200);
     }
 
-    /// An allow that a deny overrides counts as granted: removing the deny later would put it into effect.
+    /// An allow that a deny overrides counts as a grant, because a later removal of the deny would put the allow into
+    /// effect.
     async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -153,14 +157,15 @@ both_adapters! {
         let allowing = [view(&api, "/home", "allow").await];
         let answer = put_matrix(&api, company, &plain, "views", &allowing).by(user).send().await;
         assert_not_held(&answer, "/home");
-        // Assigning a level with such an allow to a user who is denied counts in the same way.
+        // Assigning a level with such an allow to a user to whom another level denies the permission counts as a grant
+        // too.
         let hidden = api.new_level(company, "Hidden").await;
         api.set_matrix(company, &hidden, "views", json!(allowing)).await;
         let answer = put_levels(&api, company, target, &[&denying, &plain, &hidden]).by(user).send().await;
         assert_not_held(&answer, "/home");
     }
 
-    /// Callers do not hold what is denied to them, even if another of their levels allows it.
+    /// Callers do not hold a permission that one of their levels denies, even if another of their levels allows it.
     async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
@@ -172,7 +177,7 @@ both_adapters! {
         assert_not_held(&answer, "/home");
     }
 
-    /// Removing a deny counts as granting what it denied, whether its row is removed or its level is revoked.
+    /// Removing a deny counts as granting the denied permission, whether the cell is removed or the level is revoked.
     async fn taking_a_deny_away_is_a_grant(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -187,20 +192,22 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // The level with the deny cannot be deleted either while a user holds it.
+        // Deletion of the level is no way around the guard, because a level with holders cannot be deleted.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let question = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(company, target, question).await["reasonCode"], "explicit_deny");
 
-        // The deny can be removed together with the allow that it overrides, or if it overrides none.
+        // The level with the deny can be revoked together with the level whose allow it overrides. The deny can also be
+        // removed if the user has no allow that it overrides.
         put_levels(&api, company, target, &[]).by(user).send().await.expect(200);
         api.assign(company, target, &[&denying]).await;
         put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
     }
 
-    /// Callers may resend unchanged rows that allow what they do not hold, and may narrow their scopes.
+    /// Callers may resend unchanged cells that allow permissions that the callers do not hold, and may narrow the
+    /// scopes of such cells.
     async fn what_stays_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
@@ -217,13 +224,14 @@ both_adapters! {
             put_matrix(&api, company, &level, "features", &cells).by(user).send().await.expect(200);
         }
         put_levels(&api, company, company.visitor, &[&level]).by(user).send().await.expect(200);
-        // A scope that was narrowed cannot be widened again.
+        // A scope that was narrowed can be widened again only by callers who hold the wider scope.
         let cells = [allow(&api, "general.read", "Read", "any").await];
         let answer = put_matrix(&api, company, &level, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
     }
 
-    /// Permissions in a module that the company does not have can be prepared, but only by callers who hold them.
+    /// Permissions that are gated by a module that the company does not have can be granted in advance, but only by
+    /// callers whose levels allow them.
     async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/modules/risks", "allow").await];
@@ -241,7 +249,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &features).by(user).send().await.expect(200);
     }
 
-    /// Users cannot escalate their own rights: not through their own level, another level, or the removal of a deny.
+    /// Users cannot escalate their own privileges through their own level, another level, or the removal of a deny.
     async fn users_cannot_promote_themselves(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
@@ -273,7 +281,8 @@ both_adapters! {
         assert_not_held(&answer, "iam.assign_permissions/Update (company)");
     }
 
-    /// Users with Approve on permissions, scope company or any, can grant anything. The seeded Admin level has it.
+    /// Users with Approve on `iam.assign_permissions`, with the scope `company` or `any`, can grant anything. The
+    /// default level Admin has this permission.
     async fn a_user_with_approve_can_grant_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -285,7 +294,7 @@ both_adapters! {
             if may {
                 answer.expect(200);
                 api.set_matrix(company, &level, "views", json!([])).await;
-                // A user to whom another level denies Approve cannot grant more than they hold.
+                // If another level of the user denies Approve, the user can grant only permissions that the user holds.
                 let denying = api.new_level(company, &format!("Denying {scope}")).await;
                 api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
                 api.assign(company, user, &[&own, &denying]).await;
@@ -296,12 +305,12 @@ both_adapters! {
             }
         }
         put_matrix(&api, company, &level, "views", &cells).by(company.admin).send().await.expect(200);
-        // A user with Approve can even grant permissions that no level mentions.
+        // A user with Approve can also grant permissions that no level contains.
         let publish = [allow(&api, "risks.approve", "Publish", "any").await];
         put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
     }
 
-    /// Approve implies no other right and does not unpin rows.
+    /// Approve implies no other right, and does not allow changes of pinned cells.
     async fn approve_includes_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -321,7 +330,7 @@ both_adapters! {
         assert!(answer.error().2.starts_with("Only super admins may change pinned permissions"), "{answer:?}");
     }
 
-    /// Holding a permission does not include the right to assign it.
+    /// Holding a permission does not imply the right to assign levels that contain it.
     async fn holding_a_permission_is_no_right_to_grant_it(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -330,7 +339,8 @@ both_adapters! {
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
     }
 
-    /// The delegation guard runs under the lock: a permission that the caller loses while waiting cannot be granted.
+    /// The delegation guard is evaluated under the company's row lock: a caller cannot grant a permission that the
+    /// caller loses while the change waits for the lock.
     async fn a_permission_lost_while_waiting_is_not_granted(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;

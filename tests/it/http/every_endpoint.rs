@@ -1,5 +1,5 @@
-//! Properties of every operation: which callers it admits, how requests name the company, and the response to another
-//! company's ids.
+//! Tests of properties that every operation must have: which callers it admits, how requests name the company, and the
+//! response to ids of another company.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::operations::{HEALTH, documented, operations};
 use super::world::World;
 use crate::support::api::{Answer, both_adapters, new_company, new_user, now, secret};
 
-/// Bodies that are invalid for every operation.
+/// Bodies that are invalid for every operation, each with its content type.
 const GARBAGE: [(&str, &str); 4] = [
     ("application/json", "{\"name\":"),
     ("application/json", "[]"),
@@ -20,7 +20,7 @@ const GARBAGE: [(&str, &str); 4] = [
     ("text/plain", "x"),
 ];
 
-/// The table of operations and the OpenAPI document have the same operations.
+/// The table of operations and the OpenAPI document contain the same operations.
 #[test]
 fn the_table_is_the_document() {
     let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
@@ -36,8 +36,8 @@ fn the_table_is_the_document() {
     }
 }
 
-/// The OpenAPI document lists for every operation the headers that require a minimum version, and the responses that
-/// state a version.
+/// The OpenAPI document lists, for every operation, the request headers that require a minimum version and the
+/// responses with `X-IAM-Version`.
 #[test]
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
@@ -60,7 +60,7 @@ fn the_document_names_the_headers() {
 }
 
 both_adapters! {
-    /// Without a valid token a request is rejected before anything else is checked.
+    /// A request without a valid token is rejected with 401 before any other check.
     async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
         let world = World::new(api).await;
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
@@ -98,7 +98,7 @@ both_adapters! {
         }
     }
 
-    /// Callers without permission get the same 403 for every body and every id.
+    /// Callers without the permission get the same 403 for every body and every id, so the response reveals nothing.
     async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
@@ -128,7 +128,7 @@ both_adapters! {
         }
     }
 
-    /// Non-members may check themselves; everything is denied.
+    /// Non-members may request their own decisions, all of which are denials.
     async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
@@ -143,7 +143,7 @@ both_adapters! {
                 assert!(matches!(answer.error().0, 400 | 415), "{body}");
             }
         }
-        // Non-members may not check other users, whether those exist or not.
+        // Non-members may not check other users, and the denial does not reveal whether the user exists.
         let refusal = "You do not have permission to check other users";
         for user in [world.ours.admin, new_user()] {
             let question = json!({ "view": "/dashboard", "userId": user });
@@ -158,7 +158,7 @@ both_adapters! {
         }
     }
 
-    /// A caller cannot distinguish a company that does not exist from one that the caller does not belong to.
+    /// A caller cannot distinguish a company that does not exist from a company of which the caller is not a member.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -202,7 +202,7 @@ both_adapters! {
         }
     }
 
-    /// Where a company is required, the request must name it. This is checked before rights and bodies.
+    /// Requests of operations that require a company must name it. This is checked before permissions and bodies.
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
@@ -229,7 +229,8 @@ both_adapters! {
         }
     }
 
-    /// An invalid company id, and two different company ids, are rejected in every place before rights are checked.
+    /// An invalid company id, or two different company ids, are rejected before permissions are checked, whether the
+    /// ids are in the path, header, query or body.
     async fn a_company_is_named_once(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
@@ -289,7 +290,7 @@ both_adapters! {
         assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
     }
 
-    /// The company can be named in any place, and in several if they agree.
+    /// A request can name the company in any of these places, and in several places if the ids are equal.
     async fn a_company_may_be_named_anywhere(api: TestApi) {
         let world = World::new(api).await;
         let ours = world.ours.id;
@@ -309,7 +310,7 @@ both_adapters! {
         }
     }
 
-    /// Another company's entities are treated as if they did not exist, and stay unchanged.
+    /// Another company's entities are treated as if they did not exist, and remain unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
         for thing in [
@@ -360,7 +361,7 @@ both_adapters! {
         assert_eq!(world.dump(world.theirs).await, before);
     }
 
-    /// Valid requests get the success status and the headers of their operation.
+    /// The valid request of each operation gets the success status and the headers of the operation.
     async fn every_operation_works(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations() {
@@ -379,14 +380,15 @@ both_adapters! {
                     assert_eq!(again.header(name), answer.header(name), "{name}");
                 }
                 assert!(again.body.is_empty());
-                // A caller without a valid credential gets 401, whatever tag the request has.
+                // A caller without a valid credential gets 401 and not 304, even with `If-None-Match: *`.
                 let request = world.request("GET", operation.path(), Who::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
     }
 
-    /// Unknown paths get a JSON error too. A wrong method gets 405 with the list of allowed methods.
+    /// An unknown path gets 404 with a JSON error. A wrong method gets 405 with the allowed methods in the header
+    /// `Allow`.
     async fn wrong_paths_and_methods_are_named(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
@@ -419,7 +421,7 @@ both_adapters! {
             methods.entry(path.to_owned()).or_default().push(method.to_owned());
         }
         for (path, mut allowed) in methods {
-            // Every path with `GET` also has `HEAD`.
+            // Every path that allows `GET` also allows `HEAD`.
             allowed.extend(allowed.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
             allowed.sort();
             let path = path

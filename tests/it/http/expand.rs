@@ -1,4 +1,5 @@
-//! Expand migrations under load: no request fails, whatever statements its connection has prepared.
+//! Tests of expand migrations under load: no request fails because the statements that its connection has prepared
+//! become invalid.
 
 mod postgres {
     use std::cell::{Cell, RefCell};
@@ -14,10 +15,11 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 
-    /// More than the pool's maximum, so that every connection prepares the statements.
+    /// The number of concurrent requests, more than the maximum size of the pool, so that every connection prepares the
+    /// statements.
     const AT_ONCE: usize = 6;
 
-    /// Sends the valid request of an operation several times concurrently and counts the 5xx responses.
+    /// Sends the valid request of an operation [`AT_ONCE`] times concurrently, and counts the 5xx responses.
     async fn ask(world: &World, operation: Operation, failures: &RefCell<BTreeMap<String, usize>>) {
         let mut requests = Vec::new();
         for _ in 0..AT_ONCE {
@@ -32,7 +34,8 @@ mod postgres {
         }
     }
 
-    /// Sends every operation repeatedly while `migrate` runs, and once more after it.
+    /// Asserts that no operation returns 5xx. Sends all operations repeatedly while `migrate` runs, and once more
+    /// afterwards.
     async fn no_request_fails(world: &World, migrate: impl Future<Output = ()>) {
         let (is_over, failures) = (Cell::new(false), RefCell::default());
         for operation in operations() {
@@ -56,7 +59,7 @@ mod postgres {
         assert_eq!(*failures.borrow(), BTreeMap::new());
     }
 
-    /// Returns a wider column type, or `None` if there is none.
+    /// Returns a wider type for a column, or `None` if the column cannot be widened.
     fn wider(kind: &str, limit: Option<i32>, round: i32) -> Option<String> {
         match (kind, limit) {
             ("varchar", Some(limit)) if round == 0 => Some(format!("varchar({}) COLLATE \"C\"", limit + 100)),
@@ -67,8 +70,8 @@ mod postgres {
         }
     }
 
-    /// Returns expand steps for every table: one more column, one more index, and wider types of texts and integers.
-    /// The views are dropped before their columns change and created again in the same step.
+    /// Returns the SQL of the expand steps for every table: an added column, an added index, and wider types of text
+    /// and integer columns. A step that changes a column of a SQL view drops the view and creates it again.
     async fn steps(database: &TestDatabase, round: i32) -> Vec<String> {
         let mut owner = PgConnection::connect(&database.url_as(OWNER)).await.unwrap();
         let may_create = format!("GRANT CREATE ON SCHEMA public TO {OWNER}");
@@ -104,8 +107,8 @@ mod postgres {
         steps
     }
 
-    /// Runs one step as the owner of the tables. On a deadlock or lock timeout the step is repeated, as an operator
-    /// would.
+    /// Runs one step as the owner of the tables. The step is repeated after a deadlock or lock timeout, as an operator
+    /// would do.
     async fn migrate(owner: &mut PgConnection, step: &str) {
         loop {
             match run(owner, format!("BEGIN; SET LOCAL lock_timeout = '5s'; {step}; COMMIT")).await {
@@ -118,7 +121,7 @@ mod postgres {
         }
     }
 
-    /// Runs all steps in one transaction, as `migration up` does.
+    /// All steps run in one transaction, as with `migration up`.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_at_once() {
         let api = TestApi::postgres().await;
@@ -134,7 +137,7 @@ mod postgres {
         .await;
     }
 
-    /// Runs the steps one by one, each in its own transaction, as an operator would by hand.
+    /// The steps run one by one, each in its own transaction, as when an operator runs them manually.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_step_by_step() {
         let api = TestApi::postgres().await;

@@ -1,4 +1,5 @@
-//! Users of external issuers: how requests and responses name them, and that no other user is mistaken for them.
+//! Tests of users of external issuers: how requests and responses identify them, and that no other user can be mistaken
+//! for them.
 
 use iam_domain::{ExternalId, Issuer, UserId};
 use iam_identity::{
@@ -13,7 +14,7 @@ use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_co
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";
 
-/// Two external issuers, and a router that trusts them besides the native issuer.
+/// Two external issuers, and an API instance that trusts them in addition to the native issuer.
 struct Issuing {
     signer: TokenSigner,
     other: TokenSigner,
@@ -33,7 +34,7 @@ impl Issuing {
         Self { signer: pair.signer, other: other.signer, api: api.with_verifier(verifier).await }
     }
 
-    /// Returns a token of the first issuer.
+    /// Returns a token of the first issuer for this subject, with the super admin claim.
     fn token(&self, subject: &str) -> String {
         let claims = json!({ "iss": ISSUER, "sub": subject, "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
         self.signer.sign_claims(&claims).unwrap()
@@ -46,8 +47,8 @@ impl Issuing {
     }
 }
 
-/// Creates a router that trusts one external issuer and no native one. Returns it with a token of the issuer's super
-/// admin `root`.
+/// Creates an API instance that trusts one external issuer and no native issuer. Returns the instance and a token of
+/// the issuer's super admin `root`.
 async fn without_natives(api: &TestApi) -> (TestApi, String) {
     let pair = Pair::ed25519();
     let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
@@ -58,7 +59,7 @@ async fn without_natives(api: &TestApi) -> (TestApi, String) {
     (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
 }
 
-/// Returns the text percent-encoded for a path.
+/// Returns the text with percent-encoding for use in a path.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -70,7 +71,7 @@ fn named(subject: &str) -> String {
 }
 
 both_adapters! {
-    /// A user of an external issuer is identified by issuer and subject wherever a user id is accepted.
+    /// A user of an external issuer can be identified by `issuer|subject` wherever a user id is accepted.
     async fn external_users_work_as_others_do(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -86,8 +87,8 @@ both_adapters! {
         {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
-            // The user is not stored yet and has no rights, although the token claims super admin: this issuer may not
-            // grant that. Reads store nothing.
+            // The user is not stored yet and has no rights. The super admin claim of the token is ignored, because this
+            // issuer is not trusted to make super admins. Reads do not store the user.
             reads(router, company, &bearer).await.expect(403);
             let permissions =
                 router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
@@ -119,7 +120,8 @@ both_adapters! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
-            // A caller that may not check other users cannot find out which issuers are trusted or which users exist.
+            // The responses to a caller who may not check other users do not reveal which issuers are trusted or which
+            // users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": unknown });
                 let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
@@ -131,7 +133,7 @@ both_adapters! {
                 assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
             }
 
-            // The response has the user's name, whichever form of the id the request used.
+            // The response contains the user's issuer and subject, whichever form of the id the request used.
             let path_id = ExternalId::parse(&name).unwrap().path_id();
             for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
                 let user = router.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
@@ -150,7 +152,7 @@ both_adapters! {
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
             assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
-            // The same subject of another issuer is a different user.
+            // The same subject at another issuer is a different user.
             reads(router, company, &issuing.other_token(subject)).await.expect(403);
             // A native user whose id equals the subject is a different user too.
             if let Ok(user) = UserId::parse(subject) {
@@ -160,7 +162,8 @@ both_adapters! {
         }
     }
 
-    /// Wherever a user is named, the path id, which needs no escaping, names the same user as `issuer|subject`.
+    /// Wherever a user id is accepted, the path id, which needs no percent-encoding, identifies the same user as
+    /// `issuer|subject`.
     async fn a_path_id_names_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -205,7 +208,7 @@ both_adapters! {
             );
             let query = format!("/api/iam/audit-logs?userId={path_id}");
             assert_eq!(by_admin(router.get(&query)).send().await.expect(200).data()["logs"], json!([]));
-            // Within a company, a user who holds a level there can also be named by id.
+            // Within a company, a user who holds a level of that company can also be identified by id.
             let by_id = format!("/api/iam/users/{id}/user-levels");
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
@@ -219,7 +222,7 @@ both_adapters! {
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// An invalid path id is rejected, and so is one of an unknown issuer, as for `issuer|subject`.
+    /// An invalid path id, or a path id of an unknown issuer, is rejected with the same errors as `issuer|subject`.
     async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -241,7 +244,8 @@ both_adapters! {
         }
     }
 
-    /// The holders of a level are listed with issuer and subject, also in the error of a deletion that they prevent.
+    /// Lists of the holders of a level contain issuer and subject, also in the error of a deletion that these holders
+    /// prevent.
     async fn holders_are_named_by_their_issuers(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -277,7 +281,8 @@ both_adapters! {
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Levels cannot be assigned by the id alone either: a caller that knows only the id would learn the name.
+        // Levels cannot be assigned to the id alone either, because the caller, who knows only the id, would then learn
+        // issuer and subject.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
         let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
@@ -289,8 +294,9 @@ both_adapters! {
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
     }
 
-    /// Levels can be assigned only to users that can sign in. Excluded are services, whose rights follow from the role
-    /// of their key, and ids for which no trusted issuer can issue a token. Levels of such an id can be revoked.
+    /// Levels can be assigned only to users who can sign in. They cannot be assigned to services, whose rights follow
+    /// from the role of their key, or to ids for which no trusted issuer can issue a token. Existing levels of such an
+    /// id can be revoked.
     async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
@@ -310,7 +316,7 @@ both_adapters! {
         }
     }
 
-    /// An external user can become the administrator of a new company, and can get a token cut-off.
+    /// An external user can be the first administrator of a new company, and can be cut off.
     async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
         let issuing = Issuing::over(&api).await;
         let (router, subject) = (&issuing.api, "auth0|admin");
@@ -332,8 +338,8 @@ both_adapters! {
             (&json!(named(subject)), &future["notBefore"])
         );
         expired_token(&reads(router, company, &bearer).await);
-        // A cut-off can also be set by id alone: it grants nothing, and the callers that may set one may know the names
-        // of users.
+        // A cut-off can also be set for the id alone: it grants nothing, and super admins, who alone can set it, may
+        // know the issuer and subject of users.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
@@ -342,7 +348,8 @@ both_adapters! {
         reads(router, company, &bearer).await.expect(200);
     }
 
-    /// A user's name is stored with the first change that the user makes, even if no request has named the user before.
+    /// The issuer and subject of a user are stored with the first change that the user makes, even if no earlier
+    /// request named the user.
     async fn the_caller_of_a_change_is_remembered(api: TestApi) {
         let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
@@ -359,8 +366,8 @@ both_adapters! {
         assert_ne!(logs["logs"], json!([]));
     }
 
-    /// The name is also stored when a change names the user: as a company's first administrator, in an assignment, or
-    /// in a cut-off.
+    /// The issuer and subject of a user are also stored when a change names the user: as a company's first
+    /// administrator, in an assignment, or in a cut-off.
     async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
         let router = Issuing::over(&api).await.api;
@@ -380,11 +387,11 @@ both_adapters! {
         }
     }
 
-    /// While the keys of an issuer are unavailable, requests of its users get 503 with `Retry-After`. All other callers
-    /// are admitted.
+    /// While the signing keys (JWKS) of an issuer are unavailable, requests with tokens of that issuer get 503 with
+    /// `Retry-After`. Requests of all other callers are processed.
     async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
         let company = api.company().await;
-        // A port at which no process listens.
+        // No process listens on this port.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = JwksUrl::parse(&format!("http://127.0.0.1:{port}/keys")).unwrap();
         let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
@@ -402,7 +409,8 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = router.api_key("read", None).await;
         reads(&router, company, &key).await.expect(200);
-        // This token is expired, so that it is rejected whatever its signature.
+        // An expired token is rejected with 401 even while the keys are unavailable, because it is invalid whatever its
+        // signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }

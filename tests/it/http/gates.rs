@@ -1,16 +1,16 @@
-//! Modules gate views and features, and changes do not remove a gate by accident.
+//! Tests of modules that gate views and features: changes cannot remove the last gate by accident.
 
 use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Company, TestApi, both_adapters, each};
 
-/// Returns the reason code of a decision about a view.
+/// Returns the reason code of the decision about a view for the company's administrator.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "view": view })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
 }
 
-/// Returns the reason code of a decision about an action.
+/// Returns the reason code of the decision about the action Read of a feature for the company's administrator.
 async fn why_action(api: &TestApi, company: Company, feature: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "feature": feature, "action": "Read" })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
@@ -38,7 +38,7 @@ fn conflict(opened: &str) -> (u16, String, String) {
 }
 
 both_adapters! {
-    /// Views and features of a module are available only to companies that have the module.
+    /// Views and features that a module gates are denied in companies that do not have the module.
     async fn a_module_gates_views_and_features(api: TestApi) {
         let company = api.company().await;
         let view = api.check(company, company.admin, json!({ "view": "/modules/risks" })).await;
@@ -57,10 +57,10 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/audit").await, "view_module_missing");
         grant(&api, company, &[]).await;
         assert_eq!(why(&api, company, "/dashboard").await, "view_module_missing");
-        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "it is in no module");
+        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "no module gates the feature");
     }
 
-    /// A gate is closed if the module's enabled flag is false, either for the company or for all companies.
+    /// A module allows nothing if it is disabled, either for the company or for all companies.
     async fn a_gate_is_shut_by_two_switches(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
@@ -78,7 +78,7 @@ both_adapters! {
         }
     }
 
-    /// If several modules gate a view, one enabled module that the company has suffices.
+    /// If several modules gate a view, it suffices that the company has one of them and that this module is enabled.
     async fn one_open_module_suffices(api: TestApi) {
         let company = api.company().await;
         let audit = api.module_id("audit").await;
@@ -94,8 +94,8 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// Removing a view from its last module would open the view to every company, so the request must confirm it with
-    /// `ungate`.
+    /// Removing a view from its last module would make the view available to every company, so the request must confirm
+    /// the removal with `ungate`.
     async fn a_view_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
@@ -107,7 +107,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// A view that another module gates too can be removed without confirmation.
+    /// A view that another module gates too can be removed from a module without confirmation.
     async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
         let company = api.company().await;
         let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
@@ -118,7 +118,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
     }
 
-    /// Removing features from their last module requires confirmation too. The error names all of them.
+    /// Removing features from their last module requires confirmation too. The error names all these features.
     async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
@@ -154,7 +154,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/compliance").await, "view_module_missing");
     }
 
-    /// The body can confirm with `ungate`.
+    /// The deletion of a module can be confirmed with `ungate` in the body.
     async fn a_module_is_deleted_by_body(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
@@ -165,7 +165,7 @@ both_adapters! {
         assert_eq!(gone, (404, "ERR_RESOURCE_001".into(), "Module not found".into()));
     }
 
-    /// The query can confirm with `ungate`.
+    /// The deletion of a module can be confirmed with `ungate` in the query.
     async fn a_module_is_deleted_by_query(api: TestApi) {
         let company = api.company().await;
         grant(&api, company, &["core", "risks"]).await;
@@ -177,14 +177,14 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
     }
 
-    /// A module that is not the only gate of any view or feature is deleted without confirmation.
+    /// A module that is not the last gate of any view or feature can be deleted without confirmation.
     async fn an_empty_module_is_deleted_as_it_is(api: TestApi) {
         let module = api.make("modules", None, json!({ "code": "empty", "name": "Empty" })).await;
         let path = format!("/api/iam/modules/{}", module["id"].as_str().unwrap());
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// Reserved features (`iam.…`) cannot be gated, not even by super admins.
+    /// Not even super admins can gate a reserved feature (`iam.…`).
     async fn reserved_features_are_never_gated(api: TestApi) {
         let company = api.company().await;
         let (risks, own) = (api.module_id("risks").await, api.feature_id("iam.manage_levels").await);
@@ -195,7 +195,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
     }
 
-    /// A new view or feature is in no module, so that the matrices alone decide.
+    /// A new view or feature is not gated by any module, so only the levels decide.
     async fn what_is_new_has_no_gate(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "New", "url": "/new" })).await;

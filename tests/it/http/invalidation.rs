@@ -1,5 +1,5 @@
-//! Every kind of change: what decisions return after it, on the local replica and on another one, and which cache
-//! entries it costs.
+//! Tests of cache invalidation for every kind of change: what decisions return after the change on the replica that
+//! makes it and on another replica, and which cache entries are dropped.
 
 mod changes;
 
@@ -17,7 +17,7 @@ use self::changes::{Change, Of, Seen, TABLE};
 use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
-/// Operations with a method that writes, but whose changes do not affect decisions.
+/// Operations with a method other than `GET` that never affect decisions.
 const NO_CHANGES: [&str; 8] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
@@ -29,7 +29,7 @@ const NO_CHANGES: [&str; 8] = [
     "DELETE /api/iam/api-keys/{id}",
 ];
 
-/// A company with catalog entities of its own, and a user of that company.
+/// A company with its own catalog entities, and a user of that company.
 struct Scene {
     words: BTreeMap<&'static str, String>,
     company: CompanyId,
@@ -37,7 +37,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Creates the entities through the API, with names that no other scene uses.
+    /// Creates the company, the user and the entities through the API, with unique names.
     async fn new(api: &TestApi) -> Self {
         let (company, user) = (new_company(), new_user());
         let mut scene = Self { words: BTreeMap::new(), company, user };
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     fn fill(&self, text: &str) -> String {
-        // One placeholder can be the prefix of another.
+        // One placeholder can be a prefix of another, so longer placeholders are replaced first.
         self.words.iter().rev().fold(text.to_owned(), |text, (word, id)| text.replace(word, id))
     }
 
@@ -107,7 +107,7 @@ impl Scene {
         self.words.insert(word, made["id"].as_str().unwrap().to_owned());
     }
 
-    /// Sends the change as a super admin.
+    /// Sends the operation as a super admin and asserts that it succeeds.
     async fn send(&self, api: &TestApi, operation: &str, of: Of, ids: &str, body: &str) {
         let (method, path) = operation.split_once(' ').unwrap();
         let mut path = path.to_owned();
@@ -128,7 +128,7 @@ impl Scene {
         assert!(answer.header("x-iam-version").is_some(), "{operation} states its version");
     }
 
-    /// Returns everything that the user sees in the company.
+    /// Returns all decisions and menus of the user in the company.
     async fn seen(&self, api: &TestApi) -> Value {
         self.seen_with(api, "max-age=0").await
     }
@@ -154,7 +154,8 @@ impl Scene {
         Value::from(seen)
     }
 
-    /// Returns the same as [`Self::seen`], after asserting that the database was not read for it.
+    /// Returns all decisions and menus of the user, as [`Self::seen`] does. Asserts that the replica serves them from
+    /// its cache, without reading the database.
     async fn seen_by_hits(&self, replica: &Replica) -> Value {
         let before = replica.stats();
         let seen = self.seen(&replica.api).await;
@@ -165,7 +166,7 @@ impl Scene {
     }
 }
 
-/// Returns the rows of the table in the documentation.
+/// Returns the rows of the invalidation table in docs/consistency.md.
 fn documented() -> Vec<String> {
     let text = include_str!("../../../docs/consistency.md");
     let (_, table) = text.split_once("| change | operation | whose |\n|---|---|---|\n").expect("the table");
@@ -198,11 +199,11 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 }
 
 both_adapters! {
-    /// Each change is visible at once on the replica that makes it, and on others once they receive it. The entries of
-    /// other companies stay cached.
+    /// Each change is visible at once on the replica that makes it, and on other replicas when they learn of it. The
+    /// cache entries of other companies remain.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        // A router that reads the database for each request.
+        // An API instance without a limit of forced loads, which reads the database for each request of this test.
         let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let store = api.with_options(options).await;
@@ -210,7 +211,7 @@ both_adapters! {
         for Change { what, operation, of, seen: sees, ids, body } in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
-                // All users who could administer the company have lost their rights.
+                // All users who could administer the company have lost their permissions.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
             let ids = ids.replace("$left", "$company");
@@ -237,7 +238,7 @@ both_adapters! {
             let compared = b.stats().confirmations - at_b.confirmations;
             assert_eq!(compared, 0, "{what}: no request polled, so it was reported");
 
-            // A replica that changed the catalog polls until the change feed has reported its own change to it.
+            // A replica that has changed the catalog polls until the change feed reports this change.
             a.hears_everything().await;
             let reads = |replica: &Replica| replica.stats().loads;
 
@@ -255,8 +256,8 @@ both_adapters! {
         }
     }
 
-    /// Writes to navigation trails and `effective_*` tables, rejected changes and changes without an effect wake no
-    /// replica and invalidate no entry.
+    /// Writes to navigation trails and `effective_*` tables, rejected changes and changes without effect neither wake
+    /// replicas nor invalidate cache entries.
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
@@ -278,7 +279,8 @@ both_adapters! {
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [
-            // Without permission, with an unknown id, with a name that is taken, and with an invalid body.
+            // Changes that are rejected: without permission, with an unknown id, with a name that already exists, and
+            // with an invalid body.
             (a.api.put(&scene.fill("/api/iam/users/$user/user-levels")).by(scene.user), r#"{"userLevelIds":[]}"#, 403),
             (a.api.delete(&format!("/api/iam/user-levels/{}", new_user())).by_super_admin(), "", 404),
             (a.api.delete(&scene.fill("/api/iam/user-levels/$level")).by_super_admin(), "", 400),

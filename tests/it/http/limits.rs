@@ -1,4 +1,5 @@
-//! Limits of requests: findings per response, rate and duration. A change that has begun runs to its end.
+//! Tests of limits: findings per response, request rate, and request duration. A change that has begun is completed
+//! even after a timeout.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -16,12 +17,13 @@ use super::authority::Watched;
 use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
 use crate::support::replica::until;
 
-/// Holds the company's row lock, as a slow change does.
+/// Begins a change of the company, which holds the company's row lock until the returned unit of work is dropped.
 async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// Returns a router whose changes wait at most 2 s for a lock. The options of test databases have a longer timeout.
+/// Creates an API instance whose changes wait at most 2 s for a lock. The default of test databases is a longer
+/// timeout.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -40,7 +42,8 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 both_adapters! {
-    /// The size of an error response is limited: it lists at most 100 findings, and nothing is stored.
+    /// The size of an error response is limited: it lists at most 100 findings. The last entry states how many findings
+    /// are omitted.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;
@@ -61,11 +64,12 @@ both_adapters! {
         assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");
     }
 
-    /// A caller over the rate limit gets 429 with `Retry-After`. Other callers are not affected.
+    /// A caller that exceeds the rate limit gets 429 with `Retry-After`. Other callers are not affected.
     async fn a_caller_over_the_limit_must_wait(api: TestApi) {
         let router = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
-        // Requests without a company are cheap to reject, so that they arrive faster than one per second.
+        // Requests without a company are rejected quickly, so the caller sends more than one request per second even on
+        // a slow machine.
         let ask = |user| router.get("/api/iam/navigation").by(user).send();
         let mut answers = Vec::new();
         for _ in 0..20 {
@@ -81,7 +85,7 @@ both_adapters! {
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
         ask(other).await.expect(400);
-        // Health checks do not count towards the limit, nor do requests without a valid credential.
+        // Health checks and requests without a valid credential do not count towards the limit.
         for _ in 0..5 {
             router.get("/health").send().await.expect(200);
             router.get("/api/iam/navigation").send().await.expect(401);
@@ -96,7 +100,7 @@ both_adapters! {
         }
     }
 
-    /// A request that times out gets 503, but its change runs to its end.
+    /// A request that times out gets 503, but its change, once begun, is completed.
     async fn a_change_goes_on_to_its_end(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -104,7 +108,8 @@ both_adapters! {
         let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
         let options = HttpOptions { request_timeout: Duration::from_millis(50), ..HttpOptions::default() };
         let router = TestApi::over(watched, api.database.clone(), options).await;
-        // On a busy machine the timeout may expire before the change begins. Such a request stores nothing.
+        // On a busy machine the timeout may expire before the change begins, and such a request stores nothing. The
+        // request is therefore repeated.
         until(async || {
             let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id);
             let answer = request.json(&json!({ "name": "Slow" })).send().await;
@@ -122,7 +127,7 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Slow", "Visitor"]);
     }
 
-    /// A change also runs to its end if its client disconnects.
+    /// A change that has begun is completed even if its client disconnects.
     async fn a_change_outlives_its_client(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -140,7 +145,8 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
-    /// A change that does not get the lock in time gets 503, never a denial. Other companies are not affected.
+    /// A change that cannot acquire the lock within the lock timeout gets 503 and never a denial. Changes of other
+    /// companies are not affected.
     async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;
@@ -152,7 +158,7 @@ both_adapters! {
         assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));
         assert_eq!(answer.header("retry-after"), Some("1"));
         api.new_level(other, "New").await;
-        // Reads wait for no lock.
+        // Reads do not wait for locks.
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Visitor"]);
         api.get("/api/iam/navigation").by(company.admin).within(company.id).send().await.expect(200);
         drop(lock);

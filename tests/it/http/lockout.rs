@@ -1,4 +1,4 @@
-//! The lockout guard: no change leaves a company without an administrator, unless a super admin forces it.
+//! Tests of the lockout guard: only a super admin can force a change that leaves a company without an administrator.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// The last administrator cannot give up their rights in any way. Other users can give up their levels.
+    /// The last administrator cannot give up the administrative rights, whichever change is used. The levels of other
+    /// users can be revoked.
     async fn the_last_administrator_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
@@ -51,19 +52,19 @@ both_adapters! {
         }
         assert_eq!(held(&api, company, company.admin).await, ["Admin", "Extra"]);
         assert_eq!(sendable(&api, company, &admin, "features").await, features);
-        // Changes that leave the administrator's rights intact are accepted.
+        // Changes that do not affect the administrator's administrative rights are accepted.
         put_matrix(&api, company, &admin, "views", &[]).by(company.admin).send().await.expect(200);
         let narrower = changed(LEVELS, "scope", json!("company")).await;
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // If the company has another administrator, this one can give up their rights.
+        // If the company has another administrator, the first administrator can give up the administrative rights.
         delegate(&api, company, &[], &[]).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// Callers who may Update only levels or only permissions, and super admins without `force`, cannot remove the last
-    /// administrator.
+    /// Callers who have Update on only levels or only permissions, and super admins without `force`, cannot remove the
+    /// rights of the last administrator.
     async fn the_last_administrator_cannot_be_removed_by_others(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -77,18 +78,19 @@ both_adapters! {
         assert_locked_out(&take().by_super_admin().send().await);
         assert_locked_out(&empty().by_super_admin().send().await);
 
-        // If a second user holds the same level, only the level must keep its permissions.
+        // If a second user holds the same level, one of the users can lose the level, but the level cannot lose its
+        // permissions.
         let second = new_user();
         api.assign(company, second, &[&admin]).await;
         assert_locked_out(&empty().by(permissions).send().await);
         take().by(levels).send().await.expect(200);
         assert_eq!(held(&api, company, second).await, ["Admin"]);
-        // If a third user administers through another level, that level can lose its permissions too.
+        // If a third user is an administrator through another level, the first level can lose its permissions too.
         delegate(&api, company, &[], &[]).await;
         empty().by(permissions).send().await.expect(200);
     }
 
-    /// A company without an administrator can still be changed, since there is none to protect.
+    /// The guard rejects no changes of a company that has no administrator.
     async fn a_company_without_an_administrator_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -99,8 +101,8 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
     }
 
-    /// A super admin may leave a company without an administrator with `force`. The audit record names the caller and
-    /// states that the change was forced.
+    /// With `force`, a super admin can leave a company without an administrator. The audit record contains the caller
+    /// and states that the change was forced.
     async fn a_super_admin_may_force(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
@@ -125,7 +127,8 @@ both_adapters! {
         }
     }
 
-    /// The `force` parameter has no effect for callers who are not super admins. Invalid values of it are rejected.
+    /// The parameter `force` has no effect for callers other than super admins. Invalid values of the parameter are
+    /// rejected.
     async fn others_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -145,14 +148,14 @@ both_adapters! {
         }
         let answer = take("?force=true&force=true").by_super_admin().send().await;
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is given twice".into()));
-        // The parameter does not bypass the delegation guard.
+        // The parameter `force` does not bypass the delegation guard.
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let path = format!("/api/iam/users/{}/user-levels?force=true", company.visitor);
         let answer = put_levels_to(&api, company, &path, &[&admin]).by(user).send().await;
         assert_eq!(answer.error().0, 403);
     }
 
-    /// If two administrators demote each other at the same time, one change succeeds.
+    /// If two administrators concurrently revoke each other's level, exactly one change succeeds.
     async fn two_administrators_who_demote_each_other_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -172,8 +175,8 @@ both_adapters! {
         }
     }
 
-    /// If two administrators give up their levels at the same time, one change succeeds. The same holds if one gives up
-    /// the level and the other empties it.
+    /// If two administrators concurrently revoke their own levels, exactly one change succeeds. The same applies if one
+    /// of them revokes the level and the other removes the level's permissions.
     async fn two_administrators_who_leave_at_once_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -198,7 +201,7 @@ both_adapters! {
         }
     }
 
-    /// Changes of the catalog and of modules, and provisioning, never remove an administrator's rights.
+    /// Changes of the catalog and of modules, and provisioning, never remove administrative rights.
     async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {
@@ -227,7 +230,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// A service with the role `administer` may grant anything but cannot force a change.
+    /// A service with the role `administer` may grant anything, but it cannot force a change.
     async fn a_service_that_administers_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;

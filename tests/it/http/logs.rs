@@ -1,4 +1,5 @@
-//! The log lines of a request: each has the request id, route, company and actor, and an error is logged once.
+//! Tests of the log lines of a request: each has the request id, route, company and actor, and each error is logged
+//! exactly once.
 
 use std::io;
 use std::sync::{Arc, Mutex, Once};
@@ -12,14 +13,14 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Company, TestApi, new_user, token};
 
-/// The log lines of the requests of this file, as JSON. All tests of the process share one subscriber: with one for each
-/// thread, whether a line is enabled could depend on what other threads log first.
+/// A writer that collects the log lines of this file's requests, as JSON. All tests of the process share one
+/// subscriber, because the cached interest of `tracing` callsites makes subscribers per thread unreliable.
 struct Lines;
 
 static LINES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 
 impl io::Write for Lines {
-    /// Keeps a line if it is of a request whose id begins with `logs-`.
+    /// Stores a line if its request id begins with `logs-`.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let parsed: Value = serde_json::from_slice(line)?;
         if parsed["span"]["request_id"].as_str().is_some_and(|id| id.starts_with("logs-")) {
@@ -34,7 +35,7 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    /// Logs to the lines from now on.
+    /// Installs the global subscriber, once per process.
     fn begin() {
         static BEGUN: Once = Once::new();
         BEGUN.call_once(|| {
@@ -43,14 +44,14 @@ impl Lines {
         });
     }
 
-    /// Returns the lines with this request id.
+    /// Returns the collected lines with this request id.
     fn of(request_id: &str) -> Vec<Value> {
         let lines = LINES.lock().unwrap();
         lines.iter().filter(|line| line["span"]["request_id"] == request_id).cloned().collect()
     }
 }
 
-/// A storage in which no change can begin.
+/// A storage that cannot begin any change: every attempt returns the given error.
 struct Failing {
     inner: Arc<dyn Storage>,
     error: fn() -> StorageError,
@@ -88,7 +89,7 @@ impl Storage for Failing {
     }
 }
 
-/// Returns the expected span of a request by the company's administrator.
+/// Returns the expected span of a request that the company's administrator sends.
 fn span(company: Company, request_id: &str, route: &str) -> Value {
     json!({
         "name": "request",
@@ -99,7 +100,8 @@ fn span(company: Company, request_id: &str, route: &str) -> Value {
     })
 }
 
-/// Asserts that an error is logged in one line with its causes, in the same span as the other lines of the change.
+/// Asserts that a storage error is logged in exactly one line with its causes, in the same span as the other lines of
+/// the change.
 async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
     let request_id = &format!("logs-{status}");
     let api = TestApi::memory().await;

@@ -1,4 +1,4 @@
-//! Permission matrices through the API.
+//! Tests of permission matrices, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &
     api.put(&path).by(by).within(company.id).json(&json!({ matrix: cells })).send().await
 }
 
-/// Creates a level whose `/dashboard` and `general.read`/`Read` cells are pinned. Returns the ids of the level, the
-/// view and the feature.
+/// Creates a level with two pinned cells: the view `/dashboard`, and the action Read of `general.read`. Returns the ids
+/// of the level, the view and the feature.
 async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
     let level = api.new_level(company, "Pinned").await;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
@@ -22,7 +22,8 @@ async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
 }
 
 both_adapters! {
-    /// A view cell has all its fields. Defaults: `inherit` and modifiable.
+    /// A view cell in a response has all its fields. By default, the state of a cell is `inherit` and the cell is
+    /// modifiable.
     async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -44,7 +45,8 @@ both_adapters! {
         assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
     }
 
-    /// A feature cell has all its fields. Defaults: `true`, scope `any` and modifiable.
+    /// A feature cell in a response has all its fields. By default, the value of a cell is `true`, its scope is `any`,
+    /// and the cell is modifiable.
     async fn a_feature_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -77,7 +79,8 @@ both_adapters! {
         assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
     }
 
-    /// Cells are sorted by id of the view, or by id of the feature and action, in whatever order they were sent.
+    /// View cells are listed by view id, and feature cells by feature id and action, regardless of the order in the
+    /// request.
     async fn cells_are_listed_by_what_they_are_about(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -89,7 +92,7 @@ both_adapters! {
         assert!(each(&features, "featureId").iter().zip(each(&features, "action")).is_sorted());
     }
 
-    /// A matrix is replaced as a whole: cells that the request omits are deleted.
+    /// A request replaces the whole matrix: cells that the request omits are deleted.
     async fn a_replace_is_the_whole_matrix(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -103,7 +106,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }
 
-    /// Unchanged cells keep their rows. Changed cells keep their id and creation time.
+    /// Replacing a matrix does not modify unchanged cells. Changed cells keep their id and creation time.
     async fn what_stays_keeps_its_row(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
@@ -126,7 +129,7 @@ both_adapters! {
         assert_eq!((&old["scope"], &new["scope"]), (&json!("own"), &json!("team")));
     }
 
-    /// A matrix with one error is not stored at all.
+    /// Replacing a matrix is atomic: with one invalid cell, nothing is stored.
     async fn a_replace_is_all_or_nothing(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -150,7 +153,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "features").await, features);
     }
 
-    /// Every error in a matrix is reported, each with its position.
+    /// All invalid cells of a matrix are reported, each with its index.
     async fn every_mistake_is_named(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -176,7 +179,7 @@ both_adapters! {
         assert_eq!(findings[1].1, "views[2].viewId occurs twice");
     }
 
-    /// Every unknown view is reported, each with its position.
+    /// All unknown views in a matrix are reported, each with its index.
     async fn every_unknown_view_is_named(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -190,7 +193,7 @@ both_adapters! {
         assert_eq!(findings, [at(0, other), at(2, one)]);
     }
 
-    /// The list is required and must be an array.
+    /// The list of cells is required and must be an array.
     async fn a_matrix_must_be_an_array(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -204,7 +207,7 @@ both_adapters! {
         }
     }
 
-    /// Only JSON booleans are accepted as values: no other value ever grants.
+    /// Only JSON booleans are accepted as the value of a feature cell. No other value grants a permission.
     async fn a_value_must_be_a_boolean(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -218,7 +221,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "features").await.is_empty());
     }
 
-    /// A scope must be one of the four known scopes, and a cell must not occur twice.
+    /// A scope must be one of the four scopes, and a cell must not occur twice in a request.
     async fn scopes_are_words_and_cells_occur_once(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -239,7 +242,8 @@ both_adapters! {
         );
     }
 
-    /// Every feature has the seven standard actions. Other actions are valid only for features that list them.
+    /// The seven standard actions are valid for every feature. Other actions are valid only for features that list
+    /// them.
     async fn actions_must_be_known_to_the_feature(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -259,7 +263,7 @@ both_adapters! {
         }
     }
 
-    /// A level that does not exist or belongs to another company gets 404.
+    /// Requests for the matrix of a level that does not exist or belongs to another company get 404.
     async fn an_unknown_level_has_no_matrix(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Member").await;
@@ -277,7 +281,8 @@ both_adapters! {
         assert_eq!(api.matrix(other, &foreign, "views").await, before);
     }
 
-    /// Pinned cells that are sent unchanged, with or without `modifiable`, do not block a change of other cells.
+    /// An administrator can change other cells if the request contains the pinned cells unchanged, with or without
+    /// `modifiable`.
     async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
         let company = api.company().await;
         let (level, view, feature) = pinned(&api, company).await;
@@ -300,7 +305,7 @@ both_adapters! {
         }
     }
 
-    /// An administrator cannot omit, change or unpin a pinned view. The error names it.
+    /// An administrator cannot omit, change or unpin a pinned view cell. The error names the view.
     async fn an_admin_cannot_touch_a_pinned_view(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
@@ -319,7 +324,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "views").await, before);
     }
 
-    /// An administrator cannot omit, change or unpin a pinned action. The error names it.
+    /// An administrator cannot omit, change or unpin a pinned feature cell. The error names the feature and the action.
     async fn an_admin_cannot_touch_a_pinned_action(api: TestApi) {
         let company = api.company().await;
         let (level, _, feature) = pinned(&api, company).await;
@@ -339,7 +344,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "features").await, before);
     }
 
-    /// An administrator cannot pin a cell, neither a new nor an existing one.
+    /// An administrator can pin neither a new nor an existing cell.
     async fn an_admin_cannot_pin(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;

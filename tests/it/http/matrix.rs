@@ -1,4 +1,5 @@
-//! Which callers may use which operation: one table that is identical for both adapters.
+//! A test of which callers may use which operations. The resulting table is a snapshot, and is identical for both
+//! adapters.
 
 use std::fmt::Write as _;
 
@@ -23,7 +24,7 @@ const COLUMNS: [(&str, Who); 13] = [
     ("platform", Who::PlatformKey),
 ];
 
-/// Returns a table of the status that each caller gets for a valid request of each operation in the first company.
+/// Returns a table with the status that each caller gets for the valid request of each operation in the first company.
 pub async fn table(world: &World) -> String {
     let mut text = format!("{:<62}", "operation");
     for (title, _) in COLUMNS {
@@ -53,9 +54,10 @@ pub async fn table(world: &World) -> String {
 }
 
 both_adapters! {
-    /// `reader` holds Read on `iam.manage_levels` with scope company. `team` holds Read and Update on it with scope
-    /// team, which must not suffice. The last five columns are API keys: three of the first company, by role; one that
-    /// administers the second company; and one that administers all companies.
+    /// The columns of the table are the callers. `reader` holds Read on `iam.manage_levels` with the scope `company`.
+    /// `team` holds Read and Update on `iam.manage_levels` with the scope `team`, which must not suffice. The last five
+    /// columns are API keys: one of each role for the first company, one with the role `administer` for the second
+    /// company, and one with the role `administer` for all companies.
     async fn who_may_do_what(api: TestApi) {
         let table = table(&World::new(api).await).await;
         insta::assert_snapshot!("who_may_do_what", table);

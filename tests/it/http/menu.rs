@@ -1,11 +1,11 @@
-//! Menu items and sub-items, through the API.
+//! Tests of menu items and sub-items, through the API.
 
 use iam_domain::CompanyId;
 use serde_json::{Value, json};
 
 use crate::support::api::{Request, TestApi, both_adapters, each, fields, is_time, new_company};
 
-/// Authenticates as a super admin, in a company or without one.
+/// Authenticates as a super admin, and names the company if `owner` is one.
 fn of(request: Request, owner: Option<CompanyId>) -> Request {
     let request = request.by_super_admin();
     if let Some(company) = owner { request.within(company) } else { request }
@@ -21,7 +21,7 @@ async fn list(api: &TestApi, collection: &str, owner: Option<CompanyId>) -> Valu
 }
 
 both_adapters! {
-    /// A menu item has all its fields. `companyId` is `null` for items of all companies.
+    /// A menu item in a response has all its fields. `companyId` is `null` for items of all companies.
     async fn an_item_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let least = api.make("menu-items", None, json!({ "label": "Reports" })).await;
@@ -49,7 +49,7 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "menuItem": most }));
     }
 
-    /// A sub-item has all its fields.
+    /// A sub-item in a response has all its fields.
     async fn a_sub_item_has_its_shape(api: TestApi) {
         let item = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let body = json!({ "menuItemId": item["id"], "label": "Below" });
@@ -72,8 +72,7 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "subMenuItem": most }));
     }
 
-    /// Lists contain the items of all companies and those of the named company. They are sorted by sort order, label
-    /// and id.
+    /// Lists contain the items of all companies and the items of the named company, sorted by sort order, label and id.
     async fn lists_hold_what_a_company_sees(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         for label in ["b", "B"] {
@@ -95,12 +94,12 @@ both_adapters! {
         let subs = list(&api, "sub-menu-items", Some(company.id)).await;
         assert_eq!(each(&subs, "label")[..2], ["B", "b"]);
         assert_eq!(subs.as_array().unwrap().len(), 8);
-        // Users with a read right in the company see the same list.
+        // Users who may read the company's IAM data get the same list.
         let seen = api.get(path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(seen["menuItems"], own);
     }
 
-    /// A change of an item leaves other fields unchanged. `null` clears optional fields.
+    /// A change of an item leaves omitted fields unchanged. The value `null` clears an optional field.
     async fn null_empties_what_is_optional_of_an_item(api: TestApi) {
         let body = json!({
             "label": "A", "icon": "i", "requiredPermissions": ["general.read"], "sortOrder": 7,
@@ -132,8 +131,8 @@ both_adapters! {
         }
     }
 
-    /// A change of a sub-item leaves other fields unchanged, and can move it to another item. `null` clears optional
-    /// fields.
+    /// A change of a sub-item leaves omitted fields unchanged, and can move the sub-item to another item. The value
+    /// `null` clears an optional field.
     async fn null_empties_what_is_optional_of_a_sub_item(api: TestApi) {
         let (one, other) = (
             api.make("menu-items", None, json!({ "label": "One" })).await,
@@ -160,7 +159,7 @@ both_adapters! {
         }
     }
 
-    /// The view, features and item that a menu item refers to must exist.
+    /// The view and features to which a menu item refers, and the item of a sub-item, must exist.
     async fn references_must_exist(api: TestApi) {
         let unknown = new_company();
         for (body, message) in [
@@ -182,7 +181,7 @@ both_adapters! {
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
     }
 
-    /// Deleting an item deletes its sub-items.
+    /// Deleting a menu item also deletes its sub-items.
     async fn a_deletion_takes_what_is_below_along(api: TestApi) {
         let item = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let mut subs = Vec::new();
@@ -199,7 +198,7 @@ both_adapters! {
         assert_eq!(of(api.get(&path_of("sub-menu-items", &subs[1])), None).send().await.error(), gone);
     }
 
-    /// A company's items are visible and can be changed only in that company, not in others and not without a company.
+    /// A company's own items are visible and can be changed only in requests that name this company.
     async fn only_the_owner_of_an_item_sees_and_changes_it(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
@@ -216,12 +215,12 @@ both_adapters! {
                 }
             }
             let answer = of(api.post("/api/iam/sub-menu-items"), owner).json(&below).send().await;
-            assert_eq!(answer.error().0, 400, "a sub-item belongs to the owner of its item");
+            assert_eq!(answer.error().0, 400, "a sub-item has the same owner as its item");
         }
         assert_eq!(list(&api, "sub-menu-items", Some(company.id)).await.as_array().unwrap().len(), 7);
     }
 
-    /// Items of all companies are visible in every company, but can be changed only without naming a company.
+    /// Items of all companies are visible in every company, but can be changed only in requests that name no company.
     async fn what_is_common_is_changed_without_a_company(api: TestApi) {
         let company = api.company().await;
         let common = api.make("menu-items", None, json!({ "label": "Ours" })).await;

@@ -1,4 +1,5 @@
-//! Names with invisible characters: which ones are accepted, and how names behave that earlier builds stored.
+//! Tests of names with invisible characters: which characters are accepted, and that names from earlier builds with
+//! other characters still work.
 
 use serde_json::json;
 
@@ -7,8 +8,8 @@ use crate::support::api::{both_adapters, each};
 const LEVELS: &str = "/api/iam/user-levels";
 
 both_adapters! {
-    /// Characters that scripts and emoji need are accepted. Names that differ in case or in look-alike letters are
-    /// different.
+    /// Invisible characters that writing systems and emoji require are accepted, and names are stored exactly. Names
+    /// that differ in case or in look-alike letters (homoglyphs) are different names.
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
         let names = [
@@ -32,7 +33,7 @@ both_adapters! {
         assert!(names.iter().all(|name| listed.contains(name)), "{listed:?}");
     }
 
-    /// The code of a finding states which rule the text breaks.
+    /// The code of a finding states which rule the text violates.
     async fn findings_have_a_code_of_their_own(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Admin\u{200b}", "description": 7 });
@@ -56,7 +57,7 @@ mod stored {
         use crate::support::api::{TestApi, each};
         use crate::support::database::{Content, TestDatabase, run};
 
-        /// Texts that builds before these rules accepted.
+        /// SQL that stores texts that builds before these rules accepted.
         const EARLIER: &str = r#"
         UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
             category = U&'\3164', icon = U&'x\0001'
@@ -94,7 +95,7 @@ mod stored {
             let feature = check(json!({ "feature": "general.read\u{200b}", "action": "Read" })).await;
             assert_ne!(feature["reasonCode"], "feature_not_found", "{feature}");
 
-            // Other fields of such an entity can be changed. New texts must follow the rules.
+            // Other fields of an entity with such a text can be changed, but new texts must follow the rules.
             let view = views["views"]
                 .as_array()
                 .unwrap()

@@ -1,4 +1,4 @@
-//! The caller's menu, through the API.
+//! Tests of the caller's menu, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn navigation(api: &TestApi, company: Company, user: UserId) -> Value {
     api.get(PATH).by(user).within(company.id).send().await.expect(200).data()
 }
 
-/// Returns the labels of a menu, each with those of its sub-items.
+/// Returns the labels of the menu's items, each with the labels of its sub-items.
 fn labels(navigation: &Value) -> Vec<String> {
     let items = navigation["menu"].as_array().unwrap().iter();
     items
@@ -22,7 +22,7 @@ fn labels(navigation: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Deletes the seeded menu, so that it contains only the test's items.
+/// Deletes the seeded menu, so that the menu contains only the test's items.
 async fn clear_menu(api: &TestApi) {
     let data = api.get("/api/iam/menu-items").by_super_admin().send().await.expect(200).data();
     for id in each(&data["menuItems"], "id") {
@@ -39,7 +39,7 @@ async fn sub_item(api: &TestApi, body: Value) -> String {
 }
 
 both_adapters! {
-    /// A menu entry has all its fields. Values that are missing are `null` or an empty list.
+    /// A menu entry in a response has all its fields. Fields without a value are `null` or an empty list.
     async fn an_entry_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let data = navigation(&api, company, company.admin).await;
@@ -71,13 +71,13 @@ both_adapters! {
         );
     }
 
-    /// Each user sees only the entries that they may open. An item without a visible target is omitted.
+    /// The menu contains only entries whose targets the user may access. An item without a visible target is omitted.
     async fn every_user_sees_what_is_allowed(api: TestApi) {
         let company = api.company().await;
         let common = ["Dashboard", "Companies", "Users"];
         let admin = labels(&navigation(&api, company, company.admin).await);
         assert_eq!(admin[..3], common);
-        // The company has none of the modules below Modules, so that the item and its sub-items are hidden.
+        // The company has none of the modules of the sub-items of Modules, so the item and its sub-items are hidden.
         assert_eq!(admin[3..], ["Administration: User Levels, Permissions", "Settings: Subscription"]);
         for user in [company.member, company.visitor] {
             let seen = labels(&navigation(&api, company, user).await);
@@ -86,7 +86,7 @@ both_adapters! {
         }
     }
 
-    /// When a company gets a module, the entries of its views appear.
+    /// When a company gets a module, the entries for the module's views become visible.
     async fn a_module_shows_its_entries(api: TestApi) {
         let company = api.company().await;
         let modules = json!({ "moduleIds": [api.module_id("core").await, api.module_id("audit").await] });
@@ -95,7 +95,7 @@ both_adapters! {
         assert!(labels(&navigation(&api, company, company.member).await).contains(&"Modules: Audit".to_owned()));
     }
 
-    /// A super admin sees all entries.
+    /// The menu of a super admin contains all entries.
     async fn a_super_admin_sees_all(api: TestApi) {
         let company = api.company().await;
         for id in [company.id, new_company()] {
@@ -114,7 +114,7 @@ both_adapters! {
         }
     }
 
-    /// A non-member sees nothing, not even public views.
+    /// The menu of a non-member is empty, even if it has entries for public views.
     async fn a_non_member_sees_nothing(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
@@ -124,7 +124,7 @@ both_adapters! {
         assert_eq!(navigation(&api, company, new_user()).await, json!({ "menu": [], "entrypoint": null }));
     }
 
-    /// Entries are sorted by sort order, label and id.
+    /// The entries of a menu are sorted by sort order, label and id.
     async fn entries_stand_in_their_order(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -149,7 +149,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, company, company.member).await)[0], "z: z, a, b");
     }
 
-    /// An entry is visible only if its view, its feature and all required permissions are allowed.
+    /// An entry is visible only if its view, its feature and all its required permissions are allowed.
     async fn all_gates_of_an_entry_count(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -157,7 +157,7 @@ both_adapters! {
         let (read, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
         let cells = json!([
             { "featureId": read, "action": "Read", "scope": "own" },
-            // Only the action Read counts.
+            // An allowed action other than Read does not make an entry visible.
             { "featureId": other, "action": "Create" },
         ]);
         let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
@@ -181,7 +181,7 @@ both_adapters! {
         assert_eq!(seen, ["view", "feature", "permission", "none required"]);
     }
 
-    /// Sub-items have the same conditions, and an enabled flag each.
+    /// Sub-items have the same visibility conditions as items, and in addition an enabled flag.
     async fn sub_items_have_gates_and_a_switch(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -190,7 +190,7 @@ both_adapters! {
         let cells = json!([{ "featureId": read, "action": "Read" }]);
         let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
         let parent = item(&api, json!({ "label": "parent" })).await;
-        assert_eq!(labels(&navigation(&api, company, user).await), [""; 0], "it has no visible target");
+        assert_eq!(labels(&navigation(&api, company, user).await), [""; 0], "the item has no visible target");
         let mut off = String::new();
         for (order, body) in [
             json!({ "label": "view", "viewId": view }),
@@ -210,7 +210,7 @@ both_adapters! {
         let data = navigation(&api, company, user).await;
         assert_eq!(labels(&data), ["parent: view, feature"]);
         assert_eq!(data["menu"][0]["subItems"][1]["url"], Value::Null);
-        // Disabled sub-items are hidden from super admins too.
+        // Disabled sub-items are hidden even from super admins.
         let all = api.get(PATH).by_super_admin().within(company.id).send().await.expect(200).data();
         assert_eq!(labels(&all), ["parent: view, no view, feature, no feature"]);
         let path = format!("/api/iam/sub-menu-items/{off}");
@@ -218,7 +218,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, company, user).await), ["parent: view, feature, off"]);
     }
 
-    /// An item that is hidden by its own conditions hides its sub-items.
+    /// An item that is hidden by its own visibility conditions hides its sub-items too.
     async fn a_hidden_item_hides_what_is_below(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -229,7 +229,7 @@ both_adapters! {
         assert_eq!(navigation(&api, company, user).await, json!({ "menu": [], "entrypoint": null }));
     }
 
-    /// The landing page is the url of the first visible item that is an entry point and has a url.
+    /// The landing page (`entrypoint`) is the url of the first visible item that is an entry point and has a url.
     async fn the_landing_page_is_the_first_entry_point_with_a_url(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -262,7 +262,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, other, other.member).await)[0], "Dashboard");
     }
 
-    /// Only the caller's own browser may cache the menu, for five minutes.
+    /// Only private caches, such as the caller's browser, may store the menu, for five minutes.
     async fn the_menu_may_be_kept(api: TestApi) {
         let company = api.company().await;
         let answer = api.get(PATH).by(company.member).within(company.id).send().await.expect(200);
@@ -289,7 +289,7 @@ both_adapters! {
         }
     }
 
-    /// The entity tag changes when the content changes, and only then.
+    /// The entity tag of the menu changes if and only if its content changes.
     async fn the_tag_is_that_of_the_content(api: TestApi) {
         let company = api.company().await;
         let tag = async |user| api.get(PATH).by(user).within(company.id).send().await.expect(200).etag().to_owned();

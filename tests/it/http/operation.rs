@@ -1,4 +1,4 @@
-//! The types of the table of operations: an operation, its callers, and the entities that its requests name.
+//! The types of the table of operations: operations, callers, and the entities that requests name.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub enum Needs {
     ManagePermissions,
     ReadAudit,
     SuperAdmin,
-    /// Super admin, as a user and not through an API key.
+    /// The super admin claim of a user's token. An API key does not suffice.
     ManageCredentials,
 }
 
-/// How a request names the company of the operation.
+/// The way in which requests of an operation name the company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompanyParameter {
     Required,
@@ -29,7 +29,8 @@ pub enum CompanyParameter {
     InPath,
 }
 
-/// A caller. All but the non-member, the super admin and two of the services belong to the first company.
+/// The caller of a request. All callers except the anonymous caller, the non-member, the super admin and two of the
+/// services belong to the first company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anonymous,
@@ -37,22 +38,22 @@ pub enum Who {
     Visitor,
     Member,
     Admin,
-    /// A user who holds only Read on `iam.manage_levels`, with scope company.
+    /// A user who holds only Read on `iam.manage_levels`, with the scope `company`.
     Reader,
-    /// A user who holds Read and Update on `iam.manage_levels`, with scope team.
+    /// A user who holds only Read and Update on `iam.manage_levels`, with the scope `team`.
     TeamManager,
     SuperAdmin,
-    /// Services with a key for the first company.
+    /// A service with a key of the role `check` for the first company.
     CheckKey,
     ReadKey,
     AdministerKey,
-    /// A service that administers the second company.
+    /// A service with a key of the role `administer` for the second company.
     TheirKey,
-    /// A service that administers every company and the platform.
+    /// A service with a key of the role `administer` for all companies and the platform.
     PlatformKey,
 }
 
-/// The services and the roles of their keys.
+/// The callers that are services, each with the role of its API key.
 pub const SERVICES: [(Who, &str); 5] = [
     (Who::CheckKey, "check"),
     (Who::ReadKey, "read"),
@@ -74,13 +75,13 @@ impl Who {
     }
 }
 
-/// An entity that a request names before it exists. Texts contain its placeholder, which `World::fill` replaces with
-/// the id.
+/// An entity that the table of operations refers to by a placeholder. `World::fill` replaces the placeholder in a text
+/// with the id of the entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A text that is used nowhere else, different at each use.
+    /// A unique text, which is different at each use.
     Fresh,
-    /// A UUID of no existing entity.
+    /// A UUID with which no entity exists.
     Gone,
     /// A user without levels.
     User,
@@ -136,7 +137,7 @@ impl Thing {
     };
 }
 
-/// Writes the placeholder.
+/// Writes the placeholder of the entity.
 impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self:?}>")
@@ -149,44 +150,44 @@ impl Serialize for Thing {
     }
 }
 
-/// A row of the table.
+/// An operation of the API: a row of the table of operations.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// Method and path, as in the OpenAPI document.
+    /// The method and the path, as in the OpenAPI document.
     pub name: &'static str,
     pub needs: Needs,
     pub company: CompanyParameter,
-    /// The entities that the path parameters name, in order.
+    /// The entities whose ids are the values of the path parameters, in order.
     pub ids: &'static [Thing],
     pub query: &'static str,
-    /// A valid body with every known field. `null` if the operation has no body.
+    /// Returns a valid body with every field. `null` if the operation has no body.
     pub body: fn() -> Value,
-    /// The status of a success.
+    /// The status of a successful response.
     pub status: u16,
     pub foreign: &'static [Foreign],
 }
 
-/// A request by a caller of the first company about entities of the second.
+/// A request in the first company that contains ids of the second company's entities.
 #[derive(Debug, Clone, Copy)]
 pub struct Foreign {
     pub ids: &'static [Thing],
     /// Query parameters in addition to the operation's own.
     pub query: &'static [(&'static str, Thing)],
-    /// Default: the operation's own valid body.
+    /// Returns the body of the request. `None`: the operation's own valid body.
     pub body: Option<fn() -> Value>,
     pub answer: ForeignAnswer,
 }
 
-/// The response to such a request.
+/// The expected response to a request with ids of the second company's entities.
 #[derive(Debug, Clone, Copy)]
 pub enum ForeignAnswer {
-    /// 404 with this message.
+    /// The status 404 with this message.
     NotFound(&'static str),
-    /// 400 with this message, followed by the id.
+    /// The status 400 with this message, followed by the entity's id.
     Unknown(&'static str, Thing),
-    /// Success with this data.
+    /// A successful response with this data.
     Data(fn() -> Value),
-    /// Success with data that allows nothing.
+    /// A successful response whose data allows nothing.
     NothingAllowed,
     Success,
 }
@@ -196,7 +197,7 @@ impl Operation {
         self.name.split_once(' ').unwrap().0
     }
 
-    /// Returns the path, as in the OpenAPI document.
+    /// Returns the path with its parameters in braces, as in the OpenAPI document.
     pub fn path(&self) -> &'static str {
         self.name.split_once(' ').unwrap().1
     }
@@ -206,7 +207,7 @@ impl Operation {
         self.path().split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
-    /// Returns the path with these ids for its parameters, and with this query.
+    /// Returns the path with these ids as the values of its parameters, and with this query string.
     pub fn path_with(&self, ids: &[impl fmt::Display], query: &str) -> String {
         let mut path = self.path().to_owned();
         for (parameter, id) in self.parameters().zip(ids) {
@@ -215,12 +216,13 @@ impl Operation {
         if query.is_empty() { path } else { format!("{path}?{query}") }
     }
 
-    /// Returns the path and the query of the valid request, with placeholders.
+    /// Returns the path and the query string of the operation's valid request, with placeholders.
     pub fn valid_path(&self) -> String {
         self.path_with(self.ids, self.query)
     }
 
-    /// Returns the valid body, with placeholders. Empty if the operation has no body.
+    /// Returns the body of the operation's valid request, with placeholders. Returns an empty string if the operation
+    /// has no body.
     pub fn valid_body(&self) -> String {
         match (self.body)() {
             Value::Null => String::new(),
@@ -228,19 +230,20 @@ impl Operation {
         }
     }
 
-    /// Returns `true` if the path has ids other than the company's.
+    /// Returns `true` if the path has a parameter other than the company id.
     pub fn has_ids(&self) -> bool {
         self.parameters().any(|parameter| parameter != "companyId")
     }
 
-    /// Returns the caller of the valid request: a super admin if the operation requires one, otherwise the first
-    /// company's administrator.
+    /// Returns the caller of the operation's valid request: the super admin if the operation requires one, otherwise
+    /// the first company's administrator.
     pub fn user(&self) -> Who {
         let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// Returns the callers without the required right, among non-members and users of the first company.
+    /// Returns the callers who lack the right that the operation requires, among non-members and users of the first
+    /// company.
     pub fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],
@@ -253,7 +256,7 @@ impl Operation {
         }
     }
 
-    /// Returns the status, code and message of the denial that these callers get.
+    /// Returns the status, code and message of the denial for callers who lack the right that the operation requires.
     pub fn refusal(&self) -> (u16, &'static str, &'static str) {
         let text = match self.needs {
             Needs::Token => panic!("every caller with a token may"),
@@ -268,7 +271,8 @@ impl Operation {
         (403, "ERR_AUTH_003", text)
     }
 
-    /// Returns `true` if the response states a version: decisions, and changes that can affect them.
+    /// Returns `true` if the response has `X-IAM-Version`: responses to decisions, and to changes that can affect
+    /// decisions.
     pub fn is_stamped(&self) -> bool {
         let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));

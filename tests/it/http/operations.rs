@@ -1,5 +1,5 @@
-//! Every operation of the OpenAPI document, one row each: the callers that it admits, its valid request, and the
-//! response to ids of another company.
+//! The table of all operations of the OpenAPI document. Each row has the required right, a valid request, and the
+//! expected response to ids of another company.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::{CompanyParameter, Foreign, ForeignAnswer, Needs, Operation, Thing};
 
-/// A decision about the caller, or the caller's menu.
+/// The common values of the rows for decisions about the caller and for the caller's menu.
 const DECISION: Operation = Operation {
     name: "",
     needs: Needs::Token,
@@ -402,17 +402,17 @@ fn denial() -> Value {
 /// Operations that need no token.
 pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
 
-/// Returns all rows.
+/// Returns all rows of the table of operations.
 pub fn operations() -> impl Iterator<Item = Operation> {
     TABLE.iter().copied()
 }
 
-/// Returns the row of one operation.
+/// Returns the row of the operation with this method and path.
 pub fn operation(name: &str) -> Operation {
     operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
 }
 
-/// Returns all operations of the OpenAPI document.
+/// Returns the method and path of every operation in the OpenAPI document.
 pub fn documented() -> BTreeSet<String> {
     let document = serde_json::to_value(iam_http::document()).unwrap();
     let paths = document["paths"].as_object().unwrap();

@@ -1,13 +1,13 @@
-//! Both adapters return the same responses: one long script runs over each, and the transcripts are compared byte by
-//! byte.
+//! Tests that both storage adapters produce the same responses: one long script runs on each adapter, and the
+//! transcripts are compared byte by byte.
 
 use serde_json::Value;
 
 use super::world::Exchange;
 
-/// Replaces values that differ from run to run with numbered placeholders, in order of appearance: ids, cursors,
-/// versions and entity tags. Two times may be equal in one run and different in another, so that all times get the same
-/// placeholder.
+/// Placeholders for values that differ from run to run: ids, cursors, versions and entity tags. The placeholders are
+/// numbered by first appearance. All times get the same placeholder, because two times may be equal in one run and
+/// different in another.
 #[derive(Default)]
 pub struct Placeholders(std::collections::HashMap<String, usize>);
 
@@ -18,7 +18,7 @@ impl Placeholders {
         format!("<{kind} {number}>")
     }
 
-    /// Returns the text with placeholders.
+    /// Returns the text with all such values replaced by placeholders.
     pub fn normalise(&mut self, text: &str) -> String {
         let mut normal = String::with_capacity(text.len());
         let mut rest = text;
@@ -46,8 +46,8 @@ impl Placeholders {
     }
 }
 
-/// Returns the length of the API key that the text begins with, or of the key's prefix if the text follows that field's
-/// name.
+/// Returns the length of the API key at the start of the text. If `before` ends with the name of the field for a key's
+/// prefix, returns the length of the prefix.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;
@@ -57,8 +57,8 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
     if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
-/// Returns `true` if the text matches the form, in which `d` is a decimal digit, `x` a hexadecimal digit, and `v` the
-/// version of a UUID that is generated at random or from the time.
+/// Returns `true` if the text matches the pattern `form`. In the pattern, `d` stands for a decimal digit, `x` for a
+/// hexadecimal digit, and `v` for the version digit of a random or time-based UUID.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -73,13 +73,14 @@ fn is_time(text: &str) -> bool {
     has_form(text, "dddd-dd-ddTdd:dd:dd.dddZ")
 }
 
-/// Returns `true` for an id that was generated in this run. The seed's ids are always the same and are UUIDs of version
-/// 5.
+/// Returns `true` if the text is an id that was generated in this run. The ids of seeded entities are constant UUIDs of
+/// version 5 and do not match.
 fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Sorts the fields of JSON objects. Objects keyed by id have another order in each run, since ids are random.
+/// Returns a JSON body with the fields of all objects sorted. Objects keyed by random ids have another order in each
+/// run.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),
@@ -87,7 +88,7 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
-/// Returns the comparable form of an exchange: description and status, headers, body.
+/// Returns an exchange in comparable form: its description with the status, its headers, and its body.
 fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
@@ -96,7 +97,7 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     for (name, value) in &mut headers {
         *value = match name.as_str() {
             "etag" | "x-iam-version" => names.of(name, value),
-            // The header is a set whose order is arbitrary.
+            // The value of this header is a set in arbitrary order.
             "access-control-expose-headers" => {
                 let mut exposed: Vec<_> = value.split(", ").collect();
                 exposed.sort_unstable();
@@ -117,7 +118,7 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     (format!("{} {}", names.normalise(what), answer.status), headers, body)
 }
 
-/// Asserts that two transcripts of one script are equal. Each has the name of its adapter.
+/// Asserts that two transcripts of the same script are equal. Each transcript is given with the name of its adapter.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
     let (mut names, mut other_names) = (Placeholders::default(), Placeholders::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
@@ -143,7 +144,7 @@ fn only_what_differs_is_replaced() {
     assert_eq!(names.normalise(&seven.to_uppercase()), "<id 1>");
 }
 
-/// In a module `postgres`, since it needs a database: `make test-memory` skips it.
+/// The tests that need a database. `make test-memory` skips modules named `postgres`.
 mod postgres {
     use serde_json::json;
 
@@ -153,7 +154,7 @@ mod postgres {
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 
-    /// Runs the whole script and returns the transcript.
+    /// Runs the whole script against the API and returns the transcript.
     async fn script(api: TestApi) -> Vec<Exchange> {
         let world = World::new(api).await;
         matrix::table(&world).await;
@@ -168,7 +169,7 @@ mod postgres {
         world.transcript()
     }
 
-    /// Sends requests that violate rules of the data.
+    /// Sends requests that violate constraints of the stored data, for example unique names.
     async fn conflicts(world: &World) {
         world.renew();
         let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -220,7 +221,7 @@ mod postgres {
         world.send("if-match", request.json(&json!({ "name": "Boss" }))).await.expect(412);
     }
 
-    /// Reads the audit log page by page, with each filter.
+    /// Reads the audit logs page by page, without and with each filter.
     async fn pages(world: &World) {
         let ours = "/api/iam/audit-logs?limit=7&includeTotal=true".to_owned();
         for (path, company) in [(ours, Some(world.ours.id)), (world.platform_trail(7), None)] {
@@ -237,7 +238,7 @@ mod postgres {
         }
     }
 
-    /// Both adapters return the same status, headers and body for every request.
+    /// The responses of both adapters to every request have the same status, headers and body.
     #[actix_web::test]
     async fn both_adapters_answer_the_same() {
         let memory = script(TestApi::memory().await).await;

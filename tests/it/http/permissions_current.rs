@@ -1,4 +1,4 @@
-//! All permissions of the caller, through the API.
+//! Tests of the list of all permissions of the caller, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ fn denied() -> Value {
 }
 
 both_adapters! {
-    /// Every view and every feature of the catalog is listed, each feature with the six listed actions.
+    /// The list contains every view and every feature of the catalog, each feature with at least the six standard
+    /// actions of the list.
     async fn every_permission_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
@@ -40,7 +41,7 @@ both_adapters! {
         }
     }
 
-    /// The list agrees with the decisions about a member.
+    /// The list of a member's permissions agrees with the decisions of single checks.
     async fn what_is_listed_is_what_is_decided(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.data();
@@ -57,7 +58,8 @@ both_adapters! {
         assert_eq!(data["features"][&own]["Read"], denied());
     }
 
-    /// An admin has all permissions that the company's modules allow.
+    /// A holder of the Admin level has all permissions except those that are gated by modules that the company does not
+    /// have.
     async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
@@ -70,7 +72,8 @@ both_adapters! {
         assert_eq!(open.filter(|feature| feature.as_object().unwrap().values().all(|p| *p == any)).count(), 15);
     }
 
-    /// `Publish` and a feature's own actions are listed if the feature or one of the caller's permissions names them.
+    /// The action `Publish` and a feature's own actions are listed if the feature or a permission of the caller
+    /// contains them.
     async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });
@@ -90,7 +93,7 @@ both_adapters! {
         assert_eq!(features[&own]["Publish"], denied());
         assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
         assert_eq!(fields(&features[&other]), LISTED);
-        // Permissions of other users' levels do not add actions.
+        // Permissions of levels that the caller does not hold do not add actions to the list.
         let features = current(&api, company, company.member).await.data()["features"].clone();
         assert_eq!(fields(&features[&read]), LISTED);
     }
@@ -109,7 +112,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// A super admin is allowed everything, even what is gated, disabled or denied.
+    /// A super admin is allowed everything, even gated views and features, disabled features and denied permissions.
     async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
@@ -122,7 +125,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// Clients may cache the response but must revalidate it each time.
+    /// Clients may cache the response but must revalidate it for each use.
     async fn the_answer_may_be_kept_but_is_asked_about(api: TestApi) {
         let company = api.company().await;
         let answer = current(&api, company, company.member).await.expect(200);
@@ -144,7 +147,8 @@ both_adapters! {
         }
     }
 
-    /// A change yields another response for the users that it affects, and only for them.
+    /// After a change, conditional requests of affected users get a new response. Conditional requests of other users
+    /// still get 304.
     async fn a_change_is_another_answer(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =
@@ -158,7 +162,8 @@ both_adapters! {
         request.send().await.expect(304);
     }
 
-    /// A caller without a valid credential, or without a company, gets no 304.
+    /// A request without a valid credential or without a company gets an error and not 304, even with a matching entity
+    /// tag.
     async fn authorization_comes_before_what_is_known(api: TestApi) {
         let company = api.company().await;
         for path in [PATH, "/api/iam/navigation"] {
@@ -167,8 +172,8 @@ both_adapters! {
         }
     }
 
-    /// Users with the same levels get the same bytes with the same tag. A request for another user's permissions
-    /// returns the same bytes too.
+    /// Users with the same levels get a byte-identical response with the same entity tag. A request for another user's
+    /// permissions returns the same bytes too.
     async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
@@ -185,8 +190,8 @@ both_adapters! {
         assert_eq!((&one.body, one.etag()), (&two.body, two.etag()));
     }
 
-    /// The tag changes exactly when the content does. A change that affects no decision keeps the tag, and undoing a
-    /// change restores it.
+    /// The entity tag changes if and only if the content changes. A change that affects no decision leaves the tag
+    /// unchanged, and reverting a change restores the earlier tag.
     async fn the_tag_changes_with_the_content(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -196,7 +201,7 @@ both_adapters! {
             let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
             request.send().await.status.as_u16()
         };
-        // The row affects no decision, but the company gets a new version.
+        // The added cell affects no decision, but the company gets a new version.
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
         let same = current(&api, company, user).await;
         assert_eq!(same.etag(), before.etag());

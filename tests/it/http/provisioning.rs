@@ -1,4 +1,4 @@
-//! Provisioning of companies, and their modules, through the API.
+//! Tests of the provisioning of companies and of their modules, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> An
     }
 }
 
-/// Returns a company that no request has named yet.
+/// Returns the ids of a new company and of new users, none of which is stored.
 fn unknown() -> Company {
     Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() }
 }
@@ -40,7 +40,8 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> String {
 }
 
 both_adapters! {
-    /// The first request creates the module and the levels. Later requests change nothing.
+    /// Provisioning is idempotent: the first request creates the module and the levels, and later requests change
+    /// nothing.
     async fn a_company_is_provisioned_once(api: TestApi) {
         let company = unknown();
         assert!(modules(&api, company).await.is_empty());
@@ -53,7 +54,7 @@ both_adapters! {
         assert_eq!(again.header("x-iam-version"), answer.header("x-iam-version"));
     }
 
-    /// The three default levels have the planned numbers of permissions.
+    /// The three default levels have the specified numbers of permissions.
     async fn the_levels_hold_what_the_plan_names(api: TestApi) {
         let company = api.company().await;
         let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
@@ -61,8 +62,8 @@ both_adapters! {
         let count = |cells: &[Value], test: &dyn Fn(&Value) -> bool| cells.iter().filter(|cell| test(cell)).count();
         let is = |field: &'static str, value: Value| move |cell: &Value| cell[field] == value;
         let reserved = [api.feature_id("iam.manage_levels").await, api.feature_id("iam.assign_permissions").await];
-        // Counts: allowed views, denied views, actions, allowed actions, allowed with scope any, allowed with scope
-        // company, actions of reserved features.
+        // The numbers are, in this order: allowed views, denied views, actions, allowed actions, actions allowed with
+        // the scope `any`, actions allowed with the scope `company`, and actions of reserved features.
         for (name, expected) in [
             ("Admin", [14, 0, 114, 114, 114, 0, 12]),
             ("Member", [12, 2, 70, 51, 0, 51, 2]),
@@ -101,7 +102,7 @@ both_adapters! {
         assert_eq!(denied.count(), 19);
     }
 
-    /// The first administrator can administer.
+    /// The user whom the provisioning names as administrator can administer the company.
     async fn the_first_admin_administers(api: TestApi) {
         let company = unknown();
         provision(&api, company, Some(company.admin)).await.expect(201);
@@ -109,7 +110,7 @@ both_adapters! {
         api.get("/api/iam/audit-logs").by(company.admin).within(company.id).send().await.expect(200);
     }
 
-    /// Provisioning again restores nothing that was renamed or deleted.
+    /// Repeated provisioning does not restore levels or modules that were renamed or deleted.
     async fn what_was_renamed_or_deleted_stays_so(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) = (api.level_id(company, "Member").await, api.level_id(company, "Visitor").await);
@@ -132,17 +133,17 @@ both_adapters! {
         provision(&api, company, Some(company.member)).await.expect(200);
         assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
         assert!(modules(&api, company).await.is_empty());
-        assert_eq!(held(&api, company, company.member).await, "Staff", "it already has an administrator");
+        assert_eq!(held(&api, company, company.member).await, "Staff", "the company already has an administrator");
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
-    /// In a company without an administrator, provisioning assigns the named user.
+    /// In a company without an administrator, repeated provisioning makes the named user the administrator.
     async fn a_company_without_admin_gets_one(api: TestApi) {
         let company = api.company().await;
         api.assign(company, company.admin, &[]).await;
         provision(&api, company, None).await.expect(200);
         assert_eq!(held(&api, company, company.admin).await, "", "no user was named");
-        // The visitor's own level would deny what the Admin level allows, so it is revoked.
+        // The visitor's own level denies permissions that the Admin level allows, so the own level is revoked.
         provision(&api, company, Some(company.visitor)).await.expect(200);
         assert_eq!(held(&api, company, company.visitor).await, "Admin");
         api.get("/api/iam/audit-logs").by(company.visitor).within(company.id).send().await.expect(200);
@@ -150,7 +151,8 @@ both_adapters! {
         assert_eq!(held(&api, company, company.admin).await, "");
     }
 
-    /// If no level of the company can administer it, provisioning gets 409 and the message states the reason.
+    /// If no level of the company has the administrative permissions, provisioning gets 409 and the message states the
+    /// reason.
     async fn a_company_without_able_level_says_so(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -160,7 +162,7 @@ both_adapters! {
         assert_eq!(message, "No user level of this company can administer it: give one the permissions first");
     }
 
-    /// Of two concurrent requests, one provisions the company.
+    /// Of two concurrent provisioning requests, exactly one provisions the company.
     async fn two_at_once_provision_once(api: TestApi) {
         let company = unknown();
         let (one, other) = futures_util::join!(provision(&api, company, None), provision(&api, company, None));
@@ -170,7 +172,7 @@ both_adapters! {
         assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
     }
 
-    /// A company's module has all its fields, and the module itself.
+    /// A company's module in a response has all its fields, including the module itself.
     async fn a_companys_module_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
@@ -185,7 +187,7 @@ both_adapters! {
         assert_eq!(granted["module"], module.by_super_admin().send().await.expect(200).data()["module"]);
     }
 
-    /// Replacing a company's modules keeps the enabled flag of the modules that it already had.
+    /// Replacing a company's modules does not change the enabled flags of modules that the company already had.
     async fn modules_keep_their_switch(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let (core, risks) = (api.module_id("core").await, api.module_id("risks").await);
@@ -201,16 +203,16 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&body).send().await.expect(200);
         assert_eq!(answer.data(), json!({ "message": "Company modules updated successfully" }));
         let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
-        assert_eq!(modules(&api, company).await, expected, "they are sorted by name");
+        assert_eq!(modules(&api, company).await, expected, "modules are sorted by name");
         assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);
-        // A module that is removed and added again is enabled.
+        // A module that is removed and added again is enabled, whatever its flag was before.
         for ids in [json!([risks]), json!([risks, core])] {
             api.put(&path).by_super_admin().json(&json!({ "moduleIds": ids })).send().await.expect(200);
         }
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true), ("risks".to_owned(), true)]);
     }
 
-    /// Unknown modules are named, and nothing is stored.
+    /// A request with unknown modules is rejected. The error names these modules, and nothing is stored.
     async fn unknown_modules_are_named(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
@@ -222,7 +224,7 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
-        // A module that exists but that the company does not have gets 404 too.
+        // A change of a module that exists, but that the company does not have, gets 404 too.
         for module in [risks, unknown.to_string()] {
             let request = api.patch(&format!("{path}/{module}")).by_super_admin().json(&json!({ "enabled": true }));
             let error = request.send().await.error();

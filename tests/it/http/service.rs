@@ -1,4 +1,4 @@
-//! The endpoints beside the API: health checks, documentation and CORS.
+//! Tests of health checks, API documentation, CORS and `HEAD` requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
 
-/// Every operation: method and path.
+/// The method and the path of every operation.
 const OPERATIONS: [&str; 67] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
@@ -88,7 +88,7 @@ const OPERATIONS: [&str; 67] = [
 const HERE: &str = "https://app.example.com";
 const ELSEWHERE: &str = "https://elsewhere.example.com";
 
-/// Sends the preflight request that a browser sends before a cross-origin request.
+/// Sends the CORS preflight request that a browser sends before a cross-origin request.
 async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> Answer {
     api.request(Method::OPTIONS, "/api/iam/user-levels/7")
         .header("origin", origin)
@@ -98,7 +98,7 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// A health probe that reports a broken storage.
+/// A health probe that reports the storage as unavailable.
 struct Broken;
 
 #[async_trait::async_trait]
@@ -114,7 +114,7 @@ impl HealthProbe for Broken {
 }
 
 both_adapters! {
-    /// Health checks need no token and reveal few details.
+    /// Health checks need no token. Without `verbose`, their responses contain no details.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);
@@ -130,7 +130,8 @@ both_adapters! {
         }
     }
 
-    /// With a broken storage the readiness check is 503 with the reasons, and the liveness check is still 200.
+    /// While the storage is unavailable, the readiness check returns 503 with the reasons, and the liveness check still
+    /// returns 200.
     async fn a_broken_storage_is_reported(api: TestApi) {
         let services = Services {
             application: Arc::clone(&api.application),
@@ -159,7 +160,7 @@ both_adapters! {
         }
     }
 
-    /// The OpenAPI document has version 3.1 and names every operation with its full path.
+    /// The OpenAPI document has version 3.1 and contains every operation with its full path.
     async fn the_document_names_every_operation(api: TestApi) {
         let answer = api.get("/openapi.json").send().await.expect(200);
         assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -208,7 +209,7 @@ both_adapters! {
         assert_eq!(ids.len(), count, "operation ids are unique");
     }
 
-    /// Every reference in the document resolves within it.
+    /// Every reference (`$ref`) in the OpenAPI document can be resolved within the document.
     async fn the_document_is_complete(api: TestApi) {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
@@ -229,7 +230,7 @@ both_adapters! {
         }
     }
 
-    /// The documentation page is Swagger UI and loads nothing from other sites.
+    /// The documentation page is Swagger UI, and loads no resources from other sites.
     async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
         let answer = api.get("/docs").send().await.expect(308);
         assert_eq!(answer.header("location"), Some("/docs/"));
@@ -258,13 +259,13 @@ both_adapters! {
         assert!(start.contains("/openapi.json") && !start.contains("https://"), "{start}");
     }
 
-    /// A file that the documentation does not have is 404 with a JSON error.
+    /// A request for an unknown file of the documentation gets 404 with a JSON error.
     async fn an_unknown_file_is_not_found(api: TestApi) {
         let answer = api.get("/docs/nothing.js").send().await;
         assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
     }
 
-    /// Cross-origin requests are not allowed unless their origin is configured.
+    /// By default, no origin is allowed to send cross-origin requests: responses have no CORS headers.
     async fn other_origins_are_refused(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
@@ -274,7 +275,7 @@ both_adapters! {
         }
     }
 
-    /// A rejected preflight request gets a JSON error.
+    /// A rejected CORS preflight gets a JSON error.
     async fn a_refused_preflight_is_json(api: TestApi) {
         let answer = preflight(&api, ELSEWHERE, "GET", "authorization").await;
         assert!(answer.status.is_client_error());
@@ -282,12 +283,12 @@ both_adapters! {
         answer.error();
     }
 
-    /// A configured origin may use all methods and headers of the API. Other origins are still rejected.
+    /// A configured origin may use all methods and headers of the API. Other origins are rejected.
     async fn a_configured_origin_may_ask(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
-            // Tracing, retries and SDKs add these headers.
+            // Tracing libraries, retry libraries and SDKs add some of these headers.
             let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, \
                            traceparent, tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
             let answer = preflight(&router, HERE, method, headers).await.expect(200);
@@ -303,7 +304,7 @@ both_adapters! {
         for header in ["age", "etag", "retry-after", "warning", "x-iam-version", "x-request-id"] {
             assert!(exposed.contains(header), "{exposed}");
         }
-        // Scripts of that origin can read errors too.
+        // Scripts of the configured origin can read error responses too.
         let answer = router.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         let answer = router.get("/nowhere").header("origin", HERE).send().await.expect(404);
@@ -316,7 +317,7 @@ both_adapters! {
         }
     }
 
-    /// A wildcard allows every subdomain of a domain, with any header, and no other origin.
+    /// A wildcard origin allows every subdomain of the domain, with any header, and no other origins.
     async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
@@ -378,7 +379,7 @@ both_adapters! {
         request.header("if-none-match", &tag).send().await.expect(304);
     }
 
-    /// Where there is no `GET` there is no `HEAD`. `Allow` lists the allowed methods.
+    /// A path without `GET` does not allow `HEAD` either. The header `Allow` of a 405 lists the allowed methods.
     async fn what_is_not_allowed_names_what_is(api: TestApi) {
         for (path, methods, expected) in [
             ("/livez", &["POST", "OPTIONS", "TRACE", "PROPFIND"][..], "GET, HEAD"),
@@ -394,7 +395,7 @@ both_adapters! {
         }
     }
 
-    /// Scripts of a configured origin can read the 503 of a request that timed out.
+    /// Scripts of a configured origin can read the 503 response to a request that timed out.
     async fn an_outage_can_be_read_by_a_configured_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions {
@@ -411,7 +412,7 @@ both_adapters! {
         router.application.finish().await;
     }
 
-    /// Responses that may be cached vary by origin too.
+    /// Cacheable responses vary by credential, company and origin (`Vary`), also if the request has no origin.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
@@ -429,7 +430,7 @@ both_adapters! {
         }
     }
 
-    /// Requests without an origin get no CORS headers, and responses that may not be cached need not vary.
+    /// Responses to requests without an `Origin` have no CORS headers. Responses that may not be cached have no `Vary`.
     async fn a_request_without_an_origin_gets_no_cors_headers(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;
@@ -440,7 +441,7 @@ both_adapters! {
         }
     }
 
-    /// The documentation is rendered by browsers, so no page may frame it, and its links send no referrer.
+    /// Browsers must not show the documentation in a frame (clickjacking), and its links send no referrer.
     async fn the_documentation_cannot_be_framed(api: TestApi) {
         let answer = api.get("/docs/").send().await.expect(200);
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));

@@ -1,10 +1,10 @@
-//! Tenant isolation: for every operation and every parameter that takes an id, the second company is as if it did not
-//! exist.
+//! Tests of tenant isolation: for every operation and every parameter that takes an id, responses in the first company
+//! are the same as if the second company did not exist.
 //!
-//! The parameters are read from the OpenAPI document, so that a new operation or parameter is tested without being
-//! listed here. Each parameter gets ids of every kind of entity that the second company has, and an unknown id for
-//! each: the responses must be equal. The whole script must also return equal responses when the second company has
-//! twice as many entities.
+//! The parameters are read from the OpenAPI document, so new operations and parameters are tested without being listed
+//! here. For each parameter, a request with an id of the second company is compared with a request with an unknown id,
+//! for every kind of entity. Both responses must be equal. All responses must also be the same if the second company
+//! has twice as many entities.
 
 mod parameters;
 mod rows;
@@ -23,17 +23,18 @@ use super::parity::{self, Placeholders};
 use super::world::{Exchange, World};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
-/// The list of all API keys belongs to the platform: super admins get the same list in every company.
+/// The operation that lists all API keys. The list belongs to the platform: super admins get the same list in every
+/// company.
 const ALL_KEYS: &str = "GET /api/iam/api-keys";
 
-/// Cut-offs belong to the platform too, whichever company the request names: the response has the stored name of the
-/// user.
+/// The operation that sets a cut-off. Cut-offs belong to the platform too: in every company, the response contains the
+/// stored issuer and subject of the user.
 const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 // --- Comparison of responses ---
 
-/// Returns the comparable content of a response, with the sent values replaced. Times are removed, and so are the id
-/// and name of an entity that a change created.
+/// Returns a response in comparable form: status, headers and body. The values that the request sent are replaced.
+/// Times are removed, as are the id and name of an entity that a change created.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
@@ -61,7 +62,7 @@ fn headers(headers: &HeaderMap, differs: impl Fn(&str) -> bool, of: impl Fn(&str
     compared
 }
 
-/// Removes the texts that [`World`] generates for names and urls, such as `n00001`.
+/// Returns the text without the unique names and urls that [`World`] generates, such as `n00001`.
 fn without_names(text: &str) -> String {
     let mut parts = text.split('n');
     let mut without = parts.next().unwrap().to_owned();
@@ -75,7 +76,7 @@ fn without_names(text: &str) -> String {
 
 // --- The script ---
 
-/// The callers of the first company whose rights make a difference.
+/// The callers whose rights in the first company differ in ways that matter for tenant isolation.
 const CALLERS: [Who; 5] = [Who::Admin, Who::SuperAdmin, Who::CheckKey, Who::ReadKey, Who::AdministerKey];
 
 fn is_read(operation: &Operation) -> bool {
@@ -83,16 +84,17 @@ fn is_read(operation: &Operation) -> bool {
     operation.method() == "GET" || asks
 }
 
-/// Returns pairs of an entity of the second company and an unknown one for a parameter: all pairs, or a sample.
+/// Returns the values to send in a parameter, as pairs of a value of the second company and an unknown value. If `all`
+/// is `false`, returns only a sample.
 fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bool) -> Vec<Probe> {
     let mut probes = match parameter.name() {
         "sessionId" => return vec![theirs.session.clone()],
-        // No entry of the first company is newer than those of the second, so that a cursor after these is equal to the
-        // start.
+        // All records of the first company are older than those of the second company. A cursor of the second company
+        // is therefore equivalent to no cursor.
         "cursor" => {
             if operation.path().ends_with("/users") {
-                // A cursor in the list of holders is a user id. Only an id next to the second company's user is equal
-                // to that cursor.
+                // The cursor of the list of holders is a user id. An unknown cursor that is equivalent to it must be an
+                // adjacent id.
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
@@ -110,7 +112,8 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
     probes
 }
 
-/// Asserts that both responses are equal and contain nothing of the second company other than what was sent.
+/// Asserts that both responses are equal, and that they contain no data of the second company other than the values
+/// that the requests sent.
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
     let [(foreign, sent), (unknown, sent_unknown)] = answers;
@@ -119,8 +122,8 @@ fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(
     theirs.assert_not_in(about, unknown, &[]);
 }
 
-/// Sends the second company's id and an unknown one in each parameter that names a company, alone and together with the
-/// first company's id.
+/// Sends the id of the second company, and an unknown id, in each parameter that names a company, both without and
+/// together with the first company's id. Asserts that the responses are alike.
 async fn companies(world: &World, theirs: &Theirs) {
     let ours = Some(world.ours.id);
     let unknown = new_company();
@@ -138,7 +141,7 @@ async fn companies(world: &World, theirs: &Theirs) {
         for parameter in parameters {
             for who in CALLERS {
                 for beside in [true, false] {
-                    // Super admins have access to every company.
+                    // Super admins have access to every company, so their responses differ.
                     if who == Who::SuperAdmin && !beside {
                         continue;
                     }
@@ -160,7 +163,8 @@ async fn companies(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Sends versions and entity tags in headers: those of the second company, and ones that no response ever had.
+/// Sends versions and entity tags of the second company in request headers, and others that no response ever contained.
+/// Asserts that the responses are alike.
 async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     let (epoch_and_catalog, of_company) = theirs.version.rsplit_once('.').unwrap();
     let versions = [theirs.version.clone(), format!("{epoch_and_catalog}.9000000")];
@@ -187,8 +191,8 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Sends ids of the second company and unknown ids in every parameter of these operations. Returns the number of
-/// parameters.
+/// Sends ids of the second company and unknown ids in every parameter of these operations, and asserts that the
+/// responses are alike. Returns the number of parameters.
 async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>) -> usize {
     let document = document();
     let mut tried = 0;
@@ -210,8 +214,8 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                     if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != thing.unknown) {
                         let answer = attempt(&about, &json!(thing.unknown[0])).await;
                         if is_admitted {
-                            // A value of the wrong type gets another response, which proves that the operation reads
-                            // the parameter.
+                            // Control: a value of the wrong type gets another response, so the operation does read the
+                            // parameter.
                             let misfit = if matches!(parameter, Parameter::Body(_)) { json!(7) } else { json!("\0") };
                             let odd = attempt(&about, &misfit).await;
                             assert_ne!(
@@ -232,7 +236,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
     tried
 }
 
-/// Sends requests in the first company whose responses depend on counts and on unique names.
+/// Sends requests in the first company whose responses depend on counts and on the uniqueness of names.
 async fn counts(world: &World, theirs: &Theirs) {
     world.renew();
     let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
@@ -266,16 +270,16 @@ async fn counts(world: &World, theirs: &Theirs) {
         let answer = world.send(&format!("{method} {path} counts"), request).await.expect(status);
         theirs.assert_not_in(path, &answer, &[]);
     }
-    // A name that the second company uses is available here.
+    // A level name of the second company can be used in the first company.
     let request = world.request("POST", "/api/iam/user-levels", Who::Admin, Some(world.ours.id));
     world.send("a name of theirs", request.json(&json!({ "name": "wanted 0" }))).await.expect(201);
 }
 
-/// Runs the whole script and returns the exchanges.
+/// Runs the whole script and returns all requests with their responses.
 async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
-    // A read from the cursor equals a read from the start only while nothing of the first company is newer than the
-    // cursor.
+    // Reads of the audit log run first: a cursor of the second company is equivalent to no cursor only while the first
+    // company has no newer records.
     let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
     reads.sort_by_key(|operation| !operation.path().ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
@@ -288,7 +292,7 @@ async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     world.transcript().split_off(before)
 }
 
-/// Creates a world whose verifier trusts the external issuer.
+/// Creates a world whose token verifier also trusts the external issuer.
 async fn new_world(api: &TestApi) -> World {
     let keys = KeySource::Keys(KeySet::from_pem(ISSUERS_KEY).unwrap());
     let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
@@ -306,8 +310,8 @@ async fn version(world: &World, company: Company) -> Option<i64> {
 }
 
 both_adapters! {
-    /// The second company's entities are not read, changed or counted, and get the responses of entities that do not
-    /// exist.
+    /// Requests in the first company neither read, change nor count entities of the second company. Ids of such
+    /// entities get the same responses as unknown ids.
     async fn another_company_is_as_if_it_did_not_exist(api: TestApi) {
         let other_api = another(&api).await;
         let mut stories = Vec::new();
@@ -319,7 +323,7 @@ both_adapters! {
             assert_eq!((world.dump(world.theirs).await, version(&world, world.theirs).await), before);
         }
         parity::assert_same(("one set", &stories[0]), ("two sets", &stories[1]));
-        // The versions do not show either how often the other company has changed.
+        // The versions in the responses do not reveal how often the second company has changed.
         let versions = |story: &[Exchange]| -> Vec<_> {
             let stamped = story.iter().filter_map(|exchange| exchange.answer.header("x-iam-version"));
             stamped.map(|version| version.split_once('.').unwrap().1.to_owned()).collect()
@@ -327,7 +331,8 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// A user who belongs to both companies has, in each company, only the rights of its members.
+    /// A user who is a member of both companies has, in the first company, only the rights of the levels that the user
+    /// holds there.
     async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;
@@ -360,7 +365,7 @@ both_adapters! {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
-        // Administrators get the same levels, permissions and decisions for both users.
+        // The administrator of the first company gets the same levels, permissions and decisions for both users.
         for name in [
             "GET /api/iam/users/{userId}",
             "GET /api/iam/users/{userId}/user-levels",

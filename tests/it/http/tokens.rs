@@ -1,4 +1,4 @@
-//! Accepted tokens, with the services wired as the server wires them.
+//! Tests of token verification, with the services configured from settings as in the server.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{new_user, now, secret};
 
-/// A signer with a private key, and the public key in PEM.
+/// A key pair: a signer with the private key, and the public key in PEM format.
 pub struct Pair {
     pub signer: TokenSigner,
     pub public: String,
@@ -43,7 +43,7 @@ impl Pair {
     }
 }
 
-/// A temporary file. Dropping this value removes it.
+/// A temporary file. Dropping this value removes the file.
 struct TempFile(PathBuf);
 
 impl TempFile {
@@ -60,7 +60,7 @@ impl Drop for TempFile {
     }
 }
 
-/// Starts the system with in-memory storage, in production mode.
+/// Starts the services in production mode with in-memory storage and these settings (environment variables).
 async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
@@ -70,7 +70,7 @@ async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
 
 const ISSUER: &str = "https://sign-in.example.com";
 
-/// Returns the setting of an issuer whose public keys are in the file.
+/// Returns the value of `IAM__AUTH__ISSUERS` for one issuer whose public keys are in the file.
 fn with_file(file: &TempFile, is_native: bool) -> String {
     let issuer = json!({
         "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"],
@@ -78,19 +78,19 @@ fn with_file(file: &TempFile, is_native: bool) -> String {
     json!([issuer]).to_string()
 }
 
-/// Starts the system with a native issuer whose keys are in the file, and with no other source of keys.
+/// Starts the services with one issuer, the native issuer, whose public keys are in the file.
 async fn start_with(keys: &TempFile) -> Result<System, StartError> {
     start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
 }
 
-/// Returns a super admin's token with a lifetime of one hour that was issued this many hours ago.
+/// Returns a super admin's token with a lifetime of one hour, issued this number of hours ago.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
     token_saying(signer, ISSUER, hours_ago, 1)
 }
 
 fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
-    // Issued a minute earlier: a token issued now could be signed with a key that is newer than the loaded ones, so
-    // that the verifier would reload them.
+    // The token is issued one minute earlier. For a token that was issued now, the verifier might reload the keys,
+    // since the token could be signed with a newer key than the loaded keys (JWKS rotation).
     let issued = now() - 60 - hours_ago * 3600;
     signer
         .sign_claims(&json!({
@@ -104,7 +104,7 @@ fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hou
         .unwrap()
 }
 
-/// Returns the response of a server of this system to a caller with the token.
+/// Returns the response to a request with this token.
 async fn answer(system: &System, token: &str) -> ServiceResponse {
     let services = Services {
         application: Arc::clone(&system.application),
@@ -119,7 +119,7 @@ async fn answer(system: &System, token: &str) -> ServiceResponse {
     test::call_service(&service, request.to_request()).await
 }
 
-/// Returns the status of the response, and its message if it is an error.
+/// Returns the status of the response to a request with this token, and the message if the response is an error.
 async fn ask(system: &System, token: &str) -> (u16, String) {
     let response = answer(system, token).await;
     let status = response.status().as_u16();
@@ -142,7 +142,7 @@ async fn production_with_public_keys_needs_no_secret() {
     let system = start_with(&file).await.unwrap();
     for pair in [&ed25519, &p256] {
         let token = token(&pair.signer, 0);
-        // The second verification is served from the cache.
+        // The second verification uses the cached result of the first one.
         assert_eq!(ask(&system, &token).await, accepted());
         assert_eq!(ask(&system, &token).await, accepted());
     }
@@ -164,7 +164,8 @@ async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
         assert_eq!(ask(&system, &token(&signer, 0)).await, invalid());
     }
     assert_eq!(ask(&system, &token(&pair.signer, 0)).await, accepted());
-    // The secret still signs for the native issuer, and for no other.
+    // Tokens that are signed with the secret are accepted as tokens of the native issuer, and not of the external
+    // issuer.
     let other = "https://other.example.com";
     assert_eq!(ask(&system, &token_saying(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
     assert_eq!(ask(&system, &token_saying(&pair.signer, other, 0, 1)).await, invalid());
@@ -179,7 +180,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
         signer.sign_claims(&claims).unwrap()
     };
     let hours_ago = |hours: u64| json!(now() - hours * 3600);
-    // The token is valid, but the request must name a company.
+    // The token is accepted, but the request gets 400 because it names no company.
     assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
     assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
     assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());
@@ -189,7 +190,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
 
 #[actix_web::test]
 async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
-    // No process listens at this port.
+    // No process listens on this port, so the keys cannot be loaded.
     let issuers = json!([{ "issuer": ISSUER, "jwks_url": "http://127.0.0.1:1/jwks.json" }]).to_string();
     let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();
     let unavailable = (503, "The service is temporarily unavailable".to_owned());
@@ -208,7 +209,7 @@ async fn with_a_secret_no_public_key_is_believed() {
     let system = start(&[("JWT_SECRET", SECRET)]).await.unwrap();
     assert_eq!(ask(&system, &token(&Pair::p256().signer, 0)).await, invalid());
     assert_eq!(ask(&system, &token(&TokenSigner::hs256(&secret()), 0)).await, invalid());
-    // {"alg":"none"}
+    // The header of the token is `{"alg":"none"}`.
     let claims = "eyJzdWIiOiJjMGZmZWUwMC0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMDEiLCJleHAiOjQwMDAwMDAwMDB9";
     assert_eq!(ask(&system, &format!("eyJhbGciOiJub25lIn0.{claims}.")).await, invalid());
 }

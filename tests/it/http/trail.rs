@@ -1,4 +1,4 @@
-//! The caller's navigation trail, through the API.
+//! Tests of the caller's navigation trail, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ async fn trail(api: &TestApi, company: Company, user: UserId, session: &str) -> 
 }
 
 both_adapters! {
-    /// The steps of a session are listed oldest first, numbered from 0. Recent places are listed newest first.
+    /// The trail of a session lists its steps from oldest to newest, numbered from 0. Recent places are listed from
+    /// newest to oldest.
     async fn a_trail_has_its_shape(api: TestApi) {
         let company = api.company().await;
         assert_eq!(trail(&api, company, company.member, "tab").await, json!({ "trail": [], "recents": [] }));
@@ -47,7 +48,7 @@ both_adapters! {
         }
     }
 
-    /// A session keeps its newest 100 steps, renumbered from 0.
+    /// The trail of a session contains only the newest 100 steps, renumbered from 0.
     async fn a_session_keeps_a_hundred_steps(api: TestApi) {
         let company = api.company().await;
         for n in 0..103 {
@@ -62,7 +63,8 @@ both_adapters! {
         assert!(steps.iter().zip(0..).all(|(step, position)| step["depth"] == position));
     }
 
-    /// The ten most recent places of all sessions are listed, each once and by its latest visit.
+    /// The list of recent places contains the ten most recently visited places of all sessions. Each place is listed
+    /// once, with its latest visit.
     async fn ten_places_are_offered_each_once(api: TestApi) {
         let company = api.company().await;
         for n in 0..12 {
@@ -76,11 +78,11 @@ both_adapters! {
         assert_eq!(each(&data["recents"], "url"), expected);
     }
 
-    /// A user sees only their own trail.
+    /// A request returns and changes only the caller's own trail.
     async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
-        // A `userId` of another user is ignored.
+        // The parameter `userId` is ignored, so it gives no access to another user's trail.
         let path = format!("{PATH}?sessionId=tab&userId={}", company.member);
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(data, json!({ "trail": [], "recents": [] }));
@@ -91,7 +93,7 @@ both_adapters! {
         assert_eq!(each(&data["trail"], "url"), ["/home"]);
     }
 
-    /// A user has a separate trail in each company, even for the same session.
+    /// A user has separate trails in different companies, even for the same session id.
     async fn companies_have_trails_of_their_own(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();
@@ -107,7 +109,7 @@ both_adapters! {
         assert_eq!(trail(&api, other, user, "tab").await, json!({ "trail": [], "recents": [] }));
     }
 
-    /// Clearing a trail affects only one session.
+    /// Clearing a trail deletes the steps of only one session.
     async fn a_session_is_forgotten_alone(api: TestApi) {
         let company = api.company().await;
         for session in ["one", "other"] {
@@ -124,7 +126,7 @@ both_adapters! {
         assert_eq!(step(&api, company, company.member, "one", "/again").await["entry"]["depth"], 0);
     }
 
-    /// A step remains when its view is deleted.
+    /// When a view is deleted, steps that refer to the view remain.
     async fn a_step_outlives_its_view(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
@@ -148,7 +150,7 @@ both_adapters! {
         }
     }
 
-    /// The error names a parameter that is missing, too long or unknown.
+    /// The error names a parameter that is missing or too long, or that refers to an unknown entity.
     async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();

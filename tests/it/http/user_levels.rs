@@ -1,4 +1,4 @@
-//! User levels, through the API.
+//! Tests of user levels, through the API.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ const LEVELS: &str = "/api/iam/user-levels";
 const FIELDS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
 
 both_adapters! {
-    /// A level has all its fields, with their types.
+    /// A level in a response has all its fields, with the right types.
     async fn a_level_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors", "description": "Look, but change nothing" });
@@ -28,7 +28,8 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "userLevel": level }));
     }
 
-    /// The list is sorted by the bytes of the name: capitals first, then lower-case letters, then other letters.
+    /// Levels are listed by the bytes of their names: upper-case ASCII letters first, then lower-case ASCII letters,
+    /// then other letters.
     async fn levels_are_listed_by_name(api: TestApi) {
         let company = api.company().await;
         for name in ["apple", "Zebra", "Äpfel", "1st"] {
@@ -43,14 +44,14 @@ both_adapters! {
         }
     }
 
-    /// The description is optional. Default: empty.
+    /// The description of a new level is optional. Default: the empty string.
     async fn a_description_may_be_left_out(api: TestApi) {
         let company = api.company().await;
         let level = api.make("user-levels", Some(company.id), json!({ "name": "Auditors" })).await;
         assert_eq!(level["description"], "");
     }
 
-    /// The fields `id`, `isDefault` and `createdAt` of a request are ignored.
+    /// The fields `id`, `isDefault` and `createdAt` in the body of a request are ignored.
     async fn id_and_is_default_are_ignored(api: TestApi) {
         let company = api.company().await;
         let id = new_company().to_string();
@@ -60,7 +61,7 @@ both_adapters! {
         assert_eq!(level["isDefault"], false);
     }
 
-    /// A missing, empty or blank name gets the message that clients of the original system know.
+    /// A missing, empty or blank name is rejected with the error message of the original system.
     async fn a_name_is_required(api: TestApi) {
         let company = api.company().await;
         for body in [json!({}), json!({ "name": "" }), json!({ "name": " \t" })] {
@@ -73,7 +74,7 @@ both_adapters! {
         }
     }
 
-    /// A name may have 255 characters, however many bytes they need. 256 are rejected.
+    /// A name may have at most 255 characters, regardless of their length in bytes.
     async fn a_name_has_at_most_255_characters(api: TestApi) {
         let company = api.company().await;
         api.new_level(company, &"ä".repeat(255)).await;
@@ -83,7 +84,7 @@ both_adapters! {
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
     }
 
-    /// Names are unique within a company. They are case-sensitive, and spaces count.
+    /// Names of levels are unique within a company. The comparison is case-sensitive and includes spaces.
     async fn names_are_unique_and_case_sensitive(api: TestApi) {
         let company = api.company().await;
         let taken = json!({ "name": "Admin" });
@@ -94,14 +95,14 @@ both_adapters! {
         api.new_level(company, "Admin ").await;
     }
 
-    /// Two companies can use the same name.
+    /// Levels of two companies can have the same name.
     async fn names_are_unique_in_their_company_only(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         api.new_level(one, "Auditors").await;
         api.new_level(other, "Auditors").await;
     }
 
-    /// Of two concurrent requests with the same name, one succeeds.
+    /// Of two concurrent requests that create a level with the same name, exactly one succeeds.
     async fn of_two_at_once_one_is_made(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
@@ -114,7 +115,7 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name").iter().filter(|name| **name == "Auditors").count(), 1);
     }
 
-    /// A change leaves the fields that it omits unchanged.
+    /// A change of a level leaves omitted fields unchanged.
     async fn a_change_leaves_the_rest_as_it_is(api: TestApi) {
         let company = api.company().await;
         let before = api.make("user-levels", Some(company.id), json!({ "name": "A", "description": "first" })).await;
@@ -136,7 +137,7 @@ both_adapters! {
         assert_eq!(got, emptied);
     }
 
-    /// A change follows the same rules for names as a creation.
+    /// The rules for the name of a level also apply to changes.
     async fn a_change_keeps_the_rules_of_names(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -146,11 +147,11 @@ both_adapters! {
         assert_eq!(change(json!({ "name": null })).await.error().2, "name must be a string");
         let taken = change(json!({ "name": "Admin" })).await.error();
         assert_eq!(taken, (409, "ERR_RESOURCE_002".into(), "A user level with this name already exists".into()));
-        // A change may send the level's current name.
+        // A change to the level's current name is accepted and is no conflict.
         change(json!({ "name": "Auditors" })).await.expect(200);
     }
 
-    /// A level without holders can be deleted, which deletes its matrices too.
+    /// A level without holders can be deleted. The deletion also deletes its matrices.
     async fn a_level_without_holders_can_be_removed(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -165,7 +166,7 @@ both_adapters! {
         }
     }
 
-    /// A level with holders cannot be deleted. The message states how many there are.
+    /// A level with holders cannot be deleted. The error message states the number of holders.
     async fn a_level_that_is_held_stays(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -182,8 +183,8 @@ both_adapters! {
         remove().await.expect(200);
     }
 
-    /// A caller who may read the company's data learns which users prevent the deletion: the first ten, and the number
-    /// of the others.
+    /// If the caller may read the company's IAM data, the error of a rejected deletion names the first ten holders and
+    /// the number of the others.
     async fn a_refused_deletion_names_the_first_holders(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -203,7 +204,7 @@ both_adapters! {
         let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);
         assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
 
-        // A caller who may delete but not read learns only the number of holders.
+        // If the caller may delete levels but not read IAM data, the error contains only the number of holders.
         let update =
             json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
         let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;
@@ -212,7 +213,8 @@ both_adapters! {
         assert_eq!((refused.error().2.as_str(), refused.json().get("errors")), (message, None));
     }
 
-    /// The holders of a level are listed in pages, sorted by id. Users of other companies are not listed.
+    /// The holders of a level are listed in pages, sorted by user id (keyset pagination). Users of other companies are
+    /// not listed.
     async fn holders_are_listed_page_by_page(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let level = api.new_level(company, "Auditors").await;
@@ -246,7 +248,7 @@ both_adapters! {
         for query in ["?limit=0", "?limit=201", "?limit=x", "?limit=-1", "?cursor=x", "?limit=1&limit=2"] {
             get(query).await.expect(400);
         }
-        // The holders of another company's level are not found here.
+        // A request for the holders of another company's level gets 404.
         let path = format!("{LEVELS}/{theirs}/users");
         for request in [api.get(&path).by(company.admin), api.get(&path).by_super_admin()] {
             let answer = request.within(company.id).send().await;
@@ -257,7 +259,7 @@ both_adapters! {
         api.get(&path).by(company.admin).within(other.id).send().await.expect(403);
     }
 
-    /// A level that does not exist or belongs to another company gets 404.
+    /// Requests for a level that does not exist or belongs to another company get 404.
     async fn a_level_of_another_company_is_not_found(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Visitor").await;
@@ -273,7 +275,7 @@ both_adapters! {
         assert_eq!(api.level_id(other, "Visitor").await.len(), 36);
     }
 
-    /// An id that is not a UUID is rejected.
+    /// A request with a level id that is not a UUID is rejected.
     async fn an_id_that_is_no_uuid_is_refused(api: TestApi) {
         let company = api.company().await;
         let answer = api.get("/api/iam/user-levels/7").by(company.admin).within(company.id).send().await;

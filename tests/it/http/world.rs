@@ -1,4 +1,5 @@
-//! Two companies with callers of every kind, the entities that requests name, and a transcript of all responses.
+//! The test world: two companies with callers of every kind, entities for requests to refer to, and a transcript of all
+//! responses.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,15 +11,15 @@ use serde_json::{Value, json};
 use super::operation::{Needs, Operation, SERVICES, Thing, Who};
 use crate::support::api::{Answer, Company, Request, TestApi, new_user};
 
-/// A request's description and its response.
+/// The description of a request, and its response.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub what: String,
     pub answer: Answer,
 }
 
-/// Two companies, their users and API keys, and entities that are created on demand. Every request goes through
-/// [`World::send`].
+/// Two companies with their users and API keys, and entities that are created on demand. Tests send every request
+/// through [`World::send`], which records the response.
 pub struct World {
     pub api: TestApi,
     pub ours: Company,
@@ -32,7 +33,7 @@ pub struct World {
     transcript: RefCell<Vec<Exchange>>,
 }
 
-/// All data of a company or of the catalog, as the API returns it.
+/// All data of a company or of the catalog, as pairs of a path and the data that the API returns for it.
 pub type Dump = Vec<(String, Value)>;
 
 impl World {
@@ -64,7 +65,8 @@ impl World {
         world
     }
 
-    /// Assigns a user of the first company a level with these actions and scopes for `iam.manage_levels`.
+    /// Assigns a new level to a user of the first company. The level allows these actions of `iam.manage_levels`, each
+    /// with its scope.
     async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
         let level =
             self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
@@ -79,7 +81,7 @@ impl World {
         }
     }
 
-    /// Creates an entity and returns its id.
+    /// Creates an entity with a `POST` and returns its id.
     pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
         let request = self.request("POST", path, who, company.map(|company| company.id));
         let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
@@ -87,13 +89,14 @@ impl World {
         thing["id"].as_str().unwrap().to_owned()
     }
 
-    /// Returns a text that is used nowhere else.
+    /// Returns a unique text, such as `n00001`.
     fn fresh(&self) -> String {
         self.count.set(self.count.get() + 1);
         format!("n{:05}", self.count.get())
     }
 
-    /// Returns the id of an entity, which is created at its first use and reused until [`Self::renew`].
+    /// Returns the id of an entity. The entity is created at its first use, and is reused until [`Self::renew`] is
+    /// called.
     pub async fn thing(&self, thing: Thing) -> String {
         if let Some(known) = self.things.borrow().get(&thing) {
             return known.clone();
@@ -122,7 +125,8 @@ impl World {
                 self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
             }
             Thing::Module => {
-                // Lists are sorted by name: of two modules with the same name, either could be first.
+                // Lists are sorted by name. The name must be unique, because the order of modules with equal names is
+                // arbitrary.
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
@@ -139,7 +143,7 @@ impl World {
         id
     }
 
-    /// Creates a sub-item under a new item of a company's menu.
+    /// Creates a sub-item of a new menu item, for a company or for all companies. Returns its id.
     async fn made_sub_item(&self, company: Option<Company>) -> String {
         let item = json!({ "label": self.fresh() });
         let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
@@ -147,7 +151,8 @@ impl World {
         self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
     }
 
-    /// Replaces the placeholders in a text with ids. A placeholder in capitals is replaced with the id in capitals.
+    /// Replaces the placeholders in a text with the ids of the entities. A placeholder in upper case is replaced with
+    /// the id in upper case.
     pub async fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for thing in Thing::ALL {
@@ -155,7 +160,7 @@ impl World {
             let in_capitals = placeholder.to_uppercase();
             while text.contains(&placeholder) {
                 let id = self.thing(thing).await;
-                // Each use of `Fresh` is a different text.
+                // Each occurrence of `Fresh` is replaced with a different text.
                 let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
                 text = text.replacen(&placeholder, &id, count);
             }
@@ -166,12 +171,12 @@ impl World {
         text
     }
 
-    /// Forgets the created entities: the next use of one creates another.
+    /// Discards the ids of the created entities, so that their next use creates new entities.
     pub fn renew(&self) {
         self.things.borrow_mut().clear();
     }
 
-    /// Begins a request by a caller, with the company in the header.
+    /// Creates a request that authenticates as this caller and names the company in the header.
     pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
@@ -191,12 +196,13 @@ impl World {
         }
     }
 
-    /// Returns the operation's valid request. In decisions the caller is the subject: `userId` is removed.
+    /// Returns the operation's valid request. In requests for decisions, `userId` is removed, so that the caller is the
+    /// subject.
     pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
         self.valid_at(operation, &operation.valid_path(), who, company).await
     }
 
-    /// Returns the operation's valid request with another path, which may have placeholders.
+    /// Returns the operation's valid request with another path, which may contain placeholders.
     pub async fn valid_at(&self, operation: Operation, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let path = self.fill(path).await;
         let request = self.request(operation.method(), &path, who, company);
@@ -213,7 +219,8 @@ impl World {
         request.bytes("application/json", self.fill(&body.to_string()).await)
     }
 
-    /// Sends a request, checks the properties that every response must have, and records the response.
+    /// Sends a request, asserts the properties that every response must have, and records the response in the
+    /// transcript.
     pub async fn send(&self, what: &str, request: Request) -> Answer {
         let answer = request.send().await;
         assert_well_formed(what, &answer);
@@ -221,17 +228,17 @@ impl World {
         answer
     }
 
-    /// Returns all exchanges so far, in order.
+    /// Returns all recorded exchanges, in order.
     pub fn transcript(&self) -> Vec<Exchange> {
         self.transcript.borrow().clone()
     }
 
-    /// Returns the data of a `GET` as a super admin.
+    /// Sends a `GET` as a super admin and returns the data of the response.
     pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
         self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
     }
 
-    /// Returns all data of a company, including its audit log.
+    /// Returns all data of a company, including its audit records.
     pub async fn dump(&self, company: Company) -> Dump {
         let mut paths: Vec<_> =
             ["user-levels", "menu-items", "sub-menu-items", "audit-logs?limit=200&includeTotal=true"]
@@ -259,7 +266,7 @@ impl World {
         dump
     }
 
-    /// Returns the path of the platform's audit log, without the records of the seed.
+    /// Returns the path of a query of the platform's audit log that omits the audit records of the seed.
     pub fn platform_trail(&self, limit: usize) -> String {
         format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
     }
@@ -284,7 +291,7 @@ impl World {
     }
 }
 
-/// Asserts the format of a response: its envelope, and the headers that every response has.
+/// Asserts that a response has the common JSON envelope and the headers that every response must have.
 fn assert_well_formed(what: &str, answer: &Answer) {
     let is_known = answer.status == 304;
     assert_ne!(answer.status, 500, "{what}: {}", String::from_utf8_lossy(&answer.body));

@@ -1,4 +1,4 @@
-//! The service works behind PgBouncer in session mode, without settings for it.
+//! Tests of the service behind PgBouncer in session mode: it works without any PgBouncer-specific settings.
 
 mod postgres {
     use serde_json::json;

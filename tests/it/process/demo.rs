@@ -1,4 +1,4 @@
-//! `make run`: the demo prints commands that work when pasted into a shell.
+//! Tests of the demo that `make run` starts: the commands that it prints work when they are pasted into a shell.
 
 use std::process::Command;
 
@@ -53,6 +53,7 @@ fn it_refuses_a_database_and_production() {
 #[test]
 fn no_token_is_printed_without_it() {
     let mut server = ServerProcess::start(&[], &[]);
-    // The demo prints after the server has started to listen, so the test waits for the complete output of the process.
+    // The demo prints its tokens after the server has started to listen, so the test waits for the complete output of
+    // the process.
     assert!(!server.log_to_its_end().contains("eyJ"), "{}", server.log());
 }

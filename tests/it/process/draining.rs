@@ -1,4 +1,4 @@
-//! What clients with kept-alive connections see when a process shuts down: no request is lost.
+//! Tests of graceful shutdown with keep-alive connections: while the process drains, no request is lost.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::api::new_company;
 use crate::support::keep_alive::KeptConnection;
 use crate::support::process::{ServerProcess, wait_until};
 
-/// Starts a server with this drain delay.
+/// Starts a server with two workers and this drain delay.
 fn draining_for(delay: &str) -> ServerProcess {
     start(&[("IAM__SERVER__DRAIN_DELAY", delay), ("IAM__SERVER__WORKERS", "2")])
 }
@@ -21,7 +21,7 @@ fn is_draining(server: &ServerProcess) {
     wait_until(|| (server.get("/readyz").status == 503).then_some(()));
 }
 
-/// Returns the headers of a permission check that every replica answers in the same way.
+/// Returns the headers of a check to which every replica sends the same response.
 fn headers() -> String {
     format!("authorization: {}\r\nx-company-id: {}\r\n", super_admin(), new_company())
 }
@@ -48,7 +48,7 @@ fn every_answer_of_the_drain_says_close_and_none_before() {
         let answer = connection.answer(method).unwrap();
         assert_eq!((answer.status, answer.closes()), (*status, false), "{method} {path}");
     }
-    // This connection later sends a request without a token.
+    // Later, this connection is used for a request without a token.
     let mut unknown = KeptConnection::open(server.address).unwrap();
     server.signal("TERM");
     is_draining(&server);
@@ -93,8 +93,8 @@ fn a_request_whose_head_was_half_sent_is_answered() {
     slow.request("GET", "/livez", "", "").unwrap();
     assert_eq!(slow.answer("GET").unwrap().status, 200);
     slow.send(b"GET /livez HTTP/1.1\r\nho").unwrap();
-    // Connections alternate between the two workers. When a later connection of the same worker is answered, the
-    // partial request has been read.
+    // Connections are assigned to the two workers in turn. When a worker has responded on a later connection, it has
+    // read the partial request.
     for _ in 0..4 {
         assert_eq!(server.get("/livez").status, 200);
     }
@@ -121,7 +121,7 @@ fn requests_that_were_sent_at_once_are_all_answered() {
     server.wait();
 }
 
-/// A TCP load balancer: a connection stays with the replica that was chosen when it was opened.
+/// A TCP load balancer: each connection is forwarded to the replica that was current when the connection was opened.
 struct Balancer {
     address: SocketAddr,
     /// The port of the replica that receives new connections.
@@ -133,11 +133,11 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, port) = (listener.local_addr().unwrap(), Arc::new(AtomicU16::new(server.address.port())));
         let current = Arc::clone(&port);
-        // The thread runs until the test process exits; no other test needs the port.
+        // The thread runs until the test process exits, which is harmless: no other test uses the port.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let replica = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::SeqCst)));
-                // If the replica refuses the connection, the client's connection is closed.
+                // If the replica rejects the connection, the client's connection is closed.
                 let Ok(replica) = TcpStream::connect(replica) else { continue };
                 pass_on(&client, &replica);
                 pass_on(&replica, &client);
@@ -146,7 +146,7 @@ impl Balancer {
         Self { address, port }
     }
 
-    /// Directs new connections to this replica.
+    /// Forwards new connections to this replica.
     fn turn_to(&self, server: &ServerProcess) {
         self.port.store(server.address.port(), Ordering::SeqCst);
     }
@@ -161,17 +161,17 @@ fn pass_on(from: &TcpStream, to: &TcpStream) {
     });
 }
 
-/// Where a client takes its next connection from.
+/// The source of a client's connections.
 #[derive(Clone)]
 enum Connections {
-    /// Each client keeps a connection of its own.
+    /// Each client has its own keep-alive connection.
     Own,
-    /// Clients share a pool of idle connections and take the most recently used one first, as a reverse proxy does with
-    /// its upstream connections.
+    /// Clients share a pool of idle connections and reuse the most recently used connection first, as a reverse proxy
+    /// does with its upstream connections.
     Pool(Arc<Mutex<Vec<KeptConnection>>>),
 }
 
-/// Clients that send permission checks continuously.
+/// Clients that send checks continuously.
 struct Clients {
     threads: Vec<JoinHandle<()>>,
     on: Arc<AtomicBool>,
@@ -180,7 +180,8 @@ struct Clients {
 }
 
 impl Clients {
-    /// Starts twelve clients, some of which pause between requests. A client ends when its connection is refused.
+    /// Starts twelve clients, some of which pause between requests. A client stops when a connection attempt is
+    /// rejected.
     fn of(address: SocketAddr, connections: &Connections) -> Self {
         let (on, answered, lost) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::<Mutex<Vec<_>>>::default());
         let threads = (0..12).map(|number| {
@@ -204,13 +205,13 @@ impl Clients {
         Self { threads: threads.collect(), on, answered, lost }
     }
 
-    /// Waits until the clients have received `more` further responses.
+    /// Waits until the clients have received this number of further responses.
     fn are_answered(&self, more: usize) {
         let until = self.answered.load(Ordering::SeqCst) + more;
         wait_until(|| (self.answered.load(Ordering::SeqCst) >= until).then_some(()));
     }
 
-    /// Stops the clients and returns the errors of their lost requests.
+    /// Stops the clients and returns the errors of the requests that received no response.
     fn lost(self) -> Vec<String> {
         self.on.store(false, Ordering::SeqCst);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -218,7 +219,7 @@ impl Clients {
     }
 }
 
-/// Sends one request, without a retry.
+/// Sends one request without retries.
 fn ask(
     address: SocketAddr,
     headers: &str,
@@ -258,7 +259,7 @@ fn clients_behind_a_tcp_balancer_lose_nothing_when_replicas_are_replaced() {
             clients.are_answered(50);
             let new = draining_for("500ms");
             old.signal("TERM");
-            // The health check of the balancer fails.
+            // From now on the load balancer's readiness check fails.
             is_draining(&old);
             balancer.turn_to(&new);
             assert_eq!(old.wait().code(), Some(0), "{}", old.log());

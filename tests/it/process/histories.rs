@@ -1,4 +1,5 @@
-//! Databases that are restored, replaced, isolated or made read-only: data that was cached from them is no longer used.
+//! Tests of databases that are restored, replaced, isolated or made read-only: replicas stop using data that they
+//! cached from such a database.
 
 mod postgres {
     use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ mod postgres {
     use crate::support::server::PostgresServer;
 
     const LEASE: Duration = Duration::from_secs(1);
-    /// A decision that cannot be confirmed fails after the lease and the load timeout, so both are short.
+    /// While polls fail, a decision fails only after the lease and then the load timeout have expired, so both are
+    /// short.
     const SHORT_WAITS: [(&str, &str); 2] = [("IAM__CACHE__LEASE", "1s"), ("IAM__CACHE__LOAD_TIMEOUT", "1s")];
 
     fn start_on(server: &PostgresServer) -> ServerProcess {
@@ -29,8 +31,8 @@ mod postgres {
         (answer.status == 503).then(|| String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Waits until a decision fails with 503. From then on every decision fails, including those that require fresh
-    /// data.
+    /// Waits until a decision fails with 503. Then asserts that every further decision fails, including decisions that
+    /// require up-to-date data.
     fn stops_answering(server: &ServerProcess, case: &Case) {
         wait_until(|| allowed(&case.ask(server)).is_none().then_some(()));
         for _ in 0..3 {
@@ -39,12 +41,12 @@ mod postgres {
         }
     }
 
-    /// Waits for the first decision after a confirmed revocation. The short lease may expire on a busy machine, so
-    /// decisions may fail, but none allows.
+    /// Waits until a decision denies after an acknowledged revocation. Because the short lease may expire on a busy
+    /// machine, decisions may fail meanwhile, but none may allow.
     fn denies_from_now_on(server: &ServerProcess, case: &Case) {
         wait_until(|| {
             let decision = allowed(&case.ask(server));
-            assert_ne!(decision, Some(true), "the revocation is confirmed");
+            assert_ne!(decision, Some(true), "the revocation is acknowledged");
             decision
         });
     }
@@ -68,7 +70,7 @@ mod postgres {
             let is_within_lease = promoted.elapsed() < LEASE;
             let answer = allowed(&case.ask(&behind));
             if !is_within_lease {
-                assert_eq!(answer, None, "the old primary answers for the lease at most");
+                assert_eq!(answer, None, "the replica of the old primary decides for at most the lease");
                 break;
             }
         }
@@ -86,7 +88,7 @@ mod postgres {
         let [lease, load_timeout] = SHORT_WAITS;
         let environment = [("DATABASE_URL", url.as_str()), ("JWT_SECRET", SECRET), lease, load_timeout];
         let server = ServerProcess::start(&[], &environment);
-        // Before its first contact with the database, the process reports that it waits for it.
+        // The process has not used the database yet, and reports why it cannot: the server is a standby in recovery.
         wait_until(|| reason(&server).filter(|why| why.contains("recovery")));
         stops_answering(&server, &case);
 
@@ -98,7 +100,8 @@ mod postgres {
         denies_from_now_on(&server, &case);
     }
 
-    /// Sets a parameter that open sessions adopt, as managed databases do when the disk is full.
+    /// The test sets `default_transaction_read_only` for open sessions too, as managed databases do when the disk is
+    /// full.
     #[actix_web::test]
     async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
         let database = PostgresServer::start().await;
@@ -117,9 +120,9 @@ mod postgres {
         case.wait_for(&server, true);
     }
 
-    // --- Rows that are restored ---
+    // --- Rows that a restore reverts ---
 
-    /// Sets rows back to a lower version, as a data-only restore with disabled triggers does.
+    /// Reverts rows to a lower version, as a data-only restore with disabled triggers does.
     async fn put_back(connection: &mut PgConnection, changed_by: &str, rows: &str) {
         let sql = format!(
             "BEGIN; SET LOCAL session_replication_role = replica;
@@ -129,7 +132,8 @@ mod postgres {
         run(connection, sql).await.unwrap();
     }
 
-    /// The lease is so long that it does not expire during the test.
+    /// The lease is too long to expire during the test, so only a detected lower version makes replicas drop their
+    /// entries.
     #[actix_web::test]
     async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
         let api = TestApi::postgres().await;
@@ -144,7 +148,7 @@ mod postgres {
         let mut connection = database.connect().await;
         let of_company = format!("company_id = '{}'", company.id);
         let all = "true".to_owned();
-        // A load detects a lower version that the poll does not report; the poll detects the versions that it reports.
+        // A load detects a lower version that polls do not report. A poll detects the lower versions that it reports.
         for (changed_by, rows) in
             [("changed_by", &of_company), ("pg_current_xact_id()", &of_company), ("pg_current_xact_id()", &all)]
         {
@@ -161,8 +165,8 @@ mod postgres {
                     .is_some_and(|access| access.versions().epoch != before.epoch)
             })
             .await;
-            // The epoch changes, so the other replica drops its entries although it has not detected the lower version
-            // itself.
+            // The replica that detected the lower version has changed the epoch, so the other replica drops its entries
+            // too.
             let now: uuid::Uuid =
                 query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
             assert_ne!(now, history, "{changed_by} {rows}");
@@ -176,8 +180,8 @@ mod postgres {
 
     // --- Credentials that are changed directly in the database ---
 
-    /// API keys are revoked or deleted in SQL, with the version raised as docs/persistence.md describes; or a restore
-    /// of the table loses a key and leaves the version as it is.
+    /// Covers keys that are revoked or deleted in SQL, with the version increased as docs/persistence.md describes, and
+    /// keys that a restore of the table removes without changing the version.
     #[actix_web::test]
     async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
         let api = TestApi::postgres().await;
@@ -205,7 +209,7 @@ mod postgres {
             if is_told {
                 run(&mut connection, bump.to_owned()).await.unwrap();
             } else {
-                // The deleted key is noticed at the next change of the credentials.
+                // Replicas learn of the deletion when the credentials change next.
                 api.api_key("read", None).await;
             }
             for replica in &replicas {

@@ -1,4 +1,4 @@
-//! The `keys` command, which creates, lists and revokes API keys.
+//! Tests of the command `iam-http keys`, which creates, lists and revokes API keys.
 
 use crate::support::process::{run, text_of};
 
@@ -39,7 +39,7 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{Content, TestDatabase};
 
-    /// One day, in milliseconds.
+    /// The length of one day in milliseconds.
     const DAY: i64 = 24 * 60 * 60 * 1000;
 
     #[actix_web::test]
@@ -55,7 +55,7 @@ mod postgres {
         let api = TestApi::over(storage, Some(Rc::clone(&database)), HttpOptions::default()).await;
         let company = api.company().await;
         let id = company.id.to_string();
-        // The key is the only text on standard output, so that a script can store it.
+        // Standard output contains only the key, so a script can store it.
         let (key, said) =
             keys(&["create", "--name", "Nightly job", "--role", "read", "--company", &id, "--expires-in-days", "90"]);
         let key = key.trim();
@@ -88,7 +88,7 @@ mod postgres {
             records.iter().map(|record| (record.action.as_str(), record.actor.kind().as_str())).collect();
         assert_eq!(recorded, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
 
-        // `revoke` also accepts the id of a key, and revokes no other key.
+        // The command `keys revoke` also accepts the id of a key, and revokes only that key.
         let made = ["One", "Other"].map(|name| keys(&["create", "--name", name, "--role", "administer"]).0);
         let [one, other] = made.each_ref().map(|key| api.get("/api/iam/views").by_key(key.trim()));
         let stored = api.storage.reader().api_keys().find_all().await.unwrap();

@@ -1,4 +1,4 @@
-//! The lines that a server process logs about its requests, in each format.
+//! Tests of the log lines that a server process writes for its requests, in each log format.
 
 use iam_domain::UserId;
 use iam_identity::{TokenSigner, system_clock};
@@ -16,8 +16,8 @@ fn token(user: UserId) -> String {
     TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, false, now, 3600).unwrap()
 }
 
-/// Starts a server and requests the user levels of a new company as a new user. Returns the log lines with the request
-/// id, and the company and the user as strings.
+/// Starts a server and requests the user levels of a new company as a new user. Returns the log lines that contain the
+/// id of this request, and the ids of the company and of the user.
 fn ask_for_levels(environment: &[(&str, &str)], status: u16) -> (Vec<String>, String, String) {
     let environment = [environment, &[("JWT_SECRET", SECRET)]].concat();
     let mut server = ServerProcess::start(&[], &environment);

@@ -1,4 +1,4 @@
-//! The Prometheus metrics and the responses to HEAD requests.
+//! Tests of the Prometheus metrics and of the responses to `HEAD` requests.
 
 use serde_json::{Value, json};
 
@@ -18,14 +18,15 @@ fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
     answer
 }
 
-/// Returns the value of a series on the admin port; 0 if the series does not exist.
+/// Returns the value of a time series from `/metrics` on the admin port. Returns 0 if the series does not exist.
 fn metric(server: &mut ServerProcess, name: &str) -> u64 {
     let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Every denied request is counted once, whether the caller lacks the permission for the operation or for its target.
+/// Each denied request increments the counter once, whether the caller lacks the permission for the operation or may
+/// not change the target.
 #[test]
 fn every_refusal_is_counted() {
     let mut server = start(&[]);

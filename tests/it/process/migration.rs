@@ -1,4 +1,4 @@
-//! The `migration` command, which creates and changes the schema.
+//! Tests of the command `migration`, which creates, migrates and seeds the schema.
 
 use crate::support::process::{run, text_of};
 
@@ -27,7 +27,7 @@ mod postgres {
         crate::support::database::run(&mut database.connect().await, sql.to_owned()).await.unwrap();
     }
 
-    /// Sets a default for all new sessions of the database.
+    /// Sets a run-time parameter for all new sessions of the database.
     async fn set(database: &TestDatabase, setting: &str) {
         execute(database, &format!("ALTER DATABASE {} SET {setting}", database.name())).await;
     }
@@ -133,7 +133,7 @@ mod postgres {
             "standard_conforming_strings = off",
             "DateStyle = 'German'",
         ] {
-            // Runs as a table owner to whom row-level security applies.
+            // The command runs as the owner of the tables, to whom row-level security applies.
             let database = TestDatabase::new(Content::Schema).await;
             execute(&database, &format!("GRANT CREATE ON SCHEMA public TO {OWNER}")).await;
             set(&database, setting).await;

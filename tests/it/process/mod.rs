@@ -1,4 +1,4 @@
-//! Tests that run the binaries as processes.
+//! Tests that run the binaries as separate processes.
 
 mod bouncer;
 mod demo;

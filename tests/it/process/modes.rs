@@ -1,4 +1,4 @@
-//! Which storage a process selects, and which settings prevent it from starting.
+//! Tests of start-up: which storage a process selects, and which invalid settings prevent it from starting.
 
 use std::net::TcpListener;
 
@@ -7,11 +7,12 @@ use crate::support::process::{ServerProcess, run, text_of, wait_until};
 const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
 const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
 
-/// Asserts that the process exits with status 1 and an error that contains `says`, and never prints the secret.
+/// Asserts that the process exits with status 1, that its output contains `says`, and that its output does not contain
+/// the password `hunter2`.
 #[track_caller]
 fn assert_refuses(environment: &[(&str, &str)], says: &str) {
-    // Some errors are found only after the ports are bound, so the ports are chosen by the operating system unless the
-    // test is about a port.
+    // Some errors are detected only after the ports are bound. The operating system therefore selects the ports, except
+    // in tests of a port setting.
     let environment = [&[("PORT", "0"), ("IAM__ADMIN__PORT", "0")], environment].concat();
     let output = run("iam-http", &[], &environment);
     let text = text_of(&output);

@@ -1,4 +1,4 @@
-//! Which data survives a restart.
+//! Tests of durability: data in a database survives a restart, and data in memory does not.
 
 use iam_domain::{CompanyId, UserId};
 use iam_identity::TokenSigner;
@@ -10,18 +10,18 @@ use crate::support::process::{ServerProcess, wait_until};
 
 pub(crate) const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
-/// Returns the `Authorization` header of a super admin, with a token that the server of these tests accepts.
+/// Returns an `Authorization` header of a new super admin, with a token that a server from [`start`] accepts.
 pub(crate) fn super_admin() -> String {
     authorization(new_user(), true)
 }
 
-/// Returns the `Authorization` header of this user, with a token that the server of these tests accepts.
+/// Returns an `Authorization` header of this user, with a token that a server from [`start`] accepts.
 pub(crate) fn authorization(user: UserId, is_super_admin: bool) -> String {
     let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, is_super_admin, now(), 3600).unwrap();
     format!("Bearer {token}")
 }
 
-/// Starts a server that accepts these tokens, and waits until it is ready.
+/// Starts a server that accepts tokens signed with [`SECRET`], and waits until it is ready.
 pub(crate) fn start(environment: &[(&str, &str)]) -> ServerProcess {
     let mut all = vec![("JWT_SECRET", SECRET)];
     all.extend_from_slice(environment);

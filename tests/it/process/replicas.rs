@@ -1,5 +1,5 @@
-//! Several server processes on one database: a change in one process reaches the others, whatever happens to the
-//! connections.
+//! Tests of several server processes on one database: a change in one process takes effect in the others, even if
+//! connections break or processes freeze.
 
 use iam_domain::{CompanyId, UserId};
 use serde_json::json;
@@ -8,22 +8,22 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
-/// So long that it does not expire during a test: a process learns of changes through a poll, a wake-up or a request
-/// for fresh data.
+/// A lease that is too long to expire during a test. A process learns of changes only through a poll, a wake-up or a
+/// request that requires up-to-date data.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
-/// A company and its administrator, whose permissions the tests check.
+/// A company with one administrator, whose permissions the tests check.
 pub(crate) struct Case {
     company: CompanyId,
     user: UserId,
     level: String,
-    /// The token of the administrator, as an `Authorization` header.
+    /// The value of the `Authorization` header with the administrator's token.
     user_token: String,
     super_admin: String,
 }
 
 impl Case {
-    /// Provisions a new company through the server.
+    /// Provisions a new company with a new administrator through this server.
     pub(crate) fn new(server: &ServerProcess) -> Self {
         let (company, user) = (new_company(), new_user());
         let (user_token, super_admin) = (authorization(user, false), super_admin());
@@ -31,7 +31,8 @@ impl Case {
         let path = format!("/api/iam/companies/{company}/provision");
         let body = json!({ "adminUserId": user });
         let headers = [("authorization", case.super_admin.as_str())];
-        // A repeated request gets 200: the change may have committed although the response was 503.
+        // After a 503 the request is repeated. The repeated request returns 200 if the first one was committed after
+        // all, because provisioning is idempotent.
         let status = known(|| server.request("POST", &path, &headers, Some(&body))).status;
         assert!(matches!(status, 200 | 201), "{status}");
         let path = format!("/api/iam/user-levels?companyId={company}");
@@ -41,7 +42,7 @@ impl Case {
         case
     }
 
-    /// Sends a check of whether the administrator may see the dashboard.
+    /// Sends a check of whether the administrator may access the dashboard, without waiting for the response.
     fn open(&self, server: &ServerProcess) -> Exchange {
         self.open_with(server, &[])
     }
@@ -53,7 +54,8 @@ impl Case {
         server.open("POST", "/api/iam/check", &headers, Some(&json!({ "view": "/dashboard" })))
     }
 
-    /// Sends the same check with `Cache-Control: no-cache`, so that it requires fresh data.
+    /// Checks whether the administrator may access the dashboard, with `Cache-Control: no-cache`, which requires
+    /// up-to-date data.
     pub(crate) fn ask_for_the_newest(&self, server: &ServerProcess) -> HttpAnswer {
         self.open_with(server, &[("cache-control", "no-cache")]).finish()
     }
@@ -62,7 +64,7 @@ impl Case {
         self.open(server).finish()
     }
 
-    /// Assigns the Admin level to the user, or removes it. Returns the status.
+    /// Assigns the Admin level to the user, or revokes it if `is_admin` is `false`. Returns the status of the response.
     pub(crate) fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
@@ -75,12 +77,12 @@ impl Case {
     }
 }
 
-/// Repeats a request until its status is not 503, and returns the response.
+/// Repeats a request until its status is not 503. Returns the last response.
 fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
     wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
 
-/// Returns the decision, or `None` if the response is 503.
+/// Returns the decision in the response, or `None` if the response is 503.
 pub(crate) fn allowed(answer: &HttpAnswer) -> Option<bool> {
     match answer.status {
         200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
@@ -114,7 +116,11 @@ mod postgres {
         let case = Case::new(&a);
         for is_admin in [true, false, true, false] {
             assert_eq!(case.set(&a, is_admin), 200);
-            assert_eq!(allowed(&case.ask(&a)), Some(is_admin), "effective at once in the process that made the change");
+            assert_eq!(
+                allowed(&case.ask(&a)),
+                Some(is_admin),
+                "the change is visible at once in the process that made it"
+            );
             case.wait_for(&b, is_admin);
         }
     }
@@ -154,8 +160,8 @@ mod postgres {
         }
     }
 
-    /// The first check after the process resumes never returns a decision that was already outdated, even if the check
-    /// was sent while the process was stopped.
+    /// A resumed process never returns a decision from an expired lease, even for a check that was sent while the
+    /// process was frozen.
     #[actix_web::test]
     async fn a_process_that_was_stopped_for_longer_than_the_lease_answers_nothing_stale() {
         const LEASE: Duration = Duration::from_secs(1);
@@ -176,7 +182,7 @@ mod postgres {
         }
     }
 
-    /// Returns a runtime on a thread of its own, as the test's thread blocks while it waits for processes.
+    /// Returns a runtime with a thread of its own, because the test's thread blocks while it waits for processes.
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
@@ -204,7 +210,7 @@ mod postgres {
                 let is_within_lease = gone.elapsed() < LEASE + Duration::from_millis(100);
                 let answer = case.ask(&server);
                 if is_within_lease {
-                    assert_ne!(allowed(&answer), Some(false), "an outage never looks like a denial");
+                    assert_ne!(allowed(&answer), Some(false), "an outage does not cause a denial");
                 } else {
                     assert_eq!(answer.status, 503);
                     assert!(answer.header("retry-after").is_some());
@@ -249,14 +255,15 @@ mod postgres {
                 assert_eq!(allowed(&answer), Some(true));
                 aged += 1;
             }
-            // A second 503 confirms that the grace period is over.
+            // A second 503 shows that the outage grace has ended, and that the first 503 was not caused by a slow
+            // machine.
             (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
         });
         runtime.block_on(proxy.admit());
         wait_for_one_of_now();
     }
 
-    /// After a restart, recently active users are loaded into the cache before their first request.
+    /// After a restart, the cache is warmed with the recently active users, so their first requests need no load.
     #[test]
     fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
@@ -282,8 +289,8 @@ mod postgres {
         assert_eq!(loads(), 1, "a load for a request is counted");
     }
 
-    /// A thousand companies are cached and the lease has expired: the database receives a few statements, not
-    /// thousands.
+    /// When a lease expires with a thousand companies in the cache, the database receives a few statements and not
+    /// thousands (no thundering herd).
     #[actix_web::test]
     async fn the_end_of_a_lease_causes_no_stampede() {
         let api = TestApi::postgres().await;
@@ -315,7 +322,8 @@ mod postgres {
         let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let replica = Replica::over(&api, storage, options).await;
         let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
-        // Requests the access of the user in all companies at once, and returns the number of statements that it takes.
+        // Reads the user's access in all companies concurrently. Returns the number of SQL statements that the pool
+        // sends for this.
         let ask_all = async || {
             let before = proxy.statements();
             for access in join_all(companies.iter().map(|company| access(*company))).await {
@@ -328,15 +336,16 @@ mod postgres {
         }
         assert_eq!(ask_all().await, 0, "all companies are cached");
 
-        // Polls use connections outside the pool.
+        // Polls use connections outside the pool, so their statements are not counted.
         let polls = || replica.polls();
         let end_the_lease = || replica.permissions.distrust(Target::Credentials);
         end_the_lease();
         let before = polls();
         assert_eq!(ask_all().await, 0, "nothing is loaded");
-        assert!(polls() <= before + 3, "{} polls confirm all entries", polls() - before);
+        assert!(polls() <= before + 3, "a few polls confirm all entries, but there were {}", polls() - before);
 
-        // All entries are compiled again, from rows in memory; one statement reads the catalog.
+        // After a change of the catalog, all entries are compiled again from rows in memory. Only the catalog is read
+        // from the database.
         let path = format!("/api/iam/modules/{}", api.module_id("audit").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
         end_the_lease();
@@ -345,7 +354,7 @@ mod postgres {
         assert!(statements <= 2, "{statements} statements after a change of the catalog");
         assert!(polls() <= before + 6, "{} polls after a change of the catalog", polls() - before);
 
-        // One company has changed: only that company is loaded again.
+        // After a change of one company, only that company is loaded again.
         let changed = json!({ "name": "New" });
         let request = api.post("/api/iam/user-levels").by_super_admin().within(companies[7]);
         request.json(&changed).send().await.expect(201);
@@ -357,11 +366,12 @@ mod postgres {
         ask_all().await;
         let misses = replica.stats().misses;
         ask_all().await;
-        assert_eq!(replica.stats().misses, misses, "the lease runs again");
+        assert_eq!(replica.stats().misses, misses, "the lease is valid again");
     }
 
-    /// Entries belong to one database. They are not used while another database responds, and are used again when the
-    /// first one is back.
+    /// Entries are valid only for the epoch of the database from which they were loaded. While another database
+    /// responds, decisions follow from that database. When the first database is back, decisions follow from the first
+    /// database again.
     #[actix_web::test]
     async fn another_database_drops_everything() {
         let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);
@@ -381,7 +391,11 @@ mod postgres {
             proxy.switch_to(now);
             proxy.cut();
             until(async || access().await.is_some_and(|(member, _)| member == is_member)).await;
-            assert_eq!(access().await == first, is_member, "the epoch is the epoch of the database");
+            assert_eq!(
+                access().await == first,
+                is_member,
+                "versions have the same epoch exactly if the first database responded"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How a process shuts down: it reports not ready, continues to listen during the drain delay, and then finishes the
-//! requests in progress.
+//! Tests of graceful shutdown: the process reports that it is not ready, accepts connections during the drain delay,
+//! and then completes the requests in progress.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn while_it_drains_it_is_not_ready_but_answers() {
     let answer = wait_until(|| Some(server.get("/readyz")).filter(|answer| answer.status == 503));
     assert!(String::from_utf8_lossy(&answer.body).contains("draining"), "{answer:?}");
     assert_eq!(server.get("/health").status, 200);
-    // A second signal ends the process without waiting for the drain delay.
+    // A second signal terminates the process without waiting for the end of the drain delay.
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(143));
     assert!(!server.accepts());
@@ -31,8 +31,8 @@ fn while_it_drains_it_is_not_ready_but_answers() {
 
 #[test]
 fn a_request_that_runs_is_finished() {
-    // A single worker takes connections in order. With several, a connection that still waits for a worker when the
-    // server stops may never be served.
+    // A single worker accepts connections in order. With several workers, a connection that is still queued for a
+    // worker when the server stops may never be served.
     let mut server = start(&[("IAM__SERVER__WORKERS", "1")]);
     let (token, company) = (super_admin(), new_company().to_string());
     let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
@@ -40,7 +40,8 @@ fn a_request_that_runs_is_finished() {
     let (first, second) = body.split_at(5);
     let mut exchange = server.begin("POST", "/api/iam/user-levels", &headers, body.len());
     exchange.send(first);
-    // The worker takes connections in order, so once a later one is served, the first request has reached the service.
+    // The worker accepts connections in order. When a later connection is served, the first request has therefore
+    // reached the service.
     assert_eq!(server.get("/livez").status, 200);
     server.signal("TERM");
     wait_until(|| (!server.accepts()).then_some(()));
@@ -59,7 +60,7 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::replica::until;
 
-    /// Returns the number of sessions that wait for a lock in this database.
+    /// Returns the number of sessions of this database that wait for a lock.
     async fn waiting(connection: &mut sea_orm::sqlx::PgConnection) -> i64 {
         let query =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -81,14 +82,15 @@ mod postgres {
         let (token, company_id) = (super_admin(), company.to_string());
         let headers = [("authorization", token.as_str()), ("x-company-id", company_id.as_str())];
 
-        // The only connection is opened again for a request, on a worker, which ends before the process does.
+        // The pool's only connection is opened again by a request, on a worker thread, which ends before the process
+        // exits.
         let mut observer = database.connect().await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         run(&mut observer, end.to_owned()).await.unwrap();
         wait_until(|| (server.request("GET", "/api/iam/user-levels", &headers, None).status == 200).then_some(()));
 
-        // Another program holds the gate, so that the write has to wait.
+        // Another program holds the gate, so the change has to wait.
         let mut holder = database.connect().await;
         run(&mut holder, "BEGIN".to_owned()).await.unwrap();
         let lock = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
@@ -96,8 +98,8 @@ mod postgres {
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
         let (mut exchange, mut asked) = (ask(), Instant::now());
         until(async || {
-            // On a busy machine the request may time out before its change begins. If two changes begin after all, one
-            // of them is rejected.
+            // On a busy machine the request may time out before its change begins, so it is repeated. If both changes
+            // begin after all, one of them is rejected.
             if asked.elapsed() > Duration::from_secs(6) {
                 (exchange, asked) = (ask(), Instant::now());
             }
@@ -108,7 +110,7 @@ mod postgres {
         let metrics: SocketAddr =
             server.wait_for(|log| log.split_once("metrics on http://")?.1.split_once('/')?.0.parse().ok());
         server.signal("TERM");
-        // The metrics are served until the worker has ended, and with it the request.
+        // The metrics endpoint is served until the worker, and with it the request in progress, has ended.
         wait_until(|| TcpStream::connect(metrics).is_err().then_some(()));
         run(&mut holder, "COMMIT".to_owned()).await.unwrap();
         holder.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! What the commands report when they cannot use the database.
+//! Tests of the errors that the commands report when they cannot use the database.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,7 +13,8 @@ const COMMANDS: [(&str, &[&str]); 4] = [
     ("iam-http", &["keys", "revoke", "000000000000"]),
 ];
 
-/// Asserts that each command fails with all `expected` strings in its output, and without the password `hunter2`.
+/// Asserts that each command fails, that its output contains all `expected` strings, and that its output does not
+/// contain the password `hunter2`.
 fn all_say(url: &str, expected: &[&str]) {
     for (program, arguments) in COMMANDS {
         let output = run(program, arguments, &[("DATABASE_URL", url)]);
@@ -34,7 +35,7 @@ fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // The startup message: its length, which includes the length field, and the rest.
+            // Reads the start-up message: its length, which counts itself, and its content.
             let mut length = [0; 4];
             stream.read_exact(&mut length).unwrap();
             let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];

@@ -1,4 +1,4 @@
-//! Migrations in a database that other programs use too, or that several installations share.
+//! Tests of migrations in a database that other programs use too, or that several installations share.
 
 mod postgres {
     use std::time::Duration;
@@ -11,22 +11,23 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase, run};
 
-    /// The objects that another program that uses SeaORM leaves in the database.
+    /// The SQL that creates the migrations table of another program that uses SeaORM.
     const OTHERS: &str =
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// Changes the result of [`migration::up`] into the state that builds before `iam_migrations` left.
+    /// The SQL that renames the migrations table, so that the database looks as after a build that predates
+    /// `iam_migrations`.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 
-    /// Returns an empty database on a server that has the roles of the tests.
+    /// Creates an empty database on a server on which the roles of the tests exist.
     async fn empty_database() -> TestDatabase {
         drop(TestDatabase::new(Content::Schema).await);
         TestDatabase::new(Content::Nothing).await
     }
 
-    /// Returns a connection pool with its own search path. `path` is in SQL notation, without spaces.
+    /// Connects to the database with this search path, in SQL notation without spaces.
     async fn within(database: &TestDatabase, path: &str) -> DatabaseConnection {
         let path = path.replace('"', "%22");
         let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
@@ -42,8 +43,8 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
     }
 
-    /// Returns every relation outside PostgreSQL's own schemas with its OID and file node: two results are equal only
-    /// if no relation was dropped, created or rewritten in between.
+    /// Returns the name, OID and file node of every relation outside PostgreSQL's own schemas. Two results are equal
+    /// only if no relation was dropped, created or rewritten in between.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let sql =
             "SELECT relnamespace::regnamespace || '.' || relname || ' ' || oid || ' ' || relfilenode FROM pg_class
@@ -218,7 +219,7 @@ mod postgres {
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
         migration::down(&db, u32::try_from(all.len() - 1).unwrap()).await.unwrap();
-        // The name of a table that a later migration creates.
+        // The table has the name of a table that a later migration creates.
         execute(&mut connection, "CREATE TABLE api_keys (theirs int)").await;
         let before = relations(&database).await;
         let error = migration::fresh(&db).await.unwrap_err();
@@ -259,12 +260,12 @@ mod postgres {
         let before = relations(&database).await;
         assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(migration::seed(&db).await.unwrap(), migration::SeedReport::default());
-        // Reading creates nothing.
+        // A query of the status creates no relations.
         assert_eq!(relations(&database).await, before);
 
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(versions(&database, "iam_migrations").await, all);
-        // A replica of the earlier build still finds its table.
+        // The old table remains, because replicas of the earlier build still read it.
         assert_eq!(versions(&database, "seaql_migrations").await.len(), all.len() + 1);
         let copied = relations(&database).await;
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
@@ -344,7 +345,8 @@ mod postgres {
 
     // --- Several installations ---
 
-    /// The real migrations and one more, which waits inside its transaction for a signal and then fails.
+    /// A migrator with the real migrations and one more, which waits inside its transaction for a signal and then
+    /// fails.
     struct Standing;
 
     static STANDS: Semaphore = Semaphore::const_new(0);

@@ -1,4 +1,4 @@
-//! Connections that die without being closed, frozen sessions, and servers that the adapter rejects.
+//! Tests of half-open connections, sessions of frozen clients, and servers that the adapter rejects.
 
 mod postgres {
     mod revocations;
@@ -19,14 +19,14 @@ mod postgres {
     use crate::support::replica::{sooner_or_later, until};
     use crate::support::server::PostgresServer;
 
-    /// The key of the advisory lock that serves as the gate of changes (see docs/glossary.md).
+    /// The key of the advisory lock that implements the gate, as SQL arguments (see docs/glossary.md).
     const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
     fn connect(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
 
-    /// Timeouts that are short enough for tests.
+    /// Returns the options with timeouts that are short enough for tests.
     fn short(options: PostgresOptions) -> PostgresOptions {
         PostgresOptions {
             statement_timeout: Duration::from_secs(2),
@@ -64,7 +64,7 @@ mod postgres {
         storage.reader().user_levels().find_all(company).await.map(drop)
     }
 
-    /// Returns the number of sessions that hold the gate, other than `watch` itself.
+    /// Returns the number of sessions, other than `watch`, that hold the gate.
     async fn holders(watch: &mut PgConnection) -> i64 {
         let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -78,7 +78,8 @@ mod postgres {
     async fn a_session_is_set_up_by_a_statement_and_not_by_parameters_that_poolers_refuse() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
-        // The URL of a test database has options of its own; this URL has only those that the adapter sets.
+        // The URLs of test databases contain session parameters. This URL contains none, so all parameters come from
+        // the adapter.
         let options = PostgresOptions {
             statement_timeout: Duration::from_millis(4321),
             lock_timeout: Duration::from_millis(1234),
@@ -111,7 +112,7 @@ mod postgres {
         assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), known);
     }
 
-    /// Creates a role with a setting of its own in this database, and returns its name.
+    /// Creates a role with its own default of a run-time parameter in this database. Returns the name of the role.
     async fn role_with(database: &TestDatabase, setting: &str) -> String {
         let mut server = database.connect().await;
         let role = format!("{}_role", database.name());
@@ -123,7 +124,7 @@ mod postgres {
         role
     }
 
-    /// Returns the URL of the database for another role, which needs no password.
+    /// Returns the URL of the database for another role, without a password.
     fn url_of(database: &TestDatabase, role: &str) -> String {
         let (scheme, rest) = database.url().split_once("://").unwrap();
         let (_, place) = rest.split_once('@').unwrap();
@@ -216,7 +217,7 @@ mod postgres {
 
         let unknown = said(&proxy.url().replace(name, "no_such_database")).await;
         assert!(unknown.contains("does not exist") && unknown.contains(place), "{unknown}");
-        // The proxy cannot parse encrypted messages, so the URL leads past it.
+        // The proxy cannot parse encrypted messages, so this URL bypasses the proxy.
         let separator = if database.url().contains('?') { '&' } else { '?' };
         let encrypted = said(&format!("{}{separator}sslmode=require", database.url())).await;
         assert!(encrypted.contains("TLS"), "{encrypted}");
@@ -234,7 +235,7 @@ mod postgres {
         assert!(silent.contains("does not answer") && silent.contains(place), "{silent}");
     }
 
-    // --- Connections that die without being closed ---
+    // --- Half-open connections ---
 
     #[tokio::test]
     async fn a_change_that_meets_a_dead_connection_ends_and_its_company_can_be_changed_again() {
@@ -262,7 +263,7 @@ mod postgres {
             let mut unit = begin(&storage, target).await.unwrap();
             assert_eq!(holders(&mut watch).await, 1);
             proxy.forget();
-            // No other change waits for the lock: the server ends the session on its own.
+            // No other change waits for the lock, so the server itself terminates the session.
             until(async || holders(&mut watch).await == 0).await;
             if let Target::Company(company) = target {
                 let level = level(company);
@@ -290,7 +291,8 @@ mod postgres {
         asking.abort();
     }
 
-    /// The server cannot detect on its own that such a client is frozen, because the connection itself works.
+    /// The server cannot detect that a client on a Unix socket is frozen, because the connection itself works. The lock
+    /// is released only because another session waits for it.
     #[tokio::test]
     async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
@@ -309,7 +311,7 @@ mod postgres {
                 let mut still = options.application_name("iam").connect().await.unwrap();
                 run(&mut still, "BEGIN; SET LOCAL iam.company = 'all'".to_owned()).await.unwrap();
                 run(&mut still, lock.clone()).await.unwrap();
-                // The result exceeds the buffers of the socket; the client reads at most one row of it.
+                // The result exceeds the socket's buffers, and the client reads at most one row.
                 let sql = "SELECT repeat('x', 100000) FROM generate_series(1, 1000)";
                 let mut rows = still.fetch(sql);
                 if with_answer {

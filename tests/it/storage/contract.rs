@@ -1,4 +1,4 @@
-//! Runs each case of the storage contract on PostgreSQL, in a database of its own.
+//! Runs each case of the storage contract on PostgreSQL, each in its own database.
 
 mod postgres {
     use std::sync::Arc;
@@ -9,7 +9,7 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase};
 
-    /// The adapter and its database, which is dropped after it.
+    /// The adapter of one contract case and its database. The database is dropped after the adapter.
     struct OfItsOwn {
         storage: Arc<PostgresStorage>,
         _database: TestDatabase,

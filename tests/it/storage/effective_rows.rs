@@ -1,4 +1,5 @@
-//! Effective rows: after any sequence of events, the rows that other programs read equal a fresh resolution.
+//! Tests of the effective rows: after any sequence of events, the rows that other programs read equal a fresh
+//! resolution.
 
 mod postgres {
     mod histories;
@@ -16,7 +17,7 @@ mod postgres {
     use crate::support::database::run;
     use crate::support::replica::{Line, Replica, until};
 
-    /// A replica, and its record of the users whose rows it has written.
+    /// A replica that writes effective rows, and its record of the users whose rows it has written.
     struct Filler {
         replica: Replica,
         filled: Filled,
@@ -36,17 +37,17 @@ mod postgres {
         }
     }
 
-    /// A row of one of the two SQL views: a view, or a feature with an action; the decision; and the versions that the
-    /// decision is based on.
+    /// A row of one of the two SQL views. It consists of a view, or a feature and an action, of the decision, and of
+    /// the versions on which the decision is based.
     struct Decided {
         thing: String,
         action: String,
         decision: (bool, String),
-        /// The versions of the catalog and of the company, in this order.
+        /// The version of the catalog, then the version of the company.
         state: (i64, i64),
     }
 
-    /// Returns the rows of both SQL views, as another program reads them.
+    /// Returns the rows of both SQL views by company and user, as another program reads them.
     async fn rows(connection: &mut PgConnection) -> BTreeMap<(CompanyId, UserId), Vec<Decided>> {
         let sql = "SELECT company_id, user_id, view_id AS thing, '' AS action, has_access AS allowed, '' AS scope,
                 catalog_version, company_version
@@ -67,7 +68,8 @@ mod postgres {
         found
     }
 
-    /// Compares every row with a resolution of the current state of the database. Returns the number of rows.
+    /// Asserts that every row equals a fresh resolution of the data in the database, which must not change meanwhile.
+    /// Returns the number of rows.
     async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
         assert_eq!(
@@ -77,8 +79,8 @@ mod postgres {
         compared
     }
 
-    /// Compares the rows whose versions equal those of the loaded state with a fresh resolution. Returns the number of
-    /// all rows, and the number of compared rows.
+    /// Asserts that rows equal a fresh resolution. Rows whose versions differ from the loaded versions are not
+    /// compared. Returns the number of all rows and the number of compared rows.
     async fn compare(api: &TestApi, connection: &mut PgConnection, after: &str) -> (usize, usize) {
         let (mut count, mut compared) = (0, 0);
         for ((company, user), rows) in rows(connection).await {
@@ -94,7 +96,7 @@ mod postgres {
         (count, compared)
     }
 
-    /// Returns the result of a fresh resolution for a view, or for an action of a feature.
+    /// Resolves a view, or an action of a feature, from the snapshot.
     fn resolved(snapshot: &Snapshot, thing: &str, action: &str) -> (bool, String) {
         let is_non_member = snapshot.levels.is_empty();
         if action.is_empty() {
@@ -106,12 +108,13 @@ mod postgres {
         (decision.allowed, scope)
     }
 
-    /// Creates a company whose administrator is cached by two replicas, the second of which receives no further
+    /// Creates a company whose administrator is cached by two replicas. The second replica does not learn of further
     /// changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
         let company = api.company().await;
-        // A change that arrives during a load may be newer than the loaded data, in which case the user is not cached.
+        // If a replica learns of a change during a load, the loaded data may be outdated and is not cached. So both
+        // replicas first apply all changes.
         a.replica.hears_everything().await;
         b.replica.hears_everything().await;
         b.replica.channel.set(Line::Deaf);
@@ -124,16 +127,16 @@ mod postgres {
         api.assign(company, company.admin, &[]).await;
     }
 
-    /// A fill writes all rows of a user: one for every view, and one for every action of every feature.
+    /// A fill writes all rows of a user: one row for every view, and one row for every action of every feature.
     #[actix_web::test]
     async fn a_user_is_filled_as_a_whole() {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
-        assert_eq!(a.fill().await, 0, "no user has been read since");
+        assert_eq!(a.fill().await, 0, "no user has been loaded since the last fill");
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let written = rows(&mut connection).await;
-        // The fill has written rows for the administrator only.
+        // The fill has written rows only for the administrator.
         assert_eq!(written.keys().collect::<Vec<_>>(), [&(company.id, company.admin)]);
         let (views, actions): (Vec<_>, Vec<_>) = written.values().flatten().partition(|row| row.action.is_empty());
         let effective = a.replica.permissions.access(company.id, Subject::User(company.admin), Consistency::Fresh);
@@ -142,8 +145,8 @@ mod postgres {
         all_rows_are_right(&api, &mut connection, "a fill").await;
     }
 
-    /// Rows that were computed before a change are rejected after it, whether the change was made to the company or to
-    /// the catalog.
+    /// Rows that were computed before a change of the company or of the catalog are rejected after the change
+    /// (optimistic concurrency by version).
     #[actix_web::test]
     async fn what_was_computed_before_a_change_is_not_written_after_it() {
         let api = TestApi::postgres().await;
@@ -161,8 +164,8 @@ mod postgres {
         }
     }
 
-    /// While a change is in progress, no row is written that the change would outdate, and the write does not wait for
-    /// the change either.
+    /// While a change is in progress, a fill does not write rows that the change would invalidate, and does not wait
+    /// for the change.
     #[actix_web::test]
     async fn nothing_is_written_while_a_change_is_under_way() {
         let api = TestApi::postgres().await;
@@ -174,12 +177,13 @@ mod postgres {
             assert!(rows(&mut connection).await.is_empty());
             drop(tx);
         }
-        // The rollback may take a moment.
+        // The dropped transaction is rolled back asynchronously, so the fill is repeated.
         until(async || b.fill().await == 1).await;
         assert!(all_rows_are_right(&api, &mut connection, "the end of a change").await > 100);
     }
 
-    /// While a change is in progress, the rows reflect the state before it. They disappear when it commits.
+    /// While a change is in progress, the SQL views show the rows from before the change. When the change commits,
+    /// these rows disappear.
     #[actix_web::test]
     async fn rows_end_in_the_moment_of_the_commit() {
         let api = TestApi::postgres().await;
@@ -193,7 +197,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
     }
 
-    /// A change outdates rows even if no replica is notified of it. The next fill writes them again.
+    /// A change invalidates rows even if no replica learns of the change. The next fill writes the rows again.
     #[actix_web::test]
     async fn rows_come_back_after_a_change_without_a_notice() {
         let api = TestApi::postgres().await;
@@ -211,7 +215,7 @@ mod postgres {
         assert!(all_rows_are_right(&api, &mut connection, "a rename").await > 100);
     }
 
-    /// Expired rows are not current. A sweep deletes them, in batches of a bounded size.
+    /// The SQL views omit expired rows. Sweeps delete expired rows in batches of limited size.
     #[actix_web::test]
     async fn expired_rows_are_swept() {
         let api = TestApi::postgres().await;
@@ -227,8 +231,8 @@ mod postgres {
         assert_eq!(a.replica.permissions.sweep(10_000).await.unwrap(), 0);
     }
 
-    /// After a restart the replica preloads the active users, that is, the users with effective rows: their first
-    /// request needs no load.
+    /// After a restart, a replica warms its cache with the active users, that is, the users with effective rows. Their
+    /// first requests need no load.
     #[actix_web::test]
     async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;

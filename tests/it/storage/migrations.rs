@@ -1,4 +1,4 @@
-//! The schema and the seed data that `migration` creates.
+//! Tests of the schema and the seed data that `migration` creates.
 
 mod postgres {
     use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
     }
 
-    /// The query for the schema: one line per table, view, column, constraint, index or policy.
+    /// The query for the schema. It returns one line per table, view, column, constraint, index or policy.
     const SCHEMA: &str = r#"
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -79,7 +79,7 @@ mod postgres {
         texts(&mut database.connect().await, names).await
     }
 
-    /// Returns the row count and a hash of the rows of each table.
+    /// Returns the row count of each table and a hash of the table's rows.
     async fn content(database: &TestDatabase) -> BTreeMap<&'static str, String> {
         let mut connection = database.connect().await;
         let mut content = BTreeMap::new();
@@ -93,7 +93,7 @@ mod postgres {
         content
     }
 
-    /// Runs `work` eight times concurrently, each time on a connection pool of its own.
+    /// Runs `work` eight times concurrently, each time with its own connection pool.
     async fn eight_at_once<T, F: Future<Output = T>>(
         database: &TestDatabase,
         work: impl Fn(sea_orm::DatabaseConnection) -> F,
@@ -131,7 +131,8 @@ mod postgres {
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
     }
 
-    /// Every process reads all credentials, so a row that it cannot parse would lock out all callers.
+    /// Every process reads all credentials at once, so a row that cannot be parsed would lock out all callers.
+    /// Constraints reject such rows.
     #[tokio::test]
     async fn credentials_that_no_process_could_read_are_refused() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -170,7 +171,7 @@ mod postgres {
     async fn other_programs_see_only_effective_rows_that_are_current() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
-        // The company is at version 7, and the catalog at the version that the seed gave it.
+        // The company has version 7, and the catalog has the version that the seed created.
         run(
             &mut connection,
             "CREATE TEMP TABLE catalog AS SELECT version FROM company_states
@@ -230,7 +231,7 @@ mod postgres {
         assert_eq!((schema(&database).await, content(&database).await), before);
     }
 
-    /// The real migrations and one more, which fails after it has begun.
+    /// A migrator with the real migrations and one more, which fails after it has changed the schema.
     struct Failing;
 
     struct Broken;
@@ -265,7 +266,7 @@ mod postgres {
         let db = database.sea_orm().await;
         let error = migration::up_with::<Failing>(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Database(_)), "{error}");
-        // The earlier migrations are not applied either.
+        // The failure rolled back the earlier migrations too.
         assert_eq!(relations(&database).await, Vec::<String>::new());
 
         migration::up(&db).await.unwrap();
@@ -352,7 +353,7 @@ mod postgres {
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
-        // Reading the status creates no tables.
+        // A query of the status creates no tables.
         assert_eq!(relations(&database).await, Vec::<String>::new());
     }
 
@@ -392,7 +393,7 @@ mod postgres {
 
     // --- The seed ---
 
-    /// The report of a first seed.
+    /// The report of the first seed of an empty catalog.
     const SEEDED: SeedReport = SeedReport {
         views: 14,
         modules: 4,
@@ -449,7 +450,7 @@ mod postgres {
         assert_eq!(content(&database).await, before);
     }
 
-    /// Returns the audit records of the seed: action, entity and changes, without the timestamps of this run.
+    /// Returns the action, entity and changes of each audit record of the seed, without timestamps.
     async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
         let logs = storage.reader().audit_logs();
         let records = logs.list_for_company(None, &AuditFilter::default(), None, 1_000).await.unwrap();

@@ -1,5 +1,5 @@
-//! The storage contract on PostgreSQL, the SQL statements and their query plans, the migrations, and behavior during
-//! database failures.
+//! Tests of the PostgreSQL adapter: the storage contract, SQL statements and query plans, migrations, tenant isolation,
+//! and behavior during database failures.
 
 mod bookkeeping;
 mod connections;

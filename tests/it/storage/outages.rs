@@ -1,5 +1,5 @@
-//! What callers see when the database is busy, unreachable or blocked: the error `Unavailable`, and never a wrong
-//! result.
+//! Tests of the adapter when the database is busy, unreachable or blocked: callers get the error `Unavailable` and
+//! never a wrong result.
 
 mod postgres {
     mod clients;
@@ -37,7 +37,7 @@ mod postgres {
         }
     }
 
-    /// Adds a user level.
+    /// The work of a change that creates this user level.
     struct Add(UserLevel);
 
     #[async_trait]
@@ -77,12 +77,12 @@ mod postgres {
         assert!(is_unavailable(&outcome), "{:?}", outcome.map(drop));
     }
 
-    /// Awaits a future that must complete within 60 s.
+    /// Waits for a future, for at most 60 s.
     async fn ending<T>(work: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future completes within 60 s")
     }
 
-    /// Returns the adapter for a database, with options that `differ` has changed.
+    /// Connects the adapter to this URL, with test options that `differ` has modified.
     fn storage_with(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
@@ -111,20 +111,22 @@ mod postgres {
         PostgresOptions { lock_timeout: Duration::from_millis(100), ..options }
     }
 
-    /// Releases the lock of another program. When this returns, the server has released it.
+    /// Rolls back the transaction of another program. When this function returns, the server has released the program's
+    /// lock.
     async fn release(mut holder: PgConnection) {
         run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
         holder.close().await.unwrap();
     }
 
-    /// Returns a session of another program that holds a lock.
+    /// Returns a session of another program whose open transaction holds the lock that the statement `lock` acquires.
     async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
         run(&mut other, format!("BEGIN; {lock}")).await.unwrap();
         other
     }
 
-    /// Returns the statement that locks the row of a company, or, for `None`, that of the catalog.
+    /// Returns the statement that locks the company's row in `company_states`, or the catalog's row if `company` is
+    /// `None`.
     fn row_of(company: Option<CompanyId>) -> String {
         let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
         format!("SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE")
@@ -139,7 +141,7 @@ mod postgres {
 
         let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
-        // Changes of other companies do not wait for this lock, and reads never wait.
+        // Changes of other companies do not wait for the company's row lock, and reads wait for no lock.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;
@@ -201,7 +203,7 @@ mod postgres {
 
     #[tokio::test]
     async fn a_server_that_does_not_answer_is_unavailable() {
-        // The server listens but never accepts a connection.
+        // The server listens, but it never accepts a connection.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
         let storage =
@@ -211,21 +213,21 @@ mod postgres {
 
     // --- Connections break ---
 
-    /// Terminates all other connections to a database, as a server does when it shuts down.
+    /// Terminates all other sessions of a database with `pg_terminate_backend`, as a server does when it shuts down.
     async fn terminate(database: &TestDatabase) {
         let mut connection = database.connect().await;
         let sql = "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let ended: Option<bool> = query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        assert_eq!(ended, Some(true), "there were connections, and all of them ended");
+        assert_eq!(ended, Some(true), "there were other sessions, and all of them are terminated");
     }
 
-    /// The way in which a connection breaks.
+    /// The way in which connections break.
     #[derive(Debug, Clone, Copy)]
     enum Break {
-        /// The connection is reset.
+        /// The network connection is closed.
         Cut,
-        /// The server terminates the connection.
+        /// The server terminates the session.
         Terminate,
     }
 
@@ -247,7 +249,7 @@ mod postgres {
             let company = new_company();
             let (first, second) = (level(company, "First"), level(company, "Second"));
 
-            // The connection breaks before the next statement.
+            // The connection breaks before the next statement of the change.
             let mut tx = begin(storage.as_ref(), Target::Company(company)).await.unwrap();
             tx.user_levels_mut().create(&first).await.unwrap();
             happens.happen(&proxy, &database).await;
@@ -255,7 +257,7 @@ mod postgres {
             assert!(matches!(tx.commit().await, Err(StorageError::Misuse(_))), "{happens:?}");
             assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [], "{happens:?}");
 
-            // The connection breaks before the commit.
+            // The connection breaks before the commit of the change.
             let mut tx = begin(storage.as_ref(), Target::Company(company)).await.unwrap();
             tx.user_levels_mut().create(&first).await.unwrap();
             happens.happen(&proxy, &database).await;
@@ -264,7 +266,7 @@ mod postgres {
             assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None, "{happens:?}");
             assert_eq!(records(storage.as_ref(), company).await, [], "{happens:?}");
 
-            // The locks of the change are released, and the next change succeeds completely.
+            // The locks of the broken change are released, and the next change succeeds.
             add(storage.as_ref(), &second).await.unwrap();
             assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [second]);
         }
@@ -282,7 +284,7 @@ mod postgres {
                 unit.commit().await.unwrap();
             }
             happens.happen(&proxy, &database).await;
-            // Each broken connection makes one read fail at most.
+            // Each broken connection makes at most one read fail.
             let outcomes = join_all((0..9).map(|_| levels(storage.as_ref(), company))).await;
             assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_unavailable(outcome)), "{outcomes:?}");
             for _ in 0..8 {
@@ -305,28 +307,28 @@ mod postgres {
         let before = states.versions(Some(company)).await.unwrap();
         storage.poll(None).await.unwrap();
 
-        // The test occupies all connections to the old database, so that the next connection is opened to the new one.
+        // Units of work occupy all connections to the old database, so that the pool opens its next connection to the
+        // new database.
         crate::support::replica::until(async || storage.pool().idle == storage.pool().size).await;
         let mut units = Vec::new();
         while units.len() < 2 || storage.pool().size as usize > units.len() {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
         }
         proxy.switch_to(&new);
-        // Polls use short-lived connections of their own. The test terminates those to the old database.
+        // Polls use connections of their own. The test terminates the polling connections to the old database.
         terminate_control_connections(&old).await;
         let after = states.versions(Some(company)).await.unwrap();
         assert_ne!(after.epoch, before.epoch);
         assert_eq!((before.company, after.company), (1, 0));
 
-        // Results from the old database carry the old epoch.
+        // Results that are read from the old database contain the old epoch.
         let unit = units.remove(0);
         assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
         assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
         assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
         assert_eq!(unit.commit().await.unwrap().epoch(), before.epoch);
 
-        // After a poll has reported the new epoch, connections to the old database that return to the pool are not used
-        // again.
+        // After a poll has reported the new epoch, the pool does not reuse connections to the old database.
         let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };
         assert_eq!(changes.epoch, after.epoch);
         drop(units);

@@ -1,4 +1,5 @@
-//! Open connections whose prepared statements or settings have become invalid: neither reads nor changes fail.
+//! Tests of pooled connections whose prepared statements or session settings have become invalid: neither reads nor
+//! changes fail.
 
 mod postgres {
     use std::sync::Arc;
@@ -10,7 +11,8 @@ mod postgres {
 
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
-    /// More than the number of attempts, so that an attempt cannot succeed by happening to get a sound connection.
+    /// The number of connections. It exceeds the number of attempts, so retrying on other pooled connections alone
+    /// cannot succeed.
     const CONNECTIONS: u32 = 10;
 
     struct Warm {
@@ -18,7 +20,7 @@ mod postgres {
         storage: Arc<PostgresStorage>,
     }
 
-    /// Reads the views and creates one.
+    /// The work of a change that reads all views and creates a view.
     struct MakeView(Timestamp);
 
     #[async_trait::async_trait]
@@ -45,14 +47,15 @@ mod postgres {
     }
 
     impl Warm {
-        /// Opens connections that have prepared all statements of these tests.
+        /// Connects the adapter to a new database and warms all its connections, each of which prepares all statements
+        /// of these tests.
         async fn new() -> Self {
             let database = TestDatabase::new(Content::Seeded).await;
             let options =
                 PostgresOptions { max_connections: CONNECTIONS, min_connections: CONNECTIONS, ..database.options() };
             let warm = Self { database, storage: Arc::new(PostgresStorage::connect(&options).unwrap()) };
-            // A change may get any connection of the pool, so each connection must have prepared the statements of a
-            // change as well.
+            // A change may use any connection of the pool, so every connection must also have prepared the statements
+            // of a change.
             for _ in 0..3 {
                 warm.all_work().await;
             }
@@ -77,7 +80,7 @@ mod postgres {
             transact(self.storage.as_ref(), Target::Catalog, &context, &work).await.map(drop)
         }
 
-        /// Runs a statement in every session that commits a change, at the moment of the commit.
+        /// Installs a trigger that executes a statement at the commit of a change, in the session of that change.
         async fn on_all(&self, sql: &str) {
             let mut connection = self.database.connect().await;
             let set = format!(

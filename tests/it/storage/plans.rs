@@ -1,5 +1,5 @@
-//! No statement reads a whole tenant table. The tests check PostgreSQL's plan for every SQL statement that the adapter
-//! sends in the contract suite, on a database with 100,000 permissions of 1,000 companies.
+//! Tests of query plans: no statement scans a whole tenant table. The tests check PostgreSQL's plan of every SQL
+//! statement that the adapter sends in the contract suite, on a database with 100,000 permissions of 1,000 companies.
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -33,8 +33,9 @@ pub mod postgres {
         "user_user_levels",
     ];
 
-    /// The SQL that loads the test data: 1,000 companies with five levels of ten views and ten features each, which
-    /// makes 100,000 permissions, with menus, assignments and audit records, and a catalog of a few hundred entries.
+    /// The SQL that loads the test data: a catalog of a few hundred entries, and 1,000 companies with menus,
+    /// assignments, audit records and five levels each. Every level has permissions for ten views and ten features,
+    /// which makes 100,000 permissions.
     pub const LOAD: &str = "
         CREATE TEMP TABLE company AS SELECT c AS n, md5('company' || c)::uuid AS id FROM generate_series(1, 1000) c;
         INSERT INTO company_states (company_id, version) SELECT id, 1 FROM company;
@@ -113,7 +114,7 @@ pub mod postgres {
         connection.fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap().get(0)
     }
 
-    /// Returns the SQL statements that the adapter sends while it runs the contract suite.
+    /// Returns the distinct SQL statements that the adapter sends in the contract suite.
     async fn texts_of_the_suite() -> BTreeSet<String> {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
@@ -139,15 +140,15 @@ pub mod postgres {
         plan
     }
 
-    /// The condition with which each index of `user_user_levels` must be used: on a user or on a level, never on the
-    /// company alone.
+    /// The indexes of `user_user_levels`, each with the condition that an index scan must contain. An index must be
+    /// used to find a user or a level, and never a company alone.
     const ENTRIES: [(&str, &str); 3] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
         ("user_user_levels_user_level_id_company_id_user_id_idx", "(user_level_id = "),
     ];
 
-    /// Adds the scans of `user_user_levels` in a plan that read more than the rows of one user or level.
+    /// Collects the plan nodes that scan more of `user_user_levels` than the rows of one user or one level.
     fn of_whole_companies(plan: &Value, found: &mut Vec<Value>) {
         match plan {
             Value::Object(node) => {
@@ -167,8 +168,8 @@ pub mod postgres {
         }
     }
 
-    /// Covers each state of the planner's statistics: missing for a new table, outdated after growth, and complete. A
-    /// connection keeps a plan that it made in any of these states.
+    /// The plans are checked in each state of the planner's statistics: missing for a new table, outdated after growth,
+    /// and up to date. A connection can cache a generic plan that was made in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -213,14 +214,15 @@ pub mod postgres {
             }
         }
 
-        // The check detects such a scan.
+        // Control: the check detects a scan of a whole company.
         let mut found = Vec::new();
         let all = "SELECT user_id FROM user_user_levels WHERE company_id = $1 ORDER BY user_id";
         of_whole_companies(&plan(&mut connection, all).await, &mut found);
         assert_eq!(found.len(), 1, "{found:#?}");
     }
 
-    /// An added column in every table changes neither results nor plans, because no statement refers to whole rows.
+    /// No statement selects all columns of a table (`SELECT *`), so a column that is added to every table appears in no
+    /// plan.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_statement_is_about_whatever_columns_a_table_has() {
         let texts = texts_of_the_suite().await;
@@ -241,7 +243,7 @@ pub mod postgres {
             assert!(!planned.unwrap().contains("one_more"), "{text}");
         }
 
-        // The check detects such statements.
+        // Control: the check detects statements that select all columns.
         for text in ["SELECT * FROM views", "SELECT json_agg(views) FROM views"] {
             run(&mut connection, format!("PREPARE planned_all AS {text}")).await.unwrap();
             let plan = verbose(&mut connection, "all").await.unwrap();
@@ -250,13 +252,13 @@ pub mod postgres {
         }
     }
 
-    /// Returns whether a plan passes whole rows of a table to a function. Row locks also carry whole rows internally;
-    /// these do not count.
+    /// Returns `true` if a plan passes whole rows of a table to a function. The whole-row references of row locks do
+    /// not count.
     fn passes_whole_rows(plan: &str) -> bool {
         migration::TABLES.iter().any(|table| plan.contains(&format!("({table}.*)")))
     }
 
-    /// Returns the plan of a prepared statement, with the output columns of each node.
+    /// Returns the verbose plan of a prepared statement, which contains the output columns of each node.
     async fn verbose(connection: &mut PgConnection, number: impl Display) -> Result<String, sqlx::Error> {
         let count = format!(
             "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements WHERE name = 'planned_{number}'"
@@ -268,14 +270,14 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// How query plans read the tenant tables.
+    /// The tables and indexes that query plans read, among the tenant tables.
     #[derive(Default)]
     struct Scans {
         /// The tables that are read.
         tables: BTreeSet<String>,
         /// The indexes that are used.
         indexes: BTreeSet<String>,
-        /// The tables of which every row is read, each with the type of the plan node that reads them.
+        /// The tables that are scanned as a whole, each with the type of the scan node.
         whole: BTreeSet<(String, String)>,
     }
 
@@ -289,7 +291,7 @@ pub mod postgres {
                         && TENANT_TABLES.contains(&table.as_str())
                     {
                         self.tables.insert(table.clone());
-                        // An index scan without a condition reads the whole index.
+                        // An index scan without an index condition reads the whole index.
                         let is_index = matches!(kind.as_str(), "Index Scan" | "Index Only Scan");
                         if kind == "Seq Scan" || is_index && !node.contains_key("Index Cond") {
                             self.whole.insert((table, kind));
@@ -303,7 +305,7 @@ pub mod postgres {
         }
     }
 
-    /// The query for the non-unique indexes of the tenant tables that do not merely support a foreign key.
+    /// The query for the non-unique indexes of the tenant tables, except those that only support a foreign key.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
@@ -312,8 +314,9 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// The query for the menu items of all companies that require a feature. Only changes of the catalog send it. The
-    /// `jsonb` operator `@>` is not leakproof, so with row-level security no index can serve it.
+    /// A part of the statement that reads the menu items of all companies that require a feature. Only changes of the
+    /// catalog send this statement. The `jsonb` operator `@>` is not leakproof, so under row-level security no index
+    /// can be used for the condition.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -329,7 +332,8 @@ pub mod postgres {
         }
         run(&mut connection, "SET plan_cache_mode = force_generic_plan".to_owned()).await.unwrap();
 
-        // Plans are checked with row-level security, which applies to the adapter's role, and for roles that bypass it.
+        // The plans are checked for the adapter's role, to which row-level security applies, and for a role that
+        // bypasses row-level security.
         let mut all = Scans::default();
         for (role, exception) in [(APPLICATION, Some(REQUIRING)), ("NONE", None)] {
             run(&mut connection, format!("SET ROLE {role}")).await.unwrap();
@@ -354,7 +358,7 @@ pub mod postgres {
         let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
         assert!(unused.is_empty(), "no statement needs {unused:?}");
 
-        // The check detects scans of whole tables.
+        // Control: the check detects scans of whole tables.
         let mut scans = Scans::default();
         scans.add(&plan(&mut connection, "SELECT * FROM user_levels WHERE description = $1").await);
         scans.add(&plan(&mut connection, "SELECT id FROM user_levels ORDER BY id").await);

@@ -1,4 +1,5 @@
-//! The number of SQL statements per request. The table is a snapshot, so an increase is noticed.
+//! Tests of the number of SQL statements per request. The numbers are a snapshot, so reviewers notice every increase,
+//! such as an N+1 query.
 
 mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +21,11 @@ mod postgres {
 
     /// Maximum number of SQL statements per request.
     const MOST: usize = 10;
-    /// The only request that needs more statements: it creates three levels with two matrices each, once per company.
+    /// The only operation that may send more statements: it creates three levels with two matrices each, once per
+    /// company.
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
 
-    /// Sends requests and counts the SQL statements of each.
+    /// A client that counts the SQL statements of each request.
     struct CountingClient {
         api: TestApi,
         proxy: Rc<Proxy>,
@@ -37,13 +39,14 @@ mod postgres {
             let proxy = Rc::new(Proxy::to(&database).await);
             let storage = Arc::new(storage_behind(&proxy));
             let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
-            // The lease is long, so cached entries are trusted throughout the test.
+            // The lease is too long to expire during the test, so cached entries remain valid.
             let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
             let replica = Replica::over(&api, Arc::clone(&api.storage), options).await;
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
         }
 
-        /// Sends a request for an operation of the OpenAPI document, given as `METHOD /path/{parameter}`.
+        /// Sends a request for an operation of the OpenAPI document (`METHOD /path/{parameter}`) and records the number
+        /// of its SQL statements.
         async fn ask(
             &mut self,
             operation: &str,
@@ -60,7 +63,7 @@ mod postgres {
                 }
             });
             let path = parts.collect::<Vec<_>>().join("/");
-            // A parameter that is left over is the query string.
+            // A parameter without a place in the path is the query string.
             let path = parameters.next().map_or(path.clone(), |query| format!("{path}?{query}"));
             let request = complete(self.api.request(method.parse::<Method>().unwrap(), &path));
             let before = self.proxy.statements();
@@ -71,7 +74,8 @@ mod postgres {
             answer
         }
 
-        /// Sends a typical request for each operation, on resources of this round.
+        /// Sends a typical request for each operation. `word` is part of the names of the entities that this round
+        /// creates.
         async fn round(&mut self, word: &str) {
             let company = self.api.company().await;
             self.decisions(company).await;
@@ -89,12 +93,12 @@ mod postgres {
             let visitor = |request: Request| request.by(company.visitor).within(company.id);
             self.ask("GET /api/iam/permissions/current", &[], visitor).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
-            // The user is cached by now, but the request requires fresh data.
+            // The user is cached by now, but `Cache-Control: no-cache` requires up-to-date data.
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
-            // A thousand checks about fifty users, none of whom is cached.
+            // A batch of a thousand checks about fifty users, none of whom is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
             let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
             let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
@@ -177,7 +181,7 @@ mod postgres {
             self.ask("GET /api/iam/modules/{id}", &[&module], platform).await;
             let change = json!({ "name": "Renamed" });
             self.ask("PATCH /api/iam/modules/{id}", &[&module], |request| platform(request).json(&change)).await;
-            // Another module gates the same views, so the deletion of this module does not leave them ungated.
+            // Another module gates the same views, so the views are still gated when this module is deleted.
             let put = "PUT /api/iam/modules/{id}/views";
             for url in ["/modules/risks", "/modules/audit"] {
                 let views = json!({ "viewIds": [self.api.view_id(url).await] });
@@ -255,7 +259,7 @@ mod postgres {
         value.as_str().unwrap().to_owned()
     }
 
-    /// Turns a cell of a response into a cell of a request.
+    /// Converts a cell of a response into a cell of a request.
     fn cell(answered: &Value) -> Value {
         let mut cell = answered.clone();
         let members = cell.as_object_mut().unwrap();
@@ -264,7 +268,8 @@ mod postgres {
         cell
     }
 
-    /// Returns the number of SQL statements for every authenticated operation of the OpenAPI document.
+    /// Returns the number of SQL statements of every authenticated operation of the OpenAPI document, once connections
+    /// and caches are warm.
     async fn requests() -> BTreeMap<String, usize> {
         let mut client = CountingClient::new().await;
         // The first round opens connections and fills the cache.
@@ -299,8 +304,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// Returns the number of SQL statements for a change of a matrix and for an assignment, both sent as this user or,
-    /// if it is `None`, as a super admin.
+    /// Returns the number of SQL statements of a matrix change and of an assignment. Both requests are sent as the user
+    /// `by`, or as a super admin if `by` is `None`.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,
@@ -328,8 +333,8 @@ mod postgres {
         [between - before, client.proxy.statements() - between]
     }
 
-    /// The delegation check costs nothing for callers who may grant everything. For other callers it reads the company
-    /// before and after the change.
+    /// The delegation guard sends no statements for callers who may grant everything. For other callers it reads the
+    /// company's data before and after the change.
     #[actix_web::test]
     async fn the_guard_costs_two_statements_where_it_is_needed() {
         let mut client = CountingClient::new().await;
@@ -350,9 +355,9 @@ mod postgres {
         let [guarded_matrix, guarded_assignment] =
             statements_of_grants(&mut client, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
-        // For a super admin no levels are read, neither to authorize the request nor to check the delegation. The
-        // change could still remove the last administrator: a matrix change finds and resolves one administrator, while
-        // an assignment resolves the user in question.
+        // For a super admin, no levels are read for the authorization or for the delegation guard. The lockout guard
+        // still reads data: for a matrix change it finds and resolves one administrator, and for an assignment it
+        // resolves only the assigned user.
         assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
     }
 }

@@ -1,4 +1,5 @@
-//! Seeding a catalog that operators have edited: which rows are added, stay deleted, or are restored on request.
+//! Tests of seeding a catalog that operators have edited: which rows are added, which remain deleted, and which are
+//! restored on request.
 
 mod postgres {
     use migration::{Migrator, SeedReport};
@@ -18,10 +19,10 @@ mod postgres {
         sub_menu_items: 0,
     };
 
-    /// Deletes the whole catalog and the menu.
+    /// The SQL that deletes the whole catalog and the menu.
     const DELETE_ALL: &str = "DELETE FROM menu_items; DELETE FROM views; DELETE FROM modules; DELETE FROM features";
 
-    /// A database and the connections that a test uses.
+    /// A database with a catalog, and the connections that a test uses.
     struct Catalog {
         db: sea_orm::DatabaseConnection,
         connection: PgConnection,
@@ -44,13 +45,14 @@ mod postgres {
             run(&mut self.connection, sql.to_owned()).await.unwrap();
         }
 
-        /// Returns the strings that a query yields, sorted.
+        /// Returns the strings that a query returns, in ascending order.
         async fn texts(&mut self, query: &str) -> Vec<String> {
             let sql = format!("SELECT text COLLATE \"C\" FROM ({query}) AS answer (text) ORDER BY 1");
             query_scalar(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.unwrap()
         }
 
-        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records.
+        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records, each as
+        /// text.
         async fn content(&mut self) -> Vec<String> {
             self.texts(
                 "SELECT concat('view ', id, name, url) FROM views
@@ -67,7 +69,7 @@ mod postgres {
             .await
         }
 
-        /// Runs the SQL of an operator and checks that another seed changes nothing afterwards.
+        /// Runs SQL as an operator would, and asserts that another seed then changes nothing.
         async fn keeps(&mut self, sql: &str) {
             self.run(sql).await;
             let before = self.content().await;
@@ -75,8 +77,8 @@ mod postgres {
             assert_eq!(self.content().await, before, "{sql}");
         }
 
-        /// Gives seeded rows the state of rows that only a later release seeds: they do not exist, and no seed has
-        /// recorded them.
+        /// Removes seeded rows together with their records in `iam_seeded_rows`, so that the next seed treats them as
+        /// new rows of a later release.
         async fn unseed(&mut self, table: &str, condition: &str) {
             self.run(&format!(
                 "DELETE FROM iam_seeded_rows WHERE id IN (SELECT id FROM {table} WHERE {condition});
@@ -86,7 +88,7 @@ mod postgres {
         }
     }
 
-    // --- Rows that stay deleted ---
+    // --- Rows that remain deleted ---
 
     #[tokio::test]
     async fn each_kind_of_row_stays_deleted() {
@@ -216,8 +218,8 @@ mod postgres {
     #[tokio::test]
     async fn a_menu_entry_that_leads_to_a_deleted_row_is_left_out() {
         let mut catalog = Catalog::new(Content::Seeded).await;
-        // The seed would add one sub-item, but that sub-item requires a deleted feature; so the parent item is not
-        // added either.
+        // The only sub-item of the menu item requires a deleted feature, so the seed adds neither the sub-item nor the
+        // item.
         catalog
             .keeps(
                 "DELETE FROM menu_items WHERE label = 'Administration';
@@ -227,7 +229,7 @@ mod postgres {
         catalog.unseed("views", "url = '/admin/user-levels'").await;
         assert_eq!(catalog.seed().await, SeedReport { views: 1, module_views: 1, ..NOTHING });
 
-        // The parent item of the new sub-item leads to a deleted view.
+        // The parent item of the new sub-item refers to a deleted view, so neither is added.
         catalog
             .keeps("DELETE FROM menu_items WHERE label = 'Settings'; DELETE FROM views WHERE url = '/settings'")
             .await;
@@ -342,7 +344,7 @@ mod postgres {
 
     // --- Upgrades ---
 
-    /// Reverts the migration that added the seed's bookkeeping, and all later ones.
+    /// Reverts the migration that added the table `iam_seeded_rows`, and all later migrations.
     async fn downgrade(catalog: &Catalog) {
         let names = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect::<Vec<_>>();
         let kept = names.iter().position(|name| name.ends_with("_seeded_rows")).unwrap();
@@ -380,7 +382,7 @@ mod postgres {
         let seeded = catalog.texts("SELECT id::text FROM iam_seeded_rows").await;
         assert_eq!(seeded.len(), 14 + 4 + 19);
         downgrade(&catalog).await;
-        // The earlier release did not have this feature, and operators had created a view of their own.
+        // The earlier release did not have this feature, and operators had created their own view.
         catalog
             .run(
                 "DELETE FROM iam_audit_logs WHERE entity_id = (SELECT id FROM features WHERE key = 'risks.create');

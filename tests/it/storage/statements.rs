@@ -1,4 +1,5 @@
-//! The number of SQL statements per storage operation. The table is a snapshot, so an increase is noticed.
+//! Tests of the number of SQL statements per storage operation. The numbers are a snapshot, so reviewers notice every
+//! increase, such as an N+1 query.
 
 pub mod postgres {
     mod changes;
@@ -27,14 +28,14 @@ pub mod postgres {
     use crate::support::database::{Content, TestDatabase};
     use crate::support::proxy::Proxy;
 
-    /// Returns the adapter behind a proxy, with one connection, so that the statement of a connection setup is sent
-    /// only once.
+    /// Connects the adapter through a proxy with a pool of one connection, so that the statement that sets up a session
+    /// is sent only once.
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()
     }
 
-    /// Returns the number of SQL statements of every operation, each on `rows` rows.
+    /// Returns the number of SQL statements of every operation when it reads or changes `rows` rows.
     async fn operations(rows: u64) -> BTreeMap<&'static str, usize> {
         let database = TestDatabase::new(Content::Schema).await;
         fill(&database, rows).await;
@@ -190,8 +191,8 @@ pub mod postgres {
         c.of("EffectiveFeaturePermissions::delete_expired", features.delete_expired(rows)).await;
     }
 
-    /// Returns every operation of the contract's traits, read from their source files, except those that do not use the
-    /// pool.
+    /// Returns the operations of the storage traits, which are read from the source files, except operations that do
+    /// not use the pool.
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
@@ -212,7 +213,7 @@ pub mod postgres {
                 operations.insert(format!("{of}::{}", rest.split('(').next().unwrap()));
             }
         }
-        // The work inside a unit of work is not an operation of the adapter.
+        // `Work::run` is implemented by callers of the storage and not by the adapter.
         operations.remove("Work::run");
         operations
     }
@@ -240,7 +241,7 @@ pub mod postgres {
 
         let unit = begin(&own, company).await.unwrap();
         let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
-        assert!(Arc::ptr_eq(&within, &known.value), "the known catalog is not read again");
+        assert!(Arc::ptr_eq(&within, &known.value), "the cached catalog is not read again");
         drop(unit);
 
         let mut unit = begin(&other, Target::Catalog).await.unwrap();

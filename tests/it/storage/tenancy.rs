@@ -1,4 +1,5 @@
-//! Two companies in the same tables: what the foreign keys and row-level security prevent, tested in raw SQL.
+//! Tests of tenant isolation in the database, in raw SQL: foreign keys and row-level security prevent access across
+//! companies.
 
 mod postgres {
     use iam_domain::{CompanyId, UserId, UserLevelId};
@@ -11,8 +12,8 @@ mod postgres {
     const OURS: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
     const THEIRS: &str = "'00000000-0000-0000-0000-000000000002'::uuid";
 
-    /// The tables that refer to a user level: each with its other required columns, their values, and the foreign key
-    /// that binds company and level together.
+    /// The tables that refer to a user level. Each has its other required columns, the values of these columns, and the
+    /// composite foreign key on company and level.
     const BESIDE_LEVELS: [(&str, &str, &str, &str); 3] = [
         (
             "user_level_view_permissions",
@@ -29,7 +30,8 @@ mod postgres {
         ("user_user_levels", "user_id", "gen_random_uuid()", "user_user_levels_company_id_user_level_id_fkey"),
     ];
 
-    /// Creates two companies, each with an empty user level whose id equals the company's id.
+    /// Creates a database with two companies. Each has one user level without permissions, whose id equals the
+    /// company's id.
     async fn two_companies() -> (TestDatabase, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -103,7 +105,7 @@ mod postgres {
         for (table, columns, values, constraint) in BESIDE_LEVELS {
             let (_database, mut connection) = two_companies().await;
             let moved = format!("UPDATE user_levels SET company_id = {THEIRS}, name = 'Moved' WHERE id = {OURS}");
-            // A level without referring rows may move.
+            // A level to which no row refers can be moved to the other company.
             run(&mut connection, format!("BEGIN; {moved}; ROLLBACK")).await.unwrap();
             let own =
                 format!("INSERT INTO {table} (company_id, user_level_id, {columns}) VALUES ({OURS}, {OURS}, {values})");
@@ -127,14 +129,15 @@ mod postgres {
         run(&mut connection, held).await.unwrap();
         let deleted = refused(&mut connection, format!("DELETE FROM user_levels WHERE id = {OURS}")).await;
         assert_eq!(deleted, "user_user_levels_company_id_user_level_id_fkey");
-        // The level of the other company has no holders.
+        // The level of the other company has no holders, so it can be deleted.
         run(&mut connection, format!("DELETE FROM user_levels WHERE id = {THEIRS}")).await.unwrap();
         assert_eq!(number(&mut connection, "SELECT count(*) FROM user_levels").await, 1);
     }
 
     // --- Row-level security ---
 
-    /// The tables with rows of companies, each with the column that leads to the company.
+    /// The tables with rows of companies, each with the column that identifies the row's company, directly or through
+    /// its menu item.
     const OF_TENANTS: [(&str, &str); 12] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
@@ -150,7 +153,8 @@ mod postgres {
         ("user_user_levels", "company_id"),
     ];
 
-    /// Returns the SQL that inserts a row of a company into each table. Ids of these rows equal the company's id.
+    /// Returns the SQL that inserts a row of this company into each table. The ids of these rows equal the company's
+    /// id.
     fn rows_of(company: &str) -> String {
         format!(
             "INSERT INTO company_states (company_id, version) VALUES ({company}, 1);
@@ -179,8 +183,8 @@ mod postgres {
         )
     }
 
-    /// Returns a database with a row of two companies in each table, a superuser connection, and a connection with the
-    /// server's role.
+    /// Creates a database with one row of each of two companies in every table. Returns the database, a superuser
+    /// connection, and a connection with the application's role.
     async fn two_full_companies() -> (TestDatabase, PgConnection, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -191,14 +195,14 @@ mod postgres {
         (database, connection, application)
     }
 
-    /// Returns the condition that matches the row of a company, regardless of which other rows are visible.
+    /// Returns a condition on the alias `t` that matches only the row of this company, by the row's content.
     async fn row_of(connection: &mut PgConnection, table: &str, column: &str, company: &str) -> String {
         let row = format!("SELECT t::text FROM {table} AS t WHERE {column} = {company}");
         let row: String = query_scalar(AssertSqlSafe(row)).fetch_one(connection).await.unwrap();
         format!("t::text = '{}'", row.replace('\'', "''"))
     }
 
-    /// Sets `iam.company` for the rest of the session. The adapter sets it for a transaction.
+    /// Sets `iam.company` for the rest of the session, whereas the adapter sets it only for a transaction.
     async fn say(connection: &mut PgConnection, setting: &str) {
         run(connection, format!("SELECT set_config('iam.company', {setting}, false)")).await.unwrap();
     }
@@ -234,7 +238,7 @@ mod postgres {
         let forced =
             "SELECT relname::text COLLATE \"C\" FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY 1";
         assert_eq!(query_scalar::<_, String>(forced).fetch_all(&mut connection).await.unwrap(), tables);
-        // The application's role owns nothing, and neither this role nor the owner is exempt from the policies.
+        // The application's role owns no tables, and neither this role nor the owner bypasses the policies.
         let exempt = format!(
             "SELECT count(*) FROM pg_roles AS role WHERE rolname = '{APPLICATION}' AND (rolsuper OR rolbypassrls
                 OR EXISTS (SELECT FROM pg_class WHERE relowner = role.oid))"
@@ -261,7 +265,8 @@ mod postgres {
                 assert!(UNSAID.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
             }
         }
-        // A setting ends with its transaction and is empty afterwards. An empty or invalid setting selects no company.
+        // A transaction-local setting is reset to the empty string at the end of the transaction. An empty or invalid
+        // setting gives access to no company.
         run(&mut application, format!("SELECT set_config('iam.company', {OURS}::text, true)")).await.unwrap();
         for setting in [None, Some("''"), Some("'ALL'"), Some("'*'"), Some("'all '")] {
             if let Some(setting) = setting {
@@ -294,10 +299,11 @@ mod postgres {
                 0,
                 "{table}"
             );
-            // An insert is rejected before its keys are checked, so the error does not reveal whether they exist.
+            // The policy rejects an insert before foreign keys and unique keys are checked, so the error does not
+            // reveal which keys exist.
             let added = format!("INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{as_json}')");
             assert_eq!(sqlstate(&mut application, &added).await, FORBIDDEN, "{table}");
-            // Each update of a state changes its marks, so the row is read again.
+            // An update of a row in `company_states` also changes the row's stamp, so the row is read again.
             let ours = row_of(&mut connection, table, column, OURS).await;
             let moved = format!("UPDATE {table} AS t SET {column} = {THEIRS} WHERE {ours}");
             assert_eq!(sqlstate(&mut application, &moved).await, FORBIDDEN, "{table}");
@@ -328,20 +334,21 @@ mod postgres {
         }
         let item = "INSERT INTO menu_items (id, label) VALUES (gen_random_uuid(), 'For all')";
         assert_eq!(sqlstate(&mut application, item).await, FORBIDDEN);
-        // Changes of companies lock the catalog's row, but may not change it.
+        // Changes of companies can lock the catalog's row, but cannot update or delete it.
         let catalog = "company_id = '00000000-0000-0000-0000-000000000000'";
         let lock = format!("SELECT FROM company_states WHERE {catalog} FOR SHARE");
         assert_eq!(changes(&mut application, lock).await, 1);
         let raise = format!("UPDATE company_states SET version = version + 1 WHERE {catalog}");
         assert_eq!(sqlstate(&mut application, &raise).await, FORBIDDEN);
         assert_eq!(changes(&mut application, format!("DELETE FROM company_states WHERE {catalog}")).await, 0);
-        // Only the platform may read the audit records of the catalog.
+        // The audit records of the catalog are not visible within a company.
         let records = "SELECT count(*) FROM iam_audit_logs WHERE company_id IS NULL";
         assert_eq!(number(&mut application, records).await, 0);
         assert_eq!(sqlstate(&mut application, record).await, FORBIDDEN);
     }
 
-    /// A read that runs before the setting is made fails with any query plan. It never sees additional rows.
+    /// Row-level security fails closed: a statement that reads rows before it sets `iam.company` fails with any query
+    /// plan, and never returns rows of another company.
     #[tokio::test]
     async fn a_statement_that_reads_before_it_says_whose_rows_is_an_error() {
         let (database, _connection, _application) = two_full_companies().await;
@@ -356,11 +363,11 @@ mod postgres {
         }
     }
 
-    /// A unit of work of one company may read other companies, and afterwards still writes only to its own company.
+    /// A unit of work of one company may read other companies. Afterwards it can still write only to its own company.
     #[tokio::test]
     async fn a_change_that_asks_about_others_stays_a_change_of_its_company() {
         let (database, mut connection, _) = two_full_companies().await;
-        // The trigger verifies the setting when the change writes.
+        // The trigger verifies that `iam.company` is the change's own company when the change writes.
         let spy = "CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF current_setting('iam.company') <> OLD.company_id::text THEN RAISE 'about another company'; END IF;
                 RETURN OLD;
@@ -376,7 +383,7 @@ mod postgres {
         assert_eq!(levels.iter().map(|level| level.company_id).collect::<Vec<_>>(), [theirs]);
         let module = unit.modules().find_by_code("core").await.unwrap().unwrap();
         assert_eq!(unit.company_modules().get_companies_by_module(module.id).await.unwrap(), [ours, theirs]);
-        // Writes to its own company still succeed.
+        // The unit of work can still write to its own company.
         let mut unit = unit;
         let level = UserLevelId::from_uuid(uuid::Uuid::from_u128(1));
         unit.assignments_mut()
@@ -390,7 +397,7 @@ mod postgres {
         assert_eq!(left, [theirs.to_string()]);
     }
 
-    /// The document with the SQL that operators are asked to run.
+    /// The document with the SQL that creates the roles, which operators run.
     const DEPLOYMENT: &str = include_str!("../../../docs/deployment.md");
 
     #[tokio::test]
@@ -399,7 +406,7 @@ mod postgres {
         let (_, sql) = section.split_once("```sql\n").unwrap();
         let (sql, _) = sql.split_once("```").unwrap();
         let (roles, grants) = sql.split_once("\\connect iam\n").unwrap();
-        // Roles belong to the whole server, so the test renames them.
+        // Roles are shared by all databases of a server, so the test uses unique role names.
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let [owner, application] = ["owner", "application"].map(|role| format!("iam_{role}_{tag}"));
         let renamed = |sql: &str| {
@@ -425,7 +432,7 @@ mod postgres {
         assert!(!all_powerful.is_row_security_active().await.unwrap());
         all_powerful.close().await;
 
-        // The server works with the application's role and with the owner's role, to which the same policies apply.
+        // The adapter works with the application's role and with the owner's role. The same policies apply to both.
         for (n, role) in [(1, &application), (2, &owner)] {
             let storage = PostgresStorage::connect(&PostgresOptions::new(database.url_as(role))).unwrap();
             storage.check_schema().await.unwrap();

@@ -1,4 +1,4 @@
-//! Companies that change continuously leave connections to other callers.
+//! Tests of write admission: companies that change continuously do not occupy the connections that other callers need.
 
 mod postgres {
     use std::sync::Arc;
@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     const CONNECTIONS: u32 = 4;
-    /// Many more tasks than there are connections.
+    /// The number of concurrent tasks, far more than there are connections.
     const CROWD: usize = 40;
     const LONG: Duration = Duration::from_secs(60);
 
@@ -33,7 +33,7 @@ mod postgres {
         Arc::new(PostgresStorage::connect(&options).unwrap())
     }
 
-    /// Starts many tasks that each begin a change. The changes that have begun are counted and stay open until `held`
+    /// Starts many tasks that each begin a change. Counts the changes that have begun, which remain open until `held`
     /// is closed.
     async fn crowd(
         storage: &Arc<PostgresStorage>,
@@ -59,8 +59,8 @@ mod postgres {
         (crowd, begun)
     }
 
-    /// Asserts that other callers can still read during such a crowd, and that a change that revokes rights begins as
-    /// soon as the changes before it have ended.
+    /// Asserts that other callers can read while a crowd of changes waits, and that a change that revokes rights begins
+    /// as soon as the changes in progress have ended.
     async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
         let held = Arc::new(Semaphore::new(0));
         let (crowd, begun) = crowd(storage, &held, target).await;
@@ -86,7 +86,7 @@ mod postgres {
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
         let under_way = begin(&storage, company).await.unwrap();
-        // A change of another company is admitted even though many changes wait for this company.
+        // A change of another company is admitted although many changes of this company are waiting.
         let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
         begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
         drop((waiting, under_way));
@@ -99,8 +99,7 @@ mod postgres {
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
 
-    /// The seed acquires the same gate as changes, so that companies that change continuously cannot delay it
-    /// indefinitely.
+    /// The seed takes the same fair gate as changes, so companies that change continuously cannot starve it.
     #[actix_web::test]
     async fn the_seed_has_its_turn_among_changes_of_companies() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -116,7 +115,7 @@ mod postgres {
         while !waits(1).await {
             assert!(futures_util::poll!(&mut seed).is_pending(), "the seed waits for the change in progress");
         }
-        // A later change waits behind the seed, although it requests the gate only in shared mode.
+        // The gate is fair: a later change waits behind the seed, although it requests the gate only in shared mode.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
             assert!(futures_util::poll!(&mut later).is_pending(), "the later change waits behind the seed");
@@ -126,7 +125,7 @@ mod postgres {
         later.await.unwrap().commit().await.unwrap();
     }
 
-    /// A change that waits longer than the lock timeout fails and makes room for the next one.
+    /// A change that waits longer than the lock timeout fails, and the next change in the queue is admitted.
     #[actix_web::test]
     async fn a_change_that_waits_too_long_gives_up_its_turn() {
         let database = TestDatabase::new(Content::Schema).await;

@@ -1,5 +1,5 @@
-//! An in-process instance of the API, wired as the server wires it. Its storage is memory or a PostgreSQL database that
-//! no other test uses.
+//! An in-process instance of the API with the same components as the server. It stores its data in memory or in a
+//! PostgreSQL database that no other test uses.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,27 +27,27 @@ use serde_json::{Value, json};
 
 use super::database::{Content, TestDatabase};
 
-/// Returns the secret that signs all test tokens.
+/// Returns the HS256 secret that signs the test tokens.
 pub fn secret() -> SecretString {
     SecretString::from("the secret of the tests has more than thirty-two bytes")
 }
 
-/// Returns a token that is valid for one hour.
+/// Returns a token of this user that is valid for one hour.
 pub fn token(user: UserId, is_super_admin: bool) -> String {
     TokenSigner::hs256(&secret()).sign(user, is_super_admin, now(), 3600).unwrap()
 }
 
-/// Returns a token with the given claims, signed with the same key as those of [`token`].
+/// Returns a token with the given claims, signed with [`secret`].
 pub fn token_saying(claims: &Value) -> String {
     TokenSigner::hs256(&secret()).sign_claims(claims).unwrap()
 }
 
-/// Generates a user id.
+/// Generates a new user id.
 pub fn new_user() -> UserId {
     UserId::generate(system_clock().now())
 }
 
-/// Generates a company id.
+/// Generates a new company id.
 pub fn new_company() -> CompanyId {
     CompanyId::generate(system_clock().now())
 }
@@ -57,7 +57,7 @@ pub fn now() -> u64 {
     u64::try_from(system_clock().now().millis() / 1000).unwrap()
 }
 
-/// Returns cache options with a load timeout that is long enough for a busy machine.
+/// Returns default cache options, except for a load timeout of 60 s, which is long enough for a busy machine.
 pub fn patient() -> CacheOptions {
     CacheOptions { load_timeout: Duration::from_secs(60), ..CacheOptions::default() }
 }
@@ -90,14 +90,14 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Returns the `data` member of a success.
+    /// Returns the member `data` of a successful response.
     pub fn data(&self) -> Value {
         let mut json = self.json();
         assert_eq!(json["status"], "success", "{} {json}", self.status);
         json["data"].take()
     }
 
-    /// Returns the status, code and message of an error.
+    /// Returns the status, code and message of an error response.
     pub fn error(&self) -> (u16, String, String) {
         let json = self.json();
         assert_eq!(json["status"], "error", "{} {json}", self.status);
@@ -105,12 +105,12 @@ impl Answer {
         (self.status.as_u16(), text("code"), text("message"))
     }
 
-    /// Returns the `ETag` header.
+    /// Returns the value of the `ETag` header.
     pub fn etag(&self) -> &str {
         self.header("etag").unwrap()
     }
 
-    /// Returns the findings of a validation error that has several: field and message of each.
+    /// Returns the field and the message of each finding of a validation error with several findings.
     pub fn findings(&self) -> Vec<(String, String)> {
         assert_eq!(self.error(), (400, "ERR_VALIDATION_003".to_owned(), "Validation failed".to_owned()));
         let json = self.json();
@@ -135,7 +135,7 @@ impl Answer {
 /// A request under construction.
 pub struct Request {
     inner: test::TestRequest,
-    /// A body that is sent in parts as they become available, in place of a complete body.
+    /// A body that is sent in parts, each as soon as it is available. `None` if the body is sent as a whole.
     parts: Option<Parts>,
     api: TestApi,
 }
@@ -164,7 +164,7 @@ impl Request {
         self.header("authorization", &format!("Bearer {credential}"))
     }
 
-    /// Names the company in the `X-Company-Id` header.
+    /// Sets the company of the request in the `X-Company-Id` header.
     pub fn within(self, company: CompanyId) -> Self {
         self.header("x-company-id", &company.to_string())
     }
@@ -191,7 +191,7 @@ impl Request {
         self
     }
 
-    /// Sets a JSON body whose last byte is sent only after the given future completes.
+    /// Sets a JSON body whose last byte is sent only when the given future has completed.
     pub fn json_after(mut self, body: &Value, something: impl Future<Output = ()> + 'static) -> Self {
         let mut first = Bytes::from(body.to_string());
         let last = first.split_off(first.len() - 1);
@@ -211,7 +211,7 @@ impl Request {
 
 type Call = Rc<dyn Fn(test::TestRequest, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
 
-/// The API over one storage adapter, with the seeded catalog.
+/// An instance of the API on one storage, with the seeded catalog.
 #[derive(Clone)]
 pub struct TestApi {
     call: Call,
@@ -222,7 +222,7 @@ pub struct TestApi {
     pub database: Option<Rc<TestDatabase>>,
 }
 
-/// A company with a user for each default level.
+/// A provisioned company with one user for each default level.
 #[derive(Debug, Clone, Copy)]
 pub struct Company {
     pub id: CompanyId,
@@ -232,27 +232,27 @@ pub struct Company {
 }
 
 impl TestApi {
-    /// Creates the API over in-memory storage.
+    /// Creates the API on in-memory storage.
     pub async fn memory() -> Self {
         let storage = Arc::new(MemoryStorage::seeded(system_clock()).await.unwrap());
         Self::over(storage, None, HttpOptions::default()).await
     }
 
-    /// Creates the API over a new PostgreSQL database.
+    /// Creates the API on a new PostgreSQL database.
     pub async fn postgres() -> Self {
         let database = TestDatabase::new(Content::Seeded).await;
         let storage = Arc::new(database.storage());
         Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
-    /// Creates the API over the given storage. `database` is dropped with the last clone.
+    /// Creates the API on the given storage. `database`, if any, is dropped together with the last clone of the API.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
         Self::answering(storage, Arc::new(permissions), database, options).await
     }
 
-    /// Creates the API over the given storage and the given permissions cache of that storage.
+    /// Creates the API on the given storage, with the given permissions cache.
     pub async fn answering(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -263,7 +263,7 @@ impl TestApi {
         Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
     }
 
-    /// Like [`Self::answering`], with the given token verifier and clock.
+    /// Creates the API as [`Self::answering`] does, and with the given token verifier and clock.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -290,7 +290,7 @@ impl TestApi {
                 if let Some(parts) = parts {
                     *request.payload() = Payload::from(parts);
                 }
-                // A server turns an error of the service into its response.
+                // As a server does, an error of the actix service is converted into its response.
                 let response = match test::try_call_service(service.as_ref(), request).await {
                     Ok(response) => response.into_parts().1.map_into_boxed_body(),
                     Err(error) => error.error_response(),
@@ -302,7 +302,7 @@ impl TestApi {
         Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
-    /// Begins a request.
+    /// Creates a request for the given method and path.
     pub fn request(&self, method: Method, path: &str) -> Request {
         Request { inner: test::TestRequest::default().method(method).uri(path), parts: None, api: self.clone() }
     }
@@ -327,7 +327,7 @@ impl TestApi {
         self.request(Method::DELETE, path)
     }
 
-    /// Provisions a company and creates a user for each default level.
+    /// Provisions a company and assigns each default level to a new user.
     pub async fn company(&self) -> Company {
         let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
         let path = format!("/api/iam/companies/{}/provision", company.id);
@@ -351,7 +351,7 @@ impl TestApi {
         made["key"].as_str().unwrap().to_owned()
     }
 
-    /// Returns the id of a company's level by its name.
+    /// Returns the id of the company's level with this name.
     pub async fn level_id(&self, company: Company, name: &str) -> String {
         let levels = self.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
         let levels = levels["userLevels"].as_array().unwrap();
@@ -359,43 +359,43 @@ impl TestApi {
         level.unwrap_or_else(|| panic!("no level {name}"))["id"].as_str().unwrap().to_owned()
     }
 
-    /// Returns the id of a view by its url.
+    /// Returns the id of the view with this url.
     pub async fn view_id(&self, url: &str) -> String {
         let view = self.storage.reader().views().find_by_url(url).await.unwrap();
         view.unwrap_or_else(|| panic!("no view {url}")).id.to_string()
     }
 
-    /// Returns the id of a feature by its key.
+    /// Returns the id of the feature with this key.
     pub async fn feature_id(&self, key: &str) -> String {
         let feature = self.storage.reader().features().find_by_key(key).await.unwrap();
         feature.unwrap_or_else(|| panic!("no feature {key}")).id.to_string()
     }
 
-    /// Returns the id of a module by its code.
+    /// Returns the id of the module with this code.
     pub async fn module_id(&self, code: &str) -> String {
         let module = self.storage.reader().modules().find_by_code(code).await.unwrap();
         module.unwrap_or_else(|| panic!("no module {code}")).id.to_string()
     }
 }
 
-/// Steps that many tests share.
+/// Helpers that many tests use.
 impl TestApi {
-    /// Creates another router to the same storage, with the given options.
+    /// Creates another API instance on the same storage, with the given options.
     pub async fn with_options(&self, options: HttpOptions) -> Self {
         Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
     }
 
-    /// Creates another router to a storage that wraps this one.
+    /// Creates another API instance on a storage that wraps this instance's storage.
     pub async fn behind(&self, storage: Arc<dyn Storage>) -> Self {
         Self::over(storage, self.database.clone(), HttpOptions::default()).await
     }
 
-    /// Creates another router to the same storage, with the given token verifier.
+    /// Creates another API instance on the same storage, with the given token verifier.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
         self.admitting(verifier, system_clock()).await
     }
 
-    /// Creates another router to the same storage, with the given clock instead of the system clock.
+    /// Creates another API instance on the same storage, with the given clock instead of the system clock.
     pub async fn with_clock(&self, clock: Clock) -> Self {
         self.admitting(TokenVerifier::hs256(&secret()), clock).await
     }
@@ -407,8 +407,8 @@ impl TestApi {
         Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
     }
 
-    /// Creates an entity with a super admin's `POST` and returns it. With a company, the entity belongs to that
-    /// company; without one, to the catalog or to the menu of all companies.
+    /// Creates an entity with a `POST` by a super admin, and returns it. If `company` is `None`, the entity belongs to
+    /// the catalog or to the menu of all companies.
     pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
         let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
         let request = if let Some(company) = company { request.within(company) } else { request };
@@ -423,29 +423,29 @@ impl TestApi {
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Replaces one of a level's matrices (`views` or `features`) as a super admin. The change is forced, so that it
+    /// Replaces the matrix `views` or `features` of a level as a super admin. The request sets `force`, so the change
     /// may leave the company without an administrator.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
     }
 
-    /// Returns the cells of one of a level's matrices.
+    /// Returns the cells of the matrix `views` or `features` of a level.
     pub async fn matrix(&self, company: Company, level: &str, matrix: &str) -> Vec<Value> {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
         let data = self.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Replaces the levels of a user as a super admin. The change is forced, so that it may leave the company without
-    /// an administrator.
+    /// Replaces the levels of a user as a super admin. The request sets `force`, so the change may leave the company
+    /// without an administrator.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });
         self.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
     }
 
-    /// Creates a user who holds one new level with these matrices. Returns the user and the level.
+    /// Creates a user who holds one new level with these matrices. Returns the ids of the user and of the level.
     pub async fn holder_of(&self, company: Company, views: Value, features: Value) -> (UserId, String) {
         let user = new_user();
         let level = self.new_level(company, &format!("Level of {user}")).await;
@@ -455,32 +455,32 @@ impl TestApi {
         (user, level)
     }
 
-    /// Sends a check by `user` and returns the decision.
+    /// Sends a check as `user` and returns the decision.
     pub async fn check(&self, company: Company, user: UserId, question: Value) -> Value {
         self.post("/api/iam/check").by(user).within(company.id).json(&question).send().await.expect(200).data()
     }
 }
 
-/// Returns the field names of an object in ascending order.
+/// Returns the field names of a JSON object in ascending order.
 pub fn fields(value: &Value) -> Vec<&str> {
     let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     names
 }
 
-/// Returns one field of each element of a list.
+/// Returns the field with this name of each object in a JSON list.
 pub fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().unwrap().iter().map(|element| element[field].as_str().unwrap()).collect()
 }
 
-/// Returns `true` if a value is a time in the format of all responses: `2026-11-22T12:00:00.000Z`.
+/// Returns `true` if a string has the format of the times in responses, such as `2026-11-22T12:00:00.000Z`.
 pub fn is_time(value: &Value) -> bool {
     let shape: String =
         value.as_str().unwrap().chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
     shape == "0000-00-00T00:00:00.000Z"
 }
 
-/// Runs each test twice: over memory and over PostgreSQL.
+/// Defines each test twice: on in-memory storage and on PostgreSQL.
 macro_rules! both_adapters {
     ($($(#[doc = $doc:literal])* async fn $name:ident($api:ident: TestApi) $body:block)+) => {
         $($(#[doc = $doc])* async fn $name($api: $crate::support::api::TestApi) $body)+

@@ -1,4 +1,4 @@
-//! PgBouncer in front of a PostgreSQL server that one test owns.
+//! A PgBouncer process in front of a test's own PostgreSQL server.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,14 +6,14 @@ use std::process::{Child, Command, Stdio};
 use super::process::wait_until;
 use super::server::{PostgresServer, Tenant};
 
-/// PgBouncer in session mode with its default settings. Dropping this value stops it.
+/// A PgBouncer process in session mode with default settings. Dropping this value kills the process.
 pub struct Bouncer {
     tenant: Tenant,
     port: u16,
     process: Child,
 }
 
-/// Returns the path of the `pgbouncer` binary, which `tests/with-postgres.sh` installs where it is missing.
+/// Returns the path of the `pgbouncer` binary. `tests/with-postgres.sh` tries to install a missing binary.
 fn program() -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"].map(PathBuf::from);
     let found = folders.into_iter().map(|folder| folder.join("pgbouncer")).find(|program| program.exists());
@@ -21,7 +21,7 @@ fn program() -> PathBuf {
 }
 
 impl Bouncer {
-    /// Starts PgBouncer in front of this server.
+    /// Starts a PgBouncer process in front of this server.
     pub fn of(server: &PostgresServer) -> Self {
         let tenant = Tenant::new("iam-bouncer");
         let (port, process) = (0..20)
@@ -40,7 +40,7 @@ impl Bouncer {
         Self { tenant, port, process }
     }
 
-    /// Starts the process and waits until it listens. Returns `None` if the process exits instead.
+    /// Starts the process and waits until it accepts connections. Returns `None` if the process exits instead.
     fn launch(tenant: &Tenant, port: u16) -> Option<Child> {
         let mut command: Command = tenant.command(program());
         let mut process = command.arg("ini").stdout(Stdio::null()).spawn().unwrap();

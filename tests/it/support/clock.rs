@@ -1,4 +1,4 @@
-//! A clock that a test advances by hand.
+//! A clock that advances only when a test advances it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,7 +23,7 @@ impl SetTime {
         self.0.store(self.now().plus(duration).micros(), Ordering::SeqCst);
     }
 
-    /// Returns a clock that reads this time.
+    /// Returns a clock that returns this time.
     pub fn clock(&self) -> Clock {
         let time = self.clone();
         Clock::new(move || time.now())

@@ -1,7 +1,7 @@
-//! A database for each test, cloned from a template database whose migrations run only once.
+//! A database for each test, cloned from a template database that is migrated only once.
 //!
-//! `TEST_DATABASE_URL` names the server; `tests/with-postgres.sh` sets it. If it is not set, tests fail: none is
-//! skipped.
+//! The environment variable `TEST_DATABASE_URL` names the server; `tests/with-postgres.sh` sets the variable. Without
+//! it, the tests that need a database fail instead of being skipped.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use sea_orm::{ConnectOptions, Database};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-/// Key of the advisory lock that is held while a template is created, so that parallel test binaries do not create it
-/// twice.
+/// Key of the advisory lock that a test binary holds while it creates a template, so that parallel test binaries do not
+/// create the same template twice.
 const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 
-/// Timeout for every wait of the storage adapter in tests that are not about timeouts.
+/// Value of the storage adapter's timeouts in tests that do not test timeouts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The role that owns the schema of the test databases. As in production it is not a superuser, so that row-level
-/// security applies to views too, which run with the rights of their owner.
+/// The role that owns the schema of the test databases. As in production, the role is not a superuser. Views run with
+/// the privileges of their owner, so row-level security applies to queries through views too.
 pub const OWNER: &str = "iam_test_owner";
-/// The role that the adapter connects as. It owns no table, so that row-level security applies to it.
+/// The role that the adapter's sessions assume. The role owns no tables, so row-level security applies to it.
 pub const APPLICATION: &str = "iam_test_application";
 
 /// The initial content of a database.
@@ -37,7 +37,7 @@ pub enum Content {
     Seeded,
 }
 
-/// A database that one test owns. Dropping this value drops the database.
+/// A database that only one test uses. Dropping this value drops the database.
 pub struct TestDatabase {
     name: String,
     url: String,
@@ -49,7 +49,7 @@ fn server_url() -> String {
         .expect("TEST_DATABASE_URL is not set: run `make test`, or `tests/with-postgres.sh cargo test`")
 }
 
-/// Returns the url of another database on the same server.
+/// Returns the url of the database with this name on the test server.
 fn url_of(name: &str) -> String {
     let server = server_url();
     let (base, query) = server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
@@ -57,10 +57,10 @@ fn url_of(name: &str) -> String {
     query.map_or_else(|| format!("{host}/{name}"), |query| format!("{host}/{name}?{query}"))
 }
 
-/// Returns the name of a template, which contains a hash of the sources of its content. A template of older sources is
-/// therefore never reused.
+/// Returns the name of the template database for this content. The name contains a hash of the migration and seed
+/// sources, so a template from older sources is never reused.
 fn template_name(content: Content) -> String {
-    // The hash covers the whole folder, so that no migration can be missed.
+    // The hash covers the whole folder, so it covers every migration.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace");
     let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
     let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
@@ -77,13 +77,13 @@ fn template_name(content: Content) -> String {
     name
 }
 
-/// Returns the url with a setting that every session starts with.
+/// Returns the url with a run-time parameter that every session sets at its start.
 fn with_setting(name: &str, value: &str, url: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}options[{name}]={value}")
 }
 
-/// Runs SQL text that a test builds at run time.
+/// Executes SQL text that a test builds at run time.
 pub async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sea_orm::sqlx::Error> {
     connection.execute(AssertSqlSafe(sql)).await.map(drop)
 }
@@ -134,8 +134,8 @@ impl TestDatabase {
         };
         let name = format!("iam_test_{}", uuid::Uuid::new_v4().simple());
         let mut server = PgConnection::connect(&server_url()).await.expect("the test server is reachable");
-        // Copying files is the fastest strategy. Before PostgreSQL 15 it is the only one, and the `STRATEGY` option
-        // does not exist.
+        // Copying files is the fastest strategy. Before PostgreSQL 15 this is the only strategy, and the `STRATEGY`
+        // option does not exist.
         let version: i32 = server.server_version_num().and_then(|version| i32::try_from(version).ok()).unwrap_or(0);
         let strategy = if version >= 150_000 { "STRATEGY = file_copy" } else { "" };
         let create = format!("CREATE DATABASE \"{name}\" TEMPLATE \"{template}\" {strategy}");
@@ -155,25 +155,25 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Returns a url whose connections assume a role.
+    /// Returns the url of the database with a parameter by which sessions assume this role.
     pub fn url_as(&self, role: &str) -> String {
         with_setting("role", role, &self.url)
     }
 
-    /// Returns adapter options for this database: few connections and long timeouts, since test machines are slow.
+    /// Returns adapter options for this database: few connections, and long timeouts, since test machines can be slow.
     /// Connections assume the role [`APPLICATION`].
     pub fn options(&self) -> PostgresOptions {
         Self::options_for(&self.url)
     }
 
-    /// Returns the same options for another url of the database, for example one through a proxy.
+    /// Returns adapter options as [`Self::options`] does, for any url of a database, for example the url of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
-            // Shorter than the statement timeout, so that a session that waits for a lock gets the error of the lock
-            // timeout and not that of the statement timeout.
+            // Shorter than the statement timeout, so that a session that waits too long for a lock fails with the error
+            // of the lock timeout and not of the statement timeout.
             lock_timeout: PATIENCE / 2,
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,
@@ -193,15 +193,16 @@ impl TestDatabase {
             .expect("a test database is reachable")
     }
 
-    /// Opens a connection for the test itself, with access to all rows.
+    /// Opens a connection of the test user, which can access the rows of all companies.
     pub async fn connect(&self) -> PgConnection {
-        // Views run with the rights of their owner, to whom row-level security applies.
+        // Views run with the privileges of their owner, to whom row-level security applies, so the session must set
+        // `iam.company`.
         PgConnection::connect(&with_setting("iam.company", "all", &self.url))
             .await
             .expect("a test database is reachable")
     }
 
-    /// Opens a SeaORM connection, which migrations need.
+    /// Opens a SeaORM connection pool, which the migrations require.
     pub async fn sea_orm(&self) -> sea_orm::DatabaseConnection {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(2).sqlx_logging(false);
@@ -212,8 +213,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
-        // The test's runtime is shutting down, so another thread drops the database. If the test has stopped the
-        // server, the database remains.
+        // The test's runtime is shutting down, so another thread drops the database. If the server cannot be reached,
+        // the database remains.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! An HTTP client that keeps its connections alive, as SDKs and proxies do. It never retries a request.
+//! An HTTP client with keep-alive connections, as SDKs and proxies use them. The client never retries a request.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Duration;
 /// Timeout for a response, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection that stays open for further requests.
+/// A keep-alive connection, which can carry several requests.
 pub struct KeptConnection {
     reader: BufReader<TcpStream>,
 }
 
-/// A response of the server.
+/// A response that arrived on a keep-alive connection.
 #[derive(Debug)]
 pub struct KeptAnswer {
     pub status: u16,
@@ -26,7 +26,7 @@ impl KeptAnswer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns `true` if the response announces that the server closes the connection.
+    /// Returns `true` if the response announces that the server will close the connection (`Connection: close`).
     pub fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
@@ -40,8 +40,8 @@ impl KeptConnection {
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Returns `true` if the server has not closed the connection as far as this side can see, which is what clients
-    /// check before they reuse a connection.
+    /// Returns `true` if no end of stream has arrived from the server. Clients make the same check before they reuse an
+    /// idle connection.
     pub fn is_open(&self) -> bool {
         let stream = self.reader.get_ref();
         stream.set_nonblocking(true).unwrap();
@@ -50,7 +50,7 @@ impl KeptConnection {
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Sends bytes.
+    /// Sends these bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes)
     }
@@ -64,7 +64,7 @@ impl KeptConnection {
         self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{content}\r\n{body}").as_bytes())
     }
 
-    /// Reads a response. The response to `HEAD` has no body.
+    /// Reads the response to a request with this method. The response to `HEAD` has no body.
     pub fn answer(&mut self, method: &str) -> io::Result<KeptAnswer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -82,7 +82,7 @@ impl KeptConnection {
         Ok(answer)
     }
 
-    /// Waits until the server closes the connection and returns the bytes that it sent before.
+    /// Waits until the server closes the connection. Returns the bytes that the server sent before that.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest).map(|_| rest)

@@ -1,4 +1,4 @@
-//! The binaries as processes, and a minimal HTTP client for them.
+//! Runs the binaries as processes, and sends HTTP requests to them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,8 @@ use serde_json::Value;
 /// Timeout for any single wait, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Returns the path of a binary of the workspace, which `make test` and `make test-memory` build first.
+/// Returns the path of a binary of the workspace. `make test` and `make test-memory` build the binaries before the
+/// tests run.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().unwrap().parent().unwrap().join(name);
@@ -20,7 +21,7 @@ fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Returns a command with an environment of its own: `PATH`, the given variables and nothing else.
+/// Returns a command for a binary. Its environment contains only `PATH` and the given variables.
 fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary(name));
     #[expect(clippy::disallowed_methods, reason = "the test harness passes on where programs are")]
@@ -29,7 +30,7 @@ fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs a binary until it exits.
+/// Runs a binary until it exits and returns its output.
 pub fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command(name, environment).args(arguments).output().unwrap()
 }
@@ -47,7 +48,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `iam-http` and waits until it listens.
+    /// Starts `iam-http` and waits until it listens for connections.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let ports = [("PORT", "0"), ("IAM__ADMIN__PORT", "0")];
         let mut child = command("iam-http", &ports)
@@ -63,33 +64,33 @@ impl ServerProcess {
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
         server.address = server.wait_for(|log| {
             let (_, rest) = log.split_once("listening on http://")?;
-            // In text, white space ends the address; in JSON, a quotation mark does.
+            // In a text log, white space terminates the address; in a JSON log, a quotation mark does.
             rest.split_once(|after: char| after.is_whitespace() || after == '"')?.0.parse().ok()
         });
         server
     }
 
-    /// Returns everything that the process has written so far.
+    /// Returns everything that the process has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until `find` returns a value for the log.
+    /// Waits until `find`, applied to the log so far, returns a value.
     pub fn wait_for<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
         wait_until(|| {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the server ended with {status}: {}", self.log());
+                panic!("the server exited with {status}: {}", self.log());
             }
             find(&self.log())
         })
     }
 
-    /// Waits until the log contains a text.
+    /// Waits until the log contains this text.
     pub fn wait_for_line(&mut self, line: &str) {
         self.wait_for(|log| log.contains(line).then_some(()));
     }
 
-    /// Sends a signal, named without `SIG`.
+    /// Sends a signal to the process. `name` omits the prefix `SIG`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
@@ -107,11 +108,11 @@ impl ServerProcess {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Stops the process with SIGTERM and returns everything that it wrote.
+    /// Stops the process with SIGTERM and returns its complete log.
     pub fn log_to_its_end(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait().code(), Some(0), "{}", self.log());
-        // The last lines of a process can arrive after it has exited.
+        // The reader thread may receive the last log lines only after the process has exited.
         wait_until(|| Some(self.log()).filter(|log| log.contains("stopped")))
     }
 
@@ -126,12 +127,12 @@ impl ServerProcess {
         exchange.finish()
     }
 
-    /// Sends a `GET` without headers.
+    /// Sends a `GET` without headers and waits for the response.
     pub fn get(&self, path: &str) -> HttpAnswer {
         self.request("GET", path, &[], None)
     }
 
-    /// Sends a request. The caller can wait for the response or drop the exchange.
+    /// Sends a request without waiting for the response. The caller can wait for the response or drop the exchange.
     pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Exchange {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut exchange = self.begin(method, path, headers, body.len());
@@ -139,7 +140,7 @@ impl ServerProcess {
         exchange
     }
 
-    /// Sends the head of a request. The caller sends the body later.
+    /// Sends the request line and the headers. The caller sends the body, of this length, later.
     pub fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Exchange {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -174,7 +175,7 @@ fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     });
 }
 
-/// Calls `ask` repeatedly until it returns a value.
+/// Calls `ask` repeatedly until it returns a value, for at most 60 s.
 pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let until = std::time::Instant::now() + PATIENCE;
     loop {
@@ -186,7 +187,7 @@ pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A request in progress. Dropping it closes the connection.
+/// A request in progress. Dropping this value closes the connection.
 pub struct Exchange {
     stream: TcpStream,
 }

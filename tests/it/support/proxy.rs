@@ -1,4 +1,5 @@
-//! A proxy between the adapter and PostgreSQL. It records the traffic and simulates network failures.
+//! A TCP proxy between the storage adapter and PostgreSQL. The proxy records the SQL traffic and simulates network
+//! failures.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,27 +13,28 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::database::TestDatabase;
 
-/// The protocol version of the start-up message. A client may send other requests before it, for example for
-/// encryption.
+/// The protocol version in the start-up message. A client may send other requests before this message, for example an
+/// encryption request.
 const PROTOCOL_3_0: u32 = 3 << 16;
 
-/// A proxy on the loopback interface. Dropping it closes its connections.
+/// A proxy on the loopback interface. Dropping this value closes all connections through the proxy.
 pub struct Proxy {
     url: String,
-    /// A bound socket that never listens. It reserves the port while the proxy does not listen.
+    /// A bound socket that never listens. It reserves the proxy's port while the proxy rejects connections.
     place: TcpSocket,
     state: Arc<State>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
-    /// Host and port of the PostgreSQL server.
+    /// The host and port of the PostgreSQL server.
     server: String,
-    /// The database that new connections are redirected to. If `None`, they get the one that they ask for.
+    /// The database to which new connections are redirected. `None` if each connection uses the database that it
+    /// requests.
     database: Mutex<Option<String>>,
-    /// If true, the proxy forwards no traffic.
+    /// `true` if the proxy forwards no traffic.
     silent: watch::Sender<bool>,
-    /// Number of calls of [`Proxy::forget`]. Each call freezes the connections that are open at that time.
+    /// Number of calls of [`Proxy::forget`]. Each call makes the connections half-open that are open at that time.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
     /// The names of the parameters in the clients' start-up messages.
@@ -48,7 +50,7 @@ struct Seen {
 }
 
 impl Proxy {
-    /// Starts a proxy to the server of a database.
+    /// Starts a proxy in front of the server of this database.
     pub async fn to(database: &TestDatabase) -> Self {
         let (scheme, rest) = database.url().split_once("://").expect("a url with a scheme");
         let (authority, path) = rest.split_once('/').expect("a url with a database");
@@ -78,12 +80,12 @@ impl Proxy {
         &self.url
     }
 
-    /// Returns the number of statements that the pools' connections have sent so far. `BEGIN` and `COMMIT` count.
+    /// Returns the number of SQL statements that pooled connections have sent so far, including `BEGIN` and `COMMIT`.
     pub fn statements(&self) -> usize {
         self.state.seen.lock().unwrap().statements
     }
 
-    /// Returns the distinct SQL texts that were sent so far.
+    /// Returns the distinct SQL texts that clients have sent so far.
     pub fn texts(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().texts.clone()
     }
@@ -99,25 +101,25 @@ impl Proxy {
         connections.iter().filter(|connection| !connection.is_finished()).count()
     }
 
-    /// Closes all connections. New ones are accepted.
+    /// Closes all open connections. New connections are accepted.
     pub fn cut(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             connection.abort();
         }
     }
 
-    /// Drops all traffic in all connections without closing them, as a network partition does.
+    /// Drops all traffic of open and new connections without closing them, as a network partition does.
     pub fn fall_silent(&self) {
         self.state.silent.send_replace(true);
     }
 
-    /// Drops all traffic in the connections that are open now, without closing them, as a firewall does that has lost
-    /// their state. New connections work.
+    /// Makes all open connections half-open: the proxy drops their traffic without closing them, as a firewall does
+    /// that has lost its connection tracking state. New connections work.
     pub fn forget(&self) {
         self.state.forgotten.send_modify(|times| *times += 1);
     }
 
-    /// Returns the names of the parameters that sessions have started with so far.
+    /// Returns the distinct names of the parameters that clients have sent in start-up messages so far.
     pub fn parameters(&self) -> BTreeSet<String> {
         self.state.parameters.lock().unwrap().clone()
     }
@@ -129,17 +131,17 @@ impl Proxy {
         *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
 
-    /// Stops listening, as a server that is down. Open connections are not affected.
+    /// Rejects new connections, as a server does that is down. Open connections are not affected.
     pub async fn refuse(&self) {
         let accepting = self.accepting.lock().unwrap().take();
         if let Some(accepting) = accepting {
             accepting.abort();
-            // The port is closed only when the task has ended.
+            // The listening socket is closed only when the task has ended.
             let _ = accepting.await;
         }
     }
 
-    /// Accepts connections, again if [`Self::refuse`] stopped that.
+    /// Accepts new connections again after [`Self::refuse`].
     pub async fn admit(&self) {
         self.refuse().await;
         let listener = socket_at(self.place.local_addr().unwrap().port()).listen(1024).unwrap();
@@ -157,7 +159,8 @@ impl Drop for Proxy {
     }
 }
 
-/// Binds a socket to a port of the loopback interface. Other sockets that this function has bound may share the port.
+/// Binds a socket to a port of the loopback interface. Several sockets from this function can be bound to the same
+/// port.
 fn socket_at(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -178,17 +181,17 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let mut forgotten = state.forgotten.subscribe();
     let before = *forgotten.borrow();
     let Ok(server) = TcpStream::connect(&state.server).await else { return };
-    // The parts of a statement are several small packets, which must not be delayed.
+    // A statement is sent in several small packets, which Nagle's algorithm would delay.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
-    // Pinned outside the `select!`: dropping them would close the connections that they own.
+    // Pinned outside the `select!`: dropping these futures would close the connections that they own.
     let (listening, watching) = (listen(from_server, to_client, &state), watch(from_client, to_server, &state));
     tokio::pin!(listening, watching);
     tokio::select! {
-        biased; // Once the proxy is silent, it forwards nothing, not even data that has already arrived.
+        biased; // A silent proxy forwards nothing, not even data that has already arrived.
         () = fallen_silent(&mut silent) => std::future::pending().await,
         () = is_forgotten(&mut forgotten, before) => std::future::pending().await,
         _ = &mut listening => {}
@@ -200,15 +203,15 @@ async fn fallen_silent(silent: &mut watch::Receiver<bool>) {
     let _ = silent.wait_for(|silent| *silent).await;
 }
 
-/// Waits until the connections have been frozen more than `before` times.
+/// Waits until [`Proxy::forget`] has been called more than `before` times.
 async fn is_forgotten(forgotten: &mut watch::Receiver<u64>, before: u64) {
     let _ = forgotten.wait_for(|times| *times > before).await;
 }
 
-/// Forwards the client's messages one by one. A statement is counted before it is forwarded, so that a client that has
-/// the result finds it counted.
+/// Forwards the client's messages one by one. A statement is counted before it is forwarded, so it is already counted
+/// when the client receives the result.
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
-    // The start-up messages have no type byte.
+    // Start-up messages have no type byte.
     let mut is_counted = true;
     loop {
         let mut body = read_body(&mut client).await?;
@@ -246,7 +249,7 @@ async fn listen(server: OwnedReadHalf, mut client: OwnedWriteHalf, state: &State
     }
 }
 
-/// Reads what follows the type byte of a message: the length, which includes itself, and the body. Returns the body.
+/// Reads a message after its type byte, and returns the body. The length field that precedes the body counts itself.
 async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let length = from.read_u32().await? as usize;
     let mut body = vec![0; length.saturating_sub(4)];
@@ -260,14 +263,14 @@ fn parameters(startup: &[u8]) -> impl Iterator<Item = String> {
     texts.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-/// Returns `true` if a start-up message opens one of the connections outside the pool, on which a storage polls, sends
-/// wake-ups and listens.
+/// Returns `true` if a start-up message opens a connection outside the pool, which the storage uses for polls, wake-ups
+/// or `LISTEN`.
 fn names_itself_beside(startup: &[u8]) -> bool {
     startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
 }
 
-/// Returns the start-up message with another database. After the version it has pairs of name and value, each
-/// terminated by a zero byte, and a final zero byte.
+/// Returns the start-up message with its database replaced. The message consists of the protocol version, the names and
+/// values of parameters, each terminated by a zero byte, and a final zero byte.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
     let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();
@@ -282,8 +285,8 @@ fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
 }
 
 impl Seen {
-    /// Records a notice if it is a warning. A notice consists of fields, each a letter and a text: `V` is the severity,
-    /// `M` the message.
+    /// Records the message of a notice if its severity is WARNING. A notice consists of fields, each a letter followed
+    /// by a text: `V` is the severity, `M` the message.
     fn note_warning(&mut self, body: &[u8]) {
         let mut fields = body.split(|byte| *byte == 0).filter_map(|field| Some((field.first()?, field.get(1..)?)));
         let is_warning = fields.any(|field| field == (&b'V', b"WARNING"));
@@ -294,14 +297,14 @@ impl Seen {
     fn note(&mut self, kind: u8, body: &[u8], is_counted: bool) {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         match kind {
-            // Query: the SQL text.
+            // The message Query contains the SQL text.
             b'Q' => {
                 self.statements += usize::from(is_counted);
                 self.texts.extend(texts.next());
             }
-            // Parse: the name of the statement, then its SQL text.
+            // The message Parse contains the name of the prepared statement, then its SQL text.
             b'P' => self.texts.extend(texts.nth(1)),
-            // Execute.
+            // The message Execute runs a prepared statement.
             b'E' => self.statements += usize::from(is_counted),
             _ => {}
         }

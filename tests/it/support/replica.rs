@@ -1,4 +1,5 @@
-//! Replicas: routers to one storage, each with its own cache, that follow each other's changes.
+//! Replicas of the service inside the test process: API instances on one storage, each with its own cache, that learn
+//! of each other's changes through the change feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,12 +21,12 @@ use super::api::{TestApi, patient};
 /// Timeout for any single wait, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for a future, with a generous timeout.
+/// Waits for a future, for at most 60 s.
 pub async fn sooner_or_later<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("waited too long")
 }
 
-/// Evaluates the condition repeatedly until it holds.
+/// Evaluates the condition repeatedly until it is `true`, for at most 60 s.
 pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     sooner_or_later(async {
         while !is_so().await {
@@ -40,14 +41,14 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 pub enum Line {
     /// Polls and wake-ups work.
     Whole,
-    /// Polls do not return. The long lease stays valid, so that the replica gets news only by the means that the test
-    /// is about.
+    /// Polls do not return, so the replica learns of changes only through the mechanism under test. Its long lease
+    /// remains valid.
     Deaf,
-    /// Polls fail, and the replica cannot listen for wake-ups.
+    /// Polls fail, and listening for wake-ups fails.
     Broken,
 }
 
-/// The change feed of one replica, whose state a test sets. All other calls go straight to the storage.
+/// The change feed of one replica. A test sets the state of its connection.
 pub struct Channel {
     storage: Arc<dyn Storage>,
     line: watch::Sender<Line>,
@@ -78,7 +79,8 @@ impl ChangeFeed for Channel {
                 return Err(broken());
             }
             let polled = self.storage.changes().poll(since).await;
-            // A poll in progress may have read changes that the replica must not learn of.
+            // The connection may have become deaf during the poll: then the replica must not learn of the changes that
+            // the poll has read.
             if *lines.borrow() != Line::Deaf {
                 return polled;
             }
@@ -119,7 +121,8 @@ impl WakeUps for Listener {
     }
 }
 
-/// The storage as one replica accesses it, with the change feed replaced.
+/// The storage of one replica. Its change feed is replaced with a [`Channel`]; all other calls go directly to the inner
+/// storage.
 struct Reached {
     storage: Arc<dyn Storage>,
     channel: Arc<Channel>,
@@ -165,13 +168,14 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica of this storage. Its lease is too long to expire during a test, so that news arrives only by
-    /// poll or wake-up.
+    /// Starts a replica on the storage of `api`. The lease is too long to expire during a test, so the replica learns
+    /// of changes only through polls and wake-ups.
     pub async fn of(api: &TestApi) -> Self {
         Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..patient() }).await
     }
 
-    /// Starts a replica of this storage with the given options. Over PostgreSQL it has its own connections.
+    /// Starts a replica on the storage of `api` with the given cache options. On PostgreSQL the replica has its own
+    /// connection pool.
     pub async fn with_options(api: &TestApi, options: CacheOptions) -> Self {
         let storage: Arc<dyn Storage> = match &api.database {
             Some(database) => Arc::new(database.storage()),
@@ -180,7 +184,7 @@ impl Replica {
         Self::over(api, storage, options).await
     }
 
-    /// Starts a replica that accesses the given storage. It follows changes when this returns.
+    /// Starts a replica on the given storage. When this function returns, the replica is polling for changes.
     pub async fn over(api: &TestApi, storage: Arc<dyn Storage>, options: CacheOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let channel = Arc::new(Channel {
@@ -211,10 +215,11 @@ impl Replica {
         self.channel.polls.load(Ordering::SeqCst)
     }
 
-    /// Waits until the replica knows of everything that has been committed by now.
+    /// Waits until the replica has applied every change that was committed before the call.
     pub async fn hears_everything(&self) {
         let before = self.polls();
-        // One poll may be in progress. When the second poll after it begins, the result of the first has been applied.
+        // A poll may already be in progress. When two further polls have begun, the result of the first of these, which
+        // began after the call, has been applied.
         until(async || {
             self.channel.nudge.notify_one();
             self.polls() >= before + 2

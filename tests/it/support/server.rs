@@ -1,4 +1,4 @@
-//! A PostgreSQL server that one test owns, so that the test can stop and restart it.
+//! A PostgreSQL server that only one test uses, so the test can stop, restart and promote it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,21 +18,21 @@ pub struct PostgresServer {
     process: Child,
 }
 
-/// An operating-system user that may run PostgreSQL, which root may not, and a folder of that user. Dropping this value
-/// removes the folder.
+/// An operating-system user that can run server programs, and a folder of that user. PostgreSQL and PgBouncer refuse to
+/// run as root. Dropping this value removes the folder.
 pub struct Tenant {
     folder: PathBuf,
-    /// Id of the user, if root runs the tests. `None`: the user that runs the tests.
+    /// The id of an unprivileged user if root runs the tests. `None` if the programs run as the same user as the tests.
     user: Option<u32>,
 }
 
 impl Tenant {
-    /// Creates a folder whose name begins with `name`.
+    /// Creates a folder whose name begins with `name`, and selects the user.
     pub fn new(name: &str) -> Self {
         let is_root = ask("id", &["-u"]).unwrap() == "0";
         let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
         let user = is_root.then(|| lent().expect("an unprivileged user that can run servers").parse().unwrap());
-        // That user may not have access to root's `TMPDIR`.
+        // The unprivileged user may have no access to root's `TMPDIR`.
         let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         // The name is short, since the path of a Unix socket is limited to about 100 bytes.
         let number = uuid::Uuid::new_v4().simple().to_string();
@@ -101,18 +101,19 @@ impl PostgresServer {
         server
     }
 
-    /// Starts the server at a free port and returns the port and the process.
+    /// Starts the server on a free port. Returns the port and the process.
     fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
         let launched = (0..20).find_map(|_| {
-            // Below the range of ephemeral ports, so that the port is still free after a stop.
+            // Below the range of ephemeral ports, so that no outgoing connection occupies the port while the server is
+            // stopped.
             let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
             Some((port, Self::launch(programs, tenant, port)?))
         });
         launched.expect("a server starts on one of 20 ports")
     }
 
-    /// Starts the server and waits until it is ready, as its PID file states. Returns `None` if the process exits
-    /// instead, for example because the port is taken.
+    /// Starts the server and waits until its PID file states that it is ready. Returns `None` if the process exits
+    /// instead, for example because the port is in use.
     fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
         let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
@@ -130,7 +131,8 @@ impl PostgresServer {
         .then_some(process)
     }
 
-    /// Starts a standby that replays this server's changes. To copy its data, this server is stopped and started again.
+    /// Starts a streaming standby of this server. This server is stopped while its data directory is copied, and is
+    /// then started again.
     pub async fn standby(&mut self) -> Self {
         let tenant = Tenant::new("iam-standby");
         self.stop();
@@ -149,7 +151,7 @@ impl PostgresServer {
         standby
     }
 
-    /// Turns on synchronous replication: from now on commits wait until a standby has them.
+    /// Enables synchronous replication: from now on, commits wait until the standby has confirmed them.
     pub async fn wait_for_standbys(&self) {
         self.run("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
         self.run("SELECT pg_reload_conf()").await;
@@ -162,21 +164,21 @@ impl PostgresServer {
         self.until("SELECT NOT pg_is_in_recovery()").await;
     }
 
-    /// Runs SQL as the superuser.
+    /// Executes SQL as the superuser.
     pub async fn run(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         run(&mut connection, sql.to_owned()).await.unwrap();
         connection.close().await.unwrap();
     }
 
-    /// Waits until a query returns true.
+    /// Waits until a query returns `true`.
     async fn until(&self, question: &'static str) {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         until(async || query_scalar(question).fetch_one(&mut connection).await.unwrap()).await;
         connection.close().await.unwrap();
     }
 
-    /// Returns the port that the server listens at.
+    /// Returns the port on which the server listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -186,7 +188,7 @@ impl PostgresServer {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Returns the url of the server's database through its Unix socket.
+    /// Returns the url of the server's database over its Unix socket.
     pub fn url_of_socket(&self) -> String {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }
@@ -206,7 +208,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // The server's child processes exit when it does.
+        // The server's child processes exit when the server exits.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

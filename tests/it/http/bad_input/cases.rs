@@ -1,4 +1,4 @@
-//! The test cases of a body: every invalid value of every field, and the limits of valid ones.
+//! The test cases of a body: every field with each kind of invalid value, and with valid values at its limits.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,10 @@ use super::expected::Expected;
 use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
 use crate::http::operation::Thing;
 
-/// A placeholder in a body for bytes that a JSON value cannot represent.
+/// The placeholder in a body for bytes that a JSON value cannot represent.
 pub const SPLICE: &str = "\"@@\"";
 
-/// A case: a body with placeholders, and the bytes that replace [`SPLICE`] in it.
+/// A test case: a body with placeholders, and the bytes that replace [`SPLICE`] in the body.
 pub struct Case {
     pub what: String,
     pub body: String,
@@ -17,7 +17,7 @@ pub struct Case {
     pub expected: Expected,
 }
 
-/// Returns the valid body with another value at one place. `None` removes the field.
+/// Returns the valid body with another value at the JSON pointer. `None` removes the field.
 fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -35,10 +35,11 @@ fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     body.to_string()
 }
 
-/// Collects the cases of one form's fields, each as a change of the valid body.
+/// A collection of test cases for the fields of one form. Each case modifies the valid body.
 struct Cases<'a> {
     valid: &'a Value,
-    /// A four-byte character, different for each form, so that names at the length limit never conflict.
+    /// A character of four bytes in UTF-8. Each form has a different one, so that names at the length limit do not
+    /// conflict.
     letter: char,
     all: Vec<Case>,
 }
@@ -54,7 +55,7 @@ impl Cases<'_> {
         self.add(pointer, what, Some(value), expected);
     }
 
-    /// Adds all cases of a field: every invalid value, and its limits.
+    /// Adds all test cases of a field: each kind of invalid value, and valid values at its limits.
     fn field(&mut self, parent: &str, prefix: &str, field: Field) {
         let (pointer, name) = (format!("{parent}/{}", field.name), format!("{prefix}{}", field.name));
         self.raw(parent, prefix, &pointer, &name, field.name);
@@ -62,7 +63,7 @@ impl Cases<'_> {
         self.values(&pointer, &name, field.kind);
     }
 
-    /// Adds cases with bytes that are not valid JSON.
+    /// Adds test cases with bytes that are not valid JSON.
     fn raw(&mut self, parent: &str, prefix: &str, pointer: &str, name: &str, field: &str) {
         let within = if parent.is_empty() { "body".to_owned() } else { prefix.trim_end_matches('.').to_owned() };
         let twice = format!("null,\"{field}\":null");
@@ -88,7 +89,7 @@ impl Cases<'_> {
         let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
         let missing = match (field.presence, field.kind) {
             (Optional | Clears, _) => Expected::Accepted,
-            (Required, Kind::Check(_)) => Expected::Invalid("View or feature is required".to_owned()),
+            (Required, Kind::Reference(_)) => Expected::Invalid("View or feature is required".to_owned()),
             (Required, _) if is_list => Expected::invalid(name, "must be an array"),
             (Required, _) => Expected::required(name),
         };
@@ -141,7 +142,7 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
-            Kind::Check(most) => {
+            Kind::Reference(most) => {
                 for blank in ["", " "] {
                     self.set(pointer, json!(blank), Expected::required(name));
                 }
@@ -320,7 +321,7 @@ impl Cases<'_> {
         self.set(pointer, json!(vec![valid; most]), Expected::Accepted);
     }
 
-    /// Adds lists with elements of other types, one and several.
+    /// Adds test cases for lists with one and with several elements of wrong types.
     fn elements(&mut self, pointer: &str, name: &str, [first, place]: &[&str; 2], what: &str) {
         for value in [json!(null), json!(true), json!(0), json!(1.5), json!([])] {
             self.set(first, value, Expected::invalid(place, what));
@@ -331,7 +332,7 @@ impl Cases<'_> {
     }
 }
 
-/// Returns the error for a value of another JSON type.
+/// Returns the expected error for a value of the wrong JSON type.
 fn wrong_type(name: &str, kind: Kind) -> Expected {
     let what = match kind {
         Kind::Flag => "must be a boolean",
@@ -342,7 +343,7 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
     Expected::invalid(name, what)
 }
 
-/// Returns all cases of a form: its fields, several errors at once, and unknown fields.
+/// Returns all test cases of a form: each field, several errors in one body, and unknown fields.
 pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
     let mut cases = Cases { valid, letter, all: Vec::new() };
     for field in fields {

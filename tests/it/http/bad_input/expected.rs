@@ -1,4 +1,4 @@
-//! The expected response to an invalid request, and the comparison with the actual one.
+//! The expected response to a test case, and its comparison with the actual response.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,26 @@ use serde_json::{Value, json};
 
 use crate::support::api::Answer;
 
-/// The expected response.
+/// The expected response to a test case.
 #[derive(Debug, Clone)]
 pub enum Expected {
-    /// 400 with exactly this message.
+    /// The status 400 with exactly this message.
     Invalid(String),
-    /// 400 with a message that starts with the first text and contains the second.
+    /// The status 400 with a message that begins with the first text and contains the second text.
     Begins(String, &'static str),
-    /// 400 with findings about exactly these fields.
+    /// The status 400 with findings for exactly these fields.
     Findings(Vec<String>),
     /// An error with this status, code and message.
     Error(u16, &'static str, String),
-    /// 200. The first of two checks gets exactly this error in its result; the other is evaluated.
+    /// The status 200. The result of the first of two checks is an error with exactly this message, and the second
+    /// check is evaluated.
     InPlace(String),
-    /// 200. The first of two checks gets findings about exactly these fields; the other is evaluated.
+    /// The status 200. The result of the first of two checks is an error with findings for exactly these fields, and
+    /// the second check is evaluated.
     InPlaceFindings(Vec<String>),
     /// The success status of the operation.
     Accepted,
-    /// The success status of the operation, which stores nothing.
+    /// The success status of the operation, which has no effect and stores nothing.
     NothingToDo,
 }
 
@@ -32,7 +34,8 @@ impl Expected {
         Self::Invalid(format!("{field} {what}"))
     }
 
-    /// The field's name as clients of the original system know it, with a capital first letter: "Name is required".
+    /// Returns the error for a missing field in the format of the original system, with a capital first letter: "Name
+    /// is required".
     pub fn required(field: &str) -> Self {
         let (first, rest) = field.split_at(1);
         Self::Invalid(format!("{}{rest} is required", first.to_uppercase()))
@@ -113,8 +116,8 @@ impl Expected {
         }
     }
 
-    /// Returns the expectation for the same invalid object as the first element of a list whose elements are evaluated
-    /// separately.
+    /// Converts the expected response for an invalid object into the response for a list with this object as its first
+    /// element. Each element of the list is evaluated separately.
     pub fn in_place(self, list: &str) -> Self {
         match self {
             Self::Invalid(message) => Self::InPlace(message),

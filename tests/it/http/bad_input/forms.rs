@@ -1,44 +1,46 @@
-//! The fields of every body: the type of each, and whether it is optional.
+//! The table of all fields of all request bodies, with the type of each field and whether the field is optional.
 
 use serde_json::{Value, json};
 
 use crate::http::operation::Thing;
 use crate::http::operations::operation;
 
-/// The type of a field's value.
+/// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A text that is not blank. The value is the maximum number of characters.
+    /// A text that must not be blank, with its maximum number of characters.
     Text(usize),
-    /// A text that is not blank and not a UUID. The value is the maximum number of characters.
+    /// A text that must be neither blank nor a UUID, with its maximum number of characters.
     Key(usize),
-    /// At most 50 characters, and an action that the feature knows.
+    /// The name of an action, of at most 50 characters, that must be a standard action or an action of the feature.
     KnownAction,
-    /// Any text of unlimited length. May be empty.
+    /// An arbitrary text of unlimited length, which may be empty.
     Prose,
-    /// A reference in a decision request: an id, or a string of at most this many characters. The entity need not exist.
-    Check(usize),
+    /// A reference to a view or feature in a check: an id, or a string with this maximum number of characters. The
+    /// entity need not exist.
+    Reference(usize),
     Flag,
     Integer,
-    /// One of these values, separated by commas.
+    /// One of the values that the string lists, separated by commas.
     Word(&'static str),
-    /// An id. With a kind, the id must name an existing entity of that kind.
+    /// A UUID. If a kind is given, an entity of this kind with this id must exist.
     Id(Option<&'static str>),
-    /// A user: an id, or `issuer|subject`.
+    /// A reference to a user: an id, or `issuer|subject`.
     User,
     /// An RFC 3339 time.
     Time,
-    /// Ids of existing entities of this kind.
+    /// A list of ids of existing entities of this kind.
     Ids(&'static str),
-    /// Texts: maximum number of characters of each, and whether each must be the key of a feature.
+    /// A list of texts, with the maximum number of characters of each text, and whether each text must be the key of a
+    /// feature.
     Texts(usize, bool),
-    /// Objects, and the field whose value must be unique among them.
+    /// A list of objects with these fields, and the field whose value must be unique within the list.
     Objects(&'static [Field], &'static str),
-    /// Objects that are evaluated one by one, and their maximum number.
+    /// A list of objects that are evaluated separately, with the maximum number of objects.
     Apart(&'static [Field], usize),
 }
 
-/// A field of a body.
+/// A field of a request body.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
     pub name: &'static str,
@@ -60,7 +62,7 @@ const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
 }
 
-/// The message for a text that is not a valid user id.
+/// The error message for a string that is not a valid user id.
 pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
 
 const SCOPES: &str = "own, team, company, any";
@@ -69,20 +71,20 @@ const ROLES: &str = "check, read, administer";
 const PRIORITIES: &str = "standard, optional, premium";
 
 /// The fields of a check of a view.
-const VIEW: &[Field] = &[field("view", Kind::Check(500), Required), field("userId", Kind::User, Optional)];
+const VIEW: &[Field] = &[field("view", Kind::Reference(500), Required), field("userId", Kind::User, Optional)];
 /// The fields of a check of an action.
 const ACTION: &[Field] = &[
-    field("feature", Kind::Check(255), Required),
+    field("feature", Kind::Reference(255), Required),
     field("action", Kind::Text(50), Required),
     field("scope", Kind::Word(SCOPES), Optional),
     field("userId", Kind::User, Optional),
 ];
 
-/// One form of an operation's body. An operation may accept several forms.
+/// One form of the request body of an operation. An operation can accept several forms.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub operation: &'static str,
-    /// A valid body. Default: the valid body of the operation.
+    /// Returns a valid body of this form. `None`: the valid body of the operation.
     body: Option<fn() -> Value>,
     pub fields: &'static [Field],
 }
@@ -101,7 +103,7 @@ fn action_question() -> Value {
     json!({ "feature": "general.read", "action": "Read", "scope": "own", "userId": Thing::Caller })
 }
 
-/// Every form of every body.
+/// The table of all forms of the request bodies of all operations.
 #[rustfmt::skip]
 pub const FORMS: &[Form] = {
     use Kind::*;
@@ -220,7 +222,7 @@ pub const FORMS: &[Form] = {
     ]
 };
 
-/// Operations whose body may be omitted.
+/// The operations whose request body may be omitted.
 pub const NEEDS_NO_BODY: [&str; 3] = [
     "DELETE /api/iam/modules/{id}",
     "POST /api/iam/companies/{companyId}/provision",

@@ -1,4 +1,4 @@
-//! Invalid query parameters.
+//! The test cases of invalid query parameters.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use super::sending::{by_header, send};
 use crate::http::operations::operation;
 use crate::http::world::World;
 
-/// Sends every invalid query parameter. Returns the number of requests.
+/// Sends a request for each invalid query parameter. Returns the number of requests.
 pub async fn queries(world: &World) -> usize {
     let long = |count: usize| "%F0%9F%90%84".repeat(count);
     let cursor = |plain: &str| URL_SAFE_NO_PAD.encode(plain);

@@ -1,21 +1,22 @@
-//! Sends a request of a case and compares the response with the expected one.
+//! Sends the request of a test case and compares the response with the expected response.
 
 use super::expected::Expected;
 use crate::http::operation::{CompanyParameter, Operation};
 use crate::http::world::World;
 use crate::support::api::Request;
 
-/// Returns the company that the operation works in, if the request names it in the header.
+/// Returns the company for the `X-Company-Id` header of the operation's request. Returns `None` if the path contains
+/// the company.
 pub fn by_header(world: &World, operation: Operation) -> Option<iam_domain::CompanyId> {
     (operation.company != CompanyParameter::InPath).then_some(world.ours.id)
 }
 
-/// Sends a request and checks the response.
+/// Sends a request and asserts that the response is the expected response.
 pub async fn send(world: &World, operation: Operation, about: &str, request: Request, expected: &Expected) {
     let about = format!("{}: {about}", operation.name);
     expected.check(&about, operation.status, &world.send(&about, request).await);
     if expected.is_accepted() {
-        // Later cases may find the created entities changed or deleted.
+        // An accepted request may have changed or deleted the entities, so later test cases create new entities.
         world.renew();
     }
 }

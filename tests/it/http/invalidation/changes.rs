@@ -1,24 +1,25 @@
-//! Every kind of change, one row each: the operation that makes it, and the decisions that it affects.
+//! The table of all kinds of changes. Each row has the operation that makes the change, and the decisions that the
+//! change affects.
 
-/// The decisions and menus that a change can affect.
+/// The companies whose decisions and menus a change can affect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// The decisions and menus of the company in which the change is made.
+    /// Only the company in which the change is made.
     Company,
-    /// The decisions and menus of all companies.
+    /// All companies.
     All,
 }
 
-/// The effect of the change on what the test's user sees.
+/// The effect of a change on the decisions and menus of the test's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// The user sees a difference.
+    /// The decisions or menus of the user differ after the change.
     Differs,
-    /// The user sees no difference.
+    /// The decisions and menus of the user are the same after the change.
     Same,
 }
 
-/// A row of the table.
+/// A kind of change: a row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
     /// The description of the change, as in `docs/consistency.md`.
@@ -27,9 +28,10 @@ pub struct Change {
     pub operation: &'static str,
     pub of: Of,
     pub seen: Seen,
-    /// The ids in the path. `$words` are entities of a `Scene`.
+    /// The ids in the path of the request. A word that begins with `$` is a placeholder for an entity of the test's
+    /// `Scene`.
     pub ids: &'static str,
-    /// The body, also with `$words`. Empty if there is none.
+    /// The body of the request, with placeholders as in `ids`. Empty if the request has no body.
     pub body: &'static str,
 }
 

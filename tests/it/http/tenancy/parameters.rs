@@ -1,4 +1,5 @@
-//! The parameters that take ids, read from the OpenAPI document, and requests with a value for one of them.
+//! The parameters of operations that take ids, as read from the OpenAPI document, and requests with a given value for
+//! one of these parameters.
 
 use std::fmt::Write as _;
 
@@ -9,18 +10,18 @@ use crate::http::operation::{Operation, Thing, Who};
 use crate::http::world::World;
 use crate::support::api::Answer;
 
-/// A parameter of an operation that takes an id or another value of a company.
+/// A parameter of an operation that takes an id or another value that belongs to a company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameter {
     Path(String),
     Query(String),
-    /// A JSON pointer into the body. For a list it points to the first element.
+    /// A field of the body, as a JSON pointer. For a list, the pointer refers to the first element.
     Body(String),
     Header(&'static str),
 }
 
 impl Parameter {
-    /// Returns the name of the parameter.
+    /// Returns the name of the parameter. For a field of the body, this is the name of the field.
     pub fn name(&self) -> &str {
         match self {
             Self::Path(name) | Self::Query(name) => name,
@@ -37,13 +38,13 @@ pub fn document() -> Value {
     serde_json::to_value(iam_http::document()).unwrap()
 }
 
-/// Returns `true` if the name or the format of the parameter marks it as an id, or if its schema allows ids.
+/// Returns `true` if the parameter takes ids, according to its name or the format in its schema.
 fn is_id(name: &str, schema: &Value) -> bool {
     let may_be = ["id", "view", "feature", "cursor"].contains(&name);
     schema["format"] == "uuid" || may_be || name.ends_with("Id") || name.ends_with("Ids")
 }
 
-/// Collects the ids in the values that a schema describes.
+/// Collects the fields that take ids from the schema of a body.
 fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Parameter>) {
     if let Some(reference) = schema["$ref"].as_str() {
         return ids_of_body(document, document.pointer(&reference[1..]).unwrap(), pointer, found);
@@ -61,14 +62,14 @@ fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<
     }
     let parameter = Parameter::Body(pointer.to_owned());
     let is_leaf = schema.get("properties").is_none() && schema.get("items").is_none();
-    // Company ids are tested separately, in all their parameters.
+    // Parameters that name the company are tested separately.
     let is_asked = is_leaf && !pointer.is_empty() && is_id(parameter.name(), schema) && parameter.name() != "companyId";
     if is_asked && !found.contains(&parameter) {
         found.push(parameter);
     }
 }
 
-/// Returns the parameters of an operation that take ids, without the company's.
+/// Returns the parameters of an operation that take ids, except parameters that name the company.
 pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let mut found = Vec::new();
@@ -85,7 +86,7 @@ pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     found
 }
 
-/// Returns the text percent-encoded for a path or a query.
+/// Returns the text with percent-encoding for use in a path or a query.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -98,7 +99,7 @@ pub fn encoded(text: &str) -> String {
     encoded
 }
 
-/// A request that is valid except for the value of one parameter, if any.
+/// A valid request of an operation in which the value of at most one parameter is replaced.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     pub operation: Operation,
@@ -107,11 +108,11 @@ pub struct Attempt<'a> {
     pub filled: Option<(&'a Parameter, &'a Value)>,
 }
 
-/// Sends the operation's valid request with the value of the attempt.
+/// Sends the request of the attempt and returns the response.
 pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     let Attempt { operation, who, company, filled } = attempt;
     if operation.method() == "DELETE" {
-        // An entity that an earlier request deleted must be created again.
+        // An earlier request may have deleted the entities, so new entities are created.
         world.renew();
     }
     let mut ids = operation.ids.iter();
@@ -143,7 +144,7 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     };
     let mut body = (operation.body)();
     if !body.is_null() || in_body.is_some() {
-        // Each step is the first of its session.
+        // Each step of a navigation trail is sent in a new session, so that it is the first step of its session.
         if let Some(session) = body.get_mut("sessionId") {
             *session = json!(Thing::Fresh);
         }
@@ -157,12 +158,12 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     world.send(what, request).await
 }
 
-/// Sets a value in a body: replaces the value that the valid body has there, or adds a field that may replace another.
+/// Sets the value at a JSON pointer in a body: replaces the existing value, or adds the field.
 fn put(body: &mut Value, pointer: &str, id: &Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     if let Some(object) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
         if name == "feature" {
-            // A check is about either a view or a feature.
+            // A check must name either a view, or a feature and an action.
             object.remove("view");
             object.insert("action".to_owned(), json!("Read"));
         }

@@ -1,4 +1,4 @@
-//! The rows that the database reads, one by one: none belongs to another company.
+//! Tests of the rows that PostgreSQL scans for requests of one company: no scanned row belongs to another company.
 
 mod postgres {
     use std::collections::BTreeSet;
@@ -21,9 +21,9 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::proxy::Proxy;
 
-    /// Adds policies that make the server warn of every row of another company that a query plan reads. Their cost is
-    /// below that of any condition, so that PostgreSQL evaluates them first on each row of an index or table scan,
-    /// before filters and other policies.
+    /// Adds restrictive row-level policies that raise a warning for every scanned row of another company. The cost of
+    /// their function is lower than that of any other condition, so PostgreSQL evaluates these policies on each row of
+    /// an index or table scan before filters and other policies.
     async fn spy(connection: &mut PgConnection, company: CompanyId) {
         let spy = format!(
             "CREATE FUNCTION spy(name text, company uuid, item uuid) RETURNS boolean
@@ -48,17 +48,18 @@ mod postgres {
         }
     }
 
-    /// The load generator puts every feature in a module. Without this statement no user could administer anything.
+    /// The SQL that ungates most features. The loaded test data gates every feature by a module, so without this
+    /// statement no user would have administrative rights.
     const UNGATE: &str = "DELETE FROM module2features USING features
         WHERE feature_id = features.id AND key NOT LIKE 'loaded.%' AND key NOT LIKE 'risks.%'";
 
-    /// The statements that may read such rows, with the reason.
+    /// The statements that may scan rows of another company: for each, the reason and a part of the SQL text.
     const NAMED: [(&str, &str); 7] = [
         ("the load for a non-member reads the named company and returns nothing", "AS catalog_version"),
         ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
         ("changes of the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
-        // A menu item may belong to no company, so that its primary key is the id alone. The row with the id that was
-        // sent is found by that key, and then filtered out by its company.
+        // A menu item may belong to no company, so the primary key is the id alone. The row with the sent id is found
+        // by primary key, and is then filtered out by its company.
         ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
         ("a sub-item by its id", "WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2"),
         ("the item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
@@ -82,7 +83,7 @@ mod postgres {
                 .await;
         let world = new_world(&api).await;
         let mut theirs = furnished(&world, 1).await;
-        // The plan of a lookup depends on the kind of the entity, not on the instance.
+        // Query plans depend on the kind of the entity and not on its id, so a few ids suffice.
         theirs.ids.truncate(4);
         run(&mut connection, "ANALYZE".to_owned()).await.unwrap();
         spy(&mut connection, world.ours.id).await;
@@ -90,7 +91,7 @@ mod postgres {
         ids(&world, &theirs, reads.into_iter()).await;
         counts(&world, &theirs).await;
         ids(&world, &theirs, changes.into_iter()).await;
-        // The first request loads the entry, and the second one confirms it.
+        // The first request loads the cache entry of the non-member, and the second request confirms the entry.
         for _ in 0..2 {
             let non_member = world.request("GET", "/api/iam/navigation", Who::Admin, Some(world.theirs.id));
             world.send("a non-member's menu", non_member).await.expect(200);
@@ -105,7 +106,10 @@ mod postgres {
         let unnamed: Vec<_> = seen.iter().filter(|warning| !is_named(warning)).collect();
         assert!(unnamed.is_empty(), "{unnamed:#?}");
         for (why, text) in NAMED {
-            assert!(seen.iter().any(|warning| warning.contains(text)), "no statement does this any more: {why}");
+            assert!(
+                seen.iter().any(|warning| warning.contains(text)),
+                "no statement needs this exception any more: {why}"
+            );
         }
         // Control: a statement without a company filter triggers a warning, although the other policies hide the rows.
         let forgetful =

@@ -1,4 +1,4 @@
-//! The entities of the second company, and the texts of them that no response may contain.
+//! The entities of the second company, and the texts from them that no response in the first company may contain.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::http::operation::{Thing, Who};
 use crate::http::world::World;
 use crate::support::api::{Answer, new_user};
 
-/// All texts of the second company contain this mark.
+/// The marker that all texts of the second company contain.
 pub const MARK: &str = "kraken";
 
-/// The kind of a [`Probe`] for an external user whose name is stored.
+/// The kind of a [`Probe`] for an external user whose issuer and subject are stored.
 pub const EXTERNAL_USER: &str = "external user";
 
-/// An external issuer with users in the second company.
+/// The external issuer of some users in the second company.
 pub const ISSUER: &str = "https://sign-in.example.com";
 
-/// The issuer's public key. The private key does not exist.
+/// The public key of the external issuer. The private key does not exist, so no token of this issuer can be valid.
 pub const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
 
-/// An entity of the second company and an unknown one of the same form. The first text of each is sent. The others are
-/// the names that a response may have for it in that case.
+/// An id of an entity of the second company, and an unknown id of the same form. Requests send the first text of each
+/// list. The further texts are names under which a response may return the same entity.
 #[derive(Debug, Clone)]
 pub struct Probe {
     pub kind: &'static str,
@@ -33,7 +33,7 @@ pub struct Probe {
     pub unknown: Vec<String>,
 }
 
-/// The entities of the second company.
+/// The entities and other values of the second company.
 pub struct Theirs {
     pub ids: Vec<Probe>,
     pub user_name: Probe,
@@ -41,12 +41,12 @@ pub struct Theirs {
     pub cursor: String,
     pub tags: Vec<String>,
     pub version: String,
-    /// The texts that no response may contain.
+    /// The texts of the second company that no response in the first company may contain.
     pub secrets: BTreeSet<String>,
 }
 
 impl Theirs {
-    /// Asserts that the response contains nothing of the second company other than what was sent.
+    /// Asserts that the response contains none of the secrets, except values that the request sent.
     #[track_caller]
     pub fn assert_not_in(&self, about: &str, answer: &Answer, sent: &[String]) {
         let mut text = String::from_utf8(answer.body.clone()).unwrap();
@@ -59,7 +59,7 @@ impl Theirs {
     }
 }
 
-/// Collects every UUID in a value.
+/// Collects every UUID in a JSON value.
 fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if uuid::Uuid::try_parse(text).is_ok() => drop(found.insert(text.clone())),
@@ -78,7 +78,7 @@ fn external(subject: &str) -> Vec<String> {
     vec![name, external.user_id().to_string(), subject.to_owned(), external.path_id()]
 }
 
-/// Sends a change in the second company, as its administrator or as a super admin.
+/// Sends a change of the second company, as its administrator or as a super admin.
 async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -> Answer {
     let request = match by {
         Who::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
@@ -89,13 +89,13 @@ async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -
     answer
 }
 
-/// Adds one of every kind of entity to the second company.
+/// Adds a set of entities to the second company, at least one entity of every kind.
 async fn furnish(world: &World, set: usize) {
     let theirs = world.theirs;
     let name = |of: &str| format!("{MARK} {of} {set}");
     let api = &world.api;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
-    // A name that the first company will use as well.
+    // A level name that the first company will use too.
     api.new_level(theirs, &format!("wanted {set}")).await;
     let level = api.new_level(theirs, &name("level")).await;
     let path = format!("/api/iam/user-levels/{level}");
@@ -112,7 +112,7 @@ async fn furnish(world: &World, set: usize) {
         let path = format!("/api/iam/users/{user}/user-levels");
         change(world, Who::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
     }
-    // Makes more changes than the first company will have when the versions are compared.
+    // The second company must have more changes than the first company when their versions are compared.
     for change_of_level in 0..100 {
         let body = json!({ "description": format!("{MARK} {change_of_level}") });
         change(world, Who::Admin, "PATCH", &path, body).await;
@@ -137,10 +137,10 @@ async fn furnish(world: &World, set: usize) {
     change(world, Who::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
 }
 
-/// Adds this many sets of entities to the second company, and returns its entities.
+/// Adds this number of sets of entities to the second company, and returns the entities of that company.
 pub async fn furnished(world: &World, sets: usize) -> Theirs {
-    // Entities that requests create in the first company as a side effect must be older than those of the second
-    // company, as the test of cursors requires.
+    // The test of cursors requires that the audit records of the first company are older than those of the second
+    // company. Entities that later requests need in the first company are therefore created first.
     world.thing(Thing::Level).await;
     let unknown = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
@@ -175,7 +175,7 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], unknown: vec![unknown[1].clone()] });
     let user_name = Probe { kind: "name of an external user", theirs: user, unknown };
 
-    // Entity tags of responses that only the second company has.
+    // The entity tags of responses with data of the second company.
     let mut tags = Vec::new();
     for path in ["navigation", "permissions/current", "user-levels", &format!("user-levels/{level}")] {
         let request = world.api.get(&format!("/api/iam/{path}")).by(theirs.member).within(theirs.id);
@@ -189,7 +189,8 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     let path = format!("/api/iam/user-levels/{level}");
     let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
-    // Texts that occur only in the second company's responses, and not in the catalog.
+    // The secrets are the ids that occur in responses of the second company, but not in the catalog or in responses of
+    // the first company.
     let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
     ids_in(&json!(world.dump(theirs).await), &mut secrets);
     ids_in(&json!(world.dump(world.ours).await), &mut known);

@@ -1,4 +1,4 @@
-//! Changes that revoke rights terminate the sessions that block them.
+//! Tests of changes that revoke rights: they terminate the sessions that block them (`pg_terminate_backend`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
 
-/// Returns the adapter, connected as a role that may terminate its own sessions.
+/// Connects the adapter as the role of the database URL. Replicas with the same role may terminate each other's
+/// sessions.
 fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
     connect(database.url(), |options| PostgresOptions { url: database.url().into(), ..options })
 }
@@ -33,7 +34,8 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// When a blocking session is terminated, the next frozen session in the queue acquires the gate and blocks in turn.
+/// When a session that blocks the gate is terminated, the next session in the queue, also of a frozen process, acquires
+/// the gate and blocks it in turn. The revocation terminates all of them.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -64,8 +66,9 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
 }
 
-/// The sessions of frozen replicas block one after the other: when a session that holds the gate exclusively is
-/// terminated, the next session in the queue blocks, or the next group of sessions that share the gate.
+/// The queue contains sessions of frozen replicas that request the gate alternately in shared and in exclusive mode.
+/// Whenever the holders of the gate are terminated, the next session in the queue, or the next group of shared
+/// sessions, acquires the gate and blocks it.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
@@ -82,7 +85,7 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
             run(&mut session, lock).await.unwrap();
             std::future::pending::<()>().await;
         });
-        // Waits until the first session holds the gate and all later ones wait for it.
+        // Waits until one session holds the gate and all later sessions wait for it.
         until(async || {
             let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -92,7 +95,7 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
         })
         .await;
     }
-    // This lock timeout would be too short if each blocking session took two checks, 0.1 s apart.
+    // This lock timeout would be too short if the revocation needed two checks, 0.1 s apart, for each blocking session.
     let sound = connect(database.url(), |options| PostgresOptions {
         url: database.url().into(),
         lock_timeout: Duration::from_millis(5500),
@@ -140,7 +143,8 @@ async fn a_change_of_a_company_waits_for_another_one_that_works() {
     let company = new_company();
     let mut unit = begin(&first, Target::Company(company)).await.unwrap();
     let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-    // The change stays open longer than a change that revokes rights would wait.
+    // The change remains open for longer than a revocation would wait before it terminates blocking sessions. A waiting
+    // change of the same company does not terminate it.
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         unit.user_levels().find_all(company).await.unwrap();

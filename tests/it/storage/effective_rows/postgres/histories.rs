@@ -1,4 +1,5 @@
-//! Random sequences of changes, sequential and concurrent: no row ever differs from a fresh resolution.
+//! Property tests with random sequences of changes, sequential and concurrent: no effective row ever differs from a
+//! fresh resolution.
 
 use std::cell::Cell;
 
@@ -15,7 +16,7 @@ use crate::support::replica::until;
 struct Chance(u64);
 
 impl Chance {
-    /// Returns a number below the bound.
+    /// Returns a pseudo-random number below `bound`.
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,13 +28,13 @@ impl Chance {
         &from[self.below(from.len())]
     }
 
-    /// Returns a random subset, possibly empty or complete.
+    /// Returns a random subset of the elements.
     fn some_of<T: Clone>(&mut self, from: &[T]) -> Vec<T> {
         from.iter().filter(|_| self.below(2) == 0).cloned().collect()
     }
 }
 
-/// A company with user levels and users, which the changes modify.
+/// A company whose user levels and users the changes modify.
 struct Tenant {
     pub company: Company,
     pub levels: Vec<String>,
@@ -74,7 +75,8 @@ impl World {
         Self { api, tenants, views, features, modules }
     }
 
-    /// Returns a random change as method, path, company and body. Some changes have no effect, and some are rejected.
+    /// Returns a random change: its method, path, company and body. Some of these changes have no effect, and some are
+    /// rejected.
     fn change(&self, chance: &mut Chance) -> (&'static str, String, Option<CompanyId>, Value) {
         let tenant = chance.one_of(&self.tenants);
         let company = Some(tenant.company.id);
@@ -141,14 +143,14 @@ impl World {
             request = request.within(company);
         }
         let answer = request.send().await;
-        // A cell may name an action that its feature does not have at this moment, and a change of a company's module
-        // may name a module that the company does not have.
+        // A change is rejected if a cell names an action that its feature does not have at this moment, or if the
+        // change sets the enabled flag of a module that the company does not have.
         assert!(matches!(answer.status.as_u16(), 200 | 400 | 404), "{}", String::from_utf8_lossy(&answer.body));
         format!("{path} {body} {}", answer.status)
     }
 
-    /// Runs one sequence of reads, changes, fills, expirations and sweeps on two replicas, sequentially and
-    /// concurrently. Returns the number of compared rows.
+    /// Runs one random sequence of reads, changes, fills, expirations and sweeps on two replicas, partly sequentially
+    /// and partly concurrently. Returns the number of compared rows.
     async fn live(&self, seed: u64) -> usize {
         let mut chance = Chance(seed);
         let (mut a, mut b) = (Filler::new(&self.api).await, Filler::new(&self.api).await);
@@ -191,7 +193,7 @@ impl World {
     }
 }
 
-/// The random sequences are the same in each run.
+/// The seeds are fixed, so the random sequences are the same in each run.
 #[actix_web::test]
 async fn no_row_ever_differs_from_a_fresh_resolution() {
     let world = World::new().await;
@@ -202,7 +204,7 @@ async fn no_row_ever_differs_from_a_fresh_resolution() {
     assert!(compared > 1000, "only {compared} rows were compared");
 }
 
-/// Readers, changes, two replicas that fill and sweep, and another program that reads the rows all run concurrently.
+/// Changes, two replicas that fill and sweep the rows, and a program that reads the rows all run concurrently.
 #[actix_web::test]
 async fn no_row_differs_while_everything_changes() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What API clients see when the database is unreachable, blocked, or has no free connection.
+//! Tests of the API's responses when the database is unreachable or blocked, or no connection is free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::api::{Answer, Company, Request, TestApi, new_company};
 use crate::support::database::{Content, TestDatabase};
 use crate::support::proxy::Proxy;
 
-/// Asserts that the response is a 503 without a decision, which asks the client to retry.
+/// Asserts that the response is a 503 without a decision and with `Retry-After`.
 #[track_caller]
 fn assert_no_answer(answer: &Answer) {
     let (status, code, _) = answer.error();
@@ -24,7 +24,7 @@ fn assert_no_answer(answer: &Answer) {
     assert_eq!(answer.json().get("data"), None);
 }
 
-/// Returns a request of each kind, each by a caller who has the permission for it.
+/// Returns one request of each kind. Each caller has the permission for the request.
 fn requests(api: &TestApi, company: Company) -> Vec<Request> {
     let member = |request: Request| request.by(company.member).within(company.id);
     let admin = |request: Request| request.by(company.admin).within(company.id);
@@ -65,7 +65,7 @@ async fn without_a_database_every_request_is_503() {
     answers.iter().for_each(assert_no_answer);
 
     proxy.admit().await;
-    // A connection that broke while it was idle makes its first request fail.
+    // The pool may still contain broken connections, each of which makes one request fail.
     crate::support::replica::until(async || {
         for _ in 0..5 {
             let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);

@@ -1,4 +1,4 @@
-//! Listeners and polls on connections that break, and the notifications that wake them.
+//! Tests of listeners and polls: broken connections are detected, and notifications wake listeners.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::proxy::Proxy;
 
-/// Retries until the database responds, because a lost connection is noticed only when it is used, and then commits a
+/// Waits until the database responds, because a lost connection is detected only when it is used. Then commits a
 /// change.
 async fn change(storage: &PostgresStorage) {
     while storage.ping().await.is_err() {}
     add(storage, &level(new_company(), "Level")).await.unwrap();
 }
 
-/// Repeats changes until one wakes the listener: a wake-up may be lost with its connection.
+/// Commits changes until one of them wakes the listener, because the wake-up of a change may be lost with its
+/// connection.
 async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
     let changing = async {
         loop {
@@ -64,7 +65,7 @@ fn impatient_to_connect(options: PostgresOptions) -> PostgresOptions {
 
 #[tokio::test]
 async fn a_caller_that_cannot_poll_or_listen_gives_up() {
-    // The server listens but never accepts a connection.
+    // The server listens, but it never accepts a connection.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
     assert_unavailable(ending(storage_with(&url, impatient_to_connect).listen()).await);
@@ -90,11 +91,11 @@ async fn no_poll_waits_forever_on_a_network_that_drops_everything() {
     let mut listener = storage.listen().await.unwrap();
     storage.poll(None).await.unwrap();
     proxy.fall_silent();
-    // The open connection looks healthy, and new connections are accepted.
+    // The open connections are half-open, and new connections are accepted but carry no data.
     assert_unavailable(ending(storage.poll(None)).await);
     assert_unavailable(ending(storage.acknowledge()).await);
     assert_unavailable(ending(storage.listen()).await);
-    // No notification reaches the listener, so it notices the dead connection with a query of its own.
+    // No notification reaches the listener. It detects the half-open connection with a query of its own (keepalive).
     ending(async { while listener.next().await.is_ok() {} }).await;
 }
 
@@ -110,11 +111,12 @@ async fn listeners_connect_directly() {
     change_until_woken(&storage, listener.as_mut()).await;
     assert!(
         !proxy.texts().iter().any(|text| text.contains("LISTEN")),
-        "the listener does not connect through the proxy"
+        "the listener does not connect through the proxy of the pool"
     );
 }
 
-/// The payload of a notification on the channel is ignored. Notifications on other channels are not received.
+/// Every notification on the channel is a wake-up, whatever its payload. Notifications on other channels are not
+/// received.
 #[tokio::test]
 async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
     let database = TestDatabase::new(Content::Schema).await;
@@ -145,7 +147,7 @@ async fn a_listener_that_is_dropped_closes_its_connection() {
         WHERE datname = current_database() AND application_name LIKE '% listener'";
     let (first, second) = (storage.listen().await.unwrap(), storage.listen().await.unwrap());
     assert_eq!(query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap(), 2);
-    // A listener can be dropped outside a runtime, too.
+    // A listener can also be dropped outside a Tokio runtime.
     std::thread::spawn(move || drop(first)).join().unwrap();
     drop(second);
     let closed = async {

@@ -1,4 +1,4 @@
-//! Changes that fail with a serialization failure or a deadlock in the database, and are retried.
+//! Tests of changes that the database aborts with a serialization failure or a deadlock, and that are retried.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn a_change_that_the_server_calls_lost_is_made_again() {
     assert_eq!(levels(storage.as_ref(), made.company_id).await.unwrap(), [made]);
 }
 
-/// Renames a level. The first attempt waits for a signal before it does so.
+/// The work of a change that renames a level. Its first attempt waits for a signal before the rename.
 struct Rename {
     pub to: UserLevel,
     attempts: AtomicU32,
@@ -89,8 +89,9 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
     let change = transact(storage.as_ref(), Target::Company(company), &context, &rename);
     let in_the_way = async {
         rename.begun.notified().await;
-        // Another program locks the level and then waits for the company's row lock, which the change holds. Its
-        // deadlock timeout is so long that PostgreSQL aborts the change and not the other program.
+        // Another program locks the level and then waits for the company's row lock, which the change holds. The
+        // program's deadlock timeout is long, so PostgreSQL detects the deadlock in the session of the change and
+        // aborts the change.
         let mut other = database.connect().await;
         let lock = format!("SET deadlock_timeout = '60s'; BEGIN; SELECT FROM user_levels WHERE id = '{id}' FOR UPDATE");
         run(&mut other, lock).await.unwrap();
@@ -102,7 +103,7 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
         while !query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // The change now requests the lock of the level, which completes the deadlock.
+        // The change now waits for the lock on the level, which closes the deadlock cycle.
         rename.go.notify_one();
         other.await.unwrap().unwrap();
     };

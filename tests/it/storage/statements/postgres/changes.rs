@@ -127,7 +127,7 @@ pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let moved = SubMenuItem { menu_item_id: MenuItemId::from_uuid(id(MENU, 1)), ..sub_item };
     c.of("SubMenuItemsMut::update", sub_items.update(owner, &moved)).await;
     c.of("SubMenuItemsMut::delete", sub_items.delete(owner, moved.id)).await;
-    // The deletion includes the sub-items of the item.
+    // The deletion also deletes the sub-items of the item.
     c.of("MenuItemsMut::delete", tx.menu_items_mut().delete(owner, moved.menu_item_id)).await;
 
     let record = AuditRecord {
@@ -180,7 +180,7 @@ pub async fn changes_of_the_catalog(counts: &mut Counts<'_>, storage: &PostgresS
     };
     c.of("ViewsMut::create", tx.views_mut().create(&made)).await;
     c.of("ViewsMut::update", tx.views_mut().update(&View { requires_auth: false, ..made })).await;
-    // The deletion includes everything that is mapped to the view.
+    // The deletion also deletes the mappings and permissions of the view.
     c.of("ViewsMut::delete", tx.views_mut().delete(view(rows + 1))).await;
     let made = Feature {
         id: feature(0),

@@ -1,4 +1,4 @@
-//! Counts SQL statements per operation.
+//! A counter of SQL statements per storage operation.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use iam_storage_postgres::PostgresStorage;
 
 use crate::support::proxy::Proxy;
 
-/// The number of SQL statements per operation.
+/// The number of SQL statements per storage operation, as observed by a proxy.
 pub struct Counts<'a> {
     pub proxy: &'a Proxy,
     pub table: BTreeMap<&'static str, usize>,
 }
 
 impl Counts<'_> {
-    /// Runs `work` and records its SQL statements as those of one operation.
+    /// Runs `work` and records the number of its SQL statements for this operation.
     pub async fn of<T>(&mut self, operation: &'static str, work: impl Future<Output = Result<T>>) -> T {
         let before = self.proxy.statements();
         let answer = work.await.unwrap_or_else(|error| panic!("{operation}: {error:?}"));

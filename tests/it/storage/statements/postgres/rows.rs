@@ -1,4 +1,4 @@
-//! The rows on which the operations are counted, and their ids.
+//! The rows that the counted storage operations read and change, and the ids of these rows.
 
 use iam_domain::{
     ApiKey, ApiKeyId, ApiKeyPrefix, CompanyId, FeatureId, ModuleId, Name, ServiceRole, Timestamp, UserId, UserLevelId,
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::database::{TestDatabase, run};
 
-// The ids of the rows consist of a kind and a number from 1.
+// The id of a row consists of the kind of the row and a number from 1.
 pub const VIEW: u64 = 1;
 pub const FEATURE: u64 = 2;
 pub const MODULE: u64 = 3;
@@ -55,7 +55,7 @@ pub fn at() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000).unwrap()
 }
 
-/// Inserts `rows` related rows of each kind: views of a feature, levels of a user, cells of a level, and so on.
+/// Inserts `rows` related rows of each kind: `rows` views of a feature, levels of a user, cells of a level, and so on.
 pub async fn fill(database: &TestDatabase, rows: u64) {
     let sql = format!(
         "CREATE FUNCTION id(kind integer, n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS
