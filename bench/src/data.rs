@@ -215,7 +215,7 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// When the storage returns an error.
+    /// Returns an error if the storage returns an error.
     pub async fn fill(&self, storage: &dyn Storage) -> Result<()> {
         for company in &self.companies {
             company.write(storage).await?;

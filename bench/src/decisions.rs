@@ -107,7 +107,7 @@ fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or a contender decides wrongly.
+/// Returns an error if a contender cannot be created, or its decisions differ from the reference.
 pub async fn decisions() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (companies, least) in [(1, Some(1.0)), (100, None), (1_000, Some(2.0))] {
@@ -186,7 +186,7 @@ async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or our decisions are wrong.
+/// Returns an error if the data cannot be created, or our decisions differ from the reference.
 pub async fn users() -> Result<Vec<Row>> {
     let loaded = [Loaded::new(1, 10_000).await?, Loaded::new(100, 100).await?, Loaded::new(1, 100).await?];
     let [mut many, mut spread, mut few] = loaded.each_ref().map(Loaded::contender);

@@ -172,7 +172,7 @@ impl Kind {
 ///
 /// # Errors
 ///
-/// When a server cannot be started or fails.
+/// Returns an error if a server cannot be started or fails.
 pub async fn requests(program: &Path) -> Result<Vec<Row>> {
     let api = Api::start(program, Signer::hs256(), WORKERS, None)?;
     api.prepare().await?;
@@ -203,7 +203,7 @@ fn bare(check: usize, checks: usize, current: usize, navigation: usize) -> Resul
 ///
 /// # Errors
 ///
-/// When a server fails. A server that does not start becomes a row.
+/// Returns an error if a server fails. If a server does not start, its row of the report contains the error.
 pub async fn tokens(program: &Path) -> Result<Vec<Row>> {
     let (reference, reference_kind) = with_tokens(program, Signer::hs256()).await?;
     let mut rows = Vec::new();

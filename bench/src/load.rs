@@ -58,7 +58,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When no server listens.
+    /// Returns an error if no server listens.
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection breaks, or the response cannot be parsed.
+    /// Returns an error if the connection breaks, or the response cannot be parsed.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
         let Frame { status, head, end } = self.exchange(request).await?;
         let body = self.buffer[head..end].to_vec();
@@ -150,7 +150,7 @@ impl Load<'_> {
     ///
     /// # Errors
     ///
-    /// When a connection breaks, or a response has another status.
+    /// Returns an error if a connection breaks, or a response has an unexpected status.
     pub async fn round(&self) -> Result<Round> {
         let start = Instant::now() + WARM_UP;
         let end = start + ROUND;

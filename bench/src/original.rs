@@ -43,7 +43,7 @@ async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T
 ///
 /// # Errors
 ///
-/// When the database rejects a statement.
+/// Returns an error if the database rejects a statement.
 pub async fn original(server: &str) -> Result<Vec<Row>> {
     let place = Place { name: "in memory", stated: ["< 1 ms", "< 1 ms", "< 1 ms", "< 1 ms"] };
     let mut rows = measure(&place, Arc::new(MemoryStorage::seeded(system_clock()).await?)).await?;

@@ -57,7 +57,7 @@ impl Ours {
     ///
     /// # Errors
     ///
-    /// When the storage returns an error.
+    /// Returns an error if the storage returns an error.
     pub async fn load(&self, company: CompanyId, user: UserId, question: &Question) -> Result<bool> {
         let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
         Ok(access.decide(question).outcome.allowed)

@@ -47,7 +47,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached, or rejects the statement.
+    /// Returns an error if the server cannot be reached, or rejects the statement.
     pub async fn create(server: &str) -> Result<Self> {
         let name = format!("iam_bench_{}", uuid::Uuid::new_v4().simple());
         let (before, query) = server.split_once('?').map_or((server, ""), |(before, query)| (before, query));
@@ -66,7 +66,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the URL cannot be parsed.
+    /// Returns an error if the URL cannot be parsed.
     pub fn storage(&self) -> Result<Arc<PostgresStorage>> {
         Ok(Arc::new(PostgresStorage::connect(&PostgresOptions::new(self.url.clone()))?))
     }
@@ -75,7 +75,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached.
+    /// Returns an error if the server cannot be reached.
     pub async fn drop(self) -> Result<()> {
         let sql = format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name);
         connect(&self.server).await?.execute_unprepared(&sql).await?;
@@ -86,7 +86,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the measurement or the server fails.
+    /// Returns an error if the measurement or the server fails.
     pub async fn with<T>(server: &str, measure: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let database = Self::create(server).await?;
         let measured = measure(&database).await;
@@ -143,7 +143,7 @@ async fn all_rows(pool: &PgPool, company: CompanyId, user: UserId) -> Result<usi
 ///
 /// # Errors
 ///
-/// When the database rejects a statement, or our decision differs from the query's result.
+/// Returns an error if the database rejects a statement, or our decision differs from the query's result.
 pub async fn cold(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     Database::with(server, async |database| {
@@ -300,7 +300,7 @@ pub fn super_admin(user_id: UserId) -> RequestContext {
 ///
 /// # Errors
 ///
-/// When the database rejects a statement.
+/// Returns an error if the database rejects a statement.
 pub async fn replace(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     const TURNS: usize = 170;
@@ -368,7 +368,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
 ///
 /// # Errors
 ///
-/// When a server cannot be started or fails.
+/// Returns an error if a server cannot be started or fails.
 pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
     const CHANGES: usize = 300;
     Database::with(server, async |database| {

@@ -133,7 +133,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// When the system does not report its properties.
+    /// Returns an error if the system does not report its processor or load.
     pub fn begin() -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

@@ -179,7 +179,7 @@ impl Measured {
 ///
 /// # Errors
 ///
-/// When the server cannot be started, or rejects a statement.
+/// Returns an error if the server cannot be started, or rejects a statement.
 pub async fn states() -> Result<Vec<Row>> {
     // Tens of thousands of updates occur between two autovacuum runs, as with hundreds of changes per second and the
     // default interval of one minute.

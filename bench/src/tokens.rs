@@ -51,7 +51,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be generated or written.
+    /// Returns an error if the key cannot be generated or written.
     pub fn rs256() -> Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)?;
@@ -64,7 +64,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be generated or written.
+    /// Returns an error if the key cannot be generated or written.
     pub fn eddsa() -> Result<Self> {
         let pair = Ed25519KeyPair::generate()?;
         let private = pair.to_pkcs8v1()?;
@@ -91,7 +91,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When signing fails.
+    /// Returns an error if signing fails.
     pub fn authorization(&self, user: &str, is_super_admin: bool) -> Result<String> {
         let now = now()?;
         let claims = json!({

@@ -46,7 +46,7 @@ impl Casbin<Enforcer> {
     ///
     /// # Errors
     ///
-    /// When Casbin returns an error, which does not occur in practice.
+    /// Returns an error if Casbin returns an error, which does not occur in practice.
     pub async fn plain(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -63,7 +63,7 @@ impl Casbin<CachedEnforcer> {
     ///
     /// # Errors
     ///
-    /// When Casbin returns an error, which does not occur in practice.
+    /// Returns an error if Casbin returns an error, which does not occur in practice.
     pub async fn cached(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {

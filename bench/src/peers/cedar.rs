@@ -73,7 +73,7 @@ impl Cedar {
     ///
     /// # Errors
     ///
-    /// When Cedar returns an error, which does not occur in practice.
+    /// Returns an error if Cedar returns an error, which does not occur in practice.
     pub fn new(data: &Data, style: Style, places: &[Place]) -> Result<Self> {
         let slices = data.companies.iter().map(|company| Slice::new(data, company, style)).collect::<Result<_>>()?;
         let mut users = HashMap::new();
