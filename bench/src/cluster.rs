@@ -174,7 +174,7 @@ impl Postgres {
                 }
                 sleep(Duration::from_millis(10)).await;
             }
-            // Fails if the process has already ended, which is the normal case.
+            // Fails if the process has already exited, which is the usual case.
             let _ = process.kill();
             process.wait()?;
         }

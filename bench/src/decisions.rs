@@ -1,4 +1,5 @@
-//! In-process decisions on one thread: ours compared with the yardstick, Cedar and Casbin, for random users and cells.
+//! Measures in-process decisions on one thread: our engine compared with the yardstick, Cedar and Casbin, for random
+//! users and cells.
 
 use std::cell::Cell as Count;
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use crate::{Result, progress};
 const DECISIONS: &str = "Decision in the process";
 const USERS: &str = "Number of users";
 
-/// Number of random decision requests per run.
+/// Number of random checks for our engine and the yardstick.
 const ASKS: usize = 1 << 17;
-/// Number of decision requests for peers, which take hundreds or thousands of times as long.
+/// Number of random checks for Cedar and Casbin, which take hundreds or thousands of times as long.
 const PEER_ASKS: usize = 1 << 12;
 /// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
@@ -32,7 +33,7 @@ struct Loaded {
     asks: Asks,
     questions: Vec<Question>,
     ours: Ours,
-    /// Number of cache misses during the measurement, which must measure only hits.
+    /// Number of cache misses during the measurement. It must remain 0, because only cache hits are measured.
     missed: Count<usize>,
 }
 
@@ -70,7 +71,7 @@ impl Loaded {
     fn expect_hits(&self) -> Result<()> {
         match self.missed.get() {
             0 => Ok(()),
-            missed => Err(format!("{missed} questions were not at hand").into()),
+            missed => Err(format!("{missed} checks missed the cache").into()),
         }
     }
 
@@ -84,7 +85,7 @@ impl Loaded {
                 Cell::Action((feature, action)) => snapshot.feature(*feature, action).allowed,
             };
             if decide(question) != Some(expected) {
-                return Err(format!("{who} decides wrongly: {place:?} should be {expected}").into());
+                return Err(format!("{who}: wrong decision for {place:?}, expected {expected}").into());
             }
         }
         Ok(())
@@ -98,7 +99,7 @@ impl Loaded {
     }
 }
 
-/// Returns a peer with prepared decision requests.
+/// Returns a contender for a peer whose checks are prepared.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
     Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
@@ -182,7 +183,8 @@ async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
     Ok(vec![row("Casbin", &plain), row("Casbin, answers cached", &cached)])
 }
 
-/// Measures the same number of users in one company and in a hundred companies, and a hundred times as many users.
+/// Measures one company of 10,000 users, compared with a hundred companies of 100 users and with one company of 100
+/// users.
 ///
 /// # Errors
 ///

@@ -27,8 +27,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns an error if the program exits instead, or does not listen within 30 s. The error contains the output of the
-    /// program.
+    /// Returns an error if the program exits instead, or does not listen within 30 s. The error contains the
+    /// output of the program.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
@@ -82,7 +82,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails only if the process has already ended.
+        // Fails only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
