@@ -1,4 +1,4 @@
-//! A running server with a prepared company, and requests to the server.
+//! A running server with a provisioned company, and requests to this server.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::tokens::Signer;
 
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// The company's administrator, who keeps all rights when the measured user loses some.
+/// The company's administrator, who retains all levels when the levels of the measured user are removed.
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
 /// The user whose requests are measured.
 pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
@@ -20,17 +20,17 @@ pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
 pub struct Api {
     /// The server process.
     pub server: Server,
-    /// Signs tokens that the server accepts.
+    /// The signer of tokens that the server accepts.
     signer: Signer,
 }
 
-/// Returns the bytes of a request in the company that [`Api::prepare`] prepares.
+/// Returns the bytes of an HTTP request that names the company of [`Api::prepare`].
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     request_in(COMPANY, method, path, headers, body)
 }
 
-/// Returns the bytes of a request in this company.
+/// Returns the bytes of an HTTP request that names this company.
 #[must_use]
 pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {company}\r\n{headers}");
@@ -44,11 +44,11 @@ pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: 
 }
 
 impl Api {
-    /// Starts a server with this many workers, in memory or on a database.
+    /// Starts a server with this many worker threads, with in-memory storage or with a database.
     ///
     /// # Errors
     ///
-    /// When it does not start. The error contains its output.
+    /// Returns an error if the server does not start. The error contains the output of the server.
     pub fn start(program: &Path, signer: Signer, workers: usize, database: Option<&str>) -> Result<Self> {
         let workers = workers.to_string();
         let mut environment = vec![
@@ -62,57 +62,57 @@ impl Api {
         Ok(Self { server, signer })
     }
 
-    /// Returns the `Authorization` header of the user.
+    /// Returns the `Authorization` header with a token of [`USER`].
     ///
     /// # Errors
     ///
-    /// When signing fails.
+    /// Returns an error if signing fails.
     pub fn authorization(&self) -> Result<String> {
         self.signer.authorization(USER, false)
     }
 
-    /// Returns the `Authorization` header of a super admin.
+    /// Returns the `Authorization` header with a token of a super admin.
     ///
     /// # Errors
     ///
-    /// When signing fails.
+    /// Returns an error if signing fails.
     pub fn super_admin(&self) -> Result<String> {
         self.signer.authorization(SUPER_ADMIN, true)
     }
 
-    /// Sends a super admin's request in the company that [`Self::prepare`] prepares.
+    /// Sends a request as a super admin for the company of [`Self::prepare`], and returns the data of the response.
     ///
     /// # Errors
     ///
-    /// When the response is not a success.
+    /// Returns an error if the response is not a success.
     pub async fn administer(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         self.administer_in(COMPANY, method, path, body).await
     }
 
-    /// Sends a super admin's request in this company.
+    /// Sends a request as a super admin for this company, and returns the data of the response.
     ///
     /// # Errors
     ///
-    /// When the response is not a success.
+    /// Returns an error if the response is not a success.
     pub async fn administer_in(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         data(self.attempt(company, method, path, body).await?)
     }
 
-    /// Sends a super admin's request in this company, on a new connection.
+    /// Sends a request as a super admin for this company on a new connection, and returns the response.
     ///
     /// # Errors
     ///
-    /// When the connection breaks. A response with an error status is not an error.
+    /// Returns an error if the connection breaks. A response with an error status is not an error.
     pub async fn attempt(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
         let request = request_in(company, method, path, &self.super_admin()?, body);
         Connection::open(self.server.address).await?.send(&request).await
     }
 
-    /// Waits until the server is ready for requests.
+    /// Waits until `/readyz` of the server returns 200.
     ///
     /// # Errors
     ///
-    /// When the connection breaks.
+    /// Returns an error if the connection breaks.
     pub async fn ready(&self) -> Result<()> {
         loop {
             let mut connection = Connection::open(self.server.address).await?;
@@ -123,12 +123,12 @@ impl Api {
         }
     }
 
-    /// Provisions the company and assigns two of its levels to its administrator and the user. Returns the ids of the
-    /// levels.
+    /// Provisions the company, and assigns the levels Admin and Member to its administrator and to [`USER`]. Returns
+    /// the ids of the two levels.
     ///
     /// # Errors
     ///
-    /// When a response is not a success.
+    /// Returns an error if a response is not a success.
     pub async fn prepare(&self) -> Result<Vec<String>> {
         self.administer("POST", &format!("/api/iam/companies/{COMPANY}/provision"), None).await?;
         let data = self.administer("GET", "/api/iam/user-levels", None).await?;
@@ -142,11 +142,11 @@ impl Api {
         Ok(ids)
     }
 
-    /// Returns every possible check of the catalog, by URL and key.
+    /// Returns the body of a check for each cell of the catalog, by URL and key.
     ///
     /// # Errors
     ///
-    /// When a response is not a success.
+    /// Returns an error if a response is not a success.
     pub async fn questions(&self) -> Result<Vec<Value>> {
         let views = self.administer("GET", "/api/iam/views", None).await?;
         let features = self.administer("GET", "/api/iam/features", None).await?;
@@ -160,7 +160,7 @@ impl Api {
     }
 }
 
-/// Returns the data of a successful response.
+/// Returns the member `data` of a successful response.
 fn data(answer: Answer) -> Result<Value> {
     let text = String::from_utf8_lossy(&answer.body);
     if !matches!(answer.status, 200 | 201) {

@@ -1,5 +1,5 @@
-//! A bare Actix server, which shows the cost of the framework alone for the same requests and responses of the same
-//! size.
+//! A bare Actix server, which measures the cost of the framework alone, with the same requests and responses of the
+//! same size.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::Result;
 
-/// The options with which the server is started.
+/// The command-line options of the bare server.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Number of worker threads.
@@ -31,7 +31,7 @@ pub struct Options {
     pub navigation: usize,
 }
 
-/// The prepared responses, and the size of one item of 128.
+/// The prepared responses, and the size of the response to `POST /api/iam/checks` in bytes.
 struct Answers {
     check: Bytes,
     current: Bytes,
@@ -39,7 +39,7 @@ struct Answers {
     checks: usize,
 }
 
-/// The fields of a check, parsed as our server parses them.
+/// The fields of a check, which the bare server parses as our server does.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the cost of parsing them is measured")]
@@ -89,11 +89,11 @@ async fn navigation(answers: Data<Answers>) -> HttpResponse {
     json(answers.navigation.clone())
 }
 
-/// Serves requests on a free port, which it prints, until the process ends.
+/// Serves requests on an unused port until the process exits. Prints the address.
 ///
 /// # Errors
 ///
-/// When it cannot listen.
+/// Returns an error if the server cannot listen.
 pub async fn serve(options: Options) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

@@ -1,5 +1,4 @@
-//! The time for which other replicas wait for a replica that hangs inside a change, and for a dead connection that is
-//! not closed.
+//! Measures how long requests wait for a replica that hangs inside a change, and for a half-open connection.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,21 +24,21 @@ use crate::{Result, progress};
 
 const BOUNDS: &str = "Bounds when replicas and connections hang";
 const TURNS: usize = 5;
-/// Interval between two checks of a condition.
+/// Interval between two evaluations of a condition that is awaited.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Timeout for a condition.
+/// Timeout for a condition that is awaited.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The guarantee of docs/consistency.md: maximum time until a company can be changed again, in seconds.
+/// The guarantee of docs/consistency.md for changes: maximum time until a company can be changed again, in seconds.
 const OF_CHANGES: f64 = 5.0;
-/// The guarantee of docs/consistency.md for a revocation and a cut-off, in seconds.
+/// The guarantee of docs/consistency.md for revocations and cut-offs: maximum response time, in seconds.
 const OF_REVOCATIONS: f64 = 1.5;
 
-/// How a replica becomes unresponsive.
+/// The way in which a replica becomes unresponsive.
 #[derive(Debug, Clone, Copy)]
 enum Silence {
-    /// Its process is stopped, as a paused container is.
+    /// The process of the replica is stopped (`SIGSTOP`), like a paused container.
     Stopped,
-    /// Its connections carry no data.
+    /// The database connections of the replica are half-open: they transfer no data.
     Disconnected,
 }
 
@@ -59,18 +58,18 @@ struct Hung {
     since: Instant,
 }
 
-/// Adds a level to a company. Returns whether that succeeded.
+/// Adds a level to a company. Returns `true` if the response is 201.
 async fn change(api: &Api, company: &str) -> Result<bool> {
     let body = json!({ "name": Uuid::new_v4() });
     Ok(api.attempt(company, "POST", "/api/iam/user-levels", Some(&body)).await?.status == 201)
 }
 
-/// Waits until the condition holds.
+/// Waits until the condition is true.
 async fn until(mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while !is_so().await? {
         if begun.elapsed() > PATIENCE {
-            return Err("something is not so after half a minute".into());
+            return Err("the awaited condition is still false after 30 s".into());
         }
         sleep(PAUSE).await;
     }
@@ -102,7 +101,7 @@ impl Scene {
         until(async || Ok(sqlx::query_scalar(AssertSqlSafe(sql.as_str())).fetch_one(&mut watch).await?)).await
     }
 
-    /// Makes one replica hang inside a change, while it holds the gate and the company's row lock.
+    /// Makes one replica hang inside a change, while the change holds the gate and the company's row lock.
     async fn hang(&self, silence: Silence) -> Result<Hung> {
         let mut blocker = self.connect().await?;
         sqlx::raw_sql("BEGIN; LOCK TABLE user_levels IN SHARE MODE").execute(&mut blocker).await?;
@@ -111,7 +110,7 @@ impl Scene {
         let request = request_in(&company, "POST", "/api/iam/user-levels", &headers, Some(&body));
         let mut connection = Connection::open(self.hanging.server.address).await?;
         let request = tokio::spawn(async move {
-            // There is no response, or the response is that the change failed.
+            // The replica sends no response, or a response with an error.
             let _ = connection.send(&request).await;
         });
         self.until_session("wait_event_type = 'Lock'").await?;
@@ -124,7 +123,7 @@ impl Scene {
         Ok(Hung { silence, company, request, since: Instant::now() })
     }
 
-    /// Resumes the replica and waits until it works again.
+    /// Resumes the replica and waits until it can make changes again.
     async fn resume(&self, hung: Hung) -> Result<()> {
         if let Silence::Stopped = hung.silence {
             self.hanging.server.signal(Signal::CONT)?;
@@ -133,11 +132,12 @@ impl Scene {
         until(async || change(&self.hanging, &Uuid::new_v4().to_string()).await).await
     }
 
-    /// Returns the time until a company can be changed again after the connection of its change became half-open.
+    /// Returns the time until a company can be changed again after the database connections of its replica became
+    /// half-open.
     async fn half_open(&self) -> Result<Duration> {
         let company = Uuid::new_v4().to_string();
         until(async || change(&self.hanging, &company).await).await?;
-        // Opens further connections in the pool, all of them recently used.
+        // Opens further connections of the pool by concurrent reads, so that all connections were used recently.
         let read = async |_| self.hanging.administer_in(&company, "GET", "/api/iam/user-levels", None).await;
         try_join_all((0..8).map(read)).await?;
         self.proxy.forget();
@@ -155,8 +155,8 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// Returns the time until the healthy replica can change a company while the server sends a response that the other
-    /// replica does not read.
+    /// Returns the time until the healthy replica can change a company whose row lock is held by a session that does
+    /// not read the reply of the database.
     async fn lock_is_lost_unread(&self, behind: &PostgresStorage) -> Result<Duration> {
         let company = Uuid::new_v4();
         until(async || change(&self.sound, &company.to_string()).await).await?;
@@ -176,7 +176,7 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// Returns the time that a request that revokes rights takes on the healthy replica.
+    /// Returns the response time of a revocation or a cut-off on the healthy replica, while the other replica hangs.
     async fn revocation(&self, silence: Silence, method: &str, path: &str) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         let sent = Instant::now();
@@ -199,7 +199,7 @@ impl Scene {
     }
 }
 
-/// Creates a row that compares the time that `measure` returns with the guarantee.
+/// Creates a row that compares the longest of the times that `measure` returns with the guarantee.
 async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Duration>) -> Result<Row> {
     progress(format_args!("{name}"));
     let mut times = Vec::new();
@@ -214,7 +214,7 @@ async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Du
 ///
 /// # Errors
 ///
-/// When a server cannot be started, or a condition does not hold within 30 s.
+/// Returns an error if a server cannot be started, or an awaited condition is still false after 30 s.
 pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
     let postgres = Postgres::start(&[]).await?;
     Database::with(&postgres.url, async |database| {

@@ -1,4 +1,4 @@
-//! The system clock.
+//! Reads the system clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use crate::Result;
 ///
 /// # Errors
 ///
-/// When the system clock is before 1970.
+/// Returns an error if the system clock is before 1970.
 pub fn now() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL servers for one run: a primary with settings of its own, and a standby that streams from it.
+//! Private PostgreSQL servers for one run: a primary with custom settings, and a standby that streams from the primary.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use crate::Result;
 
-/// Timeout for the start of a server and for the connection of a standby.
+/// Timeout for the start of a server, and for the start of streaming replication.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Number of attempts with different ports, because another process may take a port first.
+/// Number of attempts with different ports, because another process may bind a port first.
 const TRIES: usize = 5;
 const ROLE: &str = "iam_bench";
 
@@ -24,8 +24,8 @@ const ROLE: &str = "iam_bench";
 #[derive(Debug, Clone)]
 struct Programs {
     folder: PathBuf,
-    /// The id of the user that runs the programs if this process runs as root, because PostgreSQL refuses to run as
-    /// root.
+    /// The id of the operating system user that runs the programs. `None` if this process does not run as root, because
+    /// only root is rejected by PostgreSQL.
     user: Option<u32>,
 }
 
@@ -50,9 +50,9 @@ impl Programs {
         Ok(Self { folder: folder.into(), user })
     }
 
-    /// Creates a directory that the servers' user may write to.
+    /// Creates a directory in which the user that runs the servers may write.
     fn folder(&self) -> Result<TempDir> {
-        // Root's own temporary folder may be inaccessible to that user.
+        // The temporary directory of root may be inaccessible to the user that runs the servers.
         let base = if self.user.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("iam-bench.").tempdir_in(base)?;
         if self.user.is_some() {
@@ -62,8 +62,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A directory of links may contain only the server's programs. The client programs are then next to the server
-        // program or in the `PATH`.
+        // If the directory contains links to the server programs only, the client programs are next to the link's
+        // target or in the `PATH`.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -83,28 +83,29 @@ impl Programs {
         if output.status.success() {
             return Ok(());
         }
-        Err(format!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+        Err(format!("{program} exited with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
     }
 }
 
-/// A running server. On drop it is stopped and its data is removed.
+/// A running PostgreSQL server. Dropping the value stops the server and removes its data.
 pub struct Postgres {
     programs: Programs,
     process: Child,
-    /// The directory of its data and its log.
+    /// The directory that contains the data and the log of the server.
     _folder: TempDir,
     /// The port on which the server listens.
     pub port: u16,
-    /// The URL of its database `postgres`, for a superuser.
+    /// The URL of the server's database `postgres`, for a superuser.
     pub url: String,
 }
 
 impl Postgres {
-    /// Starts a new server with these settings (`name=value`). It never waits for the disk (`fsync` is off).
+    /// Starts a new server with these settings (`name=value`). The server runs with `fsync` off, so it never waits for
+    /// the disk.
     ///
     /// # Errors
     ///
-    /// When the server cannot be started. The error contains its output.
+    /// Returns an error if the server cannot be started. The error contains the output of the server.
     pub async fn start(settings: &[&str]) -> Result<Self> {
         let programs = Programs::find()?;
         let folder = programs.folder()?;
@@ -113,11 +114,11 @@ impl Postgres {
         Self::launch(programs, folder, settings).await
     }
 
-    /// Starts a standby that streams from this server through port `through`, and makes commits wait for the standby.
+    /// Starts a synchronous standby that streams from this server through port `through`: commits wait for the standby.
     ///
     /// # Errors
     ///
-    /// When it does not start or does not stream.
+    /// Returns an error if the standby does not start or does not stream.
     pub async fn standby(&self, through: u16) -> Result<Self> {
         let folder = self.programs.folder()?;
         let from = format!("host=127.0.0.1 port={through} user={ROLE}");
@@ -138,16 +139,16 @@ impl Postgres {
         Ok(standby)
     }
 
-    /// Connects to a database of this server.
+    /// Connects to the database `postgres` of this server.
     async fn connect(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// Runs SQL in the database `postgres`.
+    /// Executes SQL statements in the database `postgres`.
     ///
     /// # Errors
     ///
-    /// When the server rejects the SQL.
+    /// Returns an error if the server rejects the SQL.
     pub async fn sql(&self, sql: String) -> Result<()> {
         raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await?).await?;
         Ok(())
@@ -173,14 +174,14 @@ impl Postgres {
                 }
                 sleep(Duration::from_millis(10)).await;
             }
-            // Fails if the process has already ended, which is the normal case.
+            // Fails if the process has already exited, which is the usual case.
             let _ = process.kill();
             process.wait()?;
         }
         Err(format!("PostgreSQL does not start: {}", std::fs::read_to_string(&log)?.trim()).into())
     }
 
-    /// Returns the URL with another loopback port.
+    /// Returns the URL of a database of this server with another port, such as that of a proxy.
     #[must_use]
     pub fn by(&self, port: u16, url: &str) -> String {
         url.replacen(&format!(":{}/", self.port), &format!(":{port}/"), 1)
@@ -189,8 +190,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // An immediate shutdown suffices, because the data is removed, too. It fails only if the process has already
-        // ended.
+        // An immediate shutdown is sufficient, because the data is removed, too. Sending the signal fails only if the
+        // process has already exited.
         if let Some(process) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(process, Signal::QUIT);
         }

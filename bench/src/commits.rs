@@ -1,5 +1,5 @@
-//! Concurrent changes of many companies, compared with plain SQL that writes the same rows, also with commits that wait
-//! for a standby.
+//! Measures concurrent changes of many companies, compared with hand-written SQL that writes the same rows, with and
+//! without a synchronous standby.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,29 +22,30 @@ use crate::{Failure, Result, progress};
 
 const COMMITS: &str = "Changes of 32 companies at once";
 const COMPANIES: usize = 32;
-/// The number of connections for the plain SQL: a replica's default when the target was set.
+/// The number of connections for the hand-written SQL: the default pool size of a replica when the target was set.
 const CONNECTIONS: u32 = 10;
 const ROUNDS: usize = 5;
 /// Length of the warm-up of a round.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Length of the measured part of a round.
 const ROUND: Duration = Duration::from_secs(2);
-/// Delay of each chunk between primary and standby, in each direction.
+/// Delay of each chunk of data between primary and standby, in each direction.
 const DELAY: Duration = Duration::from_millis(4);
-/// The earlier result with this delay, in changes per second, when each commit sent a notification.
+/// The result of the previous design with this delay, in changes per second. In that design each commit sent a
+/// notification.
 const BEFORE: f64 = 78.0;
-/// The ratio to plain SQL when each commit sent a notification, measured by this section without the delay (commit
-/// d23355d).
+/// The ratio of the previous design (commit d23355d) to the hand-written SQL of this section, without the delay.
 const SHARE_BEFORE: f64 = 0.26;
-/// The required growth of that ratio: from 0.38 to 0.6 relative to the SQL with which the target was set.
+/// The required improvement over [`SHARE_BEFORE`]: 0.6 / 0.38. Both ratios are relative to the hand-written SQL for
+/// which the target was set.
 const GROWTH: f64 = 1.58;
 
-/// Consecutive changes of one company: each assigns one of two levels to a user and removes the other.
+/// Consecutive changes of one company. Each change assigns one of two levels to a user and removes the other level.
 trait Changes {
     async fn change(&mut self, given: usize) -> Result<()>;
 }
 
-/// Makes the changes through the service.
+/// Changes that are requests to the service.
 struct ByService {
     connection: Connection,
     requests: [Vec<u8>; 2],
@@ -60,8 +61,8 @@ impl Changes for ByService {
     }
 }
 
-/// Makes the changes in plain SQL, in one transaction: the company's row lock, the two assignments, and the audit
-/// record.
+/// Changes in hand-written SQL. Each change is one transaction with the company's row lock, the two assignments, and
+/// the audit record.
 struct ByHand {
     pool: PgPool,
     company: Uuid,
@@ -94,13 +95,13 @@ impl Changes for ByHand {
     }
 }
 
-/// All companies, changed through the service or in plain SQL.
+/// One of the two compared programs: the changes of all companies through the service, or in hand-written SQL.
 struct Side<C> {
-    /// Per company, how it is changed and which of the two levels is assigned next.
+    /// The changes of each company, and the index of the level that the next change assigns.
     lines: Vec<(C, usize)>,
     /// Changes per second, one value per round.
     rates: Vec<f64>,
-    /// The time of each change, in milliseconds.
+    /// Duration of each change, in milliseconds.
     times: Vec<f64>,
 }
 
@@ -144,12 +145,12 @@ impl<C: Changes> Side<C> {
     }
 }
 
-/// Returns the median over the rounds of our rate divided by the rate of plain SQL.
+/// Returns the ratio of our rate to the rate of the hand-written SQL: the median over the rounds.
 fn share(own: &Side<ByService>, hand: &Side<ByHand>) -> f64 {
     median(own.rates.iter().zip(&hand.rates).map(|(own, hand)| own / hand).collect())
 }
 
-/// Runs rounds of both alternately and returns a row with both rates.
+/// Runs rounds of both programs alternately, and returns a row with both rates.
 async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>) -> Result<Row> {
     progress(format_args!("changing {COMPANIES} companies at once: {name}"));
     for round in 0..ROUNDS {
@@ -167,11 +168,11 @@ async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>)
     Ok(row.note(format!("a change takes {p50:.1} ms, p99 {p99:.1}")))
 }
 
-/// Measures how many changes of 32 companies complete per second.
+/// Measures the throughput of changes of 32 companies at once, in changes per second.
 ///
 /// # Errors
 ///
-/// When a server cannot be started, or a change fails.
+/// Returns an error if a server cannot be started, or a change fails.
 pub async fn commits(program: &Path) -> Result<Vec<Row>> {
     let postgres = Postgres::start(&["shared_buffers=128MB"]).await?;
     Database::with(&postgres.url, async |database| {
@@ -216,7 +217,7 @@ pub async fn commits(program: &Path) -> Result<Vec<Row>> {
         let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
         let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
         pool.close().await;
-        // Otherwise the drop of the database would wait for the standby, which is stopped first.
+        // `DROP DATABASE` would otherwise wait for the standby, which is stopped before it.
         postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
         postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
         let of_another_run = "the figure before is of another run (ADR 13)";

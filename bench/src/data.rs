@@ -1,4 +1,5 @@
-//! The data of the measurements: the seeded catalog, and companies with five levels, in which each user holds two.
+//! The generated data of the benchmarks: the seeded catalog, and companies with five levels, in which each user holds
+//! two levels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,28 +17,28 @@ use rand::{RngExt, SeedableRng};
 
 use crate::Result;
 
-/// The seed of the random number generator, so that every run measures the same data.
+/// The fixed seed of the random number generator, so that every run measures the same data.
 const SEED: u64 = 0x1a4d;
 /// Number of levels per company: the three that provisioning creates, and two more.
 pub const LEVELS: usize = 5;
 
-/// The target of a decision: a view, or an action of a feature.
+/// The resource that is checked: a view, or an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
     /// A view.
     View(ViewId),
-    /// An action of a feature. It is a pair, because a map uses it as its key.
+    /// An action of a feature. The value is a pair, because hash maps use it as their key.
     Action((FeatureId, Action)),
 }
 
-/// A level and its permissions.
+/// A user level and its permissions.
 #[derive(Debug, Clone)]
 pub struct Level {
     /// The id.
     pub id: UserLevelId,
     /// The name, unique in the company.
     pub name: Name,
-    /// The permission rows.
+    /// The matrices of the level.
     pub permissions: LevelPermissions,
 }
 
@@ -46,35 +47,35 @@ pub struct Level {
 pub struct User {
     /// The user's id.
     pub id: UserId,
-    /// The two levels, in ascending order.
+    /// The indexes of the two levels, in ascending order.
     pub levels: [usize; 2],
 }
 
-/// A company.
+/// A company with its modules, levels and users.
 #[derive(Debug, Clone)]
 pub struct Company {
     /// The id.
     pub id: CompanyId,
-    /// The modules of the company, all enabled.
+    /// The modules of the company, all of them enabled.
     pub modules: Vec<ModuleId>,
-    /// The levels.
+    /// The levels of the company.
     pub levels: Vec<Level>,
-    /// The users.
+    /// The members of the company.
     pub users: Vec<User>,
 }
 
-/// All generated data.
+/// All generated data of a benchmark.
 #[derive(Debug, Clone)]
 pub struct Data {
     /// The catalog in the form that resolution uses.
     pub catalog: Arc<Catalog>,
-    /// All possible targets of decisions: 14 views and 19 features × 6 actions.
+    /// All resources that can be checked: 14 views and 19 features × 6 actions.
     pub cells: Vec<Cell>,
-    /// The companies.
+    /// The generated companies.
     pub companies: Vec<Company>,
 }
 
-/// A random decision request.
+/// A random check, with ids.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
     /// The company.
@@ -85,23 +86,23 @@ pub struct Ask {
     pub cell: u16,
 }
 
-/// The same decision request by indexes, for peers that look up data by index.
+/// A random check, with indexes instead of ids, for peers that look up data by index.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The index of the company.
     pub company: usize,
     /// The index of the user in the company.
     pub user: usize,
-    /// The index of the cell.
+    /// The index of the view or action in [`Data::cells`].
     pub cell: usize,
 }
 
-/// Random decision requests, in both forms and in the same order.
+/// Random checks, with ids and with indexes, in the same order.
 #[derive(Debug, Clone, Default)]
 pub struct Asks {
-    /// The requests by id.
+    /// The checks with ids.
     pub by_id: Vec<Ask>,
-    /// The requests by index.
+    /// The checks with indexes.
     pub by_place: Vec<Place>,
 }
 
@@ -119,7 +120,7 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// None in practice: the strings are constants that parse.
+    /// Never returns an error in practice, because the parsed strings are valid constants.
     pub fn generate(companies: usize, users: usize) -> Result<Self> {
         let seeded = seed::catalog(at()?)?;
         let modules: Vec<_> = seeded.modules.iter().map(|module| module.id).collect();
@@ -157,7 +158,8 @@ impl Data {
             let name = Name::parse(format!("Level {}", levels.len()))?;
             levels.push(Level { id, name, permissions: self.random_level(rng, id) });
         }
-        // Every company has `core`, which is first, and each other module with a probability of one half.
+        // Every company has the module `core`, which is the first one, and each other module with a probability of one
+        // half.
         let modules = modules.iter().enumerate().filter(|(n, _)| *n == 0 || rng.random()).map(|(_, id)| *id).collect();
         let users = (0..users)
             .map(|_| {
@@ -169,7 +171,7 @@ impl Data {
         Ok(Company { id: CompanyId::from_uuid(uuid(rng)), modules, levels, users })
     }
 
-    /// Generates rows for most cells: seven of ten allow, one of ten denies.
+    /// Generates the matrices of a level: on average, seven of ten cells allow and one of ten denies.
     fn random_level(&self, rng: &mut StdRng, id: UserLevelId) -> LevelPermissions {
         const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
         let mut views = Vec::new();
@@ -195,7 +197,7 @@ impl Data {
         LevelPermissions::new(id, views, features)
     }
 
-    /// Generates random decision requests for random users of random companies.
+    /// Generates checks of random cells for random users of random companies.
     #[must_use]
     pub fn asks(&self, count: usize) -> Asks {
         let mut rng = StdRng::seed_from_u64(SEED + 1);
@@ -211,11 +213,11 @@ impl Data {
         asks
     }
 
-    /// Writes the companies to a storage that has the seeded catalog, in one unit of work per company.
+    /// Writes the companies to a storage that contains the seeded catalog, in one unit of work per company.
     ///
     /// # Errors
     ///
-    /// When the storage returns an error.
+    /// Returns an error if the storage returns an error.
     pub async fn fill(&self, storage: &dyn Storage) -> Result<()> {
         for company in &self.companies {
             company.write(storage).await?;
@@ -225,8 +227,8 @@ impl Data {
 }
 
 impl Company {
-    /// Returns the snapshot of users who hold these levels, for the reference decisions that all other results are
-    /// compared with.
+    /// Returns the snapshot of a user who holds these levels. The reference decisions, with which all programs are
+    /// compared, are computed from this snapshot.
     #[must_use]
     pub fn snapshot(&self, catalog: &Arc<Catalog>, levels: [usize; 2]) -> Snapshot {
         Snapshot {
@@ -236,7 +238,7 @@ impl Company {
         }
     }
 
-    /// Calls `make` once for each set of levels that users hold. Returns the results by set.
+    /// Calls `make` once for each set of levels that at least one user holds. Returns the results by set of levels.
     #[must_use]
     pub fn by_levels<T>(&self, catalog: &Arc<Catalog>, make: impl Fn(&Snapshot) -> T) -> BTreeMap<[usize; 2], T> {
         let mut made = BTreeMap::new();

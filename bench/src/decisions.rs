@@ -1,4 +1,5 @@
-//! In-process decisions on one thread: ours compared with the yardstick, Cedar and Casbin, for random users and cells.
+//! Measures in-process decisions on one thread: our engine compared with the yardstick, Cedar and Casbin, for random
+//! users and cells.
 
 use std::cell::Cell as Count;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use crate::{Result, progress};
 const DECISIONS: &str = "Decision in the process";
 const USERS: &str = "Number of users";
 
-/// Number of random decision requests per run.
+/// Number of random checks for our engine and the yardstick.
 const ASKS: usize = 1 << 17;
-/// Number of decision requests for peers, which take hundreds or thousands of times as long.
+/// Number of random checks for Cedar and Casbin, which take hundreds or thousands of times as long.
 const PEER_ASKS: usize = 1 << 12;
 /// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
@@ -36,7 +37,7 @@ struct Loaded {
     asks: Asks,
     questions: Vec<Check>,
     ours: Ours,
-    /// Number of cache misses during the measurement, which must measure only hits.
+    /// Number of cache misses during the measurement. It must remain 0, because only cache hits are measured.
     missed: Count<usize>,
 }
 
@@ -74,7 +75,7 @@ impl Loaded {
     fn expect_hits(&self) -> Result<()> {
         match self.missed.get() {
             0 => Ok(()),
-            missed => Err(format!("{missed} questions were not at hand").into()),
+            missed => Err(format!("{missed} checks missed the cache").into()),
         }
     }
 
@@ -88,7 +89,7 @@ impl Loaded {
                 Cell::Action((feature, action)) => snapshot.feature(*feature, action).allowed,
             };
             if decide(question) != Some(expected) {
-                return Err(format!("{who} decides wrongly: {place:?} should be {expected}").into());
+                return Err(format!("{who}: wrong decision for {place:?}, expected {expected}").into());
             }
         }
         Ok(())
@@ -102,7 +103,7 @@ impl Loaded {
     }
 }
 
-/// Returns a peer with prepared decision requests.
+/// Returns a contender for a peer whose checks are prepared.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
     Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
@@ -111,7 +112,7 @@ fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or a contender decides wrongly.
+/// Returns an error if a contender cannot be created, or its decisions differ from the reference.
 pub async fn decisions() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (companies, least) in LEAST {
@@ -198,11 +199,12 @@ async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
     Ok(vec![row("Casbin", &plain), row("Casbin, answers cached", &cached)])
 }
 
-/// Measures the same number of users in one company and in a hundred companies, and a hundred times as many users.
+/// Measures one company of 10,000 users, compared with a hundred companies of 100 users and with one company of 100
+/// users.
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or our decisions are wrong.
+/// Returns an error if the data cannot be created, or our decisions differ from the reference.
 pub async fn users() -> Result<Vec<Row>> {
     let loaded = [Loaded::new(1, 10_000).await?, Loaded::new(100, 100).await?, Loaded::new(1, 100).await?];
     let [mut many, mut spread, mut few] = loaded.each_ref().map(Loaded::contender);

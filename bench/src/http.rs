@@ -1,6 +1,7 @@
-//! Our server compared with a bare Actix server: the same connections and requests, and responses of the same size.
+//! Compares our server with a bare Actix server, with the same connections and requests, and with responses of the same
+//! size.
 //!
-//! Each server has one worker with a core of its own; the load generator has the other core.
+//! The measured server has one worker, which uses one core; the load generator uses the other core.
 
 use std::path::Path;
 
@@ -20,16 +21,17 @@ const WORKERS: usize = 1;
 const ROUNDS: usize = 7;
 /// Number of items in a `POST /api/iam/checks`.
 const ITEMS: usize = 128;
-/// A server that is busy for less than this share of the time waits for the load generator.
+/// Minimum share of the time for which a saturated server is busy. A server that is busy for a smaller share waits for
+/// the load generator.
 const SATURATED: f64 = 0.93;
 
-/// A kind of request, as both servers receive it.
+/// A kind of request, which both servers receive.
 struct Kind {
     name: &'static str,
     requests: Vec<Vec<u8>>,
     status: u16,
     least: Option<f64>,
-    /// The reason why it cannot be measured.
+    /// The reason why this kind of request cannot be measured, if there is one.
     fault: Option<String>,
     /// The average size of a response, in bytes.
     bytes: usize,
@@ -37,7 +39,7 @@ struct Kind {
     decisions: usize,
 }
 
-/// The rounds of one server.
+/// The results of all rounds of one server.
 #[derive(Default)]
 struct Rounds(Vec<Round>);
 
@@ -58,7 +60,7 @@ impl Rounds {
         median(self.0.iter().map(|round| round.server_busy).collect())
     }
 
-    /// Returns the median over the rounds of our rate divided by the other server's rate.
+    /// Returns the ratio of this server's rate to the other server's rate: the median over the rounds.
     fn rate_beside(&self, other: &Self) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(own, other)| own.per_second / other.per_second).collect())
     }
@@ -133,7 +135,7 @@ impl Kind {
         Load { address: server.address, process: server.id(), requests: &self.requests, status: self.status }
     }
 
-    /// Measures this kind next to the bare server, or alone if the bare server has no equivalent.
+    /// Measures this kind of request on our server, and also on the bare server if it has an equivalent.
     async fn measure(&self, ours: &Server, bare: &Server) -> Result<Row> {
         if let Some(fault) = &self.fault {
             return Ok(Row::failed(REQUESTS, self.name, fault));
@@ -168,11 +170,11 @@ impl Kind {
     }
 }
 
-/// Measures every kind of request next to the bare server.
+/// Measures every kind of request on our server and on the bare server.
 ///
 /// # Errors
 ///
-/// When a server cannot be started or fails.
+/// Returns an error if a server cannot be started or fails.
 pub async fn requests(program: &Path) -> Result<Vec<Row>> {
     let api = Api::start(program, Signer::hs256(), WORKERS, None)?;
     api.prepare().await?;
@@ -199,11 +201,11 @@ fn bare(check: usize, checks: usize, current: usize, navigation: usize) -> Resul
     Server::start(&std::env::current_exe()?, &arguments, &[])
 }
 
-/// Measures `POST /check` with tokens of each algorithm, on a server per algorithm.
+/// Measures `POST /check` with tokens of each signature algorithm, on one server per algorithm.
 ///
 /// # Errors
 ///
-/// When a server fails. A server that does not start becomes a row.
+/// Returns an error if a server fails. If a server does not start, its row of the report contains the error.
 pub async fn tokens(program: &Path) -> Result<Vec<Row>> {
     let (reference, reference_kind) = with_tokens(program, Signer::hs256()).await?;
     let mut rows = Vec::new();

@@ -1,4 +1,5 @@
-//! The benchmarks of the IAM service. They report ratios, each measured in one run on one machine (docs/benchmarks.md).
+//! The benchmarks of the IAM service. Each result is a ratio of two programs, measured in one run on one machine
+//! (docs/benchmarks.md).
 
 pub mod api;
 pub mod bare;
@@ -23,10 +24,10 @@ pub mod states;
 pub mod tokens;
 pub mod yardstick;
 
-/// Any error. It ends the section in which it occurs.
+/// Any error. An error aborts the section of the benchmarks in which it occurs.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of all functions here.
+/// The result type of the functions in this crate.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// Reports progress on standard error.

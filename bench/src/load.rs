@@ -1,4 +1,4 @@
-//! A load generator on one thread. It keeps connections open, sends prepared requests, and reads only the status and
+//! A load generator on one thread. It sends prepared requests on keep-alive connections, and parses only the status and
 //! length of responses.
 
 use std::net::SocketAddr;
@@ -20,16 +20,16 @@ const ROUND: Duration = Duration::from_millis(1_000);
 /// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status.
+    /// The status code.
     pub status: u16,
     /// The status line and the headers.
     pub head: String,
-    /// The body.
+    /// The response body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Returns the value of a header.
+    /// Returns the value of a response header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
@@ -39,14 +39,14 @@ impl Answer {
     }
 }
 
-/// A kept-alive connection.
+/// A client connection with HTTP keep-alive.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// The status and length of a response.
+/// The status of a response, and the positions at which its head and its body end.
 struct Frame {
     status: u16,
     head: usize,
@@ -54,11 +54,11 @@ struct Frame {
 }
 
 impl Connection {
-    /// Opens a connection.
+    /// Opens a TCP connection to a server.
     ///
     /// # Errors
     ///
-    /// When no server listens.
+    /// Returns an error if no server listens at the address.
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -74,7 +74,7 @@ impl Connection {
             }
             let read = self.stream.read(&mut self.buffer[self.filled..]).await?;
             if read == 0 {
-                return Err("the server hung up".into());
+                return Err("the server closed the connection".into());
             }
             self.filled += read;
             if let Some(frame) = frame(&self.buffer[..self.filled])? {
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection breaks, or the response cannot be parsed.
+    /// Returns an error if the connection breaks, or the response cannot be parsed.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
         let Frame { status, head, end } = self.exchange(request).await?;
         let body = self.buffer[head..end].to_vec();
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// Returns the end of a response, or `None` if the response is incomplete.
+/// Parses the status and length of a response. Returns `None` if the response is incomplete.
 fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
     let Some(head) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let status: u16 = std::str::from_utf8(bytes.get(9..12).ok_or("no status line")?)?.parse()?;
@@ -114,7 +114,7 @@ fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
         (None, 204 | 304) => 0,
         (None, _) => return Err("an answer without a length".into()),
     };
-    // A 304 announces the length of a body that it does not have.
+    // The `Content-Length` of a 304 response is the length of a body that the response does not contain.
     let end = if status == 304 { head } else { head + length };
     Ok((bytes.len() >= end).then_some(Frame { status, head, end }))
 }
@@ -130,38 +130,38 @@ async fn stay_awake(end: Instant) -> Result<()> {
     Ok(())
 }
 
-/// The results of a round.
+/// The results of one round.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
     /// Responses per second.
     pub per_second: f64,
-    /// The server's CPU time per response, in microseconds.
+    /// CPU time of the server per response, in microseconds.
     pub server_micros: f64,
-    /// The load generator's CPU time per response, in microseconds.
+    /// CPU time of the load generator per response, in microseconds.
     pub client_micros: f64,
-    /// The share of the round in which the server was busy: it was running or waiting for a CPU.
+    /// Share of the round in which the server was busy: its threads were running or waiting for a CPU.
     pub server_busy: f64,
 }
 
-/// A server under load, and the requests to it.
+/// A server under load, and the requests that it receives.
 #[derive(Debug, Clone)]
 pub struct Load<'a> {
-    /// The address that it listens on.
+    /// The address on which the server listens.
     pub address: SocketAddr,
-    /// The process id.
+    /// The process id of the server.
     pub process: u32,
-    /// The requests, sent in rotation.
+    /// The requests, which each connection sends in rotation.
     pub requests: &'a [Vec<u8>],
     /// The expected status of every response.
     pub status: u16,
 }
 
 impl Load<'_> {
-    /// Sends requests for one round.
+    /// Sends requests on all connections for one round, and returns its results.
     ///
     /// # Errors
     ///
-    /// When a connection breaks, or a response has another status.
+    /// Returns an error if a connection breaks, or a response has an unexpected status.
     pub async fn round(&self) -> Result<Round> {
         let start = Instant::now() + WARM_UP;
         let end = start + ROUND;
@@ -179,7 +179,8 @@ impl Load<'_> {
         let lines = futures_util::future::try_join_all(lines);
         let (counts, (server, client, elapsed), ()) =
             futures_util::future::try_join3(lines, watch, stay_awake(end)).await?;
-        // The busy time was measured over a slightly longer period than the counts.
+        // The CPU time was measured over a slightly longer period than the number of responses, so this number is
+        // scaled.
         let count = counts.into_iter().sum::<u64>() as f64 / ROUND.as_secs_f64() * elapsed.as_secs_f64();
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / count;
         Ok(Round {

@@ -7,11 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{Result, bare, bounds, commits, decisions, http, memory, original, postgres, progress, states};
 
-/// The allocator that the server uses, for everything that is measured in this process.
+/// The global allocator: the same as that of the server, because decisions are measured in this process.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The benchmarks (docs/benchmarks.md).
+/// The benchmarks of the IAM service (docs/benchmarks.md).
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the benchmarks.
+    /// Run all benchmarks, or the sections that `--filter` selects.
     Run(Options),
     /// Start the bare server that our server is compared with.
     Bare(bare::Options),
@@ -45,7 +45,7 @@ struct Options {
     database_url: String,
 }
 
-/// The sections that `--filter` selects from, in the order of the table.
+/// The names of all sections, in the order of the report. `--filter` selects some of them.
 const SECTIONS: [&str; 12] = [
     "decisions",
     "users",
@@ -90,9 +90,12 @@ impl Options {
             }
         }
         if report.rows.is_empty() {
-            return Err(
-                format!("no section has {:?} in its name; they are {}", self.filter, SECTIONS.join(", ")).into()
-            );
+            return Err(format!(
+                "no section has {:?} in its name; the sections are {}",
+                self.filter,
+                SECTIONS.join(", ")
+            )
+            .into());
         }
         println!("{report}");
         std::fs::write(&self.out, serde_json::to_string_pretty(&report)?)?;
@@ -100,7 +103,7 @@ impl Options {
     }
 }
 
-// One thread, because the other core is reserved for the server.
+// The load generator runs on one thread, because the other core is reserved for the measured server.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {

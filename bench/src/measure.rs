@@ -1,24 +1,26 @@
-//! Measures the CPU time of batches of some milliseconds, alternately, and reports the median of the turns.
+//! Measures the CPU time of contenders that run alternately in turns of at least 60 ms, and computes the median of the
+//! turns.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Number of turns per contender.
+/// Number of measured turns per contender.
 pub const ROUNDS: usize = 15;
-/// Approximate length of a turn.
+/// Minimum CPU time of a turn.
 const TURN: Duration = Duration::from_millis(60);
 
-/// Returns the CPU time of this thread, which excludes other activity on the machine.
+/// Returns the CPU time of this thread, which excludes the CPU time of other threads and processes.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// A contender that performs numbered pieces of work in sequence.
+/// A program that is compared with others. It performs numbered pieces of work in sequence.
 pub struct Contender<'a> {
-    /// Performs the pieces `from..to` and returns a value that depends on them.
+    /// Performs the pieces `from..to` and returns a value that depends on all of them, so that the compiler cannot
+    /// remove the work.
     run: Box<dyn FnMut(usize, usize) -> usize + 'a>,
     pieces: usize,
     batch: usize,
@@ -28,7 +30,8 @@ pub struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    /// Creates a contender with this many pieces of work. It starts over after the last piece.
+    /// Creates a contender with this many pieces of work. After the last piece, the contender continues with the first
+    /// one.
     pub fn new(pieces: usize, run: impl FnMut(usize, usize) -> usize + 'a) -> Self {
         Self { run: Box::new(run), pieces, batch: 1, next: 0, turns: Vec::new() }
     }
@@ -45,12 +48,12 @@ impl<'a> Contender<'a> {
         processor_time().saturating_sub(before)
     }
 
-    /// Determines how many pieces fit into a turn, which also warms up.
+    /// Determines how many pieces of work a turn needs, which also serves as a warm-up.
     fn prepare(&mut self) {
         while self.turn() < TURN {
             self.batch *= 2;
         }
-        // Processes all pieces once more, unless that takes too long, so that the steady state is measured.
+        // Performs all pieces once more, for at most 600 ms, so that the steady state is measured.
         let until = Instant::now() + TURN * 10;
         for _ in 0..self.pieces.div_ceil(self.batch) {
             self.turn();
@@ -60,13 +63,13 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Returns the median of the turns, in nanoseconds per piece.
+    /// Returns the median of the turns, in nanoseconds per piece of work.
     #[must_use]
     pub fn nanoseconds(&self) -> f64 {
         median(self.turns.clone())
     }
 
-    /// Returns the median over the turns of the other's time divided by this one's time.
+    /// Returns the ratio of the other contender's time to this contender's time: the median over the turns.
     #[must_use]
     pub fn faster_than(&self, other: &Self) -> f64 {
         median(self.turns.iter().zip(&other.turns).map(|(own, other)| other / own).collect())
@@ -87,7 +90,7 @@ pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
     }
 }
 
-/// Returns the median, or 0 for no values.
+/// Returns the median of the values, or 0 for no values.
 #[must_use]
 pub fn median(values: Vec<f64>) -> f64 {
     quantile(values, 0.5)

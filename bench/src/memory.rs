@@ -1,5 +1,5 @@
-//! The bytes that the permissions cache holds. An allocator counts them in a separate program, because counting costs
-//! time.
+//! The size of the permissions cache in bytes. An allocator counts the bytes in a separate program, because counting
+//! costs time.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,11 +9,11 @@ use crate::{Result, progress};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Runs the counting program and returns the bytes that it reports.
+/// Runs the counting program, and returns a row with the size of the cache that the program prints.
 ///
 /// # Errors
 ///
-/// When it cannot be run, or fails.
+/// Returns an error if the counting program cannot be run, or fails.
 pub fn memory(program: &Path) -> Result<Vec<Row>> {
     progress(format_args!("counting bytes"));
     let output = Command::new(program).output()?;

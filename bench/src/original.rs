@@ -1,4 +1,4 @@
-//! The performance table of the original system: the same operations through our use cases, in memory and on
+//! Measures the operations in the performance table of the original system through our use cases, in memory and on
 //! PostgreSQL.
 
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use crate::{Result, progress};
 const SECTION: &str = "The original's table";
 const WARM_UP: usize = 20;
 const TURNS: usize = 220;
-/// Number of levels that are listed.
+/// Number of levels in the company whose levels are listed.
 const LISTED: usize = 10;
-/// Number of permissions that are replaced.
+/// Number of permissions in a replacement.
 const REPLACED: usize = 10;
 
-/// The storage, and the times that the original states for create, find, list and update.
+/// The name of a storage, and the times that the original system states for create, find, list and update.
 struct Place {
     name: &'static str,
     stated: [&'static str; 4],
 }
 
-/// Runs one operation and records its time in microseconds.
+/// Runs one operation and appends its duration in microseconds to `times`.
 async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T>>) -> Result<T> {
     let start = Instant::now();
     let done = operation.await?;
@@ -39,11 +39,11 @@ async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T
     Ok(done)
 }
 
-/// Measures both storages.
+/// Measures the operations with in-memory storage and on PostgreSQL.
 ///
 /// # Errors
 ///
-/// When the database rejects a statement.
+/// Returns an error if the database rejects a statement.
 pub async fn original(server: &str) -> Result<Vec<Row>> {
     let place = Place { name: "in memory", stated: ["< 1 ms", "< 1 ms", "< 1 ms", "< 1 ms"] };
     let mut rows = measure(&place, Arc::new(MemoryStorage::seeded(system_clock()).await?)).await?;
@@ -66,7 +66,7 @@ async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> 
     data.fill(storage.as_ref()).await?;
     let own = Ours::over(storage).await;
     let application = own.application();
-    // One company grows, and the levels of the other are listed.
+    // New levels are created in one company; the levels of the other company are listed.
     let [growing, company] = data.companies.as_slice() else { return Err("two companies".into()) };
     let administrator = company.users[0].id;
     for nth in company.levels.len()..LISTED {
@@ -125,7 +125,7 @@ fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -
     Ok(ReplaceFeaturePermissions { company, level, permissions, force: false, if_match: IfMatch::default() })
 }
 
-/// Measures the median of batches of checks for cached users.
+/// Measures checks for cached users, as the median of batches.
 async fn cached_check(own: &Ours, data: &Data, place: &str) -> Result<Row> {
     let name = format!("cached check, {place}");
     let company = &data.companies[1];
@@ -144,7 +144,7 @@ async fn cached_check(own: &Ours, data: &Data, place: &str) -> Result<Row> {
         }
         batches.push(start.elapsed().as_secs_f64() * 1e6 / company.users.len() as f64);
         if missed > 0 {
-            return Ok(Row::failed(SECTION, name, "what was asked before is not at hand"));
+            return Ok(Row::failed(SECTION, name, "a check for a cached user missed the cache"));
         }
     }
     Ok(Row::new(SECTION, name, "µs", median(batches)))

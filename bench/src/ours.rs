@@ -1,4 +1,4 @@
-//! The only module that calls the measured crates.
+//! Decisions by our engine. Other modules call the permissions cache only through this module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tokio::runtime::Handle;
 use crate::Result;
 use crate::data::Cell;
 
-/// Decisions by the crate `iam-permissions-cache`.
+/// Our engine: the permissions cache (crate `iam-permissions-cache`) with its storage.
 pub struct Ours {
     storage: Arc<dyn Storage>,
     permissions: Arc<Permissions>,
 }
 
-/// Returns the decision request for a cell.
+/// Returns the check of a cell.
 #[must_use]
 pub fn question(cell: &Cell) -> Check {
     match cell {
@@ -30,9 +30,10 @@ pub fn question(cell: &Cell) -> Check {
 }
 
 impl Ours {
-    /// Decides from this storage and follows its changes. Must be called within a Tokio runtime.
+    /// Creates a permissions cache for this storage, and spawns the task that polls the storage. Must be called within
+    /// a Tokio runtime.
     ///
-    /// The lease outlasts every run, because the measured thread leaves no time for polls.
+    /// The lease is longer than every run, because the measured code blocks the thread that would poll.
     pub async fn over<S: Storage>(storage: Arc<S>) -> Self {
         let options =
             CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
@@ -46,24 +47,24 @@ impl Ours {
         Self { storage, permissions }
     }
 
-    /// Decides from the cache, or returns `None` if the cache does not suffice.
+    /// Decides from the cache. Returns `None` if the cache lacks the user's permissions.
     #[inline]
     #[must_use]
     pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Check) -> Option<bool> {
         self.permissions.try_check(company, Subject::User(user), question).map(|outcome| outcome.allowed)
     }
 
-    /// Decides, and loads data that is not cached.
+    /// Decides, and first loads the user's permissions if they are not cached.
     ///
     /// # Errors
     ///
-    /// When the storage returns an error.
+    /// Returns an error if the storage returns an error.
     pub async fn load(&self, company: CompanyId, user: UserId, question: &Check) -> Result<bool> {
         let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
         Ok(access.decide(question).outcome.allowed)
     }
 
-    /// Returns the use cases over the same storage and permissions.
+    /// Returns the use cases, with the same storage and permissions cache.
     #[must_use]
     pub fn application(&self) -> Application {
         Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), Handle::current())

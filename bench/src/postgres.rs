@@ -1,5 +1,5 @@
-//! The costs of PostgreSQL: a first decision, a replaced matrix, and the propagation delay of a revocation to a second
-//! replica.
+//! Measures the costs of PostgreSQL: a first decision, the replacement of a matrix, and the propagation delay of a
+//! revocation to a second replica.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const COLD: &str = "First decision on PostgreSQL";
 const REPLACE: &str = "133 permissions replaced on PostgreSQL";
 const REVOCATION: &str = "Revocation on a second replica";
 
-/// A database for one run, with the seeded catalog. Remove it with [`Self::drop`].
+/// A database for one run, with the seeded catalog. [`Self::drop`] removes the database.
 pub struct Database {
     server: String,
     name: String,
@@ -43,11 +43,11 @@ async fn connect(url: &str) -> Result<DatabaseConnection> {
 }
 
 impl Database {
-    /// Creates a database on this server.
+    /// Creates, migrates and seeds a new database on this server.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached, or rejects the statement.
+    /// Returns an error if the server cannot be reached, or rejects the statement.
     pub async fn create(server: &str) -> Result<Self> {
         let name = format!("iam_bench_{}", uuid::Uuid::new_v4().simple());
         let (before, query) = server.split_once('?').map_or((server, ""), |(before, query)| (before, query));
@@ -62,11 +62,11 @@ impl Database {
         Ok(database)
     }
 
-    /// Returns the adapter for this database.
+    /// Returns a storage adapter for this database.
     ///
     /// # Errors
     ///
-    /// When the URL cannot be parsed.
+    /// Returns an error if the URL cannot be parsed.
     pub fn storage(&self) -> Result<Arc<PostgresStorage>> {
         Ok(Arc::new(PostgresStorage::connect(&PostgresOptions::new(self.url.clone()))?))
     }
@@ -75,7 +75,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached.
+    /// Returns an error if the server cannot be reached.
     pub async fn drop(self) -> Result<()> {
         let sql = format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name);
         connect(&self.server).await?.execute_unprepared(&sql).await?;
@@ -86,7 +86,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the measurement or the server fails.
+    /// Returns an error if the measurement or the server fails.
     pub async fn with<T>(server: &str, measure: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let database = Self::create(server).await?;
         let measured = measure(&database).await;
@@ -99,7 +99,7 @@ fn microseconds(elapsed: Duration) -> f64 {
     elapsed.as_secs_f64() * 1e6
 }
 
-/// One decision in plain SQL: levels joined with their rows, and the module gate.
+/// One decision in hand-written SQL: levels joined with their feature permissions, and the module gate.
 const ONE_DECISION: &str = "
     SELECT f.enabled, p.value, p.scope, (
         NOT EXISTS (SELECT FROM module2features g WHERE g.feature_id = f.id) OR EXISTS (
@@ -111,7 +111,7 @@ const ONE_DECISION: &str = "
     JOIN features f ON f.id = p.feature_id
     WHERE u.company_id = $1 AND u.user_id = $2 AND p.feature_id = $3 AND p.action = $4";
 
-/// All feature permissions of the user's levels in plain SQL.
+/// All feature permissions of the user's levels in hand-written SQL.
 const ALL_ROWS: &str = "
     SELECT p.feature_id, p.action, p.value, p.scope
     FROM user_user_levels u
@@ -139,11 +139,12 @@ async fn all_rows(pool: &PgPool, company: CompanyId, user: UserId) -> Result<usi
     Ok(rows.len())
 }
 
-/// Measures first decisions for users in a loaded company and for users in companies that are not loaded.
+/// Measures first decisions (cache misses) for users in a cached company, and for users in companies that are not
+/// cached.
 ///
 /// # Errors
 ///
-/// When the database rejects a statement, or our decision differs from the query's result.
+/// Returns an error if the database rejects a statement, or our decision differs from the query's result.
 pub async fn cold(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     Database::with(server, async |database| {
@@ -152,7 +153,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
         progress(format_args!("filling PostgreSQL"));
         let (one, many) = (Data::generate(1, 420)?, Data::generate(121, 1)?);
         one.fill(storage.as_ref()).await?;
-        // Both data sets use the same random seed, so the first company exists already.
+        // Both data sets use the same random seed, so the first company of `many` exists already.
         let others = Data { companies: many.companies[1..].to_vec(), ..many };
         others.fill(storage.as_ref()).await?;
         sqlx::raw_sql("VACUUM ANALYZE").execute(&pool).await?;
@@ -177,7 +178,9 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
                 all_rows(&pool, company, user).await?;
                 let after_all = Instant::now();
                 if decided != expected {
-                    return Err(format!("{user} in {company}, {pair:?}: the query says {expected}").into());
+                    return Err(
+                        format!("{user} in {company}, {pair:?}: wrong decision, the query returns {expected}").into()
+                    );
                 }
                 if turn >= WARM_UP {
                     ours_times.push(microseconds(after_ours - start));
@@ -189,7 +192,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
             let row = || Row::new(COLD, format!("first decision of a user {name}"), "µs", own);
             let (one, all) = (median(one_times), median(all_times));
             rows.push(row().beside("one join, all rows", all, own / all).target(Target::AtMost(2.5)));
-            // The query computes one decision; ours reads the data for all decisions.
+            // The query computes a single decision; our engine loads the data for all decisions of the user.
             rows.push(row().beside("one join, one decision", one, own / one));
         }
         storage.close().await;
@@ -198,7 +201,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
     .await
 }
 
-/// Returns 19 features × the seven standard actions, in one of two variants that differ in every cell.
+/// Returns a matrix of 19 features × the seven standard actions, in one of two variants that differ in every cell.
 fn matrix(data: &Data, way: bool) -> Result<Vec<NewFeaturePermission>> {
     let mut cells = Vec::new();
     for feature in data.catalog.features() {
@@ -211,7 +214,7 @@ fn matrix(data: &Data, way: bool) -> Result<Vec<NewFeaturePermission>> {
     Ok(cells)
 }
 
-/// Replaces a level's matrix in a unit of work.
+/// The replacement of a level's feature matrix in a unit of work.
 struct Replace {
     company: CompanyId,
     level: UserLevelId,
@@ -234,7 +237,7 @@ impl Work for Replace {
     }
 }
 
-/// Replaces the same rows in plain SQL: deletes the old and inserts the new rows in one transaction.
+/// Replaces the same matrix with hand-written SQL: deletes the old rows and inserts the new rows in one transaction.
 async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> Result<()> {
     let mut tx = pool.begin().await?;
     sqlx::query("DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2")
@@ -267,7 +270,7 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
     Ok(())
 }
 
-/// Returns how many cells of the level have this value.
+/// Returns the number of cells of the level's feature matrix that have this value.
 async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value: bool) -> Result<usize> {
     let rows: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM user_level_feature_permissions
@@ -281,7 +284,7 @@ async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value
     Ok(usize::try_from(rows)?)
 }
 
-/// Assigns the level that allows everything to the user, as changes that leave a company without an administrator are
+/// Makes the user an administrator of the company, because changes that leave a company without an administrator are
 /// rejected.
 async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
     let mut tx = storage.begin(Locked::Company(company.id), ChangeContext::command_line()).await?;
@@ -290,17 +293,17 @@ async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -
     Ok(())
 }
 
-/// Returns the caller of administrative changes.
+/// Returns the request context of a super admin.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> RequestContext {
     RequestContext::from(Caller::super_admin(user_id))
 }
 
-/// Measures the replacement of a matrix of 133 cells in which every cell changes, compared with plain SQL.
+/// Measures the replacement of a matrix of 133 cells in which every cell changes, compared with hand-written SQL.
 ///
 /// # Errors
 ///
-/// When the database rejects a statement.
+/// Returns an error if the database rejects a statement.
 pub async fn replace(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     const TURNS: usize = 170;
@@ -347,7 +350,9 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
         for company in &data.companies {
             let rows = count_rows(&pool, company.id, level(company), TURNS % 2 == 1).await?;
             if rows != matrix(&data, true)?.len() {
-                return Err(format!("{rows} rows of {} are as they were written last", company.id).into());
+                return Err(
+                    format!("only {rows} rows of {} have the values of the last replacement", company.id).into()
+                );
             }
         }
         storage.close().await;
@@ -364,11 +369,11 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
     .await
 }
 
-/// Measures how long a second process still allows an access that was revoked through the first.
+/// Measures how long a second replica still allows a permission that was revoked through the first replica.
 ///
 /// # Errors
 ///
-/// When a server cannot be started or fails.
+/// Returns an error if a server cannot be started or fails.
 pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
     const CHANGES: usize = 300;
     Database::with(server, async |database| {
@@ -401,7 +406,8 @@ pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
             while !is_allowed().await? {
                 sleep(Duration::from_millis(1)).await;
             }
-            // The changes start at varying offsets, independent of the servers' clocks.
+            // The revocations start after varying pauses, so that they do not synchronize with the polls of the
+            // servers.
             sleep(Duration::from_micros((change as u64 * 7_919) % 20_000)).await;
             let revoke = async {
                 let sent = Instant::now();

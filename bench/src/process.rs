@@ -1,4 +1,4 @@
-//! Servers as child processes on free loopback ports. They are killed on drop.
+//! Servers as child processes that listen on unused loopback ports. Dropping a server kills its process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,22 +11,24 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 
-/// Timeout for the start of a server.
+/// Timeout until a new server listens.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server process, which is killed on drop.
+/// A server process. Dropping the value kills the process.
 pub struct Server {
     child: Child,
-    /// The address that it listens on.
+    /// The address on which the server listens.
     pub address: SocketAddr,
 }
 
 impl Server {
-    /// Starts a program that prints `listening on http://…`. It does not inherit this process's environment.
+    /// Starts a program, and waits until it prints `listening on http://…`. The program does not inherit the
+    /// environment of this process.
     ///
     /// # Errors
     ///
-    /// When the program exits instead. The error contains its output.
+    /// Returns an error if the program exits instead, or does not listen within 30 s. The error contains the
+    /// output of the program.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
@@ -52,7 +54,7 @@ impl Server {
                 return Ok(server);
             }
             if let Some(status) = server.child.try_wait()? {
-                return Err(format!("the server ended with {status}: {}", text.trim()).into());
+                return Err(format!("the server exited with {status}: {}", text.trim()).into());
             }
             if Instant::now() > until {
                 return Err(format!("the server does not listen: {}", text.trim()).into());
@@ -65,13 +67,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the process has ended.
+    /// Returns an error if the process has exited.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let process = Pid::from_raw(i32::try_from(self.id())?).ok_or("no process has the id 0")?;
         Ok(kill_process(process, signal)?)
     }
 
-    /// Returns the process id.
+    /// Returns the process id of the server.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -80,18 +82,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails only if the process has already ended.
+        // Fails only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The time for which threads ran, and for which they waited for a CPU.
+/// The time for which threads ran on a CPU, and for which they waited for a CPU.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessorTime {
     /// The time for which threads ran on a CPU.
     pub ran: Duration,
-    /// The time for which threads were ready to run, but waited.
+    /// The time for which runnable threads waited for a CPU.
     pub waited: Duration,
 }
 
@@ -104,20 +106,20 @@ impl ProcessorTime {
         Ok(Self { ran: next()?, waited: next()? })
     }
 
-    /// Returns the times of this thread so far.
+    /// Returns the CPU times of the current thread since its start.
     ///
     /// # Errors
     ///
-    /// When the system does not report them.
+    /// Returns an error if the system does not report the CPU times.
     pub fn of_this_thread() -> Result<Self> {
         Self::read(Path::new("/proc/thread-self/schedstat"))
     }
 
-    /// Returns the times of all threads of a process so far.
+    /// Returns the CPU times of all running threads of a process since their start.
     ///
     /// # Errors
     ///
-    /// When the system does not report them, or the process has ended.
+    /// Returns an error if the system does not report the CPU times, or the process has exited.
     pub fn of_process(process: u32) -> Result<Self> {
         let mut sum = Self::default();
         for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
@@ -127,14 +129,15 @@ impl ProcessorTime {
         Ok(sum)
     }
 
-    /// Returns the times since an earlier reading.
+    /// Returns the CPU times since an earlier measurement.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self { ran: self.ran.saturating_sub(earlier.ran), waited: self.waited.saturating_sub(earlier.waited) }
     }
 }
 
-/// Stores the output. Keeps reading, so that the server never blocks on a full pipe.
+/// Appends the output of the server to the log, on a new thread. The thread reads until the end of the output, so that
+/// the server never blocks on a full pipe.
 fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {

@@ -12,20 +12,20 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
 
-/// A proxy. Its connections are closed when it is dropped.
+/// A TCP proxy. Dropping the proxy closes its connections.
 pub struct Proxy {
-    /// The port that it listens on.
+    /// The port on which the proxy listens.
     pub port: u16,
     forgotten: watch::Sender<()>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Starts a proxy to a loopback port. It forwards each chunk after `delay`, in both directions.
+    /// Starts a proxy to a loopback port. The proxy forwards each chunk of data after `delay`, in both directions.
     ///
     /// # Errors
     ///
-    /// When it cannot listen.
+    /// Returns an error if the proxy cannot listen.
     pub async fn start(target: u16, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -35,8 +35,8 @@ impl Proxy {
         Ok(Self { port, forgotten, accepting })
     }
 
-    /// Makes the open connections half-open, as a firewall that drops their state does: they carry no data, and neither
-    /// side is notified until the next call. New connections work.
+    /// Makes the open connections half-open, like a firewall that drops its state of the connections: they transfer no
+    /// data, and neither side is notified until the next call of this method. New connections are not affected.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -48,7 +48,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Accepts connections until the task is aborted, which also closes them.
+/// Accepts connections until the task is aborted, which also closes the accepted connections.
 async fn accept(listener: TcpListener, target: SocketAddr, delay: Duration, forgotten: watch::Sender<()>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -57,7 +57,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, delay: Duration, forg
     }
 }
 
-/// Relays one connection until either side closes it.
+/// Relays the data of one connection until either side closes the connection.
 async fn relay(
     client: TcpStream,
     target: SocketAddr,
@@ -69,13 +69,13 @@ async fn relay(
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // Both futures outlive the `select!`, because a dropped half would close its side.
+    // Both futures outlive the `select!`, because dropping a half would close its side of the connection.
     let mut up = pin!(carry(from_client, to_server, delay));
     let mut down = pin!(carry(from_server, to_client, delay));
     tokio::select! {
         biased;
         Ok(()) = forgotten.changed() => {
-            // By the next call, both sides have long since timed out.
+            // Waits for the next call of `forget`. By then, both sides have long since timed out.
             let _ = forgotten.changed().await;
             Ok(())
         }

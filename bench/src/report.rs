@@ -1,4 +1,4 @@
-//! The results, as a Markdown table and as JSON.
+//! The report of all results, as a Markdown table and as JSON.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ impl Target {
     }
 }
 
-/// A row of the report: our result, optionally a peer's result and the ratio of both, and the target.
+/// A row of the report: our result, optionally a peer's result with the ratio of the two results, and the target.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Creates a row with our result only.
+    /// Creates a row with our result, without a peer.
     #[must_use]
     pub fn new(section: &'static str, name: impl Into<String>, unit: &'static str, ours: f64) -> Self {
         Self {
@@ -60,26 +60,26 @@ impl Row {
         }
     }
 
-    /// Creates a row for a failed measurement, which counts as missed.
+    /// Creates a row for a failed measurement, which counts as a missed target.
     #[must_use]
     pub fn failed(section: &'static str, name: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self { ours: None, met: Some(false), note: why.to_string(), ..Self::new(section, name, "", 0.0) }
     }
 
-    /// Adds a peer's result. The documentation of the section defines how the ratio is formed.
+    /// Adds a peer's result to the row. docs/benchmarks.md defines the ratio for each section.
     #[must_use]
     pub fn beside(self, name: impl Into<String>, peer: f64, ratio: f64) -> Self {
         Self { peer_name: Some(name.into()), peer: Some(peer), ratio: Some(ratio), ..self }
     }
 
-    /// Sets the target of the ratio, or of our result if there is no peer.
+    /// Sets the target of the ratio, or the target of our result if the row has no peer.
     #[must_use]
     pub fn target(self, target: Target) -> Self {
         let judged = self.ratio.or(self.ours);
         Self { target: Some(target), met: judged.map(|value| target.is_met(value)), ..self }
     }
 
-    /// Adds a note.
+    /// Sets the note of the row.
     #[must_use]
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
@@ -114,26 +114,27 @@ impl Row {
     }
 }
 
-/// The machine and time of the measurements.
+/// The results of a run, with the machine and the time of the run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Seconds since 1970.
+    /// The start of the run, in seconds since 1970.
     at: u64,
     processor: String,
     cores: usize,
-    /// The load average before the start. A value above 1 means that other processes disturbed the run.
+    /// The load average before the run. A value above 1 means that other processes were running and may have disturbed
+    /// the results.
     load_before: f64,
-    /// The results.
+    /// The rows of the report.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// Creates an empty report for this machine and time.
+    /// Creates an empty report with the properties of this machine and the current time.
     ///
     /// # Errors
     ///
-    /// When the system does not report its properties.
+    /// Returns an error if the system does not report its processor or load.
     pub fn begin() -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -155,7 +156,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Formats a number with three significant figures; thousands in full.
+/// Formats a number with at least three digits: no decimals from 100, one from 10, and two below 10.
 fn format_number(value: f64) -> String {
     match value.abs() {
         value if value >= 100.0 => format!("{value:.0}"),

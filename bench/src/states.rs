@@ -1,4 +1,5 @@
-//! The cost of the index with which polls find changed states, compared with a table to which changes are appended.
+//! Measures the cost of the index with which polls find changed rows of `company_states`, compared with a table to
+//! which changes are appended.
 
 use std::time::{Duration, Instant};
 
@@ -18,25 +19,25 @@ const SESSIONS: usize = 2;
 const ROUNDS: usize = 10;
 /// Number of updates per session and round.
 const UPDATES: usize = 10_000;
-/// Minimum number of appended changes that are kept, and number of changes that a session appends between two
-/// deletions.
+/// Approximate number of changes that remain in the table of changes after each deletion.
 const KEPT: usize = 10_000;
+/// Number of updates of a session between two deletions from the table of changes.
 const TRIM_EVERY: usize = 1_000;
 /// Minimum interval between two polls of a replica.
 const POLL_EVERY: Duration = Duration::from_millis(5);
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A way to find changed states.
+/// A way in which polls find changed rows of the state table.
 struct Way {
-    /// The name.
+    /// The name of this way in the report.
     name: &'static str,
-    /// The SQL of the state table: `company_states` with other indexes.
+    /// The name of the state table: a copy of `company_states` with other indexes.
     table: &'static str,
-    /// The SQL of the other tables and indexes of this way.
+    /// The SQL that creates the other tables and indexes of this way.
     beside: &'static str,
-    /// The source from which polls read.
+    /// The name of the table from which polls read.
     read: &'static str,
-    /// The SQL that performs an update. `{update}` is replaced with the update itself.
+    /// The SQL statement for one change. `{update}` is a placeholder for the update of the state table.
     change: &'static str,
 }
 
@@ -61,7 +62,8 @@ const WAYS: [Way; 3] = [
 ];
 
 impl Way {
-    /// Returns the SQL that creates the tables, and the procedure that updates random states, one per transaction.
+    /// Returns the SQL that creates the tables, and the procedure that updates random rows of the state table, one row
+    /// per transaction.
     fn make(&self) -> String {
         let Self { table, beside, read, .. } = self;
         let update = format!(
@@ -99,8 +101,7 @@ impl Way {
         )
     }
 
-    /// Returns the query for the changes since a snapshot and for the current snapshot: the part of a poll that
-    /// differs.
+    /// Returns the query of a poll: the current snapshot, and the changes since the previous snapshot.
     fn poll(&self) -> String {
         format!(
             "SELECT pg_current_snapshot()::text, (
@@ -111,7 +112,7 @@ impl Way {
         )
     }
 
-    /// Returns the number of HOT updates, and the size of tables and indexes in MiB.
+    /// Returns the number of HOT (heap-only tuple) updates, and the sizes of tables and indexes in MiB, as text.
     async fn cost(&self, url: &str) -> Result<String> {
         let sql = format!(
             "SELECT n_tup_hot_upd, n_tup_upd, pg_table_size('{table}') AS heap, pg_indexes_size('{table}') AS indexes,
@@ -130,12 +131,12 @@ impl Way {
     }
 }
 
-/// The results of one way.
+/// The results of one way to find changed rows.
 #[derive(Default)]
 struct Measured {
     /// Updates per second, one value per round.
     rates: Vec<f64>,
-    /// The time of each concurrent poll, in microseconds.
+    /// Duration of each concurrent poll, in microseconds.
     polls: Vec<f64>,
 }
 
@@ -175,14 +176,14 @@ impl Measured {
     }
 }
 
-/// Compares updates and polls with the index with those with a table of changes, and with those with neither.
+/// Measures updates and polls in three ways: with the index, with a table of changes, and with neither of them.
 ///
 /// # Errors
 ///
-/// When the server cannot be started, or rejects a statement.
+/// Returns an error if the server cannot be started, or rejects a statement.
 pub async fn states() -> Result<Vec<Row>> {
-    // Tens of thousands of updates occur between two autovacuum runs, as with hundreds of changes per second and the
-    // default interval of one minute.
+    // With this interval, tens of thousands of updates occur between two autovacuum runs. The number is the same with
+    // hundreds of changes per second and the default interval of one minute.
     let postgres = Postgres::start(&["shared_buffers=128MB", "autovacuum_naptime=1s"]).await?;
     Database::with(&postgres.url, async |database| {
         let url = &database.url;

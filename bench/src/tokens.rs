@@ -1,4 +1,4 @@
-//! Tokens of each algorithm, signed with keys generated for the run.
+//! Tokens of each signature algorithm, signed with keys that are generated for the run.
 
 use std::io::Write;
 
@@ -14,18 +14,18 @@ use tempfile::NamedTempFile;
 use crate::Result;
 use crate::clock::now;
 
-/// Lifetime of tokens, in seconds. It is longer than any run.
+/// Lifetime of tokens, in seconds. The lifetime is longer than any run.
 const A_DAY: u64 = 24 * 60 * 60;
 const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
 
-/// The issuer of tokens that are signed with a private key.
+/// The `iss` of all tokens.
 const ISSUER: &str = "https://bench.example.com";
 
-/// Signs tokens, and provides the settings with which a server accepts them.
+/// A signer of tokens. It also returns the setting with which a server accepts its tokens.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    /// The file of the public key, and the setting that names the file.
+    /// The file with the public key, and the value of the setting that names the file. `None` for a shared secret.
     public: Option<(NamedTempFile, String)>,
 }
 
@@ -41,7 +41,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 impl Signer {
-    /// Creates a signer for HS256 with a secret.
+    /// Creates a signer for HS256 with a shared secret.
     #[must_use]
     pub fn hs256() -> Self {
         Self { algorithm: Algorithm::HS256, key: EncodingKey::from_secret(SECRET.as_bytes()), public: None }
@@ -51,7 +51,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be generated or written.
+    /// Returns an error if the key cannot be generated or written.
     pub fn rs256() -> Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)?;
@@ -64,7 +64,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be generated or written.
+    /// Returns an error if the key cannot be generated or written.
     pub fn eddsa() -> Result<Self> {
         let pair = Ed25519KeyPair::generate()?;
         let private = pair.to_pkcs8v1()?;
@@ -73,13 +73,13 @@ impl Signer {
         Ok(Self { algorithm: Algorithm::EdDSA, key, public: Some(file(public.as_ref())?) })
     }
 
-    /// Returns the name of the algorithm.
+    /// Returns the name of the signature algorithm.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{:?}", self.algorithm)
     }
 
-    /// Returns the environment variable with which a server accepts the tokens.
+    /// Returns the name and value of the environment variable with which a server accepts the tokens.
     pub fn environment(&self) -> (&'static str, &str) {
         match &self.public {
             None => ("JWT_SECRET", SECRET),
@@ -87,11 +87,11 @@ impl Signer {
         }
     }
 
-    /// Returns the `Authorization` header of a user.
+    /// Returns the `Authorization` header with a new token of a user.
     ///
     /// # Errors
     ///
-    /// When signing fails.
+    /// Returns an error if signing fails.
     pub fn authorization(&self, user: &str, is_super_admin: bool) -> Result<String> {
         let now = now()?;
         let claims = json!({
@@ -103,7 +103,7 @@ impl Signer {
     }
 }
 
-/// Writes the public key to a file and returns the setting that names the file.
+/// Writes the public key to a PEM file, and returns the file with the value of the setting that names it.
 fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;

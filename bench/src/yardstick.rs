@@ -1,4 +1,5 @@
-//! The yardstick: a straightforward solution with the standard library, as the lower limit for an in-memory decision.
+//! The yardstick: a straightforward implementation with the standard library, as a lower bound for the time of an
+//! in-memory decision.
 
 use std::collections::HashMap;
 
@@ -10,13 +11,14 @@ use crate::data::{Ask, Cell, Data};
 /// Maximum number of actions. 19 features × 6 actions are 114.
 const ACTIONS: usize = 120;
 
-/// The permissions of one user: one bit per view, and one code per action (0 is denied, otherwise the scope).
+/// The resolved permissions of one user: one bit per view, and one byte per action (0 if denied, otherwise the scope).
 struct UserPermissions {
     views: u64,
     actions: [u8; ACTIONS],
 }
 
-/// Hash maps with the standard hasher: from users to permissions, and from views and actions to their indexes.
+/// The yardstick's hash maps with the standard hasher: from users to permissions, and from views and actions to their
+/// indexes.
 pub struct Yardstick {
     users: HashMap<(CompanyId, UserId), UserPermissions>,
     views: HashMap<ViewId, usize>,
@@ -24,11 +26,11 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
-    /// Resolves all permissions in advance.
+    /// Creates the yardstick and resolves the permissions of all users in advance.
     ///
     /// # Errors
     ///
-    /// When there are more views or actions than supported.
+    /// Returns an error if there are more views or actions than supported.
     pub fn new(data: &Data) -> Result<Self> {
         let mut yardstick = Self { users: HashMap::new(), views: HashMap::new(), actions: HashMap::new() };
         for cell in &data.cells {
@@ -38,7 +40,7 @@ impl Yardstick {
             }
         }
         if yardstick.views.len() > 64 || yardstick.actions.len() > ACTIONS {
-            return Err("more views or actions than the yardstick has room for".into());
+            return Err("more views or actions than the yardstick supports".into());
         }
         for company in &data.companies {
             let resolved = company.by_levels(&data.catalog, |snapshot| {
@@ -67,7 +69,7 @@ impl Yardstick {
         Ok(yardstick)
     }
 
-    /// Decides. Unknown users, views and actions are denied.
+    /// Returns `true` if the user is allowed to access the cell. Unknown users, views and actions are denied.
     #[inline]
     #[must_use]
     pub fn decide(&self, ask: &Ask, cell: &Cell) -> bool {

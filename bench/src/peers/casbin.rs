@@ -1,5 +1,5 @@
-//! Casbin, with its model of roles with domains and deny-override. Each company has an enforcer that is filled in
-//! advance.
+//! Casbin with the model of RBAC with domains and deny-override. Each company has an enforcer whose policies are loaded
+//! in advance.
 //!
 //! A company's enforcer searches only that company's policies. Modules that a company lacks have no policies.
 //! The matcher tests the cheapest condition first.
@@ -27,10 +27,10 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 m = r.act == p.act && r.obj == p.obj && r.dom == p.dom && g(r.sub, p.sub, r.dom)
 ";
 
-/// The enforcers of the companies.
+/// The Casbin enforcers of all companies.
 pub struct Casbin<E> {
     enforcers: Vec<E>,
-    /// The decision requests, prepared in advance.
+    /// The checks, prepared in advance.
     requests: Vec<(usize, [String; 4])>,
 }
 
@@ -42,11 +42,11 @@ fn asked(cell: &Cell) -> (String, String) {
 }
 
 impl Casbin<Enforcer> {
-    /// Builds enforcers that evaluate every request.
+    /// Creates enforcers that evaluate every check.
     ///
     /// # Errors
     ///
-    /// When Casbin returns an error, which does not occur in practice.
+    /// Returns an error if Casbin returns an error, which does not occur in practice.
     pub async fn plain(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -59,11 +59,11 @@ impl Casbin<Enforcer> {
 }
 
 impl Casbin<CachedEnforcer> {
-    /// Builds enforcers that cache every result, with sufficient capacity for all of them.
+    /// Creates enforcers that cache every decision, with sufficient capacity for all decisions.
     ///
     /// # Errors
     ///
-    /// When Casbin returns an error, which does not occur in practice.
+    /// Returns an error if Casbin returns an error, which does not occur in practice.
     pub async fn cached(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -79,7 +79,7 @@ impl Casbin<CachedEnforcer> {
 }
 
 impl<E: CoreApi> Casbin<E> {
-    /// Decides the request at this index. An error counts as denied.
+    /// Decides the check at this index. An error counts as a denial.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, [user, domain, object, action]) = &self.requests[question];

@@ -1,4 +1,4 @@
-//! Cedar, with separate policies and entities for each company, parsed and built in advance.
+//! Cedar with separate policies and entities for each company, which are parsed and built in advance.
 //!
 //! Cedar decides without scopes, and modules that a company lacks have no policies at all, so Cedar has less work than
 //! the other contenders.
@@ -16,26 +16,26 @@ use iam_domain::{Snapshot, UserLevelId, ViewState};
 use crate::Result;
 use crate::data::{Cell, Company, Data, Place};
 
-/// How the levels' matrices are expressed in Cedar.
+/// The way in which Cedar policies express the matrices of the levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// One policy per level, action and effect, which applies to a group of resources.
+    /// One policy per level, action and effect. The policy applies to a group of resources.
     Policies,
-    /// One policy per action and effect, the same for all levels: the resource lists the levels.
+    /// One policy per action and effect, the same for all levels. An attribute of the resource lists the levels.
     Attributes,
 }
 
-/// One company.
+/// The policies and entities of one company.
 struct Slice {
     policies: PolicySet,
     entities: Entities,
 }
 
-/// All companies.
+/// The Cedar policies and entities of all companies.
 pub struct Cedar {
     authorizer: Authorizer,
     slices: Vec<Slice>,
-    /// The decision requests, prepared in advance.
+    /// The checks, prepared in advance.
     requests: Vec<(usize, Request)>,
 }
 
@@ -43,7 +43,7 @@ fn uid(kind: &str, id: &str) -> Result<EntityUid> {
     Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
 }
 
-/// Returns the identifiers of a cell's resource and action.
+/// Returns the type and id of a cell's resource, and the id of its action.
 fn asked(cell: &Cell) -> (String, String, String) {
     match cell {
         Cell::View(view) => ("View".to_owned(), view.to_string(), "View".to_owned()),
@@ -51,12 +51,13 @@ fn asked(cell: &Cell) -> (String, String, String) {
     }
 }
 
-/// Returns the effect of a level on a cell, or `None` if it has none, for example because the company lacks the module.
+/// Returns the effect of a level on a cell: `true` for an allow, `false` for a deny. Returns `None` if the level has no
+/// effect, for example because the company lacks the module.
 fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
     let level = snapshot.levels.first()?;
     match cell {
         Cell::View(view) => match level.views.get(view)? {
-            // An allow that does not take effect is stopped by the module gate.
+            // An allow without effect is blocked by the module gate.
             ViewState::Allow => snapshot.view(*view).allowed.then_some(true),
             ViewState::Deny => Some(false),
             ViewState::Inherit => None,
@@ -69,11 +70,11 @@ fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
 }
 
 impl Cedar {
-    /// Builds the policies and entities of every company and the decision requests.
+    /// Creates the policies and entities of every company, and the checks.
     ///
     /// # Errors
     ///
-    /// When Cedar returns an error, which does not occur in practice.
+    /// Returns an error if Cedar returns an error, which does not occur in practice.
     pub fn new(data: &Data, style: Style, places: &[Place]) -> Result<Self> {
         let slices = data.companies.iter().map(|company| Slice::new(data, company, style)).collect::<Result<_>>()?;
         let mut users = HashMap::new();
@@ -91,7 +92,7 @@ impl Cedar {
         Ok(Self { authorizer: Authorizer::new(), slices, requests })
     }
 
-    /// Decides the request at this index.
+    /// Decides the check at this index.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, request) = &self.requests[question];
@@ -102,7 +103,7 @@ impl Cedar {
 
 impl Slice {
     fn new(data: &Data, company: &Company, style: Style) -> Result<Self> {
-        // The levels that allow and deny: (resource, action, effect) → levels.
+        // Maps each (resource type, resource, action, effect) to the levels with this effect.
         let mut matrix: BTreeMap<(String, String, String, bool), Vec<UserLevelId>> = BTreeMap::new();
         for (place, level) in company.levels.iter().enumerate() {
             let snapshot = company.snapshot(&data.catalog, [place, place]);

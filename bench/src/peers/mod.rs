@@ -1,4 +1,4 @@
-//! Other policy engines, on the same data.
+//! Other policy engines, with the same data as our engine.
 
 pub mod casbin;
 pub mod cedar;

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::changes::gate::pass;
+use crate::changes::gate::acquire_gate;
 use crate::connections::control::ControlPool;
 use crate::error::{from_db, is_forbidden};
 use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
@@ -90,12 +90,12 @@ impl ChangeFeed for PostgresStorage {
         // timeline.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
-            SELECT {pass_gate};
+            SELECT {acquire_gate};
             UPDATE iam_installation AS installation SET history = gen_random_uuid()
                 WHERE {EPOCH_OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
-            pass_gate = pass(Target::Catalog),
+            acquire_gate = acquire_gate(Target::Catalog),
         );
         self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
     }
