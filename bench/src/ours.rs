@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iam_application::Application;
 use iam_domain::{CompanyId, UserId};
-use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Check, Subject, ViewRef};
+use iam_permissions_cache::{CacheOptions, Check, Consistency, FeatureRef, Permissions, Subject, ViewRef};
 use iam_storage::Storage;
 use tokio::runtime::Handle;
 

@@ -27,7 +27,7 @@ pub(crate) struct Checks(pub(crate) Vec<Item>);
 impl DecisionRequest {
     /// Reads a check from its JSON object.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
-        let subject = fields.asked_about("userId");
+        let subject = fields.subject("userId");
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
                 if fields.has("action") || fields.has("scope") {
