@@ -1,4 +1,4 @@
-//! Measures concurrent changes of many companies, compared with hand-written SQL that writes the same rows, with and
+//! Measures concurrent changes to many companies, compared with hand-written SQL that writes the same rows, with and
 //! without a synchronous standby.
 
 use std::path::Path;
@@ -40,7 +40,7 @@ const SHARE_BEFORE: f64 = 0.26;
 /// which the target was set.
 const GROWTH: f64 = 1.58;
 
-/// Consecutive changes of one company. Each change assigns one of two levels to a user and removes the other level.
+/// Consecutive changes to one company. Each change assigns one of two levels to a user and removes the other level.
 trait Changes {
     async fn change(&mut self, given: usize) -> Result<()>;
 }
@@ -95,9 +95,9 @@ impl Changes for ByHand {
     }
 }
 
-/// One of the two compared programs: the changes of all companies through the service, or in hand-written SQL.
+/// One of the two compared programs: the changes to all companies through the service, or in hand-written SQL.
 struct Side<C> {
-    /// The changes of each company, and the index of the level that the next change assigns.
+    /// The changes to each company, and the index of the level that the next change assigns.
     lines: Vec<(C, usize)>,
     /// Changes per second, one value per round.
     rates: Vec<f64>,
@@ -168,7 +168,7 @@ async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>)
     Ok(row.note(format!("a change takes {p50:.1} ms, p99 {p99:.1}")))
 }
 
-/// Measures the throughput of changes of 32 companies at once, in changes per second.
+/// Measures the throughput of changes to 32 companies at once, in changes per second.
 ///
 /// # Errors
 ///

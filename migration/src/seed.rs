@@ -200,8 +200,8 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 /// fixed id if they were renamed, and are not changed. A mapping or a menu entry is added only together with one of the
 /// views, modules and features that it refers to, and never if one of them was deleted.
 ///
-/// The insertion is one change to the catalog. It raises the catalog's version, which running replicas read at their
-/// next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
+/// The insertion is one change to the catalog. It increments the catalog's version, which running replicas read at
+/// their next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
 ///
 /// # Errors
 ///
@@ -447,7 +447,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Writes the audit records of the change, and raises the catalog's version.
+    /// Writes the audit records of the change, and increments the catalog's version.
     async fn publish(self) -> Result<(), DbErr> {
         let at = self.at.as_datetime();
         self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;

@@ -22,7 +22,7 @@ use crate::{Application, Failure};
 /// Maximum number of audit records that are counted for the total.
 const COUNT_LIMIT: u64 = 10_000;
 
-/// The total number of audit records that match a query.
+/// The total number of audit records that match a query: exact, or a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
     /// The exact number of records.

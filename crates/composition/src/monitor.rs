@@ -11,7 +11,7 @@ use crate::probe::Progress;
 
 /// Pause between the first two connection attempts, and between two checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Timeout for a check of the schema.
+/// Timeout for a schema check.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
 /// Maximum pause between two connection attempts. It bounds how long the process remains not-ready after the database
 /// becomes reachable.

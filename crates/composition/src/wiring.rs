@@ -193,7 +193,7 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Creates the check with which the readiness probe reports why new database connections are rejected. Failures to set
+/// Creates the readiness check that reports why new database connections are rejected. Failures to set
 /// up a session are ignored, because the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {

@@ -26,11 +26,11 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: its provisioning, or a change of its modules.
+        /// A company: its provisioning, or a change to its modules.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user: a change of the user's token cut-off.
+        /// A user: a change to the user's token cut-off.
         User = "user",
 }
 
@@ -40,7 +40,7 @@ words! {
 pub struct AuditRecord {
     /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
     pub id: AuditRecordId,
-    /// The company that was changed. `None` for a platform-wide change, such as a change of the catalog.
+    /// The company that was changed. `None` for a platform-wide change, such as a change to the catalog.
     pub company_id: Option<CompanyId>,
     /// The actor that made the change.
     pub actor: Actor,
@@ -67,7 +67,7 @@ pub struct AuditRecord {
 struct RecordFields<'a> {
     /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
     id: AuditRecordId,
-    /// The company that was changed. `null` for a platform-wide change, such as a change of the catalog.
+    /// The company that was changed. `null` for a platform-wide change, such as a change to the catalog.
     company_id: Option<CompanyId>,
     /// The id of the actor: the user id, or the id of the service's API key. `null` for the command line.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>))]

@@ -1,4 +1,4 @@
-//! Rules against privilege escalation and lockout for changes of levels and assignments: callers can grant only the
+//! Rules against privilege escalation and lockout for changes to levels and assignments: callers can grant only the
 //! permissions that they hold, and a company must always have an administrator.
 //!
 //! The grants of a change are determined by comparing the company before and after the change. The comparison covers

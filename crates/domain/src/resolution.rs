@@ -370,7 +370,7 @@ impl Snapshot {
     }
 }
 
-/// A consistent snapshot of all input of decisions about all users of one company.
+/// A consistent snapshot of all data that decisions about the users of one company depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanySnapshot {
     /// The catalog.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that a response is based on. Each committed change of the catalog or
+/// The versions of the catalog and of one company that a response is based on. Each committed change to the catalog or
 /// of the company increases the version of its target, in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {

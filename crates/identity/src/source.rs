@@ -27,7 +27,7 @@ const CONNECT_SHARE: u32 = 2;
 pub enum KeySource {
     /// Keys in memory that never change.
     Keys(KeySet),
-    /// A PEM file with one or more blocks `BEGIN PUBLIC KEY`.
+    /// A PEM file with one or more `BEGIN PUBLIC KEY` blocks.
     PemFile(PathBuf),
     /// A file with a JSON Web Key Set.
     JwksFile(PathBuf),

@@ -162,7 +162,7 @@ impl TokenVerifier {
         self.cache.len()
     }
 
-    /// Verifies the token and returns its bearer. Waits only if the keys of the token's issuer must be read first. The
+    /// Verifies the token and returns the authenticated principal. Waits only if the issuer's keys must be fetched. The
     /// method is cancel safe.
     ///
     /// # Errors

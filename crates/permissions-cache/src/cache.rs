@@ -6,7 +6,7 @@
 //! parts under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
-//! three conditions hold: no later change of its company is known (the set is alive), it was compiled for the latest
+//! three conditions hold: no later change to its company is known (the set is alive), it was compiled for the latest
 //! known version of the catalog, and the lease has not expired (see [`Lease`]).
 
 use std::collections::HashMap;

@@ -53,7 +53,7 @@
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, which begins after
 //!   the latest change that any of them must observe. A load continues if the waiting requests are cancelled. Its
 //!   result is cached only if it has the latest known version. Errors are never cached.
-//! * **After a change of the catalog**, each compiled set is recompiled from cached rules when it is next requested,
+//! * **After a change to the catalog**, each compiled set is recompiled from cached rules when it is next requested,
 //!   where possible without loading the company's data again.
 
 mod cache;

@@ -74,7 +74,7 @@ impl Cache {
         Lookup::Current(set)
     }
 
-    /// Returns `true` if the user has a cached entry that no known change of the company has invalidated.
+    /// Returns `true` if the user has a cached entry that no known change to the company has invalidated.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entries.set(key).is_some_and(|set| set.is_alive())
     }

@@ -2,7 +2,7 @@
 //! when the process exits.
 //!
 //! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, foreign keys,
-//! cascading deletions, serialized changes of each company, versions in commit order, and audit records that are
+//! cascading deletions, serialized changes to each company, versions in commit order, and audit records that are
 //! committed with the change. It is the default storage of the server, and tests use it too.
 //!
 //! # Example
@@ -41,7 +41,7 @@
 //! * **A unit of work** changes a copy of the snapshot (copy-on-write). Copying is cheap, because the maps share their
 //!   structure. In one atomic swap, the commit replaces the part of the state that its target covers: one company, the
 //!   credentials, or the catalog with the companies to which its changes cascade.
-//! * **Locks** work as in a database. Changes of the catalog and of the credentials exclude all other changes, changes
+//! * **Locks** work as in a database. Changes to the catalog and to the credentials exclude all other changes, changes
 //!   of one company are serialized, and changes of different companies run concurrently.
 //!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.
 //! * **The change feed** reads a log of changed companies, which is part of the state. Each commit notifies the

@@ -1,5 +1,5 @@
-//! The locks of units of work: the gate and one lock for each company. Changes of companies hold the gate in shared
-//! mode. Changes of the catalog and of the credentials hold it in exclusive mode.
+//! The locks of units of work: the gate and one lock for each company. Changes to companies hold the gate in shared
+//! mode. Changes to the catalog and to the credentials hold it in exclusive mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ pub(crate) struct Locks {
 pub(crate) enum HeldLocks {
     /// The gate in exclusive mode: no other change is in progress.
     Catalog { _gate: OwnedRwLockWriteGuard<()> },
-    /// The gate in shared mode, and the lock of the company: no other change of this company, of the catalog or of the
+    /// The gate in shared mode, and the lock of the company: no other change to this company, to the catalog or of the
     /// credentials is in progress.
     Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
-/// Shared locks on the gate and on a company. Until they are dropped, no change of the company, of the catalog or of
+/// Shared locks on the gate and on a company. Until they are dropped, no change to the company, to the catalog or to
 /// the credentials can begin.
 pub(crate) struct SharedLocks {
     _company: Shared,
@@ -38,7 +38,7 @@ impl Locks {
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Changes of the credentials write audit records of the platform, as changes of the catalog do, so both
+                // Changes to the credentials write audit records of the platform, as changes to the catalog do, so both
                 // use the same exclusive lock. Both are rare.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
@@ -53,7 +53,7 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Prevents changes of a company, of the catalog and of the credentials from beginning, as long as the result
+    /// Prevents changes to a company, to the catalog and to the credentials from beginning, as long as the result
     /// exists. Does not wait: returns `None` if such a change is in progress or is waiting for its locks.
     pub(crate) fn try_block_changes(&self, company: CompanyId) -> Option<SharedLocks> {
         let gate = Arc::clone(&self.gate).try_read_owned().ok()?;

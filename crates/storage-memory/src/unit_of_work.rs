@@ -26,6 +26,7 @@ pub(crate) struct Unit {
     pub(crate) removed: Removed,
     /// The external ids to store, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
+    actor_not_before: Option<Timestamp>,
     /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
     /// after all other fields are dropped.
     held: HeldLocks,
@@ -39,6 +40,7 @@ impl Unit {
     ) -> Result<Repository<Self>> {
         let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
         let mut work = State::clone(&shared.state.load());
+        let actor_not_before = context.actor.user_id().and_then(|user| work.credentials.not_before(user));
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
@@ -52,6 +54,7 @@ impl Unit {
             ids: IdChanges::default(),
             removed: Removed::default(),
             external_ids: BTreeMap::new(),
+            actor_not_before,
             held,
         }))
     }
@@ -80,7 +83,7 @@ impl Unit {
 
     fn commit(self) -> Result<CommitStamp> {
         // The locks are released last: bindings are dropped in reverse order, and `_held` is bound first.
-        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids, .. } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
@@ -126,6 +129,10 @@ impl StateSource for Unit {
 impl UnitOfWork for Repository<Unit> {
     fn now(&self) -> Timestamp {
         self.0.recorder.now()
+    }
+
+    fn actor_not_before(&self) -> Option<Timestamp> {
+        self.0.actor_not_before
     }
 
     fn is_unchanged(&self) -> bool {

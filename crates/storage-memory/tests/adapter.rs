@@ -65,7 +65,7 @@ fn impatient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
-/// Returns a storage with a lock timeout that suffices for many concurrent changes of one company on a busy machine.
+/// Returns a storage with a lock timeout that suffices for many concurrent changes to one company on a busy machine.
 fn patient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
@@ -199,7 +199,7 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
         assert!(matches!(write().await, Err(StorageError::Stale)));
         drop(tx);
     }
-    // An open change of another company does not prevent the write.
+    // An open change to another company does not prevent the write.
     let tx = begin(&storage, Target::Company(company())).await;
     assert_eq!(write().await.unwrap(), 1);
     drop(tx);

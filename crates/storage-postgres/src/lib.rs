@@ -37,9 +37,9 @@
 //! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to take the gate, an advisory
 //!   lock: shared for changes to companies, exclusive for changes to the catalog and the credentials. If the gate is
 //!   not available, a second query waits for it. The next statement locks the row of the target (for example the
-//!   company's row), raises its version and reads the clock. The mutations follow; the number of their statements does
-//!   not depend on the number of rows. One statement then writes the audit records, and `COMMIT` ends the transaction.
-//!   A change is rolled back if it changed nothing, or if it is dropped before the commit.
+//!   company's row), increments its version and reads the clock. The mutations follow; the number of their statements
+//!   does not depend on the number of rows. One statement then writes the audit records, and `COMMIT` ends the
+//!   transaction. A change is rolled back if it changed nothing, or if it is dropped before the commit.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a
@@ -76,7 +76,7 @@
 //!
 //! # Manual edits
 //!
-//! An operator who edits rows by hand must also raise the version of the edited company or of the catalog, as every
+//! An operator who edits rows by hand must also increment the version of the edited company or of the catalog, as every
 //! change does. The versions are in `company_states`: one row per company, and the row with the nil UUID for the
 //! catalog. Until the version is raised, replicas continue to serve the data that they have cached.
 

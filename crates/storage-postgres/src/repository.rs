@@ -129,7 +129,7 @@ impl<T: Executor> Repository<T> {
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// Returns the row of a statement that always returns one row.
+    /// Executes a statement that always returns exactly one row, and returns this row.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }

@@ -50,8 +50,8 @@ const COMPANY: &str = ",
 /// The join with the company's row in `company_states` ($3). The row does not exist before the company's first change.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
-/// Returns the column with the levels and their permissions, ordered by level id. `from` is the content of the `FROM`
-/// clause, which selects the levels under the alias `level`.
+/// Returns the SQL expression that selects the levels and their permissions, ordered by level id. `from` is the content
+/// of the `FROM` clause, which selects the levels under the alias `level`.
 fn levels(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(

@@ -40,7 +40,7 @@ pub trait NavTrail: Send + Sync {
     /// retains the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company.
     /// Older steps are deleted. Returns `Unknown` if the view does not exist.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
-    /// Deletes the steps of a session and returns their number.
+    /// Deletes the steps of a session, and returns how many were deleted.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
 }
 
@@ -107,8 +107,8 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
-    /// this operation.
+    /// Deletes at most `limit` expired rows and returns their number. Not scoped to one company:
+    /// the background sweep uses this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
     /// Returns at most `limit` users with unexpired rows, each user of a company once, **regardless of the versions of
     /// the rows**. Users are ordered by the latest expiry time of their rows, latest first. If all rows have the same
@@ -149,7 +149,7 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: the background sweep uses
-    /// this operation.
+    /// Deletes at most `limit` expired rows and returns their number. Not scoped to one company:
+    /// the background sweep uses this operation.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

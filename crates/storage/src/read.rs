@@ -78,7 +78,7 @@ pub trait ModuleFeatures: Send + Sync {
     async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>>;
 }
 
-/// Read operations on the modules of companies (entitlements).
+/// Read operations on entitlements: the modules that a company may use.
 #[async_trait]
 pub trait CompanyModules: Send + Sync {
     /// Returns the modules of a company, both enabled and disabled, ordered by module name.
@@ -267,7 +267,7 @@ pub trait AuditLogs: Send + Sync {
 /// The version of a company, and the time when the company was provisioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyState {
-    /// The version of the company. Each committed change of the company increments it, so versions follow the order of
+    /// The version of the company. Each committed change to the company increments it, so versions follow the order of
     /// commits.
     pub version: i64,
     /// The time when the company was provisioned, or `None` if it has not been provisioned.
@@ -277,10 +277,10 @@ pub struct CompanyState {
 /// Read operations on the versions of companies, and on their provisioning.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// Returns the version and the provisioning time of a company, or `None` before the first change of the company.
+    /// Returns the version and the provisioning time of a company, or `None` before the first change to the company.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
     /// Returns the epoch and the current versions of the catalog and of a company. The company version is 0 if no
-    /// company is given, and before the first change of the company.
+    /// company is given, and before the first change to the company.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 

@@ -364,15 +364,15 @@ macro_rules! life_cycle {
 }
 
 life_cycle! {
-    /// Records a change of a view.
+    /// Records a change to a view.
     View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
-    /// Records a change of a module.
+    /// Records a change to a module.
     Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted";
-    /// Records a change of a feature.
+    /// Records a change to a feature.
     Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted";
-    /// Records a change of a menu item.
+    /// Records a change to a menu item.
     MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
-    /// Records a change of a sub-item of the menu.
+    /// Records a change to a sub-item of the menu.
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 

@@ -17,10 +17,10 @@ use crate::{Reader, Result};
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
 ///
-/// One gate, a fair read-write lock, protects all targets: changes of companies acquire it in shared mode, and changes
-/// of the catalog and of the credentials in exclusive mode. A change of a company then acquires the company's own lock.
-/// Therefore, changes of one company are serialized, and changes of different companies run concurrently. The fixed
-/// lock order prevents deadlocks. Because the gate is fair, continuous changes of companies do not starve a change that
+/// One gate, a fair read-write lock, protects all targets: changes to companies acquire it in shared mode, and changes
+/// to the catalog and to the credentials in exclusive mode. A change to a company then acquires the company's own lock.
+/// Therefore, changes to one company are serialized, and changes to different companies run concurrently. The fixed
+/// lock order prevents deadlocks. Because the gate is fair, continuous changes to companies do not starve a change that
 /// needs exclusive mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -330,6 +330,10 @@ pub trait UnitOfWork: Reader + Writer {
     /// Returns the time at which the unit of work acquired its locks, according to the storage's clock. The derived
     /// audit records have this timestamp, and callers use it as the timestamp of the entities that they write.
     fn now(&self) -> Timestamp;
+
+    /// Returns the token cut-off of the user who makes the change, as of when the unit of work acquired its locks: it
+    /// cannot change before the unit of work ends. Returns `None` if there is no cut-off, or the actor is not a user.
+    fn actor_not_before(&self) -> Option<Timestamp>;
 
     /// Returns `true` if nothing was changed, so that a commit has no effect.
     fn is_unchanged(&self) -> bool;

@@ -123,8 +123,8 @@ pub(crate) enum Verdict {
     /// The response allows a permission that no possible state allows. The duration states how long the response's
     /// state had been outdated.
     AllowTooLate(Duration),
-    /// The response shows an outdated state, but allows no more than the possible states. The duration states how long
-    /// that state had been outdated.
+    /// The response reflects an outdated state, but grants nothing that every currently possible state denies. The
+    /// duration states how long that state had been outdated.
     Outdated(Duration),
     /// The register never had this state.
     NeverSo,

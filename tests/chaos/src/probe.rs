@@ -11,7 +11,7 @@ use crate::world::{World, new_id};
 /// Maximum time from the end of a fault until every replica must have recovered.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
 
-/// A test user of one replica. Decisions about this user and changes of the user's levels verify that the replica
+/// A test user of one replica. Decisions about this user and changes to the user's levels verify that the replica
 /// works.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
@@ -20,7 +20,7 @@ pub(crate) struct Probe {
     pub(crate) token: String,
 }
 
-/// A request that a healthy replica must complete: a decision, a change of a company (which takes the gate in shared
+/// A request that a healthy replica must complete: a decision, a change to a company (which takes the gate in shared
 /// mode), or a cut-off (which takes the gate in exclusive mode).
 #[derive(Debug, Clone, Copy)]
 enum Step {

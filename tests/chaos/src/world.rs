@@ -259,7 +259,7 @@ impl World {
         locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
     }
 
-    /// Checks that each expected change of a company, or of the platform for `None`, has exactly one audit record.
+    /// Checks that each expected change to a company, or of the platform for `None`, has exactly one audit record.
     pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
         for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
             let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();

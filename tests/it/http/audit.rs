@@ -21,7 +21,7 @@ pub async fn total(api: &TestApi, company: Company) -> u64 {
     page(api, company, "limit=1&includeTotal=true").await["total"].as_u64().unwrap()
 }
 
-/// Sends a change of the company and asserts that it wrote exactly one audit record. Returns the record and the
+/// Sends a change to the company and asserts that it wrote exactly one audit record. Returns the record and the
 /// response.
 async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, Answer) {
     let before = total(api, company).await;
@@ -182,7 +182,7 @@ both_adapters! {
         assert_eq!(record["changes"], changes);
     }
 
-    /// Changes of a company are recorded in that company's audit log.
+    /// Changes to a company are recorded in that company's audit log.
     async fn companies_are_recorded(api: TestApi) {
         let company = api.company().await;
         let id = company.id.to_string();
@@ -208,7 +208,7 @@ both_adapters! {
         assert_eq!(about(&record), ("menu.created", "menu", item.as_str()));
     }
 
-    /// Changes of the catalog and of the menu of all companies are recorded in the platform's audit log.
+    /// Changes to the catalog and to the menu of all companies are recorded in the platform's audit log.
     async fn the_catalog_is_recorded(api: TestApi) {
         let company = api.company().await;
         for (collection, kind, body) in [

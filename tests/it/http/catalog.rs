@@ -118,7 +118,7 @@ both_adapters! {
         assert_eq!(each(&list("modules").await, "name"), ["Audit", "Compliance", "Core", "Risks", "Zzz"]);
     }
 
-    /// A change of a view leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// A change to a view leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
     async fn null_empties_what_is_optional_of_a_view(api: TestApi) {
         let body = json!({ "name": "A", "url": "/a", "category": "c", "description": "d", "icon": "i" });
@@ -137,7 +137,7 @@ both_adapters! {
         }
     }
 
-    /// A change of a feature leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// A change to a feature leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
     async fn null_empties_what_is_optional_of_a_feature(api: TestApi) {
         let body = json!({
@@ -161,7 +161,7 @@ both_adapters! {
         }
     }
 
-    /// A change of a module leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
+    /// A change to a module leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
     async fn null_empties_what_is_optional_of_a_module(api: TestApi) {
         let body = json!({ "code": "a", "name": "A", "description": "d", "icon": "i", "priority": "optional" });

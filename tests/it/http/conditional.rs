@@ -75,7 +75,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
         Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
         Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
         Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),
-        // `If-Match` of a change of one module's enabled flag is compared with the entity tag of the list of modules.
+        // `If-Match` of a change to one module's enabled flag is compared with the entity tag of the list of modules.
         Tagged {
             path: own.clone(),
             changes: [false, true]

@@ -299,7 +299,7 @@ both_adapters! {
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
     }
 
-    /// A change of credentials takes effect at once on the replica that makes it, even if that replica's polls do not
+    /// A change to credentials takes effect at once on the replica that makes it, even if that replica's polls do not
     /// return (read-your-writes).
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
@@ -424,7 +424,7 @@ both_adapters! {
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
     }
 
-    /// An assignment by a service is stored with the id of its key.
+    /// An assignment that a service makes is stored with the id of the service's API key as its author.
     async fn a_service_assigns_in_its_own_name(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;

@@ -222,7 +222,7 @@ both_adapters! {
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// An invalid path id, or a path id of an unknown issuer, is rejected with the same errors as `issuer|subject`.
+    /// An invalid path id, or a path id of an unknown issuer, has the errors of an invalid `issuer|subject`.
     async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;

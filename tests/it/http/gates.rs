@@ -118,7 +118,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
     }
 
-    /// Removing features from their last module requires confirmation too. The error names all these features.
+    /// Removing a module that is the last to gate a feature requires confirmation. The error lists all such features.
     async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);

@@ -17,7 +17,7 @@ use super::authority::Watched;
 use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
 use crate::support::replica::until;
 
-/// Begins a change of the company, which holds the company's row lock until the returned unit of work is dropped.
+/// Begins a change to the company, which holds the company's row lock until the returned unit of work is dropped.
 async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
@@ -42,8 +42,8 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 both_adapters! {
-    /// The size of an error response is limited: it lists at most 100 findings. The last entry states how many findings
-    /// are omitted.
+    /// The size of an error response is limited: it lists at most 100 validation errors. The last entry states how
+    /// many errors are omitted.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;

@@ -90,7 +90,7 @@ both_adapters! {
         empty().by(permissions).send().await.expect(200);
     }
 
-    /// The guard rejects no changes of a company that has no administrator.
+    /// The guard rejects no changes to a company that has no administrator.
     async fn a_company_without_an_administrator_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -201,7 +201,7 @@ both_adapters! {
         }
     }
 
-    /// Changes of the catalog and of modules, and provisioning, never remove administrative rights.
+    /// Changes to the catalog and to modules, and provisioning, never remove administrative rights.
     async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {

@@ -224,7 +224,7 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
-        // A change of a module that exists, but that the company does not have, gets 404 too.
+        // A change to a module that exists, but that the company does not have, gets 404 too.
         for module in [risks, unknown.to_string()] {
             let request = api.patch(&format!("{path}/{module}")).by_super_admin().json(&json!({ "enabled": true }));
             let error = request.send().await.error();

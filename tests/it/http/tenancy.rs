@@ -33,7 +33,7 @@ const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 // --- Comparison of responses ---
 
-/// Returns a response in comparable form: status, headers and body. The values that the request sent are replaced.
+/// Normalizes a response for comparison. Values that the request sent are replaced with placeholders.
 /// Times are removed, as are the id and name of an entity that a change created.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {

@@ -115,7 +115,7 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name").iter().filter(|name| **name == "Auditors").count(), 1);
     }
 
-    /// A change of a level leaves omitted fields unchanged.
+    /// A change to a level leaves omitted fields unchanged.
     async fn a_change_leaves_the_rest_as_it_is(api: TestApi) {
         let company = api.company().await;
         let before = api.make("user-levels", Some(company.id), json!({ "name": "A", "description": "first" })).await;

@@ -30,7 +30,7 @@ mod postgres {
         open(server, "PUT", &path, &new_company().to_string(), None).finish().status
     }
 
-    /// Starts a change of the company and returns when the change waits for a lock inside its transaction.
+    /// Starts a change to the company and returns when the change waits for a lock inside its transaction.
     async fn inside_a_change(
         database: &TestDatabase,
         server: &ServerProcess,

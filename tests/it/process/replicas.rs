@@ -344,7 +344,7 @@ mod postgres {
         assert_eq!(ask_all().await, 0, "nothing is loaded");
         assert!(polls() <= before + 3, "a few polls confirm all entries, but there were {}", polls() - before);
 
-        // After a change of the catalog, all entries are compiled again from rows in memory. Only the catalog is read
+        // After a change to the catalog, all entries are compiled again from rows in memory. Only the catalog is read
         // from the database.
         let path = format!("/api/iam/modules/{}", api.module_id("audit").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
@@ -354,7 +354,7 @@ mod postgres {
         assert!(statements <= 2, "{statements} statements after a change of the catalog");
         assert!(polls() <= before + 6, "{} polls after a change of the catalog", polls() - before);
 
-        // After a change of one company, only that company is loaded again.
+        // After a change to one company, only that company is loaded again.
         let changed = json!({ "name": "New" });
         let request = api.post("/api/iam/user-levels").by_super_admin().within(companies[7]);
         request.json(&changed).send().await.expect(201);

@@ -145,7 +145,7 @@ mod postgres {
         all_rows_are_right(&api, &mut connection, "a fill").await;
     }
 
-    /// Rows that were computed before a change of the company or of the catalog are rejected after the change
+    /// Rows that were computed before a change to the company or to the catalog are rejected after the change
     /// (optimistic concurrency by version).
     #[actix_web::test]
     async fn what_was_computed_before_a_change_is_not_written_after_it() {

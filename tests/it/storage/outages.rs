@@ -37,7 +37,7 @@ mod postgres {
         }
     }
 
-    /// The work of a change that creates this user level.
+    /// A unit of work that creates this user level.
     struct Add(UserLevel);
 
     #[async_trait]
@@ -141,7 +141,7 @@ mod postgres {
 
         let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
-        // Changes of other companies do not wait for the company's row lock, and reads wait for no lock.
+        // Changes to other companies do not wait for the company's row lock, and reads wait for no lock.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;

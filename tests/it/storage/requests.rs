@@ -130,7 +130,7 @@ mod postgres {
         async fn matrices(&mut self, company: Company) {
             let admin = |request: Request| request.by(company.admin).within(company.id);
             let level = self.api.level_id(company, "Visitor").await;
-            // Each change of a matrix changes one cell and removes one; the second change also adds one.
+            // Each change to a matrix changes one cell and removes one; the second change also adds one.
             for (field, member, value) in [("views", "state", "inherit"), ("features", "scope", "team")] {
                 let path = format!("/api/iam/user-levels/{{id}}/permissions/{field}");
                 let cells = self.ask(&format!("GET {path}"), &[&level], admin).await.data()["permissions"].take();

@@ -183,7 +183,7 @@ mod postgres {
         )
     }
 
-    /// Creates a database with one row of each of two companies in every table. Returns the database, a superuser
+    /// Creates a database in which every table has one row for each of two companies. Returns the database, a superuser
     /// connection, and a connection with the application's role.
     async fn two_full_companies() -> (TestDatabase, PgConnection, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
@@ -334,7 +334,7 @@ mod postgres {
         }
         let item = "INSERT INTO menu_items (id, label) VALUES (gen_random_uuid(), 'For all')";
         assert_eq!(sqlstate(&mut application, item).await, FORBIDDEN);
-        // Changes of companies can lock the catalog's row, but cannot update or delete it.
+        // Changes to companies can lock the catalog's row, but cannot update or delete it.
         let catalog = "company_id = '00000000-0000-0000-0000-000000000000'";
         let lock = format!("SELECT FROM company_states WHERE {catalog} FOR SHARE");
         assert_eq!(changes(&mut application, lock).await, 1);

@@ -86,7 +86,7 @@ mod postgres {
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
         let under_way = begin(&storage, company).await.unwrap();
-        // A change of another company is admitted although many changes of this company are waiting.
+        // A change to another company is admitted although many changes to this company are waiting.
         let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
         begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
         drop((waiting, under_way));

@@ -193,7 +193,7 @@ impl TestDatabase {
             .expect("a test database is reachable")
     }
 
-    /// Opens a connection of the test user, which can access the rows of all companies.
+    /// Opens a connection as the test user, which can access the rows of all companies.
     pub async fn connect(&self) -> PgConnection {
         // Views run with the privileges of their owner, to whom row-level security applies, so the session must set
         // `iam.company`.

@@ -40,10 +40,7 @@ impl Application {
 /// revocation or cut-off yet. Returns `true` if the credentials are still valid.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
-        Caller::User { id, .. } => {
-            let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
-            is_token_valid(context.issued_at, not_before)
-        }
+        Caller::User { .. } => is_token_valid(context.issued_at, tx.actor_not_before()),
         Caller::Service(service) => {
             tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))
         }

@@ -1,4 +1,4 @@
-//! Changes of a company itself: its provisioning and its modules. They require super admin rights.
+//! Changes to a company itself: its provisioning and its modules. They require super admin rights.
 
 use std::collections::BTreeSet;
 

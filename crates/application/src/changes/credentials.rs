@@ -1,4 +1,4 @@
-//! Changes of credentials: API keys, and the cut-offs of users.
+//! Changes to credentials: API keys, and the cut-offs of users.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Changes of features, and of the views that they are shown on. These changes require super admin rights.
+//! Changes to features, and to the views that they are shown on. These changes require super admin rights.
 
 use async_trait::async_trait;
 use iam_domain::{

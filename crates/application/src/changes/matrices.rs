@@ -1,4 +1,4 @@
-//! Changes of permission matrices.
+//! Changes to permission matrices.
 
 use std::collections::{BTreeMap, BTreeSet};
 

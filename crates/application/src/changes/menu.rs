@@ -1,4 +1,4 @@
-//! Changes of the menu, which require super admin rights. A menu item is owned by one company, or is common to all
+//! Changes to the menu, which require super admin rights. A menu item is owned by one company, or is common to all
 //! companies.
 
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! Changes of modules, and of the views and features that they gate. These changes require super admin rights.
+//! Changes to modules, and to the views and features that they gate. These changes require super admin rights.
 
 use std::collections::BTreeSet;
 

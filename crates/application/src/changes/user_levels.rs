@@ -1,4 +1,4 @@
-//! Changes of user levels and their assignments.
+//! Changes to user levels and their assignments.
 
 use async_trait::async_trait;
 use iam_domain::{

@@ -1,4 +1,4 @@
-//! Changes of views. These changes require super admin rights.
+//! Changes to views. These changes require super admin rights.
 
 use async_trait::async_trait;
 use iam_domain::{Caller, Category, Description, Icon, Name, View, ViewId, ViewUrl};

@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl RequestSpan {
-    /// Returns the span of a new request. The tracing span is created immediately, unless [`RequestSpans`] can create
+    /// Creates the span of a request. Its `tracing` span is created immediately, unless [`RequestSpans`] can create
     /// it lazily.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));

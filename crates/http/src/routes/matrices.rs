@@ -71,7 +71,7 @@ impl Input for ReplaceViewPermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
+            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
         ),
         (status = 404),
         (status = 412),
@@ -155,7 +155,7 @@ impl Input for ReplaceFeaturePermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
+            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
         ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),

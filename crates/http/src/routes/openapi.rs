@@ -22,7 +22,7 @@ macro_rules! operations {
             components(schemas(ErrorBody)),
             info(
                 title = "IAM",
-                description = "Multi-tenant authorization: decides what users may see and do in each company, and why.",
+                description = "Multi-tenant authorization: decides what users may see and do, and explains why.",
             ),
         )]
         struct Operations;

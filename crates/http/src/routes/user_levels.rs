@@ -249,7 +249,7 @@ impl Input for AssignUserLevels {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions that errors lists",
+            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
         ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),

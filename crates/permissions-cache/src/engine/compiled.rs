@@ -61,7 +61,7 @@ pub(crate) enum CellRef<'a> {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
-    /// `false` after a change of the company has made the set outdated. Every cache hit checks this flag.
+    /// `false` after a change to the company has made the set outdated. Every cache hit checks this flag.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRules>]>,

@@ -117,7 +117,7 @@ impl LevelRules {
     }
 
     /// Converts the rules to the columns of a newer catalog. Returns `None` if the rules must be loaded again, because
-    /// the change of the catalog may have deleted some of them. This is the case if a view or feature was deleted and
+    /// the change to the catalog may have deleted some of them. This is the case if a view or feature was deleted and
     /// recreated with the same id, or if a feature was changed and the level has rules for one of its custom actions.
     /// Also returns `None` if the level has rules for unlisted actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {

@@ -244,7 +244,11 @@ impl World {
         self.note(&effects);
         if verdict == Retention::Keep {
             let (id, state) = loaded.company.unwrap();
-            assert_eq!(self.tracker.company(id), Some(state), "only a result with the known version is cached");
+            assert_eq!(
+                self.tracker.company(id),
+                Some(state),
+                "a result is cached only if it has the latest known version"
+            );
             assert_eq!(self.tracker.catalog(), Some(loaded.catalog));
         }
         Some(verdict)

@@ -152,7 +152,7 @@ pub(crate) enum Retention {
     Discard,
 }
 
-/// The versions that a load returned, and the ticket at which the load began.
+/// The versions that a load returned, and the ticket (logical timestamp) that was issued when the load began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     pub(crate) epoch: u64,
@@ -221,8 +221,8 @@ impl Tracker {
         self.catalog.outdated.max(self.since)
     }
 
-    /// Returns the ticket after which a load of a company must begin to include the latest known changes of the company
-    /// and of the catalog.
+    /// Returns the ticket after which a load of a company must begin to include the latest known changes to the company
+    /// and to the catalog.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())

@@ -29,7 +29,7 @@ struct Waiters<T> {
 const MAX_KEYS: usize = 10_000;
 
 /// Loads values by key. For each key, at most one load is in progress and at most one more is pending, regardless of
-/// the number of waiting requests. Each load runs in a separate task and continues when the waiting requests are
+/// the number of waiting requests. Each load runs in a separate task and continues even if the waiting requests are
 /// cancelled.
 pub(crate) struct Coalescer<K, T> {
     keys: Mutex<HashMap<K, Waiters<T>>>,

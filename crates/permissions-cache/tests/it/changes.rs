@@ -24,7 +24,7 @@ const LEVELS: usize = 3;
 const USERS: usize = 4;
 const ACTIONS: [&str; 4] = ["Read", "Publish", "Sign", "Stamp"];
 
-/// A change. Changes that the store rejects are skipped.
+/// A random change to the store. The test skips changes that the store rejects.
 #[derive(Debug, Clone)]
 enum Change {
     CreateView(usize, bool),

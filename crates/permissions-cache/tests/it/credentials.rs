@@ -77,7 +77,7 @@ async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
     replica.radio.heard_all().await;
     assert_eq!((not_before(permissions, 1).await, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
     assert_eq!(store.asked(Asked::Credentials), 2);
-    // A change of a company does not invalidate the credentials.
+    // A change to a company does not invalidate the credentials.
     store.company(0, 1).await;
     not_before(permissions, 0).await;
     assert_eq!(store.asked(Asked::Credentials), 2);

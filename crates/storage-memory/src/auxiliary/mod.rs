@@ -153,7 +153,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 }
 
-/// The views and features that a change of the catalog deleted, and that auxiliary data may still refer to.
+/// The views and features that a change to the catalog deleted, and that auxiliary data may still refer to.
 #[derive(Default)]
 pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,

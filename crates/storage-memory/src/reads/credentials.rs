@@ -17,7 +17,7 @@ impl<S: StateSource> Users for Repository<S> {
         let stored = users.into_iter().map(|id| User {
             id,
             external_id: state.external_ids.get(&id).cloned(),
-            not_before: state.credentials.cutoffs.get(&id).map(|(at, _)| *at),
+            not_before: state.credentials.not_before(id),
         });
         Ok(stored.filter(|user| user.external_id.is_some() || user.not_before.is_some()).collect())
     }

@@ -9,7 +9,7 @@ use imbl::OrdMap;
 /// companies limits the size of the log.
 #[derive(Clone, Default)]
 pub(crate) struct ChangeLog {
-    /// The position of the latest change of any company.
+    /// The position of the latest change to any company.
     pub(crate) latest: u64,
     in_order: OrdMap<u64, CompanyId>,
     positions: OrdMap<CompanyId, u64>,

@@ -11,6 +11,13 @@ pub(crate) struct CredentialsData {
     pub(crate) api_keys: OrdMap<ApiKeyId, (ApiKey, ApiKeyDigest, i64)>,
 }
 
+impl CredentialsData {
+    /// Returns the token cut-off of a user, if there is one.
+    pub(crate) fn not_before(&self, user: UserId) -> Option<Timestamp> {
+        self.cutoffs.get(&user).map(|(at, _)| *at)
+    }
+}
+
 /// Returns a key with the time of its last use. The uses are stored as auxiliary data.
 pub(crate) fn with_last_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }

@@ -59,7 +59,7 @@ impl State {
         catalog
     }
 
-    /// Returns the companies for which `concerned` returns `true`. If a change of the catalog modifies only these
+    /// Returns the companies for which `concerned` returns `true`. If a change to the catalog modifies only these
     /// companies, the data of all other companies remains shared with older states.
     pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
@@ -143,12 +143,12 @@ impl State {
     /// `work`.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
-            // A change of the catalog excludes all other changes, so no company has changed in the meantime.
+            // A change to the catalog excludes all other changes, so no company has changed in the meantime.
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
             }
-            // A change of the credentials excludes changes of the catalog, so no other change has written audit records
+            // A change to the credentials excludes changes to the catalog, so no other change has written audit records
             // of the platform in the meantime.
             Target::Credentials => {
                 self.credentials = Arc::clone(&work.credentials);

@@ -1,5 +1,5 @@
-//! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. The
-//! last statement before `COMMIT` writes the audit records.
+//! The unit of work: a transaction that locks its target and increments the target's version before it reads anything.
+//! The last statement before `COMMIT` writes the audit records.
 
 pub(crate) mod blockers;
 mod catalog;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use iam_domain::{AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, Versions};
+use iam_domain::{Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, UserId, Versions};
 use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
@@ -55,6 +55,8 @@ pub(crate) struct Unit {
     /// The ids of the audit records that `append` has already inserted. The commit does not insert them again.
     written: BTreeSet<AuditRecordId>,
     raised: Raised,
+    /// The token cut-off of the user who makes the change.
+    actor_not_before: Option<Timestamp>,
     /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
     /// The catalog cache of this process. `None` for a change to the catalog: it reads its own uncommitted rows, which
@@ -139,13 +141,14 @@ fn opening(target: Target) -> String {
     format!("set_config('iam.company', '{setting}', true), {} AS has_gate", try_acquire_gate(target))
 }
 
-/// Returns the statement that locks the target's row and raises its version. The transaction must already hold the
+/// Returns the statement that locks the target's row and increments its version. The transaction must already hold the
 /// gate; otherwise two changes could deadlock. The wait for the gate is a separate statement, so that the snapshot of
-/// this statement includes everything that was committed during the wait. For a company before its first change, the
-/// statement returns no row.
-fn raise(target: Target) -> Statement {
+/// this statement includes everything that was committed during the wait. It also reads the token cut-off of the actor,
+/// which cannot change while the transaction holds the gate. For a company before its first change, the statement
+/// returns no row.
+fn raise(target: Target, actor: Actor) -> Statement {
     let row = match target {
-        Target::Company(_) => "$1",
+        Target::Company(_) => "$2",
         Target::Catalog => CATALOG,
         Target::Credentials => CREDENTIALS,
     };
@@ -154,10 +157,12 @@ fn raise(target: Target) -> Statement {
     let sql = format!(
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
-        RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now",
+        RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now,
+            (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before",
         current_epoch()
     );
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
+    let actor = actor.user_id().map(UserId::as_uuid).into();
+    statement(sql, std::iter::once(actor).chain(target.company().map(|company| company.as_uuid().into())))
 }
 
 /// Returns the statement that inserts the row of a company into `company_states` if the row does not exist yet.
@@ -168,15 +173,15 @@ fn add_state(company: CompanyId) -> Statement {
 
 /// Takes the gate if the transaction does not hold it yet (`has_gate`). Then locks the row of the target and raises
 /// its version.
-async fn lock(tx: &Transaction, target: Target, has_gate: bool) -> Result<Option<QueryResult>, DbErr> {
+async fn lock(tx: &Transaction, target: Target, actor: Actor, has_gate: bool) -> Result<Option<QueryResult>, DbErr> {
     if !has_gate {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_gate(target)), [])).await?;
     }
-    let row = tx.query_one_raw(raise(target)).await?;
+    let row = tx.query_one_raw(raise(target, actor)).await?;
     match target {
         Target::Company(company) if row.is_none() => {
             tx.execute_raw(add_state(company)).await?;
-            tx.query_one_raw(raise(target)).await
+            tx.query_one_raw(raise(target, actor)).await
         }
         _ => Ok(row),
     }
@@ -198,7 +203,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     };
     let locked = async {
         let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
-        let lock = lock(&tx, target, opened.try_get("", "has_gate")?);
+        let lock = lock(&tx, target, context.actor, opened.try_get("", "has_gate")?);
         let row = terminating_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
@@ -207,6 +212,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let row = row.ok_or_else(incomplete)?;
     let raised = Raised::of(&row)?;
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
+    let actor_not_before = column::<Option<DateTimeUtc>>(&row, "actor_not_before")?.map(Timestamp::new);
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
@@ -217,6 +223,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         recorder,
         written: BTreeSet::new(),
         raised,
+        actor_not_before,
         committed: Arc::clone(pool.notifier.committed()),
         catalog,
         read_matrices: ReadMatrices::default(),
@@ -308,6 +315,10 @@ const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user
 impl UnitOfWork for Repository<Unit> {
     fn now(&self) -> Timestamp {
         self.0.recorder.now()
+    }
+
+    fn actor_not_before(&self) -> Option<Timestamp> {
+        self.0.actor_not_before
     }
 
     fn is_unchanged(&self) -> bool {

@@ -28,7 +28,7 @@ pub(crate) struct PollState {
     pub(crate) replica: OnceLock<Uuid>,
 }
 
-/// Returns the statement of a poll. $1 is the position of the previous poll, or NULL.
+/// Returns the SQL statement for a poll. $1 is the position of the previous poll, or NULL.
 ///
 /// Every change that committed before the statement began is visible in its snapshot of the database. The statement
 /// reports those changes that were not visible in the snapshot of the previous poll. `changed_by` is the id of the

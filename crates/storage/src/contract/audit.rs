@@ -168,7 +168,7 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A change of a view matrix is recorded with the number of cells in each state, and with the changed cells before and
+/// A change to a view matrix is recorded with the number of cells in each state, and with the changed cells before and
 /// after the change.
 pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
@@ -222,7 +222,7 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// A change of a feature matrix is recorded with the numbers of allowing and denying cells, and with the changed cells
+/// A change to a feature matrix is recorded with the numbers of allowing and denying cells, and with the changed cells
 /// before and after the change, keyed by feature and action.
 pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
@@ -263,7 +263,7 @@ pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>)
     .await;
 }
 
-/// A change of a user's levels is recorded with the levels before and after the change, and with the added and removed
+/// A change to a user's levels is recorded with the levels before and after the change, and with the added and removed
 /// levels.
 pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
@@ -287,8 +287,8 @@ pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     recorded(&[a, c], &[a], &[], &[c]).await;
 }
 
-/// Changes of a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log.
-/// Changes of the catalog's mappings are recorded in the audit log of the platform.
+/// Changes to a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log.
+/// Changes to the catalog's mappings are recorded in the audit log of the platform.
 pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     let (company, module, view, feature) = (some_company(), some_module(), some_view(), some_feature());
     given(&storage, &[&module, &view, &feature]).await;

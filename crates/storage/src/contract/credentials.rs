@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use iam_domain::{
-    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, EntityType, ExternalId, ServiceRole, Timestamp, User, UserId,
+    Actor, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, EntityType, ExternalId, ServiceRole, Timestamp, User, UserId,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::fixtures::{
     versions,
 };
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
-use crate::{Constraint, Storage, Target};
+use crate::{ChangeContext, Constraint, Storage, Target};
 
 fn prefix() -> ApiKeyPrefix {
     let random = Uuid::new_v4().simple().to_string();
@@ -145,6 +145,25 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!(records.len(), 3);
     let changes = json!({ "before": { "notBefore": at(3) }, "after": { "notBefore": at(2) } });
     assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
+}
+
+/// A unit of work reports the token cut-off of the user who makes the change, whatever its target. It reports none for
+/// other actors.
+pub async fn a_unit_knows_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
+    let (user, other) = (some_user(), some_user());
+    cut_off(&storage, user, at(3)).await;
+    let targets = [Target::Company(some_company()), Target::Catalog, Target::Credentials];
+    for target in targets {
+        for (actor, expected) in [
+            (Actor::User(user), Some(at(3))),
+            (Actor::User(other), None),
+            (Actor::ApiKey(ApiKeyId::from_uuid(user.as_uuid())), None),
+            (Actor::CommandLine, None),
+        ] {
+            let tx = storage.begin(target, ChangeContext::by(actor)).await.unwrap();
+            assert_eq!(tx.actor_not_before(), expected, "{actor:?}, {target:?}");
+        }
+    }
 }
 
 /// The external id of a user is stored only together with another change of the same unit of work.

@@ -200,7 +200,7 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A change of a company outdates the company's earlier rows: they are no longer returned and cannot be written again.
+/// A change to a company outdates the company's earlier rows: they are no longer returned and cannot be written again.
 pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -236,7 +236,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A change of the catalog outdates the rows of all companies.
+/// A change to the catalog outdates the rows of all companies.
 pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -253,8 +253,8 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// While a change of a company is in progress, rows of this company are rejected without waiting, and rows of another
-/// company are accepted. While a change of the catalog is in progress, all rows are rejected.
+/// While a change to a company is in progress, rows of this company are rejected without waiting, and rows of another
+/// company are accepted. While a change to the catalog is in progress, all rows are rejected.
 pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;

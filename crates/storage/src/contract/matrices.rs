@@ -75,7 +75,7 @@ pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     assert_eq!(levels.count_pinned(some_company(), admin.id).await.unwrap(), 0);
 }
 
-/// Upserting an existing cell changes its content, but not its id and creation time.
+/// Upserting an existing cell changes its content, but not its id or creation time.
 pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
@@ -147,7 +147,7 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. LinkedEntities are sorted by
+/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. Ties are sorted by
 /// the bytes of the action.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();

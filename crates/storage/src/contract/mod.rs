@@ -249,6 +249,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_key_is_revoked_once,
         uses_of_keys_are_no_changes,
         a_user_is_cut_off_from_a_time_on,
+        a_unit_knows_the_cut_off_of_its_actor,
         external_users_are_remembered_with_a_change,
         an_external_user_is_remembered_by_two_at_once,
         credentials_are_read_since_a_version,

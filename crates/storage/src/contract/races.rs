@@ -75,24 +75,24 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     }
 }
 
-/// Changes of one company are serialized.
+/// Changes to one company are serialized.
 pub async fn changes_of_one_company_are_serial(storage: Arc<dyn Storage>) {
     let target = Target::Company(some_company());
     waits_for(&storage, target, target).await;
 }
 
-/// Changes of the catalog are serialized.
+/// Changes to the catalog are serialized.
 pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Catalog).await;
 }
 
-/// A change of the catalog waits for a change of a company, and vice versa.
+/// A change to the catalog waits for a change to a company, and vice versa.
 pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Company(some_company())).await;
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// A change of the credentials waits for every other change, and vice versa. Therefore, a credential that was verified
+/// A change to the credentials waits for every other change, and vice versa. Therefore, a credential that was verified
 /// under the lock cannot be revoked before the commit.
 pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
@@ -101,7 +101,7 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
     }
 }
 
-/// Continuous changes of companies do not starve changes of the catalog and of the credentials, so no caller can
+/// Continuous changes to companies do not starve changes to the catalog and to the credentials, so no caller can
 /// prevent a revocation. The number of writing tasks exceeds the number of connections of an adapter.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
@@ -297,7 +297,7 @@ impl Work for ConcurrentWork {
     }
 }
 
-/// Interleaved changes of the catalog and of companies finish without a deadlock.
+/// Interleaved changes to the catalog and to companies finish without a deadlock.
 pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storage>) {
     const ROUNDS: i64 = 6;
     let companies = [some_company(), some_company()];
@@ -328,7 +328,7 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
     assert_eq!(versions(&storage, None).await.catalog, catalog + 2 * ROUNDS);
 }
 
-/// Concurrent changes of many companies do not affect one another.
+/// Concurrent changes to many companies do not affect one another.
 pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
     let tasks: Vec<_> = (0..10)
         .map(|_| {

@@ -412,7 +412,7 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
     .await;
 }
 
-/// A snapshot contains exactly the changes of the company and of the catalog up to the versions of the snapshot.
+/// A snapshot contains exactly the changes to the company and to the catalog up to the versions of the snapshot.
 pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;

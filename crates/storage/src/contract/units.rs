@@ -102,7 +102,7 @@ pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage:
     assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
 }
 
-/// A change of the catalog is visible inside its unit of work, and outside only after the commit.
+/// A change to the catalog is visible inside its unit of work, and outside only after the commit.
 pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
     let mut tx = begin(&storage, Target::Catalog).await;

@@ -11,7 +11,7 @@ use crate::support::api::Answer;
 pub enum Expected {
     /// The status 400 with exactly this message.
     Invalid(String),
-    /// The status 400 with a message that begins with the first text and contains the second text.
+    /// Status 400 with a message that begins with the first string and contains the second string.
     Begins(String, &'static str),
     /// The status 400 with findings for exactly these fields.
     Findings(Vec<String>),

@@ -78,7 +78,7 @@ fn external(subject: &str) -> Vec<String> {
     vec![name, external.user_id().to_string(), subject.to_owned(), external.path_id()]
 }
 
-/// Sends a change of the second company, as its administrator or as a super admin.
+/// Sends a request that changes the second company, as its administrator or as a super admin.
 async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -> Answer {
     let request = match by {
         Who::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
