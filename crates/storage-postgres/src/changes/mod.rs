@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use iam_domain::{Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, UserId, Versions};
+use iam_domain::{Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, Versions};
 use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
@@ -161,8 +161,9 @@ fn raise(target: Target, actor: Actor) -> Statement {
             (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before",
         current_epoch()
     );
-    let actor = actor.user_id().map(UserId::as_uuid).into();
-    statement(sql, std::iter::once(actor).chain(target.company().map(|company| company.as_uuid().into())))
+    let actor = actor.user_id().map(|user| user.as_uuid());
+    let values = [Some(actor.into()), target.company().map(|company| company.as_uuid().into())];
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values.into_iter().flatten())
 }
 
 /// Returns the statement that inserts the row of a company into `company_states` if the row does not exist yet.
