@@ -1,13 +1,12 @@
-//! The cached data, and the rules that determine whether it may be served. All invalidations are applied in this module
-//! (`Cache::apply`).
+//! The cached data, and the rules that determine whether it may be served. `Cache::apply` applies all invalidations.
 //!
 //! The cache has two parts. The [`Entries`] serve cache hits and are read without a lock. The [`State`] contains the
-//! latest known versions (see [`Tracker`]) and the cached data of each company. Polls, loads and evictions update both
-//! parts under one mutex, which a cache hit never acquires.
+//! latest versions that this process knows (see [`Tracker`]), and the cached data of each company. Polls, loads and
+//! evictions update both parts under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
-//! three conditions hold: no later change to its company is known (the set is alive), it was compiled for the latest
-//! known version of the catalog, and the lease has not expired (see [`Lease`]).
+//! three conditions hold. First, this process knows of no later change to the company (the set is alive). Second, the
+//! set was compiled for the latest known version of the catalog. Third, the lease has not expired (see [`Lease`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -31,14 +30,15 @@ use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
 use crate::stats::{CacheStats, Counters};
 
-/// The sentinel value of `catalog_version` while the version is not known. No catalog has this version.
+/// The value of `catalog_version` while this process does not know the version of the catalog. It is a sentinel: no
+/// catalog has this version.
 const NO_VERSION: i64 = -1;
 
 /// The cache of permissions and credentials.
 pub(crate) struct Cache {
     pub(crate) entries: Entries,
-    /// The latest known version of the catalog. Only sets that were compiled for this version are served.
-    /// [`NO_VERSION`] while the version is not known.
+    /// The latest version of the catalog that this process knows, or [`NO_VERSION`] if it knows none. Compiled sets for
+    /// other versions of the catalog are not served.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -56,7 +56,7 @@ pub(crate) struct State {
     /// The index of the latest loaded catalog. The tracker may already know a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
-    /// The ticket and the time at which the latest cached load of credentials began.
+    /// The start of the latest load of credentials whose result was cached, as a ticket and as a time.
     pub(crate) credentials: Option<(Ticket, Moment)>,
     order: EvictionOrder,
 }
@@ -124,7 +124,7 @@ impl Cache {
     }
 
     /// Returns the epoch that the latest poll read. `None` if no poll has succeeded yet, or if another database
-    /// timeline has been detected since then.
+    /// timeline was detected after the latest poll.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
@@ -135,8 +135,8 @@ impl Cache {
         self.lock().tracker.next_poll()
     }
 
-    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
-    /// epoch. `None` if no epoch must be replaced.
+    /// Returns the epoch of a database that was restored without a new epoch. This epoch must be replaced before the
+    /// next poll. `None` if no epoch must be replaced.
     pub(crate) fn to_renew(&self) -> Option<u64> {
         self.lock().tracker.to_renew()
     }
@@ -173,9 +173,8 @@ impl Cache {
         }
     }
 
-    /// Returns the cached credentials if they have the latest known version, and a load that began after `arrived` read
-    /// them. The table's `Arc` is cloned under the lock, because an empty table replaces it when another database
-    /// timeline is detected.
+    /// Returns the table of credentials if two conditions hold: it has the latest known version, and a load that began
+    /// after `arrived` read it. The lock prevents other threads from replacing the table during these checks.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();

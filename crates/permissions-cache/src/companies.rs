@@ -45,13 +45,13 @@ pub(crate) struct KnownParts {
 }
 
 impl Company {
-    /// Increments the number of loads in progress. While a load is in progress, the company remains tracked, so that
-    /// changes that the load may miss are recorded.
+    /// Increments the number of loads of the company that are in progress. While a load is in progress, the company
+    /// remains tracked, so that changes that the load may miss are recorded.
     pub(crate) const fn begin_load(&mut self) {
         self.loads += 1;
     }
 
-    /// Decrements the number of loads in progress.
+    /// Decrements the number of loads of the company that are in progress.
     pub(crate) const fn end_load(&mut self) {
         self.loads = self.loads.saturating_sub(1);
     }
@@ -85,8 +85,8 @@ impl Company {
         self.entries = 0;
     }
 
-    /// Increments the reference count of `set` for an entry. If the entry referred to the set `replaced` before,
-    /// decrements the reference count of that set.
+    /// Increments the reference count of `set` for an entry. If the entry previously referred to another set
+    /// (`replaced`), decrements the reference count of that set.
     pub(crate) fn attach(&mut self, set: &CompiledSet, replaced: Option<&CompiledSet>) {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(shared) = self.sets.get_mut(&levels) {
@@ -127,8 +127,8 @@ impl Company {
     }
 
     /// Caches a newly compiled set and its parts. If a concurrent load has already cached an equal set, returns that
-    /// set instead (deduplication). The caller must serve only the returned set: a change invalidates only the sets
-    /// that are listed in their company.
+    /// set instead (deduplication). The caller must serve the returned set. The company lists this set, and therefore a
+    /// change to the company invalidates it.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {
@@ -142,9 +142,9 @@ impl Company {
         Arc::clone(set)
     }
 
-    /// Recompiles a set for a newer catalog from the cached rules, without a query. Returns `None` if the change of the
-    /// catalog may have deleted rules of the levels or modules of the company (cascading deletes). They must then be
-    /// loaded again.
+    /// Recompiles a set for a newer catalog from the cached rules, without a query. Returns `None` if the change to the
+    /// catalog may have deleted rules of the levels or modules of the company (cascading deletes). The rules and
+    /// modules must then be loaded again.
     pub(crate) fn recompile(
         &mut self,
         set: &CompiledSet,

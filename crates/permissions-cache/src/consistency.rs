@@ -11,13 +11,13 @@ use crate::loading::error::unavailable;
 /// The consistency level of a request: how recent its result must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// Bounded staleness: cached data may be returned while the lease is valid, so the lease is the upper bound on the
-    /// staleness. During an outage of the database, the outage grace is the upper bound instead.
+    /// Bounded staleness: cached data may be returned while the lease is valid. The duration of the lease is therefore
+    /// the upper bound on the staleness. During an outage of the database, the upper bound is the outage grace.
     #[default]
     Cached,
     /// Read-your-writes and monotonic reads: the result is at least as new as these versions, which an earlier response
-    /// returned. If the epoch has changed since then, the versions are not comparable, and the result is read from the
-    /// database.
+    /// returned. If the epoch has changed since that response, the versions are not comparable, and the result is read
+    /// from the database.
     AtLeast(Versions),
     /// The cache is bypassed: the result is read from the database by a load that begins after the request arrived.
     Fresh,
@@ -35,8 +35,8 @@ impl Consistency {
     }
 
     /// Returns an error if a loaded set is older than `AtLeast` requires. Versions of another epoch are not compared.
-    /// The load began after the request arrived, so waiting would not help: either the database is not the primary, or
-    /// no response ever returned the required versions.
+    /// The load began after the request arrived. An older set therefore means that the database is not the primary, or
+    /// that no response ever returned the required versions.
     pub(crate) fn refuse_older(self, set: &CompiledSet, subject: Subject) -> Result<()> {
         match self {
             Self::AtLeast(least) if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older => {

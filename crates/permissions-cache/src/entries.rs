@@ -68,8 +68,8 @@ impl EvictionOrder {
         (self.members.len() + self.non_members.len()) * ENTRY_BYTES
     }
 
-    /// Returns the kind of entry to evict next. `bytes` is the memory of the whole cache. `None` if the cache is within
-    /// its limits or has no more entries.
+    /// Returns the kind of entry to evict next, or `None` if the cache is within its limits or has no more entries.
+    /// `bytes` is the memory usage of the whole cache.
     pub(crate) fn excess(&self, options: &CacheOptions, bytes: usize) -> Option<Kind> {
         if self.non_members.len() > options.max_non_members {
             return Some(Kind::NonMember);
@@ -131,8 +131,8 @@ impl Entries {
     ) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
         // A member who loses all levels remains in the map of members. A non-member who receives a level is added to
-        // the map of members. Lookups search that map first, so an entry that remains in the map of non-members is
-        // ignored.
+        // the map of members. Lookups search the map of members first. They therefore ignore an entry that remains in
+        // the map of non-members.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (map, kind) = if is_member { (&members, Kind::Member) } else { (&non_members, Kind::NonMember) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
@@ -195,7 +195,8 @@ impl Entries {
 impl Entry {
     #[inline]
     fn hit<R>(&self, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
-        // All readers share this cache line, so it is written only if the value changes (to avoid contention).
+        // All readers share the CPU cache line of these flags. To avoid contention, the flags are written only if they
+        // change.
         if self.marks.load(Ordering::Relaxed) != USED | ACTIVE {
             self.marks.store(USED | ACTIVE, Ordering::Relaxed);
         }

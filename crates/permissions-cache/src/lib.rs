@@ -1,11 +1,10 @@
 //! Permission decisions from an in-memory cache: checks, explanations, effective permissions and navigation of a user.
 //!
 //! [`Permissions`] decides from cached compiled sets. A compiled set contains the resolved permissions for one
-//! combination of levels in a company. If a cached set is not known to be up to date, a poll confirms it, or the data
-//! is loaded from the database. Every result comes from one consistent snapshot of the database and carries the
-//! versions of that snapshot. Two rules take precedence over the levels: super admins who ask about themselves are
-//! allowed every view and action that exists, and users without a level in a company are denied everything in that
-//! company.
+//! combination of levels in a company. If a cached set may be outdated, a poll confirms it first, or the data is loaded
+//! from the database. Every result comes from one consistent snapshot of the database and carries the versions of that
+//! snapshot. Two rules take precedence over the levels: super admins who ask about themselves are allowed every view
+//! and action that exists, and users without a level in a company are denied everything in that company.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -43,18 +42,18 @@
 //!   the changes that produced these versions, because a restored database assigns the same version numbers again.
 //! * **Own changes**: after a commit, the process calls [`Permissions::changed`], which invalidates its cached data,
 //!   before it reports success to its client (read-your-writes).
-//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll confirms that every
-//!   change that was committed before the poll began is known, and renews a *lease*, counted from the start of the
-//!   poll. While the lease is valid, cached data is served without a query. After the lease has expired, a request may
-//!   use cached data only if a poll that began after the request arrived has confirmed the data. All waiting requests
-//!   share this poll. A wake-up only triggers the next poll earlier.
+//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. After a successful poll, the
+//!   process knows every change that was committed before the poll began. The poll renews a *lease*, which is counted
+//!   from the start of the poll. While the lease is valid, cached data is served without a query. After the lease has
+//!   expired, a request for cached data waits for a poll that confirms the data. This poll begins after the request
+//!   arrived. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
 //! * **Another database timeline**: polls, loads and own changes detect a restored or replaced database by its epoch
 //!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, which begins after
 //!   the latest change that any of them must observe. A load continues if the waiting requests are cancelled. Its
 //!   result is cached only if it has the latest known version. Errors are never cached.
-//! * **After a change to the catalog**, each compiled set is recompiled from cached rules when it is next requested,
-//!   where possible without loading the company's data again.
+//! * **After a change to the catalog**, each compiled set is recompiled when it is next requested. Where possible, it
+//!   is recompiled from cached rules, without another load of the company's data.
 
 mod cache;
 mod companies;

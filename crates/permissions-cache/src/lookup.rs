@@ -17,7 +17,7 @@ pub(crate) enum Lookup {
     /// The cached rules of the levels are up to date, but the catalog must be loaded. The load must begin after this
     /// ticket.
     NeedsCatalog(Ticket),
-    /// It is not known whether the cached data is up to date. A poll must confirm it first.
+    /// The cached data may be outdated. A poll must confirm it first.
     Unconfirmed,
     /// The user must be loaded. The load must begin after this ticket.
     Missing(Ticket),
@@ -28,7 +28,8 @@ impl Cache {
     /// Acquires no lock and allocates no memory.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
-        // The lease is checked last, because the process may be suspended for any length of time before this check.
+        // The lease is checked last. If the process was suspended before this check, the check detects that the lease
+        // has expired.
         self.entries.hit(key, |set| (self.is_current(set) && self.lease.runs()).then(|| answer(set)))
     }
 
@@ -48,8 +49,8 @@ impl Cache {
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
-        // A company invalidates only the sets that are listed in it. Once a set for a newer catalog has replaced an
-        // older set in this list, the older set remains alive even if the company changes. Therefore the company
+        // A change to a company invalidates only the sets that the company lists. A set for a newer catalog may have
+        // replaced this set in the list. This set then remains alive even if the company changes. Therefore the company
         // version is also compared.
         let has_latest_version = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(has_latest_version) else { return missing };
@@ -74,7 +75,7 @@ impl Cache {
         Lookup::Current(set)
     }
 
-    /// Returns `true` if the user has a cached entry that no known change to the company has invalidated.
+    /// Returns `true` if the user has a cached entry, and no known change to the company has invalidated the entry.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entries.set(key).is_some_and(|set| set.is_alive())
     }

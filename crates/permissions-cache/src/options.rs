@@ -16,8 +16,8 @@ pub struct CacheOptions {
     /// of the last successful poll. It is the upper bound on staleness while the database is available.
     pub lease: Duration,
     /// Maximum age of cached data that may be served while the database is unavailable (stale-if-error), counted from
-    /// the start of the last successful poll. An [`Access`](crate::Access) then reports its age. With zero, requests
-    /// fail during an outage (fail closed).
+    /// the start of the last successful poll. An [`Access`](crate::Access) then reports its age. If the maximum age is
+    /// zero, requests fail during an outage (fail closed).
     pub outage_grace: Duration,
     /// Maximum number of concurrent loads of permissions and menus. Recommended: half of the database connections.
     /// Polls and loads of credentials use at most one further connection each.

@@ -1,5 +1,5 @@
-//! The entry point of the crate: decides from the cache if the cached data is up to date, and otherwise loads the data
-//! from the database.
+//! The entry point of the crate. It makes decisions from the cache while the cached data is up to date. Otherwise it
+//! loads the data from the database.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ impl Permissions {
     /// Creates a service that uses this storage. Loads and polls run on `runtime`, which must remain running for as
     /// long as the storage is used.
     ///
-    /// Without a running [`follow`](Self::follow), there is never a valid lease, so each request for cached data waits
-    /// for a poll. Results are still correct, but requests are slower.
+    /// Polls renew the lease only while [`follow`](Self::follow) runs. If it does not run, each request for cached data
+    /// waits for a poll. Results are still correct, but requests are slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
@@ -147,7 +147,7 @@ impl Permissions {
     }
 
     /// Returns the menu items that the subject of `access` may see, and the access from which they were computed. If
-    /// data has changed in the meantime, this access is newer than the given one.
+    /// the company or the catalog has changed since `access` was resolved, the returned access is newer than `access`.
     ///
     /// # Errors
     ///
@@ -195,9 +195,9 @@ impl Permissions {
         self.cache.stats()
     }
 
-    /// Polls for changes of other replicas in an endless loop, so run it in a separate task. Each poll that confirms
-    /// the cached data renews the lease. A wake-up triggers a poll immediately; without wake-ups, there are four polls
-    /// per lease.
+    /// Polls for changes of other replicas in an endless loop. Run this function in a separate task. Each poll that
+    /// confirms the cached data renews the lease. A wake-up triggers a poll immediately. Without wake-ups, there are
+    /// four polls per lease.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

@@ -53,7 +53,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Returns the counters, and the time since a poll last confirmed the cached data. The other fields are zero.
+    /// Returns the values of the counters, and the time since the last poll that confirmed the cached data began. The
+    /// other fields are zero.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
         CacheStats {
             hits: self.hits.sum(),

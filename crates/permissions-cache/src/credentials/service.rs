@@ -1,5 +1,5 @@
-//! Lookups of API keys and of the token cut-offs of users. A cut-off revokes all tokens that were issued to the user
-//! before this time.
+//! Lookups of API keys and of the token cut-offs of users. A cut-off is a time: tokens that were issued to the user
+//! before this time are rejected.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ impl Credentials {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the token cut-off of the user: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
-    /// `None` if the user has no cut-off.
+    /// Returns the token cut-off of the user. Tokens that were issued (`iat`) before the cut-off are rejected, as are
+    /// tokens without `iat`. `None` if the user has no cut-off.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ impl Credentials {
         let cache = &self.context.cache;
         let table = cache.credentials.table();
         let answer = read(&table);
-        // The lease is checked after the table was read, because the process may be suspended for any length of time
-        // before this check.
+        // The lease is checked after the table was read. If the process was suspended in between, this check detects
+        // that the lease has expired.
         if cache.credentials.is_current(&table) && cache.lease.runs() {
             return Ok(answer);
         }

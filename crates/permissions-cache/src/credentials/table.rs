@@ -1,11 +1,11 @@
-//! The in-memory table of all API keys and token cut-offs. A cut-off revokes all tokens that were issued to the user
-//! before this time. The table is served while the lease is valid.
+//! The in-memory table of all API keys and token cut-offs. A cut-off is a time: tokens that were issued to the user
+//! before this time are rejected. The table is served while the lease is valid.
 //!
-//! The service never deletes a credential, and each credential has the version of its last change. Therefore each load
-//! reads only the credentials that changed after the previous load (incremental load). While a load replaces a row,
-//! concurrent readers may observe the old or the new row. Both are within the staleness bound. If the changed rows do
-//! not explain the new version (rows were edited or restored outside the service), the table is discarded and all rows
-//! are loaded again.
+//! The service never deletes a credential, and stores each credential with the version of its last change. Therefore
+//! each load reads only the credentials that changed after the previous load (incremental load). While a load replaces
+//! a row, concurrent readers may observe the old or the new row. Both are within the staleness bound. If the changed
+//! rows do not result in the state that the database reports, rows were edited or restored outside the service. The
+//! table is then discarded, and all rows are loaded again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,7 +38,7 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// An optional version with its stamp, which is read without a lock.
+/// An optional version with its stamp. Readers of it need no lock.
 #[derive(Debug)]
 struct AtomicState {
     /// The version, or -1 for `None`.
@@ -108,8 +108,8 @@ impl Table {
 pub(crate) struct CredentialCache {
     /// The table of all credentials. If another database timeline is detected, an empty table replaces it.
     table: ArcSwap<Table>,
-    /// The latest known version: the table is used only if it was loaded at this version. `None` while the version is
-    /// not known.
+    /// The latest version of the credentials that this process knows, or `None` if it knows none. The table is used if
+    /// it was loaded at this version.
     known: AtomicState,
     /// The times of the latest uses of API keys that have not been written to the database yet (write-behind).
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
@@ -133,8 +133,8 @@ impl CredentialCache {
     }
 
     /// Applies the changes since the version `since`. Returns `true` if the table was still at this version and is now
-    /// complete. If the changes do not explain the new version, the table is emptied, so that the next load reads all
-    /// credentials.
+    /// complete. If the changes do not result in the state that the database reports, replaces the table with an empty
+    /// one, so that the next load reads all credentials.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
         if table.state() != since {

@@ -23,7 +23,7 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// Identifies the decisions of an access, for use as a cache key: two accesses with equal ids make the same decision
+/// The id of the decisions of an access, for use as a cache key. Two accesses with equal ids make the same decision
 /// about every check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
@@ -46,8 +46,7 @@ impl Access {
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
-        // The response to a non-member must not depend on the company, not even on whether the company has ever
-        // changed.
+        // The response to a non-member must not depend on the data or the version of the company.
         if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
@@ -125,7 +124,8 @@ impl Access {
         }
     }
 
-    /// Returns the effective permissions of the subject: a decision for every view and for every listed action.
+    /// Returns the effective permissions of the subject: a decision for every view and for every listed action of every
+    /// feature.
     #[must_use]
     pub fn effective(&self) -> EffectivePermissions {
         let index = &self.set.index;
@@ -232,7 +232,7 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, check: &'a Chec
     Verdict { outcome, deciders: Deciders::Of(set, cell) }
 }
 
-/// An outcome, with the levels that decided it.
+/// The outcome of a decision, with the levels that determined it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
     /// The outcome of the decision.
@@ -242,19 +242,20 @@ pub struct Verdict<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
-    /// The levels that decided a cell of a compiled set. They are determined on demand.
+    /// The levels that determined the decision for a cell of a compiled set. They are computed on demand.
     Of(&'a CompiledSet, CellRef<'a>),
     Listed(&'a [UserLevelId]),
 }
 
 impl<'a> Verdict<'a> {
-    /// Creates a verdict that these levels decided. The ids must be in ascending order.
+    /// Creates a verdict whose outcome the levels `decided_by` determined. The ids of the levels must be in ascending
+    /// order.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
         Self { outcome, deciders: Deciders::Listed(decided_by) }
     }
 
-    /// Returns the ids of the levels that decided, in ascending order.
+    /// Returns the ids of the levels that determined the outcome, in ascending order.
     pub fn decided_by(&self) -> impl Iterator<Item = UserLevelId> + 'a {
         let (of_cell, listed) = match self.deciders {
             Deciders::Of(set, cell) => (Some(set.decided_by(cell)), None),

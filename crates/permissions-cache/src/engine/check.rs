@@ -1,11 +1,11 @@
-//! The questions that the engine can decide (permission checks), and their subjects.
+//! The permission checks that the engine can decide, and their subjects.
 
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
-/// The subject of a question: whose permissions are checked.
+/// The subject of a permission check: the user or service whose permissions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// A user. The user's levels decide.
+    /// A user. The user's levels determine the decision.
     User(UserId),
     /// A super admin who asks about their own permissions: every view and action that exists is allowed.
     SuperAdmin(UserId),
@@ -14,7 +14,7 @@ pub enum Subject {
 }
 
 impl From<Caller> for Subject {
-    /// Converts the caller into the subject of a question about the caller.
+    /// Converts the caller into the subject of a check of the caller's own permissions.
     fn from(caller: Caller) -> Self {
         match caller {
             Caller::User { id, is_super_admin: true } => Self::SuperAdmin(id),
@@ -25,7 +25,8 @@ impl From<Caller> for Subject {
 }
 
 impl Subject {
-    /// Returns the id of the user whose levels decide. For a service, this is the nil UUID, which holds no levels.
+    /// Returns the id of the user whose levels determine the decision. For a service, returns the nil UUID, which no
+    /// level is assigned to.
     pub(crate) const fn holder(self) -> UserId {
         match self {
             Self::User(user) | Self::SuperAdmin(user) => user,

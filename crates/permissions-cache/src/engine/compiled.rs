@@ -17,8 +17,8 @@ use crate::engine::level_rules::{LevelRules, Rule};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 use crate::engine::outcome::{Code, Outcome};
 
-/// Combines the rules of the levels into one decision: a deny overrides every allow, and otherwise the widest allowed
-/// scope wins. The decision applies only if no module gate or `enabled` flag takes precedence over the levels.
+/// Combines the rules of the levels into one decision: a deny overrides every allow. Without a deny, the widest allowed
+/// scope applies. Module gates and `enabled` flags take precedence over this decision.
 fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
@@ -36,8 +36,8 @@ fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     if has_levels { code } else { Code::NO_USER_LEVELS }
 }
 
-/// Returns the decision that takes precedence over the levels, if there is one: the feature is disabled, or it is gated
-/// by modules of which the company has none.
+/// Returns the denial that takes precedence over the levels, if the feature is disabled, or if modules gate the feature
+/// and the company has none of them. Otherwise returns `None`.
 fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
     if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
         return Some(Code::FEATURE_DISABLED);
@@ -76,14 +76,15 @@ pub(crate) struct CompiledSet {
     _reservation: Reservation,
 }
 
-/// Number of decision codes that are stored inline, without a heap allocation. It suffices for a catalog slightly
-/// larger than the seeded one.
+/// Maximum number of decision codes that are stored inline, without a heap allocation. This number suffices for a
+/// catalog that is slightly larger than the seeded catalog.
 const INLINE_CODES: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl CompiledSet {
-    /// Compiles the rules of these levels. They must be in ascending order of level id and use this index.
+    /// Compiles the rules of these levels. The rules must be in ascending order of level id, and must use the columns
+    /// of this catalog index.
     pub(crate) fn new(
         versions: Versions,
         company_stamp: i64,
@@ -193,7 +194,7 @@ impl CompiledSet {
         })
     }
 
-    /// Returns the levels that decided a cell, in ascending order of id.
+    /// Returns the levels that determined the decision for a cell, in ascending order of id.
     pub(crate) fn decided_by(&self, cell: CellRef<'_>) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
         self.rules(cell)

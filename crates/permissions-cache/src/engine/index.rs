@@ -1,5 +1,5 @@
-//! The index of the catalog: it assigns a column to each view and to each action of each feature, so that a compiled
-//! set is an array of bytes.
+//! The index of the catalog assigns a column to each view and to each action of each feature. A compiled set therefore
+//! stores its decisions in an array with one byte per column.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
-/// A column of an index: the position of a view or action in the arrays of compiled sets.
+/// A column of a catalog index: the position of a view, or of an action of a feature, in the arrays of compiled sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Column(u32);
 

@@ -16,7 +16,8 @@ impl Rule {
     pub(crate) const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// The bit flag of an allow. The two lowest bits contain the scope. For views, this is the widest scope (`any`).
+    /// The bit flag of an allow. The two lowest bits of the rule contain the allowed scope. For views, the scope is
+    /// always `any`, the widest scope.
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -64,8 +65,8 @@ pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// Rules for actions that the catalog does not list. Normally there are none, but if the database contains such
-    /// rules, decisions apply them.
+    /// The rules for actions that the catalog does not list. Such rules are unusual. If the database contains them,
+    /// decisions apply them.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }

@@ -1,5 +1,5 @@
-//! The decision engine: compiles permissions from a snapshot, and decides questions from compiled sets. The engine uses
-//! no lock, no clock and no I/O.
+//! The decision engine: compiles permissions from a snapshot, and decides permission checks from compiled sets. The
+//! engine uses no lock, no clock and no I/O.
 
 pub(crate) mod access;
 pub(crate) mod check;

@@ -55,7 +55,7 @@ struct Needs<'a> {
 }
 
 impl Navigation {
-    /// Merges the visible items of two menus: the menu that all companies share, and the company's own menu.
+    /// Returns the visible items of two menus, merged: the menu that all companies share, and the company's own menu.
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));

@@ -38,7 +38,8 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(u8);
 
-/// The reasons that a compiled decision can have. The index of a reason is its number in a [`Code`].
+/// The reasons that a compiled decision can have. The index of a reason in this array is the number that encodes the
+/// reason in a [`Code`].
 const REASONS: [Reason; 8] = [
     Reason::NoExplicitAllow,
     Reason::ExplicitDeny,
@@ -78,7 +79,7 @@ impl Code {
     }
 }
 
-/// Decodes the scope in the two lowest bits.
+/// Decodes the scope in the two lowest bits of `bits`.
 pub(crate) const fn scope(bits: u8) -> Scope {
     match bits & 3 {
         0 => Scope::Own,

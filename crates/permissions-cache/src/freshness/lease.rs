@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A lease on the cached data. Each poll that confirms the cached data renews the lease, counted from the *start* of
-/// the poll, because the poll covers every change that was committed before it began. The length of the lease therefore
-/// bounds the staleness of cache hits.
+/// A lease on the cached data. Each poll that confirms the cached data renews the lease. The lease is counted from the
+/// *start* of the poll, because the poll may miss changes that were committed after its start. The length of the lease
+/// therefore bounds the staleness of cache hits.
 ///
 /// Expiry is checked at each cache hit, so no timer is needed. A process that was suspended for longer than the lease
 /// observes the expiry at its next cache hit.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The time at which the last poll that confirmed the cached data began: all changes that were committed before
-    /// this time are known.
+    /// The start of the last poll that confirmed the cached data. This process knows all changes that were committed
+    /// before this time.
     confirmed: AtomicU64,
-    /// The time at which the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit began.
+    /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
     acknowledged: AtomicU64,
     /// `true` if the storage replicates synchronously. A poll then confirms the cached data only together with an
     /// acknowledged commit.
@@ -40,13 +40,12 @@ impl Lease {
         Moment::now().as_millis() < self.until.load(Ordering::Acquire)
     }
 
-    /// Returns the time at which the last poll that confirmed the cached data began. At that time, all cached data was
-    /// up to date.
+    /// Returns the start of the last poll that confirmed the cached data. At that time, all cached data was up to date.
     pub(crate) fn confirmed(&self) -> Moment {
         Moment::from_millis(self.confirmed.load(Ordering::Acquire))
     }
 
-    /// Returns the current time and term. The caller begins a poll immediately afterwards.
+    /// Returns the current time and the current term of the lease. The caller begins a poll immediately afterwards.
     pub(crate) fn sending(&self) -> Sent {
         Sent { term: self.term.load(Ordering::Acquire), at: Moment::now() }
     }
@@ -75,15 +74,15 @@ impl Lease {
         self.until.store(0, Ordering::Release);
     }
 
-    /// Sets whether a poll must be followed by an acknowledged commit to confirm the cached data, as the latest poll
-    /// reported.
+    /// Records whether the storage replicates synchronously, as the latest poll reported. If it does, a poll confirms
+    /// the cached data only together with an acknowledged commit.
     pub(crate) fn fence(&self, is_fenced: bool) {
         self.is_fenced.store(is_fenced, Ordering::Release);
     }
 
     /// Returns `true` if the storage replicates synchronously. A primary that was replaced in a failover may then still
-    /// serve reads (split brain). Only an acknowledged commit proves that the server is still the primary, so a read is
-    /// known to come from the primary only while the lease is valid.
+    /// serve reads (split brain). An acknowledged commit proves that the server is still the primary. The lease
+    /// requires such a commit, so a valid lease proves that reads come from the primary.
     pub(crate) fn is_fenced(&self) -> bool {
         self.is_fenced.load(Ordering::Acquire)
     }
@@ -114,7 +113,7 @@ mod tests {
         assert!(lease.runs());
         assert_eq!(lease.confirmed(), now.at);
         lease.extend(Sent { at: Moment::from_millis(1), ..now }, Duration::from_millis(1));
-        assert!(!lease.runs(), "the lease has expired, since the poll began too long ago");
+        assert!(!lease.runs(), "the lease must have expired, because the poll began too long ago");
     }
 
     #[test]
@@ -126,6 +125,6 @@ mod tests {
         lease.extend(before, Duration::from_secs(60));
         assert!(!lease.runs());
         lease.extend(lease.sending(), Duration::from_secs(60));
-        assert!(lease.runs(), "the poll began after the revocation, possibly in the same millisecond");
+        assert!(lease.runs(), "a poll that begins after a revocation must renew the lease");
     }
 }

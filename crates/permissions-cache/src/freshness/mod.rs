@@ -1,4 +1,5 @@
-//! The latest known versions of the database's data, and the lease that bounds the staleness of cached data.
+//! The latest known versions of the catalog, the credentials and the companies, and the lease that bounds the staleness
+//! of cached data.
 
 pub(crate) mod clock;
 pub(crate) mod lease;

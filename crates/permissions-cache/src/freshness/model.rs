@@ -1,5 +1,5 @@
-//! A model-based property test of the tracker: compares it with a simple model of the database that records every
-//! version.
+//! A model-based property test of the tracker: compares the tracker with a simple model of the database that records
+//! every version.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Restores the versions of an earlier time, with new stamps (point-in-time restore). If `is_other`, the restored
-    /// database is another cluster with a new epoch; otherwise it keeps the epoch.
+    /// database is another cluster with a new epoch. Otherwise, the database keeps its epoch.
     fn restore(&mut self, time: usize, is_other: bool) {
         let versions: Vec<_> = parts().map(|part| (part, self.at(part, time).version)).collect();
         self.now += 1;
@@ -244,11 +244,7 @@ impl World {
         self.note(&effects);
         if verdict == Retention::Keep {
             let (id, state) = loaded.company.unwrap();
-            assert_eq!(
-                self.tracker.company(id),
-                Some(state),
-                "a result is cached only if it has the latest known version"
-            );
+            assert_eq!(self.tracker.company(id), Some(state), "a cached result must have the latest known version");
             assert_eq!(self.tracker.catalog(), Some(loaded.catalog));
         }
         Some(verdict)
@@ -285,13 +281,13 @@ impl World {
         self.tracker.on_confirmed(poll.generation, poll.began);
     }
 
-    /// Checks two invariants. First, each known version was the latest one at some time since the latest poll and since
-    /// this replica's own latest change. Second, if a poll reported the catalog, then for each company there is a time
-    /// since the latest poll at which the known versions of the company and of the catalog were both the latest ones.
+    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time since the
+    /// latest poll. That time is also not before this replica's own latest change. Second, if a poll reported the
+    /// catalog, the known versions of the catalog and of each company belong to one snapshot since the latest poll.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
-                assert_eq!(self.known(part), None, "no version is known before the first poll");
+                assert_eq!(self.known(part), None, "the tracker must know no version before the first poll");
             }
             return;
         };
@@ -301,7 +297,11 @@ impl World {
         };
         for part in parts() {
             if let Some(state) = self.known(part) {
-                assert!(current_since(part, state), "{part:?}: {state:?} was not the latest: {:?}", self.store);
+                assert!(
+                    current_since(part, state),
+                    "{part:?}: {state:?} must have been the latest state: {:?}",
+                    self.store
+                );
             }
         }
         if let Some(catalog) = self.known(Part::Catalog).filter(|_| self.tracker.is_catalog_polled()) {
@@ -309,7 +309,10 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!((polled..=self.store.now).any(both), "{part:?}: its version and the catalog's never coexisted");
+                assert!(
+                    (polled..=self.store.now).any(both),
+                    "{part:?}: its version and the catalog's must belong to one snapshot"
+                );
             }
         }
     }

@@ -6,8 +6,8 @@
 //! returns this version or a later one, whereas a read that began earlier may return an older version. Three rules
 //! ensure correctness:
 //!
-//! * No version is known before the first poll. Each later poll continues from the position that the last successful
-//!   poll returned, so no change is missed, even if polls fail for a long time.
+//! * The tracker knows no version before the first poll. Each later poll continues from the position that the last
+//!   successful poll returned, so no change is missed, even if polls fail for a long time.
 //! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
 //!   is not cached if it has another version. The same version with another stamp counts as another version.
 //! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
@@ -25,8 +25,8 @@ use crate::freshness::ticket::Ticket;
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     timeline: Option<Timeline>,
-    /// The results of loads that began before this ticket are discarded: they may be from an earlier timeline, or miss
-    /// changes that were committed before the first poll of the current timeline.
+    /// The ticket after which a load must begin for its result to be cached. Results of earlier loads may be from an
+    /// earlier timeline, or may miss changes that were committed before the first poll of the current timeline.
     since: Ticket,
     /// The number of times that the tracker was reset. The result of a poll that began in an earlier generation is
     /// ignored, because the poll continued from a position that is no longer valid.
@@ -36,7 +36,7 @@ pub(crate) struct Tracker {
     to_renew: Option<u64>,
     /// The position in the change feed from which the next poll continues. `None` before the first poll of a timeline.
     position: Option<Position>,
-    /// The ticket at which the latest poll that confirmed the known versions began.
+    /// The start of the latest poll that confirmed the known versions, as a ticket.
     confirmed: Ticket,
     catalog: Known,
     /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot, so that
@@ -45,7 +45,7 @@ pub(crate) struct Tracker {
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
     /// The value of `outdated` for all companies that are not tracked: a load that began before this ticket may miss
-    /// the latest change of such a company.
+    /// the latest change to such a company.
     forgotten: Ticket,
 }
 
@@ -78,7 +78,7 @@ enum Seen {
     /// The read began before the latest change was reported, so the returned version may be outdated.
     Outdated,
     /// The version contradicts the known one: it is older, or has another stamp, although the read began after the
-    /// known version was learned. The database was restored.
+    /// known version was learned. The database was therefore restored.
     Regressed,
 }
 
@@ -117,7 +117,8 @@ impl Known {
                 self.outdated = now;
                 self.learn(state, now);
             }
-            // It is not known which of the two versions is later, and the next poll may not report this version again.
+            // It is unknown which of the two versions is later. The next poll may not report this version again, so the
+            // known version is discarded.
             Seen::Outdated => self.outdate(now),
             Seen::Same | Seen::Regressed => {}
         }
@@ -179,8 +180,8 @@ impl Tracker {
         self.timeline.filter(|_| self.has_position()).map(|timeline| timeline.epoch)
     }
 
-    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
-    /// epoch.
+    /// Returns the epoch of a database that was restored without a new epoch. This epoch must be replaced before the
+    /// next poll.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
@@ -190,7 +191,7 @@ impl Tracker {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
-    /// Returns the ticket at which the latest poll that confirmed the known versions began.
+    /// Returns the start of the latest poll that confirmed the known versions, as a ticket.
     pub(crate) const fn confirmed(&self) -> Ticket {
         self.confirmed
     }
@@ -215,14 +216,14 @@ impl Tracker {
         self.is_catalog_polled
     }
 
-    /// Returns the ticket after which a load of the catalog must begin to include the latest known change of the
-    /// catalog.
+    /// Returns the ticket after which a load of the catalog must begin, so that the load includes the latest known
+    /// change to the catalog.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// Returns the ticket after which a load of a company must begin to include the latest known changes to the company
-    /// and to the catalog.
+    /// Returns the ticket after which a load of a company must begin, so that the load includes the latest known
+    /// changes to the company and to the catalog.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
@@ -296,7 +297,7 @@ impl Tracker {
         effects
     }
 
-    /// Records that the result of a poll is confirmed to come from the primary, so that the known versions were up to
+    /// Records that the result of a poll is confirmed to come from the primary. The known versions were therefore up to
     /// date when the poll began. Returns `false` if the tracker was reset after the poll began.
     pub(crate) fn on_confirmed(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
@@ -424,8 +425,8 @@ impl Tracker {
                     known.outdate(now);
                     effects.outdated.push(id);
                 } else {
-                    // The company may be tracked again before reads that began before this change return. Such a read
-                    // may miss the change.
+                    // A read that began before this change may miss the change. The company may be tracked again before
+                    // this read returns.
                     self.forgotten = now;
                 }
             }

@@ -85,7 +85,7 @@ where
         answer.await.map_err(|_| Lost)
     }
 
-    /// Runs loads for a key as long as requests wait for it.
+    /// Runs loads for a key as long as requests wait for the key.
     async fn load_while_awaited(self: Arc<Self>, key: K) {
         loop {
             // The semaphore is never closed, so this cannot fail.

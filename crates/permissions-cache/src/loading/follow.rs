@@ -21,9 +21,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {
-    /// Polls for changes of other replicas in an endless loop, so run it in a separate task. Each poll that confirms
-    /// the cached data renews the lease. A wake-up triggers a poll immediately; without wake-ups, there are four polls
-    /// per lease.
+    /// Polls for changes of other replicas in an endless loop. Run this function in a separate task. Each poll that
+    /// confirms the cached data renews the lease. A wake-up triggers a poll immediately. Without wake-ups, there are
+    /// four polls per lease.
     pub(crate) async fn follow(&self) {
         self.begin_to_follow();
         let woken = Notify::new();

@@ -103,7 +103,7 @@ impl Loads {
     }
 }
 
-/// Separates the value that was read from its versions and stamps.
+/// Splits a stamped result into its versions and stamps, and its value.
 fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
     let Stamped { versions, stamps, value } = stamped;
     (Stamped { versions, stamps, value: () }, value)

@@ -1,5 +1,5 @@
-//! Polls the primary for changes. A successful poll confirms the cached data: every change that was committed before
-//! the poll began is known.
+//! Polls the primary for changes. A successful poll confirms the cached data: this process then knows every change that
+//! was committed before the poll began.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,22 +48,22 @@ impl Polls {
         self.poll_after(self.context.cache.tickets.now()).await
     }
 
-    /// Polls if no poll has reported the versions of the current database timeline yet. The result of a load that began
-    /// before the first poll would not be cached.
+    /// Polls if no poll has reported the versions of the current database timeline yet. Call this function before a
+    /// load, because the result of a load that began before the first poll is not cached.
     pub(crate) async fn ensure_polled(&self) -> Result<()> {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Ensures that the data that was just read comes from the primary. With synchronous replication, only an
-    /// acknowledged commit proves this (protection against split brain). If the lease has expired, this function polls,
-    /// and returns an error if the poll fails.
+    /// Ensures that the data that was just read comes from the primary. With synchronous replication, this requires an
+    /// acknowledged commit as proof (protection against split brain). If the lease has then expired, this function
+    /// polls to renew it. Returns an error if the poll fails.
     pub(crate) async fn ensure_primary(&self) -> Result<()> {
         let lease = &self.context.cache.lease;
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Returns `true` if a set that was just loaded belongs to the current database timeline. If the timeline is not
-    /// known, polls first to determine it.
+    /// Returns `true` if a set that was just loaded belongs to the current database timeline. If this process does not
+    /// know the current timeline, polls first to determine it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
         self.ensure_polled().await?;

@@ -20,7 +20,7 @@ use crate::loading::polls::Polls;
 use crate::lookup::Lookup;
 use crate::{Consistency, Subject};
 
-/// The compiled set of a subject, and its age. The age is set only during an outage of the database.
+/// The compiled set of a subject, and the age of the set. The age is set only during an outage of the database.
 pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
 /// The next step in resolving a subject.
@@ -33,8 +33,8 @@ enum Step {
 
 /// Maximum number of attempts to load a user or a menu, if the data or the primary changes during an attempt.
 pub(crate) const ATTEMPTS: usize = 3;
-/// Maximum number of steps to confirm that cached data is up to date: a poll, a load of the catalog, a poll after it,
-/// and a last lookup.
+/// Maximum number of steps to confirm that cached data is up to date: a poll, a load of the catalog, another poll, and
+/// a last lookup.
 pub(crate) const STEPS: usize = 4;
 
 /// Resolves the permissions of subjects after a cache miss.
@@ -145,7 +145,7 @@ impl Resolver {
         let cache = &self.context.cache;
         let key = (company, subject.holder());
         if consistency == Consistency::Fresh {
-            // The result of a load that began before the first poll would not be cached.
+            // The result of a load that began before the first poll is not cached.
             self.polls.ensure_polled().await?;
             return Ok(Step::Load(arrived));
         }
@@ -166,7 +166,10 @@ impl Resolver {
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         let Some(last) = last else { return Err(error) };
-                        tracing::debug!(error = &error as &dyn Error, "serving cached data within the outage grace");
+                        tracing::debug!(
+                            error = &error as &dyn Error,
+                            "serving cached data within the grace period during an outage"
+                        );
                         return Ok(Step::Answer(last));
                     }
                 }

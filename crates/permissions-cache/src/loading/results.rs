@@ -116,7 +116,8 @@ impl Cache {
         }
     }
 
-    /// Caches the credentials that changed after `since`, as a load returned them, unless they are already outdated.
+    /// Caches the credentials that a load returned, unless they are already outdated. The load returned the credentials
+    /// that changed after `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut state = self.lock();
         let now = self.tickets.now();

@@ -3,9 +3,9 @@
 use crate::Permissions;
 
 impl Permissions {
-    /// Writes the uses of API keys that were recorded since the last call to the database (write-behind). If the write
-    /// fails, these uses are lost. That is acceptable, because only the time of the last use is stored, and a later use
-    /// updates it.
+    /// Writes the recorded uses of API keys to the database (write-behind): all uses since the previous call of this
+    /// function. If the write fails, these uses are lost. That is acceptable, because only the time of the last use is
+    /// stored, and a later use updates it.
     pub async fn note_uses(&self) {
         let uses = self.context.cache.credentials.take_uses();
         if uses.is_empty() {

@@ -22,7 +22,7 @@ pub struct FillOptions {
     pub max_users: usize,
     /// Maximum number of users per company whose rows are written per run.
     pub max_users_of_company: usize,
-    /// Maximum number of expired rows that are deleted per run, for views and for features each.
+    /// Maximum number of expired view rows that are deleted per run. The same maximum applies to feature rows.
     pub max_swept: u64,
     /// Maximum number of users that are loaded into the cache when the process starts.
     pub max_warmed: u64,
