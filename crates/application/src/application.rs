@@ -22,8 +22,8 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Creates an application over a storage. Changes run on `runtime`, which must outlive the runtimes of the callers:
-    /// a server worker and its runtime may shut down while a change that the worker started is still running.
+    /// Creates an application over a storage. Changes run on `runtime`, which must outlive the runtimes of the callers.
+    /// A server worker may shut down, together with its runtime, while a change that it started is still in progress.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }
@@ -33,7 +33,7 @@ impl Application {
         self.storage.reader()
     }
 
-    /// Waits until all running changes have completed (graceful shutdown). Call this method after the server has
+    /// Waits until all changes in progress have completed (graceful shutdown). Call this method after the server has
     /// stopped accepting requests.
     pub async fn finish(&self) {
         self.changes.close();

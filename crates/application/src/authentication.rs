@@ -1,4 +1,4 @@
-//! Checks whether the token of a user was invalidated by a cut-off, and whether an API key is stored, not revoked and
+//! Checks whether a cut-off invalidates the token of a user, and whether an API key is valid: stored, not revoked and
 //! not expired. `iam-identity` verifies signatures and secrets.
 
 use iam_domain::{ApiKeyDigest, ApiKeyPrefix, Service, Timestamp, UserId, is_token_valid};
@@ -10,7 +10,7 @@ use crate::{Application, Failure};
 pub enum ServiceAdmission {
     /// The key is valid and identifies this service.
     Admitted(Service),
-    /// The key is unknown, its secret does not match, or it was revoked.
+    /// No such key is stored, its secret does not match, or the key was revoked.
     Invalid,
     /// The key has expired.
     Expired,

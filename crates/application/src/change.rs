@@ -55,8 +55,9 @@ pub trait Change: Send + Sync + 'static {
     /// Returns the target that the change locks: one company, the catalog or the credentials.
     fn target(&self) -> Target;
 
-    /// Returns the permissions that the change affects. If there are any, the change must pass the escalation checks:
-    /// callers can grant only the permissions that they hold, and the company must still have an administrator.
+    /// Returns the permissions that the change affects. A change that affects permissions must pass the escalation
+    /// checks: callers can grant only the permissions that they hold, and the company must still have an administrator
+    /// after the change.
     fn affects(&self) -> Affects {
         Affects::None
     }

@@ -19,13 +19,13 @@ pub struct DecisionContext {
     pub consistency: Consistency,
 }
 
-/// The subject that a decision request names: a user id, or the validation error if the name identifies no user. `None`
-/// means that the subject is the caller.
+/// The subject that a decision request specifies: a user id, or a validation error if the request specifies no valid
+/// user. `None` means that the subject is the caller.
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Returns the named subject, or `None` if the subject is the caller. A service can name itself by the id of its
-    /// API key.
+    /// Returns the specified subject, or `None` if the subject is the caller. A service can specify itself by the id of
+    /// its API key.
     fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
         let caller = self.caller.actor().id();
         let named = named.as_ref().map(|user| user.as_ref().copied());
@@ -55,13 +55,13 @@ impl Application {
     }
 
     /// Returns the access (the resolved permissions) of the subject of a decision request. If the subject is another
-    /// user, the caller must meet [`Requirement::CheckOthers`]. This is checked first, so that other callers do not
-    /// learn whether a name is valid.
+    /// user, the caller must meet [`Requirement::CheckOthers`]. This requirement is checked before `named`, so that
+    /// callers who do not meet it cannot learn whether `named` is valid.
     ///
     /// # Errors
     ///
     /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if the name identifies no user, and the errors of [`Self::own_access`].
+    /// if `named` is a validation error, and the errors of [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
         let subject = match context.other(named) {
@@ -143,7 +143,7 @@ pub struct SubjectAccesses {
     context: DecisionContext,
     /// The accesses, in ascending order of subject.
     accesses: Vec<Access>,
-    /// The requirement that the caller does not meet, if the caller may not request decisions about other users.
+    /// The requirement that the caller does not meet. `None` if the caller may request decisions about other users.
     unmet: Option<Requirement>,
 }
 
@@ -159,7 +159,7 @@ impl SubjectAccesses {
     /// # Errors
     ///
     /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if the name identifies no user, and [`Failure::Internal`] if the subject was not among the requested subjects.
+    /// if `named` is a validation error, and [`Failure::Internal`] if the subject was not among the requested subjects.
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         let subject = match (self.context.other(named), self.unmet) {
             (None, _) => Subject::from(self.context.caller),

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Failure;
 
-/// The content codings that compressing proxies append to the entity tag of a body that they encode, inside the quotes:
-/// after one hyphen in Apache httpd (`mod_deflate`, `mod_brotli`) and Caddy, after two hyphens in Jetty.
+/// The content codings that compressing proxies append to the entity tag of a response, inside the quotes. Apache httpd
+/// (`mod_deflate`, `mod_brotli`) and Caddy write one hyphen before the coding. Jetty writes two hyphens.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
 /// The strong entity tag of the content of a response, including the quotes.

@@ -60,12 +60,13 @@ pub struct Committed<T> {
     pub value: T,
 }
 
-/// The result of a change, `true` if the change left the data unchanged, and the version that the commit produced.
+/// The result of a change, a flag, and the version that the commit produced. The flag is `true` if the change left the
+/// data unchanged.
 type Applied<T> = ((T, bool), CommitStamp);
 
-/// The pending invalidation of the cached data that a change makes stale. It must be settled before the caller receives
-/// the result (read-your-writes). If it is dropped before that, the outcome of the change counts as unknown: cached
-/// data is served again only after a poll has confirmed it.
+/// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
+/// receives the result (read-your-writes). If it is dropped before that, the outcome of the change counts as unknown:
+/// cached data is served again only after a poll has confirmed it.
 struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
@@ -73,7 +74,8 @@ struct PendingInvalidation {
 }
 
 impl PendingInvalidation {
-    /// Invalidates the cached data that the outcome of the change makes stale.
+    /// If the change was committed and changed any data, invalidates the cached data of its target. If the outcome is
+    /// unknown, leaves the invalidation pending.
     fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
         match outcome {
             Ok(((_, is_unchanged), stamp)) => {
@@ -82,8 +84,8 @@ impl PendingInvalidation {
                 }
                 self.is_settled = true;
             }
-            // Only these two failures can be failures of the commit itself. The outcome is then unknown: the commit may
-            // or may not have succeeded.
+            // These two failures can be failures of the commit itself. The outcome of the change is then unknown: the
+            // commit may or may not have succeeded. All other failures occur before the commit.
             Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
     }
@@ -97,7 +99,7 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// The work that a change performs in its unit of work.
+/// A change with its request context, as the work that the unit of work performs.
 struct ChangeWork<C> {
     context: RequestContext,
     change: C,

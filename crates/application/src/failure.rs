@@ -111,8 +111,9 @@ pub(crate) fn list_names(names: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// Converts the storage error of an operation on several ids. Each unknown id is reported with the request field that
-/// contains the id (`views[2].viewId`). `field` returns the name of the field for an index.
+/// Converts the storage error of an operation on several ids into a failure. Each unknown id is reported with the
+/// request field that contains the id (`views[2].viewId`). `field` returns the name of the field for an index into
+/// `sent`.
 pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,

@@ -30,7 +30,7 @@ impl Readiness {
 /// The health checks of the process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
-    /// Returns `true` if the storage responds to a ping before a timeout. The result is cached for one second.
+    /// Returns `true` if the storage responds to a ping within a time limit. The result is cached for one second.
     async fn storage_is_healthy(&self) -> bool;
     /// Checks whether the process is ready to serve requests. The check uses no connection of the pool.
     fn readiness(&self) -> Readiness;

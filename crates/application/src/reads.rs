@@ -27,7 +27,7 @@ const COUNT_LIMIT: u64 = 10_000;
 pub enum Total {
     /// The exact number of records.
     Exactly(u64),
-    /// There are more records than this number, at which counting stopped.
+    /// A lower bound: there are more records than this number.
     MoreThan(u64),
 }
 
@@ -365,8 +365,8 @@ impl Application {
         Ok(HoldersPage { users, has_next, external_ids })
     }
 
-    /// Returns the stored data of a user. If a company is given, the user is found only if the user holds a level in
-    /// this company, and the cut-off is omitted: it is visible only in platform-wide requests.
+    /// Returns the stored data of a user. If a company is given, the user must hold a level in this company. The
+    /// cut-off is then omitted, because it is visible only in platform-wide requests.
     ///
     /// # Errors
     ///

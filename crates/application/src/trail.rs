@@ -8,14 +8,14 @@ use crate::{Application, Failure};
 /// The navigation trail of a user in one session, and the pages that the user visited most recently.
 #[derive(Debug, Clone)]
 pub struct Trail {
-    /// The steps of the session, sorted from oldest to newest.
+    /// The steps of the trail (the pages that the user visited in the session), sorted from oldest to newest.
     pub steps: Vec<TrailEntry>,
     /// The pages that the user visited most recently in all sessions, sorted from newest to oldest.
     pub recents: Vec<TrailEntry>,
 }
 
 impl Application {
-    /// Adds a step to the trail of a session.
+    /// Adds a step (a visited page) to the navigation trail of a session.
     ///
     /// # Errors
     ///

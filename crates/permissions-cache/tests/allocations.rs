@@ -1,4 +1,4 @@
-//! A cache hit allocates no memory, for every subject and question.
+//! Test: a cache hit allocates no memory, for every kind of subject and of permission check.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::hint::black_box;

@@ -11,8 +11,8 @@ impl Application {
     /// Checks that the caller meets the requirement in the company. The check uses permissions that satisfy
     /// `consistency`.
     ///
-    /// If `company` is `None`, only super admins and services whose key is valid for all companies can meet the
-    /// requirement. The exception is [`Requirement::Authenticated`], which every authenticated caller meets.
+    /// Every authenticated caller meets [`Requirement::Authenticated`]. If `company` is `None`, the other requirements
+    /// can be met only by super admins, and by services whose key is valid for all companies.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl Application {
     }
 }
 
-/// Checks the caller's credentials again while the target is locked, since the caches may not reflect the latest
-/// revocation or cut-off yet. Returns `true` if the credentials are still valid.
+/// Revalidates the caller's credentials while the target is locked. The first validation used cached data, which may
+/// not include the latest revocation or cut-off. Returns `true` if the credentials are still valid.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
         Caller::User { .. } => is_token_valid(context.issued_at, tx.actor_not_before()),
@@ -47,8 +47,8 @@ pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &Reque
     })
 }
 
-/// Checks that the caller meets the requirement inside a unit of work, whose lock prevents concurrent changes of
-/// permissions. Returns the caller's snapshot if the check had to load it.
+/// Checks, inside a unit of work, that the caller meets the requirement. The lock of the unit of work prevents
+/// concurrent changes to permissions. Returns the caller's snapshot if the check had to load it.
 pub(crate) async fn authorize_within(
     tx: &mut dyn UnitOfWork,
     caller: Caller,

@@ -182,7 +182,8 @@ impl EscalationGuard {
 }
 
 /// Searches for an administrator of the company who does not hold the level `without`. The search resolves the
-/// permissions of only one candidate. So `true` is definite, but `false` does not mean that there is no administrator.
+/// permissions of only one candidate. If the result is `true`, an administrator exists. If it is `false`, an
+/// administrator may still exist.
 async fn has_administrator(
     tx: &dyn UnitOfWork,
     company: CompanyId,

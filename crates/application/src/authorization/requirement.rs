@@ -7,8 +7,8 @@ use iam_permissions_cache::Access;
 /// requirements that the role of its API key includes, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// The caller must be authenticated, but need not be a member of the company: non-members have no permissions there
-    /// anyway.
+    /// The caller must be authenticated, but need not be a member of the company. Non-members have no permissions in
+    /// the company.
     Authenticated,
     /// The caller must hold a level in the company.
     Member,
@@ -29,8 +29,8 @@ pub enum Requirement {
     /// companies.
     SuperAdmin,
     /// The caller must be a super admin who authenticates with a token, to manage API keys and the cut-offs of users.
-    /// API keys are excluded: a leaked key could otherwise invalidate the tokens of the super admins who would revoke
-    /// it.
+    /// Services are excluded. Otherwise, whoever has a leaked API key could invalidate the tokens of the super admins
+    /// who must revoke the key.
     ManageCredentials,
 }
 
@@ -113,7 +113,7 @@ impl Requirement {
 /// The basis for checking whether a caller meets a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// The result is independent of levels: `true` if the caller meets the requirement.
+    /// The result does not depend on levels. The value is `true` if the caller meets the requirement.
     Settled(bool),
     /// The result depends on the levels that the user holds in the company.
     LevelsOf(UserId, CompanyId),

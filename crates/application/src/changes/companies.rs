@@ -93,8 +93,8 @@ impl Change for SwitchCompanyModule {
 pub struct ProvisionCompany {
     /// The company to provision.
     pub company: CompanyId,
-    /// The user who becomes an administrator of the company. If the company is already provisioned, this takes effect
-    /// only if the company has no administrator.
+    /// The user who becomes an administrator of the company. If the company is already provisioned, the user becomes an
+    /// administrator only if the company has none.
     pub admin: Option<NamedUser>,
 }
 
@@ -191,8 +191,8 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes the user an administrator if the company has none. Assigns a level that alone is sufficient for an
-    /// administrator. The user's other levels are removed only if they contain denies that would prevent this.
+    /// Makes the user an administrator if the company has none. Assigns a level that alone makes the user an
+    /// administrator. If denies of the user's other levels prevent this, removes the other levels.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {

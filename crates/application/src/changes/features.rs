@@ -1,4 +1,5 @@
-//! Changes to features, and to the views that they are shown on. These changes require super admin rights.
+//! Changes to features, and to the mapping from features to the views that show them. These changes require super admin
+//! rights.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -194,7 +195,7 @@ impl Change for SetFeatureViews {
     }
 }
 
-/// Returns the failure for a change of one of the service's own features (`iam.`), which are protected.
+/// Returns the failure for a change to one of the service's own features (`iam.`), which are protected.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \

@@ -208,8 +208,8 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Checks that the change neither alters, removes nor adds pinned permissions, which only super admins can do. Other
-/// callers must send each pinned permission unchanged.
+/// Checks that a caller who is not a super admin leaves the pinned permissions of the matrix as they are. The caller
+/// must send each pinned permission unchanged, and must not pin other permissions.
 fn keep_pins<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],

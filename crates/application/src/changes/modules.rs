@@ -1,4 +1,5 @@
-//! Changes to modules, and to the views and features that they gate. These changes require super admin rights.
+//! Changes to modules, and to the sets of views and features that modules gate. These changes require super admin
+//! rights.
 
 use std::collections::BTreeSet;
 
@@ -109,7 +110,7 @@ impl Change for UpdateModule {
     }
 }
 
-/// Deletes a module. Views and features that only this module gates become available to all companies, so the caller
+/// Deletes a module. Views and features that only this module gates then become available to all companies. The caller
 /// must confirm this with `ungate`.
 #[derive(Debug, Clone)]
 pub struct DeleteModule {
@@ -152,7 +153,8 @@ pub struct SetModuleViews {
     pub module: ModuleId,
     /// The views that the module gates after the change, without duplicates.
     pub views: Vec<ViewId>,
-    /// `true` to confirm that removed views that only this module gates become available to all companies.
+    /// `true` to confirm that some of the removed views become available to all companies: those that only this module
+    /// gates.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -192,7 +194,8 @@ pub struct SetModuleFeatures {
     pub module: ModuleId,
     /// The features that the module gates after the change, without duplicates.
     pub features: Vec<FeatureId>,
-    /// `true` to confirm that removed features that only this module gates become available to all companies.
+    /// `true` to confirm that some of the removed features become available to all companies: those that only this
+    /// module gates.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -229,8 +232,8 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Returns a [`Failure::Conflict`] if `opened` is not empty: the change would make these views and features available
-/// to all companies, and the caller has not confirmed this.
+/// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that the change
+/// would make available to all companies without the caller's confirmation.
 fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());
@@ -252,7 +255,8 @@ fn views_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<Vie
         .collect()
 }
 
-/// Returns the keys, or else the names, of the features that only this module gates and that are not in `kept`.
+/// Returns the keys of the features that only this module gates and that are not in `kept`. For a feature without a
+/// key, returns its name.
 fn features_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<FeatureId>>) -> Vec<String> {
     catalog
         .features()

@@ -281,9 +281,9 @@ impl World {
         self.tracker.on_confirmed(poll.generation, poll.began);
     }
 
-    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time since the
-    /// latest poll. That time is also not before this replica's own latest change. Second, if a poll reported the
-    /// catalog, the known versions of the catalog and of each company belong to one snapshot since the latest poll.
+    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time that is
+    /// later than both the latest poll and this replica's own latest change. Second, if a poll reported the catalog,
+    /// the known versions of the catalog and of each company belong to one snapshot since the latest poll.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {

@@ -1,5 +1,5 @@
-//! The memory usage of the cache is bounded for any sequence of requests, and evicted or invalidated data is freed
-//! completely.
+//! Tests that the memory usage of the cache is bounded for any sequence of requests, and that evicted or invalidated
+//! data is freed completely.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ async fn members_non_members_and_companies_stay_within_their_bounds() {
     let stats = permissions.stats();
     assert_eq!((stats.members, stats.non_members), (50, 20));
     assert!(stats.evictions > 0);
-    assert_eq!(stats.misses, stats.evictions + 70, "each miss added an entry that is cached or was evicted");
+    assert_eq!(stats.misses, stats.evictions + 70, "each miss must add an entry that is still cached or was evicted");
 }
 
 #[tokio::test]

@@ -361,10 +361,10 @@ async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the
     assert!(sees(permissions, 0, 0).await && sees(permissions, 0, 1).await);
     permissions.changed(Target::Catalog, store.rename_a_view().await);
     replica.radio.heard_all().await;
-    // Only user 0 is requested before the company changes.
+    // Before the company changes, the permissions of user 0 are requested, but not those of user 1.
     assert!(sees(permissions, 0, 0).await);
     permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Deny).await);
-    assert!(!sees(permissions, 0, 1).await, "the shared set is invalidated for both users");
+    assert!(!sees(permissions, 0, 1).await, "the shared set must be invalidated for both users");
     assert!(!sees(permissions, 0, 0).await);
 }
 
@@ -424,7 +424,11 @@ async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are
         assert!(asking.await.unwrap());
     }
     assert_eq!((store.user_loads(), store.asked(Asked::Catalog)), (users, 1));
-    assert_eq!(permissions.stats().confirmations, confirmations, "a change that a poll reported needs no further poll");
+    assert_eq!(
+        permissions.stats().confirmations,
+        confirmations,
+        "a change that a poll has reported must not cause another poll"
+    );
 }
 
 /// If a user loses a permission while its feature is disabled, the user does not regain the permission when the feature
@@ -475,7 +479,7 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    // The change was committed, but its response was lost, and polls receive no response.
+    // The change was committed, but the response to the commit was lost, and polls receive no response.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     permissions.distrust(Target::Company(company(0)));
@@ -491,6 +495,6 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     permissions.distrust(Target::Catalog);
     assert_eq!(hit(permissions, 0, 0), None);
     replica.radio.open();
-    assert!(sees(permissions, 0, 0).await, "the view is public now");
+    assert!(sees(permissions, 0, 0).await, "the view must be allowed, because it is public now");
     eventually("the entry is served again", || hit(permissions, 0, 0) == Some(true)).await;
 }

@@ -1,4 +1,4 @@
-//! Token cut-offs and API keys have the same staleness bound as permissions.
+//! Tests that token cut-offs and API keys have the same staleness bound as permissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,7 +198,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
         assert!(matches!(permissions.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
     }
     assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
-    // The outage grace does not apply if a change is known or may have been committed.
+    // The outage grace does not apply to cached data that a committed change may have made outdated.
     lenient.distrust(Target::Credentials);
     assert!(matches!(lenient.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
 }
@@ -246,7 +246,7 @@ async fn the_grace_ends() {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "the outage grace never expires");
+    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "the outage grace must expire");
 }
 
 #[tokio::test]
@@ -307,6 +307,6 @@ async fn maintenance_records_when_keys_were_used() {
     };
     tokio::select! {
         () = permissions.maintain(FillOptions { every: Duration::from_millis(1), ..FillOptions::default() }) => {}
-        noted = timeout(Duration::from_secs(30), noted) => assert!(noted.is_ok(), "the use was never stored"),
+        noted = timeout(Duration::from_secs(30), noted) => assert!(noted.is_ok(), "the use must be stored"),
     }
 }

@@ -1,4 +1,4 @@
-//! The effective rows in the store always match the permissions that are resolved from the current data.
+//! Tests that the effective rows in the store always match the permissions that are resolved from the current data.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ async fn rows_are_written_once_within_the_bounds_and_active_users_are_warmed() {
         written.push(filled_by(permissions, &mut filled, &options).await);
     }
     assert!(written.iter().all(|users| *users <= 5) && written.iter().sum::<usize>() == 12, "{written:?}");
-    assert_eq!(written.last(), Some(&0), "no rows are written when all rows are up to date");
+    assert_eq!(written.last(), Some(&0), "the last run must write no rows, because all rows are up to date");
     for of in 0..4 {
         for who in 0..4 {
             assert_eq!(rows(&store, of, who).await, if who < 3 { 3 } else { 0 });

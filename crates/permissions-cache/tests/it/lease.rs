@@ -125,7 +125,7 @@ async fn polls_that_fail_lose_no_change_however_long_they_fail() {
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
     eventually("unchanged entries are served again", || hit(permissions, 1, 0) == Some(true)).await;
-    assert_eq!(store.user_loads(), loads, "unchanged entries are not loaded again");
+    assert_eq!(store.user_loads(), loads, "unchanged entries must not be loaded again");
     assert_eq!(hit(permissions, 0, 0), None);
     assert!(!sees(permissions, 0, 0).await);
     eventually("a hit", || hit(permissions, 0, 0) == Some(false)).await;
@@ -145,7 +145,7 @@ async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
     }
     let loads = store.user_loads();
     permissions.distrust(Target::Credentials);
-    assert_eq!(hit(permissions, 0, 0), None, "a change of unknown outcome revokes the lease");
+    assert_eq!(hit(permissions, 0, 0), None, "a change of unknown outcome must revoke the lease");
     let polls = store.asked(Asked::Poll);
     let asking: Vec<_> = (0..HOT)
         .map(|of| {
@@ -156,7 +156,7 @@ async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
     for asking in asking {
         assert!(asking.await.unwrap());
     }
-    assert!(store.asked(Asked::Poll) <= polls + 3, "all waiting requests share few polls");
+    assert!(store.asked(Asked::Poll) <= polls + 3, "all waiting requests must share at most three polls");
     assert!((0..HOT).all(|of| hit(permissions, of, 0) == Some(true)));
     assert_eq!(store.user_loads(), loads);
 }
@@ -171,7 +171,7 @@ async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_d
     store.all(Does::Fail);
     assert_eq!(hit(permissions, 0, 0), Some(true));
     permissions.distrust(Target::Credentials);
-    assert_eq!(hit(permissions, 0, 0), None, "the lease was revoked");
+    assert_eq!(hit(permissions, 0, 0), None, "the cache must serve no data after the lease was revoked");
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         let refused = see(permissions, 0, 0, consistency).await;
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
@@ -209,7 +209,10 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
     let newer = Versions { company: known.versions().company + 1, ..known.versions() };
     assert!(access(Consistency::AtLeast(newer)).await.is_err());
     assert!(access(Consistency::Fresh).await.is_err());
-    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "this user is not cached");
+    assert!(
+        see(&permissions, 0, 7, Consistency::Cached).await.is_err(),
+        "a user who is not cached must receive an error during the outage"
+    );
     // An entry that is known to be outdated is not served, even within the outage grace.
     permissions.changed(Target::Company(company(0)), CommitStamp::Company(newer));
     assert!(access(Consistency::Cached).await.is_err());
@@ -228,7 +231,7 @@ async fn what_a_change_of_unknown_outcome_may_have_made_wrong_is_not_bridged() {
         store.all(Does::Answer);
         assert!(sees(&permissions, 0, 0).await);
         store.all(Does::Fail);
-        assert!(sees(&permissions, 0, 0).await, "a poll has confirmed the entry since then");
+        assert!(sees(&permissions, 0, 0).await, "the entry must be served again, because a poll has confirmed it");
     }
 }
 
@@ -243,7 +246,7 @@ async fn the_grace_ends() {
     }
 }
 
-/// Creates a database with the same company, whose versions are lower than those of the first database.
+/// Creates another database with the same company. Its versions are lower than those of the first database.
 async fn another_database() -> Arc<MemoryStorage> {
     let other = one_company().await;
     other
@@ -297,7 +300,11 @@ async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once
     store.always(Asked::Renew, Does::Answer);
     for _ in 0..3 {
         assert!(see(&permissions, 0, 0, Consistency::Fresh).await.unwrap());
-        assert_eq!(store.asked(Asked::Renew), 4, "the epoch is renewed once");
+        assert_eq!(
+            store.asked(Asked::Renew),
+            4,
+            "the epoch must not be renewed again after it was renewed successfully"
+        );
     }
 }
 
@@ -313,7 +320,7 @@ async fn versions_of_another_database_are_answered_by_a_load_that_begins_after()
     assert!(see(permissions, 0, 0, Consistency::AtLeast(elsewhere)).await.unwrap());
     assert_eq!(store.user_loads(), loads + 1);
     assert!(see(permissions, 0, 0, Consistency::AtLeast(known)).await.unwrap());
-    assert_eq!(store.user_loads(), loads + 1, "the cached set is new enough");
+    assert_eq!(store.user_loads(), loads + 1, "the cached set must satisfy the required versions without a load");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! A request receives the result of a load only if the load began after every change that the request must observe. A
-//! failed load leaves no data in the cache.
+//! Tests of loads. A request must receive the result of a load that began after every change that the request must
+//! observe. A failed load must leave no data in the cache.
 
 use std::sync::Arc;
 
@@ -105,7 +105,10 @@ async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_cam
             let late = ask(permissions, 0, consistency);
             waiting(permissions, 2).await;
             store.let_go(Asked::User);
-            assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
+            assert!(
+                early.await.unwrap().unwrap(),
+                "the early request must receive the result of its load, which read the old data"
+            );
             assert!(!late.await.unwrap().unwrap());
             assert!(!sees(permissions, 0, 0).await);
             assert_eq!(store.user_loads(), 2);
@@ -166,7 +169,10 @@ async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller
     let late = ask(permissions, 0, Consistency::Cached);
     waiting(permissions, 2).await;
     store.let_go(Asked::User);
-    assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
+    assert!(
+        early.await.unwrap().unwrap(),
+        "the early request must receive the result of its load, which read the old data"
+    );
     assert!(!late.await.unwrap().unwrap());
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
@@ -189,7 +195,10 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
         sees(&asking, 0, 0).await
     });
     assert!(!late.await.unwrap());
-    assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
+    assert!(
+        early.await.unwrap().unwrap(),
+        "the early request must receive the result of its load, which read the old data"
+    );
 }
 
 #[tokio::test]

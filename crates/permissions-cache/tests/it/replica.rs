@@ -1,5 +1,5 @@
-//! Replicas for tests: services that share a store and whose change feed a test can interrupt, and a service that does
-//! not follow changes.
+//! Services for tests. Replicas follow the changes of a shared store, and tests can interrupt their change feeds. Other
+//! services for tests do not follow changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

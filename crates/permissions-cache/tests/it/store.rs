@@ -36,7 +36,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "it never happened: {what}");
+    assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "this must happen within 30 seconds: {what}");
 }
 
 /// The kinds of calls to the store.
@@ -136,8 +136,10 @@ impl Store {
 
     /// Waits until exactly `count` calls of this kind are blocked.
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
-        eventually(&format!("{count} held of {asked:?}"), || self.controls().entry(asked).or_default().held == count)
-            .await;
+        eventually(&format!("{count} calls of the kind {asked:?} are blocked"), || {
+            self.controls().entry(asked).or_default().held == count
+        })
+        .await;
     }
 
     /// Sets the snapshot that every load of a user returns. `None` restores the stored one.
@@ -213,7 +215,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// Returns the current snapshot of a user. The read cannot be delayed and does not fail.
+    /// Returns the current snapshot of a user. Tests cannot delay this read or make it fail.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }

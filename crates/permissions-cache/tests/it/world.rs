@@ -198,7 +198,7 @@ impl Store {
         self.change(Target::Company(company(of)), work).await
     }
 
-    /// Sets the level's rule for view 0.
+    /// Sets the rule of the company's level for view 0.
     pub(crate) async fn say(&self, of: usize, state: ViewState) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -218,7 +218,7 @@ impl Store {
     }
 }
 
-/// Returns the question of whether the subject may see view 0.
+/// Returns the permission check that asks whether the subject may see view 0.
 pub(crate) fn sees_view_0() -> Check {
     Check::View(ViewRef::Id(view(0)))
 }
@@ -282,7 +282,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
     }
 }
 
-/// Returns all questions about the entities of the catalog, and some about entities that do not exist.
+/// Returns all checks about the entities of the catalog, and some checks about entities that do not exist.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Check> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
