@@ -19,7 +19,7 @@ pub struct RequestContext {
     /// The time when the caller's token was issued (`iat`). A cut-off after this time invalidates the token. If the
     /// time is `None`, every cut-off invalidates the token.
     pub issued_at: Option<Timestamp>,
-    /// The caller's external id: the issuer and the subject. It is stored together with the change.
+    /// The caller's external id: the issuer and the subject. The external id is stored together with the change.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
@@ -62,8 +62,8 @@ pub trait Change: Send + Sync + 'static {
         Affects::None
     }
 
-    /// Returns the external id of the user whom the change is about, if the request contains it. It is stored together
-    /// with the change.
+    /// Returns the external id of the user whom the change is about, if the request contains it. The external id is
+    /// stored together with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None
     }

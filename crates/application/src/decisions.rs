@@ -45,7 +45,8 @@ impl Application {
         self.access(context, Subject::from(context.caller)).await
     }
 
-    /// Returns the access that a user's levels grant. As for all reads, the caller must already be authorized.
+    /// Returns the access that a user's levels grant. This method does not check permissions, so the caller must
+    /// already be authorized.
     ///
     /// # Errors
     ///
@@ -119,8 +120,8 @@ impl Application {
         Ok(self.permissions.navigation(company, access).await?)
     }
 
-    /// Returns `true` if the cache contains an access of the caller that satisfies the required consistency, so that
-    /// the storage need not be read.
+    /// Returns `true` if the cache contains an access of the caller that satisfies the required consistency. The access
+    /// can then be returned without a read from the storage.
     #[must_use]
     pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
         self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
@@ -159,7 +160,8 @@ impl SubjectAccesses {
     /// # Errors
     ///
     /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error, and [`Failure::Internal`] if the subject was not among the requested subjects.
+    /// if `named` is a validation error, and [`Failure::Internal`] if `named` was not passed to
+    /// [`Application::accesses_of_subjects`].
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         let subject = match (self.context.other(named), self.unmet) {
             (None, _) => Subject::from(self.context.caller),

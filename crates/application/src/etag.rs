@@ -58,7 +58,7 @@ impl Etag {
 /// The precondition in the `If-Match` header of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum IfMatch {
-    /// The header is absent.
+    /// The request has no `If-Match` header.
     #[default]
     Absent,
     /// The entity must exist, with any content (`*`).

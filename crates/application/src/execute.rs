@@ -19,8 +19,8 @@ impl Application {
     /// # Errors
     ///
     /// Returns the failure of the change. Returns [`Failure::Forbidden`] if the caller does not meet the change's
-    /// requirement, which is checked again under the target's lock. Returns [`Failure::Unavailable`] if the storage
-    /// cannot be reached or a lock times out.
+    /// requirement. This requirement is checked again while the target is locked. Returns [`Failure::Unavailable`] if
+    /// the storage cannot be reached or a lock times out.
     pub async fn execute<C: Change>(
         &self,
         context: RequestContext,

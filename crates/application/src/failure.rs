@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Requirement;
 
-/// A validation error: what is wrong with one field of the request.
+/// A validation error: it describes what is wrong with one field of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field, such as `name` or `views[2].viewId`.
@@ -54,7 +54,7 @@ impl FieldError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The caller does not meet the requirement.
+    /// The caller does not meet this requirement.
     #[error("forbidden: {0:?}")]
     Forbidden(Requirement),
     /// The caller meets the requirement, but may not make this particular change.
@@ -65,7 +65,7 @@ pub enum Failure {
         /// The permissions that the caller may not grant or change, one entry for each permission.
         errors: Vec<FieldError>,
     },
-    /// The entity does not exist, or is not visible to this caller.
+    /// The entity does not exist, or is not visible to this caller. The value is the name of the type of the entity.
     #[error("{0} not found")]
     NotFound(&'static str),
     /// The change would violate a constraint on the data.

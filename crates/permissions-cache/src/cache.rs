@@ -262,7 +262,7 @@ impl Cache {
 }
 
 impl State {
-    /// Stops tracking a company if none of its data is cached and no load of it is in progress.
+    /// Stops tracking a company if the cache has no data of the company and no load of the company is in progress.
     pub(crate) fn forget_if_unused(&mut self, id: CompanyId) {
         if self.companies.get(&id).is_some_and(Company::is_unused) {
             self.companies.remove(&id);

@@ -32,7 +32,7 @@ const ACTIVE: u8 = 2;
 type Map = papaya::HashMap<Key, Entry, RandomState>;
 
 /// The kind of an entry: member or non-member. Non-members are cached in a small, separate negative cache, so that
-/// requests about invented users cannot evict members.
+/// requests with random user ids cannot evict members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The user holds levels, or held levels at some time since the entry was added.

@@ -3,8 +3,8 @@
 //! [`Permissions`] decides from cached compiled sets. A compiled set contains the resolved permissions for one
 //! combination of levels in a company. If a cached set may be outdated, a poll confirms it first, or the data is loaded
 //! from the database. Every result comes from one consistent snapshot of the database and carries the versions of that
-//! snapshot. Two rules take precedence over the levels: super admins who ask about themselves are allowed every view
-//! and action that exists, and users without a level in a company are denied everything in that company.
+//! snapshot. Two rules take precedence over the levels. First, super admins who ask about themselves are allowed every
+//! view and action that exists. Second, users without a level in a company are denied everything in that company.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,8 +40,8 @@
 //! * **Versions**: a snapshot is identified by the epoch of the database timeline and by the versions of the catalog
 //!   and of the company. Each commit increments the version of its target. Cached data also has the random stamps of
 //!   the changes that produced these versions, because a restored database assigns the same version numbers again.
-//! * **Own changes**: after a commit, the process calls [`Permissions::changed`], which invalidates its cached data,
-//!   before it reports success to its client (read-your-writes).
+//! * **Own changes**: after a commit, the process calls [`Permissions::changed`] before it reports success to its
+//!   client. This call invalidates the cached data of the process (read-your-writes).
 //! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. After a successful poll, the
 //!   process knows every change that was committed before the poll began. The poll renews a *lease*, which is counted
 //!   from the start of the poll. While the lease is valid, cached data is served without a query. After the lease has

@@ -87,9 +87,9 @@ impl Cache {
         Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
-    /// Returns the keys and compiled sets of the active members, whose entries were added or used since
-    /// [`Entries::rest`](crate::entries::Entries::rest) last marked them as inactive. Entries with outdated sets are
-    /// omitted.
+    /// Returns the keys and compiled sets of the active members. A member is active if the member's entry was added or
+    /// used since [`Entries::rest`](crate::entries::Entries::rest) last marked it as inactive. Entries with outdated
+    /// sets are omitted.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));

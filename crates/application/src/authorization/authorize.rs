@@ -70,7 +70,8 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 
-/// Counts and logs a denial, since the caller may be probing for access. Does nothing for other failures.
+/// If the failure is a denial, counts and logs it, because the caller may be probing for access. Ignores other
+/// failures.
 pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);

@@ -81,8 +81,8 @@ impl Affects {
         Ok(self.includes_all_administrators(&self.load(tx, company).await?))
     }
 
-    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, only
-    /// this user is loaded, although the company may have other administrators.
+    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, loads
+    /// only this user. The result then does not contain other administrators of the company.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
         let loaded = match self {
             Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
@@ -110,8 +110,8 @@ pub(crate) struct EscalationGuard {
 }
 
 impl EscalationGuard {
-    /// Loads the company's permissions before the change. `own` is the caller's snapshot if the caller was authorized
-    /// by levels.
+    /// Loads the company's permissions before the change. `own` is the caller's snapshot. It is `None` if the caller
+    /// was authorized without levels.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,
         company: CompanyId,

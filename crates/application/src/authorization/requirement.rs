@@ -70,7 +70,7 @@ impl Requirement {
         }
     }
 
-    /// Returns `true` if the caller meets the requirement when the request names no company.
+    /// Returns `true` if the caller meets the requirement in a request that specifies no company.
     #[must_use]
     pub fn is_met_without_company(self, caller: Caller) -> bool {
         self.basis(caller, None) == Basis::Settled(true)
@@ -93,7 +93,7 @@ impl Requirement {
         service.role >= role && (service.company.is_none() || service.company == company)
     }
 
-    /// Returns `true` if these rights suffice for a user who is not a super admin to meet the requirement.
+    /// Returns `true` if a user who has these rights, and who is not a super admin, meets the requirement.
     pub(super) fn is_met_by(self, rights: &impl Rights) -> bool {
         let holds = |permission, action| rights.holds(permission, action);
         let either =

@@ -1,4 +1,4 @@
-//! Changes to a company itself: its provisioning and its modules. They require super admin rights.
+//! Changes to a company itself: its provisioning and its modules. These changes require super admin rights.
 
 use std::collections::BTreeSet;
 
@@ -88,7 +88,8 @@ impl Change for SwitchCompanyModule {
 }
 
 /// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
-/// idempotent: repeating it does not restore levels or modules that were renamed or removed since.
+/// idempotent: repeating it does not restore levels or modules that were renamed or removed after the first
+/// provisioning.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
     /// The company to provision.

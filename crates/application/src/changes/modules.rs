@@ -116,7 +116,8 @@ impl Change for UpdateModule {
 pub struct DeleteModule {
     /// The module to delete.
     pub id: ModuleId,
-    /// `true` to confirm that views and features that only this module gates become available to all companies.
+    /// `true` to confirm that some views and features become available to all companies: those that only this module
+    /// gates.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,

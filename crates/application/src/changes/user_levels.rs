@@ -93,7 +93,8 @@ impl Change for UpdateUserLevel {
     }
 }
 
-/// Deletes a level. This fails if users hold the level, so that no user loses an allow or a deny.
+/// Deletes a level. This fails if users hold the level, because these users would lose the allows and denies of the
+/// level.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
     /// The company of the level.

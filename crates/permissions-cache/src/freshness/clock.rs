@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// A point in time, in milliseconds of a monotonic clock. On Linux, the clock advances while the process is stopped and
-/// while the machine is suspended. On other systems, its behaviour during suspension depends on the system.
+/// while the machine is suspended. On other systems, the clock may stop during a suspension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 

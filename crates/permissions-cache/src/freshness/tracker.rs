@@ -39,8 +39,8 @@ pub(crate) struct Tracker {
     /// The start of the latest poll that confirmed the known versions, as a ticket.
     confirmed: Ticket,
     catalog: Known,
-    /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot, so that
-    /// cached company data may be combined with this catalog.
+    /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot. Cached
+    /// company data may then be combined with this catalog.
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
@@ -71,14 +71,14 @@ struct Known {
 /// The result of comparing the version that a read returned with the latest known version.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// The version and its stamp equal the known ones.
+    /// The returned version and its stamp equal the known version and its stamp.
     Same,
-    /// The version is newer than the known one, or no version was known.
+    /// The returned version is newer than the known version, or the tracker knew no version.
     Newer,
     /// The read began before the latest change was reported, so the returned version may be outdated.
     Outdated,
-    /// The version contradicts the known one: it is older, or has another stamp, although the read began after the
-    /// known version was learned. The database was therefore restored.
+    /// The returned version contradicts the known version: it is older, or has another stamp, although the read began
+    /// after the known version was learned. The database was therefore restored.
     Regressed,
 }
 
@@ -235,8 +235,8 @@ impl Tracker {
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Stops tracking the version of a company. None of the company's data may be cached, and no load of it may be in
-    /// progress.
+    /// Stops tracking the version of a company. The caller ensures that the cache has no data of the company, and that
+    /// no load of the company is in progress.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
@@ -256,7 +256,7 @@ impl Tracker {
         if is_other || !(is_first || changes.is_continuous) {
             self.reset(&mut effects, now);
         } else if is_first {
-            // Loads that began earlier may miss changes that were committed before this poll.
+            // Loads that began before this poll may miss changes that were committed before the poll.
             self.since = now;
             self.forgotten = now;
         }
@@ -315,7 +315,8 @@ impl Tracker {
             return (Retention::Discard, effects);
         }
         if self.timeline.is_some_and(|known| known.epoch != loaded.epoch) {
-            // The next poll determines which of the two databases is the current primary.
+            // The load read another database than the latest poll. The next poll determines which of these two
+            // databases is the current primary.
             self.reset(&mut effects, now);
         }
         if self.position.is_none() {

@@ -54,9 +54,9 @@ impl Polls {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Ensures that the data that was just read comes from the primary. With synchronous replication, this requires an
-    /// acknowledged commit as proof (protection against split brain). If the lease has then expired, this function
-    /// polls to renew it. Returns an error if the poll fails.
+    /// Ensures that the data that was just read comes from the primary. With synchronous replication, a valid lease
+    /// proves this (protection against split brain). If the lease has expired, this function polls to renew the lease,
+    /// and returns an error if the poll fails.
     pub(crate) async fn ensure_primary(&self) -> Result<()> {
         let lease = &self.context.cache.lease;
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }

@@ -20,7 +20,7 @@ pub struct Filled(HashMap<Key, (Versions, Moment)>);
 impl Permissions {
     /// Writes the effective rows of active users whose rows are missing, outdated or about to expire. Returns the
     /// number of users whose rows were written. Rows that were computed before a concurrent change are not written. A
-    /// failure for one company is logged, and the next call retries it.
+    /// failure for one company is logged, and the next call retries the company.
     pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
         let now = Moment::now();
         let lasts = options.valid_for * 2 / 3;

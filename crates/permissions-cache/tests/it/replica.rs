@@ -64,7 +64,8 @@ impl Radio {
     /// Waits until the result of a poll that began after this call has been applied.
     pub(crate) async fn heard_all(&self) {
         let before = self.polls.load(Ordering::SeqCst);
-        // One poll may be in progress. When the second new poll begins, the first new one has been applied.
+        // One poll may already be in progress. When the second new poll begins, the result of the first new poll has
+        // been applied.
         eventually("the replica polls twice", || {
             self.nudge.notify_one();
             self.polls.load(Ordering::SeqCst) >= before + 2

@@ -86,7 +86,7 @@ pub(crate) struct Store {
     pub(crate) memory: Arc<MemoryStorage>,
     /// The storage that loads and polls read. It is the same as `memory` until a test calls [`Store::restore`].
     answers: Mutex<Arc<MemoryStorage>>,
-    /// The snapshot that every load of a user returns instead of the stored one.
+    /// The snapshot that every load of a user returns instead of the stored snapshot.
     script: Mutex<Option<Stamped<Snapshot>>>,
     controls: Mutex<HashMap<Asked, Control>>,
 }
@@ -142,7 +142,7 @@ impl Store {
         .await;
     }
 
-    /// Sets the snapshot that every load of a user returns. `None` restores the stored one.
+    /// Sets the snapshot that every load of a user returns. With `None`, loads return the stored snapshot again.
     pub(crate) fn script(&self, stamped: impl Into<Option<Stamped<Snapshot>>>) {
         *self.script.lock().unwrap() = stamped.into();
     }

@@ -174,7 +174,8 @@ impl Store {
         .await
     }
 
-    /// Creates a company with one level that allows view 0 and reading feature 0, and with `users` users who hold it.
+    /// Creates a company with one level and `users` users who hold the level. The level allows view 0 and `Read` on
+    /// feature 0.
     pub(crate) async fn company(&self, of: usize, users: usize) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
