@@ -53,8 +53,8 @@ pub enum SecretError {
     /// No secret is set.
     #[error("JWT_SECRET is not set: production mode needs a secret of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
-    /// The secret begins or ends with white space or quotes, probably a line break or the quotes of a shell. The signer
-    /// of the tokens most likely uses the secret without them.
+    /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of
+    /// a shell were copied by mistake, and the signer of the tokens uses the secret without them.
     #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be guessed by brute force.
