@@ -154,7 +154,8 @@ async fn accept_all(
     Ok(())
 }
 
-/// Passes an accepted connection to a worker. Returns `false` if `accept` failed and the next attempt must be delayed.
+/// Passes an accepted connection to a worker. Returns `false` if no connection could be accepted and the next attempt
+/// must be delayed.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
@@ -273,7 +274,7 @@ impl AdminServerHandle {
     }
 }
 
-/// The HTTP server of the metrics, with a listener of its own.
+/// The HTTP server that serves the metrics on a separate listener.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {

@@ -25,6 +25,7 @@ pub(crate) struct RequestReader<'a> {
     /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
+    /// The error that concerns the body as a whole, once the body has been read.
     fatal: Option<ApiError>,
 }
 
@@ -67,7 +68,7 @@ pub(super) fn read<T: Input>(
 }
 
 impl<'a> RequestReader<'a> {
-    /// Returns the company of the request. This is never `None` if the policy requires a company.
+    /// Returns the company of the request. If the policy requires a company, the result is always `Some`.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }

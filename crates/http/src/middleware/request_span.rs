@@ -1,8 +1,8 @@
 //! The tracing span of a request, and a subscriber that creates the span lazily, only for requests that log something.
 //!
 //! Creating a span and formatting its fields takes one to four microseconds, a large part of the time that a cached
-//! `POST /check` takes. Therefore, [`RequestSpans`] creates the span only at the first log line of the request or at
-//! the first call of [`Span::current`], by which spawned tasks inherit the span.
+//! `POST /check` takes. Therefore, [`RequestSpans`] delays the creation of the span until the request writes its first
+//! log line or calls [`Span::current`]. Spawned tasks inherit the span through this call.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -45,8 +45,9 @@ impl RequestSpan {
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
-        // The nested call returns the same subscriber only if that is the global one and no thread has set a scoped
-        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line.
+        // The nested call finds `RequestSpans` if it is the global subscriber and no thread has set a scoped
+        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line, so the span is created
+        // now.
         let can_defer = dispatcher::get_default(|_| dispatcher::get_default(Dispatch::is::<RequestSpans>));
         if !can_defer {
             span.get();
@@ -90,8 +91,8 @@ impl RequestSpan {
         work()
     }
 
-    /// Returns the span, and creates it if necessary. The span has the level ERROR, so a log filter that accepts a line
-    /// of the request also accepts the span.
+    /// Returns the span, and creates it if necessary. The span has the level ERROR. Therefore, every log filter that
+    /// accepts a log line of the request also accepts the span.
     fn get(&self) -> &Span {
         let Inner { id, route, company, actor, span } = self.0.as_ref();
         span.get_or_init(|| {
