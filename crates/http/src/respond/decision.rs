@@ -37,7 +37,7 @@ pub(crate) struct ChecksData {
 enum CheckResult {
     /// The decision.
     Decided(DecisionData),
-    /// The check is invalid, or the caller may not check this user.
+    /// The error in place of a decision: the check is invalid, or the caller may not check its subject.
     Refused(RefusedCheck),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct RefusedCheck {
     error: Refusal,
 }
 
-/// The error of a check.
+/// The error that prevented the decision of a check.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
     /// The machine-readable error code.
