@@ -76,7 +76,7 @@ fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     }
 }
 
-/// Joins the items, or returns `unrestricted` for an empty list, which means no restriction.
+/// Joins the items. Returns `unrestricted` for an empty list, because an empty list restricts nothing.
 fn listed(items: &[String], unrestricted: &str) -> String {
     if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
 }

@@ -28,7 +28,7 @@ pub enum ModeError {
 }
 
 impl StorageMode {
-    /// Selects PostgreSQL if a URL is set and `use_database` is not `false`, and memory otherwise. An empty value
+    /// Selects memory if no URL is set or `use_database` is `false`. Otherwise, selects PostgreSQL. An empty value
     /// counts as not set.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`), which includes sockets.
+//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`). Sockets count as open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -7,8 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Mode;
 
-/// Secrets from tutorials, examples and defaults of other products, in lower case and without characters other than
-/// letters and digits.
+/// Secrets from tutorials, examples and defaults of other products, reduced to letters and digits in lower case.
 const WELL_KNOWN: [&str; 34] = [
     "secret",
     "secretkey",
@@ -117,7 +116,7 @@ fn is_well_known(secret: &str) -> bool {
     WELL_KNOWN.contains(&plain.as_str())
 }
 
-/// Returns `true` if the secret only repeats one sequence, such as `aaaa` or `abcabcab`.
+/// Returns `true` if the secret consists of repetitions of one sequence, such as `aaaa` or `abcabcab`.
 fn is_repetitive(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -173,7 +172,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Quotes inside the secret, or at one end only, may be part of it.
+            // Quotes inside the secret or at one of its ends count as part of the secret.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }

@@ -37,7 +37,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before the next `accept` after a failure, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time without another accepted connection after which the accept queue is considered empty during shutdown.
+/// During shutdown, the accept queue counts as empty when no connection has been accepted for this time.
 const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 /// Maximum time for emptying the accept queue during shutdown.
 const ACCEPT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -77,8 +77,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Creates a server with this number of worker threads (default: one per available CPU). It accepts connections
-    /// only after [`Self::run`] is called.
+    /// Creates a server with this number of worker threads (default: one per available CPU). The server starts
+    /// accepting connections when [`Self::run`] is called.
     #[must_use]
     pub fn new(
         listener: TcpListener,

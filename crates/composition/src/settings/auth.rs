@@ -83,7 +83,8 @@ pub struct IssuerSettings {
     pub user_claim: Option<String>,
     /// The name of the claim that grants super admin. Default: `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
-    /// Whether this is the native issuer, whose subjects are used as user ids unchanged if they are UUIDs.
+    /// Whether this is the native issuer. A subject of the native issuer that is a UUID is used as the user id
+    /// unchanged.
     pub native: bool,
     /// Whether the issuer's tokens can grant super admin.
     pub super_admins: bool,

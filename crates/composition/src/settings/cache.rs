@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// The settings of the permissions cache, and of the effective rows, which are written to tables for other programs.
+/// The settings of the permissions cache and of the effective rows. Effective rows are written to tables that other
+/// programs read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {

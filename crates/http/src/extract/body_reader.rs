@@ -167,8 +167,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads a required list of objects, each with the function `read`. Objects with the same `key` are duplicates,
-    /// which are invalid.
+    /// Reads a required list of objects, each with the function `read`. A second object with the same `key` is a
+    /// duplicate, which is an error.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,

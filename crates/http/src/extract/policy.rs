@@ -51,7 +51,8 @@ policies! {
     AssignLevels: AssignLevels, Required;
     /// Callers who may manage permissions.
     ManagePermissions: ManagePermissions, Required;
-    /// Callers who may read the company's audit log. Super admins may also read the audit log of the platform.
+    /// Callers who may read the company's audit log. Super admins, and services that may administer all companies, may
+    /// also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
     /// Super admins, and services that may administer all companies. If the request specifies no company, it applies to
     /// the platform.

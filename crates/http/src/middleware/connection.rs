@@ -45,7 +45,7 @@ struct Shared {
 }
 
 impl ConnectionState {
-    /// Returns `true` if the server is draining or closing, so that responses must close the connection.
+    /// Returns `true` if the server is draining or closing. In this case, each response must close the connection.
     pub(crate) fn is_ending(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
     }

@@ -1,4 +1,5 @@
-//! The tracing span of a request, and a subscriber that creates the span lazily, only for requests that log something.
+//! The tracing span of a request, and a subscriber that creates the span lazily. Requests that log nothing then need no
+//! span.
 //!
 //! Creating a span and formatting its fields takes one to four microseconds, a large part of the time that a cached
 //! `POST /check` takes. Therefore, [`RequestSpans`] delays the creation of the span until the request writes its first
@@ -40,8 +41,8 @@ struct Inner {
 }
 
 impl RequestSpan {
-    /// Creates the span of a request. Its `tracing` span is created immediately, unless [`RequestSpans`] can create
-    /// it lazily.
+    /// Creates the span of a request. If [`RequestSpans`] can create the `tracing` span lazily, the `tracing` span is
+    /// created later. Otherwise, it is created immediately.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
@@ -135,8 +136,8 @@ impl RequestSpans {
         Self { subscriber }
     }
 
-    /// Creates and enters the span of the request that this thread is handling, unless the span has already been
-    /// entered.
+    /// Creates and enters the span of the request that this thread is handling. Does nothing if the span has already
+    /// been entered.
     fn enter_deferred() {
         // While the thread exits, its thread-local storage may already be destroyed.
         if let Ok(Some(request)) = DEFERRED.try_with(Cell::take) {

@@ -41,7 +41,7 @@ enum CheckResult {
     Refused(RefusedCheck),
 }
 
-/// The result of a check that is invalid, or whose subject the caller may not check.
+/// The result of a check that cannot be decided: the check is invalid, or the caller may not check its subject.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefusedCheck {
     /// Always `false`.

@@ -131,7 +131,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// Lists the audit records of the company, or of the platform if a super admin specifies no company.
+/// Lists the audit records of the company, or of the platform if the request specifies no company.
 #[utoipa::path(
     tag = "Audit",
     params(

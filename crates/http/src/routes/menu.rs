@@ -67,8 +67,7 @@ pub(crate) struct NewMenuItem {
     /// The priority of the menu item. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// The keys of the required features. The item is shown only to users for whom `Read` is allowed on all these
-    /// features.
+    /// The keys of the required features. To see the item, a user must have `Read` on all these features.
     required_permissions: Option<Vec<FeatureKey>>,
     /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
