@@ -26,7 +26,7 @@ pub struct CacheSettings {
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
     /// The outage grace: the maximum staleness of cached entries that are served while the database is unreachable.
-    /// Such responses state their age. The value has an effect if it is greater than the lease.
+    /// Such responses state their age. The value must be greater than the lease to have an effect.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
     /// Timeout for a load from the database, and for the requests that wait for this load.

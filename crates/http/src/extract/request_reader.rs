@@ -25,7 +25,7 @@ pub(crate) struct RequestReader<'a> {
     /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
-    /// The error that concerns the body as a whole, once the body has been read.
+    /// The error that concerns the body as a whole. It is set when the input reads the body.
     fatal: Option<ApiError>,
 }
 

@@ -112,8 +112,8 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.check), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // Any other failure fails the whole request. If it were returned as the result of this check, with `allowed:
-        // false`, it would look like a denial.
+        // Any other failure fails the whole request. As the result of this check, the failure would have
+        // `"allowed":false` and would look like a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())

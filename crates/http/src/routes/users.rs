@@ -36,8 +36,8 @@ pub(crate) struct UserView {
     /// The subject in the external id.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Omitted (`null`) if
-    /// the request specifies a company.
+    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. `null` if no cut-off
+    /// is set, or if the request specifies a company.
     not_before: Option<Timestamp>,
 }
 
