@@ -13,10 +13,11 @@ use crate::{Mode, ModeError, Settings, StorageMode, System};
 /// Lifetime of the demo tokens, in seconds.
 const A_DAY: i64 = 24 * 60 * 60;
 
-// The ids are fixed, so that pasted commands work again after a restart with the same secret.
+// The ids of the company and of its users do not change when the demo restarts. Commands that an earlier run printed
+// therefore still work, provided that the secret is the same.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// The demo users: the level that each user holds, and the user's id.
+/// The demo users, each as a pair: the name of the level that the user holds, and the id of the user.
 const USERS: [(&str, &str); 3] = [
     ("Admin", "c0ffee00-0000-4000-8000-00000000000a"),
     ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
@@ -27,10 +28,10 @@ const USERS: [(&str, &str); 3] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    /// The settings do not select a storage.
+    /// The settings do not select a storage backend.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// A database is configured. The demo company must not be stored in it.
+    /// A database is configured, but the demo must keep its data in memory.
     #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
     Database,
     /// The service runs in production mode, in which tokens must not be printed.
@@ -45,12 +46,13 @@ pub enum DemoError {
     /// The tokens could not be signed.
     #[error(transparent)]
     Token(#[from] SigningError),
-    /// An id of the demo is invalid.
+    /// One of the fixed ids in the demo data is invalid.
     #[error("invalid id in the demo data: it {0}")]
     Id(#[from] InvalidId),
 }
 
-/// Proof that the settings allow the demo: the storage is in memory, and the mode is not production.
+/// Proof that the settings allow the demo: the storage is in memory, the mode is development, and no trusted issuers
+/// are configured.
 #[derive(Debug)]
 pub struct Demo(());
 

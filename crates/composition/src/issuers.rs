@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::secret::{SecretError, signing_secret};
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
-/// Lower limit of the setting `auth.jwks_refresh`, the interval between two fetches of a key set (JWKS). It protects
-/// the issuer's server from overload.
+/// Lower limit of the setting `auth.jwks_refresh`, the interval between two fetches of a key set (JWKS). The limit
+/// protects the issuer's server from overload.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
 /// Upper limit of the setting `auth.clock_skew`. A larger skew must be corrected on the machines whose clocks differ.
@@ -31,7 +31,7 @@ pub enum AuthError {
     /// The shared secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The issuers contradict each other, or the keys of an issuer cannot be used.
+    /// The configured issuers conflict with each other, or the keys of an issuer cannot be used.
     #[error("auth.issuers: {0}")]
     Trust(#[from] TrustError),
 }
@@ -47,8 +47,8 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
     for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
-        // Otherwise, a token that the same identity provider issued for another service (another audience) could make
-        // its bearer a super admin of this service.
+        // Without configured audiences, this service accepts tokens that the identity provider issued for other
+        // services. The bearer of such a token could become a super admin of this service.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "is required in production where super_admins is true";
             return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
@@ -76,12 +76,13 @@ fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     }
 }
 
-/// Joins the items, or returns `unrestricted` for an empty list, which means no restriction.
+/// Joins the items. Returns `unrestricted` for an empty list, because an empty list restricts nothing.
 fn listed(items: &[String], unrestricted: &str) -> String {
     if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
 }
 
-/// Returns the name of the setting that selects the source of the issuer's keys. The value itself may contain a secret.
+/// Returns the name of the setting that selects the source of the issuer's keys. The log contains this name instead of
+/// the value, which may contain a secret.
 const fn key_source(settings: &IssuerSettings) -> &'static str {
     match settings {
         IssuerSettings { jwks_url: Some(_), .. } => "jwks_url",
@@ -90,7 +91,7 @@ const fn key_source(settings: &IssuerSettings) -> &'static str {
     }
 }
 
-/// Returns the shared secret, which is optional if issuers are configured.
+/// Returns the shared secret. Returns `None` if issuers are configured and no shared secret is set.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
@@ -127,12 +128,13 @@ fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
 
-/// Parses the name of an issuer.
+/// Parses the name of an issuer. `key` is the setting that contains the name, for error messages.
 fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-/// Creates the trusted issuer that these settings describe. `index` is its position in the list, for error messages.
+/// Creates the trusted issuer that these settings describe. `index` is the position of the issuer in the list, for
+/// error messages.
 fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
     let key = |name: &str| format!("auth.issuers[{index}].{name}");
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {

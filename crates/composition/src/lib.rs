@@ -1,8 +1,8 @@
 //! The composition root of the IAM service: it reads the settings and wires the services.
 //!
-//! Only this crate names concrete storage adapters, and only this crate reads the environment. It does not depend on
-//! HTTP: the program that serves requests (the binary `iam-http`, a test, another program) obtains the services from
-//! [`System`].
+//! This crate selects the concrete storage adapter and reads the environment. No other crate of the service does this.
+//! This crate does not depend on HTTP. The program that serves requests (the binary `iam-http`, a test, another
+//! program) obtains the services from [`System`].
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -33,12 +33,12 @@
 //!   causes an error that names the key. `docs/settings.md` describes every key.
 //! * **Secrets** are never printed by `Debug`, in errors or in logs. In production, the service does not start with a
 //!   guessable secret ([`signing_secret`]).
-//! * **Public keys** come from files and URLs, which are read again periodically (key rotation). If a key set is
-//!   invalid or its server is unavailable, the keys that were loaded before remain in use.
+//! * **Public keys** come from files and URLs. They are read again periodically, to support key rotation. If a key set
+//!   is invalid or its server is unavailable, the keys that were loaded before remain in use.
 //! * **Storage** is PostgreSQL or memory, selected by unambiguous rules ([`StorageMode::select`]).
 //! * **Starting** does not need a reachable database. Until the database is reachable and its schema is up to date, the
 //!   readiness probe reports not-ready, with the reason. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) is graceful: it interrupts no running change.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
 
 mod demo;
 mod issuers;

@@ -1,10 +1,10 @@
-//! Selects the storage from the settings.
+//! Selects the storage backend according to the settings.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::DatabaseSettings;
 
-/// The storage that the settings select.
+/// The storage backend that the settings select.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
     /// The memory of this process. The data is lost when the process exits.
@@ -13,7 +13,7 @@ pub enum StorageMode {
     Postgres(SecretString),
 }
 
-/// The reason why the settings do not select a storage.
+/// The reason why the settings do not select a storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// `USE_DATABASE` is `true`, but no URL is set.
@@ -28,7 +28,7 @@ pub enum ModeError {
 }
 
 impl StorageMode {
-    /// Selects PostgreSQL if a URL is set and `use_database` is not `false`, and memory otherwise. An empty value
+    /// Selects memory if no URL is set or `use_database` is `false`. Otherwise, selects PostgreSQL. An empty value
     /// counts as not set.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl TryFrom<&DatabaseSettings> for StorageMode {
     }
 }
 
-/// Returns `true` if the URL has a PostgreSQL scheme. The storage adapter checks the rest.
+/// Returns `true` if the URL has a PostgreSQL scheme. The storage adapter checks the rest of the URL.
 fn is_postgres(url: &SecretString) -> bool {
     matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
 }

@@ -63,7 +63,7 @@ async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     }
 }
 
-/// The reason why the schema cannot be used: a public message, and the cause for the log.
+/// The reason why the schema cannot be used: a message for the readiness probe, and the cause for the log.
 struct Problem {
     text: String,
     cause: Option<String>,
@@ -77,7 +77,8 @@ fn unchecked(cause: String) -> Problem {
 /// Returns the problem with the schema, if migrations are pending or cannot be determined.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
-        // After a rollback of the program, the database may have more migrations than this version needs.
+        // If the program was rolled back to an older version, the database has migrations that this version does not
+        // contain. These additional migrations are accepted.
         Ok(pending) | Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending,
         Err(error) => {
             return Some(unchecked(causes(&error)));

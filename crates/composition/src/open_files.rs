@@ -1,4 +1,4 @@
-//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`), which includes sockets.
+//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`). Sockets count as open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -8,7 +8,7 @@ const OF_A_WORKER: u64 = 4;
 /// few clients.
 const OF_THE_PROCESS: u64 = 20;
 
-/// The limit of open files is too low for the configured workers and database connections.
+/// The error for a limit of open files that is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
@@ -21,7 +21,8 @@ pub struct OpenFilesError {
     connections: u64,
 }
 
-/// Raises the limit of open files to the maximum that the process is allowed to set (the hard limit).
+/// Raises the limit of open files to the maximum that the process is allowed to set (the hard limit), and checks that
+/// the limit suffices.
 ///
 /// # Errors
 ///
@@ -35,7 +36,7 @@ pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesErr
     check(limit, u64::try_from(workers).unwrap_or(u64::MAX), connections.into())
 }
 
-/// Checks that the limit suffices. `None` means no limit.
+/// Checks that the limit suffices for these workers and database connections. `None` means no limit.
 fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
     let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
     match limit {

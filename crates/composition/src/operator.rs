@@ -1,4 +1,4 @@
-//! Runs the operator's commands on API keys against the database.
+//! Runs the commands with which an operator manages the API keys in the database.
 
 use std::sync::Arc;
 
@@ -21,20 +21,20 @@ pub enum OperatorError {
     /// A setting is invalid.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The settings select in-memory storage. Keys in the memory of this process would be unknown to the server
-    /// process.
+    /// The settings select in-memory storage. The server process cannot read keys from the memory of this process.
     #[error("keys are kept in the database: set DATABASE_URL")]
     InMemory,
     /// No key has this id or prefix.
     #[error("there is no such key")]
     NotFound,
-    /// The key would already be expired when it is created.
+    /// The requested expiry time of the new key has already passed.
     #[error("the key would already be expired")]
     Expired,
     /// The operating system provided no random bytes.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database cannot be used. The message names its host and port, and ends with the cause.
+    /// No connection to the database can be opened. The message contains the host and port of the database server, and
+    /// ends with the cause.
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
     /// The database failed during a command. The message ends with the cause.
@@ -51,7 +51,8 @@ impl From<StorageError> for OperatorError {
     }
 }
 
-/// Runs the operator's commands in the configured database. The audit records name the command line as the actor.
+/// Runs the operator's commands on the API keys in the configured database. In the audit records, the actor of these
+/// changes is the command line.
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
@@ -98,13 +99,13 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Opens the configured database, and connects once outside the pool, because the pool does not report why a
+    /// Opens the configured database, and tests one connection outside the pool. The pool itself does not report why a
     /// connection attempt fails.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] names the invalid setting;
-    /// [`OperatorError::Unreachable`] states why the connection failed.
+    /// [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] if a setting is invalid;
+    /// [`OperatorError::Unreachable`] if the connection fails.
     pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
         let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
             StorageMode::InMemory => return Err(OperatorError::InMemory),
@@ -121,7 +122,7 @@ impl Operator {
         self.clock.now()
     }
 
-    /// Creates an API key. Returns it with its secret, which is shown only this once.
+    /// Creates an API key, and returns the key together with its secret. The secret cannot be retrieved later.
     ///
     /// # Errors
     ///

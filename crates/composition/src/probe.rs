@@ -1,4 +1,4 @@
-//! The liveness and readiness of the process, as probes report them.
+//! The readiness of the process and the health of the storage, as the health endpoints report them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +18,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The lifecycle phase of the process: starting, ready or draining.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// The reason why the storage is not ready yet, or `None` once it is ready. From then on it remains ready, even if
-    /// the database fails: such a failure affects every replica, and taking all replicas out of service would help no
-    /// client.
+    /// The reason why the storage is not ready yet, or `None` once it is ready. The value then remains `None`, even if
+    /// the database fails. A failure of the database affects every replica, and taking all replicas out of service
+    /// would help no client.
     storage: watch::Sender<Option<String>>,
     draining: AtomicBool,
 }
@@ -49,7 +49,7 @@ impl Progress {
 
     /// Waits until the storage is ready.
     pub(crate) async fn ready(&self) {
-        // `self` owns the sender, so the channel is not closed during this wait.
+        // `self` owns the sender, so the channel remains open during this wait. The wait therefore cannot fail.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
     }
 
@@ -83,8 +83,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Unauthenticated callers can trigger this at any rate, so at most one ping runs at a time. The ping runs in
-        // its own task, so that it completes even if the client disconnects.
+        // Unauthenticated callers can request a ping as often as they like, so at most one ping runs at a time. The
+        // ping runs in its own task, so that it completes even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {

@@ -7,8 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Mode;
 
-/// Secrets from tutorials, examples and defaults of other products, in lower case and without characters other than
-/// letters and digits.
+/// Secrets from tutorials, examples and defaults of other products, reduced to letters and digits in lower case.
 const WELL_KNOWN: [&str; 34] = [
     "secret",
     "secretkey",
@@ -53,8 +52,8 @@ pub enum SecretError {
     /// No secret is set.
     #[error("JWT_SECRET is not set: production mode needs a secret of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
-    /// The secret begins or ends with white space or quotes, probably a line break or the quotes of a shell. The signer
-    /// of the tokens most likely uses the secret without them.
+    /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of
+    /// a shell were copied by mistake, and the signer of the tokens uses the secret without them.
     #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be guessed by brute force.
@@ -117,7 +116,7 @@ fn is_well_known(secret: &str) -> bool {
     WELL_KNOWN.contains(&plain.as_str())
 }
 
-/// Returns `true` if the secret only repeats one sequence, such as `aaaa` or `abcabcab`.
+/// Returns `true` if the secret consists of repetitions of one sequence, such as `aaaa` or `abcabcab`.
 fn is_repetitive(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -173,7 +172,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Quotes inside the secret, or at one end only, may be part of it.
+            // Quotes inside the secret or at one of its ends count as part of the secret.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }

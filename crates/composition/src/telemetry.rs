@@ -27,10 +27,11 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
-/// The directive that silences the pool of the database driver, which logs every failed connection attempt.
+/// The log filter directive that disables the log of the database driver's connection pool. The pool would log every
+/// failed connection attempt.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
-/// Returns the subscriber that writes logs to stderr. Each line has the fields of its span.
+/// Returns the subscriber that writes logs to stderr. Each log line contains the fields of the span that was active.
 ///
 /// # Errors
 ///
@@ -50,7 +51,8 @@ pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send +
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts recording metrics. Call it once per process, within a Tokio runtime, which runs the periodic upkeep.
+    /// Starts recording metrics. Call this function once per process, within a Tokio runtime. The periodic upkeep runs
+    /// on this runtime.
     ///
     /// # Errors
     ///

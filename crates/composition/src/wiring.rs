@@ -32,7 +32,7 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The settings do not select a storage.
+    /// The settings do not select a storage backend.
     #[error(transparent)]
     Mode(#[from] ModeError),
     /// The settings of authentication cannot be used.
@@ -49,7 +49,7 @@ pub enum StartError {
     Storage(#[from] StorageError),
 }
 
-/// The storage as trait objects, and the PostgreSQL adapter if PostgreSQL is the storage.
+/// The storage as two trait objects, and the PostgreSQL adapter if the storage backend is PostgreSQL.
 type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
@@ -58,7 +58,7 @@ pub struct System {
     pub application: Arc<Application>,
     /// The verifier of the tokens that callers send.
     pub verifier: Arc<TokenVerifier>,
-    /// The probe for the liveness and readiness of the process.
+    /// The probe that reports the readiness of the process and the health of the storage.
     pub probe: Arc<dyn HealthProbe>,
     /// The clock that all services of the process use.
     pub clock: Clock,
@@ -84,12 +84,12 @@ impl System {
     /// Wires the services. PostgreSQL need not be reachable yet: until it is reachable and its schema is up to date,
     /// the readiness probe reports not-ready, with the reason. The schema is never changed.
     ///
-    /// Call this on a Tokio runtime that runs until the process ends. Changes run on this runtime, and continue when
-    /// their requests are cancelled.
+    /// Call this function on a Tokio runtime that runs until the process ends. Changes run on this runtime, and
+    /// continue when their requests are cancelled.
     ///
     /// # Errors
     ///
-    /// [`StartError`] names the invalid setting.
+    /// [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
@@ -151,8 +151,8 @@ impl System {
         self.progress.drain();
     }
 
-    /// Shuts down gracefully: waits for running changes, and then closes the database connections. Call it when no more
-    /// requests arrive.
+    /// Shuts down gracefully: waits for the changes in progress, and then closes the database connections. Call this
+    /// method when no more requests can arrive.
     pub async fn stop(mut self) {
         self.application.finish().await;
         self.tasks.shutdown().await;
@@ -162,7 +162,8 @@ impl System {
     }
 }
 
-/// Opens the storage with these options. It does not connect yet, so only an invalid URL or option is an error.
+/// Creates the PostgreSQL storage with these options. This function does not connect to the database. It returns an
+/// error if the URL or an option is invalid.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
@@ -193,8 +194,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Creates the readiness check that reports why new database connections are rejected. Failures to set
-/// up a session are ignored, because the next attempt may succeed.
+/// Creates the readiness check that reports why new database connections are rejected. A failed attempt to set up a
+/// session is ignored, because the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;

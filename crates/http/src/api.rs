@@ -22,7 +22,7 @@ pub struct Services {
     pub verifier: Arc<TokenVerifier>,
     /// The probe that reports the readiness of the process and the health of the storage.
     pub probe: Arc<dyn HealthProbe>,
-    /// The clock that determines whether an API key has expired. `GET /health` also returns its time.
+    /// The clock that determines whether an API key has expired. `GET /health` also returns the time of this clock.
     pub clock: Clock,
 }
 
@@ -42,8 +42,8 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
     /// The rate limit per caller. `None` means no limit. Default: `None`.
     pub rate_limit: Option<RateLimit>,
-    /// The rate limit per caller for requests that read the storage because the cache cannot satisfy their required
-    /// consistency. Default: 20 requests per second with bursts of 100.
+    /// The rate limit per caller for forced loads. A request causes a forced load if it must read the storage, because
+    /// the cache cannot satisfy the required consistency. Default: 20 requests per second with bursts of 100.
     pub forced_loads: RateLimit,
     /// Maximum total size of the response cache, in bytes. Callers with identical responses share one cached body.
     /// Default: 64 MiB.
@@ -81,8 +81,8 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Creates the shared state. Create only one per process, since its rate limits and its cache must apply across all
-    /// workers.
+    /// Creates the shared state. Call this function once per process, because the rate limits and the cache apply
+    /// across all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -112,7 +112,7 @@ impl Api {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Counts a request against the caller's rate limit for forced loads, unless the cache can satisfy the required
+    /// Counts a request against the caller's rate limit for forced loads if the cache cannot satisfy the required
     /// consistency. If the limit is exceeded, the response is 429.
     pub(crate) fn admit_load(
         &self,
@@ -124,9 +124,9 @@ impl Api {
             let context = company.map(|company| DecisionContext { caller, company, consistency });
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
-        // Super admins and services may check other subjects, and the subject of this request has not been parsed yet.
-        // A cache lookup for the caller would therefore be inconclusive, so their requests with a minimum version are
-        // not limited.
+        // Super admins and services may check other subjects. The subject of this request has not been parsed yet, so a
+        // cache lookup for the caller would be inconclusive. Requests of these callers with a minimum version are
+        // therefore not limited.
         let may_check_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_min_version = may_check_others && matches!(consistency, Consistency::AtLeast(_));
         if consistency == Consistency::Cached || has_min_version || is_cached() {

@@ -22,8 +22,9 @@ pub(crate) enum Keys {
         name: Name,
         /// Sets the role of the key: check, read or administer.
         ///
-        /// The role check permits decisions about any user. The role read also permits reading all IAM data. The role
-        /// administer also permits changes of IAM data, within the limits that docs/services.md describes.
+        /// A service with the role check may request decisions about any user. With the role read, it may also read all
+        /// IAM data. With the role administer, it may also change IAM data, within the limits that docs/services.md
+        /// describes.
         #[arg(long)]
         role: ServiceRole,
         /// Restricts the key to the company with this UUID.

@@ -164,7 +164,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Otherwise, connections in TIME_WAIT that an exited server left behind would block the port.
+    // Without this option, the connections of an exited server that are still in TIME_WAIT would block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;

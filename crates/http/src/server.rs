@@ -37,7 +37,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before the next `accept` after a failure, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time without another accepted connection after which the accept queue is considered empty during shutdown.
+/// During shutdown, the accept queue counts as empty when no connection has been accepted for this time.
 const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 /// Maximum time for emptying the accept queue during shutdown.
 const ACCEPT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -77,8 +77,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Creates a server with this number of worker threads (default: one per available CPU). It accepts connections
-    /// only after [`Self::run`] is called.
+    /// Creates a server with this number of worker threads (default: one per available CPU). The server starts
+    /// accepting connections when [`Self::run`] is called.
     #[must_use]
     pub fn new(
         listener: TcpListener,
@@ -154,7 +154,8 @@ async fn accept_all(
     Ok(())
 }
 
-/// Passes an accepted connection to a worker. Returns `false` if `accept` failed and the next attempt must be delayed.
+/// Passes an accepted connection to a worker. Returns `false` if no connection could be accepted and the next attempt
+/// must be delayed.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
@@ -273,7 +274,7 @@ impl AdminServerHandle {
     }
 }
 
-/// The HTTP server of the metrics, with a listener of its own.
+/// The HTTP server that serves the metrics on a separate listener.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {

@@ -65,8 +65,8 @@ impl Default for AuthSettings {
 pub struct IssuerSettings {
     /// The exact `iss` claim of the issuer's tokens.
     pub issuer: String,
-    /// The URL of the issuer's key set (JWKS). It is treated as a secret, because before its validation it may contain
-    /// a password.
+    /// The URL of the issuer's key set (JWKS). The URL is treated as a secret, because it may contain a password until
+    /// it is validated.
     pub jwks_url: Option<SecretString>,
     /// The path of a file with the issuer's key set (JWKS).
     pub jwks_file: Option<PathBuf>,
@@ -83,7 +83,8 @@ pub struct IssuerSettings {
     pub user_claim: Option<String>,
     /// The name of the claim that grants super admin. Default: `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
-    /// Whether this is the native issuer, whose subjects are used as user ids unchanged if they are UUIDs.
+    /// Whether this is the native issuer. A subject of the native issuer that is a UUID is used as the user id
+    /// unchanged.
     pub native: bool,
     /// Whether the issuer's tokens can grant super admin.
     pub super_admins: bool,

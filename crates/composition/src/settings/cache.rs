@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// The settings of the permissions cache, and of the effective rows, which are written to tables for other programs.
+/// The settings of the permissions cache and of the effective rows. Effective rows are written to tables that other
+/// programs read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
@@ -20,15 +21,15 @@ pub struct CacheSettings {
     pub max_non_members: usize,
     /// Maximum total size of cached response bodies, in bytes. Subjects with the same response share a body.
     pub max_body_bytes: u64,
-    /// The lease: the period, counted from when the last successful poll began, during which cached entries may be
-    /// served. It bounds staleness.
+    /// The lease: the period, counted from the start of the last successful poll, during which cached entries may be
+    /// served. The lease bounds staleness.
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
     /// The outage grace: the maximum staleness of cached entries that are served while the database is unreachable.
-    /// Such responses state their age. A value not greater than the lease has no effect.
+    /// Such responses state their age. The value must be greater than the lease to have an effect.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
-    /// Timeout for a load from the database, and for requests that wait for it.
+    /// Timeout for a load from the database, and for the requests that wait for this load.
     #[serde(deserialize_with = "duration")]
     pub load_timeout: Duration,
     /// The lifetime of effective rows. The SQL views that other programs read hide expired rows.

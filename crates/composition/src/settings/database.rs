@@ -14,8 +14,8 @@ use super::parse::{database_duration, database_limit, duration};
 pub struct DatabaseSettings {
     /// The URL of the PostgreSQL database.
     pub url: Option<SecretString>,
-    /// The URL of the same database without a pooler in between, for the connection that listens for wake-ups. Default:
-    /// `url`.
+    /// The URL for connecting to the same database directly, without a connection pooler in between. The connection
+    /// that listens for wake-ups uses this URL. Default: `url`.
     pub direct_url: Option<SecretString>,
     /// Whether the service uses the database: `true` or `false`. See
     /// [`StorageMode::select`](crate::StorageMode::select).
@@ -42,7 +42,7 @@ pub struct DatabaseSettings {
     /// Timeout for a change, from its first statement to the response to its commit.
     #[serde(deserialize_with = "database_limit")]
     pub change_timeout: Duration,
-    /// Time after which the database server terminates a session whose client sends nothing inside a transaction.
+    /// Time after which the database server terminates a session that is idle in a transaction.
     #[serde(deserialize_with = "database_limit")]
     pub silence_timeout: Duration,
     /// Duration above which a statement is logged as a warning.

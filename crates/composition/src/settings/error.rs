@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use config::ConfigError;
 
-/// The reason why the settings are rejected. Messages name keys, but never contain values, because any value may be a
-/// misplaced secret.
+/// The reason why the settings are rejected. The messages contain the names of keys, but never their values: any value
+/// may be a secret that was assigned to the wrong key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// The file does not exist, or the process may not read it.
+    /// The settings file does not exist, or the process may not read it.
     #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
     File {
         /// The path of the file.
@@ -17,7 +17,7 @@ pub enum SettingsError {
         /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is not valid TOML.
+    /// The settings file is not valid TOML.
     #[error("{}: {problem}", .path.display())]
     Syntax {
         /// The path of the file.
@@ -25,11 +25,11 @@ pub enum SettingsError {
         /// The parser's message, with the position.
         problem: String,
     },
-    /// A variable begins with `IAM__` but does not name a setting.
+    /// An environment variable begins with `IAM__`, but no setting has this name.
     #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
     Variable(String),
-    /// The value of a variable is not valid UTF-8. A secret of random bytes must be encoded, for example in hexadecimal
-    /// or base64.
+    /// The value of an environment variable is not valid UTF-8. A secret of random bytes must be encoded, for example
+    /// in hexadecimal or base64.
     #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
     NotUnicode(String),
     /// The key is unknown, or its value is invalid.

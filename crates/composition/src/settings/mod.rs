@@ -1,4 +1,5 @@
-//! Loads the settings from defaults, then a TOML file, then the environment. Each section has its own source file.
+//! Loads the settings from the defaults, a TOML file and the environment. A value in the file overrides the default,
+//! and a value in the environment overrides both. Each section of the settings has its own source file.
 
 mod auth;
 mod cache;
@@ -23,18 +24,19 @@ pub use log::{LogFormat, LogSettings};
 pub use rate_limit::RateLimitSettings;
 pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 
-/// The variable that names the TOML file.
+/// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";
-/// The variable that sets the trusted issuers. Its value is a JSON array.
+/// The environment variable that sets the trusted issuers. Its value is a JSON array.
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
-/// The prefix of variables that set a key: `IAM__SECTION__KEY`.
+/// The prefix of environment variables that set a key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
-/// The variable that Rust programs customarily use for log filters. Its value is the default of `log.filter`.
+/// The environment variable that Rust programs customarily use for log filters. Its value is the default of
+/// `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
-/// The character that replaces bytes of a variable that are not valid Unicode.
+/// The character that replaces invalid Unicode in an environment variable.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// The variables without the prefix, each with the key that it sets. They take precedence over the equivalent `IAM__`
-/// variables.
+/// The environment variables without the prefix `IAM__`, each with the key that it sets. They take precedence over the
+/// equivalent variables with the prefix.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
     ("DATABASE_URL", "database.url"),
@@ -43,8 +45,8 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
 ];
 
 /// Returns the environment variables of this process. No other code of the service reads them. Bytes that are not valid
-/// Unicode become replacement characters, so that a variable with such a value does not count as unset.
-/// [`Settings::load`] rejects the value.
+/// Unicode become replacement characters. A variable with such a value therefore counts as set, and [`Settings::load`]
+/// rejects the value.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -72,12 +74,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Loads the settings from the file that `IAM_CONFIG` names, if any, and from the environment, which takes
-    /// precedence. `RUST_LOG` is the default log filter. Empty variables count as not set.
+    /// Loads the settings from the environment, and from the file whose path is in `IAM_CONFIG`, if any. The
+    /// environment takes precedence. `RUST_LOG` is the default log filter. Empty variables count as not set.
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] names the file, the variable or the key.
+    /// [`SettingsError`] if the file, an environment variable or a key is invalid.
     pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let is_ours = |name: &str| {
@@ -117,8 +119,8 @@ impl Settings {
     }
 }
 
-/// Returns the name of a key for messages. If a variable without the prefix also sets the key, the name of the variable
-/// follows, because most operators know the variable.
+/// Returns the name of a key for messages. If an environment variable without the prefix also sets the key, its name is
+/// added in parentheses, because most operators know this name.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),
@@ -132,8 +134,8 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::File { path, source }),
     };
-    // The first line of the message states the position of the error. The other lines quote the file, which may contain
-    // secrets.
+    // Only the first line of the parser's message is kept. It states the position of the error. The other lines quote
+    // the file, which may contain secrets.
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     parsed.map_err(|error| SettingsError::Syntax {
         path,
@@ -141,7 +143,7 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
     })
 }
 
-/// Parses a JSON array. The error states the position of the failure and does not quote the text.
+/// Parses a JSON array. The error states the position of the failure, but does not quote the value.
 fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
     serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
         key: key.to_owned(),

@@ -37,7 +37,8 @@ pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> R
     if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
 }
 
-/// Deserializes a duration within PostgreSQL's range, except `0`, which means no limit in PostgreSQL.
+/// Deserializes a positive duration within PostgreSQL's range. `0` is rejected, because PostgreSQL interprets it as no
+/// limit.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = database_duration(deserializer)?;
     if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }

@@ -19,12 +19,13 @@ pub(crate) struct Authenticated {
     pub(crate) issued_at: Option<Timestamp>,
     /// The caller's external id, if an external issuer issued the token.
     pub(crate) external_id: Option<Arc<ExternalId>>,
-    /// The verified token, for checking its validity again later. `None` for API keys.
+    /// The verified token, which [`Self::recheck`] revalidates. `None` for API keys.
     admission: Option<Admission>,
 }
 
 impl Authenticated {
-    /// Checks the credential again. It may have expired or been revoked while a slow client was sending the body.
+    /// Revalidates the credential. The credential may have expired or been revoked while a slow client was sending the
+    /// body.
     pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {

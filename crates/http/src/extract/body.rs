@@ -1,5 +1,5 @@
-//! Reads the bytes of a request body, up to a limit. Apart from its `companyId`, a body is parsed only after the caller
-//! is authorized.
+//! Reads the bytes of a request body, up to a limit. Before the caller is authorized, only the `companyId` in a body is
+//! read. Afterwards, the whole body is parsed.
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};

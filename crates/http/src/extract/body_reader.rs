@@ -60,7 +60,7 @@ impl<'a> FieldReader<'a> {
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
         // Only the message of a missing field is capitalized: "Name is required", but "views must be an array". Clients
-        // of the original system match these messages.
+        // of the original system depend on the wording of these messages.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -167,8 +167,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads a required list of objects, each with the function `read`. Objects with the same `key` are duplicates,
-    /// which are invalid.
+    /// Reads a required list of objects, each with the function `read`. A second object with the same `key` is a
+    /// duplicate, which is an error.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,

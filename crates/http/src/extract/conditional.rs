@@ -25,7 +25,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
 }
 
-/// Returns `true` if `If-None-Match` contains the entity tag or `*`, so that the response is 304.
+/// Returns `true` if `If-None-Match` contains the entity tag or `*`. In this case, the response is 304.
 pub(crate) fn matches_if_none_match(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
         && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))

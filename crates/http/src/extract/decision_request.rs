@@ -10,7 +10,7 @@ use super::body_reader::FieldReader;
 /// Maximum number of checks in a batch.
 pub(crate) const MOST_CHECKS: usize = 1000;
 
-/// A check: a check about the permissions of a subject.
+/// A check, together with its subject: the user whose permissions are checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) check: Check,

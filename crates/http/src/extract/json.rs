@@ -46,8 +46,9 @@ pub(crate) fn may_have(bytes: &[u8], field: &str) -> bool {
     memchr::memmem::find(bytes, field.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
 }
 
-/// Returns the string value of one member of an object, without allocating the other members. Returns `None` if the
-/// document is not an object or does not have the member exactly once, and `Some(None)` if the member is not a string.
+/// Returns the string value of one member of an object, without allocating the other members. Returns `Some(None)` if
+/// the value of the member is not a string. Returns `None` if the document is not a valid object, lacks the member, or
+/// contains it twice.
 pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let found = deserializer.deserialize_map(Peek(field)).ok()?;

@@ -17,7 +17,9 @@ pub(crate) enum CompanyRule {
 
 /// The policy of an endpoint, used as a type parameter of the handler's extractor.
 pub(crate) trait Policy: 'static {
+    /// The requirement that the caller must satisfy.
     const REQUIREMENT: Requirement;
+    /// The rule that defines whether the request must specify a company.
     const COMPANY: CompanyRule;
 }
 
@@ -34,7 +36,7 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Any authenticated caller. Every decision about a non-member is a denial.
+    /// Any authenticated caller, including non-members of the company. For a non-member, every decision is a denial.
     Anyone: Authenticated, Required;
     /// Any member of the company.
     Member: Member, Required;
@@ -49,7 +51,8 @@ policies! {
     AssignLevels: AssignLevels, Required;
     /// Callers who may manage permissions.
     ManagePermissions: ManagePermissions, Required;
-    /// Callers who may read the company's audit log. Super admins may also read the audit log of the platform.
+    /// Callers who may read the company's audit log. Super admins, and services that may administer all companies, may
+    /// also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
     /// Super admins, and services that may administer all companies. If the request specifies no company, it applies to
     /// the platform.

@@ -25,6 +25,7 @@ pub(crate) struct RequestReader<'a> {
     /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
+    /// The error that concerns the body as a whole. It is set when the input reads the body.
     fatal: Option<ApiError>,
 }
 
@@ -67,7 +68,7 @@ pub(super) fn read<T: Input>(
 }
 
 impl<'a> RequestReader<'a> {
-    /// Returns the company of the request. This is never `None` if the policy requires a company.
+    /// Returns the company of the request. If the policy requires a company, the result is always `Some`.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }
@@ -85,8 +86,8 @@ impl<'a> RequestReader<'a> {
 
     /// Reads a user from the path, identified by user id or external id.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // Actix leaves %2F and %25 encoded, so that the segments of a path remain separate. It replaces invalid UTF-8
-        // with U+FFFD, so different ids could become equal; such ids are rejected.
+        // Actix leaves %2F and %25 encoded, so that the segments of a path remain separate. Actix replaces invalid
+        // UTF-8 with U+FFFD, so different ids could become equal. Ids that contain U+FFFD are therefore rejected.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),

@@ -2,8 +2,8 @@
 //! values.
 //!
 //! A body of the usual form has only known fields, each at most once, and each with a valid string without escape
-//! sequences. Nearly every body has this form. The exact reader in `extract` parses all other bodies, and only the
-//! exact reader reports errors. The tests compare the results of both readers.
+//! sequences. Nearly every body has this form. The slow path, the field-by-field reader in `extract`, parses all other
+//! bodies. The slow path also reports all errors. The tests compare the results of the fast path and of the slow path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,9 +44,9 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
     Some(value)
 }
 
-/// Returns the error for a body that the exact reader must parse. Clients never receive this error.
+/// Returns the error for a body that the slow path must parse. Clients never receive this error.
 fn unsupported<E: Error>() -> E {
-    E::custom("requires the exact reader")
+    E::custom("requires the slow path")
 }
 
 /// Reads a string without escape sequences into `place`. A duplicate field is an error.
@@ -60,8 +60,9 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
 /// The parser of a single check.
 #[derive(Clone, Copy)]
 struct FastDecisionRequest {
-    /// `true` if the check is the whole body, `false` if it is an element of a batch. The company of the whole body has
-    /// already been determined, so its `companyId` is skipped. A `companyId` in an element requires the exact reader.
+    /// `true` if the check is the whole body, `false` if it is an element of a batch. A `companyId` of the whole body
+    /// is skipped, because the company of the request has already been determined. A `companyId` in an element requires
+    /// the slow path.
     is_body: bool,
 }
 
@@ -190,7 +191,7 @@ mod tests {
     use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// The JSON values of the field `view`: valid values for the fast path, valid values for the exact reader only, and
+    /// The JSON values of the field `view`: values that both paths accept, values that only the slow path accepts, and
     /// invalid values. An empty string means that the field is missing.
     const VIEWS: [&str; 12] = [
         "",
@@ -279,7 +280,7 @@ mod tests {
             let (usual, exact) = (DecisionRequest::read_fast(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
-                // The exact reader ignores a `companyId` of the wrong type here, since the company is determined
+                // The slow path ignores a `companyId` of the wrong type here, because the company is determined
                 // earlier.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }

@@ -1,4 +1,4 @@
-//! An additional body parser and JSON writer for decisions, which exist only for performance.
+//! The fast path for decisions: an additional body parser and JSON writer, optimized for performance.
 //!
 //! Their results equal those of [`extract`](crate::extract) and serde. `make bench` compares the throughput of this
 //! server with that of a minimal Actix server that parses and sends the same number of bytes (docs/benchmarks.md). With

@@ -1,9 +1,9 @@
 //! Closes client connections during shutdown without losing a request.
 //!
 //! A server that closes an idle keep-alive connection may lose a request that the client sends at the same moment.
-//! Therefore, while the server is draining, every response has the header `Connection: close`, after which the client
-//! sends no further request on the connection. When the server is closing, the task of each connection that is still
-//! idle closes the connection, but only after the kernel reports that no unread data has arrived.
+//! Therefore, while the server is draining, every response has the header `Connection: close`. After such a response,
+//! the client sends no further request on the connection. When the server is closing, it closes each connection that is
+//! still idle. Before it closes a connection, it checks that the kernel has no unread data of the connection.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 impl ConnectionState {
-    /// Returns `true` if the server is draining or closing, so that responses must close the connection.
+    /// Returns `true` if the server is draining or closing. In this case, each response must close the connection.
     pub(crate) fn is_ending(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
     }
@@ -102,7 +102,7 @@ impl Connection {
         let state = ConnectionState(Rc::new(Shared { phase: phase.clone(), running: Cell::new(0) }));
         let mut phase = phase.clone();
         let closing = async move {
-            // An error means that the server no longer exists. It then counts as closing.
+            // An error means that the server has been dropped. The server then counts as closing.
             let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
         };
         Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
@@ -137,8 +137,8 @@ impl Connection {
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Returns `true` if the kernel has no unread data from the client. This peeks at the socket, since Tokio's
-    /// readiness state may lag behind the kernel.
+    /// Returns `true` if the kernel has no unread data from the client. This function peeks at the socket, because
+    /// Tokio's readiness state may lag behind the kernel.
     fn nothing_has_arrived(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -161,7 +161,7 @@ impl AsyncRead for Connection {
             this.traffic = Traffic::Received;
         }
         match read {
-            // Return end of stream.
+            // Report end of stream, so that the HTTP service closes the idle connection.
             Poll::Pending if this.is_idle_at_the_end() && this.nothing_has_arrived() => Poll::Ready(Ok(())),
             read => read,
         }

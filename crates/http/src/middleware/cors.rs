@@ -40,7 +40,7 @@ impl Subdomains {
 pub struct OriginError {
     /// The 1-based position of the entry in the list. Empty entries are not counted.
     place: usize,
-    /// The entry. If it contains `@`, the part before it is replaced by `…`, since it may contain a password.
+    /// The entry, as shown in the message. The part before an `@` may contain a password, so it is replaced by `…`.
     shown: String,
     problem: Problem,
 }
@@ -164,7 +164,8 @@ impl AllowedOrigins {
     }
 }
 
-/// Creates the CORS middleware. The API does not use cookies, so allowed origins may send any header.
+/// Creates the CORS middleware. Allowed origins may send any header. Requests with cookies are not supported, because
+/// the API does not use cookies.
 pub(super) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

@@ -113,7 +113,7 @@ struct Observation {
     method: Method,
     is_documentation: bool,
     has_origin: bool,
-    /// The state of the connection. `None` if the API is mounted in another server.
+    /// The state of the connection. `None` if another application's server serves the API.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
 }
@@ -124,7 +124,7 @@ impl Observation {
         request.extensions_mut().insert(span.clone());
         let method = request.method().clone();
         if method == Method::HEAD {
-            // Route HEAD like GET, since the response is the same without the body.
+            // HEAD is routed like GET, because the response has the same headers. The body is removed later.
             request.head_mut().method = Method::GET;
         }
         let connection = request.conn_data::<ConnectionState>().cloned();
@@ -192,8 +192,8 @@ impl Observation {
         }
         let may_be_cached = headers.get(header::CACHE_CONTROL).is_none_or(|control| control != "no-store");
         if may_be_cached && !self.has_origin {
-            // Requests with an `Origin` header get additional CORS headers, so caches must store those responses
-            // separately.
+            // The response to a request with an `Origin` header has additional CORS headers. `Vary: Origin` makes
+            // caches store the responses with and without these headers separately.
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
         if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { body }
@@ -215,8 +215,8 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Converts two error responses of libraries into the format of [`ApiError`]: a rejected CORS preflight, which has a
-/// plain-text body, and a missing documentation file, which has no body.
+/// Converts two kinds of error responses that libraries create into the format of [`ApiError`]: a rejected CORS
+/// preflight, which has a plain-text body, and a missing documentation file, which has no body.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {

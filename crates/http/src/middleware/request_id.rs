@@ -9,8 +9,8 @@ use actix_web::http::header::HeaderName;
 /// The header with the request id, in requests and responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request. This is the client's `X-Request-Id` if that is short and visible ASCII, otherwise a generated
-/// id.
+/// The id of a request. If the client's `X-Request-Id` is short and consists of visible ASCII characters, it is used as
+/// the id. Otherwise, an id is generated.
 #[derive(Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
@@ -18,7 +18,7 @@ impl RequestId {
     /// Maximum length of an id that is accepted from a client, in bytes.
     const LONGEST: usize = 128;
 
-    /// Returns the valid id in the request's header, or generates one.
+    /// Returns the id in the request's header if it is valid. Otherwise, generates an id.
     pub(super) fn of(request: &ServiceRequest) -> Self {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());

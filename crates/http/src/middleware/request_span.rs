@@ -1,8 +1,9 @@
-//! The tracing span of a request, and a subscriber that creates the span lazily, only for requests that log something.
+//! The tracing span of a request, and a subscriber that creates the span lazily. Requests that log nothing then need no
+//! span.
 //!
 //! Creating a span and formatting its fields takes one to four microseconds, a large part of the time that a cached
-//! `POST /check` takes. Therefore, [`RequestSpans`] creates the span only at the first log line of the request or at
-//! the first call of [`Span::current`], by which spawned tasks inherit the span.
+//! `POST /check` takes. Therefore, [`RequestSpans`] delays the creation of the span until the request writes its first
+//! log line or calls [`Span::current`]. Spawned tasks inherit the span through this call.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -40,13 +41,14 @@ struct Inner {
 }
 
 impl RequestSpan {
-    /// Creates the span of a request. Its `tracing` span is created immediately, unless [`RequestSpans`] can create
-    /// it lazily.
+    /// Creates the span of a request. If [`RequestSpans`] can create the `tracing` span lazily, the `tracing` span is
+    /// created later. Otherwise, it is created immediately.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
-        // The nested call returns the same subscriber only if that is the global one and no thread has set a scoped
-        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line.
+        // The nested call finds `RequestSpans` if it is the global subscriber and no thread has set a scoped
+        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line, so the span is created
+        // now.
         let can_defer = dispatcher::get_default(|_| dispatcher::get_default(Dispatch::is::<RequestSpans>));
         if !can_defer {
             span.get();
@@ -90,8 +92,8 @@ impl RequestSpan {
         work()
     }
 
-    /// Returns the span, and creates it if necessary. The span has the level ERROR, so a log filter that accepts a line
-    /// of the request also accepts the span.
+    /// Returns the span, and creates it if necessary. The span has the level ERROR. Therefore, every log filter that
+    /// accepts a log line of the request also accepts the span.
     fn get(&self) -> &Span {
         let Inner { id, route, company, actor, span } = self.0.as_ref();
         span.get_or_init(|| {
@@ -134,8 +136,8 @@ impl RequestSpans {
         Self { subscriber }
     }
 
-    /// Creates and enters the span of the request that this thread is handling, unless the span has already been
-    /// entered.
+    /// Creates and enters the span of the request that this thread is handling. Does nothing if the span has already
+    /// been entered.
     fn enter_deferred() {
         // While the thread exits, its thread-local storage may already be destroyed.
         if let Ok(Some(request)) = DEFERRED.try_with(Cell::take) {

@@ -45,8 +45,8 @@ impl<S: Service<ServiceRequest, Error = Error>> Service<ServiceRequest> for Time
 }
 
 pin_project! {
-    /// The future of a response, with a timeout. The timer starts when the inner future is pending for the first time,
-    /// which never happens for most requests.
+    /// The future of a response, with a timeout. The timer starts when the inner future is pending for the first time.
+    /// Most requests complete at the first poll and need no timer.
     pub(crate) struct Limited<F> {
         #[pin]
         response: CatchUnwind<AssertUnwindSafe<F>>,

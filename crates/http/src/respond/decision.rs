@@ -37,11 +37,11 @@ pub(crate) struct ChecksData {
 enum CheckResult {
     /// The decision.
     Decided(DecisionData),
-    /// The check is invalid, or the caller may not check this user.
+    /// The error in place of a decision: the check is invalid, or the caller may not check its subject.
     Refused(RefusedCheck),
 }
 
-/// The result of a check that is invalid, or whose subject the caller may not check.
+/// The result of a check that cannot be decided: the check is invalid, or the caller may not check its subject.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefusedCheck {
     /// Always `false`.
@@ -50,7 +50,7 @@ pub(crate) struct RefusedCheck {
     error: Refusal,
 }
 
-/// The error of a check.
+/// The error that prevented the decision of a check.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
     /// The machine-readable error code.

@@ -45,8 +45,8 @@ impl ApiResponse {
         Self { builder }
     }
 
-    /// Adds the versions that the commit created, so that clients can require them in later requests. A change of
-    /// credentials has no such versions.
+    /// Adds `X-IAM-Version`, with the versions that the commit created. Clients can require these versions in later
+    /// requests. A change to the credentials has no such versions.
     pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
         if let Some(versions) = stamp.versions() {
             self.builder.insert_header((VERSION, versions.to_string()));
@@ -129,8 +129,8 @@ fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Versions of different epochs are not comparable, so the versions in the result are 0, which every response
-        // satisfies.
+        // Versions of different epochs are not comparable. The result therefore contains the version 0, a minimum that
+        // every response satisfies.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }
 }

@@ -48,8 +48,8 @@ impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
     }
 }
 
-/// The cache of response bodies. A key identifies immutable permissions and is never reused, so no invalidation is
-/// necessary: an outdated body is no longer looked up, and is evicted eventually.
+/// The cache of response bodies. A cache key identifies immutable permissions and is never reused. Therefore, no
+/// invalidation is necessary: an outdated body is no longer looked up, and is evicted eventually.
 pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
 impl ResponseCache {

@@ -57,7 +57,7 @@ pub(crate) struct NewKey {
     expires_at: Option<Timestamp>,
 }
 
-/// The input for creating an API key: the change that stores the key, and the secret key itself.
+/// The input for creating an API key: the change that stores the key, and the key itself, which is secret.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,

@@ -126,12 +126,12 @@ fn encode(cursor: AuditCursor) -> String {
 fn decode(text: &str) -> Option<AuditCursor> {
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = plain.split_once('/')?;
-    // No record is older than 1970, and databases do not support times in the distant past.
+    // Times before 1970 are rejected: no record is that old, and databases do not support times in the distant past.
     let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// Lists the audit records of the company, or of the platform if a super admin specifies no company.
+/// Lists the audit records of the company, or of the platform if the request specifies no company.
 #[utoipa::path(
     tag = "Audit",
     params(

@@ -20,7 +20,7 @@ use crate::respond::{
 
 /// Returns the caller's menu.
 ///
-/// Clients may cache the menu for five minutes, since it is only displayed and enforces no permissions.
+/// Clients may cache the menu for five minutes: it is meant for display, and does not enforce permissions.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -82,7 +82,7 @@ pub(crate) struct CheckRequest {
 
 /// Checks whether a view or an action is allowed for the caller or for another user.
 ///
-/// Checking another user requires permission.
+/// To check another user, the caller needs the permission to do so.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
@@ -96,7 +96,7 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
 
 /// A batch of checks.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body; the questions are read from its fields")]
+#[expect(dead_code, reason = "describes the body; the checks are read from its fields")]
 pub(crate) struct ChecksRequest {
     /// The checks, which are all decided in the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
@@ -112,8 +112,8 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.check), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // Any other failure fails the whole request. In a single result, which has `allowed: false`, it would look like
-        // a denial.
+        // Any other failure fails the whole request. As the result of this check, the failure would have
+        // `"allowed":false` and would look like a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())

@@ -27,7 +27,7 @@ pub(crate) struct ExplanationData {
     /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
     /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
-    /// The rule of each of the subject's user levels for the view or action.
+    /// The user levels of the subject, each with its rule for the view or action.
     levels: Vec<LevelSays>,
     /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
     /// changes exist.
@@ -52,7 +52,7 @@ impl From<Explanation> for ExplanationData {
 
 /// Explains the decision about a view or an action, for the caller or for another user.
 ///
-/// Explaining decisions about another user requires permission.
+/// To receive an explanation about another user, the caller needs the permission to check other users.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

@@ -71,7 +71,7 @@ impl Input for ReplaceViewPermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
+            description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
         (status = 404),
         (status = 412),
@@ -147,7 +147,7 @@ impl Input for ReplaceFeaturePermissions {
     params((
         "force" = Option<bool>,
         Query,
-        description = "Allows super admins to leave the company without an administrator",
+        description = "If true, a super admin may make the change even if no administrator of the company remains",
     )),
     request_body = FeatureMatrix,
     responses(
@@ -155,7 +155,7 @@ impl Input for ReplaceFeaturePermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
+            description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),

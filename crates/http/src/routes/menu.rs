@@ -67,10 +67,9 @@ pub(crate) struct NewMenuItem {
     /// The priority of the menu item. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// The keys of the required features. The item is shown only to users for whom `Read` is allowed on all these
-    /// features.
+    /// The keys of the required features. To see the item, a user must have `Read` on all these features.
     required_permissions: Option<Vec<FeatureKey>>,
-    /// The position in the sort order, in ascending order. Default: 0.
+    /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
     view_id: Option<ViewId>,
@@ -209,7 +208,7 @@ pub(crate) struct NewSubMenuItem {
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
     icon: Option<Icon>,
-    /// The position in the sort order, in ascending order. Default: 0.
+    /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
     /// Whether the sub-item is shown. Default: `true`.

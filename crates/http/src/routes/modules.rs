@@ -136,7 +136,8 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
-    /// Whether views and features that no other module gates may become available to all companies. Default: `false`.
+    /// Confirms that views and features may become available to all companies if no other module gates them. Default:
+    /// `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -159,7 +160,8 @@ impl Input for DeleteModule {
 
 /// Deletes a module, including its mappings to views, features and companies.
 ///
-/// If this would make views or features available to all companies, `ungate` is required (409).
+/// If the deletion makes views or features available to all companies, `ungate` must be `true`. Otherwise, the response
+/// is 409.
 #[utoipa::path(
     tag = "Catalog",
     params(("ungate" = Option<bool>, Query, description = "Equivalent to ungate in the body")),
@@ -187,7 +189,8 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
 pub(crate) struct ModuleViewIds {
     /// The ids of all views that the module is to gate, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Whether removed views that no other module gates may become available to all companies. Default: `false`.
+    /// Confirms that the removed views may become available to all companies if no other module gates them. Default:
+    /// `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -228,7 +231,8 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
 pub(crate) struct ModuleFeatureIds {
     /// The ids of all features that the module is to gate, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Whether removed features that no other module gates may become available to all companies. Default: `false`.
+    /// Confirms that the removed features may become available to all companies if no other module gates them. Default:
+    /// `false`.
     #[schema(required = false)]
     ungate: bool,
 }

@@ -99,7 +99,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Describes the parameters of a path, which are in braces. Each parameter is an id.
+/// Describes the parameters of a path. The name of a parameter is in braces, and its value is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))

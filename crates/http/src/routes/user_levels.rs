@@ -130,7 +130,7 @@ impl Input for DeleteUserLevel {
         (
             status = 400,
             body = ErrorBody,
-            description = "Users hold the level. If the caller may read IAM data, errors lists the first ten users",
+            description = "Users hold the level. Callers who may read IAM data receive the first ten users in `errors`",
         ),
         (status = 404),
         (status = 412),
@@ -207,7 +207,8 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Reads the query parameter `force`, which states whether the change may leave the company without an administrator.
+/// Reads the query parameter `force`. If it is `true`, a super admin may make the change even if no administrator of
+/// the company remains.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
@@ -216,7 +217,7 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     }
 }
 
-/// The levels that a user is to hold.
+/// The requested levels of a user, which replace the levels that the user holds now.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -241,7 +242,7 @@ impl Input for AssignUserLevels {
     params((
         "force" = Option<bool>,
         Query,
-        description = "Allows super admins to leave the company without an administrator",
+        description = "If true, a super admin may make the change even if no administrator of the company remains",
     )),
     request_body = UserLevelIds,
     responses(
@@ -249,7 +250,7 @@ impl Input for AssignUserLevels {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions listed in errors",
+            description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),

@@ -36,8 +36,8 @@ pub(crate) struct UserView {
     /// The subject in the external id.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Returned only to
-    /// super admins whose request specifies no company.
+    /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. `null` if no cut-off
+    /// is set, or if the request specifies a company.
     not_before: Option<Timestamp>,
 }
 
@@ -55,7 +55,7 @@ impl From<User> for UserData {
 
 /// Returns a user who holds a level in the company.
 ///
-/// Super admins who specify no company can retrieve any user.
+/// Super admins, and services that may read all companies, can retrieve any user if the request specifies no company.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
@@ -73,8 +73,8 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
     /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Default: the current
-    /// time plus the tolerated clock skew, so that all tokens issued until now are rejected, even those of an issuer
-    /// whose clock is ahead.
+    /// time plus the tolerated clock skew. With this default, all tokens issued until now are rejected, even if the
+    /// issuer's clock is ahead.
     not_before: Option<Timestamp>,
 }
 
@@ -89,7 +89,7 @@ impl Input for CutOffUser {
     }
 }
 
-/// Sets the cut-off of a user, which revokes all tokens of the user that were issued (`iat`) before this time.
+/// Sets the cut-off of a user. This revokes all tokens of the user that were issued (`iat`) before the cut-off.
 ///
 /// While the database is available, every replica applies the cut-off after at most one lease (2 s by default).
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
