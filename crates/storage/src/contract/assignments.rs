@@ -11,7 +11,7 @@ use super::fixtures::{
 use super::outcomes::assert_unknown;
 use crate::Storage;
 
-/// A user's levels are sorted by the bytes of their names, and a level's users by id.
+/// The levels of a user are sorted by the bytes of their names. The users who hold a level are sorted by id.
 pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = ["a", "ä", "B"].map(|text| level(company, text));

@@ -130,7 +130,7 @@ pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
     assert_eq!(features.find_by_feature(mine, feature.id).await.unwrap(), []);
 }
 
-/// The view cells of a level are sorted by view id, and the cells for a view by level id.
+/// The view cells of a level are sorted by view id. The cells for a view are sorted by level id.
 pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (view_ids, level_ids) = (ascending!(ViewId, 4), ascending!(UserLevelId, 4));
@@ -148,8 +148,8 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. Ties are sorted by
-/// the bytes of the action.
+/// The feature cells of a level are sorted by feature id, then by the bytes of the action. The cells for a feature are
+/// sorted by level id, then by the bytes of the action.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (feature_ids, level_ids) = (ascending!(FeatureId, 3), ascending!(UserLevelId, 3));

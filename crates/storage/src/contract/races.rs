@@ -135,8 +135,8 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // `asked` is set after this change has joined the queue for its locks. From then on, each writer counts its own
-        // changes that begin before this change. The count does not depend on the scheduling of the threads.
+        // `asked` is set after this change was requested. From then on, each writer counts its own changes until this
+        // change begins. The count does not depend on the scheduling of the threads.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);

@@ -227,7 +227,7 @@ pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     assert_eq!(known.find_by_name(company, "%").await.unwrap(), None);
 }
 
-/// URLs, codes and keys of the catalog are different if they differ in such details, even if they look alike.
+/// URLs, codes and keys of the catalog are compared exactly. Values that look alike are different keys.
 pub async fn keys_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let word = unique("alike");
     for end in ["é", "e\u{301}", "É", "e", " e", "e "] {
