@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::storage::MemoryStorage;
 
-/// Returns the identifier of a state. The stamp is 0: this storage is never restored from a backup, so the version
-/// alone identifies a state.
+/// Returns the identifier of a state. The stamp is always 0. This storage is never restored from a backup, so the
+/// version alone identifies a state.
 const fn state(version: i64) -> StateId {
     StateId { version, stamp: 0 }
 }

@@ -41,15 +41,16 @@
 //! * **A unit of work** changes a copy of the snapshot (copy-on-write). Copying is cheap, because the maps share their
 //!   structure. In one atomic swap, the commit replaces the part of the state that its target covers: one company, the
 //!   credentials, or the catalog with the companies to which its changes cascade.
-//! * **Locks** work as in a database. Changes to the catalog and to the credentials exclude all other changes, changes
-//!   of one company are serialized, and changes of different companies run concurrently.
+//! * **Locks** work as in a database. A change to the catalog or to the credentials excludes all other changes. Changes
+//!   to one company are serialized, and changes to different companies run concurrently.
 //!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.
 //! * **The change feed** reads a log of changed companies, which is part of the state. Each commit notifies the
 //!   listeners.
-//! * **Trails, effective rows and uses of API keys** are stored separately, and writing them never waits for a unit of
+//! * **Trails, effective rows and uses of API keys** are stored separately. Writing this data never waits for a unit of
 //!   work. Effective rows are rejected while a change that would outdate them is in progress.
 //!
-//! A storage neither survives a restart nor is shared between processes, so each storage has its own random epoch.
+//! The data of a storage does not survive a restart, and processes do not share it. Therefore, each storage has a
+//! random epoch of its own.
 
 mod auxiliary;
 mod changes;

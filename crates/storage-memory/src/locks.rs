@@ -1,5 +1,5 @@
 //! The locks of units of work: the gate and one lock for each company. Changes to companies hold the gate in shared
-//! mode. Changes to the catalog and to the credentials hold it in exclusive mode.
+//! mode. Changes to the catalog and to the credentials hold the gate in exclusive mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks of a storage. They are always acquired in the same order, the gate before the lock of a company, which
+/// The locks of a storage. A unit of work always acquires the gate before the lock of a company. This fixed order
 /// prevents deadlocks.
 #[derive(Default)]
 pub(crate) struct Locks {
@@ -17,12 +17,12 @@ pub(crate) struct Locks {
     companies: CompanyLocks,
 }
 
-/// The locks of a unit of work. Dropping the value releases them.
+/// The locks of a unit of work. Dropping the value releases the locks.
 pub(crate) enum HeldLocks {
-    /// The gate in exclusive mode: no other change is in progress.
+    /// The gate in exclusive mode. While it is held, no other change is in progress.
     Catalog { _gate: OwnedRwLockWriteGuard<()> },
-    /// The gate in shared mode, and the lock of the company: no other change to this company, to the catalog or of the
-    /// credentials is in progress.
+    /// The gate in shared mode, and the lock of the company. While both are held, no other change to this company, to
+    /// the catalog or to the credentials is in progress.
     Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
@@ -38,8 +38,9 @@ impl Locks {
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Changes to the credentials write audit records of the platform, as changes to the catalog do, so both
-                // use the same exclusive lock. Both are rare.
+                // Changes to the catalog and changes to the credentials both write audit records of the platform.
+                // Therefore, they must exclude each other, and both acquire the gate in exclusive mode. Such changes
+                // are rare.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }
@@ -53,8 +54,8 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Prevents changes to a company, to the catalog and to the credentials from beginning, as long as the result
-    /// exists. Does not wait: returns `None` if such a change is in progress or is waiting for its locks.
+    /// Blocks new changes to a company, to the catalog and to the credentials until the result is dropped. The function
+    /// does not wait. It returns `None` if such a change is in progress or is waiting for its locks.
     pub(crate) fn try_block_changes(&self, company: CompanyId) -> Option<SharedLocks> {
         let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
         Some(SharedLocks { _company: self.companies.try_shared(company)?, _gate: gate })

@@ -19,7 +19,7 @@ pub(crate) struct SharedStorage {
     pub(crate) state: Swapped<State>,
     pub(crate) auxiliary: Swapped<Auxiliary>,
     pub(crate) locks: Arc<Locks>,
-    /// Notifies the subscribers of each commit.
+    /// The channel that notifies the subscribers of each commit.
     pub(crate) commits: watch::Sender<()>,
     pub(crate) clock: StorageClock,
     pub(crate) epoch: u64,

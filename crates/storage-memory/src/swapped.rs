@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use iam_storage::Result;
 
-/// A value with copy-on-write changes: each change replaces the whole value in one atomic swap. Readers never wait, and
-/// see the value either before or after a change.
+/// A value with copy-on-write changes: each change replaces the whole value in one atomic swap. Readers never wait.
+/// They see the value either before or after a change.
 #[derive(Default)]
 pub(crate) struct Swapped<T> {
     current: ArcSwap<T>,
-    /// Serializes changes. A `std` mutex suffices, because a change never blocks on anything else. Poisoning is
-    /// ignored, because a panic in a change leaves the value unchanged.
+    /// Serializes changes. A `std` mutex suffices, because a change waits for nothing else while it holds the mutex.
+    /// Poisoning is ignored, because a panic in a change leaves the value unchanged.
     writer: Mutex<()>,
 }
 

@@ -19,12 +19,12 @@ use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// A copy of the state from the beginning of the unit of work, with the changes of the unit of work. The locks
-    /// prevent other units of work from changing the target or the catalog.
+    /// A copy of the state, made when the unit of work began. The copy contains the changes of this unit of work. The
+    /// locks prevent other units of work from changing the target or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
-    /// The external ids to store, keyed by user.
+    /// The external ids that the commit stores, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
     actor_not_before: Option<Timestamp>,
     /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
@@ -109,7 +109,7 @@ impl Unit {
 }
 
 impl StateSource for Unit {
-    /// Returns the latest committed state, combined with the uncommitted changes of the target.
+    /// Returns the latest committed state, combined with the uncommitted changes of this unit of work to its target.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);

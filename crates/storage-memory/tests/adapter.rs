@@ -131,7 +131,7 @@ async fn units_of_two_companies_are_open_at_once() {
     other.user_levels_mut().create(&level(b, "Staff")).await.unwrap();
     assert!(other.now() > one.now());
     assert_eq!(other.commit().await.unwrap().versions().unwrap().company, 1);
-    // The commit of the other unit of work is visible, and this commit does not overwrite it.
+    // `one` sees the committed level of `other`. The commit of `one` does not overwrite this level.
     assert_eq!(one.user_levels().find_all(b).await.unwrap().len(), 1);
     assert_eq!(one.commit().await.unwrap().versions().unwrap().company, 1);
     for company in [a, b] {
@@ -265,7 +265,10 @@ async fn half_a_change_is_never_seen() {
                 let expected = if last % 2 == 0 { ViewState::Allow } else { ViewState::Deny };
                 let cells = &stamped.value.levels[&staff.id].views;
                 assert_eq!(cells.len(), if last == 1 { 0 } else { 14 });
-                assert!(cells.values().all(|state| *state == expected), "at version {last}");
+                assert!(
+                    cells.values().all(|state| *state == expected),
+                    "at version {last}, every cell must have the state of this version"
+                );
                 reads.fetch_add(1, Ordering::AcqRel);
                 tokio::task::yield_now().await;
             }

@@ -1,5 +1,6 @@
-//! Auxiliary data, on which no decision depends: navigation trails, effective rows, and the last uses of API keys. Each
-//! write commits on its own, outside units of work. It increments no version and sends no wake-up.
+//! Auxiliary data: navigation trails, effective rows, and the last uses of API keys. No decision depends on auxiliary
+//! data. Each write is a transaction of its own, outside units of work. The write increments no version and sends no
+//! wake-up.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use iam_domain::{
 
 use crate::Result;
 
-/// A page visit (step) to add to a navigation trail.
+/// A step to add to a navigation trail. A step is one visit of a page by a user.
 #[derive(Debug, Clone)]
 pub struct NewTrailEntry {
     /// The user who visited the page.
@@ -31,31 +32,32 @@ pub struct NewTrailEntry {
 /// Operations on navigation trails.
 #[async_trait]
 pub trait NavTrail: Send + Sync {
-    /// Returns the steps of a session, oldest first. The `depth` of a step is its position in this list.
+    /// Returns the steps of the trail of a session, oldest first. The `depth` of a step is its position in this list.
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
-    /// Returns the pages that a user visited most recently in a company, newest first: at most `limit` steps, one for
-    /// each URL.
+    /// Returns the latest step for each URL that a user visited in a company. The list contains at most `limit` steps,
+    /// newest first.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
-    /// Adds a step. Each session retains its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user
-    /// retains the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company.
-    /// Older steps are deleted. Returns `Unknown` if the view does not exist.
+    /// Adds a step to the trail of its session. Each session retains its newest
+    /// [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user retains the newest
+    /// [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company. Older steps are
+    /// deleted. Returns `Unknown` if the view does not exist.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
-    /// Deletes the steps of a session, and returns how many were deleted.
+    /// Deletes the steps of a session, and returns the number of deleted steps.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
 }
 
 /// The operation that records when API keys were last used.
 #[async_trait]
 pub trait ApiKeyUses: Send + Sync {
-    /// Records the times at which API keys were used. Unknown keys are ignored. A time before the already recorded last
-    /// use of the key is ignored too.
+    /// Records the times at which API keys were used. Unknown keys are ignored. If a later use of a key is already
+    /// recorded, the earlier time is ignored too.
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
 /// Maximum lifetime of an effective row: 365 days.
 pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A resolved decision: whether a user may see a view.
+/// A resolved decision to store as an effective row: whether a user may see a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveViewPermission {
     /// The user to whom the decision applies.
@@ -66,7 +68,7 @@ pub struct NewEffectiveViewPermission {
     pub has_access: bool,
 }
 
-/// A resolved decision: whether a user may perform an action of a feature.
+/// A resolved decision to store as an effective row: whether a user may perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveFeaturePermission {
     /// The user to whom the decision applies.
@@ -81,8 +83,9 @@ pub struct NewEffectiveFeaturePermission {
     pub scope: Scope,
 }
 
-/// Operations on effective view permissions. Reads return only current rows: those that have not expired and were
-/// resolved at the current versions. A missing row means that the decision is unknown, not that access is denied.
+/// Operations on effective view permissions. A row is current if it has not expired and was resolved at the current
+/// versions. Reads of rows return only current rows. A missing row means that the decision is unknown, not that access
+/// is denied.
 #[async_trait]
 pub trait EffectiveViewPermissions: Send + Sync {
     /// Returns the row if it is current, and otherwise `None`.
@@ -90,10 +93,10 @@ pub trait EffectiveViewPermissions: Send + Sync {
     /// Returns the current rows of a user, ordered by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
     /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
-    /// which the rows were resolved. The storage's clock determines the timestamps: the rows are computed now, and
-    /// expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter. Returns `Stale` and writes no row if
-    /// `versions` are not current, or if a change that would outdate the rows is in progress. Before the first change
-    /// of a company, no versions are current.
+    /// which the rows were resolved. The storage's clock determines the timestamps. The current time is stored as the
+    /// time when the rows were computed. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is
+    /// shorter. Returns `Stale` and writes no row if `versions` are not current, or if a change that would outdate the
+    /// rows is in progress. Before the first change to a company, always returns `Stale`.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -107,18 +110,20 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. Not scoped to one company:
-    /// the background sweep uses this operation.
+    /// Deletes at most `limit` expired rows and returns their number. The operation is not scoped to one company. The
+    /// background sweep uses it.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
-    /// Returns at most `limit` users with unexpired rows, each user of a company once, **regardless of the versions of
-    /// the rows**. Users are ordered by the latest expiry time of their rows, latest first. If all rows have the same
-    /// lifetime, the users whose rows were computed most recently are first. **Across companies**: a process warms its
-    /// cache with these users at startup, even if their rows have become outdated.
+    /// Returns the users who have unexpired rows, **regardless of the versions of the rows**. The list contains each
+    /// user of a company once, and at most `limit` entries. Users are ordered by the latest expiry time of their rows,
+    /// latest first. If all rows have the same lifetime, the users whose rows were computed most recently are first.
+    /// **Across companies**: a process warms its cache with these users at startup, even if their rows have become
+    /// outdated.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
-/// Operations on effective feature permissions. Reads return only current rows: those that have not expired and were
-/// resolved at the current versions. A missing row means that the decision is unknown, not that access is denied.
+/// Operations on effective feature permissions. A row is current if it has not expired and was resolved at the current
+/// versions. Reads of rows return only current rows. A missing row means that the decision is unknown, not that access
+/// is denied.
 #[async_trait]
 pub trait EffectiveFeaturePermissions: Send + Sync {
     /// Returns the row if it is current, and otherwise `None`.
@@ -132,10 +137,10 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     /// Returns the current rows of a user, ordered by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
     /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
-    /// which the rows were resolved. The storage's clock determines the timestamps: the rows are computed now, and
-    /// expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter. Returns `Stale` and writes no row if
-    /// `versions` are not current, or if a change that would outdate the rows is in progress. Before the first change
-    /// of a company, no versions are current.
+    /// which the rows were resolved. The storage's clock determines the timestamps. The current time is stored as the
+    /// time when the rows were computed. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is
+    /// shorter. Returns `Stale` and writes no row if `versions` are not current, or if a change that would outdate the
+    /// rows is in progress. Before the first change to a company, always returns `Stale`.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -149,7 +154,7 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Deletes at most `limit` expired rows and returns their number. Not scoped to one company:
-    /// the background sweep uses this operation.
+    /// Deletes at most `limit` expired rows and returns their number. The operation is not scoped to one company. The
+    /// background sweep uses it.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

@@ -58,7 +58,7 @@ impl CompanyLocks {
         Some(Shared(Held { _guard: guard, _reference: reference }))
     }
 
-    /// Returns the number of companies whose locks are held or waited for.
+    /// Returns the number of companies whose lock a task holds or waits for.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.entries().len()

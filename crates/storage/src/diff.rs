@@ -59,7 +59,7 @@ pub struct MatrixDiff<C> {
     pub remove: Vec<C>,
     /// Cells to add.
     pub insert: Vec<C>,
-    /// Cells to update, with the ids and creation times of the existing cells.
+    /// Cells to update. Each of them has the id and the creation time of the existing cell.
     pub update: Vec<C>,
 }
 

@@ -22,7 +22,7 @@ pub enum StorageError {
         /// The violated constraint.
         constraint: Constraint,
     },
-    /// The change refers to entities that do not exist, or that do not exist in this company.
+    /// The change refers to entities that do not exist, or that belong to another company.
     #[error("unknown {entity}: {ids:?}")]
     Unknown {
         /// The type of the entities.
@@ -30,8 +30,8 @@ pub enum StorageError {
         /// The ids of the unknown entities, in ascending order.
         ids: Vec<Uuid>,
     },
-    /// The data to write was computed at versions that are not current, or a change that would outdate it is in
-    /// progress.
+    /// The effective rows to write were resolved at versions that are not current. The error is also returned while a
+    /// change that would outdate the rows is in progress.
     #[error("computed at versions that are no longer current")]
     Stale,
     /// The operation is not allowed in this unit of work, for example because the unit of work was begun for another
@@ -79,24 +79,26 @@ impl StorageError {
     }
 }
 
-/// A constraint on the data, which every adapter enforces.
+/// The constraint that a change would violate. Every adapter enforces all of these constraints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Constraint {
-    /// Ids and API key prefixes are unique. A matrix has at most one cell for a view, or for an action of a feature.
+    /// A uniqueness constraint on ids, API key prefixes and matrix cells. The id or the prefix already exists, or a
+    /// matrix would contain two cells for the same view or for the same action of a feature.
     Duplicate,
-    /// A view's URL is unique.
+    /// The uniqueness constraint on the URLs of views. Another view already has this URL.
     ViewUrl,
-    /// A module's code is unique.
+    /// The uniqueness constraint on the codes of modules. Another module already has this code.
     ModuleCode,
-    /// A feature's key is unique.
+    /// The uniqueness constraint on the keys of features. Another feature already has this key.
     FeatureKey,
-    /// A level's name is unique in its company.
+    /// The uniqueness constraint on the names of the levels in one company. Another level of the company already has
+    /// this name.
     UserLevelName,
-    /// A level that a user holds cannot be deleted.
+    /// The level to delete is assigned to a user. An assigned level cannot be deleted.
     UserLevelAssigned,
-    /// A view that a menu uses cannot be deleted.
+    /// The view to delete is used in a menu. Such a view cannot be deleted.
     ViewInMenu,
-    /// A feature that a menu uses cannot be deleted.
+    /// The feature to delete is used in a menu. Such a feature cannot be deleted.
     FeatureInMenu,
 }

@@ -22,19 +22,19 @@ pub struct StateId {
     pub stamp: i64,
 }
 
-/// An opaque cursor into the feed: the position up to which changes were read. Only the adapter that created the string
-/// interprets it.
+/// An opaque cursor that marks the position up to which the changes of the feed were read. The cursor contains a
+/// string. Only the adapter that created the string interprets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(String);
 
 impl Position {
-    /// Creates a position from the adapter's string.
+    /// Creates a position from the string in which the adapter encodes the position.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Returns the adapter's string.
+    /// Returns the string in which the adapter encodes the position.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -51,18 +51,20 @@ pub struct Changes {
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,
-    /// Whether the result contains every change since the previous position. Always `false` for a poll without a
-    /// position.
+    /// Whether the result contains every change since the position that the caller passed to the poll. Always `false`
+    /// for a poll without a position.
     pub is_continuous: bool,
     /// The current version and stamp of the catalog.
     pub catalog: StateId,
     /// The current version and stamp of the credentials.
     pub credentials: StateId,
-    /// The companies that changed since the previous position, each with its current version and stamp.
+    /// The companies that changed since the position that the caller passed to the poll, each with its current version
+    /// and stamp.
     pub companies: Vec<(CompanyId, StateId)>,
-    /// Whether this poll confirms the cached data only after a subsequent write was
-    /// [acknowledged](ChangeFeed::acknowledge). This is the case with synchronous replication: after a failover, the
-    /// old primary may still respond to polls (split brain), but the standbys no longer acknowledge its writes.
+    /// Whether the caller must also call [`ChangeFeed::acknowledge`] before this poll confirms the cached data. This is
+    /// required with synchronous replication. After a failover, the old primary may still respond to polls (split
+    /// brain), but the standbys no longer acknowledge its writes. An acknowledged write therefore shows that the server
+    /// is still the primary.
     pub needs_acknowledgement: bool,
 }
 
@@ -97,25 +99,26 @@ pub enum Polled {
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// Returns the changes after the position `since`. Every change that was committed before this call began is either
-    /// covered by `since` or included in the result. Without a position, the result lists no companies: such an initial
-    /// poll returns the current position, the epoch, and the versions of the catalog and of the credentials. **Across
-    /// companies**.
+    /// covered by `since` or included in the result. A poll without a position lists no companies. It returns the
+    /// current position, the epoch, and the versions of the catalog and of the credentials. **Across companies**: a
+    /// poll reports the changes to all companies.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the storage cannot be reached in time.
     async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Commits a write that does not change any target, and returns after the storage has acknowledged it with the same
-    /// durability as a change.
+    /// Commits a write that changes no target. Returns after the storage has acknowledged the write with the same
+    /// durability as the commit of a change.
     ///
     /// # Errors
     ///
     /// Returns `Unavailable` if the write is not acknowledged in time.
     async fn acknowledge(&self) -> Result<()>;
 
-    /// Assigns a new epoch to the database timeline, if the current epoch is still `epoch` (compare-and-swap, so that
-    /// concurrent processes replace an epoch only once). Call this function after a version decreased within one epoch.
+    /// Assigns a new epoch to the database timeline if the current epoch is still `epoch`. Because of this
+    /// compare-and-swap, concurrent processes replace an epoch only once. Call this function if a version has decreased
+    /// within one epoch.
     ///
     /// # Errors
     ///
@@ -130,7 +133,8 @@ pub trait ChangeFeed: Send + Sync {
     async fn listen(&self) -> Result<Box<dyn WakeUps>>;
 }
 
-/// A subscription to wake-ups: notifications that a poll may return changes. Dropping the subscription cancels it.
+/// A subscription to wake-ups. A wake-up is a notification that the next poll may return changes. Dropping the
+/// subscription cancels it.
 ///
 /// A wake-up carries no data. A forged wake-up only causes an extra poll. If a wake-up is lost, the next regular poll
 /// reports the change.

@@ -1,5 +1,5 @@
-//! Read operations. They return the latest committed data. In a unit of work, they also return its own uncommitted
-//! writes.
+//! Read operations. They return the latest committed data. Inside a unit of work, they also return the uncommitted
+//! writes of this unit of work.
 //!
 //! Lists have a stable order: strings are compared by their bytes (`COLLATE "C"`), and ties are ordered by id. Every
 //! read of tenant data takes the company as an argument and returns no data of other companies. Reads that are not
@@ -136,9 +136,9 @@ pub trait Assignments: Send + Sync {
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
     /// Returns the id of any user whose levels together allow each of these actions for the whole company (scope
-    /// `company` or `any`) and deny none of them. Each action is given with the key of its feature. Users who hold the
-    /// level `without` are excluded. Module gates and `enabled` flags are ignored, so the caller must also check the
-    /// effective permissions of the returned user.
+    /// `company` or `any`) and deny none of them. Each element of `actions` is the key of a feature and an action of
+    /// this feature. Users who hold the level `without` are excluded. Module gates and `enabled` flags are ignored, so
+    /// the caller must also check the effective permissions of the returned user.
     async fn find_holder(
         &self,
         company: CompanyId,
@@ -231,9 +231,9 @@ impl AuditFilter {
 /// A cursor for keyset pagination of the audit log: the position of the last record of the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
-    /// The timestamp of that record.
+    /// The timestamp of the last record of the previous page.
     pub timestamp: Timestamp,
-    /// The id of that record.
+    /// The id of the last record of the previous page.
     pub id: AuditRecordId,
 }
 
@@ -319,7 +319,7 @@ impl<T> Stamped<T> {
 }
 
 /// Read operations that return the data from which decisions are computed. Each operation reads **one** consistent
-/// snapshot of the database, so its result never mixes levels of one version with cells of another.
+/// snapshot of the database, so its result never mixes the levels of one version with the cells of another version.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
     /// Returns the data for one user in one company. Levels are ordered by id. For an unknown user or company, the
@@ -362,8 +362,8 @@ pub struct CredentialChanges {
     pub epoch: u64,
     /// The version and stamp of the credentials after these changes.
     pub state: StateId,
-    /// The users whose token cut-off changed, each with the current cut-off. Tokens that were issued (`iat`) before it,
-    /// and tokens without `iat`, are rejected.
+    /// The users whose token cut-off changed, each with the current cut-off. Tokens that were issued (`iat`) before the
+    /// cut-off, and tokens without `iat`, are rejected.
     pub cutoffs: Vec<(UserId, Timestamp)>,
     /// The API keys that changed, with their digests. Revoked and expired keys are included.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
@@ -375,9 +375,9 @@ pub struct CredentialChanges {
 }
 
 impl CredentialChanges {
-    /// Returns `true` if these changes account for the current version of the credentials: the version is still
-    /// `since`, or the latest change has the current version. Otherwise the data was modified outside the service: the
-    /// version was increased without a changed row, or a row was changed without a new version.
+    /// Checks whether these changes explain the current version of the credentials. Returns `true` if the version is
+    /// still `since`, or if the latest change has the current version. Otherwise, the data was modified outside the
+    /// service: the version was incremented without a changed row, or a row was changed without a new version.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)

@@ -20,7 +20,7 @@ pub struct ChangeContext {
     pub actor: Actor,
     /// Whether the caller makes the change as a super admin.
     pub super_admin: bool,
-    /// Whether the change was forced: it may leave a company without an administrator.
+    /// Whether the caller forced the change. A forced change may leave the company without an administrator.
     pub forced: bool,
     /// The id of the HTTP request that made the change, if there is one.
     pub request_id: Option<String>,
@@ -62,7 +62,7 @@ impl ChangeContext {
 /// The data that a commit writes in addition to the change itself.
 #[derive(Debug, Clone)]
 pub struct Derived {
-    /// The audit records: first those derived from mutations, then the appended ones.
+    /// The audit records. The records that are derived from mutations are first, and the appended records follow.
     pub records: Vec<AuditRecord>,
 }
 
@@ -114,7 +114,7 @@ impl Recorder {
         self.entries.is_empty() && self.appended.is_empty()
     }
 
-    /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed, so that a
+    /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed. Therefore, a
     /// failed or cancelled mutation poisons the unit of work.
     ///
     /// # Errors
@@ -186,7 +186,8 @@ impl Recorder {
         self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
     }
 
-    /// Records that a level was deleted. No user held the level, but cached data of the level must be invalidated.
+    /// Records that a level was deleted. No user held the level, so no decision changes. However, cached data of the
+    /// level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
@@ -305,7 +306,7 @@ impl Recorder {
         self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
-    /// Records that an API key was created. No caller has used the key yet, but other replicas must load it.
+    /// Records that an API key was created. Other replicas must load the new key.
     pub fn api_key_created(&mut self, after: &ApiKey) {
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
     }
@@ -376,8 +377,8 @@ life_cycle! {
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
-/// Serializes an entity to JSON. Entities always serialize successfully; if one did not, the audit record would contain
-/// the error.
+/// Serializes an entity to JSON. Entities always serialize successfully. If the serialization failed, the audit record
+/// would contain the error.
 fn value(entity: &impl Serialize) -> Value {
     serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
 }

@@ -10,7 +10,8 @@ use crate::{
     Result, StorageError, Target, UnitOfWork,
 };
 
-/// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through it.
+/// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through this
+/// trait.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// Returns the read operations, which see the latest committed data.
@@ -41,7 +42,7 @@ pub trait Storage: Send + Sync + 'static {
     fn changes(&self) -> &dyn ChangeFeed;
 }
 
-/// The health check of a storage. Adapters may implement it.
+/// The health check of a storage backend. Adapters may implement this trait.
 #[async_trait]
 pub trait Health: Send + Sync {
     /// Checks that the storage responds.
@@ -63,7 +64,7 @@ pub struct PoolUse {
     pub max: u32,
 }
 
-/// The statistics of a connection pool. Adapters that have a pool implement them.
+/// The statistics of a connection pool. Adapters that have a connection pool implement this trait.
 pub trait PoolStats: Send + Sync {
     /// Returns the current utilization of the connection pool.
     fn pool(&self) -> PoolUse;
@@ -82,8 +83,8 @@ impl Retryable for StorageError {
     }
 }
 
-/// The operations of one change, which run in a unit of work. After a retryable error they run again, each time in a
-/// new unit of work.
+/// The operations of one change, which run in a unit of work. After a retryable error, [`transact`] runs the operations
+/// again in a new unit of work.
 #[async_trait]
 pub trait Work: Send + Sync {
     /// The value that the operations return on success.
@@ -104,12 +105,14 @@ const BACK_OFF: Duration = Duration::from_millis(5);
 /// Runs `work` in a unit of work and commits the unit of work. After a retryable error, such as a serialization failure
 /// or a deadlock, retries with exponential back-off, each time in a new unit of work.
 ///
-/// Cancelling (dropping) this future rolls the unit of work back. Once the commit has begun, its outcome is unknown
-/// instead. To protect a change against cancellation, call this function in a spawned task.
+/// If this future is cancelled (dropped) before the commit begins, the unit of work is rolled back. If it is cancelled
+/// during the commit, the outcome of the commit is unknown. To protect a change against cancellation, call this
+/// function in a spawned task.
 ///
 /// # Errors
 ///
-/// Returns the error of `work` or of the storage. A retryable error is returned only after the fourth attempt.
+/// Returns the error of `work` or of the storage. If the fourth attempt also fails with a retryable error, returns this
+/// error.
 pub async fn transact<W: Work + ?Sized>(
     storage: &dyn Storage,
     target: Target,

@@ -1,6 +1,6 @@
 //! Write operations. They run in a unit of work, which is committed or rolled back as a whole.
 //!
-//! After a failed mutation, the unit of work can only be dropped. Adapters report each mutation to the
+//! A failed mutation poisons the unit of work, and the caller must drop it. Adapters report each mutation to the
 //! [`Recorder`](crate::Recorder), from which [`UnitOfWork::commit`] derives the audit records. Updates and deletions
 //! return the previous value of the entity.
 
@@ -24,11 +24,11 @@ use crate::{Reader, Result};
 /// needs exclusive mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Views, modules, features, their mappings, and the common menu items, which every company has.
+    /// The catalog: all views, modules, features and their mappings. This target also includes the common menu.
     Catalog,
-    /// The levels, matrices, assignments, modules and own menu items of this company.
+    /// One company: its levels, matrices, assignments, modules and own menu items.
     Company(CompanyId),
-    /// API keys, and the token cut-offs of users.
+    /// The credentials: the API keys, and the token cut-offs of users.
     Credentials,
 }
 
@@ -149,9 +149,9 @@ pub trait ViewPermissionsMut: Send + Sync {
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()>;
     /// Deletes a cell. Returns `false` if it does not exist.
     async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool>;
-    /// Replaces the cells of the level. For existing cells, the id and `created_at` are preserved, and also
-    /// `updated_at` if their content does not change. Returns `Unknown` if the level or a view does not exist, and
-    /// `Conflict` if two cells are for the same view.
+    /// Replaces the cells of the level. A cell that already exists keeps its id and `created_at`. If its content does
+    /// not change, it also keeps `updated_at`. Returns `Unknown` if the level or a view does not exist, and `Conflict`
+    /// if two cells are for the same view.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -173,8 +173,8 @@ pub trait FeaturePermissionsMut: Send + Sync {
         feature: FeatureId,
         action: &Action,
     ) -> Result<bool>;
-    /// Replaces the cells of the level. For existing cells, the id and `created_at` are preserved, and also
-    /// `updated_at` if their content does not change. Returns `Unknown` if the level or a feature does not exist, and
+    /// Replaces the cells of the level. A cell that already exists keeps its id and `created_at`. If its content does
+    /// not change, it also keeps `updated_at`. Returns `Unknown` if the level or a feature does not exist, and
     /// `Conflict` if two cells are for the same action of a feature.
     async fn replace_for_user_level(
         &mut self,
@@ -231,7 +231,7 @@ pub trait SubMenuItemsMut: Send + Sync {
 #[async_trait]
 pub trait AuditLogsMut: Send + Sync {
     /// Appends an audit record, which is committed together with the unit of work. A record of a company requires a
-    /// unit of work for this company, and a record of the platform requires one for the catalog.
+    /// unit of work for this company. A record of the platform requires a unit of work for the catalog.
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
@@ -246,11 +246,11 @@ pub trait CompanyStatesMut: Send + Sync {
 /// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this.
-    /// The external id is committed only together with another change: without one, the unit of work counts as
-    /// unchanged, and the commit stores nothing.
+    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this
+    /// operation. It does not count as a change: if the unit of work changes nothing else, the commit does not store
+    /// the external id.
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
-    /// Sets the user's token cut-off and returns the previous one, which is replaced even if it is later. Tokens that
+    /// Sets the user's token cut-off, even if the previous cut-off is later. Returns the previous cut-off. Tokens that
     /// were issued (`iat`) before the cut-off, and tokens without `iat`, are rejected. Requires
     /// [`Target::Credentials`].
     async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>>;
@@ -331,15 +331,16 @@ pub trait UnitOfWork: Reader + Writer {
     /// audit records have this timestamp, and callers use it as the timestamp of the entities that they write.
     fn now(&self) -> Timestamp;
 
-    /// Returns the token cut-off of the user who makes the change, as of when the unit of work acquired its locks: it
-    /// cannot change before the unit of work ends. Returns `None` if there is no cut-off, or the actor is not a user.
+    /// Returns the token cut-off of the user who makes the change, as of the time when the unit of work acquired its
+    /// locks. Until the unit of work ends, these locks prevent other changes to the cut-off. Returns `None` if the user
+    /// has no cut-off, or if the actor is not a user.
     fn actor_not_before(&self) -> Option<Timestamp>;
 
-    /// Returns `true` if nothing was changed, so that a commit has no effect.
+    /// Returns `true` if the unit of work has changed nothing. A commit then has no effect.
     fn is_unchanged(&self) -> bool;
 
     /// Commits all changes together with their audit records, and returns the new version of the target. A new version
-    /// of a company or of the catalog makes earlier effective rows outdated; outdated rows remain stored until they
+    /// of a company or of the catalog makes earlier effective rows outdated. Outdated rows remain stored until they
     /// expire. If the unit of work changed nothing, the commit has no effect: it increments no version, writes no audit
     /// record, sends no wake-up, and returns the version before the unit of work.
     ///

@@ -19,9 +19,11 @@ use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
 impl SharedStorage {
-    /// Returns the current rows of a user, ordered by key. If `key` is given, returns only the row with this key.
+    /// Returns the current rows of a user, ordered by row key. If `key` is given, the result contains at most the row
+    /// with this key.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // The rows are loaded before the state, so a returned row was still current after the rows were loaded.
+        // The rows are loaded before the state. A row that matches the versions of this later state was therefore still
+        // current after the rows were loaded.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -49,7 +51,7 @@ impl SharedStorage {
         // While these locks are held, no change that would outdate the rows can begin.
         let _held_off = self.locks.try_block_changes(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // Rows require a company version, and a company without any change has none.
+        // The version of a company is 0 until its first change. Rows cannot be written at version 0.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }

@@ -1,5 +1,5 @@
-//! Auxiliary data, on which no decision depends: navigation trails, effective rows and the last uses of API keys.
-//! Writing auxiliary data never waits for a unit of work.
+//! Auxiliary data: navigation trails, effective rows and the last uses of API keys. No decision depends on it. Writing
+//! auxiliary data never waits for a unit of work.
 
 mod api_key_uses;
 mod effective_rows;
@@ -25,8 +25,8 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. The depth of a step is its position in this list. The `depth`
-/// that is stored in the step is ignored.
+/// The navigation trails of a user: the steps of each session, oldest first. The depth of a step is its position in
+/// this list. The stored field `depth` of a step is ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
 /// Effective rows of one kind, keyed by company, user and row key. The rows may be outdated.
@@ -153,7 +153,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 }
 
-/// The views and features that a change to the catalog deleted, and that auxiliary data may still refer to.
+/// The views and features that a change to the catalog deleted. Auxiliary data may still refer to them.
 #[derive(Default)]
 pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,
@@ -186,7 +186,7 @@ impl Auxiliary {
     }
 }
 
-/// Deletes the rows of a user and returns their number.
+/// Deletes the effective rows of a user in a company and returns their number.
 fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
     let table = R::rows_mut(auxiliary);
     let Some(users) = table.get_mut(&company) else { return 0 };
@@ -197,7 +197,8 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Deletes at most `limit` matching rows, over all companies, and returns their number.
+/// Deletes at most `limit` effective rows for which `matches` returns `true`, over all companies. Returns the number of
+/// deleted rows.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();

@@ -12,7 +12,7 @@ use crate::auxiliary::Sessions;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
-/// Returns the steps of a session. The depth of each step is its position.
+/// Returns the steps of a session. The depth of each step is its position in the session.
 fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
@@ -55,8 +55,8 @@ impl NavTrail for SharedStorage {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // The view is checked inside the change. If the view is deleted later, the deletion also clears it from
-            // this step.
+            // Changes to auxiliary data are serialized. If the view is deleted after this check, the deletion therefore
+            // clears the view id of this step after the step is stored.
             self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

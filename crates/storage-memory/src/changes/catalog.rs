@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
 
-/// Removes all pairs that match from a mapping.
+/// Removes from a mapping all pairs for which `matches` returns `true`.
 fn remove_pairs<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, matches: impl Fn(A, B) -> bool) {
     *mapping = mapping.iter().filter(|(a, b)| !matches(*a, *b)).copied().collect();
 }

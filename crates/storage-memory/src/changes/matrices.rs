@@ -74,8 +74,8 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Replaces the cells of a level with `wanted`: all of its cells or, if `key` is given, only the cell at this
-    /// position. Returns `true` if a cell was removed.
+    /// Replaces cells of a level with `wanted`. If `key` is given, replaces only the cell at this position. Otherwise,
+    /// replaces all cells of the level. Returns `true` if a cell was removed.
     fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,

@@ -16,7 +16,7 @@ use crate::state::{CompanyData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl Unit {
-    /// Cascades a change to the catalog to all companies for which `concerned` returns `true`.
+    /// Cascades a change to the catalog: applies `change` to all companies for which `concerned` returns `true`.
     fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));

@@ -46,7 +46,8 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
     }
 }
 
-/// Accessors and checks for one mapping of the catalog, from owners to their members.
+/// Accessors and checks for one mapping of the catalog. A mapping assigns members, such as views, to owners, such as
+/// modules.
 struct Mapping<Owner, Member> {
     pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
     pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
@@ -82,7 +83,7 @@ const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
 };
 
 impl Unit {
-    /// Changes the members of an owner in a mapping. Returns `true` if the members differ afterwards.
+    /// Changes the members of an owner in a mapping. Returns `true` if the operation added or removed a member.
     fn mapping<Owner: Ord + Copy, Member: Ord + Copy>(
         &mut self,
         mapping: &Mapping<Owner, Member>,
@@ -108,7 +109,7 @@ impl Unit {
         })
     }
 
-    /// Changes the modules of a company. Returns `true` if the modules differ afterwards.
+    /// Changes the modules of a company. Returns `true` if the operation added or removed a module.
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let diff = edit.diff(unit.work.company(company).modules.keys().copied());
@@ -127,7 +128,7 @@ impl Unit {
         })
     }
 
-    /// Changes the levels of a user. Returns `true` if the levels differ afterwards.
+    /// Changes the levels of a user. Returns `true` if the operation added or removed a level.
     fn assignments(
         &mut self,
         company: CompanyId,

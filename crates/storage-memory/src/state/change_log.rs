@@ -25,7 +25,7 @@ impl ChangeLog {
         self.in_order.insert(self.latest, company);
     }
 
-    /// Returns the companies that changed after the position `position`, in the order of their latest commits.
+    /// Returns the companies that changed after `position`, in the order of their latest commits.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = CompanyId> {
         self.in_order.range((Bound::Excluded(position), Bound::Unbounded)).map(|(_, company)| *company)
     }

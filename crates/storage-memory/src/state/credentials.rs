@@ -18,7 +18,7 @@ impl CredentialsData {
     }
 }
 
-/// Returns a key with the time of its last use. The uses are stored as auxiliary data.
+/// Returns an API key with the time of its last use, which is stored as auxiliary data.
 pub(crate) fn with_last_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }

@@ -76,13 +76,13 @@ impl State {
         }
     }
 
-    /// Returns the company's own menu, without the common menu, or an empty menu for `None`.
+    /// Returns the company's own menu, which does not contain the common menu. For `None`, returns an empty menu.
     pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// Returns the items and sub-items of all menus for whose view and feature `uses` returns `true`, ordered by label,
-    /// then id.
+    /// Calls `uses` with the view and the feature of each item and sub-item of all menus. Returns those for which
+    /// `uses` returns `true`, ordered by label, then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()

@@ -11,7 +11,7 @@ use super::fixtures::{
 use super::outcomes::assert_unknown;
 use crate::Storage;
 
-/// A user's levels are sorted by the bytes of their names, and a level's users by id.
+/// The levels of a user are sorted by the bytes of their names. The users who hold a level are sorted by id.
 pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = ["a", "ä", "B"].map(|text| level(company, text));
@@ -26,8 +26,8 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
     assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
 }
 
-/// `find_holder` evaluates all levels of a user together: they must allow each action for the whole company and deny
-/// none of the actions. Users who hold the excluded level are skipped.
+/// `find_holder` evaluates all levels of a user together. The levels must allow each action for the whole company and
+/// deny none of the actions. Users who hold the excluded level are skipped.
 pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
     let company = some_company();
     let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
@@ -104,7 +104,7 @@ pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
     assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
     assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
-    // The id at which a page starts need not be the id of a holder of the level.
+    // The id after which a page starts may be the id of a user who does not hold the level.
     assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
     assert_eq!(page(company, foreign.id, None, 9).await, []);
     assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);

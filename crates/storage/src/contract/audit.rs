@@ -168,8 +168,8 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A change to a view matrix is recorded with the number of cells in each state, and with the changed cells before and
-/// after the change.
+/// The audit record of a change to a view matrix contains the number of cells in each state. It also contains the
+/// changed cells before and after the change.
 pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -222,8 +222,8 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// A change to a feature matrix is recorded with the numbers of allowing and denying cells, and with the changed cells
-/// before and after the change, keyed by feature and action.
+/// The audit record of a change to a feature matrix contains the numbers of allowing and denying cells. It also
+/// contains the changed cells before and after the change, keyed by feature and action.
 pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -263,8 +263,8 @@ pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>)
     .await;
 }
 
-/// A change to a user's levels is recorded with the levels before and after the change, and with the added and removed
-/// levels.
+/// The audit record of a change to a user's levels contains the levels before and after the change. It also contains
+/// the added and the removed levels.
 pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = [(); 3].map(|()| level(company, unique("Level")));

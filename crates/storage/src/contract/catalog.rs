@@ -344,8 +344,8 @@ async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
     tied
 }
 
-/// Returns the numbers of cells and mappings of the view, the feature and the module, one number for each read in the
-/// body.
+/// Counts the cells and mappings of the view, the feature and the module. Each read in the body contributes one number
+/// to the result.
 async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
     let LinkedEntities { company, view, feature, module } = ties;
@@ -363,7 +363,7 @@ async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize
     ]
 }
 
-/// Deleting a view deletes its permissions and mappings (cascade), and nothing else.
+/// Deleting a view deletes its permissions and mappings (cascade). Nothing else is deleted.
 pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 1, 1, 1, 1, 2]);
@@ -371,21 +371,21 @@ pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Stor
     assert_eq!(count_ties(&storage, &tied).await, [0, 3, 0, 0, 0, 0, 1, 1, 2]);
 }
 
-/// Deleting a feature deletes its permissions and mappings (cascade), and nothing else.
+/// Deleting a feature deletes its permissions and mappings (cascade). Nothing else is deleted.
 pub async fn a_feature_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     change!(storage, Target::Catalog, tx => tx.features_mut().delete(tied.feature.id)).unwrap();
     assert_eq!(count_ties(&storage, &tied).await, [1, 0, 0, 0, 1, 1, 0, 0, 2]);
 }
 
-/// Deleting a module deletes its mappings, including those to companies, and nothing else.
+/// Deleting a module deletes its mappings, and removes it from all companies. Nothing else is deleted.
 pub async fn a_module_goes_with_its_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     change!(storage, Target::Catalog, tx => tx.modules_mut().delete(tied.module.id)).unwrap();
     assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 0, 0, 0, 0, 0]);
 }
 
-/// Deleting a level deletes its permissions, and nothing else.
+/// Deleting a level deletes its permissions. Nothing else is deleted.
 pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     let admin = storage.reader().user_levels().find_by_name(tied.company, "Admin").await.unwrap().unwrap();

@@ -96,8 +96,16 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let now = tx.now();
     assert_eq!(tx.api_keys_mut().revoke(one.id).await.unwrap(), one);
     let revoked = ApiKey { revoked_at: Some(now), ..one.clone() };
-    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "inside the unit of work");
-    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "outside of it");
+    assert_eq!(
+        tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(),
+        Some(&revoked),
+        "a read inside the unit of work must return the revoked key"
+    );
+    assert_eq!(
+        storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(),
+        Some(&one),
+        "a read outside the unit of work must return the unrevoked key"
+    );
     tx.commit().await.unwrap();
     let before = credentials_version(&storage).await;
     assert_eq!(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap(), revoked);
@@ -109,7 +117,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let records = records_about(&storage, None, EntityType::ApiKey, one.id.as_uuid()).await;
     let actions: Vec<_> = records.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["api_key.created", "api_key.revoked"]);
-    assert!(!format!("{records:?}").contains("digest"), "no record contains the digest of a key");
+    assert!(!format!("{records:?}").contains("digest"), "no record may contain the digest of a key");
 }
 
 /// Recording uses of a key increments no version. The last use of the key is the latest recorded time.
@@ -126,7 +134,11 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(keys.find_by_id(other.id).await.unwrap().unwrap().last_used_at, Some(at(3)));
     assert_eq!(credentials_version(&storage).await, before);
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
-    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "still set after revocation");
+    assert_eq!(
+        keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at,
+        Some(at(5)),
+        "the revocation must preserve the last use"
+    );
 }
 
 /// A user's token cut-off can be set, and can then be replaced by a later or an earlier time.
@@ -136,7 +148,11 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(1)));
     let before = credentials_version(&storage).await;
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(3)));
-    assert_eq!(credentials_version(&storage).await, before, "setting the same cut-off again is no change");
+    assert_eq!(
+        credentials_version(&storage).await,
+        before,
+        "setting the same cut-off again must not increment the version"
+    );
     assert_eq!(cut_off(&storage, user, at(2)).await, Some(at(3)));
     let expected = User { id: user, external_id: None, not_before: Some(at(2)) };
     assert_eq!(stored(&storage, &[other, user, user]).await, [expected]);
@@ -147,8 +163,8 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
 }
 
-/// A unit of work reports the token cut-off of the user who makes the change, whatever its target. It reports none for
-/// other actors.
+/// Units of work for all targets return the token cut-off of the user who makes the change. If the actor is not a user,
+/// they return no cut-off.
 pub async fn a_unit_knows_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     cut_off(&storage, user, at(3)).await;
@@ -166,7 +182,7 @@ pub async fn a_unit_knows_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The external id of a user is stored only together with another change of the same unit of work.
+/// The external id of a user is stored if the same unit of work also makes another change. Otherwise, it is not stored.
 pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
@@ -240,8 +256,8 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     assert!(nothing.latest.is_none() && nothing.account_for_the_state(last.state.version));
 }
 
-/// Only a unit of work for the credentials can change cut-offs and API keys, and it can change nothing else. The
-/// version of the credentials is never returned as the version of a company.
+/// A unit of work for the credentials can change cut-offs and API keys, and nothing else. Units of work for other
+/// targets cannot change them. The version of the credentials is never returned as the version of a company.
 pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for target in [Target::Catalog, Target::Company(company)] {
@@ -253,7 +269,11 @@ pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage
     assert_misuse(change!(storage, Target::Credentials, tx => tx.user_levels_mut().create(&level)));
     let of_company = versions(&storage, Some(company)).await;
     cut_off(&storage, user, at(1)).await;
-    assert_eq!(versions(&storage, Some(company)).await, of_company, "the versions of other targets stay the same");
+    assert_eq!(
+        versions(&storage, Some(company)).await,
+        of_company,
+        "a change to the credentials must not increment other versions"
+    );
     given(&storage, &[&level]).await;
     let max = iam_domain::CompanyId::from_uuid(Uuid::max());
     let states = storage.reader().company_states();

@@ -1,4 +1,4 @@
-//! Test cases about effective rows: resolved decisions, which are returned only while they are current.
+//! Test cases about effective rows. An effective row is a resolved decision, and is returned only while it is current.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     both_rows!(check, storage);
 }
 
-/// The storage's clock determines the timestamps of rows: they are computed at the current time, and expire after their
-/// lifetime or 365 days, whichever is shorter. Writing rows again updates both timestamps.
+/// The storage's clock determines the timestamps of rows. Rows are computed at the current time. They expire after
+/// their lifetime or 365 days, whichever is shorter. Writing rows again updates both timestamps.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -48,7 +48,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
             let latest = tenant.clock().await;
             let times: BTreeSet<Times> =
                 R::of_user(storage, tenant.company, tenant.user).await.into_iter().map(|(_, times)| times).collect();
-            assert_eq!(times.len(), 1, "rows that are written together have the same times");
+            assert_eq!(times.len(), 1, "rows that are written together must have the same times");
             for (computed_at, expires_at) in times {
                 assert!((earliest..=latest).contains(&computed_at), "{earliest} {computed_at} {latest}");
                 assert_eq!(u128::from((expires_at.micros() - computed_at.micros()).unsigned_abs()), lives.as_micros());
@@ -59,7 +59,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// For a decision that was never resolved, no row is returned: the decision is unknown.
+/// If a decision was never resolved, no row is returned. A missing row means that the decision is unknown.
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -100,7 +100,11 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
         assert_eq!(left().await, [3, 3, 0, 3, 3, 3]);
         assert_eq!(R::delete_user(storage, tenant.company, loner).await, 0);
         tenant.stored::<R>(loner).await;
-        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "a level of another company");
+        assert_eq!(
+            R::delete_level(storage, theirs.company, tenant.level.id).await,
+            0,
+            "a deletion by a level of another company must delete no row"
+        );
         assert_eq!(R::delete_level(storage, tenant.company, tenant.level.id).await, 6);
         assert_eq!(left().await, [0, 0, 3, 3, 3, 3]);
         tenant.stored::<R>(holder).await;
@@ -141,7 +145,7 @@ pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
         assert_eq!(tenant.found::<R>(tenant.user).await, current);
 
         tenant.upsert(expired).await.unwrap();
-        assert_eq!(tenant.found::<R>(tenant.user).await, &rows[..2], "the renewed row is found");
+        assert_eq!(tenant.found::<R>(tenant.user).await, &rows[..2], "a renewed row must be returned");
         tenant.expired(current).await;
         assert_eq!(tenant.found::<R>(tenant.user).await, expired);
     }
@@ -216,7 +220,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
             }
             assert_stale(tenant.upsert_at(versions, &before).await);
             assert_eq!(tenant.found::<R>(user).await, []);
-            assert_eq!(theirs.found::<R>(user).await, kept, "the rows of another company");
+            assert_eq!(theirs.found::<R>(user).await, kept, "the rows of another company must remain current");
         };
 
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
@@ -265,7 +269,11 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the dropped change had no effect");
+        assert_eq!(
+            tenant.upsert(&mine).await.unwrap(),
+            3,
+            "a unit of work without changes must not outdate the versions"
+        );
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);
@@ -325,14 +333,14 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(wrong.find(&storage, tenant.company).await, None);
 }
 
-/// `find_active` returns users with unexpired rows without duplicates, latest expiry first, up to the limit and
-/// regardless of the versions of the rows.
+/// `find_active` returns the users who have unexpired rows, regardless of the versions of the rows. The list has no
+/// duplicates, begins with the latest expiry, and contains at most `limit` users.
 pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
-    // Other cases may have left rows of other companies in the storage.
+    // Other cases may have left rows of other companies in the storage. The closure therefore filters the result.
     let active = async || {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()

@@ -21,8 +21,8 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) type Times = (Timestamp, Timestamp);
 
 /// An effective row for a view or for an action of a feature, with the operations that both kinds have in common.
-/// [`Self::new`] creates the row for the nth view or action of the tenant. Reads assert that the rows have the right
-/// company and the current versions.
+/// [`Self::new`] creates the row for the nth view or action of the tenant. The read operations of this trait assert
+/// that the rows have the right company and the current versions.
 #[async_trait]
 pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
     fn new(tenant: &Tenant, user: UserId, nth: usize) -> Self;

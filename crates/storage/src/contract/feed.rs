@@ -28,19 +28,19 @@ async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
     }
 }
 
-/// Returns the new states of the companies that changed between two polls. If the catalog changed, its new state has
-/// the key `None`.
+/// Returns the new states of the companies that changed between two polls, keyed by company. If the catalog changed,
+/// the key `None` maps to its new state.
 fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, StateId> {
     assert!(after.is_continuous, "{after:?}");
     let mut changed: BTreeMap<_, _> = after.companies.iter().map(|(id, state)| (Some(*id), *state)).collect();
-    assert_eq!(changed.len(), after.companies.len(), "a company is listed twice: {after:?}");
+    assert_eq!(changed.len(), after.companies.len(), "a poll must list each company once: {after:?}");
     if before.catalog != after.catalog {
         changed.insert(None, after.catalog);
     }
     changed
 }
 
-/// Returns the state (version and stamp) of a target from a read other than a poll.
+/// Returns the state (version and stamp) of a target. The function reads the state without a poll.
 async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     let snapshots = storage.reader().snapshots();
     match target {
@@ -64,8 +64,8 @@ pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     assert_eq!((next.epoch, next.identity), (first.epoch, first.identity));
 }
 
-/// A change is reported after its commit and not before. Of successive polls, exactly one reports it, with the same
-/// state that other reads return.
+/// A change is reported after its commit and not before. Exactly one of several successive polls reports the change.
+/// The reported state equals the state that other reads return.
 pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -84,8 +84,8 @@ pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Sto
     assert_eq!(Some(new.version), committed.versions().map(|versions| versions.company));
     assert_eq!(between(&not_yet, &then), BTreeMap::from([(Some(company), new)]));
     let after = poll(&storage, Some(&then.position)).await;
-    assert_eq!(between(&then, &after), BTreeMap::new(), "reported only once");
-    // Polls are repeatable: each poll from a position before the change reports the change.
+    assert_eq!(between(&then, &after), BTreeMap::new(), "a change must be reported once");
+    // Polls can be repeated: each poll from a position before the change reports the change.
     for _ in 0..2 {
         let again = poll(&storage, Some(&before.position)).await;
         assert_eq!(between(&before, &again), BTreeMap::from([(Some(company), new)]));
@@ -185,7 +185,7 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     create(&storage, &[&one]).await;
     let before = poll(&storage, None).await;
 
-    // Units of work that are rolled back, that change nothing, or that fail.
+    // The following units of work are rolled back, change nothing, or fail.
     let mut tx = begin(&storage, company).await;
     view_cell(&admin, view.id, ViewState::Deny).store(tx.as_mut()).await.unwrap();
     drop(tx);
@@ -195,7 +195,7 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     let refused = change!(storage, company, tx => tx.user_levels_mut().create(&other_admin));
     assert_conflict(refused, Constraint::UserLevelName);
 
-    // Writes of auxiliary data, and reads.
+    // The following operations write auxiliary data or read.
     let step = NewTrailEntry {
         user_id: user,
         company_id: company,
@@ -271,7 +271,7 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
         for (company, seen) in seen {
             assert!(
                 known[&company] >= seen.company,
-                "{company}: saw {seen}, but polls had reported {}",
+                "{company}: a read returned {seen} before the poll, but the polls reported only version {}",
                 known[&company]
             );
             assert!(catalog >= seen.catalog);
@@ -289,8 +289,8 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
     }
 }
 
-/// A commit notifies all listeners, and a subsequent poll reports the change. A dropped listener does not affect the
-/// others.
+/// A commit notifies all listeners, and a subsequent poll reports the change. Dropping one listener does not affect the
+/// other listeners.
 pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
@@ -305,7 +305,7 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
         given(&storage, &[&holding(some_user(), &admin)]).await;
         let expected = state(&storage, Target::Company(company)).await;
         for listener in &mut listeners {
-            // The wake-up of an earlier commit may arrive first.
+            // The wake-up of an earlier commit may arrive first. The loop therefore waits for further wake-ups.
             let found = async {
                 loop {
                     listener.next().await.unwrap();
@@ -315,7 +315,7 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
                     }
                 }
             };
-            tokio::time::timeout(PATIENCE, found).await.expect("a wake-up arrives after the commit");
+            tokio::time::timeout(PATIENCE, found).await.expect("a wake-up must arrive after the commit");
         }
         last = poll(&storage, Some(&last.position)).await;
     }
@@ -339,6 +339,6 @@ pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, woken).await.expect("a wake-up arrives");
+    tokio::time::timeout(PATIENCE, woken).await.expect("a wake-up must arrive");
     writer.await.unwrap();
 }

@@ -347,17 +347,17 @@ impl Change {
         if outcome.is_err() {
             assert_poisoned(self.target, self.tx.as_mut()).await;
             assert_misuse(self.tx.commit().await);
-            assert_eq!(traces(&self.storage, self.target).await, self.before, "a failed change had an effect");
+            assert_eq!(traces(&self.storage, self.target).await, self.before, "a failed change must have no effect");
             return outcome;
         }
-        let stamp = self.tx.commit().await.expect("without concurrent changes, work that succeeded can be committed");
+        let stamp = self.tx.commit().await.expect("without concurrent changes, successful work must be committed");
         let (after, records) = traces(&self.storage, self.target).await;
-        assert_eq!(after, stamp, "the commit returns the version that includes its change");
+        assert_eq!(after, stamp, "the commit must return the version that includes its change");
         let raised = raised(self.before.0);
         if records == self.before.1 {
-            assert_eq!(after, self.before.0, "a version was incremented without an audit record");
+            assert_eq!(after, self.before.0, "a commit without an audit record must not increment the version");
         } else {
-            assert_eq!(after, raised, "a change increments only the version of its target, by one");
+            assert_eq!(after, raised, "a change must increment the version of its target by one, and no other version");
         }
         outcome
     }
@@ -397,7 +397,7 @@ pub(super) async fn credentials_version(storage: &Arc<dyn Storage>) -> i64 {
     storage.reader().credentials().changes_since(i64::MAX).await.unwrap().state.version
 }
 
-/// Asserts that a unit of work rejects further mutations after a failed one.
+/// Asserts that the unit of work is poisoned: after a failed mutation, it rejects further mutations.
 pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     match target {
         Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
@@ -419,8 +419,8 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Runs one mutation in a unit of work of its own and commits it. Other changes may run concurrently: retries as long
-/// as the error is retryable.
+/// Runs one mutation in a unit of work of its own and commits it. Other changes may run concurrently. The macro retries
+/// the unit of work as long as the error is retryable.
 macro_rules! insist {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {
         loop {
@@ -446,7 +446,8 @@ macro_rules! insist {
 }
 pub(super) use insist;
 
-/// Returns the audit records about an entity, oldest first: those of a company or, for `None`, of the platform.
+/// Returns the audit records about an entity, oldest first. The records are from the audit log of a company or, for
+/// `None`, of the platform.
 pub(super) async fn records_about(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -460,12 +461,12 @@ pub(super) async fn records_about(
 
 // Lists
 
-/// Returns those keys of a list that are in `mine`, in list order.
+/// Returns the keys of the elements of a list, in list order. Keys that are not in `mine` are omitted.
 pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).filter(|key| mine.contains(key)).collect()
 }
 
-/// Returns the keys of a list, in list order.
+/// Returns the keys of the elements of a list, in list order.
 pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).collect()
 }

@@ -58,7 +58,8 @@ pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>
     assert_eq!(cells.find_by_feature(company, feature.id).await.unwrap(), []);
 }
 
-/// `count_pinned` returns the number of pinned cells in both matrices of a level, and counts no cells of other levels.
+/// `count_pinned` returns the number of pinned cells in both matrices of a level. Cells of other levels are not
+/// counted.
 pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, other) = (level(company, "Admin"), level(company, "Other"));
@@ -129,7 +130,7 @@ pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
     assert_eq!(features.find_by_feature(mine, feature.id).await.unwrap(), []);
 }
 
-/// The view cells of a level are sorted by view id, and the cells for a view by level id.
+/// The view cells of a level are sorted by view id. The cells for a view are sorted by level id.
 pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (view_ids, level_ids) = (ascending!(ViewId, 4), ascending!(UserLevelId, 4));
@@ -147,8 +148,8 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id. Ties are sorted by
-/// the bytes of the action.
+/// The feature cells of a level are sorted by feature id, then by the bytes of the action. The cells for a feature are
+/// sorted by level id, then by the bytes of the action.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (feature_ids, level_ids) = (ascending!(FeatureId, 3), ascending!(UserLevelId, 3));
@@ -194,8 +195,8 @@ async fn two(storage: &Arc<dyn Storage>) -> Two {
     Two { mine, theirs, my_level, their_level, view, feature }
 }
 
-/// A company cannot read another company's cells, neither by their level nor by a view or feature that both companies
-/// use.
+/// A company cannot read another company's cells. This applies to reads by level, and to reads by a view or feature for
+/// which both companies have cells.
 pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, view, feature } = two(&storage).await;
     let (views, features) = (storage.reader().view_permissions(), storage.reader().feature_permissions());
@@ -262,7 +263,7 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
         let seen = [view_cell(elsewhere, view.id, ViewState::Allow)];
         let done = [feature_cell(elsewhere, feature.id, "Read")];
         // Both outcomes are safe: the adapter rejects the cells, or it stores them as cells of the level that the call
-        // names.
+        // specifies.
         let _ = change!(storage, mine, tx => {
             tx.view_permissions_mut().replace_for_user_level(mine, my_level.id, &seen)
         });
@@ -278,7 +279,7 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
     }
 }
 
-/// Deleting a view deletes the cells for this view, and no other cells of the level.
+/// Deleting a view deletes the cells for this view. The other cells of the level are preserved.
 pub async fn cells_about_other_views_stay(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, gone, stays) = (level(company, "Admin"), some_view(), some_view());

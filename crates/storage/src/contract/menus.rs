@@ -1,4 +1,5 @@
-//! Test cases about menu items and sub-items: common ones, which all companies have, and those of one company.
+//! Test cases about menu items and sub-items. The entries of the common menu appear in all companies. Other entries
+//! belong to one company.
 
 use std::sync::Arc;
 
@@ -148,7 +149,7 @@ pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn 
     }
 }
 
-/// The ids of items are unique, and so are the ids of sub-items.
+/// No two items have the same id, and no two sub-items have the same id.
 pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -265,8 +266,8 @@ pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     }
 }
 
-/// An owner cannot update or delete another owner's entries, add sub-items to another owner's items, or move sub-items
-/// there.
+/// An owner cannot update or delete another owner's entries. It can neither add sub-items to another owner's items nor
+/// move sub-items to them.
 pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     for (owner, other) in [(mine, theirs), (mine, None), (None, mine)] {

@@ -1,8 +1,8 @@
 //! The contract test suite, which every adapter must pass.
 //!
-//! Each case receives a storage that contains none of the entities that the case creates, and panics if the adapter
-//! violates the contract. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on
-//! one storage, one after another. While a case runs, no other process may write to the storage.
+//! A case panics if the adapter violates the contract. Each case receives a storage that contains none of the entities
+//! that the case creates. Every case uses its own companies, URLs, keys, codes and names. Therefore, all cases can run
+//! on one storage, one after another. While a case runs, no other process may write to the storage.
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
@@ -28,11 +28,11 @@ mod fixtures;
 mod outcomes;
 mod sets;
 
-/// A test case: an async function that takes its fixture.
+/// A test case is an async function that takes a fixture as its argument.
 pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The fixture of a test case. The implementing value owns everything that must exist until the case ends, such as a
-/// temporary database.
+/// The fixture of a test case. The fixture owns everything that must exist until the case ends, such as a temporary
+/// database.
 pub trait Fresh {
     /// Returns the storage that the case tests.
     fn storage(&self) -> Arc<dyn Storage>;

@@ -19,8 +19,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Checks that a second unit of work waits for the first: it must not begin before the first is committed, and must
-/// then see the writes of the first.
+/// Checks that a second unit of work waits for the first unit of work. It must not begin before the first unit of work
+/// is committed. It must then see the writes of the first unit of work.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
         match target {
@@ -50,8 +50,8 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
             Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
-    // These two concurrent units of work open the connections of the pool, so that the second unit of work below waits
-    // only for its locks.
+    // These two concurrent units of work make the connection pool open two connections. Therefore, the second unit of
+    // work below waits for its locks, and not for a connection.
     let (one, other) = (some_company(), some_company());
     let (one, other) = (begin(storage, Target::Company(one)).await, begin(storage, Target::Company(other)).await);
     one.commit().await.unwrap();
@@ -61,13 +61,13 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     let id = write(tx.as_mut(), first).await;
     // The reads between the polls give the second unit of work enough time to begin if no lock blocks it.
     for _ in 0..30 {
-        assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was in progress");
+        assert!(poll!(&mut waiting).is_pending(), "{second:?} must not begin while {first:?} is in progress");
         assert!(sees(&*tx, first, id).await);
         tokio::task::yield_now().await;
     }
     let before = tx.commit().await.unwrap();
     let mut tx = waiting.await;
-    assert!(sees(&*tx, first, id).await, "{second:?} does not see what {first:?} wrote");
+    assert!(sees(&*tx, first, id).await, "{second:?} must see what {first:?} wrote");
     write(tx.as_mut(), second).await;
     let after = tx.commit().await.unwrap();
     if first == second {
@@ -92,8 +92,8 @@ pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn St
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// A change to the credentials waits for every other change, and vice versa. Therefore, a credential that was verified
-/// under the lock cannot be revoked before the commit.
+/// A change to the credentials waits for every other change, and vice versa. Therefore, a credential that a unit of
+/// work verifies after it has acquired its locks cannot be revoked before its commit.
 pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
@@ -101,8 +101,8 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
     }
 }
 
-/// Continuous changes to companies do not starve changes to the catalog and to the credentials, so no caller can
-/// prevent a revocation. The number of writing tasks exceeds the number of connections of an adapter.
+/// Continuous changes to companies do not starve changes to the catalog and to the credentials. Therefore, no caller
+/// can prevent a revocation. The test runs more writing tasks than an adapter has connections.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
     const MOST: usize = 150;
@@ -135,8 +135,8 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // Each writer counts only changes that begin after this change was requested and before it begins, regardless
-        // of how the threads are scheduled.
+        // `asked` is set after this change was requested. From then on, each writer counts its own changes until this
+        // change begins. The count does not depend on the scheduling of the threads.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);
@@ -146,7 +146,7 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         };
         came.store(true, Ordering::Relaxed);
         tx.commit().await.unwrap();
-        assert_eq!(all(writers).await, [true; WRITERS], "company changes starved a change of {target:?}");
+        assert_eq!(all(writers).await, [true; WRITERS], "changes to companies must not starve a change to {target:?}");
     }
 }
 
@@ -181,8 +181,8 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// If a level is deleted and assigned concurrently, exactly one of the two operations succeeds: a deleted level has no
-/// holder, and an assigned level still exists.
+/// If a level is deleted and assigned concurrently, exactly one of the two operations succeeds. Either the level is
+/// deleted and has no holder, or it is assigned and still exists.
 pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     for round in 0..8 {
         let (company, user) = (some_company(), some_user());
@@ -237,8 +237,8 @@ pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Stora
     }
 }
 
-/// Twenty tasks that change one company concurrently commit the next twenty versions, one each. A reader that has read
-/// a version then sees all changes up to this version.
+/// Twenty tasks change one company concurrently. Each task commits one of the next twenty versions. A reader that has
+/// read a version then sees all changes up to this version.
 pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
     const WRITERS: i64 = 20;
     let company = some_company();
@@ -251,7 +251,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
                 tokio::spawn(async move {
                     let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
-                    assert_eq!(found, Some(made), "a task reads its own committed write");
+                    assert_eq!(found, Some(made), "a task must be able to read its own committed write");
                     committed.versions().map(|versions| versions.company)
                 })
             })
@@ -266,14 +266,18 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
         async move {
             let version = versions(&storage, Some(company)).await.company;
             let levels = storage.reader().user_levels().find_all(company).await.unwrap().len();
-            assert!(levels as i64 >= version, "after version {version}, only {levels} levels were read");
+            assert!(
+                levels as i64 >= version,
+                "a reader of version {version} must see at least as many levels, but saw {levels}"
+            );
         }
     })
     .await;
     assert_eq!(versions(&storage, Some(company)).await.company, WRITERS + 1);
 }
 
-/// An operation that renames a level of a company and creates another level, or that creates a view.
+/// Work that runs concurrently with other work. The work on a company renames a level and creates another level. The
+/// work on the catalog creates a view.
 enum ConcurrentWork {
     Company(CompanyId),
     Catalog,
@@ -322,7 +326,7 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes must finish in time");
     assert_eq!(versions(&storage, Some(companies[0])).await.company, 2 * ROUNDS + 1);
     assert_eq!(versions(&storage, Some(companies[1])).await.company, ROUNDS + 1);
     assert_eq!(versions(&storage, None).await.catalog, catalog + 2 * ROUNDS);
@@ -343,5 +347,5 @@ pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes must finish in time");
 }

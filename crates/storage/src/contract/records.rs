@@ -1,4 +1,5 @@
-//! Test cases about audit records: they are stored exactly as appended, and are returned by filter and page by page.
+//! Test cases about audit records. Records are stored exactly as they were appended, and are returned by filter and
+//! page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,8 +70,8 @@ pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Stora
     assert_eq!(listed(&storage, Some(some_company()), &about).await, []);
 }
 
-/// Each filter restricts the list, individually and combined with other filters. `from` is inclusive, and `to` is
-/// exclusive.
+/// Each field of the filter restricts the list, individually and combined with other fields. `from` is inclusive, and
+/// `to` is exclusive.
 pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let (user, entity_id) = (some_user(), Uuid::new_v4());

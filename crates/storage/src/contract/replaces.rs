@@ -1,5 +1,5 @@
-//! Test cases about replacing a whole set, which is atomic for concurrent readers and for concurrent replace
-//! operations.
+//! Test cases about replacing a whole set. A replace is atomic, even if other operations read or replace the set
+//! concurrently.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ fn set(elements: &[Uuid]) -> BTreeSet<Uuid> {
     elements.iter().copied().collect()
 }
 
-/// Replaces the elements of a set, and checks that it then contains exactly the requested elements.
+/// Replaces the elements of a set, and checks that the set then contains exactly the requested elements.
 async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, wanted: &[Uuid]) {
     change!(*storage, kept.target(), tx => kept.replace(tx, wanted)).unwrap();
     assert_eq!(kept.read(storage.reader()).await, set(wanted), "{kept:?}");
 }
 
-/// After a replace, the set contains exactly the requested elements, whether they are more, fewer, different or the
-/// same elements, or none.
+/// After a replace, the set contains exactly the requested elements. The requested set may be larger, smaller,
+/// different, unchanged or empty.
 pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements;
@@ -53,7 +53,8 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
     }
 }
 
-/// A replace changes only the set of one owner (a feature, module, company, user or level), and no other set.
+/// A replace changes the set of one owner (a feature, module, company, user or level). It does not change the sets of
+/// other owners.
 pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
@@ -90,7 +91,8 @@ pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Duplicate elements are ignored. In a matrix, two cells with the same position cause a `Conflict`.
+/// A replace ignores duplicate elements in the request. For a matrix, two cells with the same position cause a
+/// `Conflict`.
 pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -123,8 +125,8 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace takes effect on the current content of the set, even if the same unit of work read the set earlier and
-/// changed it since. It affects only the set of its owner.
+/// A unit of work reads a set, changes it, and then replaces it. The replace applies to the changed set, not to the set
+/// that was read. The sets of other owners are not changed.
 pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Scene { set: kept, neighbour, .. } = &scene;
@@ -174,7 +176,10 @@ async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
         let (storage, kept, odd, even) = (Arc::clone(&storage), kept.clone(), odd.clone(), even.clone());
         async move {
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == odd || seen == even, "a reader saw a mix: {kept:?} with {seen:?}");
+            assert!(
+                seen == odd || seen == even,
+                "a reader must not see a mix of old and new elements: {kept:?} with {seen:?}"
+            );
         }
     })
     .await;
@@ -226,13 +231,16 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
             };
             at_once(replace(&one), replace(&other)).await;
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == set(&one) || seen == set(&other), "the two replaces were mixed: {kept:?} with {seen:?}");
+            assert!(
+                seen == set(&one) || seen == set(&other),
+                "the result must be that of one of the two replaces: {kept:?} with {seen:?}"
+            );
         }
     }
 }
 
-/// For view cells that exist before and after a replace, the id and creation time are preserved, and also `updated_at`
-/// if their content does not change.
+/// A view cell that exists before and after a replace keeps its id and creation time. If its content does not change,
+/// it also keeps `updated_at`.
 pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -271,8 +279,8 @@ pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     assert_eq!(matrix.find(company, admin.id, gone.view_id).await.unwrap(), None);
 }
 
-/// For feature cells that exist before and after a replace, the id and creation time are preserved, and also
-/// `updated_at` if their content does not change.
+/// A feature cell that exists before and after a replace keeps its id and creation time. If its content does not
+/// change, it also keeps `updated_at`.
 pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -307,7 +315,8 @@ pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) 
     assert_eq!(matrix.find_by_user_level(company, admin.id).await.unwrap(), expected);
 }
 
-/// Ten thousand cells can be replaced by ten thousand cells, half of them the same, and then by none.
+/// Ten thousand cells can be replaced with ten thousand cells, of which half existed before. The matrix can then be
+/// replaced with an empty matrix.
 pub async fn ten_thousand_cells_are_replaced(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");

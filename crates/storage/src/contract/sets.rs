@@ -51,8 +51,9 @@ impl Members {
         matches!(self, Self::ViewCells(_) | Self::FeatureCells(_))
     }
 
-    /// Returns a set of the same kind whose owner does not exist, with the type and id of the missing owner. Returns
-    /// `None` if the owner is a company or a user, because every company id and user id is valid.
+    /// Returns a set of the same kind whose owner does not exist. The result includes the entity type and the id of the
+    /// missing owner. Returns `None` if the owner is a company or a user, because every company id and user id is
+    /// valid.
     pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {

@@ -141,12 +141,12 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
     change!(storage, company, tx => tx.company_modules_mut().add(company, first.id)).unwrap();
     assert_eq!(gates().await, (Reason::ExplicitAllow, [first.id].into()));
     change!(storage, company, tx => tx.company_modules_mut().set_enabled(company, first.id, false)).unwrap();
-    assert_eq!(gates().await, (closed, [].into()), "disabled for the company");
+    assert_eq!(gates().await, (closed, [].into()), "a module that is disabled for the company must not open the gate");
     change!(storage, company, tx => tx.company_modules_mut().add(company, second.id)).unwrap();
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     let off = Module { enabled: false, ..second.clone() };
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&off)).unwrap();
-    assert_eq!(gates().await.0, closed, "disabled in the catalog");
+    assert_eq!(gates().await.0, closed, "a module that is disabled in the catalog must not open the gate");
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&second)).unwrap();
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     change!(storage, company, tx => tx.company_modules_mut().remove(company, second.id)).unwrap();
@@ -156,7 +156,7 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
         tx.modules_mut().delete(second.id).await
     })
     .unwrap();
-    assert_eq!(gates().await.0, Reason::ExplicitAllow, "no longer in any module");
+    assert_eq!(gates().await.0, Reason::ExplicitAllow, "a view that belongs to no module must not be gated");
 }
 
 /// A snapshot that is read after a commit contains the change and has its version. The tested changes are new cells,
@@ -189,15 +189,16 @@ pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     assert_eq!(reasons().await, (Reason::UnknownView, Reason::UnknownFeature));
 }
 
-/// Two states of a company, neither of which allows any of the two views. A read that mixes the two states would allow
-/// one of the views.
+/// A company that alternates between two states. In both states, the user is denied both views. A read that mixes the
+/// two states would allow one of the views.
 #[derive(Debug, Clone)]
 struct InconsistentStates {
     company: CompanyId,
     user: UserId,
-    /// In each state, the user holds one of these levels. The other level allows the first view.
+    /// In each state, the user holds one of these levels. The level that the user does not hold allows the first view.
     levels: [UserLevel; 2],
-    /// The cells for the second view allow it while its module is disabled, and deny it while its module is enabled.
+    /// The two views. The cells for the second view allow it while its module is disabled, and deny it while its module
+    /// is enabled.
     views: [ViewId; 2],
     module: ModuleId,
 }
@@ -235,10 +236,13 @@ impl InconsistentStates {
     }
 
     fn check(&self, snapshot: &Snapshot) {
-        assert_eq!(snapshot.levels.len(), 1, "the user always holds one level");
+        assert_eq!(snapshot.levels.len(), 1, "the user must always hold one level");
         for view in self.views {
             let decision = snapshot.view(view);
-            assert!(!decision.allowed, "a view that no state allows is allowed: {decision:?} in {snapshot:?}");
+            assert!(
+                !decision.allowed,
+                "no snapshot may allow a view that both states deny: {decision:?} in {snapshot:?}"
+            );
         }
     }
 }
@@ -319,8 +323,8 @@ pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn St
     .await;
 }
 
-/// A loaded menu contains only the entries of its owner, in the same order as the lists, and has the versions at which
-/// it was read.
+/// A loaded menu contains the entries of its owner and no others, in the same order as the lists of entries. It has the
+/// versions at which it was read.
 pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     let (company, view, feature) = (some_company(), some_view(), some_feature());
     let ordered = |owner, label: &str, sort_order| MenuItem { sort_order, ..menu_item(owner, label) };
@@ -380,7 +384,7 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     assert_eq!(load(Some(company)).await, loaded);
 }
 
-/// A user's snapshot never mixes the levels of one state with the cells or the modules of another.
+/// A user's snapshot never mixes the levels of one state with the cells or the modules of another state.
 pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = InconsistentStates::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -412,7 +416,8 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
     .await;
 }
 
-/// A snapshot contains exactly the changes to the company and to the catalog up to the versions of the snapshot.
+/// A snapshot contains every change to the company and to the catalog up to the versions of the snapshot, and no later
+/// change.
 pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;

@@ -1,4 +1,4 @@
-//! Test cases about strings, which are stored exactly: every character, including case, and every allowed length.
+//! Test cases about strings. Strings of every allowed length are stored exactly, including the case of each character.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::fixtures::{
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
-/// Returns a string of `characters` pseudo-random four-byte characters, which an index cannot compress.
+/// Returns a string of `characters` pseudo-random four-byte characters. The database cannot compress such a string, not
+/// even in an index.
 fn longest(characters: usize) -> String {
     let mut state = Uuid::new_v4().as_u128() as u64 | 1;
     let scramble = |_| {
@@ -57,7 +58,7 @@ macro_rules! text {
     };
 }
 
-/// Returns a description with the text `odd`, or with 100,000 random characters if `odd` is `None`.
+/// Returns a description that consists of the string `odd`, or of 100,000 random characters if `odd` is `None`.
 fn description(odd: Option<&str>) -> Description {
     Description::stored(odd.map_or_else(|| longest(100_000), str::to_owned)).unwrap()
 }
@@ -67,8 +68,8 @@ fn ways() -> impl Iterator<Item = Option<&'static str>> {
     std::iter::once(None).chain(ODD.map(Some))
 }
 
-/// Returns an action with the text `odd`, or with a random text of maximum length if `odd` is `None`. The text has no
-/// unique suffix, because an action has at most fifty characters.
+/// Returns an action that consists of the string `odd`, or of a random string of maximum length if `odd` is `None`. The
+/// string has no unique suffix, because an action has at most fifty characters.
 fn some_action(odd: Option<&str>) -> Action {
     Action::stored(odd.map_or_else(|| longest(Action::MAX), str::to_owned)).unwrap()
 }
@@ -221,12 +222,12 @@ pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let listed = known.find_all(company).await.unwrap();
     let listed = keys(&listed, |level| level.name.as_str().to_owned());
     let sorted: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>().into_iter().collect();
-    assert_eq!(listed, sorted, "sorted by bytes");
+    assert_eq!(listed, sorted, "the names must be sorted by their bytes");
     assert_eq!(known.find_by_name(company, "aDMIN").await.unwrap(), None);
     assert_eq!(known.find_by_name(company, "%").await.unwrap(), None);
 }
 
-/// URLs, codes and keys of the catalog that look alike are different keys too.
+/// URLs, codes and keys of the catalog are compared exactly. Values that look alike are different keys.
 pub async fn keys_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let word = unique("alike");
     for end in ["é", "e\u{301}", "É", "e", " e", "e "] {

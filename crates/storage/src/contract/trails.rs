@@ -57,7 +57,7 @@ fn some_visit() -> Visit {
     Visit::new(some_company(), some_user())
 }
 
-/// Tracked steps are returned unchanged, oldest first, and the depth of a step is its position in this list.
+/// Tracked steps are returned unchanged, oldest first. The depth of a step is its position in this list.
 pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
     let (visit, view) = (some_visit(), some_view());
     given(&storage, &[&view]).await;
@@ -81,7 +81,7 @@ pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storag
     assert!(trail.is_sorted_by_key(|step| step.created_at));
 }
 
-/// A session retains only its newest steps, and the depths of the retained steps start at 0.
+/// A session retains its newest steps, and older steps are deleted. The depths of the retained steps start at 0.
 pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     let (visit, other) = (some_visit(), some_visit());
     other.track(&storage, "/other").await;
@@ -96,8 +96,8 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
 }
 
-/// A user retains only the newest steps over all sessions in a company, and the depths of the retained steps start at 0
-/// in each session.
+/// A user retains the newest steps over all sessions in a company, and older steps are deleted. In each session, the
+/// depths of the retained steps start at 0.
 pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
     const SESSIONS: usize = 20;
     let visit = some_visit();
@@ -122,7 +122,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
         assert_eq!(keys(&trail, |step| step.url.to_string()), kept.collect::<Vec<_>>());
         assert!(trail.iter().zip(0..).all(|(step, position)| step.depth == position));
         if n == (all - 1) % SESSIONS {
-            assert_eq!(trail.last(), last.as_ref(), "the returned depth");
+            assert_eq!(trail.last(), last.as_ref(), "the depth that `track` returned must be the current depth");
         }
     }
     assert_eq!(visit.recent(&storage, u64::MAX).await.len(), TRAIL_USER_LIMIT);
@@ -130,7 +130,8 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
         assert_eq!(other.trail(&storage).await.len(), 1);
     }
 
-    // Adding a step to a full session deletes the session's own oldest step, and no step of another session.
+    // Adding a step to a full session deletes the oldest step of this session. The steps of other sessions are
+    // preserved.
     for n in 0..=TRAIL_LIMIT {
         brief.track(&storage, &format!("/full/{n}")).await;
     }
@@ -151,10 +152,11 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
     assert_eq!(tuesday.recent(&storage, 2).await, ["/d", "/a"]);
     assert_eq!(monday.recent(&storage, 0).await, Vec::<String>::new());
     let latest = storage.nav_trail().find_recent(monday.company, monday.user, 2).await.unwrap();
-    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the URL");
+    assert_eq!(latest[1].session_id, tuesday.session, "the returned step must be the latest step for its URL");
 }
 
-/// Clearing a session deletes its steps, and no steps of another session. Clearing it again deletes nothing.
+/// Clearing a session deletes its steps. The steps of other sessions are preserved. Clearing the session again deletes
+/// nothing.
 pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let other = Visit::new(visit.company, visit.user);
@@ -169,8 +171,8 @@ pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     assert_eq!(visit.track(&storage, "/again").await.depth, 0);
 }
 
-/// Trails are scoped to the company and the user: the same session id of another company or user identifies another
-/// trail.
+/// Trails are scoped to the company and the user. In another company, or for another user, the same session id
+/// identifies another trail.
 pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
     let mine = some_visit();
     let elsewhere = Visit { company: some_company(), ..mine.clone() };

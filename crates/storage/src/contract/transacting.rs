@@ -10,7 +10,8 @@ use super::fixtures::{given, level, some_company, traces, versions};
 use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Work that creates a level. Its first `failures` runs then return an error, which is retryable if `retryable` is set.
+/// Work that creates a level. Each of the first `failures` runs then returns an error. The error is retryable if
+/// `retryable` is `true`.
 struct Create {
     level: UserLevel,
     failures: u32,
@@ -54,15 +55,14 @@ pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
 }
 
-/// Work that fails twice with a retryable error is retried in new units of work, and the failed attempts are rolled
-/// back.
+/// Work that fails twice with a retryable error is retried in new units of work. The failed attempts are rolled back.
 pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 2, true);
     let (run, committed) = work.run_on(&storage).await.unwrap();
     assert_eq!((run, committed.versions().map(|versions| versions.company)), (3, Some(1)));
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
-    assert_eq!(traces(&storage, company).await.1, 1, "one record");
+    assert_eq!(traces(&storage, company).await.1, 1, "the work must be recorded once");
 }
 
 /// If work always fails with a retryable error, `transact` returns the error after four attempts, and nothing is

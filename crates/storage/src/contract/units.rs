@@ -1,5 +1,5 @@
-//! Test cases about units of work: they are atomic, change only their target, and are invisible to other readers before
-//! the commit.
+//! Test cases about units of work. A unit of work is atomic and can change only its target. Other readers see its
+//! writes after the commit and not before.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// A commit stores everything that the unit of work wrote, with audit records that have the time of the unit of work.
+/// A commit stores everything that the unit of work wrote, together with audit records. The audit records have the time
+/// of the unit of work.
 pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -27,7 +28,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     }
     let committed = tx.commit().await.unwrap();
 
-    assert_eq!(committed, raised(before), "a unit of work increments the version by one");
+    assert_eq!(committed, raised(before), "a unit of work must increment the version by one");
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
     assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
     let filter = AuditFilter::default();
@@ -75,8 +76,8 @@ pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(fresh).await.unwrap(), None);
 }
 
-/// Reads inside a unit of work see its uncommitted writes. Reads outside it see the writes only after the commit, and
-/// then all of them.
+/// Reads inside a unit of work see its uncommitted writes. Reads outside the unit of work see none of the writes before
+/// the commit, and all of them after the commit.
 pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     async fn seen(reader: &dyn Reader, company: CompanyId, user: UserId, view: &View) -> (usize, usize, usize, usize) {
         let admin = reader.user_levels().find_by_name(company, "Admin").await.unwrap();
@@ -102,7 +103,8 @@ pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage:
     assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
 }
 
-/// A change to the catalog is visible inside its unit of work, and outside only after the commit.
+/// A change to the catalog is visible inside its unit of work at once. Outside, it is visible after the commit and not
+/// before.
 pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
     let mut tx = begin(&storage, Target::Catalog).await;
@@ -243,7 +245,11 @@ async fn refuses_company(
         tx => tx.company_states_mut().set_provisioned(theirs);
     }
     let (after, _) = traces(storage, theirs).await;
-    assert_eq!(after, raised(before.0), "only the menu was changed");
+    assert_eq!(
+        after,
+        raised(before.0),
+        "the change to the menu must increment the version, and the rejected mutations must not"
+    );
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [foreign.clone()]);
     assert_eq!(storage.reader().menu_items().find_by_id(owner, there.id).await.unwrap(), Some(there));
 }
@@ -302,8 +308,8 @@ pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [their_level]);
 }
 
-/// Each committed unit of work increments the version of its target by one, regardless of its number of mutations. It
-/// changes no other version.
+/// Each committed unit of work increments the version of its target by one, regardless of its number of mutations. The
+/// versions of other targets do not change.
 pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     given(&storage, &[&level(theirs, "Theirs")]).await;
@@ -343,13 +349,14 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
         let now = tx.now();
         level(company, format!("Level {round}")).store(tx.as_mut()).await.unwrap();
         assert_eq!(tx.now(), now);
-        assert!(now >= last, "{now} is before {last}");
+        assert!(now >= last, "{now} must not be before {last}");
         last = now;
         tx.commit().await.unwrap();
     }
 }
 
-/// A unit of work may delete an entity that it created. Only the audit record of each mutation is stored.
+/// A unit of work may delete an entity that it created. The commit then stores the audit records of both mutations, but
+/// not the entity.
 pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     let company = some_company();
     let fleeting = level(company, "Fleeting");
