@@ -93,8 +93,8 @@ impl Repository<Unit> {
         Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Replaces all pairs of the left row `left_id` by pairs with the right rows `right_ids`. Returns the right rows
-    /// that were added and removed.
+    /// Replaces all pairs of the left row `left_id` with pairs of `left_id` and each of `right_ids`. Returns the ids of
+    /// the right rows that were added and removed.
     async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
