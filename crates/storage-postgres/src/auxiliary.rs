@@ -27,8 +27,8 @@ use crate::statement::{column, convert, limit, statement};
 
 /// Returns a query for the steps of the navigation trail of the user ($2) in the company ($1). The query adds two ranks
 /// to each step, counted from the newest step. `place` is the rank of the step within its session, plus the value of
-/// the SQL expression `ahead`. `age` is the rank of the step across all sessions of the user. It counts the steps whose
-/// `place` is within the limit per session.
+/// the SQL expression `ahead`. `age` is the rank of the step across all sessions of the user. It counts only steps
+/// whose `place` is within the limit per session.
 fn ranked(ahead: &str) -> String {
     format!(
         "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
@@ -86,8 +86,8 @@ impl NavTrail for Repository<Pool> {
             // by one.
             ranked("(session_id = $3)::integer")
         );
-        // The id of the new step is a version 7 UUID with the time of the database's clock. It is derived from a version 4
-        // UUID: the time in milliseconds replaces the first 48 bits, and the version is set to 7.
+        // The id of the new step is a version 7 UUID with the time of the database's clock. It is derived from a
+        // version 4 UUID: the time in milliseconds replaces the first 48 bits, and the version is set to 7.
         let sql = format!(
             "INSERT INTO nav_trail AS step (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())

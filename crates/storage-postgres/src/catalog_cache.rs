@@ -1,4 +1,4 @@
-//! The cache of the catalog in a process.
+//! The catalog cache of a process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -46,8 +46,8 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// Timeout for a change, from its first statement to the response to its `COMMIT`. Default: 10 s.
     pub change_timeout: Duration,
-    /// Maximum time for which a client may send nothing inside a transaction, or not acknowledge the data sent to it.
-    /// After this time, the server terminates the session, which releases its locks. Default: 3 s.
+    /// Maximum time for which a client may send nothing inside a transaction, or leave data from the server
+    /// unacknowledged. After this time, the server terminates the session, which releases its locks. Default: 3 s.
     pub silence_timeout: Duration,
     /// Duration above which a statement is logged as a warning. Default: 200 ms.
     pub slow_statement: Duration,

@@ -13,8 +13,8 @@ use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. The first check comes after one interval. A
-/// session that blocks the change at two consecutive checks is terminated. So a session is terminated one second after
-/// the change began to wait, at the earliest.
+/// session that blocks the change at two consecutive checks is terminated. The earliest termination is one second after
+/// the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Interval between checks after a session has been terminated. This interval is shorter than [`PAUSE`], because a
 /// hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the change.
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// [`PAUSE`].
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
-/// Specifies which of the sessions that block a change are terminated.
+/// Specifies which blocking sessions are terminated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
     /// All blocking sessions, because the waiting change may revoke rights.

@@ -5,8 +5,9 @@ use iam_storage::Target;
 
 /// The key of the advisory lock. Each installation in a database has its own key. The seed of the package `migration`
 /// acquires the same lock. Changes to companies hold the lock in shared mode, so they run concurrently. A change to the
-/// credentials needs the lock in exclusive mode, so it waits until they have ended. If a change accepts the credentials
-/// of its caller while it holds the gate, these credentials therefore cannot be revoked before the change commits.
+/// credentials needs the lock in exclusive mode, so it waits until all these changes have ended. If a change accepts
+/// the credentials of its caller while it holds the gate, these credentials therefore cannot be revoked before the
+/// change commits.
 ///
 /// Unlike row locks, the gate is fair (FIFO): a continuous stream of changes to companies cannot starve a change to the
 /// credentials, such as a cut-off.

@@ -62,8 +62,8 @@ impl ControlPool {
     }
 
     /// Executes an idempotent statement, and returns its rows after its transaction has ended. If the connection was
-    /// lost, the statement is retried once, because a restart of the server closes idle connections. If the statement
-    /// receives no response in time, all open connections are discarded, including those of the main pool.
+    /// lost, the statement is retried once. For example, a restart of the server closes idle connections. If the
+    /// statement receives no response in time, all open connections are discarded, including those of the main pool.
     pub(crate) async fn query_repeatable(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sent_at = Instant::now();
         let outcome = match self.connections.query_all_raw(statement.clone()).await {
