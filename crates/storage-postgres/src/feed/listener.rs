@@ -66,7 +66,7 @@ impl ListenerOptions {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // With an automatic reconnect, nobody would notice that wake-ups were lost in the meantime.
+            // An automatic reconnect would hide the fact that wake-ups may have been lost in the meantime.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)
