@@ -13,9 +13,9 @@ use crate::session::statement;
 /// SeaORM's default table of migrations, which earlier builds shared with other programs.
 const SHARED_TABLE: &str = "seaql_migrations";
 
-/// Query for the schema in which unqualified names are created, and for the existence of the two tables that may record
-/// migrations. A shared table without a column `version`, or one that this role may not read, is treated as another
-/// program's table.
+/// Query for the schema in which unqualified names are created. It also returns whether the migrator's own table ($1)
+/// and the shared table ($2) exist in this schema. If the shared table has no column `version`, or this role may not
+/// read it, it is treated as another program's table.
 const FIND: &str = "
     SELECT nspname::text AS schema,
         EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
@@ -36,8 +36,8 @@ pub(crate) struct Bookkeeping {
 }
 
 impl Bookkeeping {
-    /// Reads the records. SeaORM's own query is not used: it fails on unknown names, treats a table that the role may
-    /// not read as missing, and also matches tables in other schemas.
+    /// Reads the records. SeaORM's own query is not used: that query fails on unknown names, treats a table that the
+    /// role may not read as missing, and also matches tables in other schemas.
     pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
         let table = M::migration_table_name().to_string();
         let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;

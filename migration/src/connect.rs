@@ -1,7 +1,7 @@
 //! Connects the command to its database. If the connection attempt fails, reports the cause.
 //!
-//! A pool cannot report the cause: it retries until its timeout, and then reports only the timeout. So one connection
-//! is opened first without a pool.
+//! A pool cannot report the cause: it retries until its timeout, and then reports only the timeout. Therefore, one test
+//! connection is opened first without a pool.
 
 use std::io;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 /// Timeout for opening or acquiring a connection.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Sets up a session. Disables the timeouts that the role, the database or the server configures for short requests.
-/// `statement_timeout` is disabled by a separate statement, because the old value still applies to the statement that
-/// changes it. Each of the other settings is changed only if this version of PostgreSQL has it.
+/// The SQL that sets up a session. It disables the timeouts that the role, the database or the server configures for
+/// short requests. `statement_timeout` is disabled by a separate statement, because the old value still applies to the
+/// statement that changes it. Each of the other settings is changed only if this version of PostgreSQL has it.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (

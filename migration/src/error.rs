@@ -9,10 +9,10 @@ pub enum MigrationError {
     /// The database has migrations that this program does not know: a newer release has applied them.
     #[error("the database has migrations of a newer release: {}", .unknown.join(", "))]
     Ahead {
-        /// The names of the migrations that are applied but unknown.
+        /// The names of the applied migrations that this program does not know.
         unknown: Vec<String>,
-        /// The names of the known migrations that are not applied. The list is empty, except if the two releases come
-        /// from different branches.
+        /// The names of this program's migrations that are not applied. The list is usually empty. It has entries if
+        /// the two releases come from different branches.
         pending: Vec<String>,
     },
     /// The schema is too old for the operation.
@@ -21,7 +21,7 @@ pub enum MigrationError {
         /// The names of the migrations that are not applied.
         pending: Vec<String>,
     },
-    /// The search path names no schema that exists and that the role may use.
+    /// The search path contains no usable schema. Each schema in it is missing or not accessible to the role.
     #[error("search_path names no schema that exists and that this role may use")]
     NoSchema,
     /// The schema has relations with names that the migrations use, but no record that an IAM migration created them.
@@ -32,10 +32,10 @@ pub enum MigrationError {
     NotOurs {
         /// The name of the schema.
         schema: String,
-        /// The names of these relations.
+        /// The names of the conflicting relations.
         names: Vec<String>,
     },
-    /// An object already has a name that a pending migration creates.
+    /// A pending migration creates an object whose name is already taken by another object.
     #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
     InTheWay {
         /// The server's message, which names the object.
@@ -46,7 +46,8 @@ pub enum MigrationError {
     /// The session is read-only.
     #[error("the database session is read-only: the server is a standby, or default_transaction_read_only is on")]
     ReadOnly,
-    /// The encoding of the database cannot store every string; the service rejects such a database.
+    /// The encoding of the database is not UTF8, so the database cannot store every string. The service rejects such a
+    /// database.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
     /// The database reported an error, or could not be reached.

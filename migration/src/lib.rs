@@ -1,7 +1,8 @@
 //! The PostgreSQL schema of the IAM service, its seed data, and the functions that apply them.
 //!
 //! Operators run the binary of this package (`cargo run -p migration`, or a Kubernetes Job before a release). The
-//! server never migrates: it calls [`pending`] and reports not-ready while a migration is pending.
+//! server never applies migrations: it calls [`pending`], and reports that it is not ready while a migration is
+//! pending.
 //!
 //! ```no_run
 //! use sea_orm::Database;
@@ -23,11 +24,11 @@
 //!
 //! # Guarantees
 //!
-//! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, nothing
-//!   changes: the migrations before it in the same run are rolled back too.
-//! * **One at a time.** That transaction holds an advisory lock for its schema, so any number of processes may call
-//!   [`up`] concurrently: one process applies the migrations, the others wait, and then have nothing to do.
-//!   Installations in other schemas do not wait.
+//! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, the whole
+//!   transaction is rolled back, including the migrations that succeeded before it in the same run.
+//! * **One at a time.** The transaction of each such function holds an advisory lock for its schema, so any number of
+//!   processes may call [`up`] concurrently. One process applies the migrations. The other processes wait, and then
+//!   have nothing to do. Installations in other schemas do not wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. Rows that an operator has edited or
 //!   deleted stay as they are; only [`restore_seed`] inserts deleted rows again.
 //! * **One schema.** All functions work in the first schema of the search path that exists. Tables in other schemas are
@@ -152,9 +153,9 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
     Ok(applied)
 }
 
-/// Applies the pending migrations of any migrator, recorded in its own table, and returns their names. This function is
-/// for programs with their own migrations and for tests. Unlike [`up`], it does not check beforehand whether relations
-/// of another product have the same names.
+/// Applies the pending migrations of any migrator `M`, and returns their names. The applied migrations are recorded in
+/// the table of this migrator. This function is for programs with their own migrations and for tests. Unlike [`up`], it
+/// does not check beforehand whether relations of another product have the same names.
 ///
 /// # Errors
 ///
@@ -167,8 +168,8 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Reverts the last `steps` applied migrations, **which deletes all data in the tables that they created**, and returns
-/// their names, newest first.
+/// Reverts the last `steps` applied migrations, and returns their names, newest first. **This deletes all data in the
+/// tables that these migrations created.**
 ///
 /// # Errors
 ///
@@ -189,8 +190,9 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
     Ok(last)
 }
 
-/// Drops this program's tables and views **with all their data** and applies every migration again. If no migration is
-/// applied, it does the same as [`up`]. Returns the names of the migrations that it applied.
+/// Drops this program's tables and views **with all their data**, and applies every migration again. If the database
+/// has no applied migration, this function does the same as [`up`]. Returns the names of the migrations that it
+/// applied.
 ///
 /// # Errors
 ///
@@ -199,9 +201,9 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     refuse_foreign(&tx, &bookkeeping).await?;
-    // Fails if a newer release has migrated the database, because tables of that release would remain. Pending
-    // migrations are applied before the tables are dropped. This fails if a relation of another product has a name that
-    // they create, so afterwards all relations with these names belong to this program.
+    // `apply` fails if a newer release has migrated the database, because tables of that release would remain. `apply`
+    // also applies the pending migrations before the tables are dropped. It fails if a relation of another product has
+    // a name that a pending migration creates. If it succeeds, all relations with these names belong to this program.
     let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     if !bookkeeping.applied().is_empty() {
         // One statement drops all tables, because they reference each other. It has no CASCADE, which would also drop
@@ -235,14 +237,15 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, Mig
 ///
 /// # Errors
 ///
-/// The errors of [`status`]. After a rollback to an older release, that release receives [`MigrationError::Ahead`]. If
-/// the list `pending` in this error is empty, the database has everything that the older release needs.
+/// The errors of [`status`]. If a deployment is rolled back to an older release, the older release receives
+/// [`MigrationError::Ahead`]. If the list `pending` in this error is empty, the database has everything that the older
+/// release needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
 }
 
-/// Fails if no migration is applied although relations with the names of [`TABLES`] or [`VIEWS`] exist: they belong to
-/// another product.
+/// Fails if no migration is applied although relations with names from [`TABLES`] or [`VIEWS`] exist. Such relations
+/// belong to another product.
 async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
         return Ok(());
@@ -255,8 +258,8 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
 }
 
 /// Converts the error of a migration to [`MigrationError::InTheWay`] if the migration failed because an object with the
-/// same name already exists. For relations, [`refuse_foreign`] checks this beforehand. For types, functions and indexes
-/// it cannot, because there is no list of their names.
+/// same name already exists. For tables and views, [`refuse_foreign`] checks this beforehand. It cannot check types,
+/// functions and indexes, because there is no complete list of their names.
 fn in_the_way(error: MigrationError) -> MigrationError {
     let MigrationError::Database(source) = error else { return error };
     let answer = match &source {

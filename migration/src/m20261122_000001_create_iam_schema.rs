@@ -28,9 +28,10 @@ impl MigrationTrait for Migration {
 /// * Every index serves a query of the storage contract or a foreign key. No index repeats the prefix of a unique
 ///   index.
 pub(crate) const UP: &str = r#"
--- Versions: one row per company, and one row (with the nil UUID) for the catalog. A company's row is its lock and holds
--- its version. No foreign key refers to it, so a company needs no row before its first change. Every change updates a
--- row here; half of each page is left free, so that the updated row stays on the same page.
+-- Versions: one row per company, and one row (with the nil UUID) for the catalog. The row of a company contains its
+-- version, and a change locks this row. No foreign key refers to the row, so a company needs no row before its first
+-- change. Every change updates a row here; half of each page is left free, so that the updated row stays on the same
+-- page.
 
 CREATE TABLE company_states (
     company_id     uuid        NOT NULL,
@@ -224,7 +225,8 @@ CREATE TABLE menu_items (
 CREATE INDEX menu_items_company_id_sort_order_label_id_idx ON menu_items (company_id, sort_order, label, id);
 CREATE INDEX menu_items_view_id_idx ON menu_items (view_id);
 CREATE INDEX menu_items_feature_id_idx ON menu_items (feature_id);
--- The index has no pending list, because every search would also have to read it, and menus seldom change.
+-- The index has no pending list (fastupdate), because every search would also have to read this list. Menus seldom
+-- change, so slower updates of the index are acceptable.
 CREATE INDEX menu_items_required_permissions_idx ON menu_items USING gin (required_permissions jsonb_path_ops)
     WITH (fastupdate = off);
 
@@ -303,8 +305,8 @@ CREATE TABLE effective_feature_permissions (
 CREATE INDEX efp_expires_at_idx ON effective_feature_permissions (expires_at);
 CREATE INDEX efp_feature_id_idx ON effective_feature_permissions (feature_id);
 
--- SQL views for other programs. They contain only rows that are current at this moment. A missing row means unknown,
--- not denied.
+-- SQL views for other programs. They contain only rows that are current at this moment. A missing row means that the
+-- permission is unknown, not that it is denied.
 
 CREATE VIEW current_effective_view_permissions AS
 SELECT row.company_id, row.user_id, row.view_id, row.has_access,
@@ -324,9 +326,9 @@ JOIN company_states AS catalog ON catalog.company_id = '00000000-0000-0000-0000-
                               AND catalog.version = row.catalog_version
 WHERE row.expires_at > now();
 
--- Audit log: one row per change, never edited. A NULL company_id stands for the platform. There are no foreign keys,
--- because records outlive the rows that they describe. The index names leave out the tie-breaking id, because with it
--- the longest name would exceed the limit of 63 bytes.
+-- Audit log: one row per change, never edited. If company_id is NULL, the change concerns no single company. There are
+-- no foreign keys, because records outlive the rows that they describe. The index names leave out the tie-breaking id,
+-- because with it the longest name would exceed the limit of 63 bytes.
 
 CREATE TABLE iam_audit_logs (
     id          uuid                     NOT NULL,
@@ -351,8 +353,8 @@ CREATE INDEX iam_audit_logs_company_id_action_timestamp_idx
     ON iam_audit_logs (company_id, action, "timestamp" DESC, id DESC);
 "#;
 
-/// Drops all tables in one statement, because they reference each other, and without `CASCADE`, which would also drop
-/// objects of other programs.
+/// Reverts [`UP`]. One statement drops all tables, because the tables reference each other. It has no `CASCADE`,
+/// because that would also drop objects of other programs.
 pub(crate) const DOWN: &str = "
 DROP VIEW current_effective_feature_permissions, current_effective_view_permissions;
 DROP TABLE iam_audit_logs, effective_feature_permissions, effective_view_permissions, nav_trail, sub_menu_items,

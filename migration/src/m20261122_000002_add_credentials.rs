@@ -17,6 +17,7 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// The SQL of the migration.
 pub(crate) const UP: &str = r#"
 -- The issuer and the subject of each external user. The user id is computed from them; this table maps it back.
 
@@ -30,7 +31,8 @@ CREATE TABLE user_identities (
 );
 
 -- All credentials share one version, in the row with this reserved id, which no company has. Each cut-off and API key
--- has the version of its last change, so that a process reads only the rows that are new to it; no row is ever deleted.
+-- contains the version of its last change, so that a process reads only the rows that are new to it. No cut-off and no
+-- API key is ever deleted.
 
 INSERT INTO company_states (company_id) VALUES ('ffffffff-ffff-ffff-ffff-ffffffffffff');
 
@@ -66,6 +68,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_version_idx ON api_keys (version);
 "#;
 
+/// Reverts [`UP`].
 pub(crate) const DOWN: &str = "
 DROP TABLE api_keys, user_cutoffs, user_identities;
 DELETE FROM company_states WHERE company_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff';

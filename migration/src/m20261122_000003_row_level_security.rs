@@ -1,5 +1,5 @@
 //! The third migration: row-level security. A statement can access only rows of the company that the setting
-//! `iam.company` names.
+//! `iam.company` specifies.
 
 use sea_orm_migration::prelude::*;
 
@@ -22,8 +22,8 @@ impl MigrationTrait for Migration {
 /// value, is an error.
 ///
 /// Each policy reads the setting in a sub-select. So the setting is read once per scan instead of once per row, and
-/// only when the scan finds its first row. If the planner read the setting, a statement that first sets `iam.company`
-/// and then reads rows would fail.
+/// only when the scan finds its first row. The setting must not be read at planning time: a statement that first sets
+/// `iam.company` and then reads rows would fail, because the setting has no value yet.
 pub(crate) const UP: &str = "
 DO $$
 DECLARE

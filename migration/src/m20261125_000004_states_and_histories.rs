@@ -22,8 +22,8 @@ impl MigrationTrait for Migration {
 /// A trigger sets the transaction id and the stamp, so they are set for every writer, including replicas of an earlier
 /// release, the seed and operators.
 pub(crate) const UP: &str = "
--- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions went
--- back.
+-- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions have
+-- decreased.
 CREATE TABLE iam_installation (
     is_only boolean NOT NULL DEFAULT true,
     id      uuid    NOT NULL DEFAULT gen_random_uuid(),
@@ -34,7 +34,8 @@ CREATE TABLE iam_installation (
 
 INSERT INTO iam_installation DEFAULT VALUES;
 
--- One row per replica. If standbys are synchronous, replicas write it to have a commit acknowledged.
+-- One row per replica. If standbys are synchronous, a replica writes its row and commits, and the standbys acknowledge
+-- this commit.
 CREATE TABLE iam_heartbeats (
     replica uuid        NOT NULL,
     beat_at timestamptz NOT NULL DEFAULT now(),

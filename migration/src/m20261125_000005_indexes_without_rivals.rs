@@ -1,9 +1,9 @@
-//! The fifth migration: replaces an index that led the planner to a bad plan, and adds indexes for the filters of the
-//! audit log.
+//! The fifth migration: replaces an index that led the planner to a bad plan, and an index that did not serve all
+//! filters of the audit log.
 
 use sea_orm_migration::prelude::*;
 
-/// Replaces indexes; changes no table.
+/// Replaces two indexes, and changes no table.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 

@@ -17,8 +17,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Also records the rows that earlier releases seeded. Such a row still exists or has an audit record, and only seeded
-/// rows have version 5 UUIDs.
+/// The migration also records the rows that earlier releases seeded. Each of these rows still exists or has an audit
+/// record. Their ids are version 5 UUIDs, which no other rows have.
 pub(crate) const UP: &str = "
 -- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (

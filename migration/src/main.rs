@@ -1,7 +1,7 @@
 //! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
 //! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Kubernetes Job
-//! cannot give one. They are for development; in production use a role that may not drop tables.
+//! cannot give one. Both commands are for development. In production, use a role that may not drop tables.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;
@@ -97,8 +97,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the outcome, or `None` if a newer release has applied everything that this release needs: after a rollback
-/// to this release, its migration Job must not fail.
+/// Returns the outcome, or `None` if a newer release has applied everything that this release needs. This is not an
+/// error, because the migration Job of this release must not fail after a rollback from the newer release.
 fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
     match outcome {
         Ok(done) => Ok(Some(done)),

@@ -63,8 +63,9 @@ impl fmt::Display for SeedReport {
     }
 }
 
-// The rows are passed as the JSON of the domain entities, so that the seed lists each table's columns only here. The
-// conflict may concern the natural key (an operator created such a row) or the id (an operator renamed the seeded row).
+// These statements insert rows that are passed as the JSON of the domain entities. So the columns of each table are
+// listed only here. A conflict may concern the natural key (an operator created a row with the same key) or the id (an
+// operator renamed the seeded row).
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -113,7 +114,7 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
     WHERE "menuItemId" IN (SELECT menu_items.id FROM menu_items)
     ON CONFLICT DO NOTHING RETURNING id"#;
 
-// Records ids, and returns those that were not recorded before.
+// Statement that records the ids in $1, and returns the ids that were not recorded before.
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
@@ -168,19 +169,19 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// Takes the gate (the advisory lock of all changes, `gate.rs` of the PostgreSQL adapter) in exclusive mode. The lock is
-// fair (FIFO): changes to companies that arrive later wait.
+// Acquires the gate in exclusive mode. The gate is the advisory lock of all changes; `gate.rs` of the PostgreSQL
+// adapter defines it. The lock is fair (FIFO): changes to companies that arrive later wait.
 const ACQUIRE_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 // Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
 
-// Reads the clock after the lock is acquired. This is a separate statement, because the locking statement could read
+// Reads the clock after the locks are acquired. This is a separate statement, because the locking statement could read
 // the clock before it waits.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-// Raises the catalog's version. Replicas read the new version at their next poll.
+// Increments the catalog's version. Replicas read the new version at their next poll.
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
@@ -197,8 +198,8 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 ///
 /// Each view, module and feature is inserted at most once, because its id is recorded in `iam_seeded_rows`. So rows
 /// that an operator deletes stay deleted. Existing rows are recognised by their URL, code or key, or by the seed's
-/// fixed id if they were renamed, and are not changed. A mapping or a menu entry is added only together with one of the
-/// views, modules and features that it refers to, and never if one of them was deleted.
+/// fixed id if they were renamed. They are not changed. A mapping or a menu entry is added if at least one of the
+/// views, modules and features that it refers to is new. It is not added if one of them was deleted.
 ///
 /// The insertion is one change to the catalog. It increments the catalog's version, which running replicas read at
 /// their next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
@@ -224,7 +225,9 @@ pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, Migrati
 /// The treatment of seeded rows that were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
+    /// Deleted rows stay deleted.
     Stay,
+    /// Deleted rows are inserted again.
     Restore,
 }
 
@@ -318,8 +321,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Inserts the menu entries that refer to a new row, and returns the numbers of inserted items and sub-items. It
-    /// skips entries that refer to a deleted row, and sub-items whose item does not exist.
+    /// Inserts the menu entries that refer to a newly inserted view or feature. Returns the numbers of inserted items
+    /// and sub-items. Skips entries that refer to a deleted view or feature, and sub-items whose item does not exist.
     async fn insert_menu(
         &mut self,
         items: Vec<MenuItem>,
@@ -354,8 +357,8 @@ impl<'a> Run<'a> {
             })
             .collect::<Vec<_>>();
 
-        // An item is also inserted if one of its sub-items refers to a new row, and a sub-item is also inserted if its
-        // item is new.
+        // An item is also inserted if one of its sub-items refers to a new view or feature. A sub-item is also inserted
+        // if its item is new.
         let parents = sub_items.iter().filter(|item| is_new(item.view_id, item.feature_id));
         let parents = parents.map(|item| item.menu_item_id).collect::<HashSet<_>>();
         let items = items
@@ -414,8 +417,8 @@ impl<'a> Run<'a> {
         Ok(inserted)
     }
 
-    /// Inserts each pair whose two rows exist, if at least one of the rows is new, with an audit record per pair.
-    /// Returns the number of inserted pairs.
+    /// Inserts the pairs of a mapping. A pair is inserted if both of its rows exist and at least one of them is new.
+    /// Adds an audit record for each inserted pair, and returns the number of inserted pairs.
     async fn map(
         &mut self,
         (kind, action, sql): Mapping,

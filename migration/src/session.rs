@@ -7,8 +7,9 @@ use sea_orm::{
 
 use crate::error::MigrationError;
 
-/// Disables timeouts and makes the rows of all companies visible until the transaction ends (row-level security is
-/// forced for the owner of the tables too). Returns the properties that can make the session unusable.
+/// Query that disables timeouts until the transaction ends. It also makes the rows of all companies visible until then,
+/// because row-level security applies even to the owner of the tables. The query returns the properties that can make
+/// the session unusable.
 const SET_UP: &str = "
     SELECT (
             SELECT count(set_config(name, '0', true)) FROM pg_settings
@@ -18,8 +19,9 @@ const SET_UP: &str = "
         current_setting('transaction_read_only') = 'on' AS is_read_only,
         current_setting('server_encoding') AS encoding";
 
-/// Reduces the search path to the current schema until the transaction ends, so that no name resolves to another
-/// schema. Takes the advisory lock of the schema's migrators, whose key consists of "IAMm" and the schema's OID.
+/// Query that reduces the search path to the current schema until the transaction ends, so that no name resolves to
+/// another schema. The query also acquires the advisory lock of the schema's migrators. The key of this lock consists
+/// of "IAMm" and the schema's OID.
 const ENTER_SCHEMA: &str = "
     SELECT set_config('search_path', quote_ident(nspname), true),
         pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
@@ -27,8 +29,8 @@ const ENTER_SCHEMA: &str = "
 
 /// Begins a transaction, restricts it to the current schema, and waits until no other migrator runs in this schema.
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
-    // READ COMMITTED, whatever the role's default is: after the wait this transaction must see what the other migrators
-    // committed.
+    // The isolation level is READ COMMITTED, whatever the role's default is. After the wait for other migrators, this
+    // transaction must see what they have committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     // The wait for other migrators and the statements have no timeout …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;

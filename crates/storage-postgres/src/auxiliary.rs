@@ -25,9 +25,10 @@ use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
-/// Returns the query for the trail steps of the user ($2) in the company ($1), with two ranks that start with 1 for the
-/// newest step. `place` is the rank within the step's session, plus the SQL expression `ahead`. `age` is the rank among
-/// those steps of the user whose `place` is within the limit per session.
+/// Returns a query for the steps of the navigation trail of the user ($2) in the company ($1). The query adds two ranks
+/// to each step, counted from the newest step. `place` is the rank of the step within its session, plus the value of
+/// the SQL expression `ahead`. `age` is the rank of the step across all sessions of the user. It counts only steps
+/// whose `place` is within the limit per session.
 fn ranked(ahead: &str) -> String {
     format!(
         "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
@@ -39,9 +40,9 @@ fn ranked(ahead: &str) -> String {
     )
 }
 
-/// Returns the query for the trail steps of the user ($2) in the company ($1) within both limits (per session and per
-/// user), with their positions in the session (`depth`). Concurrent insertions can exceed the limits; the query then
-/// omits the oldest steps.
+/// Returns a query for the steps of the navigation trail of the user ($2) in the company ($1). The column `depth` is
+/// the position of the step within its session. The query respects the limits per session and per user: if concurrent
+/// insertions have stored more steps, it omits the oldest ones.
 fn steps() -> String {
     format!(
         "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
@@ -72,8 +73,8 @@ impl NavTrail for Repository<Pool> {
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        // The id is a version 7 UUID from the database's clock: a version 4 UUID whose first 48 bits are replaced by
-        // the time in milliseconds, and whose version is then set to 7.
+        // The CTEs read the clock (`at`), mark the existing steps that would exceed a limit after the insertion
+        // (`there`), and delete the marked steps (`gone`).
         let before = format!(
             "at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
@@ -85,6 +86,8 @@ impl NavTrail for Repository<Pool> {
             // by one.
             ranked("(session_id = $3)::integer")
         );
+        // The id of the new step is a version 7 UUID with the time of the database's clock. It is derived from a
+        // version 4 UUID: the time in milliseconds replaces the first 48 bits, and the version is set to 7.
         let sql = format!(
             "INSERT INTO nav_trail AS step (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
@@ -172,13 +175,13 @@ impl Repository<Pool> {
         self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
-    /// Upserts rows of one company with one statement: either all rows or none. `insert` is an `INSERT … SELECT` that
-    /// joins the arrays `values` ($6 and later) with the CTE `current`. `current` returns a row, which contains the
-    /// times of computation and expiry, only if the versions in the database still equal `versions` (compare-and-swap).
-    /// Otherwise nothing is written, and the error is `Stale`.
+    /// Upserts effective permissions of one company (compare-and-swap). One statement writes either all rows or none.
+    /// `insert` is an `INSERT … SELECT` that joins the arrays `values` ($6 and later) with the CTE `current`. If the
+    /// versions in the database still equal `versions`, `current` has one row, which contains the times of computation
+    /// and expiry. Otherwise `current` is empty, the statement writes nothing, and the error is `Stale`.
     ///
-    /// The rows with the versions are locked with `NOWAIT`. If another session has locked one of these rows, it is
-    /// raising the version, so the error is `Stale` too.
+    /// The statement locks the rows of `company_states` that contain the two versions, with `NOWAIT`. If another
+    /// session has locked one of these rows, that session is incrementing the version. The error is then `Stale` too.
     async fn upsert_rows(
         &self,
         insert: &str,
@@ -189,8 +192,9 @@ impl Repository<Pool> {
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
         // `FOR SHARE` locks and returns the latest committed row, even if the row was updated after the statement
-        // began. A company has no row in `company_states` before its first change, so nothing is written for it. Its
-        // effective permissions would not be visible anyway, because the `current_effective_*` views join that row.
+        // began. Before its first change, a company has no row in `company_states`. The statement writes nothing for
+        // such a company. Its effective permissions would not be visible anyway, because the `current_effective_*`
+        // views join the row in `company_states`.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
@@ -269,8 +273,9 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // Only the last row per key remains, because `ON CONFLICT DO UPDATE` cannot update a row twice. The rows are
-        // sorted by key, so that two writers lock them in the same order and do not deadlock.
+        // If several rows have the same key (user and view), the last one is written, because `ON CONFLICT DO UPDATE`
+        // cannot update a row twice. The rows are sorted by key, so that two writers lock them in the same order and do
+        // not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -307,8 +312,9 @@ impl EffectiveViewPermissions for Repository<Pool> {
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // A loose index scan (skip scan): it reads one index entry per user and expiry time, however many rows the user
-        // has. If the rows of a user expire at different times, only the latest time counts.
+        // The recursive CTE is a loose index scan (skip scan). It reads one index entry for each pair of user and
+        // expiry time, however many rows have this pair. If the rows of a user expire at different times, only the
+        // latest time counts.
         let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)

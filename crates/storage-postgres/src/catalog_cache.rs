@@ -1,13 +1,13 @@
-//! The catalog that a process has cached.
+//! The catalog cache of a process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iam_domain::Catalog;
 use iam_storage::StateId;
 
-/// The most recently loaded catalog, with the version and stamp that identify its state. Each statement passes both to
-/// the database, which omits the catalog from the result if neither has changed (like a conditional request with an
-/// ETag).
+/// The most recently loaded catalog, with the version and stamp that identify its state. A statement that loads a
+/// snapshot passes the version and the stamp to the database. If neither has changed, the result omits the catalog
+/// (like the response to a conditional request with an ETag).
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 

@@ -1,5 +1,5 @@
 //! Maps database errors to [`StorageError`], by SQLSTATE and by constraint *name*, never by message text. No other
-//! module maps them.
+//! module maps database errors.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,11 @@ use uuid::Uuid;
 /// The meaning of a named constraint in the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// A unique key: a violation means that two rows have the same key.
+    /// A unique key. A violation means that another row already has the same key.
     Unique(Constraint),
-    /// A foreign key. When a row is written, a violation means that it refers to a row of type `missing` that does not
-    /// exist. When a row is deleted, a violation means that other rows still refer to it: the conflict `in_use`.
+    /// A foreign key. When a row is written, a violation means that the row refers to an entity of type `missing` that
+    /// does not exist. When a row is deleted, a violation means that other rows still refer to the deleted row. The
+    /// conflict is then `in_use`.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
@@ -63,8 +64,9 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// The operation of a failed statement. If it wrote rows, a foreign-key violation means that a referenced row does not
-/// exist; if it deleted rows, that other rows still refer to them.
+/// The kind of operation that a failed statement performed. It determines the meaning of a foreign-key violation. If
+/// the statement wrote rows, a referenced row does not exist. If the statement deleted rows, other rows still refer to
+/// them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
     /// The statement writes rows that refer to these entities.
@@ -73,7 +75,7 @@ pub(crate) enum Operation<'a> {
     Delete,
 }
 
-/// Maps the error of a statement whose references are not known.
+/// Maps the error of a statement for which the caller specifies no referenced entities.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
     operation_error(Operation::Write(&[]), error)
 }
@@ -122,8 +124,8 @@ pub(crate) fn is_forbidden(error: &DbErr) -> bool {
 /// session with other prepared statements; or the server has become read-only. In each case nothing was committed.
 pub(crate) fn is_outdated(error: &DbErr) -> bool {
     match code(error).as_deref() {
-        // feature_not_supported has many causes. `RevalidateCachedQuery` raises it for one: cached plan must not change
-        // result type.
+        // feature_not_supported has many causes. The server routine `RevalidateCachedQuery` raises it for one cause:
+        // the result type of a cached plan would change.
         Some("0A000") => routine(error) == Some("RevalidateCachedQuery"),
         // invalid_sql_statement_name, duplicate_prepared_statement, read_only_sql_transaction
         Some("26000" | "42P05" | "25006") => true,
@@ -144,13 +146,13 @@ fn by_sqlstate(error: DbErr) -> StorageError {
         _ if is_retryable(&error) => Some(true),
         // in_failed_sql_transaction
         Some("25P02") => return StorageError::Misuse("an earlier operation failed"),
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, and the classes connection
-        // exception, invalid authorization, no such database, no such schema, insufficient resources, operator
-        // intervention
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout
         Some("55P03" | "57014" | "25P03") => Some(false),
         // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema
         // lacks an object, or the role lacks a privilege. A restore may be in progress, or an operator must correct it.
         Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
+        // The classes connection exception, invalid authorization, no such database, no such schema, insufficient
+        // resources, operator intervention
         Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
         _ => None,

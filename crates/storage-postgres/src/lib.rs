@@ -30,16 +30,16 @@
 //!
 //! # Guarantees
 //!
-//! * **A read is one statement.** Loading a snapshot (all data that a decision needs) is one statement too: at READ
-//!   COMMITTED each statement has its own snapshot of the database, so two statements could read two different states.
-//!   The result omits the catalog, which is the same for all companies, if the catalog that this process has cached is
-//!   still up to date.
-//! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to take the gate, an advisory
-//!   lock: shared for changes to companies, exclusive for changes to the catalog and the credentials. If the gate is
-//!   not available, a second query waits for it. The next statement locks the row of the target (for example the
-//!   company's row), increments its version and reads the clock. The mutations follow; the number of their statements
-//!   does not depend on the number of rows. One statement then writes the audit records, and `COMMIT` ends the
-//!   transaction. A change is rolled back if it changed nothing, or if it is dropped before the commit.
+//! * **A read is one statement.** All data that a decision needs is also loaded with one statement. At READ COMMITTED
+//!   each statement has its own snapshot of the database, so two statements could read two different states. If this
+//!   process has cached the current catalog, the result omits the catalog.
+//! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to acquire the gate. The gate is
+//!   an advisory lock: changes to companies acquire it in shared mode, changes to the catalog and the credentials in
+//!   exclusive mode. If the gate is not available, a second query waits for it. The next statement locks the row of the
+//!   target (for example the company's row), increments its version and reads the clock. The mutations follow; the
+//!   number of their statements does not depend on the number of rows. One statement then writes the audit records, and
+//!   `COMMIT` ends the transaction. A change is rolled back if it changed nothing, or if it is dropped before the
+//!   commit.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a
@@ -52,13 +52,13 @@
 //!   the service that block it (`pg_terminate_backend`).
 //! * **Sessions** are set up in one round trip after connecting. A connection is rejected with a [`Refusal`] if the
 //!   server is in recovery, the session is read-only, an encoding is not UTF8, or row-level security cannot be enabled.
-//! * **Errors** are mapped by SQLSTATE and by constraint name. Only errors after which nothing was committed are
-//!   `retryable`: a serialization failure, a deadlock, or an outdated connection (its prepared statements are invalid,
+//! * **Errors** are mapped by SQLSTATE and by constraint name. Three errors are `retryable`, because nothing was
+//!   committed: a serialization failure, a deadlock, and an outdated connection (its prepared statements are invalid,
 //!   or its server has become read-only). The error of a broken connection is never retryable, because the outcome of
 //!   the statement is unknown.
 //! * **The change feed polls.** A poll is one statement on a connection outside the pool, and sees every change that
 //!   committed before the statement began. After a commit, a `NOTIFY` on the installation's own channel wakes the other
-//!   processes. It is sent outside the committing transaction, and receivers ignore its payload.
+//!   processes. The notification is sent outside the committing transaction, and receivers ignore its payload.
 //! * **Epoch.** Each read of versions returns the epoch: a hash of the installation's history id, the start time of the
 //!   server process, the OID of the database, and the identity of the table `company_states`. If a poll finds that the
 //!   epoch has changed, or that the server is a standby or read-only, all open connections are discarded. If versions
@@ -69,16 +69,16 @@
 //!
 //! # PgBouncer
 //!
-//! Session pooling works with PgBouncer's default settings, because connections send no startup parameter that
-//! PgBouncer does not know. Transaction pooling is not supported, because the adapter relies on state of the session:
-//! settings, prepared statements and `LISTEN`. The listening connection can bypass the pooler:
-//! [`listener_url`](PostgresOptions::listener_url).
+//! Session pooling works with PgBouncer's default settings, because connections send only startup parameters that
+//! PgBouncer knows. Transaction pooling is not supported, because the adapter relies on state of the session: settings,
+//! prepared statements and `LISTEN`. With the option [`listener_url`](PostgresOptions::listener_url), the listening
+//! connection bypasses the pooler.
 //!
 //! # Manual edits
 //!
 //! An operator who edits rows by hand must also increment the version of the edited company or of the catalog, as every
 //! change does. The versions are in `company_states`: one row per company, and the row with the nil UUID for the
-//! catalog. Until the version is raised, replicas continue to serve the data that they have cached.
+//! catalog. Until the version is incremented, replicas continue to serve the data that they have cached.
 
 mod auxiliary;
 mod catalog_cache;

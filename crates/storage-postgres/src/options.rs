@@ -16,8 +16,8 @@ use crate::feed::listener::ListenerOptions;
 /// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout a slow connection set-up (TLS) would be
 /// aborted and started again.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Margin by which this process's timeout for a statement exceeds the server's, so that the server's more precise error
-/// arrives first.
+/// The time that is added to the server's statement timeout to obtain this process's timeout for the response. The
+/// server then reports the timeout first, with a more precise error.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The connection parameters and the timeouts of the adapter.
@@ -25,8 +25,8 @@ const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 pub struct PostgresOptions {
     /// The database URL, `postgres://user:password@host:port/database?sslmode=…`. It is never printed or logged.
     pub url: SecretString,
-    /// The URL of the same database without a pooler in between, for the connection that listens for notifications.
-    /// Default: `None`, which means [`url`](Self::url).
+    /// The URL for the connection that listens for notifications. It specifies the same database as [`url`](Self::url),
+    /// but without a pooler in between. Default: `None`, which means that `url` is used.
     pub listener_url: Option<SecretString>,
     /// Maximum number of connections in the pool. Default: 16.
     pub max_connections: u32,
@@ -46,8 +46,8 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// Timeout for a change, from its first statement to the response to its `COMMIT`. Default: 10 s.
     pub change_timeout: Duration,
-    /// Time after which the server terminates a session, and so releases its locks, if the client sends nothing inside
-    /// a transaction or does not acknowledge the data sent to it. Default: 3 s.
+    /// Maximum time for which a client may send nothing inside a transaction, or leave data from the server
+    /// unacknowledged. After this time, the server terminates the session, which releases its locks. Default: 3 s.
     pub silence_timeout: Duration,
     /// Duration above which a statement is logged as a warning. Default: 200 ms.
     pub slow_statement: Duration,
@@ -98,8 +98,8 @@ impl PostgresOptions {
         Session::new(limits)
     }
 
-    /// Returns the time limit for the response to a statement: the server's own timeout plus [`RESPONSE_MARGIN`]. `None`:
-    /// no limit.
+    /// Returns the time limit for the response to a statement: the server's statement timeout plus [`RESPONSE_MARGIN`].
+    /// `None`: no limit.
     pub(crate) fn statement_limit(&self) -> Option<Duration> {
         Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + RESPONSE_MARGIN)
     }

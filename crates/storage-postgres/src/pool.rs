@@ -1,4 +1,5 @@
-//! The pool: executes reads and the writes outside units of work, and provides what a unit of work needs to begin.
+//! The pool: it executes reads and the writes outside units of work. It also contains what a unit of work needs to
+//! begin.
 
 use std::sync::Arc;
 use std::time::Duration;

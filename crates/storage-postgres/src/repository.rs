@@ -44,8 +44,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// Returns the cache of matrices, or `None` if no lock prevents concurrent changes to the matrices.
     fn read_matrices(&self) -> Option<&ReadMatrices>;
 
-    /// Restricts a statement to the rows of one company (`None`: all companies), unless the transaction already has
-    /// this restriction.
+    /// Restricts a statement to the rows of one company (`None`: all companies). If the transaction already has this
+    /// restriction, the statement is returned unchanged.
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
@@ -146,8 +146,8 @@ impl<T: Executor> Repository<T> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
     }
 
-    /// Returns the error that names those of `ids` that do not exist. `known` is a query that returns the existing ids
-    /// in the column `id`.
+    /// Returns the error `Unknown` with the ids from `ids` that do not exist. `known` is a query that returns the
+    /// existing ids in the column `id`.
     pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
         match self.column::<Uuid>(known, "id").await {
             Err(error) => error,

@@ -15,7 +15,8 @@ pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> S
 ///
 /// The subquery on `asked` refers to `tenant`, and `OFFSET 0` (an optimization fence) prevents the planner from
 /// flattening the subquery. So the subquery runs only for the row of `tenant`, that is, after `iam.company` is set. If
-/// a part ran earlier, it would fail closed: the policies raise an error while `iam.company` is not set.
+/// a part of the subquery ran earlier, it would fail closed: the policies raise an error while `iam.company` is not
+/// set.
 pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
@@ -29,8 +30,8 @@ pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, stateme
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// Wraps a read-only statement as [`for_company`] does, in a transaction of the company `own`. After the statement, the
-/// setting `iam.company` is `own` again.
+/// Wraps a read-only statement as [`for_company`] does, for a transaction in which the setting `iam.company` is `own`.
+/// After the statement, the setting is `own` again.
 pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);

@@ -1,5 +1,5 @@
-//! Loads snapshots, the data that decisions need, with one statement each. At READ COMMITTED each statement has its own
-//! snapshot of the database, so two statements could read two different states.
+//! Loads snapshots: the data that decisions need. Each snapshot is loaded with one statement, because at READ COMMITTED
+//! two statements could read two different states of the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 
 /// Returns the SQL that reads the catalog and its state, plus the columns `rest` from the joined `tables`. $1 and $2
-/// are the version and the stamp of the cached catalog: if neither has changed, the column `catalog` is NULL.
+/// are the version and the stamp of the cached catalog. If neither has changed in the database, the column `catalog` is
+/// NULL.
 fn snapshot_sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
@@ -47,11 +48,12 @@ const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
-/// The join with the company's row in `company_states` ($3). The row does not exist before the company's first change.
+/// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
+/// before the company's first change.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
-/// Returns the SQL expression that selects the levels and their permissions, ordered by level id. `from` is the content
-/// of the `FROM` clause, which selects the levels under the alias `level`.
+/// Returns the SQL of the column `levels`: the levels and their permissions as JSON, ordered by level id. `from` is the
+/// content of a `FROM` clause that selects the levels under the alias `level`.
 fn levels(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(
@@ -64,7 +66,8 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Returns the column with the assignments. `from` is the content of the `FROM` clause, which selects the assignments.
+/// Returns the SQL of the column `holders`: the assignments as JSON. `from` is the content of a `FROM` clause that
+/// selects the assignments.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
@@ -212,7 +215,7 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
-        // `IS NOT DISTINCT FROM` cannot use an index.
+        // One condition for both cases (`IS NOT DISTINCT FROM`) could not use an index.
         let owned = match owner {
             None => "m.company_id IS NULL AND $1::uuid IS NULL",
             Some(_) => "m.company_id = $1",

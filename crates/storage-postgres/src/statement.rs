@@ -26,8 +26,8 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// Returns the error for a missing row that every migrated schema has. Either a restore is in progress, or the table
-/// was emptied.
+/// Returns the error for a database that lacks a row of `company_states` or `iam_installation`. Every migrated schema
+/// has this row. Either a restore is in progress, or the table was emptied.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
     StorageError::Unavailable { retryable: false, source: Some(source) }

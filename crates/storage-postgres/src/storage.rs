@@ -50,8 +50,8 @@ pub enum OptionsError {
 
 impl PostgresStorage {
     /// Creates a storage that connects on first use, so the service may start before its database. The schema is
-    /// neither created nor checked. Call it within a Tokio runtime that runs as long as the storage is used: this
-    /// runtime owns the connections, whichever task uses them.
+    /// neither created nor checked. Call this function within a Tokio runtime that runs as long as the storage is used:
+    /// this runtime owns the connections, whichever task uses them.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Opens one connection outside the pools to check whether the database can be used. An error names the server by
-    /// host and port, without roles or passwords.
+    /// Opens one connection outside the pools to check whether the database can be used. The error identifies the
+    /// server by host and port, and contains no role or password.
     ///
     /// # Errors
     ///
@@ -99,16 +99,16 @@ impl PostgresStorage {
         self.hooks.session.refusal()
     }
 
-    /// Returns a SeaORM connection with its own pool, for statements that are not storage operations, such as the
-    /// comparison of migrations. Only the server's timeouts apply to its statements.
+    /// Returns a SeaORM connection with its own pool, for statements that are not storage operations, such as the check
+    /// for pending migrations. Only the server's timeouts apply to its statements.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
-    /// Checks that the schema has every table and column that this adapter uses, with one statement per table that
-    /// reads no rows.
+    /// Checks that the schema has every table and column that this adapter uses. Executes one statement per table,
+    /// which reads no rows.
     ///
     /// # Errors
     ///

@@ -13,23 +13,26 @@ use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. The first check comes after one interval. A
-/// session that blocks at two consecutive checks is terminated, so at the earliest after one second.
+/// session that blocks the change at two consecutive checks is terminated. The earliest termination is one second after
+/// the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Interval between checks after a session has been terminated. A hanging process may have more sessions in the lock
-/// queue, and each of these blocks the change once the previous one is gone. Such a session is terminated if its state
-/// did not change between two checks, or if it has blocked the change for [`PAUSE`].
+/// Interval between checks after a session has been terminated. This interval is shorter than [`PAUSE`], because a
+/// hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the change.
+/// The next session is terminated if its state did not change between two checks, or if it has blocked the change for
+/// [`PAUSE`].
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
-/// The sessions to terminate, among those that block a change.
+/// Specifies which blocking sessions are terminated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
     /// All blocking sessions, because the waiting change may revoke rights.
     All,
-    /// Only sessions whose backend has waited for its client (received nothing from it) for at least this time.
+    /// The blocking sessions whose client has been silent for at least this time: the backend waits for the client and
+    /// has received nothing from it.
     Silent(Duration),
 }
 
-/// A session that blocked the change at a check.
+/// A session that blocked the change at the time of a check.
 #[derive(Debug, Clone, Copy)]
 struct Blocking {
     pid: i32,
@@ -39,8 +42,8 @@ struct Blocking {
     first_seen: Instant,
 }
 
-/// Awaits `waiting`, whose statement waits for a lock in the backend `pid`. Meanwhile, terminates sessions that block
-/// this backend.
+/// Awaits the future `waiting`. Its statements run in the server backend with the process id `pid` and may wait for
+/// locks. Meanwhile, this function terminates sessions that block the backend; `which` specifies which ones.
 pub(crate) async fn terminating_blockers<T>(
     control: &Connections,
     pid: i32,
@@ -86,9 +89,9 @@ async fn end(
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // A session that itself waits for the gate is not terminated: it holds no lock yet, and is only ahead of this
-    // change in the queue of the gate. `chosen` is materialized, because PostgreSQL might otherwise call
-    // `pg_terminate_backend` for rows that a condition excludes.
+    // A session that waits for the gate is not terminated. It holds no lock yet, and is only ahead of this change in
+    // the gate's queue. `chosen` is materialized, because PostgreSQL could otherwise call `pg_terminate_backend` for a
+    // session before it evaluates the conditions that exclude the session.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking

@@ -1,4 +1,4 @@
-//! Changes to user levels, and to the record that a company is provisioned.
+//! Changes to user levels, and the change that records the provisioning of a company.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, UserLevel, UserLevelId};

@@ -1,23 +1,26 @@
-//! The gate: the advisory lock that changes to companies take in shared mode, and changes to the catalog and the
-//! credentials in exclusive mode.
+//! The gate: the advisory lock that every change acquires before all other locks. Changes to companies acquire the gate
+//! in shared mode. Changes to the catalog and to the credentials acquire it in exclusive mode.
 
 use iam_storage::Target;
 
 /// The key of the advisory lock. Each installation in a database has its own key. The seed of the package `migration`
-/// takes the same lock. Changes to companies hold it in shared mode and run concurrently; changes to the catalog and
-/// the credentials hold it in exclusive mode. So if a caller's credentials are accepted while a change holds the gate,
-/// they cannot be revoked before that change commits.
+/// acquires the same lock. Changes to companies hold the lock in shared mode, so they run concurrently. A change to the
+/// credentials needs the lock in exclusive mode, so it waits until all these changes have ended. If a change accepts
+/// the credentials of its caller while it holds the gate, these credentials therefore cannot be revoked before the
+/// change commits.
 ///
-/// Unlike row locks, the gate is fair (FIFO): a continuous stream of changes to companies cannot starve a cut-off.
+/// Unlike row locks, the gate is fair (FIFO): a continuous stream of changes to companies cannot starve a change to the
+/// credentials, such as a cut-off.
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
-/// Returns the SQL call that waits for the gate, in the mode that a change to `target` needs.
+/// Returns the SQL call that acquires the gate in the mode that a change to `target` needs. The call waits until the
+/// gate is available.
 pub(crate) fn acquire_gate(target: Target) -> String {
     call("", target)
 }
 
-/// Returns the SQL call that takes the gate if it is available at once, and otherwise evaluates to false without
-/// waiting.
+/// Returns the SQL call that tries to acquire the gate in the mode that a change to `target` needs. The call never
+/// waits. It returns true if it has acquired the gate, and false if the gate is not available.
 pub(crate) fn try_acquire_gate(target: Target) -> String {
     call("try_", target)
 }

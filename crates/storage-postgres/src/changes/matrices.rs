@@ -22,11 +22,11 @@ trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageE
 
     /// The type of the entity to which a cell refers: a view or a feature.
     const ENTITY: EntityType;
-    /// The statement that selects those of the ids in $1 that exist in the catalog.
+    /// The statement that returns the ids from $1 that exist in the catalog.
     const EXISTING: &'static str;
-    /// The statement that deletes the cells with the ids in $3, updates the cells from [`Self::updating`], and inserts
-    /// the cells from [`Self::inserting`] whose view or feature exists. $1 is the company and $2 is the level. No cell
-    /// is in more than one of the three groups.
+    /// The statement that applies a diff to the matrix of the level ($2) in the company ($1). It deletes the cells with
+    /// the ids in $3, and updates the cells in the values of [`Self::updating`]. It inserts the cells in the values of
+    /// [`Self::inserting`] whose view or feature exists. Each cell of the diff is either deleted, updated or inserted.
     const WRITE: &'static str;
 
     fn id(&self) -> Uuid;
@@ -217,7 +217,7 @@ impl Repository<Unit> {
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Applies a diff with one statement. For an empty diff, no statement is sent.
+    /// Applies a diff to the matrix of a level with one statement. For an empty diff, no statement is sent.
     async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());
@@ -233,7 +233,7 @@ impl Repository<Unit> {
         Ok(())
     }
 
-    /// Applies a diff, and passes it to the recorder for the audit record.
+    /// Applies a diff to the matrix of a level, and passes the diff to the recorder for the audit record.
     async fn apply_and_record<C: StoredCell>(
         &mut self,
         company: CompanyId,

@@ -54,13 +54,15 @@ pub(crate) struct Unit {
     recorder: Recorder,
     /// The ids of the audit records that `append` has already inserted. The commit does not insert them again.
     written: BTreeSet<AuditRecordId>,
+    /// The epoch and the versions after this unit has incremented the version of its target.
     raised: Raised,
-    /// The token cut-off of the user who makes the change.
+    /// The token cut-off of the user who makes the change. `None` if no user makes the change, or if the user has no
+    /// cut-off.
     actor_not_before: Option<Timestamp>,
     /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
-    /// The catalog cache of this process. `None` for a change to the catalog: it reads its own uncommitted rows, which
-    /// must not be cached under the new version before the commit.
+    /// The catalog cache of this process. `None` for a change to the catalog. Such a change reads its own uncommitted
+    /// rows, and these must not be cached under the new version before the commit.
     catalog: Option<Arc<CatalogCache>>,
     /// The matrices that this unit has read since its last mutation.
     read_matrices: ReadMatrices,
@@ -94,8 +96,8 @@ impl Executor for Unit {
     }
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        // The first statement has set `iam.company` for the whole transaction: to the target's company, or to all
-        // companies for other targets.
+        // The first statement of the transaction has set `iam.company` for the whole transaction. The value is the
+        // target's company, or `all` if the target is not a company.
         match self.recorder.target().company() {
             Some(own) if company != Some(own) => for_company_within(own, company, statement),
             _ => statement,
@@ -103,7 +105,7 @@ impl Executor for Unit {
     }
 }
 
-/// The epoch and the versions after a unit has raised the version of its target.
+/// The epoch and the versions after a unit has incremented the version of its target.
 #[derive(Debug, Clone, Copy)]
 struct Raised {
     epoch: u64,
@@ -128,14 +130,15 @@ impl Raised {
         }
     }
 
-    /// Returns the versions that apply after a rollback, in which the target's version is not raised.
+    /// Returns the epoch and the versions that apply after a rollback. A rollback undoes the increment of the target's
+    /// version.
     const fn undone(self) -> Self {
         Self { version: self.version - 1, ..self }
     }
 }
 
-/// Returns the select list of a unit's first statement, which sets the company whose rows the unit can see (row-level
-/// security) and tries to take the gate without waiting.
+/// Returns the select list of a unit's first statement. The statement sets the company whose rows the unit can see
+/// (row-level security), and tries to acquire the gate without waiting.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
     format!("set_config('iam.company', '{setting}', true), {} AS has_gate", try_acquire_gate(target))
@@ -143,9 +146,9 @@ fn opening(target: Target) -> String {
 
 /// Returns the statement that locks the target's row and increments its version. The transaction must already hold the
 /// gate; otherwise two changes could deadlock. The wait for the gate is a separate statement, so that the snapshot of
-/// this statement includes everything that was committed during the wait. It also reads the token cut-off of the actor,
-/// which cannot change while the transaction holds the gate. For a company before its first change, the statement
-/// returns no row.
+/// this statement includes everything that was committed during the wait. This statement also reads the token cut-off
+/// of the actor, which cannot change while the transaction holds the gate. The statement returns no row if the target
+/// is a company without a row in `company_states`.
 fn raise(target: Target, actor: Actor) -> Statement {
     let row = match target {
         Target::Company(_) => "$2",
@@ -172,8 +175,8 @@ fn add_state(company: CompanyId) -> Statement {
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Takes the gate if the transaction does not hold it yet (`has_gate`). Then locks the row of the target and raises
-/// its version.
+/// Acquires the gate if the transaction does not hold it yet (`has_gate` is `false`). Then locks the row of the target
+/// and increments its version. Returns the result of the statement from [`raise`].
 async fn lock(tx: &Transaction, target: Target, actor: Actor, has_gate: bool) -> Result<Option<QueryResult>, DbErr> {
     if !has_gate {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_gate(target)), [])).await?;
@@ -191,14 +194,15 @@ async fn lock(tx: &Transaction, target: Target, actor: Actor, has_gate: bool) ->
 /// Begins a unit of work, and acquires its locks.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
     // The nil UUID and the max UUID are reserved: their rows contain the versions of the catalog and of the
-    // credentials, which a change to a company must not raise.
+    // credentials. A change to a company must not increment these versions.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil UUID and the max UUID cannot be company ids"));
     }
     let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();
     let blockers = match target {
-        // A blocking change to a company completes by itself, except if its process hangs.
+        // A session that blocks a change to a company usually ends its transaction soon. Only the sessions of a hanging
+        // process must be terminated.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
@@ -248,8 +252,8 @@ impl Repository<Unit> {
         self.0.recorder.now().as_datetime().into()
     }
 
-    /// Inserts a row. `references` are the entities that the row refers to. If a foreign key is violated, the error
-    /// names them.
+    /// Inserts a row. `references` are the entities that the row refers to. If the row violates a foreign key, the
+    /// error contains the id of the missing entity.
     async fn insert<M>(&self, row: M, references: &[(EntityType, Option<Uuid>)]) -> Result<()>
     where
         M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
@@ -305,7 +309,7 @@ fn json_rows(records: &[AuditRecord]) -> Json {
     records.iter().map(row).collect()
 }
 
-/// Inserts the records from the JSON of [`json_rows`] ($1).
+/// The statement that inserts audit records. $1 is the JSON that [`json_rows`] returns.
 const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type,
         entity_id, changes, metadata, "timestamp")
     SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"

@@ -1,11 +1,12 @@
-//! A cache of the matrices that a unit of work has read under its lock, so that replacing a matrix does not read it
-//! again.
+//! A cache of the matrices that a unit of work has read while it holds its lock. The unit can then replace a matrix
+//! without reading it again.
 
 use std::sync::{Mutex, PoisonError};
 
 use iam_domain::{CompanyId, FeaturePermission, UserLevelId, ViewPermission};
 
-/// The view matrix and the feature matrix that a unit of work read most recently and has not changed since.
+/// The view matrix and the feature matrix that a unit of work read most recently. Each mutation of the unit clears
+/// both.
 #[derive(Debug, Default)]
 pub(crate) struct ReadMatrices {
     pub(crate) views: LastRead<ViewPermission>,
@@ -29,7 +30,7 @@ impl<C: Clone> LastRead<C> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
     }
 
-    /// Removes the cached matrix, and returns it if it belongs to this level.
+    /// Removes the cached matrix from the cache. Returns the matrix if it belongs to this level, and otherwise `None`.
     pub(crate) fn take(&mut self, company: CompanyId, level: UserLevelId) -> Option<Vec<C>> {
         let read = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         read.filter(|(of, id, _)| (*of, *id) == (company, level)).map(|(_, _, cells)| cells)

@@ -63,7 +63,7 @@ fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
 }
 
 impl Repository<Unit> {
-    /// Adds a pair, if it does not exist yet. Returns `true` if the pair was added.
+    /// Adds a pair to a mapping if it does not exist yet. Returns `true` if the pair was added.
     async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -86,14 +86,15 @@ impl Repository<Unit> {
         column(&row, "added")
     }
 
-    /// Removes a pair, and returns `true` if it existed.
+    /// Removes a pair from a mapping. Returns `true` if the pair existed.
     async fn remove_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
         let Mapping { table, left, right } = mapping;
         let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = $2", left.column, right.column);
         Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Replaces all pairs of the left row `left_id`, and returns the difference from the previous pairs.
+    /// Replaces all pairs of the left row `left_id` with pairs of `left_id` and each of `right_ids`. Returns the ids of
+    /// the right rows that were added and removed.
     async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -122,14 +123,14 @@ impl Repository<Unit> {
         Ok(diff)
     }
 
-    /// Returns the error that names those of `ids` that do not exist in the catalog.
+    /// Returns the error `Unknown` with the ids from `ids` that do not exist in the catalog.
     async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// Assigns the levels `given` to a user, and removes the levels `taken` (`None`: all levels except `given`).
-    /// Returns the levels that the user held before.
+    /// Assigns the levels `given` to a user, and removes the levels `taken` from the user. If `taken` is `None`, all
+    /// levels except `given` are removed. Returns the levels that the user held before.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
@@ -137,7 +138,8 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<Uuid>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // All CTEs of the statement have the same snapshot, from before the modifications of the statement.
+        // All CTEs of the statement read the same snapshot. So `held` contains the levels that the user held before the
+        // statement modified them.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),

@@ -1,14 +1,15 @@
 //! Write admission: the queue in which changes wait for a database connection.
 //!
-//! The database serializes the changes to one company, so only one of them at a time is assigned a connection, on which
-//! it waits for its locks. All changes to companies together leave a quarter of the pool, and at least two connections,
-//! to other work; in a very small pool they may still use one connection. So neither one company that is changed
-//! continuously nor changes to many companies can starve other work: reads, changes to other companies, and changes
-//! that revoke rights.
+//! The database serializes the changes to one company. Therefore at most one change per company has a connection, on
+//! which it waits for its locks. A company that is changed continuously cannot starve changes to other companies.
 //!
-//! Changes to the catalog and to the credentials are serialized too. At most two of each kind wait in the database at a
-//! time, because if this process hangs, another replica must terminate their sessions one after the other before it can
-//! revoke anything.
+//! All changes to companies together leave a quarter of the pool, and at least two connections, to other work. In a
+//! very small pool they may still use one connection. So changes to many companies cannot starve reads or changes that
+//! revoke rights.
+//!
+//! Changes to the catalog and to the credentials are serialized too. At most two changes of each kind have a connection
+//! at a time. The limit is low for the case that this process hangs: another replica must then terminate the sessions
+//! of these changes one after the other before it can revoke rights.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +21,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::PostgresOptions;
 
 /// Maximum number of changes to the catalog that have a connection at a time. The same limit applies separately to
-/// changes to the credentials. With the second permit, the next change can proceed even if the first change was
-/// assigned a dead connection.
+/// changes to the credentials. The limit is two and not one, so that the next change can proceed even if the first
+/// change has a dead connection.
 const EXCLUSIVE_PERMITS: usize = 2;
 
 /// The queues in which changes wait for admission.
 #[derive(Debug)]
 pub(crate) struct WriteAdmission {
+    /// One lock per company, which admits one change to the company at a time.
     companies: CompanyLocks,
+    /// One permit for each connection that changes to companies may use.
     connections: Arc<Semaphore>,
+    /// One permit for each connection that changes to the catalog may use.
     catalog: Arc<Semaphore>,
+    /// One permit for each connection that changes to the credentials may use.
     credentials: Arc<Semaphore>,
     /// Maximum time that a change waits for admission. `None`: no limit.
     timeout: Option<Duration>,
@@ -58,8 +63,8 @@ impl WriteAdmission {
     /// Waits for a permit, in FIFO order and at most for the lock timeout.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {
-            // The lock of the company is acquired first, so that a change that waits for its company holds no permit
-            // for a connection.
+            // The lock of the company is acquired first. A change that waits for this lock then holds no permit for a
+            // connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
                 Target::Catalog => (None, &self.catalog),

@@ -1,5 +1,5 @@
-//! Connections outside the main pool, for statements that must run even if the pool is exhausted or its connections are
-//! dead.
+//! Connections outside the main pool, for statements that must run even if the main pool is exhausted or its
+//! connections are dead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,9 +61,9 @@ impl ControlPool {
         &self.connections
     }
 
-    /// Executes an idempotent statement, and waits until its transaction has ended. If the connection was lost, as idle
-    /// connections are after a restart of the server, the statement is retried once. If it receives no response in
-    /// time, all open connections are discarded, including those of the main pool.
+    /// Executes an idempotent statement, and returns its rows after its transaction has ended. If the connection was
+    /// lost, the statement is retried once. For example, a restart of the server closes idle connections. If the
+    /// statement receives no response in time, all open connections are discarded, including those of the main pool.
     pub(crate) async fn query_repeatable(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sent_at = Instant::now();
         let outcome = match self.connections.query_all_raw(statement.clone()).await {

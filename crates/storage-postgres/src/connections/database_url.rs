@@ -1,5 +1,5 @@
-//! The parser of database URLs. It runs before the driver's own parser, which logs unknown parameters with their
-//! values, and so possibly passwords.
+//! The parser of database URLs. It runs before the driver's own parser, because the driver's parser logs unknown
+//! parameters with their values. Such a value may be a password.
 
 use std::str::FromStr;
 
@@ -34,7 +34,7 @@ const IGNORED: [(&str, &[&str]); 7] = [
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
-    // Read-only sessions are rejected in any case.
+    // The adapter rejects read-only sessions, whatever this parameter is.
     ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
     // The driver authenticates by SCRAM without channel binding, whatever this parameter is.
     ("channel_binding", &["disable", "prefer", "require"]),
@@ -58,13 +58,14 @@ pub enum UrlError {
     /// The scheme is neither `postgres` nor `postgresql`.
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
-    /// The URL contains a `#`. A URL parser treats the rest of the text as a fragment, which is not used.
+    /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and a fragment is not used.
     #[error("has a #, which must be written %23")]
     Fragment,
     /// The URL has an unknown parameter.
     #[error("has the unknown parameter {0}")]
     Unknown(String),
-    /// The URL has an unknown parameter whose name is not repeated, because it may be a part of a password.
+    /// The URL has an unknown parameter. The message does not contain the parameter's name, because the name may be a
+    /// part of a password.
     #[error("has an unknown parameter; a ? in a user name or password must be written %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
@@ -80,7 +81,8 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let text = url.expose_secret();
     let mut url = Url::parse(text)
         .or_else(|error| match error {
-            // The URL has a user but no host: the parameter `host` names the host, or else the host is localhost.
+            // The URL has a user but no host. The parameter `host` may specify the host; otherwise the host is
+            // localhost.
             url::ParseError::EmptyHost => Url::parse(&text.replacen("@/", "@localhost/", 1)),
             error => Err(error),
         })
@@ -114,7 +116,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         url.query_pairs_mut().extend_pairs(&kept);
     }
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
-    // The driver would try to resolve `[::1]` with its brackets, and fail.
+    // The driver would try to resolve an IPv6 address together with its brackets (`[::1]`), and fail.
     let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
     Ok(match url.host() {
         Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),
@@ -122,7 +124,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     })
 }
 
-/// Returns `true` if the driver accepts the value of one of the parameters in [`READ`].
+/// Returns `true` if the driver accepts `value` for the parameter `name`, which is one of [`READ`].
 fn is_usable(name: &str, value: &str) -> bool {
     match name {
         "sslmode" | "ssl-mode" => {

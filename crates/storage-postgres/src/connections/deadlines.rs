@@ -26,10 +26,10 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
 
-/// Timeout for the rollback on a connection, and then for its return to the pool.
+/// Timeout for the rollback on a connection, and separately for the return of the connection to the pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
-/// A pool, with the time limit of its statements.
+/// A connection pool whose statements have a time limit.
 #[derive(Debug)]
 pub(crate) struct Connections {
     pool: PgPool,
@@ -48,7 +48,8 @@ impl Connections {
         Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
-    /// Returns the underlying pool. Statements on connections that are acquired from it directly have no deadline.
+    /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
+    /// deadline.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -117,8 +118,10 @@ pub(crate) struct PooledConnection {
     failures: Arc<ConnectionFailures>,
     /// The receiver that is notified when open connections are discarded.
     discarded: watch::Receiver<()>,
+    /// Whether the last statement received a response.
     is_answered: bool,
-    /// Whether a transaction may be open, so that a rollback is needed before the connection is returned to the pool.
+    /// Whether a transaction may be open. Such a transaction is rolled back before the connection is returned to the
+    /// pool.
     pub(crate) in_transaction: bool,
 }
 
@@ -234,8 +237,8 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Awaits `call` on the connection's runtime. Fails if `limit` passes, or if open connections are discarded, before the
-/// response arrives.
+/// Awaits `call` on the connection's runtime. Fails in two cases: `limit` passes before the response arrives, or all
+/// open connections are discarded meanwhile.
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
@@ -253,7 +256,7 @@ async fn within<T>(
         tokio::select! {
             biased;
             outcome = call => outcome,
-            Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are discarded"),
+            Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "the connection was discarded"),
             () = ends => failed(io::ErrorKind::TimedOut, "the database did not respond in time"),
         }
     })

@@ -9,19 +9,21 @@ pub(crate) struct ConnectionFailures(Mutex<Latest>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Latest {
+    /// The time when a connection last broke, or when a statement last received no response in time.
     lost: Option<Instant>,
+    /// The time when a ping last timed out.
     silent: Option<Instant>,
 }
 
 /// The check that an idle connection needs before use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdleCheck {
-    /// No special check: no other connection has failed since this connection became idle.
+    /// No special check is needed, because no other connection has failed since this connection became idle.
     Use,
-    /// Ping the connection before use: another connection was lost since this connection became idle.
+    /// Ping the connection before use, because another connection was lost since this connection became idle.
     Ping,
-    /// Close the connection without a ping: a ping of another connection timed out since this connection became idle.
-    /// If each idle connection were pinged, the timeouts would add up.
+    /// Close the connection without a ping, because a ping of another connection timed out since this connection became
+    /// idle. If each of several idle connections were pinged, their timeouts would add up.
     Close,
 }
 
@@ -31,7 +33,8 @@ impl ConnectionFailures {
         self.latest().lost = Some(Instant::now());
     }
 
-    /// Records that a ping timed out: the connection is probably half-open, because a firewall or proxy has dropped it.
+    /// Records that a ping timed out. The pinged connection is probably half-open, because a firewall or proxy has
+    /// dropped it.
     pub(crate) fn record_silence(&self) {
         self.latest().silent = Some(Instant::now());
     }

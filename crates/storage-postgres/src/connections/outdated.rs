@@ -8,11 +8,13 @@ use tokio::sync::watch;
 
 use crate::error;
 
-/// The record of outdated connections. A connection is outdated if its server has another epoch (after a restore or a
-/// failover), is not the primary, or does not respond, or if the connection's prepared statements are no longer valid.
+/// The record of outdated connections. A connection is outdated in four cases: its server has another epoch (after a
+/// restore or a failover), its server is not the primary, its server does not respond, or its prepared statements are
+/// no longer valid.
 #[derive(Debug, Default)]
 pub(crate) struct OutdatedConnections {
     state: Mutex<State>,
+    /// Notifies the statements that wait for a response when all open connections are discarded.
     discarded: watch::Sender<()>,
 }
 
@@ -53,16 +55,16 @@ impl OutdatedConnections {
         self.state().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
-    /// Records the error of a statement that was sent at `sent_at`. If the error shows that its connection is outdated,
-    /// all connections that are open now count as outdated and are not used again. Statements that fail at the same
-    /// time produce one log message.
+    /// Records the error of a statement that was sent at `sent_at`. If the error shows that the statement's connection
+    /// is outdated, all connections that are open now count as outdated and are not used again. Several statements that
+    /// fail at the same time produce one log message.
     pub(crate) fn record_error(&self, error: &DbErr, sent_at: Instant) {
         if !error::is_outdated(error) {
             return;
         }
         let mut state = self.state();
         if state.changed.is_none_or(|changed| changed < sent_at) {
-            tracing::warn!(%error, "a database connection is outdated: no open connection is used again");
+            tracing::warn!(%error, "a database connection is outdated: all open connections will be replaced");
             state.changed = Some(Instant::now());
         }
     }

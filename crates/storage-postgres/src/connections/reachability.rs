@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::connections::session::{Refusal, Session};
 
-/// The error for a database that cannot be reached or used. Its message names the server by host and port, without
-/// roles or passwords; its source contains the server's message.
+/// The error for a database that cannot be reached or used. Its message identifies the server by host and port, and
+/// contains no role or password. Its source contains the server's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} ({server})")]
 pub struct Unreachable {

@@ -1,4 +1,4 @@
-//! Polls database calls in the context of the Tokio runtime that owns the connections.
+//! Runs database calls in the context of the Tokio runtime that owns the connections.
 
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;

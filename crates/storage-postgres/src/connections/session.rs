@@ -37,7 +37,7 @@ pub enum Refusal {
     /// The session is read-only.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
-    /// The encoding of the database is not UTF8, so it cannot store every string.
+    /// The encoding of the database is not UTF8, so the database cannot store every string.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
     /// The client encoding is not UTF8, so strings would be corrupted in transfer.
@@ -63,13 +63,14 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// Returns the same settings with other limits. Both values share the record of the latest refusal.
+    /// Returns a copy of the settings with other limits. The copy and the original share the record of the latest
+    /// refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
     }
 
     /// Sets up a new session in one round trip. No setting is sent as a startup parameter, because poolers reject
-    /// unknown ones.
+    /// startup parameters that they do not know.
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // The statements are so short that JIT compilation would cost more than running them.
             ("jit", "off".to_owned()),
-            // Plans are cached. A sequential scan that is planned while a table is small would still be used when the
-            // table is large or bloated.
+            // Plans are cached. A sequential scan that is planned for a small table would still be used after the table
+            // has become large or bloated.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -106,8 +107,7 @@ impl Session {
         }
         let set = |(name, value): &(&str, String)| format!("set_config('{name}', '{value}', false)");
         let settings: Vec<_> = settings.iter().map(set).collect();
-        // `SET` is a separate statement: the role's default timeout still applies to `SET` itself, but not to the
-        // `SELECT`.
+        // The timeout is changed by a separate `SET`, so that the new timeout already applies to the `SELECT`.
         format!(
             "SET statement_timeout = {};
             SELECT {}, set_config('row_security', 'on', false) AS row_security, pg_is_in_recovery() AS in_recovery,

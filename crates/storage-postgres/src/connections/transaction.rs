@@ -15,15 +15,18 @@ use crate::connections::deadlines::{Connections, PooledConnection};
 #[derive(Debug)]
 pub(crate) struct Transaction {
     connection: Mutex<PooledConnection>,
+    /// The process id of the session's backend on the server.
     pid: i32,
+    /// The time limit of each statement. `None`: no limit.
     statement_limit: Option<Duration>,
+    /// The deadline of the transaction.
     until: Instant,
 }
 
 impl Transaction {
-    /// Begins a transaction and, in the same round trip, queries `columns`, a select list without parameters. Returns
-    /// the transaction and the row. When the time `limit` has passed, every further statement fails, including
-    /// `COMMIT`.
+    /// Begins a transaction. Queries `columns`, a select list without parameters, in the same round trip. Returns the
+    /// transaction and the row of this query. When the time `limit` has passed, every further statement fails,
+    /// including `COMMIT`.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,

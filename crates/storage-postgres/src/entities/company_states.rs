@@ -3,13 +3,14 @@
 
 use sea_orm::entity::prelude::*;
 
-/// The reserved id of the row with the version of the catalog, the nil UUID. No company has this id.
+/// The id of the row that contains the version of the catalog. It is the nil UUID, which no company has as its id.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
-/// The reserved id of the row with the version of the credentials, the max UUID. No company has this id.
+/// The id of the row that contains the version of the credentials. It is the max UUID, which no company has as its id.
 pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 
-/// Returns `true` if an id is a possible company id, that is, neither of the two reserved ids.
+/// Returns `true` if a company may have this id. The nil UUID and the max UUID are reserved, so no company may have
+/// them.
 pub(crate) fn is_company(id: Uuid) -> bool {
     !id.is_nil() && !id.is_max()
 }

@@ -28,8 +28,8 @@ use sea_orm::sea_query::ColumnType;
 use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait, Statement};
 
 /// Returns the select list of an entity's columns. `table` is the alias of the table in the statement. Each column is
-/// listed by name and cast to the entity's type, so that the result types remain unchanged when a migration adds or
-/// widens columns (prepared statements remain valid).
+/// listed by name and cast to the entity's type. When a migration adds or widens columns, the result types remain
+/// unchanged, so prepared statements remain valid.
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());
@@ -48,7 +48,8 @@ fn probe<E: EntityTrait>() -> Statement {
     E::find().limit(0).build(DbBackend::Postgres)
 }
 
-/// Returns one statement per entity, which fails if the database lacks the entity's table or one of its columns.
+/// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
+/// table.
 pub(crate) fn probes() -> [Statement; 21] {
     [
         probe::<api_keys::Entity>(),

@@ -8,13 +8,14 @@ use crate::statement::{column, incomplete};
 
 /// SQL expression for the epoch, over the row of `iam_installation` under the alias `installation`. It is a hash of the
 /// installation's history id, the start time of the server process, the OID of the database, and the identity of the
-/// table `company_states`. So the epoch changes after a restore in place, which creates or rewrites the table; in a
-/// copy of the database, which has another OID; and on a promoted standby, which is another server process.
+/// table `company_states`. So the epoch changes in several cases: a restore in place creates or rewrites the table, a
+/// copy of the database has another OID, and a promoted standby is a server process with another start time.
 pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
 
-/// Returns the SQL subquery for the epoch of the connected database. Every read of versions includes it.
+/// Returns the SQL subquery for the epoch of the connected database. Every statement that reads versions includes this
+/// subquery.
 pub(crate) fn current_epoch() -> String {
     format!("(SELECT {EPOCH_OF_INSTALLATION} FROM iam_installation AS installation)")
 }

@@ -22,6 +22,7 @@ const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerOptions {
     pub(crate) options: PgConnectOptions,
+    /// Timeout for opening the connection and executing `LISTEN`.
     pub(crate) timeout: Duration,
     pub(crate) session: Session,
 }
@@ -51,7 +52,7 @@ impl ListenerOptions {
 
     /// Opens a connection that listens on `channel`.
     async fn listen(&self, channel: &str) -> Result<PgListener> {
-        // `PgListener` takes connection options only through a pool, so this pool has one connection.
+        // `PgListener` accepts connection options only in the form of a pool. This pool has at most one connection.
         let session = self.session.clone();
         let pool = PgPoolOptions::new()
             .after_connect(move |connection, _| {
@@ -65,7 +66,7 @@ impl ListenerOptions {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // With an automatic reconnect, the follower would not notice that wake-ups were lost.
+            // An automatic reconnect would hide the fact that wake-ups may have been lost in the meantime.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)

@@ -61,8 +61,8 @@ impl ChangeFeed for PostgresStorage {
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
-            // The transaction ids of some rows are from another cluster and are still ahead of this cluster's ids.
-            // Every poll would report these rows until they are updated here.
+            // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
+            // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
             self.renew(epoch(&row)?).await?;
             row = self.poll_once(None).await?;
         }
@@ -73,8 +73,8 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // `synchronous_commit` is on, whatever the role's default is, so that the acknowledgement is as durable as any
-        // change.
+        // The statement sets `synchronous_commit` to `on`, whatever the role's default is. The acknowledgement is then
+        // as durable as any change.
         let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable

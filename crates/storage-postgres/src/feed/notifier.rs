@@ -1,4 +1,5 @@
-//! Notifies the other processes of an installation after commits, on the channel on which they listen.
+//! Notifies the other processes of an installation after commits. All processes of the installation listen on the same
+//! channel.
 
 use std::sync::Arc;
 use std::time::Duration;

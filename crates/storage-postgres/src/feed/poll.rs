@@ -31,9 +31,9 @@ pub(crate) struct PollState {
 /// Returns the SQL statement for a poll. $1 is the position of the previous poll, or NULL.
 ///
 /// Every change that committed before the statement began is visible in its snapshot of the database. The statement
-/// reports those changes that were not visible in the snapshot of the previous poll. `changed_by` is the id of the
-/// transaction that last changed the row; it is also compared with the `xmin` of that snapshot, so that the index is
-/// used.
+/// reports the changes that were not visible in the snapshot of the previous poll. The column `changed_by` contains the
+/// id of the transaction that last changed the row. This id is also compared with the `xmin` of the previous poll's
+/// snapshot, so that PostgreSQL uses the index on `changed_by`.
 pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
     let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
     let sql = format!(

@@ -205,9 +205,9 @@ impl<T: Executor> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // Iterates over the levels that allow the first action and over the users who hold these levels, until it finds
-        // a user who has all actions. `OFFSET 0` (an optimization fence) prevents a join order that would read all
-        // holders of all levels.
+        // The query iterates over the levels that allow the first action, and over the users who hold these levels. It
+        // ends when it finds a user who has all actions. `OFFSET 0` (an optimization fence) prevents a join order that
+        // would read all holders of all levels.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -244,8 +244,8 @@ impl<T: Executor> Assignments for Repository<T> {
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
-        // Joins each action with the user's levels, and these levels with their cells. `OFFSET 0` (an optimization
-        // fence) fixes this join order, whatever the statistics are.
+        // The query joins each action with the user's levels, and these levels with their cells. `OFFSET 0` (an
+        // optimization fence) fixes this join order, whatever the statistics are.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
