@@ -141,7 +141,12 @@ async fn bodies(world: &World) -> usize {
                 send_case(world, operation, &case).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} must store nothing when it rejects a request", operation.name);
+        assert_eq!(
+            changes(world).await,
+            changes_before,
+            "{} must store nothing when it rejects a request",
+            operation.name
+        );
     }
     assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, case) in accepted {
@@ -169,7 +174,12 @@ async fn wholes(world: &World) -> usize {
                 send_whole(world, operation, whole).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} must store nothing when it rejects a request", operation.name);
+        assert_eq!(
+            changes(world).await,
+            changes_before,
+            "{} must store nothing when it rejects a request",
+            operation.name
+        );
     }
     assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, index) in accepted {
