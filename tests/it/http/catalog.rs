@@ -248,7 +248,7 @@ both_adapters! {
         for key in [json!("tax.declare"), json!(null)] {
             assert_eq!(patch(&api, &path, json!({ "key": key })).await.error(), named);
         }
-        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the message must list the menu item only once");
+        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item must be listed once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
         // The menu item no longer requires the feature. It still links to the feature, but by id, so the feature's key

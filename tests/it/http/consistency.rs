@@ -109,7 +109,7 @@ both_adapters! {
                 request.by(company.admin).within(company.id).header(LEAST, least).send()
             };
             let before = request(&Versions { company: 0, ..version(&written) }.to_string()).await;
-            assert_eq!(before.status, 200, "a minimum version of 0 must be satisfied by the cached entry");
+            assert_eq!(before.status, 200, "the cached entry must satisfy a minimum company version of 0");
             let after = request(&version(&written).to_string()).await;
             match nth {
                 0 => assert!(!is_allowed(after)),
@@ -215,7 +215,10 @@ both_adapters! {
                 assert!(answer.header("retry-after").is_some());
             }
         }
-        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "a request without a minimum version must be served from the cache");
+        assert!(
+            is_allowed(question(&a.api).by(company.admin).within(company.id).send().await),
+            "a request without a minimum version must be served from the cache"
+        );
     }
 
     /// Responses to non-members reveal neither whether a company exists nor how often it has changed.

@@ -238,9 +238,13 @@ both_adapters! {
             let truth = scene.seen_with(&store, "no-cache").await;
             assert_eq!(here, truth, "{what}: local replica");
             assert_eq!(there, truth, "{what}: other replica");
-            assert_eq!(before == [truth.clone(), truth], *sees == Seen::Same, "{what}: the decisions must differ or stay the same as stated in the table");
+            assert_eq!(
+                before == [truth.clone(), truth],
+                *sees == Seen::Same,
+                "{what}: the decisions must differ or stay the same as stated in the table"
+            );
             let compared = b.stats().confirmations - at_b.confirmations;
-            assert_eq!(compared, 0, "{what}: the replica must learn of the change from the feed, and not from a poll for a request");
+            assert_eq!(compared, 0, "{what}: the feed must report the change before a request polls");
 
             // A replica that has changed the catalog polls until the change feed reports this change.
             a.hears_everything().await;
@@ -251,7 +255,11 @@ both_adapters! {
                 let seen = other.seen(&replica.api).await;
                 assert_eq!(reads(replica), read, "{what}: no data of the other company must be read again");
                 if *of == Of::Company {
-                    assert_eq!(replica.stats().misses, kept.misses, "{what}: requests must hit the other company's entries");
+                    assert_eq!(
+                        replica.stats().misses,
+                        kept.misses,
+                        "{what}: requests must hit the other company's entries"
+                    );
                     assert_eq!(seen, before, "{what}");
                 } else {
                     assert_eq!(seen, other.seen_with(&store, "no-cache").await, "{what}");

@@ -73,7 +73,7 @@ both_adapters! {
         for _ in 0..20 {
             answers.push(ask(eager).await);
         }
-        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the requests within the burst must be admitted");
+        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst must be admitted");
         let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
         assert!(!refused.is_empty());
         for answer in refused {

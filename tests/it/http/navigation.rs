@@ -190,7 +190,11 @@ both_adapters! {
         let cells = json!([{ "featureId": read, "action": "Read" }]);
         let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
         let parent = item(&api, json!({ "label": "parent" })).await;
-        assert_eq!(labels(&navigation(&api, company, user).await), [""; 0], "an item without a visible target must be omitted");
+        assert_eq!(
+            labels(&navigation(&api, company, user).await),
+            [""; 0],
+            "an item without a visible target must be omitted"
+        );
         let mut off = String::new();
         for (order, body) in [
             json!({ "label": "view", "viewId": view }),

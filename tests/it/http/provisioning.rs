@@ -133,7 +133,11 @@ both_adapters! {
         provision(&api, company, Some(company.member)).await.expect(200);
         assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
         assert!(modules(&api, company).await.is_empty());
-        assert_eq!(held(&api, company, company.member).await, "Staff", "the user must not get the level Admin, because the company already has an administrator");
+        assert_eq!(
+            held(&api, company, company.member).await,
+            "Staff",
+            "the user must not get the level Admin, because the company already has an administrator"
+        );
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
@@ -142,7 +146,7 @@ both_adapters! {
         let company = api.company().await;
         api.assign(company, company.admin, &[]).await;
         provision(&api, company, None).await.expect(200);
-        assert_eq!(held(&api, company, company.admin).await, "", "without a specified user, provisioning must assign no level");
+        assert_eq!(held(&api, company, company.admin).await, "", "no level must be assigned");
         // The visitor's own level denies permissions that the level Admin allows. Provisioning therefore revokes the
         // visitor's own level.
         provision(&api, company, Some(company.visitor)).await.expect(200);

@@ -63,7 +63,7 @@ mod postgres {
                 }
             });
             let path = parts.collect::<Vec<_>>().join("/");
-            // If the path has no placeholder left, the next parameter is the query string.
+            // A parameter for which the path has no placeholder is the query string.
             let path = parameters.next().map_or(path.clone(), |query| format!("{path}?{query}"));
             let request = complete(self.api.request(method.parse::<Method>().unwrap(), &path));
             let before = self.proxy.statements();

@@ -144,8 +144,8 @@ async fn a_change_of_a_company_waits_for_another_one_that_works() {
     let company = new_company();
     let mut unit = begin(&first, Target::Company(company)).await.unwrap();
     let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-    // A revocation would terminate sessions that block it for this long. The waiting change to the same company is no
-    // revocation, so it does not terminate the change in progress.
+    // The change remains in progress for 2 s. A revocation would wait for a shorter time and then terminate the session
+    // of the change. The waiting change to the same company is no revocation, so it terminates no session.
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         unit.user_levels().find_all(company).await.unwrap();
