@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
-/// The allowed dependencies: each crate that ships, with the workspace crates on which it depends.
+/// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
 const ARROWS: [(&str, &[&str]); 10] = [
     ("iam-domain", &[]),
     ("iam-storage", &["iam-domain"]),
@@ -62,8 +62,8 @@ fn package(name: &str) -> &'static Package {
     ours().find(|package| package.name == name).expect("a crate of the workspace")
 }
 
-/// Returns the names of a package's direct dependencies of this kind that satisfy `is_meant`, which receives the name
-/// and whether the dependency is optional.
+/// Returns the names of a package's direct dependencies of this kind that satisfy `is_meant`. The closure `is_meant`
+/// receives the name of a dependency and whether the dependency is optional.
 fn direct(package: &Package, kind: DependencyKind, is_meant: impl Fn(&str, bool) -> bool) -> BTreeSet<&str> {
     let dependencies = package.dependencies.iter().filter(|dependency| dependency.kind == kind);
     let meant = dependencies.filter(|dependency| is_meant(&dependency.name, dependency.optional));
@@ -74,7 +74,8 @@ fn is_ours(name: &str) -> bool {
     ARROWS.iter().any(|(ours, _)| *ours == name) || TESTS.contains(&name)
 }
 
-/// Returns the names of the crate and of its transitive dependencies, without development dependencies.
+/// Returns the name of the crate and the names of its direct and transitive dependencies. Development dependencies are
+/// omitted.
 fn brings_along(name: &str) -> BTreeSet<&'static str> {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
@@ -115,7 +116,7 @@ fn sources() -> BTreeMap<String, String> {
     files
 }
 
-/// Returns the code lines that ship, each with its file. Test modules and comment lines are omitted.
+/// Returns every code line that ships, with the path of its file. Test modules and comment lines are omitted.
 fn shipped_lines() -> impl Iterator<Item = (String, String)> {
     sources().into_iter().filter(|(file, _)| file.contains("/src/") && !file.starts_with("tests/")).flat_map(
         |(file, source)| {
@@ -185,7 +186,7 @@ fn tests_of_a_crate_know_no_more_than_the_crate() {
 #[test]
 fn the_domain_is_pure() {
     let found = brings_along("iam-domain");
-    assert!(found.contains("serde"), "a dependency that exists is found");
+    assert!(found.contains("serde"), "the dependency of iam-domain on serde must be found");
     for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
         assert!(!found.contains(banned), "iam-domain depends on {banned}");
     }
@@ -209,9 +210,9 @@ fn database_and_http_crates_stay_where_they_belong() {
     assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-http"]));
 }
 
-/// Returns `true` if the license expression can be satisfied without a GPL, LGPL or AGPL: it contains none of them, or
-/// it offers an alternative (`OR`, `/`). An expression that contains both `AND` and `GPL` is rejected without further
-/// parsing.
+/// Returns `true` if the license expression can be satisfied without a GPL, LGPL or AGPL. Either the expression
+/// contains none of these licenses, or it offers an alternative to them (`OR`, `/`). An expression that contains both
+/// `AND` and `GPL` is rejected without further parsing.
 fn is_free_of_gpl(license: &str) -> bool {
     let alternatives = || license.split(" OR ").flat_map(|part| part.split('/'));
     !license.contains("GPL") || (!license.contains(" AND ") && alternatives().any(|part| !part.contains("GPL")))
@@ -229,8 +230,8 @@ fn nothing_is_under_a_gpl() {
     }
 }
 
-/// `jsonwebtoken` would panic at the first token if no cryptography backend were enabled, or two backends without a
-/// default.
+/// Exactly one cryptography backend of `jsonwebtoken` is enabled. With no backend, or with two backends and no default,
+/// `jsonwebtoken` would panic at the first token.
 #[test]
 fn tokens_have_exactly_one_cryptography() {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");

@@ -25,7 +25,7 @@ struct Module {
     file: PathBuf,
     definitions: BTreeSet<String>,
     imports: Vec<Import>,
-    /// All paths of two or more segments outside of imports.
+    /// All paths of two or more segments that occur outside of `use` declarations.
     paths: BTreeSet<Vec<String>>,
 }
 
@@ -161,7 +161,8 @@ impl Modules {
         })
     }
 
-    /// Returns the other modules whose files define items that the file of this module names.
+    /// Returns the modules on which the file of this module depends: the other modules that define items named in this
+    /// file.
     fn needs(&self, path: &[String]) -> BTreeSet<ModulePath> {
         let module = &self.0[path];
         let imported = module.imports.iter().filter(|import| !import.is_reexport).map(|import| &import.path);
@@ -221,8 +222,8 @@ fn a_circle_through_a_re_export_is_found() {
     write("a.rs", "use crate::b; pub struct A(b::inner::Inner);");
     write("b/mod.rs", "pub mod inner;");
     write("b/inner.rs", "use super::super::A; pub struct Inner(Box<A>);");
-    // `c` and `d` depend on each other only through the tests of `c`. `c` also depends on a file of the cycle, but is
-    // not part of the cycle.
+    // Only the tests of `c` depend on `d`, so `c` and `d` form no cycle. The file `c.rs` also depends on `a.rs`, which
+    // is part of a cycle. No file of that cycle depends on `c.rs`, so `c.rs` is not part of the cycle.
     write("c.rs", "pub fn c(a: crate::A) {} #[cfg(test)] mod tests { use crate::d::d; }");
     write("d.rs", "use crate::c::c; pub fn d() { c() }");
     let found: BTreeSet<_> = read(&folder.join("lib.rs")).in_circles().into_iter().collect();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
-    /// A user's levels are listed as complete levels, sorted by name.
+    /// The list of a user's levels contains each level with all its fields, sorted by name.
     async fn the_levels_of_a_user_are_listed_by_name(api: TestApi) {
         let company = api.company().await;
         let user = new_user();
@@ -61,14 +61,14 @@ both_adapters! {
         let body = json!({ "userLevelIds": [] });
         api.put(&path).by(one.admin).within(one.id).json(&body).send().await.expect(200);
         assert_eq!((held(one).await, held(other).await), (String::new(), "Visitor".to_owned()));
-        // The levels of one company do not affect decisions in the other company either.
+        // The levels of one company also have no effect on decisions in the other company.
         let create = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(one, user, create.clone()).await["reasonCode"], "no_user_levels");
         assert_eq!(api.check(other, user, create).await["allowed"], true);
     }
 
-    /// An assignment of levels that do not exist or belong to another company is rejected. The error names these
-    /// levels, and nothing is stored.
+    /// An assignment that contains an unknown level or another company's level is rejected. The error identifies each
+    /// such level, and nothing is stored.
     async fn unknown_levels_are_named(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -109,7 +109,8 @@ both_adapters! {
         );
     }
 
-    /// Concurrent assignments are serialized: afterwards the user holds the levels of one of them, and never a mixture.
+    /// Concurrent assignments to the same user are serialized. Afterwards the user holds exactly the levels of one of
+    /// these assignments.
     async fn two_replaces_at_once_end_as_one(api: TestApi) {
         let company = api.company().await;
         let user = new_user();

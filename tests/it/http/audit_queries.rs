@@ -27,7 +27,7 @@ both_adapters! {
         );
         assert_eq!(actions(&format!("entityId={level}&userId={id}")).await, "user_level.created");
         assert_eq!(actions(&format!("entityId={level}&action=user_level.created")).await, "user_level.created");
-        assert_eq!(actions("action=user_level").await, "", "actions are exact");
+        assert_eq!(actions("action=user_level").await, "", "the filter must match the whole action");
         assert_eq!(actions(&format!("entityId={level}&entityType=menu")).await, "");
         assert_eq!(actions(&format!("entityId={}", new_company())).await, "");
         let data = page(&api, company, "entityType=user-level").await;
@@ -53,7 +53,7 @@ both_adapters! {
             count(format!("from={oldest}&to={newest}&limit=200")).await,
             times.iter().filter(|time| *time != &newest).count()
         );
-        // The filter accepts the same time with another notation of the time zone.
+        // The filter also accepts the same time with the UTC offset `+00:00` instead of `Z`.
         let elsewhere = newest.replace('Z', "%2B00:00");
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
@@ -126,7 +126,7 @@ both_adapters! {
         let mut query = "limit=4&includeTotal=true".to_owned();
         loop {
             let data = page(&api, company, &query).await;
-            assert!(data["total"].as_u64().unwrap() >= all.len() as u64, "the total counts the records of all pages");
+            assert!(data["total"].as_u64().unwrap() >= all.len() as u64, "the total must include all pages");
             seen.extend(data["logs"].as_array().unwrap().iter().cloned());
             let Some(cursor) = data["nextCursor"].as_str() else { break };
             assert_eq!(data["logs"].as_array().unwrap().len(), 4);
@@ -144,7 +144,7 @@ both_adapters! {
         assert_eq!((data["logs"].as_array().unwrap().len(), &data["nextCursor"]), (1, &Value::Null));
     }
 
-    /// The error names an invalid cursor, type, id or time.
+    /// An invalid cursor, type, id or time is rejected. The error identifies the invalid parameter.
     async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         for (query, message) in [
@@ -169,8 +169,8 @@ both_adapters! {
         );
     }
 
-    /// A request within a company returns only this company's records, even with a cursor or a filter value from
-    /// another company.
+    /// A request within a company returns only records of this company. This also applies to a request with a cursor or
+    /// a filter value from another company.
     async fn a_company_sees_its_own_records(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let level = api.new_level(other, "Theirs").await;
@@ -187,8 +187,8 @@ both_adapters! {
         assert!(platform(&api, "limit=200").await["logs"].as_array().unwrap().iter().all(|r| r["companyId"].is_null()));
     }
 
-    /// Only super admins can read the platform's audit log. A company's audit log can be read by users who have Update
-    /// on levels or permissions in that company.
+    /// The platform's audit log can be read only by super admins. A company's audit log can be read by super admins,
+    /// and by users who have Update on `iam.manage_levels` or `iam.assign_permissions` in that company.
     async fn records_are_for_administrators(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";

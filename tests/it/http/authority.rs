@@ -14,8 +14,8 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
 };
 
-/// A storage that signals when a change is about to begin. At that time the request is authorized and the change has
-/// yet to acquire its lock.
+/// A storage that signals when a unit of work is about to begin. At that time the request has been authorized, but the
+/// change has not acquired its lock yet.
 pub struct Watched {
     pub inner: Arc<dyn Storage>,
     pub begins: Arc<Notify>,
@@ -27,8 +27,8 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
-    /// Retries when the storage's lock timeout expires, since the test may hold the lock for a long time on a busy
-    /// machine.
+    /// Begins a unit of work, and retries if the storage's lock timeout expires. On a busy machine the test may hold
+    /// the lock for longer than this timeout.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.begins.notify_one();
         for _ in 0..30 {
@@ -61,8 +61,8 @@ impl Storage for Watched {
     }
 }
 
-/// Sends a change and, while it waits for the company's row lock, reduces the caller's levels to the given levels.
-/// Returns the response to the change.
+/// Sends a change that waits for the company's row lock. During the wait, the caller's levels are reduced to the levels
+/// in `left`. Returns the response to the change.
 pub async fn overtaken(
     api: &TestApi,
     company: Company,
@@ -117,7 +117,8 @@ fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static st
 }
 
 both_adapters! {
-    /// Each administrative right follows from one action of one reserved feature (`iam.…`).
+    /// Each administrative right is granted by certain actions of the reserved features (`iam.…`). No other action
+    /// grants it.
     async fn each_right_opens_what_it_is_for(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -193,8 +194,8 @@ both_adapters! {
         }
     }
 
-    /// The loss of a right also takes effect with the next request if the level loses the permission or a second level
-    /// denies the permission.
+    /// A user also loses a right when a level of the user loses the permission, or when a second level denies the
+    /// permission. The loss takes effect with the next request.
     async fn a_changed_level_counts_at_once(api: TestApi) {
         let company = api.company().await;
         let manage = api.feature_id("iam.manage_levels").await;
@@ -211,11 +212,11 @@ both_adapters! {
         assert_eq!(attempt("three").await, 201);
         let visitor = api.level_id(company, "Visitor").await;
         api.assign(company, user, &[&level, &visitor]).await;
-        assert_eq!(attempt("four").await, 403, "a visitor is denied Update");
+        assert_eq!(attempt("four").await, 403, "the level Visitor denies Update, so the user must lose the right");
     }
 
-    /// A change is authorized under the lock (no time-of-check race): a new level is rejected if its creator loses the
-    /// right while the change waits for the company's row lock.
+    /// A change is authorized while it holds the lock, which prevents a time-of-check race. The creation of a level is
+    /// rejected if the caller loses the right while the change waits for the company's row lock.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |router| {
@@ -258,8 +259,8 @@ both_adapters! {
         assert_eq!(api.matrix(company, &member, "views").await, before);
     }
 
-    /// A level is not deleted if it is assigned to its first holder while the deletion waits for the company's row
-    /// lock.
+    /// The deletion of a level waits for the company's row lock. If the level is meanwhile assigned to its first
+    /// holder, the deletion is rejected.
     async fn an_assignment_overtakes_a_removal(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -348,8 +349,8 @@ both_adapters! {
         assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
     }
 
-    /// The super admin claim applies only to decisions about the bearer of the token, and not to checks about other
-    /// users.
+    /// The super admin claim applies to decisions about the bearer of the token. It does not apply to checks about
+    /// other users.
     async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });

@@ -74,8 +74,8 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     ]
 }
 
-/// Returns a value that differs after every write. Writes to navigation trails are an exception, because they are not
-/// audited.
+/// Returns a value that changes with every audited write. Writes to navigation trails are not audited, so they do not
+/// change this value.
 async fn changes(world: &World) -> Value {
     let last = "/api/iam/audit-logs?limit=1&includeTotal=true";
     json!([world.look(&world.platform_trail(1), None).await, world.look(last, Some(world.ours.id)).await])
@@ -111,8 +111,8 @@ pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Creates every entity that requests of the table of operations name, so that no entity is created while changes are
-/// compared.
+/// Creates every entity to which a request in the table of operations refers. Entities that were created later would
+/// appear as differences when the stored data is compared.
 async fn make_everything(world: &World) {
     world.renew();
     for form in FORMS {
@@ -141,9 +141,14 @@ async fn bodies(world: &World) -> usize {
                 send_case(world, operation, &case).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} stored something that it rejected", operation.name);
+        assert_eq!(
+            changes(world).await,
+            changes_before,
+            "{} must store nothing when it rejects a request",
+            operation.name
+        );
     }
-    assert_eq!(dump(world).await, before, "something was stored that was rejected");
+    assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, case) in accepted {
         send_case(world, operation, &case).await;
     }
@@ -169,9 +174,14 @@ async fn wholes(world: &World) -> usize {
                 send_whole(world, operation, whole).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{} stored something that it rejected", operation.name);
+        assert_eq!(
+            changes(world).await,
+            changes_before,
+            "{} must store nothing when it rejects a request",
+            operation.name
+        );
     }
-    assert_eq!(dump(world).await, before, "something was stored that was rejected");
+    assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, index) in accepted {
         let valid = world.fill(&operation.valid_body()).await;
         send_whole(world, operation, whole_bodies(operation, &valid).swap_remove(index)).await;
@@ -313,7 +323,7 @@ both_adapters! {
         assert_eq!(dump(&world).await, before);
     }
 
-    /// A check must name either a view, or a feature and an action. Other combinations are rejected.
+    /// A check must specify either a view, or a feature and an action. Other combinations are rejected.
     async fn a_check_asks_one_thing(api: TestApi) {
         let world = World::new(api).await;
         for (body, message) in [
@@ -330,7 +340,8 @@ both_adapters! {
         }
     }
 
-    /// The messages on which clients of the original system depend are unchanged.
+    /// Clients of the original system depend on the text of some error messages. These messages are the same as in the
+    /// original system.
     async fn the_sentences_of_the_original_stay(api: TestApi) {
         let world = World::new(api).await;
         let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);

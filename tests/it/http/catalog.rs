@@ -109,7 +109,7 @@ both_adapters! {
         let urls = each(&views, "url");
         assert_eq!(urls.len(), 15);
         assert!(urls.is_sorted());
-        assert_eq!(urls[0], "/Zzz", "capitals sort before lower-case letters");
+        assert_eq!(urls[0], "/Zzz", "capital letters must sort before lower-case letters");
         let features = list("features").await;
         let keys: Vec<_> = features.as_array().unwrap().iter().map(|feature| feature["key"].as_str()).collect();
         assert_eq!(keys.len(), 22);
@@ -210,7 +210,8 @@ both_adapters! {
         }
     }
 
-    /// Keys and urls must not be UUIDs, because some request fields accept either an id or a key or url.
+    /// Keys and urls that are UUIDs are rejected. Some request fields accept an id or a key, or an id or a url, so a
+    /// UUID in such a field must always be an id.
     async fn natural_keys_never_look_like_ids(api: TestApi) {
         let id = new_company().to_string();
         for (collection, key) in [("views", "url"), ("features", "key")] {
@@ -223,7 +224,7 @@ both_adapters! {
         }
     }
 
-    /// A feature that a menu item requires cannot be deleted, because the item would then be hidden from all users.
+    /// A feature that a menu item requires cannot be deleted. Otherwise the menu item would be hidden from all users.
     async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
@@ -247,10 +248,11 @@ both_adapters! {
         for key in [json!("tax.declare"), json!(null)] {
             assert_eq!(patch(&api, &path, json!({ "key": key })).await.error(), named);
         }
-        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named only once");
+        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item must be listed once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
-        // An item that only links to the feature refers to the feature by id, so the key can be changed.
+        // The menu item no longer requires the feature. It still links to the feature, but by id, so the feature's key
+        // can be changed.
         let item = path_of("menu-items", &item);
         let body = json!({ "requiredPermissions": null });
         api.patch(&item).by_super_admin().within(company.id).json(&body).send().await.expect(200);
@@ -328,7 +330,7 @@ both_adapters! {
         }
     }
 
-    /// A mapping is replaced as a whole. Its views are listed by url, and its features by key.
+    /// A mapping is replaced as a whole. The views of a mapping are sorted by url, and its features by key.
     async fn mappings_are_replaced_as_a_whole(api: TestApi) {
         let module = path_of("modules", &api.make("modules", None, json!({ "code": "new", "name": "New" })).await);
         let feature = path_of("features", &api.make("features", None, json!({ "name": "New" })).await);
@@ -374,7 +376,7 @@ both_adapters! {
             assert!(held().await.is_empty());
             assert_eq!(put(json!(two), false).await.expect(200).data(), json!({ "message": message }));
             assert_eq!(held().await, names);
-            // Unknown ids are named, and nothing is stored.
+            // A mapping with an unknown id is rejected. The error identifies this id, and nothing is stored.
             let unknown = new_company().to_string();
             let kind = if list == "views" { "view" } else { "feature" };
             let answer = put(json!([two[0], unknown]), true).await;
@@ -407,7 +409,7 @@ both_adapters! {
         assert_eq!(urls("general.export").await, "");
     }
 
-    /// Not even super admins can create, disable, delete or re-key a reserved feature (`iam.…`).
+    /// Super admins also cannot create, disable, delete or re-key a reserved feature (`iam.…`).
     async fn reserved_features_stay(api: TestApi) {
         let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
                         deleted, re-keyed or gated";
@@ -424,7 +426,7 @@ both_adapters! {
         ] {
             assert_eq!(answer.error(), conflict(reserved));
         }
-        // Fields that do not affect decisions can be changed.
+        // The fields of a reserved feature that do not affect decisions can be changed.
         let answer = patch(&api, &own, json!({ "name": "Levels", "enabled": true, "key": "iam.manage_levels" })).await;
         assert_eq!(answer.expect(200).data()["feature"]["name"], "Levels");
     }

@@ -101,7 +101,7 @@ both_adapters! {
         }
     }
 
-    /// A body with invalid JSON is rejected as a whole. The list must have 1 to 1000 elements.
+    /// The list of checks must have 1 to 1000 elements. A body with invalid JSON is rejected as a whole.
     async fn the_list_must_be_one(api: TestApi) {
         let company = api.company().await;
         let send = |body: &str| {
@@ -132,7 +132,8 @@ both_adapters! {
         assert!(answers.len() == 1000 && answers.iter().all(|answer| answer["allowed"] == true));
     }
 
-    /// Equivalent JSON texts of a check, for example with another order of the fields, get the same decision.
+    /// The same check can be written as different JSON texts, for example with another order of the fields. All of
+    /// these texts get the same decision.
     async fn a_question_may_be_written_in_any_way(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
@@ -159,8 +160,8 @@ both_adapters! {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    /// For a caller without the right to check other users, each check about another user is an error. Checks about the
-    /// caller are evaluated.
+    /// If the caller lacks the right to check other users, the result of each check about another user is an error.
+    /// Checks about the caller are evaluated.
     async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -181,7 +182,7 @@ both_adapters! {
         assert_eq!(answers[3]["reasonCode"], "no_user_levels");
     }
 
-    /// The super admin claim applies only to checks about the caller, and not to checks about other users.
+    /// The super admin claim applies to checks about the caller. It does not apply to checks about other users.
     async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
@@ -197,7 +198,8 @@ both_adapters! {
         assert_eq!(codes, ["super_admin", "super_admin", "view_module_missing"]);
     }
 
-    /// All checks apply to the company of the request: a check that names another company gets an error.
+    /// All checks of a batch apply to the company of the request. The result of a check that specifies another company
+    /// is an error.
     async fn a_question_names_no_other_company(api: TestApi) {
         let company = api.company().await;
         let of = |id| json!({ "view": "/dashboard", "companyId": id });
@@ -228,7 +230,8 @@ both_adapters! {
         assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
     }
 
-    /// Checks after a change reflect it, whether they are about the caller or about another user.
+    /// Checks that are sent after a change reflect this change. This applies to checks about the caller and about
+    /// another user.
     async fn the_next_questions_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([

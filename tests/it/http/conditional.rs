@@ -28,7 +28,7 @@ fn send(api: &TestApi, company: Company, change: &(&str, String, Value), tag: &s
     of(request, company, path).json(body).header("if-match", tag)
 }
 
-/// Authenticates as a super admin. Names the company if the path refers to a user or a level.
+/// Adds the super admin's token to the request. If the path refers to a user or a level, also adds the company.
 fn of(request: Request, company: Company, path: &str) -> Request {
     let request = request.by_super_admin();
     if path.contains("/user") { request.within(company.id) } else { request }
@@ -75,7 +75,8 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
         Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
         Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
         Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),
-        // `If-Match` of a change to one module's enabled flag is compared with the entity tag of the list of modules.
+        // The change sets the enabled flag of one module. Its `If-Match` is compared with the entity tag of the list of
+        // modules.
         Tagged {
             path: own.clone(),
             changes: [false, true]
@@ -115,8 +116,8 @@ both_adapters! {
         }
     }
 
-    /// Proxies that compress responses modify the entity tags. A change with such a modified tag is accepted if the
-    /// content is unchanged since the client read it, and is rejected otherwise.
+    /// A proxy that compresses a response modifies the response's entity tag. A change with a modified tag is accepted
+    /// if the content has not changed since the client read it. Otherwise the change is rejected.
     async fn a_tag_that_a_proxy_changed_still_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -212,7 +213,8 @@ both_adapters! {
         request.json(&json!({ "name": "Mine" })).send().await.expect(404);
     }
 
-    /// A change increases the version of its target, the company or the catalog. Later decisions return that version.
+    /// A change increments the version of its target, which is a company or the catalog. Later decisions return the new
+    /// version.
     async fn versions_grow_by_what_is_written(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let check = async |company: Company| {
@@ -221,7 +223,7 @@ both_adapters! {
             versions(request.send().await.expect(200).header("x-iam-version").unwrap())
         };
         let (first, elsewhere) = (check(company).await, check(other).await);
-        assert_eq!(check(company).await, first, "a check changes nothing");
+        assert_eq!(check(company).await, first, "a check must not change the version");
 
         let member = api.level_id(company, "Member").await;
         let path = format!("/api/iam/user-levels/{member}/permissions/views");
@@ -230,7 +232,7 @@ both_adapters! {
         assert_eq!(written.0, first.0);
         assert!(written.1 > first.1);
         assert_eq!(check(company).await, written);
-        assert_eq!(check(other).await, elsewhere, "the change belongs to another company");
+        assert_eq!(check(other).await, elsewhere, "a change to one company must not change another company's version");
 
         let body = json!({ "name": "New", "url": "/new" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&body).send().await.expect(201);
@@ -261,8 +263,8 @@ both_adapters! {
         }
     }
 
-    /// Every response, including errors, returns the request id. A request id with invalid characters or an invalid
-    /// length is replaced.
+    /// Every response returns the request id, even if it is an error. A request id with invalid characters or an
+    /// invalid length is replaced.
     async fn every_answer_has_a_request_id(api: TestApi) {
         let long = "x".repeat(128);
         for id in ["the-request", "7b0c/{}!~", &long] {
@@ -283,8 +285,8 @@ both_adapters! {
         assert_eq!(made.len(), 5);
     }
 
-    /// The headers of responses forbid content type sniffing and the loading of resources in browsers, and storage in
-    /// caches.
+    /// The headers of every response forbid browsers to sniff the content type and to load resources. They also forbid
+    /// caches to store the response.
     async fn every_answer_is_safe_in_a_browser(api: TestApi) {
         let company = api.company().await;
         for request in [

@@ -31,7 +31,8 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// Creates a company whose administrator is cached by the replica `b`. From then on, `b` does not learn of changes.
+/// Creates a company and caches its administrator on the replica `b`. Afterwards the replica `b` does not learn of
+/// changes.
 async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.hears_everything().await;
@@ -42,7 +43,8 @@ async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     company
 }
 
-/// Returns a request for each kind of decision, and a request that the caller's levels must authorize.
+/// Returns one request for each kind of decision, and a request for the list of levels. The caller's levels must
+/// authorize the request for the list.
 fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     [
         question(api),
@@ -60,7 +62,8 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
     api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
 }
 
-/// Returns `true` if the responses to the five requests are those for a user without levels: denials and 403.
+/// Returns `true` if the responses to these five requests are the responses to a user without levels: denials, an empty
+/// menu and the status 403.
 fn are_of_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
@@ -86,11 +89,11 @@ both_adapters! {
         let company = company_that_is_remembered(&a, &b).await;
         revoke(&a.api, company, company.admin).await;
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(kept.iter().all(|answer| answer.status == 200), "the replica has not learned of the change");
+        assert!(kept.iter().all(|answer| answer.status == 200), "the replica must not have learned of the change yet");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
         assert!(are_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_of_a_non_member(&learnt), "the result of the load is cached");
+        assert!(are_of_a_non_member(&learnt), "the replica must cache the data that it has loaded");
     }
 
     /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version gets no older
@@ -106,7 +109,7 @@ both_adapters! {
                 request.by(company.admin).within(company.id).header(LEAST, least).send()
             };
             let before = request(&Versions { company: 0, ..version(&written) }.to_string()).await;
-            assert_eq!(before.status, 200, "the cached entry has the minimum version");
+            assert_eq!(before.status, 200, "the cached entry must satisfy a minimum company version of 0");
             let after = request(&version(&written).to_string()).await;
             match nth {
                 0 => assert!(!is_allowed(after)),
@@ -117,7 +120,8 @@ both_adapters! {
         }
     }
 
-    /// The version of the catalog in a minimum version is a lower bound too.
+    /// A minimum version also contains a version of the catalog. A replica must not respond with an older version of
+    /// the catalog.
     async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -125,21 +129,21 @@ both_adapters! {
         let off = json!({ "enabled": false });
         let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
         let asked = || question(&b.api).by(company.admin).within(company.id);
-        assert!(is_allowed(asked().send().await), "the replica has not learned of the change");
+        assert!(is_allowed(asked().send().await), "the replica must not have learned of the change yet");
         let answer = asked().header(LEAST, &version(&written).to_string()).send().await;
         assert!(version(&answer).catalog >= version(&written).catalog);
         assert!(!is_allowed(answer));
     }
 
-    /// Every decision states the version at which it was evaluated, and every change states the version that it
-    /// created. The versions of a company increase.
+    /// Every decision states the version at which it was evaluated. Every change states the version that it created.
+    /// Each change to a company increments its version.
     async fn answers_say_which_state_they_saw(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
         let mut last = version(&question(&a.api).by(company.admin).within(company.id).send().await.expect(200));
         for request in decisions(&a.api, company).into_iter().take(4) {
             let answer = request.by(company.admin).within(company.id).send().await.expect(200);
-            assert_eq!(version(&answer), last, "nothing has changed");
+            assert_eq!(version(&answer), last, "without a change, the version must stay the same");
         }
         for name in ["One", "Two"] {
             let path = "/api/iam/user-levels";
@@ -147,7 +151,7 @@ both_adapters! {
             let made = version(&request.send().await.expect(201));
             assert!((made.epoch, made.catalog) == (last.epoch, last.catalog) && made.company > last.company);
             let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);
-            assert_eq!(seen, made, "a caller reads its own writes");
+            assert_eq!(seen, made, "callers must read their own writes");
             last = made;
         }
         let not_modified = a.api.get("/api/iam/navigation").by(company.admin).within(company.id);
@@ -155,7 +159,7 @@ both_adapters! {
         assert_eq!(version(&answer), last);
     }
 
-    /// A request with a minimum version counts as one cache hit, as does a request without a minimum version.
+    /// A request that is served from the cache counts as one cache hit, with or without a minimum version.
     async fn a_request_with_a_version_counts_one_hit(api: TestApi) {
         let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
         let a = Replica::over(&api, Arc::clone(&api.storage), options).await;
@@ -171,7 +175,7 @@ both_adapters! {
         assert_eq!(after.misses, before.misses);
     }
 
-    /// A malformed minimum version and a repeated header are rejected.
+    /// A malformed minimum version is rejected. A request with two minimum versions is rejected too.
     async fn a_malformed_version_is_refused(api: TestApi) {
         let company = api.company().await;
         let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
@@ -185,8 +189,8 @@ both_adapters! {
         assert_eq!(twice.send().await.error().0, 400);
     }
 
-    /// A minimum version of another epoch cannot be compared. The replica reads the database once and responds without
-    /// waiting for that version.
+    /// A minimum version from another epoch cannot be compared with the versions of this epoch. The replica reads the
+    /// database once and responds without waiting for the minimum version.
     async fn a_version_of_another_epoch_is_answered(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -197,7 +201,7 @@ both_adapters! {
         assert!(!is_allowed(answer), "the database was read");
     }
 
-    /// A request with a minimum version that does not exist yet gets 503, and neither a decision from older data nor a
+    /// A request gets 503 if its minimum version does not exist yet. It gets neither a decision from older data nor a
     /// denial.
     async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
@@ -211,7 +215,10 @@ both_adapters! {
                 assert!(answer.header("retry-after").is_some());
             }
         }
-        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "without a minimum");
+        assert!(
+            is_allowed(question(&a.api).by(company.admin).within(company.id).send().await),
+            "a request without a minimum version must be served from the cache"
+        );
     }
 
     /// Responses to non-members reveal neither whether a company exists nor how often it has changed.
@@ -239,8 +246,8 @@ both_adapters! {
         assert_eq!(answers[0].1.company, 0);
     }
 
-    /// The rate at which a caller can force loads from the database (`no-cache`) is limited. Other callers and
-    /// decisions from the cache are not affected.
+    /// The rate at which a caller can force loads from the database (`no-cache`) is limited. The limit affects neither
+    /// other callers nor decisions from the cache.
     async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -253,7 +260,7 @@ both_adapters! {
             version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
         let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
-        // On a slow machine the quota is refilled in part while the test exhausts it.
+        // On a slow machine the quota is partly refilled while the test exhausts it, so more requests are necessary.
         for _ in 0..1000 {
             let answer = fresh(company.admin).await;
             if answer.status == 429 {

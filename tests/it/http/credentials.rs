@@ -1,4 +1,4 @@
-//! Tests of credentials: tokens and API keys are accepted only in the `Authorization` header, and only until they
+//! Tests of credentials. Tokens and API keys are accepted only in the `Authorization` header, and only until they
 //! expire or are revoked.
 
 use std::cell::Cell;
@@ -39,8 +39,8 @@ pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> St
     TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap()
 }
 
-/// Stores an API key that `change` has modified, for example a key that is already expired, which the API would not
-/// create. Returns the stored key and its secret.
+/// Creates an API key, modifies it with `change` and stores it. The stored key can be one that the API would not
+/// create, for example a key that is already expired. Returns the stored key and its secret.
 pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey, String) {
     let new = NewApiKey::generate().unwrap();
     let mut tx = api.storage.begin(Target::Credentials, ChangeContext::command_line()).await.unwrap();
@@ -74,7 +74,8 @@ pub async fn changes(api: &TestApi, company: Company, credential: &str, name: &s
 }
 
 both_adapters! {
-    /// Only the response to the creation of an API key contains the whole key. The key authenticates its bearer.
+    /// The response to the creation of an API key contains the whole key, and no later response does. The key
+    /// authenticates its bearer.
     async fn a_key_is_shown_once(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
@@ -181,8 +182,8 @@ both_adapters! {
         }
     }
 
-    /// A service holds no levels, so checks about itself are denied. It may send such checks in every company, with or
-    /// without its own id as the subject.
+    /// A service holds no levels, so checks about itself are denied and are not an error. A service may send such
+    /// checks in every company. It may omit the subject or specify its own id.
     async fn a_service_that_asks_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
@@ -219,7 +220,7 @@ both_adapters! {
         }
     }
 
-    /// Expired and revoked keys are rejected. The message states whether the key is expired or revoked.
+    /// Expired and revoked keys are rejected. The message states which of the two applies.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -278,8 +279,8 @@ both_adapters! {
         assert_eq!(router.get("/health").send().await.json()["timestamp"], json!(time.now()));
     }
 
-    /// Other replicas learn of the revocation of a key through the change feed. Even on a replica that has not learned
-    /// of the revocation, the revoked key cannot make changes.
+    /// Other replicas learn of the revocation of a key through the change feed. A replica that has not learned of the
+    /// revocation yet also rejects changes with the revoked key.
     async fn a_revoked_key_is_refused_by_all(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -299,8 +300,8 @@ both_adapters! {
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
     }
 
-    /// A change to credentials takes effect at once on the replica that makes it, even if that replica's polls do not
-    /// return (read-your-writes).
+    /// A change to credentials takes effect at once on the replica that makes it (read-your-writes). This also holds
+    /// while that replica's polls do not return.
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -321,7 +322,8 @@ both_adapters! {
         expired_token(&reads(router, company, &bearer).await);
     }
 
-    /// A key that expires after authentication, while its change waits for the lock, changes nothing.
+    /// A key expires after its request was authenticated, while the change waits for the lock. The change is rejected
+    /// and stores nothing.
     async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
@@ -334,8 +336,8 @@ both_adapters! {
         }
     }
 
-    /// When a key is revoked while it is in use, its requests are rejected from some moment on, and the key is never
-    /// accepted again after the first rejection.
+    /// A key is revoked while requests with this key arrive continuously. After the first rejected request, the key is
+    /// never accepted again.
     async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -368,7 +370,8 @@ both_adapters! {
         sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
-    /// A credential must still be valid when the whole request has arrived, even if the body is sent slowly.
+    /// A credential must still be valid when the whole request has arrived. This also applies if the body is sent
+    /// slowly.
     async fn a_caller_revoked_while_sending_is_refused(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -424,7 +427,7 @@ both_adapters! {
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
     }
 
-    /// An assignment that a service makes is stored with the id of the service's API key as its author.
+    /// An assignment that a service makes is stored with its author, the id of the service's API key.
     async fn a_service_assigns_in_its_own_name(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -441,7 +444,7 @@ both_adapters! {
         }
     }
 
-    /// The time of the last use of a key is stored at most about once per minute.
+    /// The time of the last use of a key is stored about once per minute at most.
     async fn the_last_use_of_a_key_is_noted(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;

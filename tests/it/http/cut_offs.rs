@@ -11,8 +11,9 @@ use crate::support::api::{both_adapters, new_user, now, secret};
 use crate::support::replica::{Line, Replica};
 
 both_adapters! {
-    /// Tokens that were issued before the cut-off are rejected, also those of super admins: at once on the replica that
-    /// sets the cut-off, and on other replicas when they learn of it. Tokens that were issued later are accepted.
+    /// Tokens that were issued before the cut-off are rejected, including tokens of super admins. Tokens that were
+    /// issued later are accepted. The replica that sets the cut-off applies it at once, and the other replicas apply it
+    /// when they learn of it.
     async fn a_user_is_cut_off(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -32,7 +33,8 @@ both_adapters! {
                     expired_token(&reads(&replica.api, company, token).await);
                 }
             }
-            // Even on a replica that has not learned of the cut-off yet, the user cannot make changes.
+            // The replica `deaf` has not learned of the cut-off yet and accepts reads, but it rejects changes of the
+            // user.
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
@@ -47,8 +49,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
-            // Waits until this replica has learned of the change. Otherwise it would learn of this change and of the
-            // next cut-off with the same poll.
+            // Waits until the replica `deaf` has learned of this cut-off. Otherwise it would learn of this cut-off and
+            // of the next one in the same poll.
             deaf.hears_everything().await;
         }
         // Other users are not affected.
@@ -73,8 +75,8 @@ both_adapters! {
         }
     }
 
-    /// Existing tokens of an issuer whose clock is ahead are rejected too: the default cut-off is the current time plus
-    /// the allowed clock skew.
+    /// An issuer's clock may be ahead, so that its tokens seem to be issued in the future. The default cut-off is
+    /// therefore the current time plus the allowed clock skew, and also rejects such existing tokens.
     async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
         let company = api.company().await;
         let clock_skew = Duration::from_secs(30);
@@ -89,15 +91,15 @@ both_adapters! {
         expired_token(&reads(&router, company, &ahead).await);
     }
 
-    /// Only super admins can set cut-offs, and only as users with a token. API keys of every role get 403.
+    /// Only super admins who authenticate with a token can set cut-offs. API keys get 403, whatever their role.
     async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
-        // A leaked key must not be able to cut off the super admins who could revoke it, or to remove the cut-offs that
-        // they set.
+        // A leaked key must not be able to cut off the super admins who could revoke the key. It must also not be able
+        // to remove the cut-offs that they set.
         let platform = api.api_key("administer", None).await;
         for user in [company.member, api.super_admin] {
             for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {

@@ -22,7 +22,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
 }
 
 both_adapters! {
-    /// An allowed decision names the level that allows, and a denied decision states the reason.
+    /// An allowed decision identifies the level that allows the view. A denied decision states the reason.
     async fn a_check_says_why(api: TestApi) {
         let company = api.company().await;
         let read = json!({ "feature": "general.read", "action": "Read" });
@@ -68,7 +68,7 @@ both_adapters! {
         }
     }
 
-    /// A check names a view by its url or id, and a feature by its key or id.
+    /// A check identifies a view by its url or its id. It identifies a feature by its key or its id.
     async fn views_and_features_have_two_names(api: TestApi) {
         let company = api.company().await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
@@ -101,7 +101,8 @@ both_adapters! {
         assert_eq!(short(&action), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// Deny overrides: a deny in one level overrides the allows of all other levels, for views and for actions.
+    /// Deny overrides allow: if one level of a user denies a view or an action, the allows of the user's other levels
+    /// have no effect.
     async fn a_deny_wins_over_allows(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -118,7 +119,8 @@ both_adapters! {
         assert_eq!(short(&answer), (false, Some("own"), "explicit_deny", vec![levels[1].as_str()]));
     }
 
-    /// A decision names all levels that allow the view, or all levels that deny it.
+    /// A decision about an allowed view lists all levels that allow it. A decision about a denied view lists all levels
+    /// that deny it.
     async fn all_levels_that_decided_are_named(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -132,7 +134,8 @@ both_adapters! {
         }
     }
 
-    /// If several levels allow an action, the widest scope applies, and the decision names the level that grants it.
+    /// If several levels allow an action, the widest of their scopes applies. The decision identifies the level that
+    /// grants this scope.
     async fn the_widest_scope_wins(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -148,7 +151,8 @@ both_adapters! {
         }
     }
 
-    /// Default deny: what no level allows is denied, whether the cell is `inherit` or missing.
+    /// Default deny: a view or action that no level allows is denied. This applies to cells with the state `inherit`
+    /// and to missing cells.
     async fn what_is_not_allowed_is_denied(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -207,7 +211,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, None, "no_user_levels", vec![]));
     }
 
-    /// Update on either administrative feature (`iam.…`) suffices to check other users.
+    /// Update on one of the administrative features (`iam.…`) suffices to check other users.
     async fn administrators_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let ask = |by, about| {
@@ -239,7 +243,7 @@ both_adapters! {
         ask(company.visitor, company.admin).await.expect(403);
     }
 
-    /// A check must name either a view, or a feature and an action.
+    /// A check must specify either a view, or a feature and an action.
     async fn a_question_must_be_one(api: TestApi) {
         let company = api.company().await;
         for question in [
@@ -261,7 +265,7 @@ both_adapters! {
         }
     }
 
-    /// An administrator gets the same list of a user's permissions as the user does.
+    /// An administrator who requests a user's permissions gets the same list as that user.
     async fn readers_see_what_others_may(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/permissions", company.member);

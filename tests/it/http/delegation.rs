@@ -1,5 +1,5 @@
-//! Tests of the delegation guard, which prevents privilege escalation: callers can grant only permissions that they
-//! hold, except callers with Approve.
+//! Tests of the delegation guard, which prevents privilege escalation. Callers can grant only permissions that they
+//! hold themselves. Callers with Approve are exempt.
 
 use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ pub async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
 }
 
-/// Creates a user who has Update on levels and permissions, but not Approve, and who holds what these cells allow.
-/// Returns the user and the user's level.
+/// Creates a user who has Update on levels and permissions, but not Approve. The user also holds the permissions that
+/// these cells allow. Returns the user and the user's level.
 pub async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
     let mut features = features.to_vec();
     for key in [LEVELS, PERMISSIONS] {
@@ -72,8 +72,8 @@ pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> 
 }
 
 both_adapters! {
-    /// A change that grants a permission that the caller does not hold is denied. The error names the permissions, and
-    /// nothing is stored.
+    /// A change is denied if it grants a permission that the caller does not hold. The error lists these permissions,
+    /// and nothing is stored.
     async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
@@ -101,13 +101,14 @@ both_adapters! {
         assert_not_held(&answer, "/home");
         assert_eq!(answer.json()["errors"][0]["field"], "userLevelIds");
         assert!(held(&api, company, target).await.is_empty());
-        // The assignment is accepted for a user who already has the view, because it grants that user nothing new.
+        // The assignment of the level is accepted for a user who already has the view, because this user gains no
+        // permission.
         let member = api.level_id(company, "Member").await;
         put_levels(&api, company, company.member, &[&member, &level]).by(user).send().await.expect(200);
     }
 
-    /// The error message names at most ten permissions that the caller does not hold, and the findings name more. A
-    /// feature without a key is named by its id.
+    /// The error message lists at most ten permissions that the caller does not hold. The validation errors of the
+    /// response list more of them. A feature without a key is identified by its id.
     async fn a_long_list_of_permissions_not_held_is_truncated(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -145,8 +146,8 @@ both_adapters! {
         put_levels(&api, company, new_user(), &[&own, &level]).by(user).send().await.expect(200);
     }
 
-    /// An allow that a deny overrides counts as a grant, because a later removal of the deny would put the allow into
-    /// effect.
+    /// An allow counts as a grant even while a deny overrides it. Otherwise a later removal of the deny would put the
+    /// allow into effect.
     async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -157,15 +158,16 @@ both_adapters! {
         let allowing = [view(&api, "/home", "allow").await];
         let answer = put_matrix(&api, company, &plain, "views", &allowing).by(user).send().await;
         assert_not_held(&answer, "/home");
-        // Assigning a level with such an allow to a user to whom another level denies the permission counts as a grant
-        // too.
+        // A level can allow a permission that another level of the user denies. The assignment of such a level counts
+        // as a grant of the permission too.
         let hidden = api.new_level(company, "Hidden").await;
         api.set_matrix(company, &hidden, "views", json!(allowing)).await;
         let answer = put_levels(&api, company, target, &[&denying, &plain, &hidden]).by(user).send().await;
         assert_not_held(&answer, "/home");
     }
 
-    /// Callers do not hold a permission that one of their levels denies, even if another of their levels allows it.
+    /// If one of the caller's levels denies a permission, the caller does not hold this permission. It does not matter
+    /// whether another level of the caller allows it.
     async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
@@ -177,7 +179,8 @@ both_adapters! {
         assert_not_held(&answer, "/home");
     }
 
-    /// Removing a deny counts as granting the denied permission, whether the cell is removed or the level is revoked.
+    /// The removal of a deny counts as a grant of the denied permission. This applies to the removal of the cell and to
+    /// the revocation of the level.
     async fn taking_a_deny_away_is_a_grant(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -192,22 +195,22 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // Deletion of the level is no way around the guard, because a level with holders cannot be deleted.
+        // The guard cannot be bypassed by deletion of the level, because a level with holders cannot be deleted.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let question = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(company, target, question).await["reasonCode"], "explicit_deny");
 
-        // The level with the deny can be revoked together with the level whose allow it overrides. The deny can also be
-        // removed if the user has no allow that it overrides.
+        // Two levels can be revoked together: the level with the deny and the level whose allow it overrides. The deny
+        // can also be removed if it overrides no allow of the user.
         put_levels(&api, company, target, &[]).by(user).send().await.expect(200);
         api.assign(company, target, &[&denying]).await;
         put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
     }
 
-    /// Callers may resend unchanged cells that allow permissions that the callers do not hold, and may narrow the
-    /// scopes of such cells.
+    /// Callers can send back unchanged cells that allow permissions that the callers do not hold. They can also narrow
+    /// the scopes of such cells.
     async fn what_stays_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
@@ -224,14 +227,14 @@ both_adapters! {
             put_matrix(&api, company, &level, "features", &cells).by(user).send().await.expect(200);
         }
         put_levels(&api, company, company.visitor, &[&level]).by(user).send().await.expect(200);
-        // A scope that was narrowed can be widened again only by callers who hold the wider scope.
+        // The scope was narrowed. To widen it again, the caller must hold the wider scope.
         let cells = [allow(&api, "general.read", "Read", "any").await];
         let answer = put_matrix(&api, company, &level, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
     }
 
-    /// Permissions that are gated by a module that the company does not have can be granted in advance, but only by
-    /// callers whose levels allow them.
+    /// A permission can be granted in advance, while the company does not yet have the module that gates it. The
+    /// caller's levels must allow this permission.
     async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/modules/risks", "allow").await];
@@ -294,7 +297,8 @@ both_adapters! {
             if may {
                 answer.expect(200);
                 api.set_matrix(company, &level, "views", json!([])).await;
-                // If another level of the user denies Approve, the user can grant only permissions that the user holds.
+                // Another level of the user now denies Approve. The user can then grant only permissions that the user
+                // holds.
                 let denying = api.new_level(company, &format!("Denying {scope}")).await;
                 api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
                 api.assign(company, user, &[&own, &denying]).await;
@@ -339,8 +343,8 @@ both_adapters! {
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
     }
 
-    /// The delegation guard is evaluated under the company's row lock: a caller cannot grant a permission that the
-    /// caller loses while the change waits for the lock.
+    /// The delegation guard is evaluated under the company's row lock. If the caller loses a permission while the
+    /// change waits for the lock, the change cannot grant this permission.
     async fn a_permission_lost_while_waiting_is_not_granted(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;

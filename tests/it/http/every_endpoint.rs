@@ -1,5 +1,5 @@
-//! Tests of properties that every operation must have: which callers it admits, how requests name the company, and the
-//! response to ids of another company.
+//! Tests of properties that every operation must have. They cover the admitted callers, the ways in which requests
+//! specify the company, and the responses to ids of another company.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ const GARBAGE: [(&str, &str); 4] = [
 fn the_table_is_the_document() {
     let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
     assert_eq!(documented(), known);
-    assert_eq!(operations().count() + HEALTH.len(), known.len(), "an operation is in the table twice");
+    assert_eq!(operations().count() + HEALTH.len(), known.len(), "each operation must be in the table exactly once");
     for operation in operations() {
         assert_eq!(
             operation.company == CompanyParameter::InPath,
@@ -36,8 +36,8 @@ fn the_table_is_the_document() {
     }
 }
 
-/// The OpenAPI document lists, for every operation, the request headers that require a minimum version and the
-/// responses with `X-IAM-Version`.
+/// The OpenAPI document describes two kinds of headers for every operation: the request headers that require a minimum
+/// version, and the response header `X-IAM-Version`.
 #[test]
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
@@ -98,7 +98,8 @@ both_adapters! {
         }
     }
 
-    /// Callers without the permission get the same 403 for every body and every id, so the response reveals nothing.
+    /// A caller without the required permission gets the same 403 for every body and every id. The response therefore
+    /// reveals nothing.
     async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
@@ -128,7 +129,7 @@ both_adapters! {
         }
     }
 
-    /// Non-members may request their own decisions, all of which are denials.
+    /// Non-members can request decisions about themselves. All of these decisions are denials.
     async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
@@ -143,7 +144,7 @@ both_adapters! {
                 assert!(matches!(answer.error().0, 400 | 415), "{body}");
             }
         }
-        // Non-members may not check other users, and the denial does not reveal whether the user exists.
+        // Non-members cannot check other users. The denial does not reveal whether the other user exists.
         let refusal = "You do not have permission to check other users";
         for user in [world.ours.admin, new_user()] {
             let question = json!({ "view": "/dashboard", "userId": user });
@@ -158,7 +159,7 @@ both_adapters! {
         }
     }
 
-    /// A caller cannot distinguish a company that does not exist from a company of which the caller is not a member.
+    /// A non-member gets the same response for an existing company and for a company that does not exist.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -202,7 +203,7 @@ both_adapters! {
         }
     }
 
-    /// Requests of operations that require a company must name it. This is checked before permissions and bodies.
+    /// A request must specify the company if the operation requires one. This is checked before permissions and bodies.
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
@@ -229,8 +230,8 @@ both_adapters! {
         }
     }
 
-    /// An invalid company id, or two different company ids, are rejected before permissions are checked, whether the
-    /// ids are in the path, header, query or body.
+    /// A request with an invalid company id, or with two different company ids, is rejected before permissions are
+    /// checked. The ids can be in the path, the header, the query or the body.
     async fn a_company_is_named_once(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
@@ -242,7 +243,7 @@ both_adapters! {
             let path = world.fill(&operation.valid_path()).await;
             let and = if path.contains('?') { '&' } else { '?' };
             let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
-            // The ids in header, query and body, each optional.
+            // The ids in the header, the query and the body of a request. Each of them is optional.
             let mut cases = vec![
                 (Some(ours.to_string()), Some(theirs.to_string()), None, disagree),
                 (None, Some(format!("{ours}&companyId={theirs}")), None, disagree),
@@ -290,7 +291,7 @@ both_adapters! {
         assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
     }
 
-    /// A request can name the company in any of these places, and in several places if the ids are equal.
+    /// A request can specify the company in each of these places. It can also use several places if the ids are equal.
     async fn a_company_may_be_named_anywhere(api: TestApi) {
         let world = World::new(api).await;
         let ours = world.ours.id;

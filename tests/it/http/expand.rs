@@ -1,5 +1,5 @@
-//! Tests of expand migrations under load: no request fails because the statements that its connection has prepared
-//! become invalid.
+//! Tests of expand migrations under load. An expand migration invalidates prepared statements of pooled connections,
+//! but no request fails.
 
 mod postgres {
     use std::cell::{Cell, RefCell};
@@ -15,8 +15,8 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 
-    /// The number of concurrent requests, more than the maximum size of the pool, so that every connection prepares the
-    /// statements.
+    /// The number of concurrent requests. It exceeds the maximum size of the pool, so that every connection prepares
+    /// the statements.
     const AT_ONCE: usize = 6;
 
     /// Sends the valid request of an operation [`AT_ONCE`] times concurrently, and counts the 5xx responses.
@@ -34,8 +34,8 @@ mod postgres {
         }
     }
 
-    /// Asserts that no operation returns 5xx. Sends all operations repeatedly while `migrate` runs, and once more
-    /// afterwards.
+    /// Sends all operations repeatedly while `migrate` runs, and once before and after it. Asserts that no response is
+    /// a 5xx.
     async fn no_request_fails(world: &World, migrate: impl Future<Output = ()>) {
         let (is_over, failures) = (Cell::new(false), RefCell::default());
         for operation in operations() {
@@ -70,8 +70,8 @@ mod postgres {
         }
     }
 
-    /// Returns the SQL of the expand steps for every table: an added column, an added index, and wider types of text
-    /// and integer columns. A step that changes a column of a SQL view drops the view and creates it again.
+    /// Returns the SQL of the expand steps for every table. The steps add a column, add an index, and widen the types
+    /// of text and integer columns. A step that changes a column of a SQL view drops the view and creates it again.
     async fn steps(database: &TestDatabase, round: i32) -> Vec<String> {
         let mut owner = PgConnection::connect(&database.url_as(OWNER)).await.unwrap();
         let may_create = format!("GRANT CREATE ON SCHEMA public TO {OWNER}");
@@ -107,8 +107,8 @@ mod postgres {
         steps
     }
 
-    /// Runs one step as the owner of the tables. The step is repeated after a deadlock or lock timeout, as an operator
-    /// would do.
+    /// Runs one expand step as the owner of the tables. After a deadlock or a lock timeout, the step is repeated, as an
+    /// operator would do.
     async fn migrate(owner: &mut PgConnection, step: &str) {
         loop {
             match run(owner, format!("BEGIN; SET LOCAL lock_timeout = '5s'; {step}; COMMIT")).await {
@@ -121,7 +121,7 @@ mod postgres {
         }
     }
 
-    /// All steps run in one transaction, as with `migration up`.
+    /// All expand steps run in one transaction, as with `migration up`.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_at_once() {
         let api = TestApi::postgres().await;
@@ -137,7 +137,7 @@ mod postgres {
         .await;
     }
 
-    /// The steps run one by one, each in its own transaction, as when an operator runs them manually.
+    /// Each expand step runs in its own transaction, as when an operator runs the steps manually.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_step_by_step() {
         let api = TestApi::postgres().await;

@@ -18,8 +18,8 @@ fn bare(decision: &Value) -> Value {
 }
 
 both_adapters! {
-    /// An explanation contains the modules that gate the view, the cell of each level, and the steps that would allow
-    /// the view. After all these steps the view is allowed.
+    /// An explanation contains the modules that gate the view, and the cell of each level. It also suggests the changes
+    /// that would allow the view. After all these changes, the view is allowed.
     async fn an_explanation_lists_the_whole_derivation(api: TestApi) {
         let company = api.company().await;
         let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
@@ -57,8 +57,8 @@ both_adapters! {
         assert_eq!((&explained["allowed"], &explained["suggestion"]), (&json!(true), &json!([])));
     }
 
-    /// The explanation of an action contains the scope of each level's cell. The suggested step is a cell with a
-    /// sufficient scope in the level that decided.
+    /// The explanation of an action contains the scope of each level's cell. It suggests a cell with a sufficient scope
+    /// in the level that determined the decision.
     async fn a_scope_that_is_too_narrow_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -72,7 +72,7 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
     }
 
-    /// If the feature is disabled, the suggested step is to enable the feature.
+    /// If the feature is disabled, the explanation suggests to enable the feature.
     async fn a_disabled_feature_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -108,8 +108,8 @@ both_adapters! {
         }
     }
 
-    /// Non-members and super admins get only the decision without a derivation. Non-members must learn nothing about
-    /// the company, and the company's rules do not apply to super admins.
+    /// Non-members and super admins get the decision without a derivation. Non-members must learn nothing about the
+    /// company. For super admins there is no derivation, because the company's rules do not apply to them.
     async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
@@ -126,7 +126,7 @@ both_adapters! {
         assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
     }
 
-    /// Only callers who may check other users get explanations of decisions about other users.
+    /// An explanation of a decision about another user requires the right to check other users.
     async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -142,8 +142,8 @@ both_adapters! {
         assert_eq!(request.send().await.error().2, "view cannot be asked together with feature");
     }
 
-    /// An explanation contains only levels of the request's company, even if the user holds levels in another company
-    /// too.
+    /// An explanation contains levels of the request's company. It contains no levels that the user holds in another
+    /// company.
     async fn another_company_is_not_hinted_at(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let their_admin = api.level_id(theirs, "Admin").await;

@@ -1,5 +1,5 @@
-//! Tests of users of external issuers: how requests and responses identify them, and that no other user can be mistaken
-//! for them.
+//! Tests of users of external issuers. They cover the form in which requests and responses identify these users, and
+//! that no other user is mistaken for them.
 
 use iam_domain::{ExternalId, Issuer, UserId};
 use iam_identity::{
@@ -14,7 +14,8 @@ use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_co
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";
 
-/// Two external issuers, and an API instance that trusts them in addition to the native issuer.
+/// An API instance that trusts two external issuers in addition to the native issuer, and the signers of the two
+/// external issuers.
 struct Issuing {
     signer: TokenSigner,
     other: TokenSigner,
@@ -59,7 +60,7 @@ async fn without_natives(api: &TestApi) -> (TestApi, String) {
     (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
 }
 
-/// Returns the text with percent-encoding for use in a path.
+/// Returns the string with percent-encoding for use in a path.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -88,7 +89,7 @@ both_adapters! {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
             // The user is not stored yet and has no rights. The super admin claim of the token is ignored, because this
-            // issuer is not trusted to make super admins. Reads do not store the user.
+            // issuer is not trusted to authenticate super admins. Reads do not store the user.
             reads(router, company, &bearer).await.expect(403);
             let permissions =
                 router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
@@ -120,8 +121,7 @@ both_adapters! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
-            // The responses to a caller who may not check other users do not reveal which issuers are trusted or which
-            // users exist.
+            // A caller who may not check other users learns neither which issuers are trusted nor which users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": unknown });
                 let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
@@ -162,8 +162,8 @@ both_adapters! {
         }
     }
 
-    /// Wherever a user id is accepted, the path id, which needs no percent-encoding, identifies the same user as
-    /// `issuer|subject`.
+    /// A path id identifies the same user as `issuer|subject`, wherever a user id is accepted. A path id needs no
+    /// percent-encoding.
     async fn a_path_id_names_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -208,7 +208,7 @@ both_adapters! {
             );
             let query = format!("/api/iam/audit-logs?userId={path_id}");
             assert_eq!(by_admin(router.get(&query)).send().await.expect(200).data()["logs"], json!([]));
-            // Within a company, a user who holds a level of that company can also be identified by id.
+            // Within a company, a user who holds a level of that company can also be identified by the user id.
             let by_id = format!("/api/iam/users/{id}/user-levels");
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
             by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
@@ -222,7 +222,8 @@ both_adapters! {
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// An invalid path id, or a path id of an unknown issuer, has the errors of an invalid `issuer|subject`.
+    /// A request with an invalid path id, or with a path id of an unknown issuer, is rejected. The errors are the same
+    /// as for an invalid `issuer|subject`.
     async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -244,8 +245,8 @@ both_adapters! {
         }
     }
 
-    /// Lists of the holders of a level contain issuer and subject, also in the error of a deletion that these holders
-    /// prevent.
+    /// A list of a level's holders contains the issuer and subject of each external user. The error of a rejected
+    /// deletion also contains them for the holders that prevent the deletion.
     async fn holders_are_named_by_their_issuers(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -281,8 +282,8 @@ both_adapters! {
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Levels cannot be assigned to the id alone either, because the caller, who knows only the id, would then learn
-        // issuer and subject.
+        // Levels cannot be assigned to the user id alone. A caller who knows only the user id would otherwise learn the
+        // issuer and the subject.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
         let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
@@ -294,9 +295,9 @@ both_adapters! {
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
     }
 
-    /// Levels can be assigned only to users who can sign in. They cannot be assigned to services, whose rights follow
-    /// from the role of their key, or to ids for which no trusted issuer can issue a token. Existing levels of such an
-    /// id can be revoked.
+    /// Levels can be assigned only to users who can sign in. Services get no levels, because their rights follow from
+    /// the role of their key. An id gets no levels if no trusted issuer can issue a token for it, but its existing
+    /// levels can be revoked.
     async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
@@ -316,7 +317,7 @@ both_adapters! {
         }
     }
 
-    /// An external user can be the first administrator of a new company, and can be cut off.
+    /// An external user can be the first administrator of a new company. A cut-off can be set for an external user.
     async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
         let issuing = Issuing::over(&api).await;
         let (router, subject) = (&issuing.api, "auth0|admin");
@@ -338,8 +339,8 @@ both_adapters! {
             (&json!(named(subject)), &future["notBefore"])
         );
         expired_token(&reads(router, company, &bearer).await);
-        // A cut-off can also be set for the id alone: it grants nothing, and super admins, who alone can set it, may
-        // know the issuer and subject of users.
+        // A cut-off can also be set for the user id alone, because a cut-off grants nothing. Only super admins can set
+        // cut-offs, and they may learn the issuer and subject of users.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
@@ -348,8 +349,8 @@ both_adapters! {
         reads(router, company, &bearer).await.expect(200);
     }
 
-    /// The issuer and subject of a user are stored with the first change that the user makes, even if no earlier
-    /// request named the user.
+    /// The issuer and subject of a user are stored with the first change that the user makes. An earlier request need
+    /// not have identified the user.
     async fn the_caller_of_a_change_is_remembered(api: TestApi) {
         let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
@@ -366,7 +367,7 @@ both_adapters! {
         assert_ne!(logs["logs"], json!([]));
     }
 
-    /// The issuer and subject of a user are also stored when a change names the user: as a company's first
+    /// The issuer and subject of a user are also stored when a change identifies the user: as a company's first
     /// administrator, in an assignment, or in a cut-off.
     async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
@@ -409,8 +410,8 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = router.api_key("read", None).await;
         reads(&router, company, &key).await.expect(200);
-        // An expired token is rejected with 401 even while the keys are unavailable, because it is invalid whatever its
-        // signature.
+        // An expired token is rejected with 401 even while the signing keys are unavailable. It is invalid whatever its
+        // signature is.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }

@@ -1,4 +1,5 @@
-//! Tests of modules that gate views and features: changes cannot remove the last gate by accident.
+//! Tests of modules that gate views and features. Without confirmation, no change can remove the last gate of a view or
+//! a feature.
 
 use serde_json::{Value, json};
 
@@ -57,10 +58,10 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/audit").await, "view_module_missing");
         grant(&api, company, &[]).await;
         assert_eq!(why(&api, company, "/dashboard").await, "view_module_missing");
-        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "no module gates the feature");
+        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "the feature must be ungated");
     }
 
-    /// A module allows nothing if it is disabled, either for the company or for all companies.
+    /// A module allows nothing if it is disabled. It can be disabled for one company or for all companies.
     async fn a_gate_is_shut_by_two_switches(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
@@ -78,7 +79,8 @@ both_adapters! {
         }
     }
 
-    /// If several modules gate a view, it suffices that the company has one of them and that this module is enabled.
+    /// Several modules can gate the same view. It suffices that the company has one of these modules and that this
+    /// module is enabled.
     async fn one_open_module_suffices(api: TestApi) {
         let company = api.company().await;
         let audit = api.module_id("audit").await;
@@ -94,7 +96,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// Removing a view from its last module would make the view available to every company, so the request must confirm
+    /// Removing a view from its last module would open the view to every company. The request must therefore confirm
     /// the removal with `ungate`.
     async fn a_view_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
@@ -107,7 +109,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// A view that another module gates too can be removed from a module without confirmation.
+    /// A view that is in two modules can be removed from one of them without confirmation.
     async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
         let company = api.company().await;
         let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
@@ -118,7 +120,8 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
     }
 
-    /// Removing a module that is the last to gate a feature requires confirmation. The error lists all such features.
+    /// A feature can be removed from the last module that gates it only with confirmation. The error lists all features
+    /// that the change would ungate.
     async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
@@ -173,7 +176,7 @@ both_adapters! {
         api.delete(&format!("{path}?ungate=true")).by_super_admin().send().await.expect(200);
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let data = api.get(&path).by_super_admin().send().await.expect(200).data();
-        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's grant is deleted too");
+        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company must lose the module too");
         assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
     }
 
@@ -195,7 +198,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
     }
 
-    /// A new view or feature is not gated by any module, so only the levels decide.
+    /// A new view or feature is not gated by any module. Decisions about it therefore depend only on the levels.
     async fn what_is_new_has_no_gate(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "New", "url": "/new" })).await;

@@ -1,5 +1,5 @@
-//! Tests of cache invalidation for every kind of change: what decisions return after the change on the replica that
-//! makes it and on another replica, and which cache entries are dropped.
+//! Tests of cache invalidation for every kind of change. They check the decisions after a change, both on the replica
+//! that makes the change and on another replica. They also check which cache entries are dropped.
 
 mod changes;
 
@@ -29,7 +29,7 @@ const NO_CHANGES: [&str; 8] = [
     "DELETE /api/iam/api-keys/{id}",
 ];
 
-/// A company with its own catalog entities, and a user of that company.
+/// The entities that a change of the table affects: a company, a user of this company, and entities of the catalog.
 struct Scene {
     words: BTreeMap<&'static str, String>,
     company: CompanyId,
@@ -125,7 +125,7 @@ impl Scene {
         }
         let answer = request.send().await;
         assert!(answer.status.is_success(), "{operation}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(answer.header("x-iam-version").is_some(), "{operation} states its version");
+        assert!(answer.header("x-iam-version").is_some(), "the response to {operation} must state a version");
     }
 
     /// Returns all decisions and menus of the user in the company.
@@ -160,7 +160,11 @@ impl Scene {
         let before = replica.stats();
         let seen = self.seen(&replica.api).await;
         let after = replica.stats();
-        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "the database was not read");
+        assert_eq!(
+            (after.misses, after.loads),
+            (before.misses, before.loads),
+            "the replica must serve the decisions without reading the database"
+        );
         assert!(after.hits > before.hits);
         seen
     }
@@ -199,11 +203,11 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 }
 
 both_adapters! {
-    /// Each change is visible at once on the replica that makes it, and on other replicas when they learn of it. The
-    /// cache entries of other companies remain.
+    /// Each change is visible at once on the replica that makes it. Other replicas show the change when they learn of
+    /// it. The cache entries of other companies remain.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        // An API instance without a limit of forced loads, which reads the database for each request of this test.
+        // This API instance has no limit on forced loads. It reads the database for each request of this test.
         let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let store = api.with_options(options).await;
@@ -228,15 +232,19 @@ both_adapters! {
             let here = scene.seen(&a.api).await;
             b.hears_everything().await;
             let heard = b.stats().invalidations - at_b.invalidations;
-            assert_eq!(heard, 1, "{what}: how often it was reported");
+            assert_eq!(heard, 1, "{what}: the change must be reported exactly once");
             let there = scene.seen(&b.api).await;
 
             let truth = scene.seen_with(&store, "no-cache").await;
             assert_eq!(here, truth, "{what}: local replica");
             assert_eq!(there, truth, "{what}: other replica");
-            assert_eq!(before == [truth.clone(), truth], *sees == Seen::Same, "{what}: whether it differs");
+            assert_eq!(
+                before == [truth.clone(), truth],
+                *sees == Seen::Same,
+                "{what}: the decisions must differ or stay the same as stated in the table"
+            );
             let compared = b.stats().confirmations - at_b.confirmations;
-            assert_eq!(compared, 0, "{what}: no request polled, so it was reported");
+            assert_eq!(compared, 0, "{what}: the feed must report the change before a request polls");
 
             // A replica that has changed the catalog polls until the change feed reports this change.
             a.hears_everything().await;
@@ -245,9 +253,13 @@ both_adapters! {
             for (replica, before) in [&a, &b].into_iter().zip(elsewhere) {
                 let (kept, read) = (replica.stats(), reads(replica));
                 let seen = other.seen(&replica.api).await;
-                assert_eq!(reads(replica), read, "{what}: nothing of the other company is read again");
+                assert_eq!(reads(replica), read, "{what}: no data of the other company must be read again");
                 if *of == Of::Company {
-                    assert_eq!(replica.stats().misses, kept.misses, "{what}: the other company's entries are hit");
+                    assert_eq!(
+                        replica.stats().misses,
+                        kept.misses,
+                        "{what}: requests must hit the other company's entries"
+                    );
                     assert_eq!(seen, before, "{what}");
                 } else {
                     assert_eq!(seen, other.seen_with(&store, "no-cache").await, "{what}");
@@ -256,8 +268,8 @@ both_adapters! {
         }
     }
 
-    /// Writes to navigation trails and `effective_*` tables, rejected changes and changes without effect neither wake
-    /// replicas nor invalidate cache entries.
+    /// Some writes neither wake replicas nor invalidate cache entries: writes to navigation trails and `effective_*`
+    /// tables, rejected changes, and changes without effect.
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
@@ -275,7 +287,7 @@ both_adapters! {
         a.api.delete(&clear).by(scene.user).within(scene.company).send().await.expect(200);
 
         let filled = a.permissions.fill(&mut Filled::default(), &FillOptions::default()).await;
-        assert!(filled > 0, "rows were filled");
+        assert!(filled > 0, "the fill must write rows");
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [
@@ -309,7 +321,7 @@ both_adapters! {
         let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else {
             panic!()
         };
-        assert_eq!(after.companies, [], "nothing is reported");
+        assert_eq!(after.companies, [], "no change must be reported");
         assert_eq!((after.catalog, after.credentials), (before.catalog, before.credentials));
         b.hears_everything().await;
         scene.seen_by_hits(&a).await;

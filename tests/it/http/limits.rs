@@ -1,5 +1,5 @@
-//! Tests of limits: findings per response, request rate, and request duration. A change that has begun is completed
-//! even after a timeout.
+//! Tests of limits on the validation errors of a response, the request rate, and the request duration. A change that
+//! has begun is completed even after a timeout.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -17,13 +17,12 @@ use super::authority::Watched;
 use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
 use crate::support::replica::until;
 
-/// Begins a change to the company, which holds the company's row lock until the returned unit of work is dropped.
+/// Begins a change to the company. The change holds the company's row lock until the returned unit of work is dropped.
 async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// Creates an API instance whose changes wait at most 2 s for a lock. The default of test databases is a longer
-/// timeout.
+/// Creates an API instance whose changes wait at most 2 s for a lock. Test databases have a longer timeout by default.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -42,8 +41,7 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 both_adapters! {
-    /// The size of an error response is limited: it lists at most 100 validation errors. The last entry states how
-    /// many errors are omitted.
+    /// An error response lists at most 100 validation errors. One more entry states how many errors are omitted.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;
@@ -68,14 +66,14 @@ both_adapters! {
     async fn a_caller_over_the_limit_must_wait(api: TestApi) {
         let router = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
-        // Requests without a company are rejected quickly, so the caller sends more than one request per second even on
-        // a slow machine.
+        // Requests without a company are rejected quickly. The caller can therefore exceed one request per second even
+        // on a slow machine.
         let ask = |user| router.get("/api/iam/navigation").by(user).send();
         let mut answers = Vec::new();
         for _ in 0..20 {
             answers.push(ask(eager).await);
         }
-        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst is admitted");
+        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst must be admitted");
         let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
         assert!(!refused.is_empty());
         for answer in refused {
@@ -100,7 +98,7 @@ both_adapters! {
         }
     }
 
-    /// A request that times out gets 503, but its change, once begun, is completed.
+    /// A request that times out gets 503. If its change has begun, the change is still completed.
     async fn a_change_goes_on_to_its_end(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -108,8 +106,8 @@ both_adapters! {
         let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
         let options = HttpOptions { request_timeout: Duration::from_millis(50), ..HttpOptions::default() };
         let router = TestApi::over(watched, api.database.clone(), options).await;
-        // On a busy machine the timeout may expire before the change begins, and such a request stores nothing. The
-        // request is therefore repeated.
+        // On a busy machine the timeout may expire before the change begins. Such a request stores nothing and is
+        // repeated.
         until(async || {
             let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id);
             let answer = request.json(&json!({ "name": "Slow" })).send().await;
@@ -145,8 +143,8 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
-    /// A change that cannot acquire the lock within the lock timeout gets 503 and never a denial. Changes of other
-    /// companies are not affected.
+    /// A change gets 503 if it cannot acquire the lock within the lock timeout. It never gets a denial. Changes to
+    /// other companies are not affected.
     async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;

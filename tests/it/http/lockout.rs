@@ -1,4 +1,5 @@
-//! Tests of the lockout guard: only a super admin can force a change that leaves a company without an administrator.
+//! Tests of the lockout guard. It rejects changes after which a company would have no administrator. A super admin can
+//! force such a change.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -16,8 +17,8 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// The last administrator cannot give up the administrative rights, whichever change is used. The levels of other
-    /// users can be revoked.
+    /// The last administrator cannot give up the administrative rights by any kind of change. The levels of other users
+    /// can be revoked.
     async fn the_last_administrator_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
@@ -58,13 +59,13 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // If the company has another administrator, the first administrator can give up the administrative rights.
+        // Once the company has another administrator, the first administrator can give up the administrative rights.
         delegate(&api, company, &[], &[]).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// Callers who have Update on only levels or only permissions, and super admins without `force`, cannot remove the
-    /// rights of the last administrator.
+    /// The lockout guard also protects the last administrator from changes by other callers. It applies to callers who
+    /// have Update only on levels or only on permissions, and to super admins without `force`.
     async fn the_last_administrator_cannot_be_removed_by_others(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -78,19 +79,19 @@ both_adapters! {
         assert_locked_out(&take().by_super_admin().send().await);
         assert_locked_out(&empty().by_super_admin().send().await);
 
-        // If a second user holds the same level, one of the users can lose the level, but the level cannot lose its
-        // permissions.
+        // Two users hold the same level. One of them can lose the level, but the level cannot lose its permissions.
         let second = new_user();
         api.assign(company, second, &[&admin]).await;
         assert_locked_out(&empty().by(permissions).send().await);
         take().by(levels).send().await.expect(200);
         assert_eq!(held(&api, company, second).await, ["Admin"]);
-        // If a third user is an administrator through another level, the first level can lose its permissions too.
+        // A third user is an administrator through another level. The level of the other two users can then lose its
+        // permissions too.
         delegate(&api, company, &[], &[]).await;
         empty().by(permissions).send().await.expect(200);
     }
 
-    /// The guard rejects no changes to a company that has no administrator.
+    /// If a company has no administrator, the lockout guard rejects no changes to this company.
     async fn a_company_without_an_administrator_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -101,8 +102,8 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
     }
 
-    /// With `force`, a super admin can leave a company without an administrator. The audit record contains the caller
-    /// and states that the change was forced.
+    /// With `force`, a super admin can make a change after which the company has no administrator. The audit record
+    /// contains the caller and states that the change was forced.
     async fn a_super_admin_may_force(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
@@ -201,7 +202,8 @@ both_adapters! {
         }
     }
 
-    /// Changes to the catalog and to modules, and provisioning, never remove administrative rights.
+    /// Changes to the catalog and to modules never remove administrative rights. Provisioning never removes them
+    /// either.
     async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {

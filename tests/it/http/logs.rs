@@ -1,4 +1,4 @@
-//! Tests of the log lines of a request: each has the request id, route, company and actor, and each error is logged
+//! Tests of the log lines of a request. Each line has the request id, route, company and actor. Each error is logged
 //! exactly once.
 
 use std::io;
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::support::api::{Company, TestApi, new_user, token};
 
 /// A writer that collects the log lines of this file's requests, as JSON. All tests of the process share one
-/// subscriber, because the cached interest of `tracing` callsites makes subscribers per thread unreliable.
+/// subscriber. Subscribers per thread would be unreliable, because `tracing` caches the interest of callsites for the
+/// whole process.
 struct Lines;
 
 static LINES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
@@ -51,7 +52,7 @@ impl Lines {
     }
 }
 
-/// A storage that cannot begin any change: every attempt returns the given error.
+/// A storage in which no unit of work can begin. Every attempt returns the given error.
 struct Failing {
     inner: Arc<dyn Storage>,
     error: fn() -> StorageError,
@@ -89,7 +90,7 @@ impl Storage for Failing {
     }
 }
 
-/// Returns the expected span of a request that the company's administrator sends.
+/// Returns the expected log span of a request that the company's administrator sends.
 fn span(company: Company, request_id: &str, route: &str) -> Value {
     json!({
         "name": "request",
@@ -100,8 +101,8 @@ fn span(company: Company, request_id: &str, route: &str) -> Value {
     })
 }
 
-/// Asserts that a storage error is logged in exactly one line with its causes, in the same span as the other lines of
-/// the change.
+/// Asserts that a storage error is logged in exactly one line, together with its causes. This line has the same span as
+/// the other lines of the change.
 async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
     let request_id = &format!("logs-{status}");
     let api = TestApi::memory().await;

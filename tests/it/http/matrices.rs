@@ -92,7 +92,7 @@ both_adapters! {
         assert!(each(&features, "featureId").iter().zip(each(&features, "action")).is_sorted());
     }
 
-    /// A request replaces the whole matrix: cells that the request omits are deleted.
+    /// A request replaces the whole matrix. Cells that the request omits are deleted.
     async fn a_replace_is_the_whole_matrix(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -106,7 +106,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }
 
-    /// Replacing a matrix does not modify unchanged cells. Changed cells keep their id and creation time.
+    /// A replacement of the matrix does not modify unchanged cells. Changed cells keep their ids and creation times.
     async fn what_stays_keeps_its_row(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
@@ -129,7 +129,7 @@ both_adapters! {
         assert_eq!((&old["scope"], &new["scope"]), (&json!("own"), &json!("team")));
     }
 
-    /// Replacing a matrix is atomic: with one invalid cell, nothing is stored.
+    /// The replacement of a matrix is atomic. If one cell is invalid, nothing is stored.
     async fn a_replace_is_all_or_nothing(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -207,7 +207,7 @@ both_adapters! {
         }
     }
 
-    /// Only JSON booleans are accepted as the value of a feature cell. No other value grants a permission.
+    /// The value of a feature cell must be a JSON boolean. No other value grants a permission.
     async fn a_value_must_be_a_boolean(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -221,7 +221,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "features").await.is_empty());
     }
 
-    /// A scope must be one of the four scopes, and a cell must not occur twice in a request.
+    /// The scope of a cell must be one of the four scopes. A cell must not occur twice in a request.
     async fn scopes_are_words_and_cells_occur_once(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -242,8 +242,8 @@ both_adapters! {
         );
     }
 
-    /// The seven standard actions are valid for every feature. Other actions are valid only for features that list
-    /// them.
+    /// The seven standard actions are valid for every feature. A feature can list further actions, which are valid for
+    /// this feature.
     async fn actions_must_be_known_to_the_feature(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -281,8 +281,8 @@ both_adapters! {
         assert_eq!(api.matrix(other, &foreign, "views").await, before);
     }
 
-    /// An administrator can change other cells if the request contains the pinned cells unchanged, with or without
-    /// `modifiable`.
+    /// An administrator can change the other cells of a matrix if the request contains the pinned cells unchanged. The
+    /// request may include or omit the field `modifiable`.
     async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
         let company = api.company().await;
         let (level, view, feature) = pinned(&api, company).await;

@@ -1,5 +1,5 @@
 //! A test of which callers may use which operations. The resulting table is a snapshot, and is identical for both
-//! adapters.
+//! storage adapters.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,8 @@ const COLUMNS: [(&str, Who); 13] = [
     ("platform", Who::PlatformKey),
 ];
 
-/// Returns a table with the status that each caller gets for the valid request of each operation in the first company.
+/// Returns a table with one row for each operation and one column for each caller. It contains the status of the
+/// operation's valid request in the first company.
 pub async fn table(world: &World) -> String {
     let mut text = format!("{:<62}", "operation");
     for (title, _) in COLUMNS {

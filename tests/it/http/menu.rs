@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Request, TestApi, both_adapters, each, fields, is_time, new_company};
 
-/// Authenticates as a super admin, and names the company if `owner` is one.
+/// Adds the super admin's token to the request. If `owner` is a company, also adds this company.
 fn of(request: Request, owner: Option<CompanyId>) -> Request {
     let request = request.by_super_admin();
     if let Some(company) = owner { request.within(company) } else { request }
@@ -72,7 +72,8 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "subMenuItem": most }));
     }
 
-    /// Lists contain the items of all companies and the items of the named company, sorted by sort order, label and id.
+    /// A list contains the items of all companies and the items of the request's company. It is sorted by sort order,
+    /// label and id.
     async fn lists_hold_what_a_company_sees(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         for label in ["b", "B"] {
@@ -159,7 +160,8 @@ both_adapters! {
         }
     }
 
-    /// The view and features to which a menu item refers, and the item of a sub-item, must exist.
+    /// The references of menu items and sub-items must exist. An item refers to a view and to features, and a sub-item
+    /// also refers to its item.
     async fn references_must_exist(api: TestApi) {
         let unknown = new_company();
         for (body, message) in [
@@ -198,7 +200,8 @@ both_adapters! {
         assert_eq!(of(api.get(&path_of("sub-menu-items", &subs[1])), None).send().await.error(), gone);
     }
 
-    /// A company's own items are visible and can be changed only in requests that name this company.
+    /// A company's own items are visible and can be changed in requests that specify this company. They are hidden from
+    /// all other requests.
     async fn only_the_owner_of_an_item_sees_and_changes_it(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
@@ -215,12 +218,13 @@ both_adapters! {
                 }
             }
             let answer = of(api.post("/api/iam/sub-menu-items"), owner).json(&below).send().await;
-            assert_eq!(answer.error().0, 400, "a sub-item has the same owner as its item");
+            assert_eq!(answer.error().0, 400, "a sub-item must have the same owner as its item");
         }
         assert_eq!(list(&api, "sub-menu-items", Some(company.id)).await.as_array().unwrap().len(), 7);
     }
 
-    /// Items of all companies are visible in every company, but can be changed only in requests that name no company.
+    /// Items of all companies are visible in every company. They can be changed only in requests that specify no
+    /// company.
     async fn what_is_common_is_changed_without_a_company(api: TestApi) {
         let company = api.company().await;
         let common = api.make("menu-items", None, json!({ "label": "Ours" })).await;

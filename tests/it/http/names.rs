@@ -1,5 +1,5 @@
-//! Tests of names with invisible characters: which characters are accepted, and that names from earlier builds with
-//! other characters still work.
+//! Tests of names with invisible characters. They cover which characters are accepted. Names that earlier builds
+//! accepted, with characters that are now rejected, still work.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ both_adapters! {
         assert!(names.iter().all(|name| listed.contains(name)), "{listed:?}");
     }
 
-    /// The code of a finding states which rule the text violates.
+    /// The code of a validation error states which rule the string violates.
     async fn findings_have_a_code_of_their_own(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Admin\u{200b}", "description": 7 });
@@ -57,7 +57,8 @@ mod stored {
         use crate::support::api::{TestApi, each};
         use crate::support::database::{Content, TestDatabase, run};
 
-        /// SQL that stores texts that builds before these rules accepted.
+        /// The SQL that stores strings that current builds reject. Builds that predate the rules accepted these
+        /// strings.
         const EARLIER: &str = r#"
         UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
             category = U&'\3164', icon = U&'x\0001'
@@ -95,7 +96,7 @@ mod stored {
             let feature = check(json!({ "feature": "general.read\u{200b}", "action": "Read" })).await;
             assert_ne!(feature["reasonCode"], "feature_not_found", "{feature}");
 
-            // Other fields of an entity with such a text can be changed, but new texts must follow the rules.
+            // Other fields of an entity with such a string can be changed. New strings must follow the rules.
             let view = views["views"]
                 .as_array()
                 .unwrap()

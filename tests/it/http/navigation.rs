@@ -190,7 +190,11 @@ both_adapters! {
         let cells = json!([{ "featureId": read, "action": "Read" }]);
         let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
         let parent = item(&api, json!({ "label": "parent" })).await;
-        assert_eq!(labels(&navigation(&api, company, user).await), [""; 0], "the item has no visible target");
+        assert_eq!(
+            labels(&navigation(&api, company, user).await),
+            [""; 0],
+            "an item without a visible target must be omitted"
+        );
         let mut off = String::new();
         for (order, body) in [
             json!({ "label": "view", "viewId": view }),
@@ -295,7 +299,7 @@ both_adapters! {
         let tag = async |user| api.get(PATH).by(user).within(company.id).send().await.expect(200).etag().to_owned();
         let (admin, member) = (tag(company.admin).await, tag(company.member).await);
         assert_ne!(admin, member);
-        assert_eq!(member, tag(company.visitor).await, "the same menu");
+        assert_eq!(member, tag(company.visitor).await, "equal menus must have equal entity tags");
         item(&api, json!({ "label": "New", "viewId": api.view_id("/dashboard").await })).await;
         assert_ne!(member, tag(company.member).await);
     }

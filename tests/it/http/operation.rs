@@ -1,4 +1,4 @@
-//! The types of the table of operations: operations, callers, and the entities that requests name.
+//! The types of the table of operations: operations, callers, and the entities to which requests refer.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub enum Needs {
     ManagePermissions,
     ReadAudit,
     SuperAdmin,
-    /// The super admin claim of a user's token. An API key does not suffice.
+    /// The super admin claim of a user's token. API keys do not have this right, whatever their role.
     ManageCredentials,
 }
 
-/// The way in which requests of an operation name the company.
+/// The way in which requests of an operation specify the company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompanyParameter {
     Required,
@@ -29,8 +29,8 @@ pub enum CompanyParameter {
     InPath,
 }
 
-/// The caller of a request. All callers except the anonymous caller, the non-member, the super admin and two of the
-/// services belong to the first company.
+/// The caller of a request. The callers belong to the first company, with these exceptions: the anonymous caller, the
+/// non-member, the super admin and two of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anonymous,
@@ -75,13 +75,13 @@ impl Who {
     }
 }
 
-/// An entity that the table of operations refers to by a placeholder. `World::fill` replaces the placeholder in a text
-/// with the id of the entity.
+/// An entity to which the table of operations refers by a placeholder. `World::fill` replaces the placeholder in a
+/// string with the id of the entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A unique text, which is different at each use.
+    /// A unique string, which is different at each use.
     Fresh,
-    /// A UUID with which no entity exists.
+    /// A UUID that is not the id of any entity.
     Gone,
     /// A user without levels.
     User,
@@ -160,7 +160,7 @@ pub struct Operation {
     /// The entities whose ids are the values of the path parameters, in order.
     pub ids: &'static [Thing],
     pub query: &'static str,
-    /// Returns a valid body with every field. `null` if the operation has no body.
+    /// Returns a valid body with every field. Returns `null` if the operation has no body.
     pub body: fn() -> Value,
     /// The status of a successful response.
     pub status: u16,
@@ -173,7 +173,7 @@ pub struct Foreign {
     pub ids: &'static [Thing],
     /// Query parameters in addition to the operation's own.
     pub query: &'static [(&'static str, Thing)],
-    /// Returns the body of the request. `None`: the operation's own valid body.
+    /// Returns the body of the request. If this field is `None`, the request has the operation's own valid body.
     pub body: Option<fn() -> Value>,
     pub answer: ForeignAnswer,
 }
@@ -181,9 +181,9 @@ pub struct Foreign {
 /// The expected response to a request with ids of the second company's entities.
 #[derive(Debug, Clone, Copy)]
 pub enum ForeignAnswer {
-    /// The status 404 with this message.
+    /// An error with status 404 and this message.
     NotFound(&'static str),
-    /// The status 400 with this message, followed by the entity's id.
+    /// An error with status 400. Its message is this message, followed by the id of the entity.
     Unknown(&'static str, Thing),
     /// A successful response with this data.
     Data(fn() -> Value),
@@ -235,15 +235,15 @@ impl Operation {
         self.parameters().any(|parameter| parameter != "companyId")
     }
 
-    /// Returns the caller of the operation's valid request: the super admin if the operation requires one, otherwise
-    /// the first company's administrator.
+    /// Returns the caller of the operation's valid request. This is the super admin if the operation requires one, and
+    /// otherwise the first company's administrator.
     pub fn user(&self) -> Who {
         let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// Returns the callers who lack the right that the operation requires, among non-members and users of the first
-    /// company.
+    /// Returns those callers who lack the right that the operation requires. The callers are non-members and users of
+    /// the first company.
     pub fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],
@@ -271,8 +271,8 @@ impl Operation {
         (403, "ERR_AUTH_003", text)
     }
 
-    /// Returns `true` if the response has `X-IAM-Version`: responses to decisions, and to changes that can affect
-    /// decisions.
+    /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
+    /// affect decisions.
     pub fn is_stamped(&self) -> bool {
         let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));

@@ -1,4 +1,4 @@
-//! Tests that both storage adapters produce the same responses: one long script runs on each adapter, and the
+//! Tests that both storage adapters produce the same responses. One long script runs on each adapter, and the two
 //! transcripts are compared byte by byte.
 
 use serde_json::Value;
@@ -18,7 +18,7 @@ impl Placeholders {
         format!("<{kind} {number}>")
     }
 
-    /// Returns the text with all such values replaced by placeholders.
+    /// Returns the string with all such values replaced by placeholders.
     pub fn normalise(&mut self, text: &str) -> String {
         let mut normal = String::with_capacity(text.len());
         let mut rest = text;
@@ -46,8 +46,8 @@ impl Placeholders {
     }
 }
 
-/// Returns the length of the API key at the start of the text. If `before` ends with the name of the field for a key's
-/// prefix, returns the length of the prefix.
+/// Returns the length of the API key at the start of the string. If `before` ends with the name of the field for a
+/// key's prefix, returns the length of the prefix.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;
@@ -57,7 +57,7 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
     if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
-/// Returns `true` if the text matches the pattern `form`. In the pattern, `d` stands for a decimal digit, `x` for a
+/// Returns `true` if the string matches the pattern `form`. In the pattern, `d` stands for a decimal digit, `x` for a
 /// hexadecimal digit, and `v` for the version digit of a random or time-based UUID.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
@@ -73,14 +73,14 @@ fn is_time(text: &str) -> bool {
     has_form(text, "dddd-dd-ddTdd:dd:dd.dddZ")
 }
 
-/// Returns `true` if the text is an id that was generated in this run. The ids of seeded entities are constant UUIDs of
-/// version 5 and do not match.
+/// Returns `true` if the string is an id that was generated in this run. The ids of seeded entities do not match,
+/// because they are constant UUIDs of version 5.
 fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Returns a JSON body with the fields of all objects sorted. Objects keyed by random ids have another order in each
-/// run.
+/// Returns a JSON body with the fields of all objects sorted. Objects whose keys are random ids would otherwise have
+/// another order in each run.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),
@@ -88,7 +88,7 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
-/// Returns an exchange in comparable form: its description with the status, its headers, and its body.
+/// Returns an exchange in comparable form: its description together with the status, its headers, and its body.
 fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
@@ -221,7 +221,7 @@ mod postgres {
         world.send("if-match", request.json(&json!({ "name": "Boss" }))).await.expect(412);
     }
 
-    /// Reads the audit logs page by page, without and with each filter.
+    /// Reads the audit logs page by page, first without a filter and then with each filter.
     async fn pages(world: &World) {
         let ours = "/api/iam/audit-logs?limit=7&includeTotal=true".to_owned();
         for (path, company) in [(ours, Some(world.ours.id)), (world.platform_trail(7), None)] {

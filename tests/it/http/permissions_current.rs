@@ -17,8 +17,8 @@ fn denied() -> Value {
 }
 
 both_adapters! {
-    /// The list contains every view and every feature of the catalog, each feature with at least the six standard
-    /// actions of the list.
+    /// The list contains every view and every feature of the catalog. Each feature has at least the six standard
+    /// actions that the list always includes.
     async fn every_permission_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
@@ -58,7 +58,7 @@ both_adapters! {
         assert_eq!(data["features"][&own]["Read"], denied());
     }
 
-    /// A holder of the Admin level has all permissions except those that are gated by modules that the company does not
+    /// A holder of the level Admin has all permissions, except those that a module gates that the company does not
     /// have.
     async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
@@ -66,14 +66,14 @@ both_adapters! {
         let allowed = |values: &Value, of: fn(&Value) -> bool| {
             values.as_object().unwrap().values().filter(|value| of(value)).count()
         };
-        assert_eq!(allowed(&data["views"], |view| *view == true), 11, "the views of the module core");
+        assert_eq!(allowed(&data["views"], |view| *view == true), 11, "all views of the module `core` must be allowed");
         let any = json!({ "allowed": true, "scope": "any" });
         let open = data["features"].as_object().unwrap().values();
         assert_eq!(open.filter(|feature| feature.as_object().unwrap().values().all(|p| *p == any)).count(), 15);
     }
 
-    /// The action `Publish` and a feature's own actions are listed if the feature or a permission of the caller
-    /// contains them.
+    /// The list always includes six standard actions of a feature. It includes `Publish` and the feature's own actions
+    /// if the feature or a permission of the caller contains them.
     async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });
@@ -162,8 +162,8 @@ both_adapters! {
         request.send().await.expect(304);
     }
 
-    /// A request without a valid credential or without a company gets an error and not 304, even with a matching entity
-    /// tag.
+    /// A request without a valid credential or without a company gets an error. It does not get 304, even with a
+    /// matching entity tag.
     async fn authorization_comes_before_what_is_known(api: TestApi) {
         let company = api.company().await;
         for path in [PATH, "/api/iam/navigation"] {
@@ -172,8 +172,8 @@ both_adapters! {
         }
     }
 
-    /// Users with the same levels get a byte-identical response with the same entity tag. A request for another user's
-    /// permissions returns the same bytes too.
+    /// Users with the same levels get byte-identical responses with the same entity tag. A request for the permissions
+    /// of another such user also returns the same bytes.
     async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
@@ -201,7 +201,7 @@ both_adapters! {
             let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
             request.send().await.status.as_u16()
         };
-        // The added cell affects no decision, but the company gets a new version.
+        // The added cell affects no decision. The company nevertheless gets a new version.
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
         let same = current(&api, company, user).await;
         assert_eq!(same.etag(), before.etag());

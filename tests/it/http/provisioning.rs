@@ -1,4 +1,4 @@
-//! Tests of the provisioning of companies and of their modules, through the API.
+//! Tests, through the API, of the provisioning of companies and of the modules of companies.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> An
     }
 }
 
-/// Returns the ids of a new company and of new users, none of which is stored.
+/// Returns a company id and user ids that are not stored yet.
 fn unknown() -> Company {
     Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() }
 }
@@ -40,7 +40,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> String {
 }
 
 both_adapters! {
-    /// Provisioning is idempotent: the first request creates the module and the levels, and later requests change
+    /// Provisioning is idempotent. The first request creates the module and the levels, and later requests change
     /// nothing.
     async fn a_company_is_provisioned_once(api: TestApi) {
         let company = unknown();
@@ -102,7 +102,7 @@ both_adapters! {
         assert_eq!(denied.count(), 19);
     }
 
-    /// The user whom the provisioning names as administrator can administer the company.
+    /// The user whom the provisioning request specifies as administrator can administer the company.
     async fn the_first_admin_administers(api: TestApi) {
         let company = unknown();
         provision(&api, company, Some(company.admin)).await.expect(201);
@@ -133,17 +133,22 @@ both_adapters! {
         provision(&api, company, Some(company.member)).await.expect(200);
         assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
         assert!(modules(&api, company).await.is_empty());
-        assert_eq!(held(&api, company, company.member).await, "Staff", "the company already has an administrator");
+        assert_eq!(
+            held(&api, company, company.member).await,
+            "Staff",
+            "the user must not get the level Admin, because the company already has an administrator"
+        );
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
-    /// In a company without an administrator, repeated provisioning makes the named user the administrator.
+    /// If a company has no administrator, repeated provisioning makes the specified user the administrator.
     async fn a_company_without_admin_gets_one(api: TestApi) {
         let company = api.company().await;
         api.assign(company, company.admin, &[]).await;
         provision(&api, company, None).await.expect(200);
-        assert_eq!(held(&api, company, company.admin).await, "", "no user was named");
-        // The visitor's own level denies permissions that the Admin level allows, so the own level is revoked.
+        assert_eq!(held(&api, company, company.admin).await, "", "no level must be assigned");
+        // The visitor's own level denies permissions that the level Admin allows. Provisioning therefore revokes the
+        // visitor's own level.
         provision(&api, company, Some(company.visitor)).await.expect(200);
         assert_eq!(held(&api, company, company.visitor).await, "Admin");
         api.get("/api/iam/audit-logs").by(company.visitor).within(company.id).send().await.expect(200);
@@ -151,8 +156,8 @@ both_adapters! {
         assert_eq!(held(&api, company, company.admin).await, "");
     }
 
-    /// If no level of the company has the administrative permissions, provisioning gets 409 and the message states the
-    /// reason.
+    /// If no level of the company has the administrative permissions, the provisioning request gets 409. The message
+    /// states the reason.
     async fn a_company_without_able_level_says_so(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -172,7 +177,7 @@ both_adapters! {
         assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
     }
 
-    /// A company's module in a response has all its fields, including the module itself.
+    /// A company's module in a response has all its fields. One of these fields is the catalog's module.
     async fn a_companys_module_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
@@ -187,7 +192,7 @@ both_adapters! {
         assert_eq!(granted["module"], module.by_super_admin().send().await.expect(200).data()["module"]);
     }
 
-    /// Replacing a company's modules does not change the enabled flags of modules that the company already had.
+    /// A replacement of a company's modules does not change the enabled flags of modules that the company already had.
     async fn modules_keep_their_switch(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let (core, risks) = (api.module_id("core").await, api.module_id("risks").await);
@@ -197,13 +202,13 @@ both_adapters! {
         let data = answer.expect(200).data();
         assert_eq!(fields(&data), ["module"]);
         assert_eq!((&data["module"]["enabled"], &data["module"]["module"]["code"]), (&json!(false), &json!("core")));
-        assert_eq!(data["module"]["module"]["enabled"], true, "only the company's flag changed");
+        assert_eq!(data["module"]["module"]["enabled"], true, "only the company's flag must change");
 
         let body = json!({ "moduleIds": [risks, core] });
         let answer = api.put(&path).by_super_admin().json(&body).send().await.expect(200);
         assert_eq!(answer.data(), json!({ "message": "Company modules updated successfully" }));
         let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
-        assert_eq!(modules(&api, company).await, expected, "modules are sorted by name");
+        assert_eq!(modules(&api, company).await, expected, "modules must be sorted by name");
         assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);
         // A module that is removed and added again is enabled, whatever its flag was before.
         for ids in [json!([risks]), json!([risks, core])] {
@@ -212,7 +217,7 @@ both_adapters! {
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true), ("risks".to_owned(), true)]);
     }
 
-    /// A request with unknown modules is rejected. The error names these modules, and nothing is stored.
+    /// A request with unknown modules is rejected. The error identifies these modules, and nothing is stored.
     async fn unknown_modules_are_named(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
@@ -224,7 +229,8 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
-        // A change to a module that exists, but that the company does not have, gets 404 too.
+        // The module exists, but the company does not have it. A change to it gets 404, like a change to an unknown
+        // module.
         for module in [risks, unknown.to_string()] {
             let request = api.patch(&format!("{path}/{module}")).by_super_admin().json(&json!({ "enabled": true }));
             let error = request.send().await.error();

@@ -98,7 +98,7 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// A health probe that reports the storage as unavailable.
+/// A health probe for which the storage is unavailable.
 struct Broken;
 
 #[async_trait::async_trait]
@@ -130,7 +130,7 @@ both_adapters! {
         }
     }
 
-    /// While the storage is unavailable, the readiness check returns 503 with the reasons, and the liveness check still
+    /// While the storage is unavailable, the readiness check returns 503 with the reasons. The liveness check still
     /// returns 200.
     async fn a_broken_storage_is_reported(api: TestApi) {
         let services = Services {
@@ -206,7 +206,7 @@ both_adapters! {
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), count, "operation ids are unique");
+        assert_eq!(ids.len(), count, "operation ids must be unique");
     }
 
     /// Every reference (`$ref`) in the OpenAPI document can be resolved within the document.
@@ -230,7 +230,7 @@ both_adapters! {
         }
     }
 
-    /// The documentation page is Swagger UI, and loads no resources from other sites.
+    /// The documentation page is Swagger UI. It loads no resources from other sites.
     async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
         let answer = api.get("/docs").send().await.expect(308);
         assert_eq!(answer.header("location"), Some("/docs/"));
@@ -265,7 +265,7 @@ both_adapters! {
         assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
     }
 
-    /// By default, no origin is allowed to send cross-origin requests: responses have no CORS headers.
+    /// By default, cross-origin requests are not allowed, so responses have no CORS headers.
     async fn other_origins_are_refused(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
@@ -317,7 +317,8 @@ both_adapters! {
         }
     }
 
-    /// A wildcard origin allows every subdomain of the domain, with any header, and no other origins.
+    /// A wildcard origin allows the origins of all subdomains of its domain, with any header. Other origins are
+    /// rejected.
     async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
@@ -379,7 +380,8 @@ both_adapters! {
         request.header("if-none-match", &tag).send().await.expect(304);
     }
 
-    /// A path without `GET` does not allow `HEAD` either. The header `Allow` of a 405 lists the allowed methods.
+    /// If a path does not allow `GET`, it does not allow `HEAD` either. The header `Allow` of a 405 lists the allowed
+    /// methods.
     async fn what_is_not_allowed_names_what_is(api: TestApi) {
         for (path, methods, expected) in [
             ("/livez", &["POST", "OPTIONS", "TRACE", "PROPFIND"][..], "GET, HEAD"),
@@ -412,7 +414,8 @@ both_adapters! {
         router.application.finish().await;
     }
 
-    /// Cacheable responses vary by credential, company and origin (`Vary`), also if the request has no origin.
+    /// Cacheable responses vary by credential, company and origin (`Vary`). This also applies to responses to requests
+    /// without an origin.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
@@ -441,7 +444,8 @@ both_adapters! {
         }
     }
 
-    /// Browsers must not show the documentation in a frame (clickjacking), and its links send no referrer.
+    /// Browsers must not show the documentation in a frame, which prevents clickjacking. The links of the documentation
+    /// send no referrer.
     async fn the_documentation_cannot_be_framed(api: TestApi) {
         let answer = api.get("/docs/").send().await.expect(200);
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));

@@ -1,4 +1,4 @@
-//! Tests of tenant isolation: for every operation and every parameter that takes an id, responses in the first company
+//! Tests of tenant isolation, for every operation and every parameter that takes an id. Responses in the first company
 //! are the same as if the second company did not exist.
 //!
 //! The parameters are read from the OpenAPI document, so new operations and parameters are tested without being listed
@@ -23,18 +23,18 @@ use super::parity::{self, Placeholders};
 use super::world::{Exchange, World};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
-/// The operation that lists all API keys. The list belongs to the platform: super admins get the same list in every
+/// The operation that lists all API keys. The list belongs to the platform, so super admins get the same list in every
 /// company.
 const ALL_KEYS: &str = "GET /api/iam/api-keys";
 
-/// The operation that sets a cut-off. Cut-offs belong to the platform too: in every company, the response contains the
-/// stored issuer and subject of the user.
+/// The operation that sets a cut-off. Cut-offs belong to the platform, so the response contains the user's stored
+/// issuer and subject in every company.
 const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 // --- Comparison of responses ---
 
-/// Normalizes a response for comparison. Values that the request sent are replaced with placeholders.
-/// Times are removed, as are the id and name of an entity that a change created.
+/// Normalizes a response for comparison. Values that the request sent are replaced with placeholders. Times are
+/// removed. If the request was a change, the id and the name of the entity that it created are removed too.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
@@ -62,7 +62,7 @@ fn headers(headers: &HeaderMap, differs: impl Fn(&str) -> bool, of: impl Fn(&str
     compared
 }
 
-/// Returns the text without the unique names and urls that [`World`] generates, such as `n00001`.
+/// Returns the string without the unique names and urls that [`World`] generates, such as `n00001`.
 fn without_names(text: &str) -> String {
     let mut parts = text.split('n');
     let mut without = parts.next().unwrap().to_owned();
@@ -84,8 +84,8 @@ fn is_read(operation: &Operation) -> bool {
     operation.method() == "GET" || asks
 }
 
-/// Returns the values to send in a parameter, as pairs of a value of the second company and an unknown value. If `all`
-/// is `false`, returns only a sample.
+/// Returns the values to send in a parameter. Each is a pair of a value of the second company and an unknown value. If
+/// `all` is `false`, returns only a sample of the pairs.
 fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bool) -> Vec<Probe> {
     let mut probes = match parameter.name() {
         "sessionId" => return vec![theirs.session.clone()],
@@ -93,8 +93,8 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
         // is therefore equivalent to no cursor.
         "cursor" => {
             if operation.path().ends_with("/users") {
-                // The cursor of the list of holders is a user id. An unknown cursor that is equivalent to it must be an
-                // adjacent id.
+                // A cursor of the list of holders is a user id. The unknown cursor must be an adjacent id, so that it
+                // is equivalent to the second company's cursor.
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
@@ -112,8 +112,8 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
     probes
 }
 
-/// Asserts that both responses are equal, and that they contain no data of the second company other than the values
-/// that the requests sent.
+/// Asserts that both responses are equal. Also asserts that they contain no data of the second company, except the
+/// values that the requests sent.
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
     let [(foreign, sent), (unknown, sent_unknown)] = answers;
@@ -122,8 +122,8 @@ fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(
     theirs.assert_not_in(about, unknown, &[]);
 }
 
-/// Sends the id of the second company, and an unknown id, in each parameter that names a company, both without and
-/// together with the first company's id. Asserts that the responses are alike.
+/// Sends two company ids in each parameter for a company: the second company's id and an unknown id. Each is sent
+/// without and together with the first company's id. Asserts that the responses are alike.
 async fn companies(world: &World, theirs: &Theirs) {
     let ours = Some(world.ours.id);
     let unknown = new_company();
@@ -141,7 +141,7 @@ async fn companies(world: &World, theirs: &Theirs) {
         for parameter in parameters {
             for who in CALLERS {
                 for beside in [true, false] {
-                    // Super admins have access to every company, so their responses differ.
+                    // Super admins have access to every company, so their two responses differ.
                     if who == Who::SuperAdmin && !beside {
                         continue;
                     }
@@ -163,8 +163,8 @@ async fn companies(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Sends versions and entity tags of the second company in request headers, and others that no response ever contained.
-/// Asserts that the responses are alike.
+/// Sends two kinds of values in request headers: versions and entity tags of the second company, and values that no
+/// response ever contained. Asserts that the responses are alike.
 async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     let (epoch_and_catalog, of_company) = theirs.version.rsplit_once('.').unwrap();
     let versions = [theirs.version.clone(), format!("{epoch_and_catalog}.9000000")];
@@ -186,13 +186,16 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
             assert_alike(theirs, &operation, &about, [(&answers[0], &[]), (&answers[1], &[])]);
             let known = version(world, world.ours).await.unwrap();
             let is_newer = i64::from_str_radix(of_company, 16).unwrap() > known;
-            assert!(is_newer || name != "x-iam-min-version", "the first company has changed more often");
+            assert!(
+                is_newer || name != "x-iam-min-version",
+                "the second company must have changed more often than the first company"
+            );
         }
     }
 }
 
-/// Sends ids of the second company and unknown ids in every parameter of these operations, and asserts that the
-/// responses are alike. Returns the number of parameters.
+/// Sends ids of the second company and unknown ids in every parameter of these operations. Asserts that the responses
+/// are alike. Returns the number of parameters.
 async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>) -> usize {
     let document = document();
     let mut tried = 0;
@@ -221,7 +224,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                             assert_ne!(
                                 said(&odd, &[], true),
                                 said(&answer, &thing.unknown, true),
-                                "{about} is not read"
+                                "{about} must be read by the operation"
                             );
                         }
                         of_unknown = Some((thing.unknown.clone(), answer));
@@ -278,8 +281,8 @@ async fn counts(world: &World, theirs: &Theirs) {
 /// Runs the whole script and returns all requests with their responses.
 async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
-    // Reads of the audit log run first: a cursor of the second company is equivalent to no cursor only while the first
-    // company has no newer records.
+    // Reads of the audit log run first. A cursor of the second company is equivalent to no cursor only while the first
+    // company has no newer audit records.
     let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
     reads.sort_by_key(|operation| !operation.path().ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
@@ -331,8 +334,8 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// A user who is a member of both companies has, in the first company, only the rights of the levels that the user
-    /// holds there.
+    /// A user is a member of both companies. In the first company, the user has only the rights of the levels that the
+    /// user holds in the first company.
     async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;

@@ -60,7 +60,7 @@ impl Drop for TempFile {
     }
 }
 
-/// Starts the services in production mode with in-memory storage and these settings (environment variables).
+/// Starts the services in production mode with in-memory storage. The settings are these environment variables.
 async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
@@ -78,19 +78,19 @@ fn with_file(file: &TempFile, is_native: bool) -> String {
     json!([issuer]).to_string()
 }
 
-/// Starts the services with one issuer, the native issuer, whose public keys are in the file.
+/// Starts the services with the native issuer as the only issuer. The issuer's public keys are in the file.
 async fn start_with(keys: &TempFile) -> Result<System, StartError> {
     start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
 }
 
-/// Returns a super admin's token with a lifetime of one hour, issued this number of hours ago.
+/// Returns a super admin's token that was issued this number of hours ago and has a lifetime of one hour.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
     token_saying(signer, ISSUER, hours_ago, 1)
 }
 
 fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
-    // The token is issued one minute earlier. For a token that was issued now, the verifier might reload the keys,
-    // since the token could be signed with a newer key than the loaded keys (JWKS rotation).
+    // The token is issued one minute earlier. A token that was issued now could be signed with a newer key than the
+    // loaded keys (JWKS rotation), so the verifier might reload the keys.
     let issued = now() - 60 - hours_ago * 3600;
     signer
         .sign_claims(&json!({
@@ -164,8 +164,8 @@ async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
         assert_eq!(ask(&system, &token(&signer, 0)).await, invalid());
     }
     assert_eq!(ask(&system, &token(&pair.signer, 0)).await, accepted());
-    // Tokens that are signed with the secret are accepted as tokens of the native issuer, and not of the external
-    // issuer.
+    // Tokens that are signed with the secret are accepted as tokens of the native issuer. They are not accepted as
+    // tokens of the external issuer.
     let other = "https://other.example.com";
     assert_eq!(ask(&system, &token_saying(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
     assert_eq!(ask(&system, &token_saying(&pair.signer, other, 0, 1)).await, invalid());
@@ -197,7 +197,11 @@ async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
     assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 0)).await, unavailable);
     let secret = TokenSigner::hs256(&SECRET.into());
     assert_eq!(ask(&system, &token_saying(&secret, "https://other.example.com", 0, 1)).await, accepted());
-    assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 2)).await, invalid(), "expired in any case");
+    assert_eq!(
+        ask(&system, &token(&Pair::ed25519().signer, 2)).await,
+        invalid(),
+        "an expired token must be rejected even if its signature cannot be verified"
+    );
 
     let response = answer(&system, &token(&Pair::ed25519().signer, 0)).await;
     assert!(response.headers().contains_key("retry-after"));

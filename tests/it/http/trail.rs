@@ -18,8 +18,8 @@ async fn trail(api: &TestApi, company: Company, user: UserId, session: &str) -> 
 }
 
 both_adapters! {
-    /// The trail of a session lists its steps from oldest to newest, numbered from 0. Recent places are listed from
-    /// newest to oldest.
+    /// The trail of a session lists its steps from oldest to newest, numbered from 0. The list of recent places is
+    /// sorted from newest to oldest.
     async fn a_trail_has_its_shape(api: TestApi) {
         let company = api.company().await;
         assert_eq!(trail(&api, company, company.member, "tab").await, json!({ "trail": [], "recents": [] }));
@@ -48,7 +48,7 @@ both_adapters! {
         }
     }
 
-    /// The trail of a session contains only the newest 100 steps, renumbered from 0.
+    /// The trail of a session contains only its newest 100 steps, which are renumbered from 0.
     async fn a_session_keeps_a_hundred_steps(api: TestApi) {
         let company = api.company().await;
         for n in 0..103 {
@@ -78,7 +78,7 @@ both_adapters! {
         assert_eq!(each(&data["recents"], "url"), expected);
     }
 
-    /// A request returns and changes only the caller's own trail.
+    /// Requests read and change the caller's own trail. They cannot access the trail of another user.
     async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
@@ -109,7 +109,7 @@ both_adapters! {
         assert_eq!(trail(&api, other, user, "tab").await, json!({ "trail": [], "recents": [] }));
     }
 
-    /// Clearing a trail deletes the steps of only one session.
+    /// Clearing a trail deletes the steps of one session. The trails of other sessions remain.
     async fn a_session_is_forgotten_alone(api: TestApi) {
         let company = api.company().await;
         for session in ["one", "other"] {
@@ -126,7 +126,7 @@ both_adapters! {
         assert_eq!(step(&api, company, company.member, "one", "/again").await["entry"]["depth"], 0);
     }
 
-    /// When a view is deleted, steps that refer to the view remain.
+    /// When a view is deleted, the steps of navigation trails that refer to the view remain.
     async fn a_step_outlives_its_view(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
@@ -150,7 +150,8 @@ both_adapters! {
         }
     }
 
-    /// The error names a parameter that is missing or too long, or that refers to an unknown entity.
+    /// A parameter is invalid if it is missing or too long, or if it refers to an unknown entity. The error identifies
+    /// the invalid parameter.
     async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();

@@ -28,7 +28,7 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "userLevel": level }));
     }
 
-    /// Levels are listed by the bytes of their names: upper-case ASCII letters first, then lower-case ASCII letters,
+    /// Levels are sorted by the bytes of their names: upper-case ASCII letters first, then lower-case ASCII letters,
     /// then other letters.
     async fn levels_are_listed_by_name(api: TestApi) {
         let company = api.company().await;
@@ -74,7 +74,7 @@ both_adapters! {
         }
     }
 
-    /// A name may have at most 255 characters, regardless of their length in bytes.
+    /// A name may have at most 255 characters. Its length in bytes is not limited.
     async fn a_name_has_at_most_255_characters(api: TestApi) {
         let company = api.company().await;
         api.new_level(company, &"ä".repeat(255)).await;
@@ -147,11 +147,11 @@ both_adapters! {
         assert_eq!(change(json!({ "name": null })).await.error().2, "name must be a string");
         let taken = change(json!({ "name": "Admin" })).await.error();
         assert_eq!(taken, (409, "ERR_RESOURCE_002".into(), "A user level with this name already exists".into()));
-        // A change to the level's current name is accepted and is no conflict.
+        // A change may set the name to the level's current name, which is no conflict.
         change(json!({ "name": "Auditors" })).await.expect(200);
     }
 
-    /// A level without holders can be deleted. The deletion also deletes its matrices.
+    /// A level without holders can be deleted. The deletion also deletes the level's matrices.
     async fn a_level_without_holders_can_be_removed(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -183,8 +183,8 @@ both_adapters! {
         remove().await.expect(200);
     }
 
-    /// If the caller may read the company's IAM data, the error of a rejected deletion names the first ten holders and
-    /// the number of the others.
+    /// A deletion is rejected if the level has holders. If the caller may read the company's IAM data, the error lists
+    /// the first ten holders and the number of the other holders.
     async fn a_refused_deletion_names_the_first_holders(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -204,7 +204,7 @@ both_adapters! {
         let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);
         assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
 
-        // If the caller may delete levels but not read IAM data, the error contains only the number of holders.
+        // This caller may delete levels but may not read IAM data. The error contains only the number of holders.
         let update =
             json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
         let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;

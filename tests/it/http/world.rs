@@ -1,4 +1,4 @@
-//! The test world: two companies with callers of every kind, entities for requests to refer to, and a transcript of all
+//! The test world: two companies, callers of every kind, the entities to which requests refer, and a transcript of all
 //! responses.
 
 use std::cell::{Cell, RefCell};
@@ -33,7 +33,7 @@ pub struct World {
     transcript: RefCell<Vec<Exchange>>,
 }
 
-/// All data of a company or of the catalog, as pairs of a path and the data that the API returns for it.
+/// All data of a company or of the catalog. Each element is a path and the data that the API returns for this path.
 pub type Dump = Vec<(String, Value)>;
 
 impl World {
@@ -65,8 +65,8 @@ impl World {
         world
     }
 
-    /// Assigns a new level to a user of the first company. The level allows these actions of `iam.manage_levels`, each
-    /// with its scope.
+    /// Creates a level that allows these actions of `iam.manage_levels`, each with its scope. Assigns this level to a
+    /// user of the first company.
     async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
         let level =
             self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
@@ -89,7 +89,7 @@ impl World {
         thing["id"].as_str().unwrap().to_owned()
     }
 
-    /// Returns a unique text, such as `n00001`.
+    /// Returns a unique string, such as `n00001`.
     fn fresh(&self) -> String {
         self.count.set(self.count.get() + 1);
         format!("n{:05}", self.count.get())
@@ -125,8 +125,8 @@ impl World {
                 self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
             }
             Thing::Module => {
-                // Lists are sorted by name. The name must be unique, because the order of modules with equal names is
-                // arbitrary.
+                // Lists of modules are sorted by name. The name must be unique, because the order of modules with equal
+                // names is arbitrary.
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
@@ -151,7 +151,7 @@ impl World {
         self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
     }
 
-    /// Replaces the placeholders in a text with the ids of the entities. A placeholder in upper case is replaced with
+    /// Replaces the placeholders in a string with the ids of the entities. A placeholder in upper case is replaced with
     /// the id in upper case.
     pub async fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -160,7 +160,7 @@ impl World {
             let in_capitals = placeholder.to_uppercase();
             while text.contains(&placeholder) {
                 let id = self.thing(thing).await;
-                // Each occurrence of `Fresh` is replaced with a different text.
+                // Each occurrence of `Fresh` is replaced with a different string.
                 let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
                 text = text.replacen(&placeholder, &id, count);
             }
@@ -171,12 +171,12 @@ impl World {
         text
     }
 
-    /// Discards the ids of the created entities, so that their next use creates new entities.
+    /// Discards the ids of the created entities. New entities are created when they are needed next.
     pub fn renew(&self) {
         self.things.borrow_mut().clear();
     }
 
-    /// Creates a request that authenticates as this caller and names the company in the header.
+    /// Creates a request with the credential of this caller. The request specifies the company in its header.
     pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
@@ -196,8 +196,8 @@ impl World {
         }
     }
 
-    /// Returns the operation's valid request. In requests for decisions, `userId` is removed, so that the caller is the
-    /// subject.
+    /// Returns the operation's valid request. If the request is for a decision, `userId` is removed from it, so that
+    /// the caller is the subject.
     pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
         self.valid_at(operation, &operation.valid_path(), who, company).await
     }
@@ -219,7 +219,7 @@ impl World {
         request.bytes("application/json", self.fill(&body.to_string()).await)
     }
 
-    /// Sends a request, asserts the properties that every response must have, and records the response in the
+    /// Sends a request, and asserts the properties that every response must have. Records the response in the
     /// transcript.
     pub async fn send(&self, what: &str, request: Request) -> Answer {
         let answer = request.send().await;
@@ -266,7 +266,7 @@ impl World {
         dump
     }
 
-    /// Returns the path of a query of the platform's audit log that omits the audit records of the seed.
+    /// Returns the path for a query of the platform's audit log. The query omits the audit records of the seed.
     pub fn platform_trail(&self, limit: usize) -> String {
         format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
     }

@@ -1,4 +1,4 @@
-//! Tests of migrations in a database that other programs use too, or that several installations share.
+//! Tests of migrations in a database that is shared with other programs or with other installations of this service.
 
 mod postgres {
     use std::time::Duration;
@@ -16,18 +16,18 @@ mod postgres {
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// The SQL that renames the migrations table, so that the database looks as after a build that predates
-    /// `iam_migrations`.
+    /// The SQL that renames the migrations table. Afterwards the database looks as if an earlier build, which did not
+    /// know `iam_migrations`, had migrated it.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 
-    /// Creates an empty database on a server on which the roles of the tests exist.
+    /// Creates an empty database. The roles of the tests exist on its server.
     async fn empty_database() -> TestDatabase {
         drop(TestDatabase::new(Content::Schema).await);
         TestDatabase::new(Content::Nothing).await
     }
 
-    /// Connects to the database with this search path, in SQL notation without spaces.
+    /// Connects to the database with this search path. The path is in SQL notation without spaces.
     async fn within(database: &TestDatabase, path: &str) -> DatabaseConnection {
         let path = path.replace('"', "%22");
         let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
@@ -43,8 +43,8 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
     }
 
-    /// Returns the name, OID and file node of every relation outside PostgreSQL's own schemas. Two results are equal
-    /// only if no relation was dropped, created or rewritten in between.
+    /// Returns the name, OID and file node of every relation outside PostgreSQL's own schemas. If two results are
+    /// equal, no relation was dropped, created or rewritten in between.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let sql =
             "SELECT relnamespace::regnamespace || '.' || relname || ' ' || oid || ' ' || relfilenode FROM pg_class
@@ -115,7 +115,7 @@ mod postgres {
             assert_eq!(
                 migration::fresh(&db).await.unwrap(),
                 all,
-                "without a schema, `fresh` does the same as `up`: {path}"
+                "in an empty schema, `fresh` must do the same as `up`: {path}"
             );
             migration::seed(&db).await.unwrap();
             migration::fresh(&db).await.unwrap();
@@ -219,7 +219,7 @@ mod postgres {
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
         migration::down(&db, u32::try_from(all.len() - 1).unwrap()).await.unwrap();
-        // The table has the name of a table that a later migration creates.
+        // This table of another program has the name of a table that a later migration creates.
         execute(&mut connection, "CREATE TABLE api_keys (theirs int)").await;
         let before = relations(&database).await;
         let error = migration::fresh(&db).await.unwrap_err();
@@ -345,8 +345,8 @@ mod postgres {
 
     // --- Several installations ---
 
-    /// A migrator with the real migrations and one more, which waits inside its transaction for a signal and then
-    /// fails.
+    /// A migrator with the real migrations and one additional migration. The additional migration waits inside its
+    /// transaction for a signal, and then fails.
     struct Standing;
 
     static STANDS: Semaphore = Semaphore::const_new(0);

@@ -1,4 +1,4 @@
-//! Tests of half-open connections, sessions of frozen clients, and servers that the adapter rejects.
+//! Tests of half-open connections, of sessions of frozen clients, and of servers that the adapter rejects.
 
 mod postgres {
     mod revocations;
@@ -78,8 +78,8 @@ mod postgres {
     async fn a_session_is_set_up_by_a_statement_and_not_by_parameters_that_poolers_refuse() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
-        // The URLs of test databases contain session parameters. This URL contains none, so all parameters come from
-        // the adapter.
+        // The URLs of test databases contain session parameters. This URL contains none, so the adapter sets all
+        // session parameters.
         let options = PostgresOptions {
             statement_timeout: Duration::from_millis(4321),
             lock_timeout: Duration::from_millis(1234),
@@ -112,7 +112,8 @@ mod postgres {
         assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), known);
     }
 
-    /// Creates a role with its own default of a run-time parameter in this database. Returns the name of the role.
+    /// Creates a role and sets the role's own default for a run-time parameter in this database. Returns the name of
+    /// the role.
     async fn role_with(database: &TestDatabase, setting: &str) -> String {
         let mut server = database.connect().await;
         let role = format!("{}_role", database.name());
@@ -263,7 +264,7 @@ mod postgres {
             let mut unit = begin(&storage, target).await.unwrap();
             assert_eq!(holders(&mut watch).await, 1);
             proxy.forget();
-            // No other change waits for the lock, so the server itself terminates the session.
+            // No other change waits for the lock. The server itself must terminate the session.
             until(async || holders(&mut watch).await == 0).await;
             if let Target::Company(company) = target {
                 let level = level(company);
@@ -291,8 +292,8 @@ mod postgres {
         asking.abort();
     }
 
-    /// The server cannot detect that a client on a Unix socket is frozen, because the connection itself works. The lock
-    /// is released only because another session waits for it.
+    /// A client on a Unix socket is frozen. The server cannot detect this, because the connection itself works. The
+    /// lock is released only because another session waits for it.
     #[tokio::test]
     async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;

@@ -9,7 +9,7 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase};
 
-    /// The adapter of one contract case and its database. The database is dropped after the adapter.
+    /// The adapter for one contract case, and the database of that case. The database is dropped after the adapter.
     struct OfItsOwn {
         storage: Arc<PostgresStorage>,
         _database: TestDatabase,

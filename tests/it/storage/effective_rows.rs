@@ -1,4 +1,4 @@
-//! Tests of the effective rows: after any sequence of events, the rows that other programs read equal a fresh
+//! Tests of the effective rows, which other programs read. After any sequence of events, these rows equal a fresh
 //! resolution.
 
 mod postgres {
@@ -37,13 +37,13 @@ mod postgres {
         }
     }
 
-    /// A row of one of the two SQL views. It consists of a view, or a feature and an action, of the decision, and of
-    /// the versions on which the decision is based.
+    /// A row of one of the two SQL views. It contains a view, or a feature and an action. It also contains the decision
+    /// about it, and the versions on which this decision is based.
     struct Decided {
         thing: String,
         action: String,
         decision: (bool, String),
-        /// The version of the catalog, then the version of the company.
+        /// The version of the catalog and the version of the company, in this order.
         state: (i64, i64),
     }
 
@@ -68,19 +68,19 @@ mod postgres {
         found
     }
 
-    /// Asserts that every row equals a fresh resolution of the data in the database, which must not change meanwhile.
-    /// Returns the number of rows.
+    /// Asserts that every row equals a fresh resolution of the data in the database. The data must not change during
+    /// the comparison. Returns the number of rows.
     async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
         assert_eq!(
             compared, rows,
-            "{after}: nothing changes meanwhile, so every row has the versions of the loaded state"
+            "{after}: the data does not change, so every row must have the versions of the loaded state"
         );
         compared
     }
 
-    /// Asserts that rows equal a fresh resolution. Rows whose versions differ from the loaded versions are not
-    /// compared. Returns the number of all rows and the number of compared rows.
+    /// Asserts that every row equals a fresh resolution. Rows are skipped if their versions differ from the versions of
+    /// the loaded data. Returns the number of all rows and the number of compared rows.
     async fn compare(api: &TestApi, connection: &mut PgConnection, after: &str) -> (usize, usize) {
         let (mut count, mut compared) = (0, 0);
         for ((company, user), rows) in rows(connection).await {
@@ -108,13 +108,13 @@ mod postgres {
         (decision.allowed, scope)
     }
 
-    /// Creates a company whose administrator is cached by two replicas. The second replica does not learn of further
+    /// Creates a company and caches its administrator on two replicas. Afterwards the second replica does not learn of
     /// changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
         let company = api.company().await;
-        // If a replica learns of a change during a load, the loaded data may be outdated and is not cached. So both
-        // replicas first apply all changes.
+        // If a replica learns of a change during a load, it does not cache the loaded data, which may be outdated. Both
+        // replicas therefore apply all changes before the load.
         a.replica.hears_everything().await;
         b.replica.hears_everything().await;
         b.replica.channel.set(Line::Deaf);
@@ -133,7 +133,7 @@ mod postgres {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
-        assert_eq!(a.fill().await, 0, "no user has been loaded since the last fill");
+        assert_eq!(a.fill().await, 0, "without a loaded user since the last fill, a fill must write no user's rows");
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let written = rows(&mut connection).await;
         // The fill has written rows only for the administrator.
@@ -145,8 +145,8 @@ mod postgres {
         all_rows_are_right(&api, &mut connection, "a fill").await;
     }
 
-    /// Rows that were computed before a change to the company or to the catalog are rejected after the change
-    /// (optimistic concurrency by version).
+    /// Rows can be computed before a change to the company or to the catalog, and written after it. Such rows are
+    /// rejected (optimistic concurrency by version).
     #[actix_web::test]
     async fn what_was_computed_before_a_change_is_not_written_after_it() {
         let api = TestApi::postgres().await;
@@ -164,8 +164,8 @@ mod postgres {
         }
     }
 
-    /// While a change is in progress, a fill does not write rows that the change would invalidate, and does not wait
-    /// for the change.
+    /// A change is in progress and would invalidate the rows that a fill is about to write. The fill does not write
+    /// these rows, and does not wait for the change.
     #[actix_web::test]
     async fn nothing_is_written_while_a_change_is_under_way() {
         let api = TestApi::postgres().await;
@@ -197,7 +197,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
     }
 
-    /// A change invalidates rows even if no replica learns of the change. The next fill writes the rows again.
+    /// A change invalidates rows even if no replica learns of the change. The next fill writes these rows again.
     #[actix_web::test]
     async fn rows_come_back_after_a_change_without_a_notice() {
         let api = TestApi::postgres().await;
@@ -226,13 +226,17 @@ mod postgres {
             run(&mut connection, format!("UPDATE {table} SET expires_at = now()")).await.unwrap();
         }
         assert!(rows(&mut connection).await.is_empty());
-        assert_eq!(a.replica.permissions.sweep(10).await.unwrap(), 20, "ten rows of each table");
+        assert_eq!(
+            a.replica.permissions.sweep(10).await.unwrap(),
+            20,
+            "a sweep must delete at most ten rows of each table"
+        );
         assert!(a.replica.permissions.sweep(10_000).await.unwrap() > 100);
         assert_eq!(a.replica.permissions.sweep(10_000).await.unwrap(), 0);
     }
 
-    /// After a restart, a replica warms its cache with the active users, that is, the users with effective rows. Their
-    /// first requests need no load.
+    /// A restarted replica warms its cache with the active users, that is, the users with effective rows. The first
+    /// requests of these users need no load.
     #[actix_web::test]
     async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;

@@ -32,7 +32,7 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
     }
 
-    /// The query for the schema. It returns one line per table, view, column, constraint, index or policy.
+    /// The query that describes the schema. It returns one line per table, view, column, constraint, index or policy.
     const SCHEMA: &str = r#"
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -131,8 +131,8 @@ mod postgres {
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
     }
 
-    /// Every process reads all credentials at once, so a row that cannot be parsed would lock out all callers.
-    /// Constraints reject such rows.
+    /// Every process reads all credentials at once, so one row that cannot be parsed would lock out all callers.
+    /// Constraints of the database reject such rows.
     #[tokio::test]
     async fn credentials_that_no_process_could_read_are_refused() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -231,7 +231,7 @@ mod postgres {
         assert_eq!((schema(&database).await, content(&database).await), before);
     }
 
-    /// A migrator with the real migrations and one more, which fails after it has changed the schema.
+    /// A migrator with the real migrations and one additional migration, which changes the schema and then fails.
     struct Failing;
 
     struct Broken;
@@ -266,7 +266,7 @@ mod postgres {
         let db = database.sea_orm().await;
         let error = migration::up_with::<Failing>(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Database(_)), "{error}");
-        // The failure rolled back the earlier migrations too.
+        // The failure also rolled back the migrations that had succeeded before it.
         assert_eq!(relations(&database).await, Vec::<String>::new());
 
         migration::up(&db).await.unwrap();
@@ -353,7 +353,7 @@ mod postgres {
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
-        // A query of the status creates no tables.
+        // A query of the migration status creates no tables.
         assert_eq!(relations(&database).await, Vec::<String>::new());
     }
 

@@ -1,4 +1,4 @@
-//! Tests of the adapter when the database is busy, unreachable or blocked: callers get the error `Unavailable` and
+//! Tests of the adapter while the database is busy, unreachable or blocked. Callers get the error `Unavailable`, and
 //! never a wrong result.
 
 mod postgres {
@@ -82,7 +82,7 @@ mod postgres {
         tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future completes within 60 s")
     }
 
-    /// Connects the adapter to this URL, with test options that `differ` has modified.
+    /// Connects the adapter to this URL. The closure `differ` modifies the test options.
     fn storage_with(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
@@ -111,22 +111,23 @@ mod postgres {
         PostgresOptions { lock_timeout: Duration::from_millis(100), ..options }
     }
 
-    /// Rolls back the transaction of another program. When this function returns, the server has released the program's
-    /// lock.
+    /// Rolls back the transaction of another program. When this function returns, the server has released the lock of
+    /// this transaction.
     async fn release(mut holder: PgConnection) {
         run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
         holder.close().await.unwrap();
     }
 
-    /// Returns a session of another program whose open transaction holds the lock that the statement `lock` acquires.
+    /// Opens a session of another program and begins a transaction in it, which acquires a lock with the statement
+    /// `lock`. Returns the session.
     async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
         run(&mut other, format!("BEGIN; {lock}")).await.unwrap();
         other
     }
 
-    /// Returns the statement that locks the company's row in `company_states`, or the catalog's row if `company` is
-    /// `None`.
+    /// Returns a statement that locks a row in `company_states`. This is the company's row, or the catalog's row if
+    /// `company` is `None`.
     fn row_of(company: Option<CompanyId>) -> String {
         let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
         format!("SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE")
@@ -141,7 +142,7 @@ mod postgres {
 
         let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
-        // Changes to other companies do not wait for the company's row lock, and reads wait for no lock.
+        // Changes to other companies do not wait for this company's row lock. Reads do not wait for any lock.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;
@@ -219,7 +220,7 @@ mod postgres {
         let sql = "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let ended: Option<bool> = query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        assert_eq!(ended, Some(true), "there were other sessions, and all of them are terminated");
+        assert_eq!(ended, Some(true), "there must be other sessions, and all of them must be terminated");
     }
 
     /// The way in which connections break.
@@ -284,7 +285,7 @@ mod postgres {
                 unit.commit().await.unwrap();
             }
             happens.happen(&proxy, &database).await;
-            // Each broken connection makes at most one read fail.
+            // Each broken connection can make one read fail, but not more.
             let outcomes = join_all((0..9).map(|_| levels(storage.as_ref(), company))).await;
             assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_unavailable(outcome)), "{outcomes:?}");
             for _ in 0..8 {
@@ -307,15 +308,15 @@ mod postgres {
         let before = states.versions(Some(company)).await.unwrap();
         storage.poll(None).await.unwrap();
 
-        // Units of work occupy all connections to the old database, so that the pool opens its next connection to the
-        // new database.
+        // Units of work occupy all pooled connections to the old database. The pool must therefore open its next
+        // connection to the new database.
         crate::support::replica::until(async || storage.pool().idle == storage.pool().size).await;
         let mut units = Vec::new();
         while units.len() < 2 || storage.pool().size as usize > units.len() {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
         }
         proxy.switch_to(&new);
-        // Polls use connections of their own. The test terminates the polling connections to the old database.
+        // Polls use connections outside the pool. The test terminates the polling connections to the old database.
         terminate_control_connections(&old).await;
         let after = states.versions(Some(company)).await.unwrap();
         assert_ne!(after.epoch, before.epoch);

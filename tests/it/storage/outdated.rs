@@ -1,5 +1,5 @@
-//! Tests of pooled connections whose prepared statements or session settings have become invalid: neither reads nor
-//! changes fail.
+//! Tests of pooled connections whose prepared statements or session settings have become invalid. Neither reads nor
+//! changes fail on these connections.
 
 mod postgres {
     use std::sync::Arc;
@@ -11,8 +11,8 @@ mod postgres {
 
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
-    /// The number of connections. It exceeds the number of attempts, so retrying on other pooled connections alone
-    /// cannot succeed.
+    /// The number of pooled connections. It exceeds the number of attempts, so an operation cannot succeed merely by
+    /// retrying on another pooled connection.
     const CONNECTIONS: u32 = 10;
 
     struct Warm {
@@ -47,15 +47,15 @@ mod postgres {
     }
 
     impl Warm {
-        /// Connects the adapter to a new database and warms all its connections, each of which prepares all statements
-        /// of these tests.
+        /// Connects the adapter to a new database and warms all its connections. Each connection then has prepared all
+        /// statements of these tests.
         async fn new() -> Self {
             let database = TestDatabase::new(Content::Seeded).await;
             let options =
                 PostgresOptions { max_connections: CONNECTIONS, min_connections: CONNECTIONS, ..database.options() };
             let warm = Self { database, storage: Arc::new(PostgresStorage::connect(&options).unwrap()) };
-            // A change may use any connection of the pool, so every connection must also have prepared the statements
-            // of a change.
+            // A change may use any connection of the pool. Every connection must therefore also have prepared the
+            // statements of a change.
             for _ in 0..3 {
                 warm.all_work().await;
             }
@@ -80,7 +80,8 @@ mod postgres {
             transact(self.storage.as_ref(), Target::Catalog, &context, &work).await.map(drop)
         }
 
-        /// Installs a trigger that executes a statement at the commit of a change, in the session of that change.
+        /// Installs a trigger that executes a statement when a change commits. The statement runs in the session of
+        /// that change.
         async fn on_all(&self, sql: &str) {
             let mut connection = self.database.connect().await;
             let set = format!(

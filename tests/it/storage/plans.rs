@@ -1,5 +1,6 @@
-//! Tests of query plans: no statement scans a whole tenant table. The tests check PostgreSQL's plan of every SQL
-//! statement that the adapter sends in the contract suite, on a database with 100,000 permissions of 1,000 companies.
+//! Tests of query plans: no statement scans a whole tenant table. The contract suite yields every SQL statement that
+//! the adapter sends. The tests check PostgreSQL's plans of these statements, on a database with 100,000 permissions of
+//! 1,000 companies.
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +34,9 @@ pub mod postgres {
         "user_user_levels",
     ];
 
-    /// The SQL that loads the test data: a catalog of a few hundred entries, and 1,000 companies with menus,
-    /// assignments, audit records and five levels each. Every level has permissions for ten views and ten features,
-    /// which makes 100,000 permissions.
+    /// The SQL that loads the test data: a catalog of a few hundred entries, and 1,000 companies. Each company has a
+    /// menu, assignments, audit records and five levels. Every level has permissions for ten views and ten features, so
+    /// there are 100,000 permissions in total.
     pub const LOAD: &str = "
         CREATE TEMP TABLE company AS SELECT c AS n, md5('company' || c)::uuid AS id FROM generate_series(1, 1000) c;
         INSERT INTO company_states (company_id, version) SELECT id, 1 FROM company;
@@ -140,8 +141,8 @@ pub mod postgres {
         plan
     }
 
-    /// The indexes of `user_user_levels`, each with the condition that an index scan must contain. An index must be
-    /// used to find a user or a level, and never a company alone.
+    /// The indexes of `user_user_levels`. Each has the condition that an index scan must contain. The condition
+    /// restricts the scan to one user or to one level. A scan that is restricted only to a company is not allowed.
     const ENTRIES: [(&str, &str); 3] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
@@ -169,7 +170,7 @@ pub mod postgres {
     }
 
     /// The plans are checked in each state of the planner's statistics: missing for a new table, outdated after growth,
-    /// and up to date. A connection can cache a generic plan that was made in any of these states.
+    /// and up to date. A connection can cache a generic plan in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -221,8 +222,8 @@ pub mod postgres {
         assert_eq!(found.len(), 1, "{found:#?}");
     }
 
-    /// No statement selects all columns of a table (`SELECT *`), so a column that is added to every table appears in no
-    /// plan.
+    /// No statement selects all columns of a table (`SELECT *`). The test adds a column to every table, and this column
+    /// must appear in no plan.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_statement_is_about_whatever_columns_a_table_has() {
         let texts = texts_of_the_suite().await;
@@ -270,14 +271,14 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// The tables and indexes that query plans read, among the tenant tables.
+    /// The tenant tables and their indexes that query plans read.
     #[derive(Default)]
     struct Scans {
         /// The tables that are read.
         tables: BTreeSet<String>,
         /// The indexes that are used.
         indexes: BTreeSet<String>,
-        /// The tables that are scanned as a whole, each with the type of the scan node.
+        /// The tables that are scanned as a whole. Each has the type of the plan node that scans it.
         whole: BTreeSet<(String, String)>,
     }
 
@@ -305,7 +306,8 @@ pub mod postgres {
         }
     }
 
-    /// The query for the non-unique indexes of the tenant tables, except those that only support a foreign key.
+    /// The query for the non-unique indexes of the tenant tables. It omits indexes whose only purpose is to support a
+    /// foreign key.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
@@ -314,9 +316,9 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// A part of the statement that reads the menu items of all companies that require a feature. Only changes of the
-    /// catalog send this statement. The `jsonb` operator `@>` is not leakproof, so under row-level security no index
-    /// can be used for the condition.
+    /// A part of the SQL text of one statement, which reads the menu items of all companies that require a feature. It
+    /// is sent only by changes to the catalog. Under row-level security, no index can be used for its condition,
+    /// because the `jsonb` operator `@>` is not leakproof.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,7 +334,7 @@ pub mod postgres {
         }
         run(&mut connection, "SET plan_cache_mode = force_generic_plan".to_owned()).await.unwrap();
 
-        // The plans are checked for the adapter's role, to which row-level security applies, and for a role that
+        // The plans are checked for two roles: the adapter's role, to which row-level security applies, and a role that
         // bypasses row-level security.
         let mut all = Scans::default();
         for (role, exception) in [(APPLICATION, Some(REQUIRING)), ("NONE", None)] {
@@ -351,12 +353,12 @@ pub mod postgres {
             assert!(whole.is_empty(), "{role}: {whole:#?}");
         }
 
-        // The list of tenant tables is complete.
+        // The list `TENANT_TABLES` is complete.
         assert_eq!(all.tables, TENANT_TABLES.into_iter().map(str::to_owned).collect());
         let indexes = sea_orm::sqlx::query_scalar(FOR_STATEMENTS).bind(TENANT_TABLES.map(str::to_owned).to_vec());
         let indexes: Vec<String> = indexes.fetch_all(&mut connection).await.unwrap();
         let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
-        assert!(unused.is_empty(), "no statement needs {unused:?}");
+        assert!(unused.is_empty(), "each index must be needed by a statement: {unused:?}");
 
         // Control: the check detects scans of whole tables.
         let mut scans = Scans::default();

@@ -1,5 +1,5 @@
-//! Tests of the number of SQL statements per request. The numbers are a snapshot, so reviewers notice every increase,
-//! such as an N+1 query.
+//! Tests of the number of SQL statements per request. The numbers are stored in a snapshot. Reviewers therefore notice
+//! every increase, such as an N+1 query.
 
 mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ mod postgres {
 
     /// Maximum number of SQL statements per request.
     const MOST: usize = 10;
-    /// The only operation that may send more statements: it creates three levels with two matrices each, once per
-    /// company.
+    /// The only operation that may send more statements than [`MOST`]. It creates three levels with two matrices each,
+    /// once per company.
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
 
     /// A client that counts the SQL statements of each request.
@@ -39,7 +39,7 @@ mod postgres {
             let proxy = Rc::new(Proxy::to(&database).await);
             let storage = Arc::new(storage_behind(&proxy));
             let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
-            // The lease is too long to expire during the test, so cached entries remain valid.
+            // The lease is too long to expire during the test. Cached entries therefore remain valid.
             let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
             let replica = Replica::over(&api, Arc::clone(&api.storage), options).await;
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
@@ -63,7 +63,7 @@ mod postgres {
                 }
             });
             let path = parts.collect::<Vec<_>>().join("/");
-            // A parameter without a place in the path is the query string.
+            // A parameter for which the path has no placeholder is the query string.
             let path = parameters.next().map_or(path.clone(), |query| format!("{path}?{query}"));
             let request = complete(self.api.request(method.parse::<Method>().unwrap(), &path));
             let before = self.proxy.statements();
@@ -74,8 +74,8 @@ mod postgres {
             answer
         }
 
-        /// Sends a typical request for each operation. `word` is part of the names of the entities that this round
-        /// creates.
+        /// Sends a typical request for each operation. The names of the entities that this round creates contain
+        /// `word`.
         async fn round(&mut self, word: &str) {
             let company = self.api.company().await;
             self.decisions(company).await;
@@ -93,12 +93,12 @@ mod postgres {
             let visitor = |request: Request| request.by(company.visitor).within(company.id);
             self.ask("GET /api/iam/permissions/current", &[], visitor).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
-            // The user is cached by now, but `Cache-Control: no-cache` requires up-to-date data.
+            // The user is already cached, but `Cache-Control: no-cache` requires up-to-date data.
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
-            // A batch of a thousand checks about fifty users, none of whom is cached.
+            // A batch of a thousand checks about fifty users. None of these users is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
             let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
             let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
@@ -130,7 +130,7 @@ mod postgres {
         async fn matrices(&mut self, company: Company) {
             let admin = |request: Request| request.by(company.admin).within(company.id);
             let level = self.api.level_id(company, "Visitor").await;
-            // Each change to a matrix changes one cell and removes one; the second change also adds one.
+            // Each change to a matrix changes one cell and removes another cell. The second change also adds a cell.
             for (field, member, value) in [("views", "state", "inherit"), ("features", "scope", "team")] {
                 let path = format!("/api/iam/user-levels/{{id}}/permissions/{field}");
                 let cells = self.ask(&format!("GET {path}"), &[&level], admin).await.data()["permissions"].take();
@@ -181,7 +181,7 @@ mod postgres {
             self.ask("GET /api/iam/modules/{id}", &[&module], platform).await;
             let change = json!({ "name": "Renamed" });
             self.ask("PATCH /api/iam/modules/{id}", &[&module], |request| platform(request).json(&change)).await;
-            // Another module gates the same views, so the views are still gated when this module is deleted.
+            // Another module gates the same views. They remain gated when this module is deleted.
             let put = "PUT /api/iam/modules/{id}/views";
             for url in ["/modules/risks", "/modules/audit"] {
                 let views = json!({ "viewIds": [self.api.view_id(url).await] });
@@ -268,7 +268,7 @@ mod postgres {
         cell
     }
 
-    /// Returns the number of SQL statements of every authenticated operation of the OpenAPI document, once connections
+    /// Returns the number of SQL statements of every authenticated operation of the OpenAPI document. The connections
     /// and caches are warm.
     async fn requests() -> BTreeMap<String, usize> {
         let mut client = CountingClient::new().await;
@@ -304,8 +304,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// Returns the number of SQL statements of a matrix change and of an assignment. Both requests are sent as the user
-    /// `by`, or as a super admin if `by` is `None`.
+    /// Returns the number of SQL statements of a matrix change and of an assignment. The caller of both requests is the
+    /// user `by`, or a super admin if `by` is `None`.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,
@@ -355,9 +355,9 @@ mod postgres {
         let [guarded_matrix, guarded_assignment] =
             statements_of_grants(&mut client, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
-        // For a super admin, no levels are read for the authorization or for the delegation guard. The lockout guard
-        // still reads data: for a matrix change it finds and resolves one administrator, and for an assignment it
-        // resolves only the assigned user.
+        // For a super admin, neither the authorization nor the delegation guard reads levels. The lockout guard still
+        // reads data. For a matrix change, it finds and resolves one administrator. For an assignment, it resolves the
+        // assigned user.
         assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
     }
 }

@@ -1,5 +1,5 @@
-//! Tests of seeding a catalog that operators have edited: which rows are added, which remain deleted, and which are
-//! restored on request.
+//! Tests of seeding a catalog that operators have edited. They cover which rows are added, which rows remain deleted,
+//! and which rows are restored on request.
 
 mod postgres {
     use migration::{Migrator, SeedReport};
@@ -45,14 +45,14 @@ mod postgres {
             run(&mut self.connection, sql.to_owned()).await.unwrap();
         }
 
-        /// Returns the strings that a query returns, in ascending order.
+        /// Returns the strings that the query returns, in ascending order.
         async fn texts(&mut self, query: &str) -> Vec<String> {
             let sql = format!("SELECT text COLLATE \"C\" FROM ({query}) AS answer (text) ORDER BY 1");
             query_scalar(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.unwrap()
         }
 
-        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records, each as
-        /// text.
+        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records. Each row
+        /// and each number is returned as a string.
         async fn content(&mut self) -> Vec<String> {
             self.texts(
                 "SELECT concat('view ', id, name, url) FROM views
@@ -69,7 +69,7 @@ mod postgres {
             .await
         }
 
-        /// Runs SQL as an operator would, and asserts that another seed then changes nothing.
+        /// Runs SQL as an operator would. Asserts that another seed then changes nothing.
         async fn keeps(&mut self, sql: &str) {
             self.run(sql).await;
             let before = self.content().await;
@@ -77,8 +77,8 @@ mod postgres {
             assert_eq!(self.content().await, before, "{sql}");
         }
 
-        /// Removes seeded rows together with their records in `iam_seeded_rows`, so that the next seed treats them as
-        /// new rows of a later release.
+        /// Removes seeded rows together with their records in `iam_seeded_rows`. The next seed therefore treats these
+        /// rows as new rows of a later release.
         async fn unseed(&mut self, table: &str, condition: &str) {
             self.run(&format!(
                 "DELETE FROM iam_seeded_rows WHERE id IN (SELECT id FROM {table} WHERE {condition});
@@ -218,8 +218,8 @@ mod postgres {
     #[tokio::test]
     async fn a_menu_entry_that_leads_to_a_deleted_row_is_left_out() {
         let mut catalog = Catalog::new(Content::Seeded).await;
-        // The only sub-item of the menu item requires a deleted feature, so the seed adds neither the sub-item nor the
-        // item.
+        // The only sub-item of the menu item requires a deleted feature. The seed adds neither the menu item nor its
+        // sub-item.
         catalog
             .keeps(
                 "DELETE FROM menu_items WHERE label = 'Administration';
@@ -229,7 +229,8 @@ mod postgres {
         catalog.unseed("views", "url = '/admin/user-levels'").await;
         assert_eq!(catalog.seed().await, SeedReport { views: 1, module_views: 1, ..NOTHING });
 
-        // The parent item of the new sub-item refers to a deleted view, so neither is added.
+        // The parent item of the new sub-item refers to a deleted view. The seed adds neither the parent item nor the
+        // sub-item.
         catalog
             .keeps("DELETE FROM menu_items WHERE label = 'Settings'; DELETE FROM views WHERE url = '/settings'")
             .await;

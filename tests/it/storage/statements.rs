@@ -1,5 +1,5 @@
-//! Tests of the number of SQL statements per storage operation. The numbers are a snapshot, so reviewers notice every
-//! increase, such as an N+1 query.
+//! Tests of the number of SQL statements per storage operation. The numbers are stored in a snapshot. Reviewers
+//! therefore notice every increase, such as an N+1 query.
 
 pub mod postgres {
     mod changes;
@@ -28,8 +28,8 @@ pub mod postgres {
     use crate::support::database::{Content, TestDatabase};
     use crate::support::proxy::Proxy;
 
-    /// Connects the adapter through a proxy with a pool of one connection, so that the statement that sets up a session
-    /// is sent only once.
+    /// Connects the adapter through a proxy with a pool of one connection. The statement that sets up a session is
+    /// therefore sent only once.
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()
@@ -191,8 +191,8 @@ pub mod postgres {
         c.of("EffectiveFeaturePermissions::delete_expired", features.delete_expired(rows)).await;
     }
 
-    /// Returns the operations of the storage traits, which are read from the source files, except operations that do
-    /// not use the pool.
+    /// Returns the operations of the storage traits, as read from the source files. Operations that do not use the pool
+    /// are omitted.
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
@@ -241,7 +241,7 @@ pub mod postgres {
 
         let unit = begin(&own, company).await.unwrap();
         let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
-        assert!(Arc::ptr_eq(&within, &known.value), "the cached catalog is not read again");
+        assert!(Arc::ptr_eq(&within, &known.value), "the cached catalog must not be read again");
         drop(unit);
 
         let mut unit = begin(&other, Target::Catalog).await.unwrap();
@@ -249,7 +249,7 @@ pub mod postgres {
         unit.commit().await.unwrap();
         let unit = begin(&own, company).await.unwrap();
         let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
-        assert_eq!(within.views().count(), known.value.views().count() - 1, "the new catalog is read");
+        assert_eq!(within.views().count(), known.value.views().count() - 1, "the new catalog must be read");
         drop(unit);
         for storage in [own, other] {
             storage.close().await;

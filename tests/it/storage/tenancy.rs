@@ -1,4 +1,4 @@
-//! Tests of tenant isolation in the database, in raw SQL: foreign keys and row-level security prevent access across
+//! Tests of tenant isolation in the database, in raw SQL. Foreign keys and row-level security prevent access across
 //! companies.
 
 mod postgres {
@@ -12,7 +12,7 @@ mod postgres {
     const OURS: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
     const THEIRS: &str = "'00000000-0000-0000-0000-000000000002'::uuid";
 
-    /// The tables that refer to a user level. Each has its other required columns, the values of these columns, and the
+    /// The tables that refer to a user level. Each has its other required columns, the values of these columns, and its
     /// composite foreign key on company and level.
     const BESIDE_LEVELS: [(&str, &str, &str, &str); 3] = [
         (
@@ -30,8 +30,8 @@ mod postgres {
         ("user_user_levels", "user_id", "gen_random_uuid()", "user_user_levels_company_id_user_level_id_fkey"),
     ];
 
-    /// Creates a database with two companies. Each has one user level without permissions, whose id equals the
-    /// company's id.
+    /// Creates a database with two companies. Each company has one user level without permissions. The id of this level
+    /// equals the company's id.
     async fn two_companies() -> (TestDatabase, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -64,7 +64,7 @@ mod postgres {
         let keys: Vec<String> = query_scalar(keys).fetch_all(&mut database.connect().await).await.unwrap();
         let together = "FOREIGN KEY (company_id, user_level_id) REFERENCES user_levels(company_id, id)";
         assert!(keys.iter().all(|key| key.contains(together)), "{keys:#?}");
-        // The tests below cover all of these keys.
+        // The tests below cover all of these foreign keys.
         let mut tried = BESIDE_LEVELS.map(|(.., constraint)| constraint);
         tried.sort_unstable();
         assert_eq!(keys.iter().map(|key| key.split(' ').next().unwrap()).collect::<Vec<_>>(), tried);
@@ -136,8 +136,8 @@ mod postgres {
 
     // --- Row-level security ---
 
-    /// The tables with rows of companies, each with the column that identifies the row's company, directly or through
-    /// its menu item.
+    /// The tables with rows of companies. Each has the column that identifies the company of a row, either directly or
+    /// through the row's menu item.
     const OF_TENANTS: [(&str, &str); 12] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
@@ -202,7 +202,7 @@ mod postgres {
         format!("t::text = '{}'", row.replace('\'', "''"))
     }
 
-    /// Sets `iam.company` for the rest of the session, whereas the adapter sets it only for a transaction.
+    /// Sets `iam.company` for the rest of the session. The adapter sets it only for a transaction.
     async fn say(connection: &mut PgConnection, setting: &str) {
         run(connection, format!("SELECT set_config('iam.company', {setting}, false)")).await.unwrap();
     }
@@ -238,7 +238,7 @@ mod postgres {
         let forced =
             "SELECT relname::text COLLATE \"C\" FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY 1";
         assert_eq!(query_scalar::<_, String>(forced).fetch_all(&mut connection).await.unwrap(), tables);
-        // The application's role owns no tables, and neither this role nor the owner bypasses the policies.
+        // The application's role owns no tables. Neither this role nor the owner bypasses the row-level policies.
         let exempt = format!(
             "SELECT count(*) FROM pg_roles AS role WHERE rolname = '{APPLICATION}' AND (rolsuper OR rolbypassrls
                 OR EXISTS (SELECT FROM pg_class WHERE relowner = role.oid))"
@@ -299,11 +299,11 @@ mod postgres {
                 0,
                 "{table}"
             );
-            // The policy rejects an insert before foreign keys and unique keys are checked, so the error does not
-            // reveal which keys exist.
+            // The row-level policy rejects an insert before foreign keys and unique keys are checked. The error
+            // therefore does not reveal which keys exist.
             let added = format!("INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{as_json}')");
             assert_eq!(sqlstate(&mut application, &added).await, FORBIDDEN, "{table}");
-            // An update of a row in `company_states` also changes the row's stamp, so the row is read again.
+            // An update of a row in `company_states` also changes the row's stamp. The row is therefore read again.
             let ours = row_of(&mut connection, table, column, OURS).await;
             let moved = format!("UPDATE {table} AS t SET {column} = {THEIRS} WHERE {ours}");
             assert_eq!(sqlstate(&mut application, &moved).await, FORBIDDEN, "{table}");
@@ -334,7 +334,7 @@ mod postgres {
         }
         let item = "INSERT INTO menu_items (id, label) VALUES (gen_random_uuid(), 'For all')";
         assert_eq!(sqlstate(&mut application, item).await, FORBIDDEN);
-        // Changes to companies can lock the catalog's row, but cannot update or delete it.
+        // Changes to companies can lock the catalog's row. They cannot update or delete it.
         let catalog = "company_id = '00000000-0000-0000-0000-000000000000'";
         let lock = format!("SELECT FROM company_states WHERE {catalog} FOR SHARE");
         assert_eq!(changes(&mut application, lock).await, 1);
@@ -347,8 +347,8 @@ mod postgres {
         assert_eq!(sqlstate(&mut application, record).await, FORBIDDEN);
     }
 
-    /// Row-level security fails closed: a statement that reads rows before it sets `iam.company` fails with any query
-    /// plan, and never returns rows of another company.
+    /// Row-level security fails closed. A statement that reads rows before it sets `iam.company` fails with any query
+    /// plan. It never returns rows of another company.
     #[tokio::test]
     async fn a_statement_that_reads_before_it_says_whose_rows_is_an_error() {
         let (database, _connection, _application) = two_full_companies().await;
@@ -397,7 +397,7 @@ mod postgres {
         assert_eq!(left, [theirs.to_string()]);
     }
 
-    /// The document with the SQL that creates the roles, which operators run.
+    /// The operators' document that contains the SQL for the creation of the roles.
     const DEPLOYMENT: &str = include_str!("../../../docs/deployment.md");
 
     #[tokio::test]
@@ -406,7 +406,7 @@ mod postgres {
         let (_, sql) = section.split_once("```sql\n").unwrap();
         let (sql, _) = sql.split_once("```").unwrap();
         let (roles, grants) = sql.split_once("\\connect iam\n").unwrap();
-        // Roles are shared by all databases of a server, so the test uses unique role names.
+        // Roles are shared by all databases of a server. The test therefore uses unique role names.
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let [owner, application] = ["owner", "application"].map(|role| format!("iam_{role}_{tag}"));
         let renamed = |sql: &str| {

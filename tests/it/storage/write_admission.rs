@@ -1,4 +1,4 @@
-//! Tests of write admission: companies that change continuously do not occupy the connections that other callers need.
+//! Tests of write admission. Continuous changes to companies do not occupy the connections that other callers need.
 
 mod postgres {
     use std::sync::Arc;
@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     const CONNECTIONS: u32 = 4;
-    /// The number of concurrent tasks, far more than there are connections.
+    /// The number of concurrent tasks, which is much greater than the number of connections.
     const CROWD: usize = 40;
     const LONG: Duration = Duration::from_secs(60);
 
@@ -33,8 +33,8 @@ mod postgres {
         Arc::new(PostgresStorage::connect(&options).unwrap())
     }
 
-    /// Starts many tasks that each begin a change. Counts the changes that have begun, which remain open until `held`
-    /// is closed.
+    /// Starts many tasks, each of which begins a change. Counts the changes that have begun. These changes remain open
+    /// until `held` is closed.
     async fn crowd(
         storage: &Arc<PostgresStorage>,
         held: &Arc<Semaphore>,
@@ -59,8 +59,8 @@ mod postgres {
         (crowd, begun)
     }
 
-    /// Asserts that other callers can read while a crowd of changes waits, and that a change that revokes rights begins
-    /// as soon as the changes in progress have ended.
+    /// Asserts that other callers can read while a crowd of changes waits. Also asserts that a change that revokes
+    /// rights begins as soon as the changes in progress have ended.
     async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
         let held = Arc::new(Semaphore::new(0));
         let (crowd, begun) = crowd(storage, &held, target).await;
@@ -72,7 +72,10 @@ mod postgres {
         }
         let mut cut_off = Box::pin(begin(storage, Target::Credentials));
         for _ in 0..30 {
-            assert!(futures_util::poll!(&mut cut_off).is_pending(), "the cut-off waits for the changes in progress");
+            assert!(
+                futures_util::poll!(&mut cut_off).is_pending(),
+                "the cut-off must wait for the changes in progress"
+            );
             storage.ping().await.unwrap();
         }
         held.close();
@@ -86,7 +89,7 @@ mod postgres {
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
         let under_way = begin(&storage, company).await.unwrap();
-        // A change to another company is admitted although many changes to this company are waiting.
+        // Many changes to this company are waiting. A change to another company is nevertheless admitted.
         let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
         begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
         drop((waiting, under_way));
@@ -99,7 +102,8 @@ mod postgres {
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
 
-    /// The seed takes the same fair gate as changes, so companies that change continuously cannot starve it.
+    /// The seed acquires the same fair gate as changes. Continuous changes to companies therefore cannot starve the
+    /// seed.
     #[actix_web::test]
     async fn the_seed_has_its_turn_among_changes_of_companies() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -113,19 +117,19 @@ mod postgres {
         let mut waits =
             async |count: i64| query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == count;
         while !waits(1).await {
-            assert!(futures_util::poll!(&mut seed).is_pending(), "the seed waits for the change in progress");
+            assert!(futures_util::poll!(&mut seed).is_pending(), "the seed must wait for the change in progress");
         }
-        // The gate is fair: a later change waits behind the seed, although it requests the gate only in shared mode.
+        // The gate is fair. A later change waits behind the seed, although it requests the gate in shared mode.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
-            assert!(futures_util::poll!(&mut later).is_pending(), "the later change waits behind the seed");
+            assert!(futures_util::poll!(&mut later).is_pending(), "the later change must wait behind the seed");
         }
         under_way.commit().await.unwrap();
         seed.await.unwrap();
         later.await.unwrap().commit().await.unwrap();
     }
 
-    /// A change that waits longer than the lock timeout fails, and the next change in the queue is admitted.
+    /// A change fails if it waits longer than the lock timeout. The next change in the queue is then admitted.
     #[actix_web::test]
     async fn a_change_that_waits_too_long_gives_up_its_turn() {
         let database = TestDatabase::new(Content::Schema).await;

@@ -38,8 +38,8 @@ fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
 /// A collection of test cases for the fields of one form. Each case modifies the valid body.
 struct Cases<'a> {
     valid: &'a Value,
-    /// A character of four bytes in UTF-8. Each form has a different one, so that names at the length limit do not
-    /// conflict.
+    /// The character that fills strings up to their maximum length. It has four bytes in UTF-8. Each form uses a
+    /// different character, so that names at the length limit do not conflict.
     letter: char,
     all: Vec<Case>,
 }

@@ -9,23 +9,23 @@ use crate::support::api::Answer;
 /// The expected response to a test case.
 #[derive(Debug, Clone)]
 pub enum Expected {
-    /// The status 400 with exactly this message.
+    /// An error with status 400 and exactly this message.
     Invalid(String),
-    /// Status 400 with a message that begins with the first string and contains the second string.
+    /// An error with status 400. Its message begins with the first string and contains the second string.
     Begins(String, &'static str),
-    /// The status 400 with findings for exactly these fields.
+    /// An error with status 400 and validation errors for exactly these fields.
     Findings(Vec<String>),
     /// An error with this status, code and message.
     Error(u16, &'static str, String),
-    /// The status 200. The result of the first of two checks is an error with exactly this message, and the second
-    /// check is evaluated.
+    /// The response to a batch of two checks, with status 200. The result of the first check is an error with exactly
+    /// this message. The second check is evaluated.
     InPlace(String),
-    /// The status 200. The result of the first of two checks is an error with findings for exactly these fields, and
-    /// the second check is evaluated.
+    /// The response to a batch of two checks, with status 200. The result of the first check is an error with
+    /// validation errors for exactly these fields. The second check is evaluated.
     InPlaceFindings(Vec<String>),
-    /// The success status of the operation.
+    /// A response with the success status of the operation.
     Accepted,
-    /// The success status of the operation, which has no effect and stores nothing.
+    /// A response with the success status of the operation. The operation has no effect and stores nothing.
     NothingToDo,
 }
 
@@ -34,8 +34,8 @@ impl Expected {
         Self::Invalid(format!("{field} {what}"))
     }
 
-    /// Returns the error for a missing field in the format of the original system, with a capital first letter: "Name
-    /// is required".
+    /// Returns the expected error for a missing field in the format of the original system. The message begins with a
+    /// capital letter: "Name is required".
     pub fn required(field: &str) -> Self {
         let (first, rest) = field.split_at(1);
         Self::Invalid(format!("{}{rest} is required", first.to_uppercase()))
@@ -112,12 +112,12 @@ impl Expected {
                     error["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
                 assert_eq!(found, fields.iter().map(String::as_str).collect(), "{about}");
             }
-            other => panic!("{other:?} is not in a place"),
+            other => panic!("{other:?} is not an expected response to a batch of checks"),
         }
     }
 
-    /// Converts the expected response for an invalid object into the response for a list with this object as its first
-    /// element. Each element of the list is evaluated separately.
+    /// Converts the expected response to an invalid object. The result is the expected response to a list whose first
+    /// element is this object. Each element of the list is evaluated separately.
     pub fn in_place(self, list: &str) -> Self {
         match self {
             Self::Invalid(message) => Self::InPlace(message),

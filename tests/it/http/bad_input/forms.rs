@@ -8,20 +8,21 @@ use crate::http::operations::operation;
 /// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A text that must not be blank, with its maximum number of characters.
+    /// A string that must not be blank, with its maximum number of characters.
     Text(usize),
-    /// A text that must be neither blank nor a UUID, with its maximum number of characters.
+    /// A string that must be neither blank nor a UUID, with its maximum number of characters.
     Key(usize),
-    /// The name of an action, of at most 50 characters, that must be a standard action or an action of the feature.
+    /// The name of an action, with at most 50 characters. It must be a standard action or one of the feature's own
+    /// actions.
     KnownAction,
-    /// An arbitrary text of unlimited length, which may be empty.
+    /// An arbitrary string of unlimited length, which may be empty.
     Prose,
     /// A reference to a view or feature in a check: an id, or a string with this maximum number of characters. The
     /// entity need not exist.
     Reference(usize),
     Flag,
     Integer,
-    /// One of the values that the string lists, separated by commas.
+    /// One of several values. The string contains these values, separated by commas.
     Word(&'static str),
     /// A UUID. If a kind is given, an entity of this kind with this id must exist.
     Id(Option<&'static str>),
@@ -31,12 +32,13 @@ pub enum Kind {
     Time,
     /// A list of ids of existing entities of this kind.
     Ids(&'static str),
-    /// A list of texts, with the maximum number of characters of each text, and whether each text must be the key of a
-    /// feature.
+    /// A list of strings. The number is the maximum number of characters of each string. The flag is `true` if each
+    /// string must be the key of a feature.
     Texts(usize, bool),
-    /// A list of objects with these fields, and the field whose value must be unique within the list.
+    /// A list of objects with these fields. The string is the name of the field whose value must be unique within the
+    /// list.
     Objects(&'static [Field], &'static str),
-    /// A list of objects that are evaluated separately, with the maximum number of objects.
+    /// A list of objects that are evaluated separately. The number is the maximum number of objects.
     Apart(&'static [Field], usize),
 }
 

@@ -16,7 +16,7 @@ pub async fn send(world: &World, operation: Operation, about: &str, request: Req
     let about = format!("{}: {about}", operation.name);
     expected.check(&about, operation.status, &world.send(&about, request).await);
     if expected.is_accepted() {
-        // An accepted request may have changed or deleted the entities, so later test cases create new entities.
+        // An accepted request may have changed or deleted entities. Later test cases therefore create new entities.
         world.renew();
     }
 }

@@ -1,5 +1,5 @@
-//! The parameters of operations that take ids, as read from the OpenAPI document, and requests with a given value for
-//! one of these parameters.
+//! The parameters that take ids, as read from the OpenAPI document. Also requests in which the value of one of these
+//! parameters is replaced.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ fn is_id(name: &str, schema: &Value) -> bool {
     schema["format"] == "uuid" || may_be || name.ends_with("Id") || name.ends_with("Ids")
 }
 
-/// Collects the fields that take ids from the schema of a body.
+/// Collects the fields of a body's schema that take ids.
 fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Parameter>) {
     if let Some(reference) = schema["$ref"].as_str() {
         return ids_of_body(document, document.pointer(&reference[1..]).unwrap(), pointer, found);
@@ -62,14 +62,14 @@ fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<
     }
     let parameter = Parameter::Body(pointer.to_owned());
     let is_leaf = schema.get("properties").is_none() && schema.get("items").is_none();
-    // Parameters that name the company are tested separately.
+    // Parameters that specify the company are tested separately.
     let is_asked = is_leaf && !pointer.is_empty() && is_id(parameter.name(), schema) && parameter.name() != "companyId";
     if is_asked && !found.contains(&parameter) {
         found.push(parameter);
     }
 }
 
-/// Returns the parameters of an operation that take ids, except parameters that name the company.
+/// Returns the parameters of an operation that take ids. Parameters that specify the company are omitted.
 pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let mut found = Vec::new();
@@ -86,7 +86,7 @@ pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     found
 }
 
-/// Returns the text with percent-encoding for use in a path or a query.
+/// Returns the string with percent-encoding for use in a path or a query.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -144,7 +144,8 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     };
     let mut body = (operation.body)();
     if !body.is_null() || in_body.is_some() {
-        // Each step of a navigation trail is sent in a new session, so that it is the first step of its session.
+        // Each step of a navigation trail is sent in a new session, so that it is the first step of the trail of its
+        // session.
         if let Some(session) = body.get_mut("sessionId") {
             *session = json!(Thing::Fresh);
         }
@@ -158,12 +159,12 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     world.send(what, request).await
 }
 
-/// Sets the value at a JSON pointer in a body: replaces the existing value, or adds the field.
+/// Sets the value at a JSON pointer in a body. Replaces the existing value, or adds the field if it is missing.
 fn put(body: &mut Value, pointer: &str, id: &Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     if let Some(object) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
         if name == "feature" {
-            // A check must name either a view, or a feature and an action.
+            // A check must specify either a view, or a feature and an action.
             object.remove("view");
             object.insert("action".to_owned(), json!("Read"));
         }

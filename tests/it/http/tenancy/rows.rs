@@ -21,9 +21,9 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::proxy::Proxy;
 
-    /// Adds restrictive row-level policies that raise a warning for every scanned row of another company. The cost of
-    /// their function is lower than that of any other condition, so PostgreSQL evaluates these policies on each row of
-    /// an index or table scan before filters and other policies.
+    /// Adds restrictive row-level policies that raise a warning for every scanned row of another company. The function
+    /// of these policies has a lower cost than any other condition. PostgreSQL therefore evaluates it on each scanned
+    /// row before filters and other policies.
     async fn spy(connection: &mut PgConnection, company: CompanyId) {
         let spy = format!(
             "CREATE FUNCTION spy(name text, company uuid, item uuid) RETURNS boolean
@@ -53,13 +53,14 @@ mod postgres {
     const UNGATE: &str = "DELETE FROM module2features USING features
         WHERE feature_id = features.id AND key NOT LIKE 'loaded.%' AND key NOT LIKE 'risks.%'";
 
-    /// The statements that may scan rows of another company: for each, the reason and a part of the SQL text.
+    /// The statements that may scan rows of another company. Each entry consists of the reason and a part of the SQL
+    /// text.
     const NAMED: [(&str, &str); 7] = [
         ("the load for a non-member reads the named company and returns nothing", "AS catalog_version"),
         ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
         ("changes of the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
-        // A menu item may belong to no company, so the primary key is the id alone. The row with the sent id is found
-        // by primary key, and is then filtered out by its company.
+        // A menu item may belong to no company, so its primary key consists of the id alone. The statement finds the
+        // row with the sent id by primary key, and then filters it by company.
         ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
         ("a sub-item by its id", "WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2"),
         ("the item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
@@ -108,10 +109,11 @@ mod postgres {
         for (why, text) in NAMED {
             assert!(
                 seen.iter().any(|warning| warning.contains(text)),
-                "no statement needs this exception any more: {why}"
+                "each exception must be needed by a statement: {why}"
             );
         }
-        // Control: a statement without a company filter triggers a warning, although the other policies hide the rows.
+        // Control: a statement without a company filter triggers a warning, although the regular policies hide the rows
+        // from its result.
         let forgetful =
             format!("SELECT set_config('iam.company', '{}', true); SELECT count(*) FROM user_levels", world.ours.id);
         storage.connection().execute_unprepared(&forgetful).await.unwrap();

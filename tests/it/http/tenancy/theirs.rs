@@ -1,4 +1,5 @@
-//! The entities of the second company, and the texts from them that no response in the first company may contain.
+//! The entities of the second company, and those of their ids and strings that no response in the first company may
+//! contain.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::http::operation::{Thing, Who};
 use crate::http::world::World;
 use crate::support::api::{Answer, new_user};
 
-/// The marker that all texts of the second company contain.
+/// The marker that all strings of the second company contain.
 pub const MARK: &str = "kraken";
 
 /// The kind of a [`Probe`] for an external user whose issuer and subject are stored.
@@ -24,8 +25,8 @@ pub const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
 
-/// An id of an entity of the second company, and an unknown id of the same form. Requests send the first text of each
-/// list. The further texts are names under which a response may return the same entity.
+/// An id of an entity of the second company, and an unknown id of the same form. Requests send the first string of each
+/// list. A response may return the same entity under one of the other strings.
 #[derive(Debug, Clone)]
 pub struct Probe {
     pub kind: &'static str,
@@ -41,7 +42,7 @@ pub struct Theirs {
     pub cursor: String,
     pub tags: Vec<String>,
     pub version: String,
-    /// The texts of the second company that no response in the first company may contain.
+    /// The ids and strings of the second company that no response in the first company may contain.
     pub secrets: BTreeSet<String>,
 }
 
@@ -95,7 +96,7 @@ async fn furnish(world: &World, set: usize) {
     let name = |of: &str| format!("{MARK} {of} {set}");
     let api = &world.api;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
-    // A level name that the first company will use too.
+    // This level name is also used by the first company later.
     api.new_level(theirs, &format!("wanted {set}")).await;
     let level = api.new_level(theirs, &name("level")).await;
     let path = format!("/api/iam/user-levels/{level}");
@@ -112,7 +113,8 @@ async fn furnish(world: &World, set: usize) {
         let path = format!("/api/iam/users/{user}/user-levels");
         change(world, Who::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
     }
-    // The second company must have more changes than the first company when their versions are compared.
+    // The versions of the two companies are compared later. By then, the second company must have more changes than the
+    // first company.
     for change_of_level in 0..100 {
         let body = json!({ "description": format!("{MARK} {change_of_level}") });
         change(world, Who::Admin, "PATCH", &path, body).await;
@@ -140,7 +142,7 @@ async fn furnish(world: &World, set: usize) {
 /// Adds this number of sets of entities to the second company, and returns the entities of that company.
 pub async fn furnished(world: &World, sets: usize) -> Theirs {
     // The test of cursors requires that the audit records of the first company are older than those of the second
-    // company. Entities that later requests need in the first company are therefore created first.
+    // company. The entities of the first company are therefore created before those of the second company.
     world.thing(Thing::Level).await;
     let unknown = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
@@ -189,8 +191,8 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     let path = format!("/api/iam/user-levels/{level}");
     let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
-    // The secrets are the ids that occur in responses of the second company, but not in the catalog or in responses of
-    // the first company.
+    // The secrets are the ids in responses of the second company. Ids that also occur in the catalog or in responses of
+    // the first company are no secrets.
     let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
     ids_in(&json!(world.dump(theirs).await), &mut secrets);
     ids_in(&json!(world.dump(world.ours).await), &mut known);

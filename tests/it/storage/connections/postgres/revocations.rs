@@ -1,4 +1,4 @@
-//! Tests of changes that revoke rights: they terminate the sessions that block them (`pg_terminate_backend`).
+//! Tests of changes that revoke rights. Such a change terminates the sessions that block it (`pg_terminate_backend`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
 
-/// Connects the adapter as the role of the database URL. Replicas with the same role may terminate each other's
+/// Connects the adapter with the role of the database URL. Replicas with the same role may terminate each other's
 /// sessions.
 fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
     connect(database.url(), |options| PostgresOptions { url: database.url().into(), ..options })
@@ -34,8 +34,8 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// When a session that blocks the gate is terminated, the next session in the queue, also of a frozen process, acquires
-/// the gate and blocks it in turn. The revocation terminates all of them.
+/// All queued sessions belong to frozen processes. When a session that blocks the gate is terminated, the next session
+/// in the queue acquires the gate and blocks it in turn. The revocation terminates all of these sessions.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -67,8 +67,8 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
 }
 
 /// The queue contains sessions of frozen replicas that request the gate alternately in shared and in exclusive mode.
-/// Whenever the holders of the gate are terminated, the next session in the queue, or the next group of shared
-/// sessions, acquires the gate and blocks it.
+/// Whenever the holders of the gate are terminated, the next waiting session acquires the gate and blocks it. If
+/// several sessions that request the shared mode are next, all of them acquire it.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
@@ -95,7 +95,8 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
         })
         .await;
     }
-    // This lock timeout would be too short if the revocation needed two checks, 0.1 s apart, for each blocking session.
+    // If the revocation needed two checks, 0.1 s apart, for each blocking session, this lock timeout would be too
+    // short.
     let sound = connect(database.url(), |options| PostgresOptions {
         url: database.url().into(),
         lock_timeout: Duration::from_millis(5500),
@@ -143,8 +144,8 @@ async fn a_change_of_a_company_waits_for_another_one_that_works() {
     let company = new_company();
     let mut unit = begin(&first, Target::Company(company)).await.unwrap();
     let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-    // The change remains open for longer than a revocation would wait before it terminates blocking sessions. A waiting
-    // change of the same company does not terminate it.
+    // The change remains in progress for 2 s. A revocation would wait for a shorter time and then terminate the session
+    // of the change. The waiting change to the same company is no revocation, so it terminates no session.
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         unit.user_levels().find_all(company).await.unwrap();

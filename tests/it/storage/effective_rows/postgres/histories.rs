@@ -1,5 +1,5 @@
-//! Property tests with random sequences of changes, sequential and concurrent: no effective row ever differs from a
-//! fresh resolution.
+//! Property tests with random sequences of changes, both sequential and concurrent. No effective row ever differs from
+//! a fresh resolution.
 
 use std::cell::Cell;
 
@@ -34,7 +34,7 @@ impl Chance {
     }
 }
 
-/// A company whose user levels and users the changes modify.
+/// A company, whose user levels and users are modified by the random changes.
 struct Tenant {
     pub company: Company,
     pub levels: Vec<String>,
@@ -49,7 +49,7 @@ impl Tenant {
     }
 }
 
-/// The companies and the catalog entries that the changes modify.
+/// The companies and catalog entries that are modified by the random changes.
 struct World {
     pub api: TestApi,
     tenants: Vec<Tenant>,
@@ -143,14 +143,14 @@ impl World {
             request = request.within(company);
         }
         let answer = request.send().await;
-        // A change is rejected if a cell names an action that its feature does not have at this moment, or if the
-        // change sets the enabled flag of a module that the company does not have.
+        // A change is rejected in two cases: a cell specifies an action that its feature does not have at this moment,
+        // or the change sets the enabled flag of a module that the company does not have.
         assert!(matches!(answer.status.as_u16(), 200 | 400 | 404), "{}", String::from_utf8_lossy(&answer.body));
         format!("{path} {body} {}", answer.status)
     }
 
-    /// Runs one random sequence of reads, changes, fills, expirations and sweeps on two replicas, partly sequentially
-    /// and partly concurrently. Returns the number of compared rows.
+    /// Runs one random sequence of reads, changes, fills, expirations and sweeps on two replicas. Parts of the sequence
+    /// run concurrently. Returns the number of compared rows.
     async fn live(&self, seed: u64) -> usize {
         let mut chance = Chance(seed);
         let (mut a, mut b) = (Filler::new(&self.api).await, Filler::new(&self.api).await);
@@ -204,7 +204,8 @@ async fn no_row_ever_differs_from_a_fresh_resolution() {
     assert!(compared > 1000, "only {compared} rows were compared");
 }
 
-/// Changes, two replicas that fill and sweep the rows, and a program that reads the rows all run concurrently.
+/// Three kinds of work run concurrently: random changes, two replicas that fill and sweep the rows, and a program that
+/// reads the rows.
 #[actix_web::test]
 async fn no_row_differs_while_everything_changes() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Tests of listeners and polls: broken connections are detected, and notifications wake listeners.
+//! Tests of listeners and polls. Broken connections are detected, and notifications wake the listeners.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::proxy::Proxy;
 
-/// Waits until the database responds, because a lost connection is detected only when it is used. Then commits a
-/// change.
+/// Waits until the database responds, and then commits a change. The wait is necessary because a lost connection is
+/// detected only when it is used.
 async fn change(storage: &PostgresStorage) {
     while storage.ping().await.is_err() {}
     add(storage, &level(new_company(), "Level")).await.unwrap();
 }
 
-/// Commits changes until one of them wakes the listener, because the wake-up of a change may be lost with its
-/// connection.
+/// Commits changes until one of them wakes the listener. The wake-up of a change may be lost together with the
+/// listener's connection.
 async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
     let changing = async {
         loop {
@@ -91,11 +91,12 @@ async fn no_poll_waits_forever_on_a_network_that_drops_everything() {
     let mut listener = storage.listen().await.unwrap();
     storage.poll(None).await.unwrap();
     proxy.fall_silent();
-    // The open connections are half-open, and new connections are accepted but carry no data.
+    // All open connections are now half-open. New connections are accepted but carry no data.
     assert_unavailable(ending(storage.poll(None)).await);
     assert_unavailable(ending(storage.acknowledge()).await);
     assert_unavailable(ending(storage.listen()).await);
-    // No notification reaches the listener. It detects the half-open connection with a query of its own (keepalive).
+    // No notification reaches the listener. The listener sends a query of its own (keepalive), which detects the
+    // half-open connection.
     ending(async { while listener.next().await.is_ok() {} }).await;
 }
 
@@ -111,7 +112,7 @@ async fn listeners_connect_directly() {
     change_until_woken(&storage, listener.as_mut()).await;
     assert!(
         !proxy.texts().iter().any(|text| text.contains("LISTEN")),
-        "the listener does not connect through the proxy of the pool"
+        "the listener must not connect through the proxy of the pool"
     );
 }
 
@@ -135,7 +136,7 @@ async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
     run(&mut other, format!("NOTIFY {channel}")).await.unwrap();
     ending(listener.next()).await.unwrap();
     let more = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
-    assert!(more.is_err(), "exactly one wake-up");
+    assert!(more.is_err(), "the listener must receive exactly one wake-up");
 }
 
 #[tokio::test]

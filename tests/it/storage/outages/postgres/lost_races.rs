@@ -1,4 +1,4 @@
-//! Tests of changes that the database aborts with a serialization failure or a deadlock, and that are retried.
+//! Tests of changes that the database aborts with a serialization failure or a deadlock. These changes are retried.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ async fn a_change_that_the_server_calls_lost_is_made_again() {
     let database = TestDatabase::new(Content::Schema).await;
     let storage = storage_with(database.url(), |options| options);
     let mut connection = database.connect().await;
-    // Sequences are not rolled back, so they count the attempts.
+    // A sequence is not rolled back with its transaction, so it counts the attempts.
     run(
         &mut connection,
         "CREATE SEQUENCE attempts; GRANT USAGE ON SEQUENCE attempts TO PUBLIC;
@@ -89,9 +89,9 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
     let change = transact(storage.as_ref(), Target::Company(company), &context, &rename);
     let in_the_way = async {
         rename.begun.notified().await;
-        // Another program locks the level and then waits for the company's row lock, which the change holds. The
-        // program's deadlock timeout is long, so PostgreSQL detects the deadlock in the session of the change and
-        // aborts the change.
+        // Another program locks the level. It then waits for the company's row lock, which the change holds. The
+        // deadlock timeout of the other program is long. PostgreSQL therefore detects the deadlock in the session of
+        // the change, and aborts the change.
         let mut other = database.connect().await;
         let lock = format!("SET deadlock_timeout = '60s'; BEGIN; SELECT FROM user_levels WHERE id = '{id}' FOR UPDATE");
         run(&mut other, lock).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
         while !query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // The change now waits for the lock on the level, which closes the deadlock cycle.
+        // The change now waits for the lock on the level, which completes the deadlock cycle.
         rename.go.notify_one();
         other.await.unwrap().unwrap();
     };

@@ -19,7 +19,7 @@ impl Counts<'_> {
         let before = self.proxy.statements();
         let answer = work.await.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
         let counted = self.table.insert(operation, self.proxy.statements() - before);
-        assert_eq!(counted, None, "{operation} is counted twice");
+        assert_eq!(counted, None, "{operation} must be counted only once");
         answer
     }
 }
