@@ -32,7 +32,7 @@ pub enum IamAction {
 }
 
 impl IamAction {
-    /// Returns the feature action with this name.
+    /// Returns the corresponding action of a feature.
     #[must_use]
     pub fn action(self) -> Action {
         match self {
