@@ -141,10 +141,10 @@ impl fmt::Display for Actor {
 /// The error for a combination of kind and id that is not a valid actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
-    /// The id is missing, although actors of this kind have an id.
+    /// The id is missing. An actor of this kind must have an id.
     #[error("an actor of the kind {0} requires an id")]
     MissingId(ActorKind),
-    /// There is an id, although actors of this kind have no id.
+    /// The id is unexpected. An actor of this kind has no id.
     #[error("an actor of the kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }

@@ -162,7 +162,7 @@ macro_rules! texts {
 
             /// Parses a string that is already stored, or that refers to stored data. Unlike [`parse`](Self::parse),
             /// this function accepts strings with invisible or bidirectional control characters
-            /// ([`TextError::Invisible`], [`TextError::Direction`]), since earlier versions of the service stored such
+            /// ([`TextError::Invisible`], [`TextError::Direction`]). Earlier versions of the service stored such
             /// strings.
             ///
             /// # Errors
@@ -247,7 +247,7 @@ texts! {
     Icon: max 100, blank false, id true;
     /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
-    /// A description, which may be empty. The size limit of request bodies is lower than this maximum length.
+    /// A description, which may be empty. In requests, the size limit of the body is reached before this maximum length.
     Description: max 1_048_576, blank true, id true;
     /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;

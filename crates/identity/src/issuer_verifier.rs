@@ -82,7 +82,8 @@ impl IssuerVerifier {
                 // The issuer may have published another key with the same id.
                 SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // Sources contain only public keys. Reading them again therefore cannot help to verify an HS256 token.
+                // The verifier reads only public keys from a source. Reading the source again therefore cannot help to
+                // verify an HS256 token.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }

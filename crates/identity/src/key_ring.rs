@@ -53,7 +53,7 @@ struct Refresh {
 struct ReadHistory {
     /// The time at which the latest read began. `None` if there was no read yet.
     read_began: Option<Instant>,
-    /// The time at which the latest read that an unknown key triggered began. `None` if there was no such read yet.
+    /// The start time of the latest read for an unknown key. `None` if there was no such read yet.
     unknown_key_read_began: Option<Instant>,
     /// The label of the failure of the latest read. `None` if the read succeeded.
     failure: Option<&'static str>,

@@ -29,8 +29,8 @@
 //!
 //! * **The issuer** of a token determines the keys that verify it. If the token's `iss` identifies a [`TrustedIssuer`],
 //!   only the keys of this issuer are used. If it equals the `iss` of the [`SharedSecret`], only the secret is used.
-//!   All other tokens are verified with the shared secret if the secret has no `iss`; otherwise they are rejected. So
-//!   no issuer can sign tokens of another issuer.
+//!   All other tokens are verified with the shared secret if the secret has no `iss`; otherwise they are rejected. An
+//!   issuer therefore cannot sign valid tokens of another issuer.
 //! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). Each key is used with only one
 //!   algorithm, regardless of the `alg` in a token's header, which prevents algorithm confusion. `none` is never
 //!   accepted.

@@ -19,7 +19,7 @@ pub struct VerifierOptions {
     pub max_super_admin_token_age: Option<Duration>,
     /// The interval between two fetches of a key set from its URL.
     pub jwks_refresh: Duration,
-    /// Minimum time between two reads of an issuer's keys that tokens with an unknown key trigger.
+    /// Minimum time between two reads of an issuer's keys for tokens with an unknown key (rate limit).
     pub unknown_key_pause: Duration,
     /// Timeout for fetching a key set, including the time to connect.
     pub jwks_timeout: Duration,

@@ -72,8 +72,8 @@ pub(crate) async fn check_audit(world: &World) -> Result<()> {
 }
 
 /// Checks that the assignment records of each user form a chain. Each record contains the levels before and after a
-/// change. In some order, the records must form one path from no levels to the stored levels. Each set of levels
-/// therefore occurs equally often before and after a change. The first and the last set of the path are the exceptions.
+/// change. In some order, the records must form one path from no levels to the stored levels. Therefore each set of
+/// levels must occur as often before a change as after a change. The exceptions are the first and the last set.
 async fn check_assignments(world: &World, client: &mut Client, company: &Company, records: &[Value]) -> Result<()> {
     let mut of_user: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.get("entityType").and_then(Value::as_str) == Some("assignment"))

@@ -135,7 +135,7 @@ mod postgres {
         let case = Case::new(&a);
         for is_admin in [false, true, false] {
             case.wait_for(&b, !is_admin);
-            assert!(proxy.connections() > 0, "there must be connections to kill");
+            assert!(proxy.connections() > 0, "there must be open connections to close");
             proxy.cut();
             assert_eq!(case.set(&a, is_admin), 200);
             case.wait_for(&b, is_admin);
@@ -342,7 +342,7 @@ mod postgres {
         let end_the_lease = || replica.permissions.distrust(Target::Credentials);
         end_the_lease();
         let before = polls();
-        assert_eq!(ask_all().await, 0, "nothing must be loaded");
+        assert_eq!(ask_all().await, 0, "the end of the lease must cause no load");
         assert!(polls() <= before + 3, "a few polls must confirm all entries, but there were {}", polls() - before);
 
         // After a change to the catalog, all entries are compiled again from cached rows. Only the catalog is read from
@@ -352,8 +352,8 @@ mod postgres {
         end_the_lease();
         let before = polls();
         let statements = ask_all().await;
-        assert!(statements <= 2, "{statements} statements after a change to the catalog");
-        assert!(polls() <= before + 6, "{} polls after a change to the catalog", polls() - before);
+        assert!(statements <= 2, "a change to the catalog must cause at most 2 statements, not {statements}");
+        assert!(polls() <= before + 6, "a change to the catalog must cause at most 6 polls, not {}", polls() - before);
 
         // After a change to one company, only that company is loaded again.
         let changed = json!({ "name": "New" });
@@ -361,7 +361,7 @@ mod postgres {
         request.json(&changed).send().await.expect(201);
         end_the_lease();
         let statements = ask_all().await;
-        assert!(statements <= 2, "{statements} statements after a change to one company");
+        assert!(statements <= 2, "a change to one company must cause at most 2 statements, not {statements}");
 
         replica.hears_everything().await;
         ask_all().await;
