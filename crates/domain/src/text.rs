@@ -247,7 +247,7 @@ texts! {
     Icon: max 100, blank false, id true;
     /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
-    /// A description, which may be empty. In requests, the size limit of the body is reached before this maximum length.
+    /// A description, which may be empty. In a request, the size limit of the body is reached before this maximum.
     Description: max 1_048_576, blank true, id true;
     /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;
