@@ -21,16 +21,16 @@ pub enum Caller {
     Service(Service),
 }
 
-/// A service that authenticates with an API key. The role and the company of the key determine the service's
-/// permissions, since services hold no levels.
+/// A service that authenticates with an API key. Services hold no levels. The role and the company of the API key
+/// determine the service's permissions instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Service {
     /// The id of the API key.
     pub key: ApiKeyId,
     /// The role of the API key.
     pub role: ServiceRole,
-    /// The company that the key is restricted to. If `None`, the key is valid for all companies and for platform-wide
-    /// requests.
+    /// The only company for which the API key is valid. `None` if the key is valid for all companies and for
+    /// platform-wide requests.
     pub company: Option<CompanyId>,
 }
 
@@ -47,8 +47,9 @@ impl Caller {
         Self::User { id, is_super_admin: true }
     }
 
-    /// Returns the actor that identifies the caller in audit records, in rate limits, and as the subject of the
-    /// caller's own decisions. A service is identified by the id of its API key, which is never a user's id.
+    /// Returns the actor that represents the caller in audit records and rate limits. The actor is also the subject of
+    /// the decisions about the caller itself. A service is identified by the id of its API key, which never equals a
+    /// user id.
     #[must_use]
     pub const fn actor(&self) -> Actor {
         match self {
@@ -140,10 +141,10 @@ impl fmt::Display for Actor {
 /// The error for a combination of kind and id that is not a valid actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
-    /// The kind requires an id, but there is none.
+    /// The id is missing. An actor of this kind must have an id.
     #[error("an actor of the kind {0} requires an id")]
     MissingId(ActorKind),
-    /// The kind does not allow an id, but there is one.
+    /// The id is unexpected. An actor of this kind has no id.
     #[error("an actor of the kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }

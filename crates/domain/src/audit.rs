@@ -1,4 +1,4 @@
-//! The audit log: records of changes, each committed in the transaction of its change.
+//! The audit log. Each audit record is committed in the same transaction as the change that it describes.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ words! {
     EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
-        /// A permission matrix. The entity id is the id of the matrix's user level.
+        /// The permission matrix of a user level. The entity id of the audit record is the id of this level.
         Permission = "permission",
-        /// The levels that a user holds in a company. The entity id is the user id.
+        /// The levels that a user holds in a company. The entity id of the audit record is the user id.
         Assignment = "assignment",
         /// A view.
         View = "view",
@@ -26,19 +26,19 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: its provisioning, or a change to its modules.
+        /// A company that was provisioned, or whose modules were changed.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user: a change to the user's token cut-off.
+        /// A user whose token cut-off was changed.
         User = "user",
 }
 
-/// A record of the audit log, which is append-only.
+/// A record of one change in the audit log. The audit log is append-only.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RecordFields")]
 pub struct AuditRecord {
-    /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
+    /// The id of the record. Records of one transaction have ascending ids in the order of their changes.
     pub id: AuditRecordId,
     /// The company that was changed. `None` for a platform-wide change, such as a change to the catalog.
     pub company_id: Option<CompanyId>,
@@ -52,20 +52,20 @@ pub struct AuditRecord {
     pub entity_id: Uuid,
     /// The changed data. For an update, these are the changed fields with their values before and after the update.
     pub changes: Option<Value>,
-    /// The context of the change, such as the request id and the use of super admin rights.
+    /// The context of the change, such as the request id, and whether the actor used super admin rights.
     pub metadata: Option<Value>,
-    /// The time of the change, by the clock of the storage.
+    /// The time of the change, read from the clock of the storage backend.
     pub timestamp: Timestamp,
 }
 
-/// A record of the audit log, which is append-only.
-// The JSON form of `AuditRecord`, which represents the actor as two fields. The doc comments become the descriptions in
-// the OpenAPI document.
+/// A record of one change in the audit log. The audit log is append-only.
+// The JSON form of `AuditRecord`. It represents the actor as two fields: `user_id` and `actor_kind`. The doc comments
+// of this struct become the descriptions in the OpenAPI document.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 struct RecordFields<'a> {
-    /// The id of the record. Records that are committed together have ascending ids, in the order of their changes.
+    /// The id of the record. Records of one transaction have ascending ids in the order of their changes.
     id: AuditRecordId,
     /// The company that was changed. `null` for a platform-wide change, such as a change to the catalog.
     company_id: Option<CompanyId>,
@@ -82,9 +82,9 @@ struct RecordFields<'a> {
     entity_id: Uuid,
     /// The changed data. For an update, these are the changed fields with their values before and after the update.
     changes: Option<Cow<'a, Value>>,
-    /// The context of the change, such as the request id and the use of super admin rights.
+    /// The context of the change, such as the request id, and whether the actor used super admin rights.
     metadata: Option<Cow<'a, Value>>,
-    /// The time of the change, by the clock of the storage.
+    /// The time of the change, read from the clock of the storage backend.
     timestamp: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! The catalog (views, modules and features), which all companies share, and the modules that are granted to a company.
+//! The catalog of views, modules and features, which all companies share, and the grants of modules to companies.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::{
 };
 
 words! {
-    /// The commercial tier of a module or a menu item. It never affects a decision.
+    /// The commercial tier of a module or a menu item. The tier has no effect on decisions.
     Priority ("standard, optional, premium"):
-        /// Included in every plan.
+        /// The module or menu item is included in every plan.
         Standard = "standard",
-        /// Available as an add-on.
+        /// The module or menu item is available as an add-on.
         Optional = "optional",
-        /// Available at extra cost.
+        /// The module or menu item is available at extra cost.
         Premium = "premium",
 }
 
@@ -30,13 +30,13 @@ pub struct View {
     pub name: Name,
     /// The URL, which is unique among all views.
     pub url: ViewUrl,
-    /// The category.
+    /// The category of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
     /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The icon.
+    /// The name of the icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// If `false`, the view is public: all users may see it.
@@ -61,7 +61,7 @@ pub struct Module {
     /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The icon.
+    /// The name of the icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
@@ -74,7 +74,7 @@ pub struct Module {
     pub updated_at: Timestamp,
 }
 
-/// A feature: a capability, with the actions that levels allow or deny.
+/// A feature: a capability of the product. Levels allow or deny the actions of the feature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -92,10 +92,10 @@ pub struct Feature {
     /// The type of resource that the feature applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<ResourceType>,
-    /// The custom actions, in addition to the standard actions.
+    /// The custom actions of the feature. The feature has all standard actions too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actions: Option<Vec<Action>>,
-    /// The category.
+    /// The category of the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
     /// If `false`, the feature is denied to all users.
@@ -107,8 +107,8 @@ pub struct Feature {
 }
 
 impl Feature {
-    /// Returns `true` if a permission may name this action for this feature: a standard action, or a custom action of
-    /// the feature.
+    /// Returns `true` if the feature has this action. Every feature has the standard actions and its own custom
+    /// actions.
     #[must_use]
     pub fn knows(&self, action: &Action) -> bool {
         action.is_standard() || self.actions.as_ref().is_some_and(|own| own.contains(action))
@@ -128,18 +128,18 @@ pub struct CompanyModule {
     pub enabled: bool,
     /// The time of the grant.
     pub created_at: Timestamp,
-    /// The time of the last change of `enabled`.
+    /// The time of the last change to `enabled`.
     pub updated_at: Timestamp,
 }
 
-/// A module of a company: the grant, and the module itself.
+/// A module that is granted to a company: the grant and the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GrantedModule {
-    /// The grant, which also specifies whether the module is enabled for the company.
+    /// The grant of the module. It also specifies whether the module is enabled for the company.
     #[serde(flatten)]
     pub granted: CompanyModule,
-    /// The module itself.
+    /// The granted module.
     pub module: Module,
 }

@@ -1,11 +1,12 @@
-//! The injected clock. This crate never reads the system time itself.
+//! A clock that is supplied from outside. This crate itself never reads the system time.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Timestamp;
 
-/// A source of the current time. Clones share the source, so that a test can set the time of all services at once.
+/// A source of the current time. All clones of a clock share one source, so a test can set the time of all components
+/// at once.
 ///
 /// ```
 /// use iam_domain::{Clock, Timestamp};

@@ -8,7 +8,7 @@ use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, Name, TextError, Timestamp, UserId};
 
 words! {
-    /// The role of a service's API key. Each role includes the permissions of the roles before it.
+    /// The role of an API key. Each role in this list also has the permissions of the roles above it.
     ServiceRole ("check, read, administer"):
         /// The service may request decisions about any user.
         Check = "check",
@@ -19,7 +19,7 @@ words! {
         Administer = "administer",
 }
 
-/// The public part of an API key, by which the key is looked up.
+/// The public part of an API key. It serves to look up the stored key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKeyPrefix(String);
@@ -42,7 +42,7 @@ impl ApiKeyPrefix {
         }
     }
 
-    /// Returns the string.
+    /// Returns the prefix as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,8 +61,8 @@ impl<'de> Deserialize<'de> for ApiKeyPrefix {
     }
 }
 
-/// The SHA-256 digest of a whole API key. Since keys are random, the digest does not reveal the key. The type does not
-/// implement `PartialEq`, so that digests are compared only in constant time.
+/// The SHA-256 digest of a whole API key. API keys are random, so the digest does not reveal the key. The type does not
+/// implement `PartialEq`, because digests must be compared in constant time.
 #[derive(Clone, Copy)]
 pub struct ApiKeyDigest(pub [u8; 32]);
 
@@ -79,14 +79,14 @@ impl fmt::Debug for ApiKeyDigest {
 pub struct ApiKey {
     /// The id of the key, which identifies the service in the audit log.
     pub id: ApiKeyId,
-    /// The public part of the key: the 12 characters after `iam_`, by which the key is looked up.
+    /// The public part of the key: the 12 characters after `iam_`. It serves to look up the stored key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub prefix: ApiKeyPrefix,
     /// The display name.
     pub name: Name,
-    /// The role of the service.
+    /// The role of the API key.
     pub role: ServiceRole,
-    /// The company that the key is restricted to. If `null`, the key is valid for all companies and for platform-wide
+    /// The only company for which the key is valid. `null` if the key is valid for all companies and for platform-wide
     /// requests.
     pub company_id: Option<CompanyId>,
     /// The user who created the key. `null` if the key was created on the command line.

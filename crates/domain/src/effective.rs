@@ -1,9 +1,10 @@
-//! Effective permissions: stored decisions, each with the versions of the company and the catalog that it is based on.
+//! Effective permissions, stored as decisions. Each decision is stored with the versions of the company and of the
+//! catalog from which it was resolved.
 
 use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 
-/// The stored decision on whether a user may see a view. It is valid only as long as the company and the catalog still
-/// have the stored versions.
+/// The stored decision on whether a user may see a view. It becomes invalid when the version of the company or of the
+/// catalog changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
     /// The user whom the decision is about.
@@ -24,8 +25,8 @@ pub struct EffectiveViewPermission {
     pub catalog_version: i64,
 }
 
-/// The stored decision on whether a user may perform an action of a feature. It is valid only as long as the company
-/// and the catalog still have the stored versions.
+/// The stored decision on whether a user may perform an action of a feature. It becomes invalid when the version of the
+/// company or of the catalog changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
     /// The user whom the decision is about.

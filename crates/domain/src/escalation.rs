@@ -1,15 +1,16 @@
-//! Rules against privilege escalation and lockout for changes to levels and assignments: callers can grant only the
-//! permissions that they hold, and a company must always have an administrator.
+//! Rules against privilege escalation and lockout, which apply to changes to levels and assignments. Callers can grant
+//! only permissions that they hold. A company must always have an administrator.
 //!
 //! The grants of a change are determined by comparing the company before and after the change. The comparison covers
-//! each set of levels that a user holds, and each changed level alone. For each set, two results are compared:
+//! each set of levels that a user holds, and each changed level by itself. Two results of each set of levels are
+//! compared:
 //!
-//! * The permissions that the set *resolves* to, with denies applied. So removing a deny counts as a grant.
-//! * The permissions that the set *allows* if its denies are ignored. So a grant that is hidden behind a deny counts
-//!   too, although it takes effect only when the deny is removed.
+//! * The permissions that the set *resolves* to, with denies applied. As a result, removing a deny counts as a grant.
+//! * The permissions that the set *allows* if its denies are ignored. As a result, a grant that is hidden behind a deny
+//!   counts too. Such a grant takes effect when the deny is removed.
 //!
-//! Both comparisons ignore module gates and `enabled` flags, since a grant behind a closed gate takes effect when the
-//! gate opens. Likewise, callers may grant permissions that they hold only behind a closed gate.
+//! Both comparisons ignore module gates and `enabled` flags, because a grant behind a closed gate takes effect when the
+//! gate opens. For the same reason, a permission that the caller holds behind a closed gate counts as held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,13 +36,14 @@ pub enum Grant {
     },
 }
 
-/// Returns the permissions that the change from `before` to `after` grants but that the caller does not hold. `held`
-/// contains the caller's levels before the change. An action that the caller holds only with a narrower scope counts as
-/// not held, and public views count as held. The result is in ascending order and contains each action once, with its
-/// widest scope. Permissions that the change does not affect are not checked.
+/// Compares `before` with `after`, and returns the granted permissions that the caller does not hold. `held` contains
+/// the caller's levels before the change. If the caller holds an action with a narrower scope than is granted, the
+/// action counts as not held. Public views count as held. The result is in ascending order. It contains each action
+/// once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
 ///
-/// The snapshots may be restricted to a subset of the users, if the subset includes all users whose levels change. A
-/// level that exists in only one of the two snapshots is not checked alone, but only in the sets that contain it.
+/// The snapshots may contain a subset of the company's users. This subset must include all users whose levels change. A
+/// level that exists in only one of the two snapshots is not checked by itself. It is checked as part of the sets that
+/// contain it.
 #[must_use]
 pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let changed: BTreeSet<UserLevelId> = after
@@ -53,14 +55,14 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     let alone: Vec<_> = changed.iter().map(|level| BTreeSet::from([*level])).collect();
     let none = BTreeSet::new();
     let users = before.holders.keys().chain(after.holders.keys());
-    // The set removes duplicates, so users with the same levels are checked once.
+    // Users with the same levels are checked once, because a `BTreeSet` contains no duplicates.
     let sets: BTreeSet<_> = users
         .map(|user| [before, after].map(|snapshot| snapshot.holders.get(user).unwrap_or(&none)))
         .filter(|[was, is]| was != is || !is.is_disjoint(&changed))
         .chain(alone.iter().map(|level| [level, level]))
         .collect();
 
-    // Levels that are neither changed, assigned nor unassigned cannot contribute a grant.
+    // Only levels that are changed, assigned or unassigned can contribute a grant.
     let of_changed = changed
         .iter()
         .filter_map(|level| Some(differing(before.levels.get(level)?, after.levels.get(level)?)))
@@ -76,7 +78,8 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     for grantable in grantables {
         let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
         if held == Some(Scope::Any) {
-            // No scope is wider than `any`, so the sets need not be checked. There may be many of them.
+            // The caller holds the permission with the widest scope. The loop over the sets, of which there may be
+            // many, is therefore unnecessary.
             continue;
         }
         let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
@@ -147,13 +150,13 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The scope with which a set of levels allows a permission. For an allowed view it is `any`, since views have no
-/// scope.
+/// The scopes with which a set of levels allows a permission. A view has no scope; the scope of an allowed view counts
+/// as `any`.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// The scope if denies are ignored.
+    /// The scope if denies are ignored. `None` if no level allows the permission.
     granted: Option<Scope>,
-    /// The scope with denies applied.
+    /// The scope with denies applied. `None` if no level allows the permission, or if a level denies it.
     resolved: Option<Scope>,
 }
 
@@ -168,7 +171,8 @@ impl Reach {
 /// The two features on which a user must have `Update` to be an administrator of a company.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
-/// Returns the feature keys and actions that an administrator of a company must hold, with scope `company` or `any`.
+/// Returns the feature key and the action of each permission that an administrator of a company must hold. The required
+/// scope is `company` or `any`.
 pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
     TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }
@@ -189,7 +193,8 @@ impl CompanySnapshot {
     pub fn managing(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
         let features = TO_MANAGE.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
         let features: Vec<_> = features.map(|feature| feature.id).collect();
-        // Since there may be many sets, the levels are first reduced to the rules for these features.
+        // A company may have many sets of levels. Each level is therefore first reduced to its rules for the two
+        // features.
         let about_these = |level: &LevelPermissions| LevelPermissions {
             level: level.level,
             views: BTreeMap::new(),

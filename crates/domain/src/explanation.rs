@@ -19,12 +19,12 @@ pub struct GatingModule {
     pub module_id: ModuleId,
     /// `true` if the module is enabled for all companies.
     pub enabled: bool,
-    /// `true` if the company has the module and it is enabled for the company.
+    /// `true` if the company has the module, and the module is enabled for the company.
     pub granted: bool,
 }
 
-/// A level's rule for a view or an action. If a suggestion has to change a level so that it allows access, it prefers
-/// the level whose rule is the later variant of this enum.
+/// A level's rule for a view or an action. The order of the variants matters: if a suggestion has to change a level so
+/// that it allows access, it prefers the level whose rule is the later variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
@@ -71,7 +71,7 @@ impl From<Option<FeatureRule>> for Says {
     }
 }
 
-/// The rule of one of the user's levels.
+/// One of the user's levels, with its rule for the view or the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -83,7 +83,7 @@ pub struct LevelSays {
     pub says: Says,
 }
 
-/// A step of the smallest change that would allow access.
+/// One step of a suggestion. A suggestion is the smallest change that would allow access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
@@ -92,9 +92,9 @@ pub enum Step {
     EnableFeature(FeatureId),
     /// Enable the module for all companies.
     EnableModule(ModuleId),
-    /// Grant the module to the company, or enable it there.
+    /// Grant the module to the company. If the company already has the module, enable it for the company.
     GrantModule(ModuleId),
-    /// Assign any level that allows access with the required scope to the user, who holds no level yet.
+    /// Assign a level to the user, who holds no level yet. The level must allow access with the required scope.
     AssignLevel,
     /// Remove the deny from this level.
     Undeny(UserLevelId),
@@ -105,15 +105,16 @@ pub enum Step {
 /// A decision, how it was derived, and the smallest change that would allow access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The decision.
+    /// The decision that is explained.
     pub decision: Decision,
     /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
     /// feature.
     pub gate: Vec<GatingModule>,
     /// The rule of each of the user's levels, in ascending order of level id.
     pub levels: Vec<LevelSays>,
-    /// The smallest set of steps that together would allow access. It is empty if access is already allowed. It is also
-    /// empty if no step can allow access, because the view, the feature, or the action of the feature does not exist.
+    /// The suggestion: the smallest set of steps that together would allow access. It is empty if access is already
+    /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
+    /// can allow access then.
     ///
     /// Steps change only levels, assignments, modules of the company, and `enabled` flags. They never make a view
     /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
@@ -169,8 +170,8 @@ impl Snapshot {
     }
 }
 
-/// Returns the smallest set of steps that opens a gate: the steps for the module that requires the fewest. It is empty
-/// if the gate is already open.
+/// Returns the smallest set of steps that opens a gate. These are the steps for the module that requires the fewest
+/// steps. The set is empty if the gate is already open.
 fn opening(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));
@@ -182,9 +183,10 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
 
 /// Returns the smallest set of steps after which no level denies access and at least one level allows it.
 fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
-    // The level to change is the one with the greatest `Says`. A level that denies has to be changed anyway, so
-    // changing it to allow costs no extra step. The second choice is a level that allows with a narrower scope. Among
-    // equal levels the first is chosen, so that the suggestion is deterministic.
+    // The level to change is the level with the greatest `Says`. The first choice is a level that denies. It has to be
+    // changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that allows
+    // with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion is
+    // deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

@@ -12,7 +12,7 @@ use crate::{TextError, Timestamp, UserId};
 
 /// The separator between issuer and subject in the string form of an external id.
 const SEPARATOR: char = '|';
-/// The prefix of a path id. A path id contains no `|` and is not a UUID, so it is never ambiguous.
+/// The prefix of a path id. A path id is never a UUID and never contains `|`, so it is never ambiguous.
 const PATH_ID_PREFIX: &str = "x.";
 
 macro_rules! parts {
@@ -60,8 +60,8 @@ macro_rules! parts {
 }
 
 parts! {
-    /// The issuer of a user's tokens, exactly as in their `iss` claim. It contains no `|`, so that an [`ExternalId`] is
-    /// unambiguous.
+    /// The issuer of a user's tokens, exactly as in their `iss` claim. It contains no `|`, so the first `|` of an
+    /// [`ExternalId`] is always the separator.
     Issuer: |character| character != SEPARATOR && !character.is_control();
     /// The subject by which an issuer identifies a user. It is compared exactly and can have any form: `auth0|5f7c…`,
     /// an e-mail address, a number, or any other string.
@@ -114,8 +114,8 @@ impl ExternalId {
         text.contains(SEPARATOR) || text.starts_with(PATH_ID_PREFIX)
     }
 
-    /// Returns the path id, which needs no escaping in URLs: `x.` and the base64url of `issuer|subject`, without
-    /// padding.
+    /// Returns the path id: `x.`, followed by `issuer|subject` in base64url without padding. A path id needs no
+    /// escaping in URLs.
     ///
     /// ```
     /// # use iam_domain::ExternalId;
@@ -164,7 +164,7 @@ impl Serialize for ExternalId {
     }
 }
 
-/// A user as named in the path or body of a request.
+/// A user whom the path or the body of a request identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedUser {
     /// The id of the user.
@@ -172,15 +172,16 @@ pub struct NamedUser {
     /// The external id. `None` if the request contains only the user id, or if the user id itself is the subject at the
     /// issuer.
     pub external_id: Option<ExternalId>,
-    /// `true` if a token of a trusted issuer can identify the user in the form that the request contains. It is `false`
-    /// for a computed user id without issuer and subject: a caller that knows only this id must not learn the external
-    /// id.
+    /// `true` if a token of a trusted issuer can identify the user in the same form as the request does. It is `false`
+    /// if the request contains a computed user id without issuer and subject. A caller that knows only such an id must
+    /// not learn the external id.
     pub can_sign_in: bool,
 }
 
 impl NamedUser {
-    /// Returns the user with this id, without an external id. Such a user can sign in only through the native issuer,
-    /// so `can_sign_in` is `false` for an id that this service computed.
+    /// Returns the user with this id, without an external id. The user can sign in only if the id can be the subject of
+    /// a token of the native issuer. Ids that this service computed cannot be such subjects, so `can_sign_in` is
+    /// `false` for them.
     #[must_use]
     pub fn native(id: UserId) -> Self {
         Self { id, external_id: None, can_sign_in: !id.is_made_here() }
@@ -200,8 +201,8 @@ pub struct User {
 
 impl UserId {
     /// Returns `true` if the id is a version 8 UUID. Only this service creates such ids, in [`ExternalId::user_id`] and
-    /// [`ApiKeyId::generate`](crate::ApiKeyId::generate). Tokens of the native issuer with such an id as subject are
-    /// rejected.
+    /// [`ApiKeyId::generate`](crate::ApiKeyId::generate). A token of the native issuer is rejected if its subject is
+    /// such an id.
     #[must_use]
     pub fn is_made_here(&self) -> bool {
         self.as_uuid().get_version_num() == 8

@@ -32,7 +32,7 @@ pub enum IamAction {
 }
 
 impl IamAction {
-    /// Returns the feature action with this name.
+    /// Returns the feature action that corresponds to this action.
     #[must_use]
     pub fn action(self) -> Action {
         match self {

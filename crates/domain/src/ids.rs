@@ -13,20 +13,21 @@ use crate::Timestamp;
 #[error("must be a valid UUID")]
 pub struct InvalidId;
 
-/// Number of bits of the counter that follows the timestamp: all bits between the version and the variant of a version
-/// 7 UUID (`rand_a`).
+/// Number of bits of the counter in an id. The counter occupies the field `rand_a` of a version 7 UUID: all bits
+/// between the version and the variant.
 const COUNTER_BITS: u32 = 12;
 
-/// The latest time of an id: the last millisecond of the year 9999. Later times are clamped to this time. Counter
-/// overflows beyond it still fit into the 48 bits of the timestamp.
+/// The latest time of an id, in milliseconds: the last millisecond of the year 9999. Later times are clamped to this
+/// time. A counter overflow can still increment the timestamp without exceeding its 48 bits.
 const LATEST_MILLIS: u64 = 253_402_300_799_999;
 
-/// The timestamp in milliseconds, and the counter, of the greatest id that this process has generated.
+/// The timestamp in milliseconds and the counter of the greatest id that this process has generated, in one integer.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the timestamp and counter of the next id: those of `at`, or the successor of the last id if that is greater.
-/// So ids are strictly monotonic, even if many threads generate many ids in one millisecond, and even if the clock is
-/// set back. A counter overflow increments the timestamp (RFC 9562, section 6.2).
+/// Returns the timestamp and the counter of the next id, in one integer. This is the time `at`, or the successor of the
+/// last id's value if the successor is greater. So ids are strictly monotonic, even if many threads generate many ids
+/// in one millisecond, and even if the clock is set back. A counter overflow increments the timestamp (RFC 9562,
+/// section 6.2).
 fn next_tick(at: Timestamp) -> u64 {
     let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
     let next = |last: u64| first.max(last.saturating_add(1));
@@ -45,13 +46,13 @@ fn version_7(at: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
-/// Generates a UUID with the structure of [`version_7`], but marked as version 8. It can be used where a user id is
+/// Generates a UUID with the structure of [`version_7`], but marked as version 8. Such an id fits wherever a user id is
 /// expected, but it never identifies a user.
 fn version_8(at: Timestamp) -> Uuid {
     uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
-/// Defines id types, and how their ids are generated.
+/// Defines id types and the functions that generate their ids.
 macro_rules! ids {
     ($make:ident: $($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {$(
         $(#[doc = $doc])+
@@ -116,7 +117,7 @@ ids! {
     version_7:
     /// The id of a company (tenant). The service stores no other data about the company itself, such as its name.
     CompanyId,
-    /// The id of a user: a person, or a machine that acts as one. A user may be a member of several companies.
+    /// The id of a user: a person, or a machine that acts as a user. A user may be a member of several companies.
     UserId,
     /// The id of a user level (a role of one company).
     UserLevelId,
@@ -201,7 +202,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
-        // The upper 64 bits, which contain time and counter, must differ even without the random bits.
+        // The upper 64 bits contain the time and the counter. These bits alone must already differ.
         let ticks =
             made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(ticks.len(), 8 * 5_000);

@@ -1,19 +1,20 @@
-//! The menu: items that are common to all companies or owned by one company, and their sub-items.
+//! The menu: items and their sub-items. An item belongs to one company, or is common to all companies.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItemId, Priority, SubMenuItemId, Timestamp, ViewId};
 
-/// The menu entries of one owner (one company, or all companies in common), sorted by sort order, then label, then id.
+/// The menu entries of one company, or the entries that are common to all companies. The entries are sorted by sort
+/// order, then by label, then by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Menu {
-    /// The items.
+    /// The top-level items.
     pub items: Vec<MenuItem>,
     /// The sub-items of all items.
     pub sub_items: Vec<SubMenuItem>,
 }
 
-/// An entry of the menu.
+/// A top-level item of the menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -24,12 +25,13 @@ pub struct MenuItem {
     pub company_id: Option<CompanyId>,
     /// The label.
     pub label: Label,
-    /// The icon.
+    /// The name of the icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// The commercial tier.
     pub priority: Priority,
-    /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all of them.
+    /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all these
+    /// features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
     /// The sort order. Ties are broken by label, then by id.
@@ -55,7 +57,7 @@ pub struct MenuItem {
 pub struct SubMenuItem {
     /// The id of the sub-item.
     pub id: SubMenuItemId,
-    /// The parent item.
+    /// The id of the parent item.
     pub menu_item_id: MenuItemId,
     /// The label.
     pub label: Label,
@@ -65,7 +67,7 @@ pub struct SubMenuItem {
     /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// The icon.
+    /// The name of the icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// The sort order. Ties are broken by label, then by id.

@@ -1,6 +1,6 @@
-//! The values of permissions: allow, deny or inherit for views, and a scope for actions of features.
+//! The values of permissions: the states of view permissions, and the scopes of allowed actions.
 
-/// The error for a string that is not a value of the enumeration.
+/// The error for a string that is none of the valid values of an enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: {words}")]
 pub struct UnknownVariant {
@@ -64,7 +64,7 @@ words! {
         Team = "team",
         /// All resources of the company.
         Company = "company",
-        /// All resources, without further restriction. This scope never extends beyond the company.
+        /// All resources, without further restriction. Even this scope never extends beyond the company.
         Any = "any",
 }
 

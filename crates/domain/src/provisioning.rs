@@ -20,7 +20,8 @@ pub struct DefaultLevel {
     pub features: Vec<(FeatureId, Action, FeatureRule)>,
 }
 
-/// The rules of a default level for the actions of a feature, in the order of [`Action::LISTED`]. `None` means no rule.
+/// The rules of a default level for the actions of a feature, in the order of [`Action::LISTED`]. `None` means that the
+/// level has no rule for the action.
 type Rules = [Option<FeatureRule>; 6];
 
 const fn allow(scope: Scope) -> Option<FeatureRule> {
@@ -105,8 +106,9 @@ mod tests {
                 (level.name.as_str(), level.views.len(), denied, level.features.len())
             })
             .collect();
-        // Cells of the feature matrices: Admin has 19 features × 6 actions. Member has 17 × 4 and 2 × 1. Visitor has 17
-        // × 6 and 2 × 5.
+        // The last number of each level is its number of cells in the feature matrix. Admin has 19 features × 6
+        // actions. Member has 17 ordinary features × 4 actions, and 2 features of the service × 1 action. Visitor has
+        // 17 × 6 and 2 × 5.
         assert_eq!(counts, [("Admin", 14, 0, 114), ("Member", 14, 2, 70), ("Visitor", 14, 2, 112)]);
     }
 }

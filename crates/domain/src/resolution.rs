@@ -1,8 +1,10 @@
 //! The only specification of permission resolution, as pure functions over one snapshot.
 //!
-//! All input of a decision comes from a single consistent [`Snapshot`]. If the user's levels were read before a change
-//! and their permissions after it (read skew), the decision could allow access that was denied both before and after
-//! the change. A deny overrides every allow, and the default is deny.
+//! All input of a decision comes from a single consistent [`Snapshot`]. Separate reads could cause read skew: the
+//! user's levels would be read before a change, and the permissions of these levels after it. Such a decision could
+//! allow access that was denied both before and after the change.
+//!
+//! A deny overrides every allow, and the default is deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -105,7 +107,7 @@ impl Decision {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
     }
 
-    /// Applies a required scope: the decision is denied if its scope is narrower than `least`.
+    /// Applies a required scope. If the scope of the decision is narrower than `least`, the result is a denial.
     #[must_use]
     pub fn reaching(self, least: Scope) -> Self {
         match self.scope {
@@ -122,7 +124,7 @@ impl Decision {
 pub struct FeatureRule {
     /// `true` allows the action, `false` denies it.
     pub value: bool,
-    /// The scope of an allowed action.
+    /// The scope with which the action is allowed.
     pub scope: Scope,
 }
 
@@ -261,17 +263,19 @@ impl Catalog {
         self.modules.get(&id).is_some_and(|module| module.enabled)
     }
 
-    /// Returns `true` if the module gate of a view is open for a company that has `company_modules`: the view belongs
-    /// to no module, or to at least one module that the company has and that is enabled for all companies. This
-    /// function does not check whether the view exists or is public.
+    /// Returns `true` if the module gate of a view is open for a company that has the modules `company_modules`. The
+    /// gate is open if the view belongs to no module. It is also open if the company has one of the view's modules and
+    /// this module is enabled for all companies. This function checks neither whether the view exists nor whether it is
+    /// public.
     #[must_use]
     pub fn is_view_open(&self, id: ViewId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.view_modules.get(&id), company_modules)
     }
 
-    /// Returns `true` if the module gate of a feature is open for a company that has `company_modules`: the feature
-    /// belongs to no module, or to at least one module that the company has and that is enabled for all companies. This
-    /// function does not check whether the feature exists or is enabled.
+    /// Returns `true` if the module gate of a feature is open for a company that has the modules `company_modules`. The
+    /// gate is open if the feature belongs to no module. It is also open if the company has one of the feature's
+    /// modules and this module is enabled for all companies. This function checks neither whether the feature exists
+    /// nor whether it is enabled.
     #[must_use]
     pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.feature_modules.get(&id), company_modules)
@@ -323,8 +327,8 @@ impl Snapshot {
         Decision::of_view(false, Reason::NoExplicitAllow)
     }
 
-    /// Decides whether the user may perform an action of a feature, and with which scope: the widest scope that one of
-    /// the user's levels allows. The decision lists the levels that allow the action with this scope.
+    /// Decides whether the user may perform an action of a feature. The scope of the decision is the widest scope that
+    /// one of the user's levels allows. The decision lists the levels that allow the action with this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
@@ -377,9 +381,9 @@ pub struct CompanySnapshot {
     pub catalog: Arc<Catalog>,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
-    /// The permissions of the company's levels.
+    /// The permissions of each level of the company.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
-    /// The members of the company, each with the levels that the member holds.
+    /// The levels that each member of the company holds.
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
 }
 

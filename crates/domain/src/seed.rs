@@ -7,10 +7,10 @@ use crate::{
     SubMenuItem, SubMenuItemId, TextError, Timestamp, View, ViewId, ViewUrl,
 };
 
-/// The namespace of the version 5 UUIDs of the seed catalog.
+/// The namespace from which the version 5 UUIDs of the seed catalog are derived.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f2c_9d1e_5b7a_4c38_9e21_d04f_7a86_b3c5);
 
-/// The 14 views: name and URL.
+/// The 14 views. Each entry contains the name and the URL of a view.
 const VIEWS: [(&str, &str); 14] = [
     ("Dashboard", "/dashboard"),
     ("Home", "/home"),
@@ -28,7 +28,8 @@ const VIEWS: [(&str, &str); 14] = [
     ("Audit", "/modules/audit"),
 ];
 
-/// The 4 modules: code, name, and the URLs of the views that they gate.
+/// The 4 modules. Each entry contains the code and the name of a module, and the URLs of the views that the module
+/// gates.
 const MODULES: [(&str, &str, &[&str]); 4] = [
     (
         CORE_MODULE,
@@ -52,7 +53,8 @@ const MODULES: [(&str, &str, &[&str]); 4] = [
     ("audit", "Audit", &["/modules/audit"]),
 ];
 
-/// The 19 features: key, name, URL of the view on which the feature is shown, and code of the module that gates it.
+/// The 19 features. Each entry contains the key, the name, the URL of the view on which the feature is shown, and the
+/// code of the module that gates the feature.
 const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     ("general.create", "Create", Some("/companies"), None),
     ("general.read", "Read", Some("/companies"), None),
@@ -75,10 +77,10 @@ const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     ("risks.approve", "Approve Risks", Some("/modules/risks"), Some("risks")),
 ];
 
-/// A sub-item of the menu: label, URL of its view, and key of the feature that it requires.
+/// A sub-item of the menu: its label, the URL of its view, and the key of the feature that it requires.
 type SubItem = (&'static str, &'static str, Option<&'static str>);
 
-/// The menu items: label, URL of the view, and sub-items.
+/// The menu items. Each entry contains the label, the URL of the view, and the sub-items.
 const MENU: [(&str, Option<&str>, &[SubItem]); 6] = [
     ("Dashboard", Some("/dashboard"), &[]),
     ("Companies", Some("/companies"), &[]),
@@ -106,7 +108,7 @@ const MENU: [(&str, Option<&str>, &[SubItem]); 6] = [
 /// The code of the module that every provisioned company has.
 pub const CORE_MODULE: &str = "core";
 
-/// The seeded rows, in an order of insertion that satisfies all foreign keys.
+/// The rows of the seed catalog. Inserting the rows in the order of the fields satisfies all foreign keys.
 #[derive(Debug, Clone)]
 pub struct SeedCatalog {
     /// The 14 views.

@@ -69,7 +69,7 @@ pub struct FeaturePermission {
     pub action: Action,
     /// `true` allows the action, `false` denies it.
     pub value: bool,
-    /// The scope of an allowed action.
+    /// The scope with which the action is allowed.
     pub scope: Scope,
     /// If `false`, the cell is pinned: only super admins can change or remove it.
     pub modifiable: bool,

@@ -1,4 +1,4 @@
-//! Validated strings with length limits, which count characters, not bytes.
+//! Validated strings with length limits. The limits count characters, not bytes.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::{
@@ -27,8 +27,8 @@ pub enum TextError {
     /// The string contains a character that is not allowed, or does not have the required form.
     #[error("has a character or a form that it must not have")]
     Character,
-    /// The string has an invisible character at its start or end, or between two ASCII characters, so it can look
-    /// identical to another string.
+    /// The string has an invisible character at its start or end, or between two ASCII characters. Such a string can
+    /// look identical to another string.
     #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
     Invisible,
     /// The string contains a bidirectional control character that embeds, overrides or isolates the direction of text.
@@ -44,7 +44,7 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     if !may_be_blank && text.trim().is_empty() {
         return Err(TextError::Blank);
     }
-    // A string never has fewer bytes than characters, so the characters of a short string need not be counted.
+    // A string of at most `max` bytes has at most `max` characters, so its characters need not be counted.
     if text.len() > max && text.chars().count() > max {
         return Err(TextError::TooLong { max });
     }
@@ -58,8 +58,8 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     Ok(())
 }
 
-/// Rejects a string that can look identical to another string (spoofing) because it contains invisible characters or
-/// changes the direction of text.
+/// Rejects a string that can look identical to another string (spoofing). Such a string contains invisible characters,
+/// or characters that change the direction of text.
 fn check_visibility(text: &str) -> Result<(), TextError> {
     // Only control characters and characters outside ASCII can be invisible.
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
@@ -118,7 +118,8 @@ fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     }
 }
 
-/// Returns `true` if there are invisible characters between two ASCII characters, where no script needs them.
+/// Returns `true` if there are invisible characters between two ASCII characters. No script needs invisible characters
+/// there.
 fn hides_in_ascii(text: &str) -> bool {
     let mut before = None;
     let mut is_hiding = false;
@@ -161,7 +162,7 @@ macro_rules! texts {
 
             /// Parses a string that is already stored, or that refers to stored data. Unlike [`parse`](Self::parse),
             /// this function accepts strings with invisible or bidirectional control characters
-            /// ([`TextError::Invisible`], [`TextError::Direction`]), since earlier versions of the service stored such
+            /// ([`TextError::Invisible`], [`TextError::Direction`]). Earlier versions of the service stored such
             /// strings.
             ///
             /// # Errors
@@ -246,7 +247,7 @@ texts! {
     Icon: max 100, blank false, id true;
     /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
-    /// A description, which may be empty. In requests, the lower limit on the size of the body applies first.
+    /// A description, which may be empty. In a request, the size limit of the body is reached before this maximum.
     Description: max 1_048_576, blank true, id true;
     /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, truncated to microseconds, the precision of the database.
 ///
-/// It is serialized as ISO 8601 with milliseconds and `Z`. Comparisons use the microseconds too.
+/// A timestamp is serialized as ISO 8601 with milliseconds and `Z`. Comparisons use the microseconds too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 

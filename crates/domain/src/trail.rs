@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, ViewId};
 
-/// Maximum number of stored steps per session. The oldest steps are deleted first.
+/// Maximum number of stored steps of a navigation trail per session. If there are more, the oldest steps are deleted.
 pub const TRAIL_LIMIT: usize = 100;
-/// Maximum number of stored steps per user and company, over all sessions. The oldest steps are deleted first.
+/// Maximum number of stored steps of navigation trails per user and company, over all sessions. If there are more, the
+/// oldest steps are deleted.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
 /// Maximum number of recently visited URLs that a response contains.
 pub const RECENT_LIMIT: usize = 10;
@@ -15,7 +16,7 @@ pub const RECENT_LIMIT: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrailEntry {
-    /// The id of the step.
+    /// The id of the step of the navigation trail.
     pub id: TrailEntryId,
     /// The user who visited the view.
     pub user_id: UserId,
@@ -29,7 +30,7 @@ pub struct TrailEntry {
     pub url: Url,
     /// The label of the step.
     pub label: Label,
-    /// The position in the session, counted from 0.
+    /// The position of the step in the session, counted from 0.
     pub depth: i32,
     /// The time of the visit.
     pub created_at: Timestamp,

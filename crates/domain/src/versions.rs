@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that a response is based on. Each committed change to the catalog or
-/// of the company increases the version of its target, in commit order.
+/// The versions of the catalog and of one company that a response is based on. Each committed change increments the
+/// version of its target. Versions therefore ascend in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch: the identifier of the database timeline. It changes when a backup is restored or a standby is
-    /// promoted. Versions of different epochs are not comparable.
+    /// The epoch: the identifier of the database timeline. The epoch changes when a backup is restored, a standby is
+    /// promoted, or the database server restarts. Versions of different epochs are not comparable.
     pub epoch: u64,
     /// The version of the catalog.
     pub catalog: i64,
@@ -47,8 +47,8 @@ impl CommitStamp {
         }
     }
 
-    /// Returns the minimum versions of a response that reflects the change. Returns `None` for a change of the
-    /// credentials, since responses contain no version of the credentials.
+    /// Returns the minimum versions that a response must have to reflect the change. Returns `None` for a change to the
+    /// credentials, because responses contain no version of the credentials.
     #[must_use]
     pub const fn versions(self) -> Option<Versions> {
         match self {
@@ -74,8 +74,8 @@ impl Versions {
     /// Maximum length of the string form in bytes: three numbers of 16 hexadecimal digits and two dots.
     const MAX_LENGTH: usize = 50;
 
-    /// Parses the string form, which clients receive and send back. Only the canonical spelling, as written by
-    /// `Display`, is accepted. The length is checked first.
+    /// Parses the string form, which clients receive and send back. The string must have the canonical spelling, as
+    /// written by `Display`. The length is checked first.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > Self::MAX_LENGTH {

@@ -1,5 +1,5 @@
-//! The permissions that a caller can grant: compared with a naive implementation of the rule, in single cases, and over
-//! sequences of changes.
+//! Tests of the permissions that a caller can grant. The implementation is compared with a naive implementation of the
+//! rule, and is tested in single cases and over sequences of changes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -55,7 +55,7 @@ fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> 
     company.of_user(user(number)).levels
 }
 
-/// Returns the grants of a change that exceed what the user holds before the change.
+/// Returns the grants of a change that exceed what the user held before the change.
 fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
     not_held(before, after, &levels_of(before, number))
 }
@@ -73,8 +73,8 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
 /// The scope that a user has for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
-/// Returns the scopes that these levels resolve to, in a catalog without closed gates, disabled features and public
-/// views.
+/// Returns the scopes that these levels resolve to in a catalog that restricts nothing. This catalog has no closed
+/// gates, no disabled features and no public views.
 fn resolved(levels: &[LevelPermissions]) -> Reaches {
     let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
     let views = (0..VIEWS).map(|number| {
@@ -134,7 +134,7 @@ fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermiss
 
 // --- Generated companies and changes ---
 
-/// Removes the rows that refer to entities that do not exist.
+/// Removes the rows that refer to missing entities.
 fn existing(mut level: Level) -> Level {
     level.views.retain(|(number, _)| *number < VIEWS);
     level.features.retain(|(number, ..)| *number < FEATURES);
@@ -306,7 +306,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// Returns the grants that exceed what user 0 holds, if level 1 receives the rows `wanted`.
+/// Replaces the rows of level 1 with `wanted`. Returns the resulting grants that exceed what user 0 holds.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -314,7 +314,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// Returns the grants that exceed what user 0 holds, if user 1 receives the levels `wanted`.
+/// Replaces the levels of user 1 with `wanted`. Returns the resulting grants that exceed what user 0 holds.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -336,8 +336,8 @@ fn permissions_that_the_caller_does_not_hold_are_named() {
     let wanted = Level { features: vec![(1, 2, true, Scope::Own)], ..says_of_views(1, &[(0, ALLOW), (2, ALLOW)]) };
     let missing = [of_view(2), of_action(1, 2, Scope::Own)];
     assert_eq!(by_matrix(levels(), &[&[0], &[1]], &wanted), missing);
-    assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level without holders");
-    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "the caller's own level");
+    assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level without holders must be checked too");
+    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "the caller's own level must be checked too");
     assert_eq!(by_assignment(vec![levels().swap_remove(0), wanted], &[&[0]], &[1]), missing);
 }
 
@@ -388,8 +388,16 @@ fn callers_do_not_hold_what_is_denied_to_them() {
 #[test]
 fn taking_a_deny_away_is_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
-    assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])), [of_view(0)], "by a matrix");
-    assert_eq!(by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]), [of_view(0)], "by an assignment");
+    assert_eq!(
+        by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])),
+        [of_view(0)],
+        "removing a deny from a matrix must be a grant"
+    );
+    assert_eq!(
+        by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]),
+        [of_view(0)],
+        "unassigning a level with a deny must be a grant"
+    );
     // If the deny hides no allow, removing the deny grants nothing.
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
     assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
@@ -401,7 +409,7 @@ fn unchanged_permissions_are_not_checked() {
     let narrower = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Own)]);
     let levels = vec![says_of_views(0, &[]), held, says_of_actions(2, &[(0, 0, true, Scope::Company)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &narrower), []);
-    // The added level allows no more than the user's other level already does.
+    // The assigned level allows nothing beyond what the user's other level allows.
     assert_eq!(by_assignment(levels, &[&[0], &[1]], &[1, 2]), []);
 }
 
@@ -433,19 +441,24 @@ fn gates_and_switches_neither_hide_nor_remove_permissions() {
         ..World::plain(levels)
     };
     let before = company(&shut(vec![own.clone(), says_of_views(1, &[])]), &[&[0], &[1]]);
-    assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate is closed");
+    assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate must be closed");
     let mut after = before.clone();
     replace(&mut after, &Level { number: 1, ..own });
-    assert_eq!(beyond(&before, &after, 0), [], "held permissions can be granted behind a closed gate");
+    assert_eq!(beyond(&before, &after, 0), [], "a permission that is held behind a closed gate must be grantable");
     let wanted = Level { features: vec![(1, 0, true, Scope::Own)], ..says_of_views(1, &[(1, ALLOW)]) };
     let mut after = before.clone();
     replace(&mut after, &wanted);
-    assert_eq!(beyond(&before, &after, 0), [of_view(1), of_action(1, 0, Scope::Own)], "a closed gate hides no grant");
+    assert_eq!(
+        beyond(&before, &after, 0),
+        [of_view(1), of_action(1, 0, Scope::Own)],
+        "a grant behind a closed gate must be checked"
+    );
 }
 
 // --- Administrators ---
 
-/// Creates a company with the seeded catalog. Each level has these rules for `Update` of the service's own features.
+/// Creates a company with the seeded catalog. Each level gets the given rules for `Update` on the service's own
+/// features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {
@@ -487,5 +500,5 @@ fn a_deny_or_a_narrower_scope_makes_no_administrator() {
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
-    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders is in no set");
+    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders must be in no set");
 }

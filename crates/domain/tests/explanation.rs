@@ -1,4 +1,5 @@
-//! Explanations contain the decision and its derivation, and suggest the smallest change that would allow access.
+//! Tests of explanations: they contain the decision and its derivation, and suggest the smallest change that would
+//! allow access.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -28,7 +29,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// Generates a request that is denied, although some change could allow it.
+/// Generates a world and a request. The world denies the request, but some change could allow it.
 fn denied() -> impl Strategy<Value = (World, Asked)> {
     (world(), asked())
         .prop_filter("denied, and exists", |(world, asked)| asked.exists(world) && !asked.decision(world).allowed)
@@ -53,7 +54,8 @@ impl Asked {
         }
     }
 
-    /// Returns `true` if some change can allow the request: the view exists, or the feature exists and has the action.
+    /// Returns `true` if some change can allow the request. This is the case if the view, or the feature and its
+    /// action, exist.
     fn exists(self, world: &World) -> bool {
         match self {
             Self::View(number) => number < VIEWS,
@@ -137,7 +139,7 @@ impl Asked {
         steps.iter().fold(world.clone(), |world, step| self.after(&world, *step))
     }
 
-    /// Returns all steps that each change the world.
+    /// Returns all steps that have an effect in this world.
     fn steps(self, world: &World) -> Vec<Step> {
         let enable_features = (0..FEATURES).map(|number| Step::EnableFeature(feature(number)));
         let enable_modules = (0..MODULES).map(|number| Step::EnableModule(module(number)));
@@ -261,7 +263,8 @@ fn of_several_modules_the_nearest_is_opened() {
     world.module_views = vec![(0, 0), (1, 0), (2, 0)];
     world.disabled_modules = [0, 2].into();
     world.company_modules = [2].into();
-    // Module 0 is neither enabled nor granted, module 1 is not granted, and module 2 is not enabled.
+    // Module 0 is neither enabled nor granted. Module 1 is enabled but not granted. Module 2 is granted but not
+    // enabled.
     assert_eq!(VIEW.explained(&world).suggestion, [Step::GrantModule(module(1))]);
     world.module_views = vec![(0, 0)];
     let both = [Step::EnableModule(module(0)), Step::GrantModule(module(0))];
@@ -281,7 +284,7 @@ fn every_obstacle_is_named_at_once() {
 fn no_step_allows_an_action_that_the_feature_does_not_have() {
     let world = World::plain(vec![silent(0)]);
     assert_eq!(Asked::Action(0, 2, Scope::Own).explained(&world).suggestion, []);
-    // Feature 2 has the action.
+    // Feature 2 has the action, so a step can allow it.
     assert_eq!(Asked::Action(2, 2, Scope::Own).explained(&world).suggestion, [Step::Allow(level(0))]);
 }
 

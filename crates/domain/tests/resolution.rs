@@ -1,4 +1,4 @@
-//! Permission resolution: each rule in the order of evaluation, and invariants over generated data.
+//! Tests of permission resolution: each rule in the order of evaluation, and invariants over generated data.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -38,7 +38,7 @@ fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
     views.chain(cells.map(|(number, name)| snapshot.feature(feature(number), &action(name)))).collect()
 }
 
-/// Reorders rows by `keys`, which are repeated if there are fewer keys than rows.
+/// Reorders rows by `keys`. If there are fewer keys than rows, the keys are repeated.
 fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
     let mut keyed: Vec<_> = keys.iter().cycle().zip(rows).collect();
     keyed.sort_by_key(|(key, _)| **key);
@@ -221,7 +221,7 @@ proptest! {
             if decision.reason != Reason::NoExplicitAllow {
                 prop_assert_eq!(&again(&alone(decision)), decision);
             }
-            // Each of the deciding levels alone leads to the same reason.
+            // Each of the levels that determined the decision also leads to the same reason by itself.
             for level in &decision.decided_by {
                 let mut one = snapshot.clone();
                 one.levels.retain(|other| other.level == *level);
@@ -342,18 +342,18 @@ fn view_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_views = vec![(0, 0), (1, 0)];
     let missing = Decision::of_view(false, Reason::ViewModuleMissing);
-    assert_eq!(world.view(0), missing, "the company has neither module");
-    // A module that is disabled for the company is not in the snapshot either.
+    assert_eq!(world.view(0), missing, "a company with neither module must be denied");
+    // A snapshot does not contain the modules that are disabled for the company.
     world.company_modules = [2].into();
-    assert_eq!(world.view(0), missing, "another module does not help");
+    assert_eq!(world.view(0), missing, "another module must not open the gate");
     world.company_modules = [1].into();
-    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one module suffices");
+    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one module must open the gate");
     world.disabled_modules = [1].into();
-    assert_eq!(world.view(0), missing, "the module is disabled for every company");
+    assert_eq!(world.view(0), missing, "a module that is disabled for every company must not open the gate");
     world.levels.clear();
-    assert_eq!(world.view(0), missing, "the gate precedes the check for levels");
+    assert_eq!(world.view(0), missing, "the gate must be checked before the levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.view(0), missing, "the gate precedes a deny");
+    assert_eq!(world.view(0), missing, "the gate must be checked before a deny");
 }
 
 #[test]
@@ -397,17 +397,17 @@ fn feature_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_features = vec![(0, 0), (1, 0)];
     let missing = Decision::denied_action(Reason::FeatureModuleMissing);
-    assert_eq!(world.feature(0), missing, "the company has neither module");
+    assert_eq!(world.feature(0), missing, "a company with neither module must be denied");
     world.company_modules = [2].into();
-    assert_eq!(world.feature(0), missing, "another module does not help");
+    assert_eq!(world.feature(0), missing, "another module must not open the gate");
     world.company_modules = [1].into();
-    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one module suffices");
+    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one module must open the gate");
     world.disabled_modules = [1].into();
-    assert_eq!(world.feature(0), missing, "the module is disabled for every company");
+    assert_eq!(world.feature(0), missing, "a module that is disabled for every company must not open the gate");
     world.levels.clear();
-    assert_eq!(world.feature(0), missing, "the gate precedes the check for levels");
+    assert_eq!(world.feature(0), missing, "the gate must be checked before the levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.feature(0), missing, "the gate precedes a deny");
+    assert_eq!(world.feature(0), missing, "the gate must be checked before a deny");
 }
 
 #[test]

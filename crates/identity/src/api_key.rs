@@ -42,8 +42,8 @@ impl NewApiKey {
     /// practice.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = random_text::<RANDOM_BYTES>()?;
-        // The random text has far more characters than the prefix needs, since the characters `-` and `_` of base64url
-        // are skipped.
+        // The random text has far more characters than the prefix needs. The prefix skips the characters `-` and `_` of
+        // base64url.
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
@@ -62,7 +62,8 @@ fn digest(text: &str) -> ApiKeyDigest {
     ApiKeyDigest(Sha256::digest(text).into())
 }
 
-/// An API key from a request, which is not verified yet. The value contains only the prefix and the digest of the key.
+/// An API key in a request, not yet verified. The value contains the prefix and the digest of the key, and not the key
+/// itself.
 pub struct PresentedKey {
     prefix: ApiKeyPrefix,
     digest: ApiKeyDigest,

@@ -45,8 +45,8 @@ pub(crate) struct TimeLimits {
     pub(crate) max_super_admin_age: Option<Duration>,
 }
 
-/// The bearer of a token, and the token's period of validity. The value borrows nothing from the token's text, so it
-/// can be cached.
+/// The bearer of a token, and the token's period of validity. The value owns all its data and borrows nothing from the
+/// token, so it can be cached.
 #[derive(Debug)]
 pub(crate) struct MappedClaims {
     verified: Verified,
@@ -95,7 +95,8 @@ impl ClaimMapping {
         }
         let max_ages = [limits.max_age, limits.max_super_admin_age.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
-            // A maximum age requires an `iat`. If the sum overflows, the maximum age has no effect.
+            // If there is a maximum age, a token without an `iat` is invalid. If `iat` plus the maximum age overflows,
+            // the maximum age has no effect.
             valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
         Some(MappedClaims {
@@ -125,8 +126,8 @@ impl ClaimMapping {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
         {
-            // A version 8 UUID is the id of another issuer's user or of an API key, so the native issuer must not use
-            // it.
+            // A version 8 UUID is the id of another issuer's user or of an API key. The native issuer must not use such
+            // an id as a subject.
             return (!id.is_made_here()).then_some((id, None));
         }
         let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };

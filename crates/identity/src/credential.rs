@@ -16,9 +16,9 @@ impl<'a> Credential<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`AuthenticationError::Missing`] if there is no header, [`AuthenticationError::Malformed`] if the header
-    /// does not have this form, and [`AuthenticationError::Invalid`] if the value begins with `iam_` but is not a
-    /// well-formed key.
+    /// Returns [`AuthenticationError::Missing`] if there is no header. Returns [`AuthenticationError::Malformed`] if
+    /// the header does not have this form. Returns [`AuthenticationError::Invalid`] if the value after `Bearer` begins
+    /// with `iam_` but is not a well-formed API key.
     pub fn of(authorization: Option<&'a str>) -> Result<Self, AuthenticationError> {
         let header = authorization.ok_or(AuthenticationError::Missing)?;
         match header.split_once(' ').map(|(scheme, text)| (scheme, text.trim_start_matches(' '))) {

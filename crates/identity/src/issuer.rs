@@ -51,12 +51,13 @@ impl TrustedIssuer {
 }
 
 /// The secret that the identity provider shares with this service, for HS256 tokens. The claim `userId`, or else `sub`,
-/// identifies the user: a UUID is used as the user id unchanged. The claim `isSuperAdmin` grants super admin.
+/// identifies the user. If the value is a UUID, it is used as the user id unchanged. The claim `isSuperAdmin` grants
+/// super admin.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
     /// The secret. It should have at least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
     pub secret: SecretString,
-    /// The `iss` claim that the tokens must have, compared exactly. If `None`, tokens need no `iss`, and they must
+    /// The `iss` claim that the tokens must have, compared exactly. If `None`, the tokens need no `iss`, but they must
     /// identify the user by a UUID.
     pub issuer: Option<Issuer>,
     /// The accepted audiences. If empty, the audience is not checked.
@@ -71,7 +72,7 @@ impl SharedSecret {
     }
 }
 
-/// The error for issuers whose configuration is contradictory or cannot be used.
+/// The error for a configuration of issuers that is contradictory or cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
@@ -81,12 +82,12 @@ pub enum TrustError {
     /// Two issuers are native, so each could issue tokens for the other's users.
     #[error("{0} and {1} are both native, but at most one issuer may be native")]
     TwoNatives(String, String),
-    /// A key file cannot be used.
+    /// The key file of an issuer cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {
         /// The issuer whose keys cannot be used.
         issuer: Issuer,
-        /// The error of reading the key file.
+        /// The reason why the key file cannot be used.
         source: SourceError,
     },
     /// The HTTP client for key sets cannot be created.

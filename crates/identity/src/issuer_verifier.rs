@@ -17,8 +17,8 @@ use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
 /// The interval between two reads of a key file.
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum number of times that a token's key is looked up before it counts as unknown. A lookup is repeated only if
-/// the key set has changed in the meantime.
+/// Maximum number of lookups of a token's key before the key counts as unknown. A lookup is repeated only if the key
+/// set has changed since the previous lookup.
 const MAX_LOOKUPS: usize = 3;
 
 /// The verifier of the tokens of one trusted issuer.
@@ -65,8 +65,8 @@ impl IssuerVerifier {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 
-    /// Returns the key that signed the token. If none of the current keys did, the issuer's keys are read again. They
-    /// are not read again if the token is invalid anyway because of its claims.
+    /// Returns the key that signed the token. If no current key signed the token, reads the issuer's keys again. The
+    /// keys are read again only if the token's claims are valid.
     pub(crate) async fn key_of(
         &self,
         token: &Token<'_>,
@@ -82,15 +82,15 @@ impl IssuerVerifier {
                 // The issuer may have published another key with the same id.
                 SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // Only public keys are ever read from a source, so reading the keys again cannot help to verify an
-                // HS256 token.
+                // The verifier reads only public keys from a source. Reading the source again therefore cannot help to
+                // verify an HS256 token.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }
                 SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
-                    // Issuers publish a key before they sign with it. So the latest read found the key of every token
-                    // that was issued before this read, and only a younger token can have a new key.
+                    // Issuers publish a key before they sign with it. The latest read therefore found the keys of all
+                    // tokens that were issued before this read. Only a token that was issued later can have a new key.
                     Renewal::TooSoon(since)
                         if claims.is_younger_than(since.saturating_add(clock_skew), clock.now()) =>
                     {

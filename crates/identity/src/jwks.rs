@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::keys::{Key, rsa_of_der};
 use crate::{Algorithm, KeyError, KeySet, MAX_KEYS};
 
-/// Base64url with or without padding: RFC 7515 forbids padding, but some issuers add it.
+/// The decoder of base64url with or without padding. RFC 7515 forbids padding, but some issuers add it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -42,7 +42,8 @@ pub(crate) struct Jwks {
 /// An entry of a key set that was ignored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IgnoredEntry {
-    /// The key id, quoted and truncated. If there is none, the position of the entry, counted from 1.
+    /// The key id, quoted and truncated. If the entry has no key id, this is its position in the key set, counted from
+    /// 1.
     pub(crate) name: String,
     pub(crate) reason: IgnoredReason,
 }
@@ -136,7 +137,7 @@ fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
 }
 
 fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    // Some issuers write numbers with leading zero bytes, which the parser rejects.
+    // Leading zero bytes of a number are removed: some issuers write them, but the parser rejects them.
     let number = |text| field(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
     let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
     let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;

@@ -15,7 +15,7 @@ use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
 use crate::source::{SourceError, SourceReader};
 
-/// The outcome, in metrics and in [`ReadHistory::failure`], of a read that found no usable key.
+/// The label of a read that found no usable key. It is used in metrics and in [`ReadHistory::failure`].
 const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The current keys of one issuer.
@@ -38,7 +38,7 @@ struct Refresh {
     reader: SourceReader,
     /// The interval between periodic reads.
     interval: Duration,
-    /// Minimum time between two reads that unknown keys trigger (rate limit).
+    /// Minimum time between two reads that are triggered by unknown keys (rate limit).
     unknown_key_interval: Duration,
     /// The runtime on which reads run, so that they outlive the requests that wait for them.
     runtime: Handle,
@@ -51,18 +51,18 @@ struct Refresh {
 /// The outcome of past reads.
 #[derive(Default)]
 struct ReadHistory {
-    /// The start of the latest read.
+    /// The time at which the latest read began. `None` if there was no read yet.
     read_began: Option<Instant>,
-    /// The start of the latest read that an unknown key triggered.
+    /// The start time of the latest read for an unknown key. `None` if there was no such read yet.
     unknown_key_read_began: Option<Instant>,
-    /// The failure of the latest read. `None` if the read succeeded.
+    /// The label of the failure of the latest read. `None` if the read succeeded.
     failure: Option<&'static str>,
-    /// The entries that were ignored in the latest successful read.
+    /// The entries that the latest successful read ignored.
     ignored: BTreeSet<IgnoredEntry>,
 }
 
 impl ReadHistory {
-    /// Logs each ignored entry that the previous successful read did not ignore.
+    /// Logs each ignored entry that was not yet ignored by the previous successful read.
     fn log_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
@@ -75,7 +75,7 @@ impl ReadHistory {
 /// The outcome of [`KeyRing::renew`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// The key set has changed.
+    /// The key set has changed since the caller tried its keys.
     Others,
     /// The key set has not changed, or cannot be read.
     Same,
@@ -89,8 +89,8 @@ impl KeyRing {
         Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
-    /// Creates an empty ring that reads its keys from a source. Reads that requests trigger run on `runtime`, and
-    /// continue if the waiting requests are cancelled.
+    /// Creates an empty ring that reads its keys from a source. Reads that requests trigger run on `runtime`. Such a
+    /// read continues if the waiting requests are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
@@ -143,8 +143,8 @@ impl KeyRing {
 
     /// Reads the key set again because none of the keys in `tried` verifies a token.
     ///
-    /// Concurrent calls share one read (single flight), which continues if the calls are cancelled. Reads that these
-    /// calls trigger are at least `unknown_key_interval` apart.
+    /// Concurrent calls share one read (single flight). The read continues even if the calls are cancelled. Two reads
+    /// that such calls trigger are at least `unknown_key_interval` apart.
     pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), tried);

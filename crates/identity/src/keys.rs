@@ -33,11 +33,12 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The error of parsing keys. The message identifies the PEM block but contains no key material.
+/// The error for input that cannot be parsed as keys. The message identifies the PEM block but contains no key
+/// material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text has no PEM block.
+    /// The string has no PEM block.
     #[error("there is no PEM block in it")]
     Empty,
     /// A block is truncated, or its content is not Base64.
@@ -54,7 +55,7 @@ pub enum KeyError {
         /// The label of the block.
         label: String,
     },
-    /// The key is of an unsupported type, or too weak.
+    /// The key has an unsupported type or size.
     #[error("PEM block {block} is neither an RSA key of 2048 to 8192 bits, nor a P-256 key, nor an Ed25519 key")]
     Unsupported {
         /// The number of the block, counted from 1.
@@ -66,7 +67,7 @@ pub enum KeyError {
     /// The input is not a JSON object with an array `keys`.
     #[error("it is not a JSON Web Key Set")]
     NotKeySet,
-    /// There are more than [`MAX_KEYS`] keys.
+    /// The input has more than [`MAX_KEYS`] keys.
     #[error("there are more than {MAX_KEYS} keys in it")]
     TooMany,
 }
@@ -82,16 +83,16 @@ impl KeySet {
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
-    /// Parses the public keys of a PEM text, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
+    /// Parses the public keys of a PEM string, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
     /// determines its algorithm: RS256 for RSA (2048 to 8192 bits), ES256 for P-256, EdDSA for Ed25519. A public key is
     /// never used as the secret of HS256, which prevents algorithm confusion.
     ///
     /// # Errors
     ///
-    /// Returns [`KeyError`] for the first block that cannot be used. If one block is unusable, the whole text is
-    /// rejected.
+    /// Returns [`KeyError`] for the first block that cannot be used. One unusable block is enough to reject the whole
+    /// input.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        // The text is split at the begin markers, so that a block without an end is detected.
+        // The string is split at the begin markers, so that a block without an end is detected.
         let begins: Vec<usize> = pem.match_indices(BEGIN).map(|(begin, _)| begin).collect();
         match begins.len() {
             0 => return Err(KeyError::Empty),
@@ -128,8 +129,8 @@ impl KeySet {
         }
     }
 
-    /// Searches for the key that signed the token. If both the token and a key have an id, the key is tried only if the
-    /// ids are equal. Otherwise the key is always tried.
+    /// Searches for the key that signed the token. A key is tried if its id equals the key id of the token. A key is
+    /// also tried if the key or the token has no id.
     pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
@@ -150,13 +151,13 @@ impl KeySet {
 pub(crate) enum SignatureCheck {
     /// The token was signed with this key.
     Valid(Arc<Key>),
-    /// The set has the key that the token names by its `kid`, but the signature does not match.
+    /// The key that the token's `kid` identifies is in the set, but it did not sign the token.
     Forged,
     /// No key of this set signed the token. A newer key set of the issuer may contain the key.
     UnknownKey,
 }
 
-/// A key and the only algorithm that it is used with, regardless of a token's header.
+/// A key and its only algorithm. The header of a token has no influence on the algorithm.
 pub(crate) struct Key {
     id: Option<String>,
     algorithm: Algorithm,
@@ -166,7 +167,7 @@ pub(crate) struct Key {
 
 enum Material {
     Secret(Box<hmac::Key>),
-    /// A parsed key, which is bound to its algorithm.
+    /// A public key, parsed for its algorithm.
     Public(ParsedPublicKey),
 }
 
@@ -201,7 +202,7 @@ impl Key {
     }
 }
 
-/// Parses one block of a PEM text.
+/// Parses one block of a PEM string.
 fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
@@ -218,8 +219,8 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::public(None, algorithm, key))
 }
 
-/// Parses an RSA key. Returns `None` if the size of the key is not allowed or its public exponent is unsafe. Only
-/// `PublicEncryptingKey` checks both the size and the exponent.
+/// Parses an RSA key. Returns `None` if the size of the key is not allowed or its public exponent is unsafe. Only the
+/// parser `PublicEncryptingKey` checks both the size and the exponent.
 pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()

@@ -27,24 +27,24 @@
 //!
 //! # Guarantees
 //!
-//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only the keys of
-//!   this issuer are used; likewise, if `iss` is the `iss` of the [`SharedSecret`], only the secret is used. Any other
-//!   token is verified with the shared secret, if the secret has no `iss`. So no issuer can sign tokens of another
-//!   issuer.
+//! * **The issuer** of a token determines the keys that verify it. If the token's `iss` identifies a [`TrustedIssuer`],
+//!   only the keys of this issuer are used. If it equals the `iss` of the [`SharedSecret`], only the secret is used.
+//!   All other tokens are verified with the shared secret if the secret has no `iss`; otherwise they are rejected. An
+//!   issuer therefore cannot sign valid tokens of another issuer.
 //! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). Each key is used with only one
 //!   algorithm, regardless of the `alg` in a token's header, which prevents algorithm confusion. `none` is never
 //!   accepted.
-//! * **Keys are refreshed** ([`KeySource`]) in the background, and when a token has an unknown key (JWKS rotation). All
-//!   requests that wait for an unknown key share one read (single flight), and the rate of these reads is limited. If a
-//!   read fails or a key set is invalid, the current keys remain in use. If a token cannot be verified because keys are
-//!   not available, the result is [`Unavailable`](AuthenticationError::Unavailable): the token is neither accepted nor
-//!   reported as invalid.
+//! * **Keys are refreshed** ([`KeySource`]) in the background, and when no current key verifies a token (JWKS
+//!   rotation). All requests that wait for an unknown key share one read (single flight), and the rate of these reads
+//!   is limited. If a read fails or a key set is invalid, the current keys remain in use. If a token cannot be verified
+//!   because keys are not available, the result is [`Unavailable`](AuthenticationError::Unavailable): the token is
+//!   neither accepted nor reported as invalid.
 //! * **Users** are identified by issuer and subject, both compared exactly ([`ExternalId`](iam_domain::ExternalId)). At
 //!   most one issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. A native subject
 //!   that is the computed id of another issuer's user is rejected.
-//! * **Verified tokens are cached** by their digest, so that a signature is not checked again while the token is
-//!   cached. Every use checks the token's period of validity, and that the key that signed the token is still in the
-//!   issuer's key set. Tokens that fail verification are not cached (no negative caching).
+//! * **Verified tokens are cached** by their digest. The signature of a cached token is not checked again. Every use
+//!   checks the token's period of validity, and that the key that signed the token is still in the issuer's key set.
+//!   Tokens that fail verification are not cached (no negative caching).
 
 mod algorithm;
 mod api_key;

@@ -18,7 +18,7 @@ use crate::{KeyError, KeySet};
 /// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The connect timeout is the timeout of the whole fetch divided by this number.
+/// The timeout of the whole fetch divided by this number is the connect timeout.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.
@@ -66,7 +66,8 @@ impl JwksUrl {
     }
 }
 
-/// The error of reading keys from a source. The message contains neither the content nor the URL of the source.
+/// The error for a key source that cannot be read or used. The message contains neither the content nor the URL of the
+/// source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {

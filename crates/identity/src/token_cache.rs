@@ -15,7 +15,8 @@ use crate::keys::Key;
 pub(crate) struct TokenDigest([u8; 32]);
 
 impl Hash for TokenDigest {
-    /// Hashes the first eight bytes, which are as evenly distributed as the whole digest. Equality compares all bytes.
+    /// Hashes only the first eight bytes of the digest, which are evenly distributed like the whole digest. Equality
+    /// compares all bytes.
     fn hash<H: Hasher>(&self, state: &mut H) {
         if let Some(bytes) = self.0.first_chunk() {
             state.write_u64(u64::from_ne_bytes(*bytes));

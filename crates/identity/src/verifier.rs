@@ -35,7 +35,7 @@ pub struct TokenVerifier {
     clock: Clock,
 }
 
-/// A verified token that can be checked again later.
+/// A verified token whose validity can be checked again later.
 pub struct Admission(Arc<VerifiedToken>);
 
 impl fmt::Debug for Admission {
@@ -162,8 +162,8 @@ impl TokenVerifier {
         self.cache.len()
     }
 
-    /// Verifies the token and returns the authenticated principal. Waits only if the issuer's keys must be fetched. The
-    /// method is cancel safe.
+    /// Verifies the token and returns its bearer. Waits only if the issuer's keys must be fetched. The method is cancel
+    /// safe.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl TokenVerifier {
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
-        // Cached tokens contain no white space, so only new tokens are checked.
+        // Cached tokens contain no white space, so only tokens that are not cached are checked.
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
         }
@@ -209,7 +209,7 @@ impl TokenVerifier {
         let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
         let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
         let verified = claims.at(self.clock.now())?.clone();
-        // The key may have been removed in the meantime.
+        // The key may have been removed from the issuer's key set during the verification.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
@@ -228,8 +228,8 @@ impl TokenVerifier {
         named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// Returns the user that a string in a path or body identifies, by a user id or by `issuer|subject`. An
-    /// `issuer|subject` is resolved to the same user id as a token of this issuer with this subject.
+    /// Returns the user that a string in a path or body identifies. The string is a user id or `issuer|subject`. An
+    /// `issuer|subject` results in the same user id as a token of this issuer with this subject.
     ///
     /// # Errors
     ///
@@ -249,7 +249,7 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Returns `true` if one of the issuers is native, so that its tokens may contain user ids.
+    /// Returns `true` if one of the issuers is native. Tokens of a native issuer may contain user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }

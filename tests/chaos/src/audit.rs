@@ -11,7 +11,7 @@ use crate::http::{Call, Client};
 use crate::report::Broken;
 use crate::world::{Company, PATIENCE, World};
 
-/// Maximum number of users per company whose stored levels are compared with their audit records.
+/// Maximum number of users per company for whom the stored levels are compared with the audit records.
 const COMPARED: usize = 40;
 
 /// Sends a `GET` to one replica after the other until one responds with 200. Returns the `data` of that response.
@@ -72,8 +72,8 @@ pub(crate) async fn check_audit(world: &World) -> Result<()> {
 }
 
 /// Checks that the assignment records of each user form a chain. Each record contains the levels before and after a
-/// change. The records must form one path from no levels to the stored levels, in any order: every set of levels occurs
-/// as often before a change as after one, except the first and the last set.
+/// change. In some order, the records must form one path from no levels to the stored levels. Therefore each set of
+/// levels must occur as often before a change as after a change. The exceptions are the first and the last set.
 async fn check_assignments(world: &World, client: &mut Client, company: &Company, records: &[Value]) -> Result<()> {
     let mut of_user: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.get("entityType").and_then(Value::as_str) == Some("assignment"))

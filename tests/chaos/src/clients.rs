@@ -48,8 +48,8 @@ const SLOTS: [Kind; 12] = [
 /// bounds the memory of the model.
 const MOST_CHANGES: usize = 60;
 
-/// The probability that a writer deletes or revokes a selected register whose only possible change is its deletion or
-/// revocation (a level, an API key or a token).
+/// The probability that a writer deletes or revokes the entity of a selected register. It applies to levels, API keys
+/// and tokens, for which this is the only possible change.
 const FINAL_CHANGES: f64 = 0.2;
 
 /// Maximum number of deleted or revoked registers per company that readers still query.
@@ -64,11 +64,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Timeout of a writer's request.
 const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
 
-/// Timeout of most readers' requests. It is short, so that a reader soon continues with another replica if one does not
-/// respond.
+/// Timeout of most readers' requests. It is short, so that a reader soon continues with another replica if a replica
+/// does not respond.
 const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Base pause of a client between two requests. Each pause is this duration multiplied by a random factor.
+/// Base pause of a client between two requests. Each pause is this duration, multiplied by a random factor.
 const THINKING: Duration = Duration::from_millis(12);
 
 /// The stop signal of the clients: `true` while the run continues, `false` when the clients must stop.
@@ -78,7 +78,8 @@ fn is_going(going: &Going) -> bool {
     *going.borrow()
 }
 
-/// A client that changes its share of a company's registers, one at a time.
+/// A client that changes registers of one company, one register at a time. The writers of a company share its
+/// registers.
 pub(crate) struct Writer {
     world: Arc<World>,
     company: usize,
@@ -113,8 +114,8 @@ impl Writer {
                     let begin = Instant::now();
                     if let Some(made) = self.make(**kind).await {
                         let made = self.publish(register.take(), made);
-                        // A restore during the creation may have deleted the new entity, and the restore did not retire
-                        // its register.
+                        // A restore during the creation may have deleted the new entity. The restore did not retire the
+                        // register of this entity, because the register was not yet published.
                         if self.world.is_restored_within(begin, Instant::now()) {
                             made.retire();
                         }
@@ -139,8 +140,8 @@ impl Writer {
         self.random.random_range(0..self.world.addresses.len())
     }
 
-    /// Publishes a register to the readers. Removes the register that it replaces, except if that register's entity is
-    /// deleted or revoked.
+    /// Publishes a register to the readers. Removes the register that it replaces. If the entity of the replaced
+    /// register is deleted or revoked, that register is kept.
     fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
         let made = Arc::new(made);
         if let Some(company) = self.company() {
@@ -401,7 +402,8 @@ impl Reader {
     }
 }
 
-/// Compares a response with the acknowledged changes. If `instead` is set, a violation is reported as this kind.
+/// Compares a response with the acknowledged changes. If `instead` is set, a violation is reported as this kind and not
+/// as the detected kind.
 fn judge(
     world: &World,
     register: &Register,

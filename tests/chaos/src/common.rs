@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A result whose error is any error type, boxed.
+/// A result whose error is a boxed error of any type.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Locks a mutex and ignores poisoning.

@@ -24,7 +24,7 @@ use crate::world::World;
 /// Timeout for the recovery of a replica, after which the replica is restarted.
 const GIVEN_UP: Duration = Duration::from_secs(15);
 
-/// Time after which stranded (half-open) connections are closed.
+/// Time after which black-holed (half-open) connections are closed.
 const STRANDED: Duration = Duration::from_secs(25);
 
 /// How the old primary is fenced off when the standby is promoted.
@@ -52,9 +52,9 @@ enum Fault {
     Halve,
     /// Withholds all traffic for some time and delivers it afterwards.
     Hole,
-    /// Forwards requests to the database, but withholds the responses until the fault ends.
+    /// Forwards queries to the database, but withholds the responses until the fault ends.
     HoldAnswers,
-    /// Makes the open connections half-open. New connections work.
+    /// Black-holes the open connections, so that they become half-open. New connections work.
     Strand,
     /// Freezes a replica with SIGSTOP and resumes it later with SIGCONT.
     Freeze,
@@ -98,7 +98,7 @@ const DECK: [Fault; 20] = [
     Fault::Restore { in_place: false },
 ];
 
-/// A dump file and the period in which the dump was taken.
+/// A dump file, and the period in which the dump was taken.
 #[derive(Debug, Clone)]
 struct Dump {
     file: PathBuf,
@@ -277,8 +277,9 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Waits for a random time while a fault is active. If the fault is long enough, checks that the unaffected
-    /// replicas still complete changes, which requires that the locks of affected replicas are released.
+    /// Waits for a random time while a fault is active. If this time is long enough, checks that the unaffected
+    /// replicas still complete changes. Such changes need locks that an affected replica may hold, so these locks must
+    /// have been released.
     async fn hold(&mut self, victims: &[usize], least: u64, most: u64) {
         let end = Instant::now() + Duration::from_millis(self.random.random_range(least..most));
         let others: Vec<usize> =
@@ -352,8 +353,7 @@ impl<'a> Faults<'a> {
             Fence::ReadOnly => {
                 self.cluster.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on").await?;
                 self.cluster.primary.sql("SELECT pg_reload_conf()").await?;
-                // Transactions that have already begun can still commit. The pause gives the standby time to replicate
-                // them.
+                // Transactions that have already begun can still commit. During the pause, the standby replicates them.
                 sleep(Duration::from_millis(100)).await;
             }
             Fence::Isolated => {}

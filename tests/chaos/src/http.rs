@@ -109,7 +109,7 @@ impl Client {
     }
 
     async fn exchange(&mut self, address: SocketAddr, call: &Call) -> Result<Answer> {
-        // An idle keep-alive connection that is readable has been closed by the server.
+        // A keep-alive connection carries no data while it is idle. If it is readable, the server has closed it.
         let kept = self.kept.remove(&address);
         let idle =
             kept.filter(|stream| stream.try_read(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));

@@ -13,7 +13,7 @@ pub(crate) enum Lie {
     UnsentRevocation,
     /// Grants are recorded as acknowledged but never sent.
     UnsentGrant,
-    /// Changes that set several bits are sent with one of these bits missing.
+    /// A change that sets several bits is sent without one of these bits.
     HalfChange,
     /// All assignments are deleted directly in the database.
     LostChange,
@@ -21,7 +21,7 @@ pub(crate) enum Lie {
     InventedRecord,
     /// Every hundredth response is recorded with the status 500.
     ServerError,
-    /// A fault is treated as ended while it is still active.
+    /// A fault is treated as ended although it is still active.
     EndlessFault,
 }
 
@@ -39,7 +39,7 @@ impl Lie {
         Self::EndlessFault,
     ];
 
-    /// Returns the kind of violation that the checks must report for this falsification.
+    /// Returns the kind of violation that the checks must report because of this falsification.
     pub(crate) fn must_break(self) -> Broken {
         match self {
             Self::UnsentRevocation => Broken::AllowTooLate,

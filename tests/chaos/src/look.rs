@@ -59,7 +59,8 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
         (Subject::Matrix { token, .. }, _) => by_user(token, &world.matrix_views),
         (Subject::Level { id }, _) => stored(format!("/api/iam/user-levels/{id}")),
         (Subject::Key { secret: token, .. } | Subject::Token { token, .. }, _) => {
-            // A check with an API key must name a user, for which any id will do. Users may name themselves.
+            // A check with an API key must specify a user, and any id is suitable. A check with a user's token may
+            // specify this user.
             let path = format!("/api/iam/check?companyId={company}");
             let user = match &register.subject {
                 Subject::Token { user, .. } => user,
@@ -70,8 +71,8 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
     }
 }
 
-/// Returns the bits that a response shows and the mask of the queried bits, or `None` if the response does not show the
-/// state of the register.
+/// Returns the bits that a response shows, and the mask of the queried bits. Returns `None` if the response does not
+/// show the state of the register.
 fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option<(Bits, Bits)> {
     let gone = match register.subject {
         Subject::Level { .. } => Some(404),

@@ -1,8 +1,8 @@
 //! The model of the acknowledged changes. It decides whether a response is consistent with these changes.
 //!
 //! A [`Register`] is an entity that changes atomically and has one writer at a time. Its history of changes determines
-//! which states a response may show. A state is possible until a later change is acknowledged. If the response may come
-//! from a cache, the state is possible for up to the staleness bound longer.
+//! which states a response may show. A state is possible until a later change is acknowledged. A response from a cache
+//! may show the state for the staleness bound after that.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) enum Subject {
     Level { id: String },
     /// The validity of an API key.
     Key { id: String, secret: String },
-    /// The validity of a user's token, which a cut-off at `not_before` revokes.
+    /// The validity of a user's token. A cut-off at `not_before` revokes the token.
     Token { user: String, token: String, not_before: String },
 }
 
@@ -93,7 +93,7 @@ pub(crate) enum Freshness {
     /// Bounded staleness: the state may be as old as the lease permits, but not older than a change that the same
     /// replica acknowledged (read-your-writes).
     Lease,
-    /// A minimum version: the state is not older than the change of the register with this index.
+    /// A minimum version: the state must include the register's change with this index.
     NotBefore(usize),
     /// An up-to-date read: the state includes every change that was acknowledged before the request was sent.
     Now,
@@ -110,21 +110,22 @@ pub(crate) struct Seen {
     pub(crate) freshness: Freshness,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// `true` if a failover of the database overlapped with the request or ended shortly before it. Then only bounded
-    /// staleness is guaranteed, whatever the request requires.
+    /// `true` if a failover of the database overlapped with the request or ended shortly before it. In this case only
+    /// bounded staleness is guaranteed, even if the request requires more.
     pub(crate) is_relaxed: bool,
 }
 
 /// The model's verdict on a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The state is possible. The duration states how long the state had been outdated when the request was sent.
+    /// The state is possible. The duration states how long the state had already been outdated when the request was
+    /// sent.
     Possible(Duration),
     /// The response allows a permission that no possible state allows. The duration states how long the response's
     /// state had been outdated.
     AllowTooLate(Duration),
-    /// The response reflects an outdated state, but grants nothing that every currently possible state denies. The
-    /// duration states how long that state had been outdated.
+    /// The response reflects an outdated state. Each permission that it allows is also allowed by a currently possible
+    /// state. The duration states how long the response's state had been outdated.
     Outdated(Duration),
     /// The register never had this state.
     NeverSo,
@@ -137,7 +138,7 @@ impl Register {
         Self { subject, company: company.to_owned(), born, history }
     }
 
-    /// Adds a change to this state that has just been acknowledged.
+    /// Adds a change to the state `bits`. The change counts as requested and acknowledged at this moment.
     pub(crate) fn and_now(self, bits: Bits) -> Self {
         let begin = Instant::now();
         let request = "its making".to_owned();
@@ -145,7 +146,7 @@ impl Register {
         self
     }
 
-    /// Returns `true` until the register is retired, that is, while the model can judge responses about it.
+    /// Returns `true` if the register is not retired. The model judges only responses about such registers.
     pub(crate) fn is_live(&self) -> bool {
         locked(&self.history).is_live
     }
@@ -186,8 +187,8 @@ impl Register {
         history.changes.len() - 1
     }
 
-    /// Records at which time the change with this index was acknowledged or observed, and the replica and version of
-    /// the acknowledgement.
+    /// Records the time at which the change with this index was acknowledged or observed. Records the replica and the
+    /// version of the acknowledgement too.
     pub(crate) fn known(&self, place: usize, replica: Option<usize>, version: Option<String>, at: Instant) {
         if let Some(change) = locked(&self.history).changes.get_mut(place) {
             change.known = Some(at);
@@ -224,7 +225,7 @@ impl Register {
     /// Judges a response. `bound` is the maximum staleness of a response from the cache.
     pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
         let history = locked(&self.history);
-        // Returns the time from which a response must show a change that was acknowledged at `known`.
+        // Returns the time from which a response must show a change. The change was acknowledged at `known`.
         let must_show = |place: usize, change: &Change, known: Instant| {
             let is_own = change.replica == Some(seen.replica);
             let is_asked_for = match seen.freshness {
@@ -237,8 +238,8 @@ impl Register {
         };
         let mut staleness = None;
         let (mut was_so, mut allowed) = (false, 0);
-        // The loop starts with the newest change: if a state occurred more than once, the response is judged by the
-        // latest occurrence.
+        // The loop starts with the newest change. If a state occurred more than once, the response is thus judged by
+        // the latest occurrence.
         for (place, change) in history.changes.iter().enumerate().rev() {
             let later = || history.changes.iter().enumerate().skip(place + 1);
             let is_over = later()
@@ -338,7 +339,7 @@ mod tests {
         assert!(is_possible(judge(0b11, 6.0)));
         assert!(is_possible(judge(0b01, 3.5)), "a change may be visible before it is acknowledged");
         assert_eq!(judge(0b11, 6.5), Verdict::AllowTooLate(Duration::from_millis(2500)));
-        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "the change was not requested yet");
+        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "a change must not be visible before it is requested");
     }
 
     #[test]
@@ -362,11 +363,14 @@ mod tests {
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let judge = |freshness| register.judge(&seen(start, 0b11, 4.5, freshness), BOUND);
         assert!(is_possible(judge(Freshness::Lease)));
-        assert!(is_possible(judge(Freshness::NotBefore(1))), "the request required the version of an earlier change");
+        assert!(
+            is_possible(judge(Freshness::NotBefore(1))),
+            "the minimum version of an earlier change must permit the earlier state"
+        );
         assert!(!is_possible(judge(Freshness::NotBefore(2))));
         assert!(!is_possible(judge(Freshness::Now)));
         let relaxed = Seen { is_relaxed: true, ..seen(start, 0b11, 4.5, Freshness::Now) };
-        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a failover only the bound applies");
+        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a failover, only the bound must apply");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::common::{Result, locked};
 
-/// The fault that the proxy simulates.
+/// The mode of the proxy: normal operation or a simulated fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Forwards the traffic.
@@ -43,7 +43,7 @@ enum Direction {
 struct State {
     target: AtomicU16,
     mode: watch::Sender<Mode>,
-    /// Connections with a lower number are stranded: they are open on both sides, but the proxy forwards nothing.
+    /// Connections with a lower number are black-holed: they are open on both sides, but the proxy forwards nothing.
     stranded_below: watch::Sender<usize>,
     next: AtomicUsize,
     chunks: AtomicUsize,
@@ -95,8 +95,8 @@ impl Proxy {
         }
     }
 
-    /// Makes all open connections half-open: the proxy forwards nothing, and neither side is notified when the other
-    /// side closes. New connections work. The half-open connections are closed after `rest`.
+    /// Black-holes all open connections: the proxy forwards nothing, and neither side is notified when the other side
+    /// closes. New connections work. The black-holed connections are closed after `rest`.
     pub(crate) fn strand(&self, rest: Duration) {
         let below = self.state.next.load(Ordering::SeqCst);
         self.state.stranded_below.send_replace(below);

@@ -13,9 +13,10 @@ use crate::common::{Result, locked};
 /// A kind of violated guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Broken {
-    /// A permission was still allowed when the staleness bound after the acknowledgement of its revocation had passed.
+    /// A revoked permission was still allowed after the staleness bound. The bound is measured from the acknowledgement
+    /// of the revocation.
     AllowTooLate,
-    /// A change was not visible within the staleness bound, or not at once where the request required it.
+    /// A change was visible too late: after the staleness bound, or not at once although the request required this.
     SeenTooLate,
     /// A response showed a state that never existed, for example a partial change.
     HalfChange,
@@ -68,8 +69,8 @@ pub(crate) struct Report {
 /// Maximum number of violations per kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// Length of the period before a violation whose events are reported with the violation. The period after the violation
-/// is a quarter of this length.
+/// Length of the period before a violation. The events in this period are reported with the violation. The reported
+/// period after the violation is a quarter of this length.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {

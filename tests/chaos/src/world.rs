@@ -32,8 +32,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// The tolerance for clock skew between processes on one machine when a lease expires.
 ///
-/// No other tolerance is needed: a request is judged by the time at which it was sent, which is before the decision,
-/// and a change by the time at which its response arrived, which is after the commit.
+/// No other tolerance is needed. A request is judged by the time at which it was sent, which is before the decision. A
+/// change is judged by the time at which its response arrived, which is after the commit.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
 /// The staleness bound by which responses are judged: the lease plus the margin.
@@ -103,7 +103,7 @@ fn now() -> Result<u64> {
     Ok(u64::try_from(system_clock().now().millis() / 1000)?)
 }
 
-/// Returns a random UUID as text.
+/// Returns a random UUID as a string.
 pub(crate) fn new_id() -> String {
     Uuid::new_v4().to_string()
 }
@@ -202,11 +202,11 @@ impl World {
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
         let millis = system_clock().now().millis() - 30_000;
         let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
-        time.as_str().map(str::to_owned).ok_or_else(|| "a time is a text".into())
+        time.as_str().map(str::to_owned).ok_or_else(|| "a time must be a string".into())
     }
 
-    /// Sends a request. Returns `None` if the outcome is unknown: without a response, or with a 5xx. A 5xx other than
-    /// the service's own 503 is reported as a violation.
+    /// Sends a request. Returns `None` if the outcome is unknown, because there was no response or the status was 5xx.
+    /// A 5xx status other than the service's own 503 is reported as a violation.
     pub(crate) async fn send(
         &self,
         client: &mut Client,
@@ -240,8 +240,8 @@ impl World {
         (!is_unavailable).then_some(answer)
     }
 
-    /// Reports an unexpected status as a violation. A status during a restore, or about a retired register, is not
-    /// reported.
+    /// Reports an unexpected status as a violation. A status during a restore, or in a response about a retired
+    /// register, is not reported.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
         if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
             return;
@@ -259,7 +259,8 @@ impl World {
         locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
     }
 
-    /// Checks that each expected change to a company, or of the platform for `None`, has exactly one audit record.
+    /// Checks that each expected change has exactly one audit record. Covers the changes to one company, or the
+    /// platform-wide changes if `company` is `None`.
     pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
         for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
             let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();
@@ -282,8 +283,8 @@ impl World {
         overlaps(&locked(&self.windows).restores, begin, end, Duration::ZERO)
     }
 
-    /// Returns `true` if a failover of the database overlapped with this period or ended within the staleness bound
-    /// before it.
+    /// Returns `true` if a failover of the database overlapped with this period, or ended shortly before it: within the
+    /// staleness bound.
     pub(crate) fn is_failing_over(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).failovers, begin, end, BOUND)
     }

@@ -21,7 +21,7 @@ fn is_draining(server: &ServerProcess) {
     wait_until(|| (server.get("/readyz").status == 503).then_some(()));
 }
 
-/// Returns the headers of a check to which every replica sends the same response.
+/// Returns the headers of a check. Every replica sends the same response to this check.
 fn headers() -> String {
     format!("authorization: {}\r\nx-company-id: {}\r\n", super_admin(), new_company())
 }
@@ -137,7 +137,7 @@ impl Balancer {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let replica = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::SeqCst)));
-                // If the replica rejects the connection, the client's connection is closed.
+                // If the replica rejects the connection, the connection to the client is closed.
                 let Ok(replica) = TcpStream::connect(replica) else { continue };
                 pass_on(&client, &replica);
                 pass_on(&replica, &client);

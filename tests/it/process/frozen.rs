@@ -1,5 +1,5 @@
-//! Tests of frozen processes and half-open connections: other processes continue to work, and the blocked locks are
-//! released.
+//! Tests of frozen processes and half-open connections. Other processes must continue to work, and the locks of the
+//! blocked transactions must be released.
 
 mod postgres {
     use std::time::Duration;
@@ -30,7 +30,7 @@ mod postgres {
         open(server, "PUT", &path, &new_company().to_string(), None).finish().status
     }
 
-    /// Starts a change to the company and returns when the change waits for a lock inside its transaction.
+    /// Starts a change to the company. Returns when the change waits for a lock inside its transaction.
     async fn inside_a_change(
         database: &TestDatabase,
         server: &ServerProcess,
@@ -63,7 +63,7 @@ mod postgres {
         release(blocker).await;
         assert_eq!(cut_off(&sound), 200);
         wait_until(|| (add(&sound, &company, "Next") == 201).then_some(()));
-        // After the process resumes, its interrupted change fails and the process continues to serve requests.
+        // After the process resumes, its interrupted change fails. The process then continues to serve requests.
         frozen.signal("CONT");
         drop(exchange);
         wait_until(|| (add(&frozen, &company, &new_user().to_string()) == 201).then_some(()));

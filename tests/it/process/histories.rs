@@ -1,4 +1,4 @@
-//! Tests of databases that are restored, replaced, isolated or made read-only: replicas stop using data that they
+//! Tests of databases that are restored, replaced, isolated or made read-only. Replicas must stop using data that they
 //! cached from such a database.
 
 mod postgres {
@@ -16,8 +16,8 @@ mod postgres {
     use crate::support::server::PostgresServer;
 
     const LEASE: Duration = Duration::from_secs(1);
-    /// While polls fail, a decision fails only after the lease and then the load timeout have expired, so both are
-    /// short.
+    /// Short values for the lease and the load timeout. While polls fail, a decision fails only after the lease and
+    /// then the load timeout have expired.
     const SHORT_WAITS: [(&str, &str); 2] = [("IAM__CACHE__LEASE", "1s"), ("IAM__CACHE__LOAD_TIMEOUT", "1s")];
 
     fn start_on(server: &PostgresServer) -> ServerProcess {
@@ -41,12 +41,12 @@ mod postgres {
         }
     }
 
-    /// Waits until a decision denies after an acknowledged revocation. Because the short lease may expire on a busy
-    /// machine, decisions may fail meanwhile, but none may allow.
+    /// Waits until a decision is a denial after an acknowledged revocation. Decisions may fail meanwhile, because the
+    /// short lease may expire on a busy machine. No decision must be an allow.
     fn denies_from_now_on(server: &ServerProcess, case: &Case) {
         wait_until(|| {
             let decision = allowed(&case.ask(server));
-            assert_ne!(decision, Some(true), "the revocation is acknowledged");
+            assert_ne!(decision, Some(true), "a decision after the acknowledged revocation must not be an allow");
             decision
         });
     }
@@ -70,7 +70,7 @@ mod postgres {
             let is_within_lease = promoted.elapsed() < LEASE;
             let answer = allowed(&case.ask(&behind));
             if !is_within_lease {
-                assert_eq!(answer, None, "the replica of the old primary decides for at most the lease");
+                assert_eq!(answer, None, "the replica of the old primary must decide for at most the lease");
                 break;
             }
         }
@@ -88,7 +88,8 @@ mod postgres {
         let [lease, load_timeout] = SHORT_WAITS;
         let environment = [("DATABASE_URL", url.as_str()), ("JWT_SECRET", SECRET), lease, load_timeout];
         let server = ServerProcess::start(&[], &environment);
-        // The process has not used the database yet, and reports why it cannot: the server is a standby in recovery.
+        // The process cannot use the database, because the server is a standby in recovery. The process must report
+        // this reason.
         wait_until(|| reason(&server).filter(|why| why.contains("recovery")));
         stops_answering(&server, &case);
 
@@ -100,8 +101,8 @@ mod postgres {
         denies_from_now_on(&server, &case);
     }
 
-    /// The test sets `default_transaction_read_only` for open sessions too, as managed databases do when the disk is
-    /// full.
+    /// The test also sets `default_transaction_read_only` for open sessions. Managed databases do the same when the
+    /// disk is full.
     #[actix_web::test]
     async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
         let database = PostgresServer::start().await;
@@ -132,8 +133,8 @@ mod postgres {
         run(connection, sql).await.unwrap();
     }
 
-    /// The lease is too long to expire during the test, so only a detected lower version makes replicas drop their
-    /// entries.
+    /// The lease is too long to expire during the test. Replicas therefore drop their entries only if they detect a
+    /// lower version.
     #[actix_web::test]
     async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
         let api = TestApi::postgres().await;
@@ -148,7 +149,8 @@ mod postgres {
         let mut connection = database.connect().await;
         let of_company = format!("company_id = '{}'", company.id);
         let all = "true".to_owned();
-        // A load detects a lower version that polls do not report. A poll detects the lower versions that it reports.
+        // In the first case, polls do not report the lower version, so a load detects it. In the other cases, a poll
+        // reports it.
         for (changed_by, rows) in
             [("changed_by", &of_company), ("pg_current_xact_id()", &of_company), ("pg_current_xact_id()", &all)]
         {
@@ -165,8 +167,8 @@ mod postgres {
                     .is_some_and(|access| access.versions().epoch != before.epoch)
             })
             .await;
-            // The replica that detected the lower version has changed the epoch, so the other replica drops its entries
-            // too.
+            // The replica that detected the lower version has changed the epoch. For this reason the other replica
+            // drops its entries too.
             let now: uuid::Uuid =
                 query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
             assert_ne!(now, history, "{changed_by} {rows}");
@@ -180,8 +182,8 @@ mod postgres {
 
     // --- Credentials that are changed directly in the database ---
 
-    /// Covers keys that are revoked or deleted in SQL, with the version increased as docs/persistence.md describes, and
-    /// keys that a restore of the table removes without changing the version.
+    /// Covers keys that are revoked or deleted in SQL, together with the version increment that docs/persistence.md
+    /// describes. Also covers keys that a restore of the table removes without changing the version.
     #[actix_web::test]
     async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
         let api = TestApi::postgres().await;
@@ -209,7 +211,7 @@ mod postgres {
             if is_told {
                 run(&mut connection, bump.to_owned()).await.unwrap();
             } else {
-                // Replicas learn of the deletion when the credentials change next.
+                // Replicas learn of the deletion at the next change to the credentials.
                 api.api_key("read", None).await;
             }
             for replica in &replicas {

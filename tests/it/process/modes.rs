@@ -1,4 +1,4 @@
-//! Tests of start-up: which storage a process selects, and which invalid settings prevent it from starting.
+//! Tests of start-up: which storage backend a process selects, and which invalid settings prevent it from starting.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Tests of several server processes on one database: a change in one process takes effect in the others, even if
+//! Tests of several server processes on one database. A change in one process takes effect in the others, even if
 //! connections break or processes freeze.
 
 use iam_domain::{CompanyId, UserId};
@@ -8,8 +8,8 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
-/// A lease that is too long to expire during a test. A process learns of changes only through a poll, a wake-up or a
-/// request that requires up-to-date data.
+/// A lease that is too long to expire during a test. Processes can therefore learn of changes only through a poll, a
+/// wake-up or a request that requires up-to-date data.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
 /// A company with one administrator, whose permissions the tests check.
@@ -42,7 +42,7 @@ impl Case {
         case
     }
 
-    /// Sends a check of whether the administrator may access the dashboard, without waiting for the response.
+    /// Sends a check of whether the administrator may access the dashboard. Does not wait for the response.
     fn open(&self, server: &ServerProcess) -> Exchange {
         self.open_with(server, &[])
     }
@@ -119,7 +119,7 @@ mod postgres {
             assert_eq!(
                 allowed(&case.ask(&a)),
                 Some(is_admin),
-                "the change is visible at once in the process that made it"
+                "a change must be visible at once in the process that made it"
             );
             case.wait_for(&b, is_admin);
         }
@@ -135,7 +135,7 @@ mod postgres {
         let case = Case::new(&a);
         for is_admin in [false, true, false] {
             case.wait_for(&b, !is_admin);
-            assert!(proxy.connections() > 0, "there are connections to kill");
+            assert!(proxy.connections() > 0, "there must be open connections to close");
             proxy.cut();
             assert_eq!(case.set(&a, is_admin), 200);
             case.wait_for(&b, is_admin);
@@ -210,7 +210,7 @@ mod postgres {
                 let is_within_lease = gone.elapsed() < LEASE + Duration::from_millis(100);
                 let answer = case.ask(&server);
                 if is_within_lease {
-                    assert_ne!(allowed(&answer), Some(false), "an outage does not cause a denial");
+                    assert_ne!(allowed(&answer), Some(false), "an outage must not cause a denial");
                 } else {
                     assert_eq!(answer.status, 503);
                     assert!(answer.header("retry-after").is_some());
@@ -255,7 +255,7 @@ mod postgres {
                 assert_eq!(allowed(&answer), Some(true));
                 aged += 1;
             }
-            // A second 503 shows that the outage grace has ended, and that the first 503 was not caused by a slow
+            // A second 503 shows that the outage grace has ended. A single 503 could have been caused by a slow
             // machine.
             (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
         });
@@ -263,7 +263,8 @@ mod postgres {
         wait_for_one_of_now();
     }
 
-    /// After a restart, the cache is warmed with the recently active users, so their first requests need no load.
+    /// After a restart, the cache is warmed with the recently active users. Their first requests therefore need no
+    /// load.
     #[test]
     fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
@@ -283,14 +284,14 @@ mod postgres {
         let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
         server.wait_for_line("recently active users are loaded users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
-        assert_eq!(loads(), 0, "the user was not loaded for the request");
+        assert_eq!(loads(), 0, "the request must not load the user");
         let non_member = Case { user_token: authorization(new_user(), false), ..case };
         assert_eq!(allowed(&non_member.ask(&server)), Some(false));
-        assert_eq!(loads(), 1, "a load for a request is counted");
+        assert_eq!(loads(), 1, "a load for a request must be counted");
     }
 
-    /// When a lease expires with a thousand companies in the cache, the database receives a few statements and not
-    /// thousands (no thundering herd).
+    /// When a lease expires with a thousand companies in the cache, the database receives only a few statements (no
+    /// thundering herd).
     #[actix_web::test]
     async fn the_end_of_a_lease_causes_no_stampede() {
         let api = TestApi::postgres().await;
@@ -322,8 +323,8 @@ mod postgres {
         let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let replica = Replica::over(&api, storage, options).await;
         let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
-        // Reads the user's access in all companies concurrently. Returns the number of SQL statements that the pool
-        // sends for this.
+        // Reads the user's access in all companies concurrently. Returns the number of SQL statements that the
+        // connection pool sends during these reads.
         let ask_all = async || {
             let before = proxy.statements();
             for access in join_all(companies.iter().map(|company| access(*company))).await {
@@ -334,25 +335,25 @@ mod postgres {
         for some in companies.chunks(50) {
             join_all(some.iter().map(|company| access(*company))).await;
         }
-        assert_eq!(ask_all().await, 0, "all companies are cached");
+        assert_eq!(ask_all().await, 0, "all companies must be cached");
 
         // Polls use connections outside the pool, so their statements are not counted.
         let polls = || replica.polls();
         let end_the_lease = || replica.permissions.distrust(Target::Credentials);
         end_the_lease();
         let before = polls();
-        assert_eq!(ask_all().await, 0, "nothing is loaded");
-        assert!(polls() <= before + 3, "a few polls confirm all entries, but there were {}", polls() - before);
+        assert_eq!(ask_all().await, 0, "the end of the lease must cause no load");
+        assert!(polls() <= before + 3, "a few polls must confirm all entries, but there were {}", polls() - before);
 
-        // After a change to the catalog, all entries are compiled again from rows in memory. Only the catalog is read
-        // from the database.
+        // After a change to the catalog, all entries are compiled again from cached rows. Only the catalog is read from
+        // the database.
         let path = format!("/api/iam/modules/{}", api.module_id("audit").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
         end_the_lease();
         let before = polls();
         let statements = ask_all().await;
-        assert!(statements <= 2, "{statements} statements after a change of the catalog");
-        assert!(polls() <= before + 6, "{} polls after a change of the catalog", polls() - before);
+        assert!(statements <= 2, "a change to the catalog must cause at most 2 statements, not {statements}");
+        assert!(polls() <= before + 6, "a change to the catalog must cause at most 6 polls, not {}", polls() - before);
 
         // After a change to one company, only that company is loaded again.
         let changed = json!({ "name": "New" });
@@ -360,13 +361,13 @@ mod postgres {
         request.json(&changed).send().await.expect(201);
         end_the_lease();
         let statements = ask_all().await;
-        assert!(statements <= 2, "{statements} statements after a change of one company");
+        assert!(statements <= 2, "a change to one company must cause at most 2 statements, not {statements}");
 
         replica.hears_everything().await;
         ask_all().await;
         let misses = replica.stats().misses;
         ask_all().await;
-        assert_eq!(replica.stats().misses, misses, "the lease is valid again");
+        assert_eq!(replica.stats().misses, misses, "the lease must be valid again");
     }
 
     /// Entries are valid only for the epoch of the database from which they were loaded. While another database
@@ -394,7 +395,7 @@ mod postgres {
             assert_eq!(
                 access().await == first,
                 is_member,
-                "versions have the same epoch exactly if the first database responded"
+                "access must equal the first access exactly if the first database responds"
             );
         }
     }

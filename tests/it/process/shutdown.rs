@@ -1,4 +1,4 @@
-//! Tests of graceful shutdown: the process reports that it is not ready, accepts connections during the drain delay,
+//! Tests of graceful shutdown. The process reports that it is not ready, accepts connections during the drain delay,
 //! and then completes the requests in progress.
 
 use serde_json::json;
@@ -31,8 +31,8 @@ fn while_it_drains_it_is_not_ready_but_answers() {
 
 #[test]
 fn a_request_that_runs_is_finished() {
-    // A single worker accepts connections in order. With several workers, a connection that is still queued for a
-    // worker when the server stops may never be served.
+    // A single worker accepts connections in order. With several workers, a connection may still be queued for a worker
+    // when the server stops. Such a connection might never be served.
     let mut server = start(&[("IAM__SERVER__WORKERS", "1")]);
     let (token, company) = (super_admin(), new_company().to_string());
     let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
@@ -82,7 +82,7 @@ mod postgres {
         let (token, company_id) = (super_admin(), company.to_string());
         let headers = [("authorization", token.as_str()), ("x-company-id", company_id.as_str())];
 
-        // The pool's only connection is opened again by a request, on a worker thread, which ends before the process
+        // A request opens the pool's only connection again, on a worker thread. This thread ends before the process
         // exits.
         let mut observer = database.connect().await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -98,8 +98,8 @@ mod postgres {
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
         let (mut exchange, mut asked) = (ask(), Instant::now());
         until(async || {
-            // On a busy machine the request may time out before its change begins, so it is repeated. If both changes
-            // begin after all, one of them is rejected.
+            // On a busy machine, the request may time out before its change begins, so it is repeated. If both changes
+            // begin after all, one of the two changes is rejected.
             if asked.elapsed() > Duration::from_secs(6) {
                 (exchange, asked) = (ask(), Instant::now());
             }
@@ -110,7 +110,7 @@ mod postgres {
         let metrics: SocketAddr =
             server.wait_for(|log| log.split_once("metrics on http://")?.1.split_once('/')?.0.parse().ok());
         server.signal("TERM");
-        // The metrics endpoint is served until the worker, and with it the request in progress, has ended.
+        // The metrics endpoint is served until the worker has ended, and with it the request in progress.
         wait_until(|| TcpStream::connect(metrics).is_err().then_some(()));
         run(&mut holder, "COMMIT".to_owned()).await.unwrap();
         holder.close().await.unwrap();

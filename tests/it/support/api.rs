@@ -110,7 +110,8 @@ impl Answer {
         self.header("etag").unwrap()
     }
 
-    /// Returns the field and the message of each finding of a validation error with several findings.
+    /// Returns the field and the message of each validation error in a response that contains several validation
+    /// errors.
     pub fn findings(&self) -> Vec<(String, String)> {
         assert_eq!(self.error(), (400, "ERR_VALIDATION_003".to_owned(), "Validation failed".to_owned()));
         let json = self.json();
@@ -119,7 +120,7 @@ impl Answer {
         findings.iter().map(|finding| (text(finding, "field"), text(finding, "message"))).collect()
     }
 
-    /// Returns the value of a header. Panics if the value is not text.
+    /// Returns the value of a header. Panics if the value is not a valid string.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -245,7 +246,8 @@ impl TestApi {
         Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
-    /// Creates the API on the given storage. `database`, if any, is dropped together with the last clone of the API.
+    /// Creates the API on the given storage. If there is a `database`, it is dropped together with the last clone of
+    /// the API.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
@@ -263,7 +265,7 @@ impl TestApi {
         Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
     }
 
-    /// Creates the API as [`Self::answering`] does, and with the given token verifier and clock.
+    /// Creates the API like [`Self::answering`], with the given token verifier and clock.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -290,7 +292,7 @@ impl TestApi {
                 if let Some(parts) = parts {
                     *request.payload() = Payload::from(parts);
                 }
-                // As a server does, an error of the actix service is converted into its response.
+                // A server converts an error of the actix service into its response. The test does the same.
                 let response = match test::try_call_service(service.as_ref(), request).await {
                     Ok(response) => response.into_parts().1.map_into_boxed_body(),
                     Err(error) => error.error_response(),

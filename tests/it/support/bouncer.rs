@@ -13,7 +13,7 @@ pub struct Bouncer {
     process: Child,
 }
 
-/// Returns the path of the `pgbouncer` binary. `tests/with-postgres.sh` tries to install a missing binary.
+/// Returns the path of the `pgbouncer` binary. If it is missing, `tests/with-postgres.sh` tries to install it.
 fn program() -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"].map(PathBuf::from);
     let found = folders.into_iter().map(|folder| folder.join("pgbouncer")).find(|program| program.exists());

@@ -1,7 +1,7 @@
 //! A database for each test, cloned from a template database that is migrated only once.
 //!
-//! The environment variable `TEST_DATABASE_URL` names the server; `tests/with-postgres.sh` sets the variable. Without
-//! it, the tests that need a database fail instead of being skipped.
+//! The environment variable `TEST_DATABASE_URL` specifies the server. `tests/with-postgres.sh` sets this variable.
+//! Without it, the tests that need a database fail instead of being skipped.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The role that owns the schema of the test databases. As in production, the role is not a superuser. Views run with
-/// the privileges of their owner, so row-level security applies to queries through views too.
+/// the privileges of their owner. Row-level security therefore applies to queries through views too.
 pub const OWNER: &str = "iam_test_owner";
 /// The role that the adapter's sessions assume. The role owns no tables, so row-level security applies to it.
 pub const APPLICATION: &str = "iam_test_application";
@@ -44,7 +44,7 @@ pub struct TestDatabase {
 }
 
 fn server_url() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the environment names the server of the test harness")]
+    #[expect(clippy::disallowed_methods, reason = "the environment specifies the test server")]
     std::env::var("TEST_DATABASE_URL")
         .expect("TEST_DATABASE_URL is not set: run `make test`, or `tests/with-postgres.sh cargo test`")
 }
@@ -160,20 +160,20 @@ impl TestDatabase {
         with_setting("role", role, &self.url)
     }
 
-    /// Returns adapter options for this database: few connections, and long timeouts, since test machines can be slow.
-    /// Connections assume the role [`APPLICATION`].
+    /// Returns adapter options for this database. There are few connections, and timeouts are long because test
+    /// machines can be slow. Connections assume the role [`APPLICATION`].
     pub fn options(&self) -> PostgresOptions {
         Self::options_for(&self.url)
     }
 
-    /// Returns adapter options as [`Self::options`] does, for any url of a database, for example the url of a proxy.
+    /// Returns the same adapter options as [`Self::options`] for any url of a database, for example the url of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
-            // Shorter than the statement timeout, so that a session that waits too long for a lock fails with the error
-            // of the lock timeout and not of the statement timeout.
+            // This timeout is shorter than the statement timeout. A session that waits too long for a lock therefore
+            // fails with the error of the lock timeout.
             lock_timeout: PATIENCE / 2,
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,
@@ -195,8 +195,8 @@ impl TestDatabase {
 
     /// Opens a connection as the test user, which can access the rows of all companies.
     pub async fn connect(&self) -> PgConnection {
-        // Views run with the privileges of their owner, to whom row-level security applies, so the session must set
-        // `iam.company`.
+        // Views run with the privileges of their owner, to whom row-level security applies. A session that queries
+        // views must therefore set `iam.company`.
         PgConnection::connect(&with_setting("iam.company", "all", &self.url))
             .await
             .expect("a test database is reachable")

@@ -40,8 +40,8 @@ impl KeptConnection {
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Returns `true` if no end of stream has arrived from the server. Clients make the same check before they reuse an
-    /// idle connection.
+    /// Returns `true` if the connection has received no end of stream from the server. Clients make the same check
+    /// before they reuse an idle connection.
     pub fn is_open(&self) -> bool {
         let stream = self.reader.get_ref();
         stream.set_nonblocking(true).unwrap();

@@ -24,7 +24,7 @@ fn binary(name: &str) -> PathBuf {
 /// Returns a command for a binary. Its environment contains only `PATH` and the given variables.
 fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary(name));
-    #[expect(clippy::disallowed_methods, reason = "the test harness passes on where programs are")]
+    #[expect(clippy::disallowed_methods, reason = "the test harness passes `PATH` on to the programs")]
     let path = std::env::var("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path).envs(environment.iter().copied()).stdin(Stdio::null());
     command
@@ -85,12 +85,12 @@ impl ServerProcess {
         })
     }
 
-    /// Waits until the log contains this text.
+    /// Waits until the log contains this string.
     pub fn wait_for_line(&mut self, line: &str) {
         self.wait_for(|log| log.contains(line).then_some(()));
     }
 
-    /// Sends a signal to the process. `name` omits the prefix `SIG`.
+    /// Sends a signal to the process. `name` is the name of the signal without the prefix `SIG`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
@@ -140,7 +140,7 @@ impl ServerProcess {
         exchange
     }
 
-    /// Sends the request line and the headers. The caller sends the body, of this length, later.
+    /// Sends the request line and the headers. The caller sends the body later; `length` is its length.
     pub fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Exchange {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

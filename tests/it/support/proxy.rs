@@ -34,7 +34,7 @@ struct State {
     database: Mutex<Option<String>>,
     /// `true` if the proxy forwards no traffic.
     silent: watch::Sender<bool>,
-    /// Number of calls of [`Proxy::forget`]. Each call makes the connections half-open that are open at that time.
+    /// Number of calls of [`Proxy::forget`]. Each call black-holes the connections that are open at that time.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
     /// The names of the parameters in the clients' start-up messages.
@@ -85,7 +85,7 @@ impl Proxy {
         self.state.seen.lock().unwrap().statements
     }
 
-    /// Returns the distinct SQL texts that clients have sent so far.
+    /// Returns the distinct SQL strings that clients have sent so far.
     pub fn texts(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().texts.clone()
     }
@@ -113,8 +113,8 @@ impl Proxy {
         self.state.silent.send_replace(true);
     }
 
-    /// Makes all open connections half-open: the proxy drops their traffic without closing them, as a firewall does
-    /// that has lost its connection tracking state. New connections work.
+    /// Black-holes all open connections, which makes them half-open: the proxy drops their traffic without closing
+    /// them. A firewall that has lost its connection tracking state does the same. New connections work.
     pub fn forget(&self) {
         self.state.forgotten.send_modify(|times| *times += 1);
     }
@@ -131,7 +131,7 @@ impl Proxy {
         *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
 
-    /// Rejects new connections, as a server does that is down. Open connections are not affected.
+    /// Rejects new connections, as a stopped server does. Open connections are not affected.
     pub async fn refuse(&self) {
         let accepting = self.accepting.lock().unwrap().take();
         if let Some(accepting) = accepting {
@@ -187,7 +187,7 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
-    // Pinned outside the `select!`: dropping these futures would close the connections that they own.
+    // The futures are pinned outside the `select!`, because dropping them would close the connections that they own.
     let (listening, watching) = (listen(from_server, to_client, &state), watch(from_client, to_server, &state));
     tokio::pin!(listening, watching);
     tokio::select! {
@@ -263,14 +263,14 @@ fn parameters(startup: &[u8]) -> impl Iterator<Item = String> {
     texts.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-/// Returns `true` if a start-up message opens a connection outside the pool, which the storage uses for polls, wake-ups
-/// or `LISTEN`.
+/// Returns `true` if a start-up message opens a connection outside the pool. The storage adapter uses such connections
+/// for polls, wake-ups and `LISTEN`.
 fn names_itself_beside(startup: &[u8]) -> bool {
     startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
 }
 
-/// Returns the start-up message with its database replaced. The message consists of the protocol version, the names and
-/// values of parameters, each terminated by a zero byte, and a final zero byte.
+/// Returns the start-up message with the name of its database replaced. The message consists of the protocol version,
+/// the names and values of parameters, and a final zero byte. A zero byte terminates each name and each value.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
     let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();
@@ -285,8 +285,8 @@ fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
 }
 
 impl Seen {
-    /// Records the message of a notice if its severity is WARNING. A notice consists of fields, each a letter followed
-    /// by a text: `V` is the severity, `M` the message.
+    /// Records the message of a notice if its severity is WARNING. A notice consists of fields. Each field is a letter
+    /// and a string: the field `V` is the severity, and the field `M` is the message.
     fn note_warning(&mut self, body: &[u8]) {
         let mut fields = body.split(|byte| *byte == 0).filter_map(|field| Some((field.first()?, field.get(1..)?)));
         let is_warning = fields.any(|field| field == (&b'V', b"WARNING"));

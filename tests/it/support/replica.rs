@@ -1,5 +1,5 @@
-//! Replicas of the service inside the test process: API instances on one storage, each with its own cache, that learn
-//! of each other's changes through the change feed.
+//! Replicas of the service inside the test process. A replica is an API instance with its own cache. All replicas use
+//! one storage and learn of each other's changes through the change feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,13 +36,13 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// The state of a replica's connection to the change feed.
+/// The state of the connection between a replica and the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
     /// Polls and wake-ups work.
     Whole,
-    /// Polls do not return, so the replica learns of changes only through the mechanism under test. Its long lease
-    /// remains valid.
+    /// Polls do not return, so the replica learns of changes only through the mechanism under test. The replica's long
+    /// lease remains valid.
     Deaf,
     /// Polls fail, and listening for wake-ups fails.
     Broken,
@@ -79,8 +79,8 @@ impl ChangeFeed for Channel {
                 return Err(broken());
             }
             let polled = self.storage.changes().poll(since).await;
-            // The connection may have become deaf during the poll: then the replica must not learn of the changes that
-            // the poll has read.
+            // If the connection has become deaf during the poll, the replica must not learn of the changes that the
+            // poll has read.
             if *lines.borrow() != Line::Deaf {
                 return polled;
             }
@@ -218,8 +218,8 @@ impl Replica {
     /// Waits until the replica has applied every change that was committed before the call.
     pub async fn hears_everything(&self) {
         let before = self.polls();
-        // A poll may already be in progress. When two further polls have begun, the result of the first of these, which
-        // began after the call, has been applied.
+        // A poll may already be in progress. When two further polls have begun, the first of these two polls has ended.
+        // That poll began after the call, and its result has been applied.
         until(async || {
             self.channel.nudge.notify_one();
             self.polls() >= before + 2

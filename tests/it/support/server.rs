@@ -18,8 +18,8 @@ pub struct PostgresServer {
     process: Child,
 }
 
-/// An operating-system user that can run server programs, and a folder of that user. PostgreSQL and PgBouncer refuse to
-/// run as root. Dropping this value removes the folder.
+/// An operating-system user that can run server programs, and a folder of that user. The user is not root, because
+/// PostgreSQL and PgBouncer refuse to run as root. Dropping this value removes the folder.
 pub struct Tenant {
     folder: PathBuf,
     /// The id of an unprivileged user if root runs the tests. `None` if the programs run as the same user as the tests.
@@ -104,8 +104,8 @@ impl PostgresServer {
     /// Starts the server on a free port. Returns the port and the process.
     fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
         let launched = (0..20).find_map(|_| {
-            // Below the range of ephemeral ports, so that no outgoing connection occupies the port while the server is
-            // stopped.
+            // The port is below the range of ephemeral ports. No outgoing connection can therefore occupy it while the
+            // server is stopped.
             let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
             Some((port, Self::launch(programs, tenant, port)?))
         });
@@ -131,14 +131,14 @@ impl PostgresServer {
         .then_some(process)
     }
 
-    /// Starts a streaming standby of this server. This server is stopped while its data directory is copied, and is
-    /// then started again.
+    /// Starts a streaming standby of this server. This server is stopped while its data directory is copied, and then
+    /// started again.
     pub async fn standby(&mut self) -> Self {
         let tenant = Tenant::new("iam-standby");
         self.stop();
         let data = self.tenant.folder.join("data");
         let mut copy = tenant.command("cp".into());
-        assert!(copy.arg("-R").arg(data).arg("data").status().unwrap().success(), "the data directory is copied");
+        assert!(copy.arg("-R").arg(data).arg("data").status().unwrap().success(), "the data directory must be copied");
         self.start_again();
         let settings = format!("primary_conninfo = 'host=127.0.0.1 port={} user=iam_test'\n", self.port);
         let mut touch = tenant.command("touch".into());

@@ -1,8 +1,8 @@
 //! Generators of test data for property-based tests.
 //!
-//! A world is all input of a decision. Worlds are small (four views, three features, three modules, four levels), so
-//! that rules often interact. Rows may contradict each other within one level, and may refer to entities that the
-//! catalog does not have.
+//! A world is all input of the decisions about one user. Worlds are small (four views, three features, three modules,
+//! four levels), so that rules often interact. Rows may contradict each other within one level, and may refer to
+//! entities that the catalog does not have.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub(crate) fn uuid(kind: u64, number: usize) -> Uuid {
     Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
 }
 
-/// Returns the id of a view. The catalog does not contain `view(VIEWS)`. Likewise, it does not contain
-/// `feature(FEATURES)`.
+/// Returns the id of the view with this number. The catalog contains the views with numbers below `VIEWS`. Likewise, it
+/// contains the features with numbers below `FEATURES`.
 pub(crate) fn view(number: usize) -> ViewId {
     ViewId::from_uuid(uuid(1, number))
 }
@@ -48,8 +48,8 @@ pub(crate) fn action(number: usize) -> Action {
 
 pub(crate) const ACTIONS: usize = 3;
 
-/// The rows of a level. A row of `views` is a view and its state. A row of `features` is a feature, an action, the
-/// value and the scope.
+/// The rows of a level. Each entry of `views` contains a view and its state. Each entry of `features` contains a
+/// feature, an action, the value and the scope.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Level {
     pub(crate) number: usize,
@@ -82,7 +82,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Creates a world with these levels, in which no module gates anything, no view is public and nothing is disabled.
+    /// Creates a world with these levels. No module gates a view or feature, no view is public, and nothing is
+    /// disabled.
     pub(crate) fn plain(levels: Vec<Level>) -> Self {
         Self {
             public_views: BTreeSet::new(),
@@ -158,7 +159,7 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
     prop::sample::select(SCOPES.to_vec())
 }
 
-/// Generates the rows of one level. Only one action in five is denied, since a single deny already determines the
+/// Generates the rows of one level. Only one action in five is denied, because a single deny already determines the
 /// decision.
 pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
     (

@@ -146,7 +146,7 @@ async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     file.write(&new.public);
     verifier.refresh().await;
     assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
-    assert_eq!(verifier.remembered(), 1, "the token of the new key stays cached");
+    assert_eq!(verifier.remembered(), 1, "the token of the new key must remain cached");
     assert!(verifier.verify(&new_token).await.is_ok());
 
     // The old key is added again, so its tokens are valid again.
@@ -178,7 +178,7 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
     this.set(Arc::clone(&verifier)).unwrap();
     let token = signed_by(&PAIRS[4].signer());
     let is_good = verifier.verify(&token).await.is_ok();
-    assert_eq!(changes.load(Ordering::Relaxed), 1, "the verification reads the clock once");
+    assert_eq!(changes.load(Ordering::Relaxed), 1, "the verification must read the clock once");
     (verifier, token, is_good)
 }
 

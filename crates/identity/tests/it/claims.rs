@@ -191,7 +191,7 @@ fn with(options: VerifierOptions, claims: &Value) -> Result<(), AuthenticationEr
     let verifier = with_secret(&secret(), &options);
     let token = token(&Header::new(Algorithm::HS256), claims);
     let first = verify(&verifier, &token).map(drop);
-    assert_eq!(verify(&verifier, &token).map(drop), first, "the cached token has the same outcome");
+    assert_eq!(verify(&verifier, &token).map(drop), first, "a cached token must have the same outcome");
     first
 }
 

@@ -68,7 +68,7 @@ fn only_public_keys_for_signatures_are_read() {
         pairs[0].jwk_with(&json!({ "e": "AQ" })),
         pairs[0].jwk_with(&json!({ "e": "" })),
         pairs[0].jwk_with(&json!({ "kid": 1 })),
-        // RSA keys that are too short and too long.
+        // RSA keys that are too short or too long.
         pairs[0].jwk_with(&json!({ "n": "_".repeat(170) })),
         pairs[0].jwk_with(&json!({ "n": "_".repeat(1500) })),
         pairs[2].jwk_with(&json!({ "d": "AQAB" })),

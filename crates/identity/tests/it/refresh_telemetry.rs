@@ -61,12 +61,12 @@ fn a_set_without_a_usable_key_is_counted_as_such() {
 }
 
 thread_local! {
-    /// The captured log lines of this thread. `None` while no test captures them.
+    /// The captured log lines of this thread. `None` if no test captures the log.
     static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Returns the log lines of this thread during `work`. All tests share one subscriber, since a subscriber for each test
-/// would change what other threads log.
+/// Runs `work` and returns the log lines of this thread. All tests share one subscriber, because one subscriber per
+/// test would change what other threads log.
 fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
@@ -80,7 +80,7 @@ fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Writes to the captured lines of the thread that logs.
+/// A writer that appends to the captured lines of the logging thread.
 struct OwnLines;
 
 impl Write for OwnLines {

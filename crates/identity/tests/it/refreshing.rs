@@ -61,8 +61,7 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
         }
     }
     assert_eq!(server.requests(), 1);
-    // The key with the token's `kid` did not sign the token, but the issuer may have published a newer key with this
-    // id.
+    // The key with the token's `kid` did not sign the token. The issuer may have published a newer key with this id.
     assert_eq!(outcome(&verifier, &token(1, "a")).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
 }
@@ -79,7 +78,7 @@ async fn a_new_key_is_accepted_at_once_and_an_old_one_until_it_is_removed() {
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
 
     server.answers(keys(&[(5, "new")]));
-    assert_eq!(outcome(&verifier, &old).await, Ok(()), "the keys were not read again yet");
+    assert_eq!(outcome(&verifier, &old).await, Ok(()), "a removed key must be accepted until the keys are read again");
     verifier.refresh().await;
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
@@ -123,7 +122,7 @@ async fn a_thousand_requests_that_wait_while_keys_rotate_cause_one_fetch() {
         while server.requests() < 2 {
             tokio::task::yield_now().await;
         }
-        // A token of a known key does not wait for the read.
+        // A token whose key is already in the set does not wait for the read.
         assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
         gate.add_permits(1000);
     };
@@ -179,7 +178,7 @@ async fn unknown_keys_cause_fetches_at_a_limited_rate() {
         assert_eq!(outcome(&verifier, &token(4, &number.to_string())).await, Err(INVALID));
         assert_eq!(outcome(&verifier, &signed_by(&PAIRS[5].signer())).await, Err(INVALID));
     }
-    assert_eq!(server.requests(), 2, "one for the refresh, and one for all unknown keys");
+    assert_eq!(server.requests(), 2, "there must be one request for the refresh, and one for all unknown keys");
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
 }
 
@@ -195,8 +194,16 @@ async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
     let signer = PAIRS[5].signer().with_key_id("new");
     let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
     assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
-    assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "the issuer's clock may be slow");
-    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "the key was never published");
+    assert_eq!(
+        outcome(&verifier, &made_before(29)).await,
+        Err(UNAVAILABLE),
+        "an `iat` within the clock skew must count as new"
+    );
+    assert_eq!(
+        outcome(&verifier, &made_before(600)).await,
+        Err(INVALID),
+        "the key of an older token must count as never published"
+    );
     let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
     assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
@@ -223,7 +230,7 @@ async fn a_token_that_is_invalid_anyway_causes_no_fetch() {
     }
     let secret = TokenSigner::hs256(&PAIRS[4].public.as_str().into()).with_key_id("a");
     let token = secret.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
-    assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "HS256 causes no fetch");
+    assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "an HS256 token must cause no fetch");
     assert_eq!(server.requests(), 0);
     let good = signer.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
     assert_eq!(outcome(&verifier, &good).await, Err(UNAVAILABLE));
@@ -245,7 +252,7 @@ async fn a_cancelled_request_does_not_end_the_fetch() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     gate.add_permits(1000);
-    // The rate limit allows no further read, so these keys are from the read that the cancelled request triggered.
+    // The rate limit allows no further read. The keys are therefore from the read that the cancelled request triggered.
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(server.requests(), 1);
 }
@@ -270,13 +277,21 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavaila
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "the key set does not contain the key");
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "a key outside the key set must be invalid");
 
     server.answers(Answer::Close);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "a token that is not cached");
-    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign the token");
+    assert_eq!(
+        outcome(&verifier, &signed_by(&PAIRS[4].signer())).await,
+        Ok(()),
+        "a token that is not cached must be accepted"
+    );
+    assert_eq!(
+        outcome(&verifier, &token(5, "a")).await,
+        Err(INVALID),
+        "a token whose `kid` identifies another key must be invalid"
+    );
 
     server.answers(keys(&[(4, "a")]));
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID));

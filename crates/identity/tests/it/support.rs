@@ -148,12 +148,12 @@ pub(crate) fn trusting(
     started.expect("a start with keys in memory never waits").unwrap().with_clock(clock())
 }
 
-/// Returns the claims of a token of [`user`]. It was issued a minute before [`NOW`] and expires an hour after.
+/// Returns the claims of a token of [`user`]. The token was issued a minute before [`NOW`] and expires an hour after.
 pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
 
-/// Returns the result of [`claims`], with `others` added or replaced.
+/// Returns the claims from [`claims`], with the fields of `others` added or replaced.
 pub(crate) fn claims_with(others: &Value) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -164,7 +164,7 @@ pub(crate) fn signed_by(signer: &TokenSigner) -> String {
     signer.sign_claims(&claims()).unwrap()
 }
 
-/// Signs the result of [`claims`] with Ed25519, in a token whose header has this `alg`.
+/// Signs the claims from [`claims`] with Ed25519. The header of the token has this `alg`.
 pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     let private = pem::parse(pair.private.expose_secret()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.contents()).unwrap();
