@@ -86,7 +86,7 @@ async fn kinds(api: &Api) -> Result<Vec<Kind>> {
     let items: Vec<_> = questions.iter().cycle().take(ITEMS).collect();
     let mut kinds = Vec::new();
     for (name, requests, least, decisions) in [
-        ("POST /check", questions.iter().map(|one| post("/api/iam/check", one)).collect(), 0.8, 1),
+        ("POST /check", questions.iter().map(|one| post("/api/iam/check", one)).collect(), 0.6, 1),
         ("POST /checks, 128 items", vec![post("/api/iam/checks", &json!({ "checks": items }))], 0.45, ITEMS),
         ("GET /permissions/current, 200", get("/api/iam/permissions/current"), 0.6, 0),
         ("GET /navigation, 200", get("/api/iam/navigation"), 0.6, 0),
