@@ -109,9 +109,8 @@ impl Application {
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
-    /// Returns the part of the menu that the subject of an access may see, and the access that this part was computed
-    /// from. If the company or the catalog has changed since `access` was resolved, the returned access is newer than
-    /// `access`.
+    /// Returns the menu items that the subject may see, with the resolved permissions that decide this. These
+    /// permissions are newer than `access` if the company or the catalog has changed since `access` was resolved.
     ///
     /// # Errors
     ///

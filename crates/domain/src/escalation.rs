@@ -42,8 +42,8 @@ pub enum Grant {
 /// once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
 ///
 /// The snapshots may contain a subset of the company's users. This subset must include all users whose levels change. A
-/// level that exists in only one of the two snapshots is not checked by itself. It is checked as part of the sets that
-/// contain it.
+/// level that exists in only one of the two snapshots is checked only in combination with the other levels of the users
+/// who hold it.
 #[must_use]
 pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let changed: BTreeSet<UserLevelId> = after

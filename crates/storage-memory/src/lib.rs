@@ -46,8 +46,8 @@
 //!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.
 //! * **The change feed** reads a log of changed companies, which is part of the state. Each commit notifies the
 //!   listeners.
-//! * **Trails, effective rows and uses of API keys** are stored separately. Writing this data never waits for a unit of
-//!   work. Effective rows are rejected while a change that would outdate them is in progress.
+//! * **Trails, effective-permission rows and uses of API keys** are stored separately. Writing this data never waits
+//!   for a unit of work. Effective-permission rows are rejected while a change that would outdate them is in progress.
 //!
 //! The data of a storage does not survive a restart, and processes do not share it. Therefore, each storage has a
 //! random epoch of its own.

@@ -1,6 +1,6 @@
-//! Auxiliary data: navigation trails, effective rows, and the last uses of API keys. No decision depends on auxiliary
-//! data. Each write is a transaction of its own, outside units of work. The write increments no version and sends no
-//! wake-up.
+//! Auxiliary data: navigation trails, effective-permission rows, and the last uses of API keys. No decision depends on
+//! auxiliary data. Each write is a transaction of its own, outside units of work. The write increments no version and
+//! sends no wake-up.
 
 use std::time::Duration;
 
@@ -54,10 +54,10 @@ pub trait ApiKeyUses: Send + Sync {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
-/// Maximum lifetime of an effective row: 365 days.
+/// Maximum lifetime of a stored row of effective permissions: 365 days.
 pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A resolved decision to store as an effective row: whether a user may see a view.
+/// A resolved decision to store as an effective-permission row: whether a user may see a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveViewPermission {
     /// The user to whom the decision applies.
@@ -68,7 +68,7 @@ pub struct NewEffectiveViewPermission {
     pub has_access: bool,
 }
 
-/// A resolved decision to store as an effective row: whether a user may perform an action of a feature.
+/// A resolved decision to store as an effective-permission row: whether a user may perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveFeaturePermission {
     /// The user to whom the decision applies.

@@ -30,8 +30,8 @@ pub enum StorageError {
         /// The ids of the unknown entities, in ascending order.
         ids: Vec<Uuid>,
     },
-    /// The effective rows to write were resolved at versions that are not current. The error is also returned while a
-    /// change that would outdate the rows is in progress.
+    /// The effective-permission rows to write were resolved at versions that are not current. The error is also
+    /// returned while a change that would outdate the rows is in progress.
     #[error("computed at versions that are no longer current")]
     Stale,
     /// The operation is not allowed in this unit of work, for example because the unit of work was begun for another

@@ -103,7 +103,7 @@ pub trait UserLevels: Send + Sync {
 /// Read operations on view matrices.
 #[async_trait]
 pub trait ViewPermissions: Send + Sync {
-    /// Returns the cells of a level, ordered by view id.
+    /// Returns the view permissions of a level, ordered by view id.
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>>;
     /// Returns the cells for a view in all levels of a company, ordered by level id.
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>>;
@@ -114,7 +114,7 @@ pub trait ViewPermissions: Send + Sync {
 /// Read operations on feature matrices.
 #[async_trait]
 pub trait FeaturePermissions: Send + Sync {
-    /// Returns the cells of a level, ordered by feature id, then action.
+    /// Returns the feature permissions of a level, ordered by feature id, then action.
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>>;
     /// Returns the cells for a feature in all levels of a company, ordered by level id, then action.
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>>;

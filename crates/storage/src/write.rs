@@ -340,9 +340,9 @@ pub trait UnitOfWork: Reader + Writer {
     fn is_unchanged(&self) -> bool;
 
     /// Commits all changes together with their audit records, and returns the new version of the target. A new version
-    /// of a company or of the catalog makes earlier effective rows outdated. Outdated rows remain stored until they
-    /// expire. If the unit of work changed nothing, the commit has no effect: it increments no version, writes no audit
-    /// record, sends no wake-up, and returns the version before the unit of work.
+    /// of a company or of the catalog makes earlier effective-permission rows outdated. Outdated rows remain stored
+    /// until they expire. If the unit of work changed nothing, the commit has no effect: it increments no version,
+    /// writes no audit record, sends no wake-up, and returns the version before the unit of work.
     ///
     /// # Errors
     ///

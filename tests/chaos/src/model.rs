@@ -222,7 +222,7 @@ impl Register {
         history.changes.push(Change { bits, replica: None, begin, known: Some(end), version: None, request });
     }
 
-    /// Judges a response. `bound` is the maximum staleness of a response from the cache.
+    /// Checks a response against the model. `bound` is the maximum staleness of a response from the cache.
     pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
         let history = locked(&self.history);
         // Returns the time from which a response must show a change. The change was acknowledged at `known`.

@@ -46,8 +46,8 @@ impl Placeholders {
     }
 }
 
-/// Returns the length of the API key at the start of the string. If `before` ends with the name of the field for a
-/// key's prefix, returns the length of the prefix.
+/// Returns the length of the random string with which `text` begins: an API key, or only the prefix of a key if
+/// `before` ends with the name of the prefix field. Returns `None` if `text` does not begin with a random string.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;

@@ -1,5 +1,5 @@
-//! Tests of the effective rows, which other programs read. After any sequence of events, these rows equal a fresh
-//! resolution.
+//! Tests of the effective-permission rows, which other programs read. After any sequence of events, these rows equal a
+//! fresh resolution.
 
 mod postgres {
     mod histories;
@@ -17,7 +17,7 @@ mod postgres {
     use crate::support::database::run;
     use crate::support::replica::{Line, Replica, until};
 
-    /// A replica that writes effective rows, and its record of the users whose rows it has written.
+    /// A replica that writes effective-permission rows, and its record of the users whose rows it has written.
     struct Filler {
         replica: Replica,
         filled: Filled,
@@ -235,8 +235,8 @@ mod postgres {
         assert_eq!(a.replica.permissions.sweep(10_000).await.unwrap(), 0);
     }
 
-    /// A restarted replica warms its cache with the active users, that is, the users with effective rows. The first
-    /// requests of these users need no load.
+    /// A restarted replica warms its cache with the active users, that is, the users with effective-permission rows.
+    /// The first requests of these users need no load.
     #[actix_web::test]
     async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;

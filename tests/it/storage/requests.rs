@@ -304,8 +304,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// Returns the number of SQL statements of a matrix change and of an assignment. The caller of both requests is the
-    /// user `by`, or a super admin if `by` is `None`.
+    /// Returns two numbers of SQL statements: those that a change to a matrix executes, and those of an assignment. The
+    /// caller of both requests is the user `by`, or a super admin if `by` is `None`.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,

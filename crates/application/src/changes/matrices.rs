@@ -41,7 +41,7 @@ pub struct NewFeaturePermission {
     pub modifiable: Option<bool>,
 }
 
-/// Replaces the view matrix of a level.
+/// Replaces all view permissions of a level (its permission matrix).
 #[derive(Debug, Clone)]
 pub struct ReplaceViewPermissions {
     /// The company of the level.
@@ -54,7 +54,7 @@ pub struct ReplaceViewPermissions {
     pub if_match: IfMatch,
 }
 
-/// Replaces the feature matrix of a level.
+/// Replaces all feature permissions of a level (its permission matrix).
 #[derive(Debug, Clone)]
 pub struct ReplaceFeaturePermissions {
     /// The company of the level.

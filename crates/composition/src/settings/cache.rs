@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// The settings of the permissions cache and of the effective rows. Effective rows are written to tables that other
-/// programs read.
+/// The settings of the permissions cache and of the effective-permission rows. Effective-permission rows are written to
+/// tables that other programs read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
@@ -32,12 +32,12 @@ pub struct CacheSettings {
     /// Timeout for a load from the database, and for the requests that wait for this load.
     #[serde(deserialize_with = "duration")]
     pub load_timeout: Duration,
-    /// The lifetime of effective rows. The SQL views that other programs read hide expired rows.
+    /// The lifetime of effective-permission rows. The SQL views that other programs read hide expired rows.
     #[serde(deserialize_with = "duration")]
     pub rows_valid_for: Duration,
-    /// Maximum number of users whose effective rows are written every two seconds. `0` disables the writing.
+    /// Maximum number of users whose effective-permission rows are written every two seconds. `0` disables the writing.
     pub rows_users: usize,
-    /// Maximum number of users of one company whose effective rows are written every two seconds.
+    /// Maximum number of users of one company whose effective-permission rows are written every two seconds.
     pub rows_users_of_company: usize,
 }
 
@@ -75,7 +75,7 @@ impl CacheSettings {
         }
     }
 
-    /// Returns the options for writing effective rows.
+    /// Returns the options for writing effective-permission rows.
     pub(crate) fn fill(&self) -> FillOptions {
         FillOptions {
             valid_for: self.rows_valid_for,

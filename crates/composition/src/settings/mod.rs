@@ -63,7 +63,7 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// The database, if one is configured, and its connections.
     pub database: DatabaseSettings,
-    /// The permissions cache and the writing of effective rows.
+    /// The permissions cache and the writing of effective-permission rows.
     pub cache: CacheSettings,
     /// Authentication: the shared secret, the trusted issuers, and the checks of tokens.
     pub auth: AuthSettings,

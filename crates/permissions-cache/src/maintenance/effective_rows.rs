@@ -1,4 +1,5 @@
-//! The effective rows: the effective permissions that are stored for active users, and deleted after they expire.
+//! The effective-permission rows: the effective permissions that are stored for active users, and deleted after they
+//! expire.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use crate::freshness::clock::Moment;
 use crate::maintenance::{FillOptions, log_failure};
 use crate::{Access, Permissions, Subject};
 
-/// The users whose effective rows were written, with the versions and the time of the last write.
+/// The users whose effective-permission rows were written, with the versions and the time of the last write.
 #[derive(Debug, Default)]
 pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
-    /// Writes the effective rows of active users whose rows are missing, outdated or about to expire. Returns the
-    /// number of users whose rows were written. Rows that were computed before a concurrent change are not written. A
-    /// failure for one company is logged, and the next call retries the company.
+    /// Writes the effective-permission rows of active users whose rows are missing, outdated or about to expire.
+    /// Returns the number of users whose rows were written. Rows that were computed before a concurrent change are not
+    /// written. A failure for one company is logged, and the next call retries the company.
     pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
         let now = Moment::now();
         let lasts = options.valid_for * 2 / 3;
@@ -113,8 +114,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Deletes expired effective rows: at most `max_rows` rows of views and at most `max_rows` rows of features.
-    /// Returns the number of deleted rows.
+    /// Deletes expired effective-permission rows: at most `max_rows` rows of views and at most `max_rows` rows of
+    /// features. Returns the number of deleted rows.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Background maintenance: warms the cache when the process starts, writes and deletes effective rows, and stores the
-//! last uses of API keys.
+//! Background maintenance: warms the cache when the process starts, writes and deletes effective-permission rows, and
+//! stores the last uses of API keys.
 
 mod api_key_uses;
 pub(crate) mod effective_rows;
@@ -14,7 +14,7 @@ use iam_storage::StorageError;
 /// The limits and intervals of the background maintenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FillOptions {
-    /// Lifetime of effective rows (time to live).
+    /// Lifetime of effective-permission rows (time to live).
     pub valid_for: Duration,
     /// Interval between two runs of the maintenance.
     pub every: Duration,

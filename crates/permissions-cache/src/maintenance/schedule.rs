@@ -7,9 +7,9 @@ use crate::maintenance::FillOptions;
 use crate::maintenance::effective_rows::Filled;
 
 impl Permissions {
-    /// Loads recently active users into the cache (cache warming). Then publishes metrics, writes effective rows,
-    /// stores the uses of API keys and deletes expired rows, periodically in an endless loop. Run this function in a
-    /// separate task after the storage is ready.
+    /// Loads recently active users into the cache (cache warming). Then publishes metrics, writes effective-permission
+    /// rows, stores the uses of API keys and deletes expired rows, periodically in an endless loop. Run this function
+    /// in a separate task after the storage is ready.
     pub async fn maintain(&self, options: FillOptions) {
         match self.warm(options.max_warmed).await {
             Ok(users) => tracing::info!(users, "recently active users are loaded"),

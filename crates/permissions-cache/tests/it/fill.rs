@@ -1,4 +1,5 @@
-//! Tests that the effective rows in the store always match the permissions that are resolved from the current data.
+//! Tests that the effective-permission rows in the store always match the permissions that are resolved from the
+//! current data.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
-/// Checks all effective rows of a user against the permissions that are resolved from the current data. Returns the
-/// number of view rows.
+/// Checks all effective-permission rows of a user against the permissions that are resolved from the current data.
+/// Returns the number of view rows.
 async fn rows(store: &Store, of: usize, who: usize) -> usize {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     let effective = expected_effective(&snapshot, Subject::User(user(who)));

@@ -1,4 +1,4 @@
-//! Read and write operations on effective rows.
+//! Read and write operations on effective-permission rows.
 
 use std::cmp::Reverse;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Auxiliary data: navigation trails, effective rows and the last uses of API keys. No decision depends on it. Writing
-//! auxiliary data never waits for a unit of work.
+//! Auxiliary data: navigation trails, effective-permission rows and the last uses of API keys. No decision depends on
+//! it. Writing auxiliary data never waits for a unit of work.
 
 mod api_key_uses;
 mod effective_rows;
@@ -29,10 +29,10 @@ pub(crate) struct Auxiliary {
 /// this list. The stored field `depth` of a step is ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
-/// Effective rows of one kind, keyed by company, user and row key. The rows may be outdated.
+/// Effective-permission rows of one kind, keyed by company, user and row key. The rows may be outdated.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
-/// An effective row for a view or for an action of a feature.
+/// An effective-permission row for a view or for an action of a feature.
 trait EffectiveRow: Clone {
     /// The key that identifies a row among the rows of its user.
     type Key: Ord + Clone;
@@ -161,8 +161,8 @@ pub(crate) struct Removed {
 }
 
 impl Auxiliary {
-    /// Deletes the effective rows of deleted views and features, and clears deleted views from the steps of navigation
-    /// trails.
+    /// Deletes the effective-permission rows of deleted views and features, and clears deleted views from the steps of
+    /// navigation trails.
     pub(crate) fn forget(&mut self, removed: &Removed) {
         if !removed.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
@@ -186,7 +186,7 @@ impl Auxiliary {
     }
 }
 
-/// Deletes the effective rows of a user in a company and returns their number.
+/// Deletes the effective-permission rows of a user in a company and returns their number.
 fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
     let table = R::rows_mut(auxiliary);
     let Some(users) = table.get_mut(&company) else { return 0 };
@@ -197,8 +197,8 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Deletes at most `limit` effective rows for which `matches` returns `true`, over all companies. Returns the number of
-/// deleted rows.
+/// Deletes at most `limit` effective-permission rows for which `matches` returns `true`, over all companies. Returns
+/// the number of deleted rows.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();

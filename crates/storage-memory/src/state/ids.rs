@@ -56,7 +56,7 @@ impl IdChanges {
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Reserves an id that this unit of work has generated or has already reserved.
+    /// Adds an id to the reserved ids of this unit of work. The id may be reserved already.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }

@@ -137,7 +137,7 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(
         keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at,
         Some(at(5)),
-        "the revocation must preserve the last use"
+        "the revocation must preserve the last-used time"
     );
 }
 

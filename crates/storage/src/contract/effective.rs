@@ -1,4 +1,5 @@
-//! Test cases about effective rows. An effective row is a resolved decision, and is returned only while it is current.
+//! Test cases about effective-permission rows. An effective-permission row is a resolved decision, and is returned only
+//! while it is current.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Helpers for the cases about effective rows: both kinds of rows, and a company with users and permissions.
+//! Helpers for the cases about effective-permission rows: both kinds of rows, and a company with users and permissions.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// The times when a row was computed and when it expires.
 pub(super) type Times = (Timestamp, Timestamp);
 
-/// An effective row for a view or for an action of a feature, with the operations that both kinds have in common.
-/// [`Self::new`] creates the row for the nth view or action of the tenant. The read operations of this trait assert
-/// that the rows have the right company and the current versions.
+/// An effective-permission row for a view or for an action of a feature, with the operations that both kinds have in
+/// common. [`Self::new`] creates the row for the nth view or action of the tenant. The read operations of this trait
+/// assert that the rows have the right company and the current versions.
 #[async_trait]
 pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
     fn new(tenant: &Tenant, user: UserId, nth: usize) -> Self;

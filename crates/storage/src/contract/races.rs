@@ -160,7 +160,7 @@ pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::UserLevelName),
-            neither => panic!("neither created the level: {neither:?}"),
+            neither => panic!("neither of the concurrent units of work created the level: {neither:?}"),
         }
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap().len(), 1);
     }

@@ -163,7 +163,7 @@ pub async fn texts_of_trails_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The actions of effective rows are stored exactly.
+/// The actions of effective-permission rows are stored exactly.
 pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let actions: Vec<_> = ways().map(some_action).collect();

@@ -1,5 +1,5 @@
-//! Property tests with random sequences of changes, both sequential and concurrent. No effective row ever differs from
-//! a fresh resolution.
+//! Property tests with random sequences of changes, both sequential and concurrent. No effective-permission row ever
+//! differs from a fresh resolution.
 
 use std::cell::Cell;
 
