@@ -1,5 +1,5 @@
 //! The fourth migration: stamps that identify each state of the data, and the ids of the installation and of its
-//! timeline (history).
+//! history.
 
 use sea_orm_migration::prelude::*;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// version of its target. Versions therefore ascend in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch: the identifier of the database timeline. The epoch changes when a backup is restored, a standby is
+    /// The epoch: the identifier of the database history. The epoch changes when a backup is restored, a standby is
     /// promoted, or the database server restarts. Versions of different epochs are not comparable.
     pub epoch: u64,
     /// The version of the catalog.

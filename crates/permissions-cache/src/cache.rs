@@ -118,13 +118,13 @@ impl Cache {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
 
-    /// Returns `true` if a poll has reported the versions of the current database timeline.
+    /// Returns `true` if a poll has reported the versions of the current database history.
     pub(crate) fn has_position(&self) -> bool {
         self.lock().tracker.has_position()
     }
 
     /// Returns the epoch that the latest poll read. `None` if no poll has succeeded yet, or if another database
-    /// timeline was detected after the latest poll.
+    /// history was detected after the latest poll.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
@@ -224,10 +224,10 @@ impl Cache {
         }
     }
 
-    /// Discards all cached data, because it may be from another database timeline or from a server other than the
+    /// Discards all cached data, because it may be from another database history or from a server other than the
     /// primary.
     fn reset(&self, state: &mut State) {
-        tracing::warn!("the database timeline may have changed (restore or failover): all cached data is discarded");
+        tracing::warn!("the database history may have changed (restore or failover): all cached data is discarded");
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
         state.companies.retain(|id, company| {

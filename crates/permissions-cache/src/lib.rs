@@ -37,7 +37,7 @@
 //!
 //! # Correctness
 //!
-//! * **Versions**: a snapshot is identified by the epoch of the database timeline and by the versions of the catalog
+//! * **Versions**: a snapshot is identified by the epoch of the database history and by the versions of the catalog
 //!   and of the company. Each commit increments the version of its target. Cached data also has the random stamps of
 //!   the changes that produced these versions, because a restored database assigns the same version numbers again.
 //! * **Own changes**: after a commit, the process calls [`Permissions::changed`] before it reports success to its
@@ -47,7 +47,7 @@
 //!   from the start of the poll. While the lease is valid, cached data is served without a query. After the lease has
 //!   expired, a request for cached data waits for a poll that confirms the data. This poll begins after the request
 //!   arrived. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
-//! * **Another database timeline**: polls, loads and own changes detect a restored or replaced database by its epoch
+//! * **Another database history**: polls, loads and own changes detect a restored or replaced database by its epoch
 //!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, which begins after
 //!   the latest change that any of them must observe. A load continues if the waiting requests are cancelled. Its

@@ -11,7 +11,7 @@ use crate::Result;
 /// of the change that produced this version.
 ///
 /// Each committed change increments the version and sets a new random stamp. The stamp distinguishes states with the
-/// same version on two database timelines, for example before and after a restore from a backup. Two states are the
+/// same version on two database histories, for example before and after a restore from a backup. Two states are the
 /// same only if both version and stamp are equal. An adapter whose database is never restored may always use the stamp
 /// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -44,10 +44,10 @@ impl Position {
 /// The result of one poll: the changed companies and the current versions, all read in one consistent snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The epoch, which identifies the database timeline. Versions are comparable only within one epoch.
+    /// The epoch, which identifies the database history. Versions are comparable only within one epoch.
     pub epoch: u64,
-    /// A second identifier of the database timeline, or a constant if the adapter cannot read one. If the value
-    /// changes, the database is on another timeline. An unchanged value does not rule out another timeline.
+    /// A second identifier of the database history, or a constant if the adapter cannot read one. If the value
+    /// changes, the database is on another history. An unchanged value does not rule out another history.
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,
@@ -116,7 +116,7 @@ pub trait ChangeFeed: Send + Sync {
     /// Returns `Unavailable` if the write is not acknowledged in time.
     async fn acknowledge(&self) -> Result<()>;
 
-    /// Assigns a new epoch to the database timeline if the current epoch is still `epoch`. Because of this
+    /// Assigns a new epoch to the database history if the current epoch is still `epoch`. Because of this
     /// compare-and-swap, concurrent processes replace an epoch only once. Call this function if a version has decreased
     /// within one epoch.
     ///

@@ -30,7 +30,7 @@ pub struct KnownApiKey {
     noted: AtomicI64,
 }
 
-/// All credentials of one database timeline.
+/// All credentials of one database history.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     state: AtomicState,
@@ -106,7 +106,7 @@ impl Table {
 /// The cached credentials, and their latest known version. Both are written only while the cache's mutex is held.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// The table of all credentials. If another database timeline is detected, an empty table replaces it.
+    /// The table of all credentials. If another database history is detected, an empty table replaces it.
     table: ArcSwap<Table>,
     /// The latest version of the credentials that this process knows, or `None` if it knows none. The table is used if
     /// it was loaded at this version.

@@ -46,7 +46,7 @@ struct Store {
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// The logical time at which the current timeline began. Feed positions from before this time are invalid.
+    /// The logical time at which the current history began. Feed positions from before this time are invalid.
     born: usize,
 }
 
@@ -136,7 +136,7 @@ struct World {
     loads: Vec<Loading>,
     /// Changes that this replica committed but has not yet reported to the tracker, with their logical times.
     untold: Vec<(Part, usize)>,
-    /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a timeline.
+    /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a history.
     polled: Option<usize>,
     /// The logical time of the latest change of each part that this replica committed and reported. The tracker's known
     /// version of the part must not be older.

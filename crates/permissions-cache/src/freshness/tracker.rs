@@ -11,7 +11,7 @@
 //! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
 //!   is not cached if it has another version. The same version with another stamp counts as another version.
 //! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
-//!   the database was restored and is on another timeline. All known versions and all cached data are then discarded.
+//!   the database was restored and is on another history. All known versions and all cached data are then discarded.
 
 use std::collections::HashMap;
 
@@ -21,12 +21,12 @@ use iam_storage::{Changes, Position, StateId, Target};
 
 use crate::freshness::ticket::Ticket;
 
-/// The latest known versions, and the database timeline that they belong to.
+/// The latest known versions, and the database history that they belong to.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    timeline: Option<Timeline>,
+    history: Option<History>,
     /// The ticket after which a load must begin for its result to be cached. Results of earlier loads may be from an
-    /// earlier timeline, or may miss changes that were committed before the first poll of the current timeline.
+    /// earlier history, or may miss changes that were committed before the first poll of the current history.
     since: Ticket,
     /// The number of times that the tracker was reset. The result of a poll that began in an earlier generation is
     /// ignored, because the poll continued from a position that is no longer valid.
@@ -34,7 +34,7 @@ pub(crate) struct Tracker {
     /// The epoch that must be replaced, because the database was restored without a new epoch. `None` if no epoch must
     /// be replaced.
     to_renew: Option<u64>,
-    /// The position in the change feed from which the next poll continues. `None` before the first poll of a timeline.
+    /// The position in the change feed from which the next poll continues. `None` before the first poll of a history.
     position: Option<Position>,
     /// The start of the latest poll that confirmed the known versions, as a ticket.
     confirmed: Ticket,
@@ -49,10 +49,10 @@ pub(crate) struct Tracker {
     forgotten: Ticket,
 }
 
-/// The identifier of a database timeline. A restore or failover starts another timeline, and versions are comparable
-/// only within one timeline.
+/// The identifier of a database history. A restore or failover starts another history, and versions are comparable
+/// only within one history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timeline {
+struct History {
     epoch: u64,
     identity: u64,
 }
@@ -88,7 +88,7 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            // A read that began before the latest change was reported may have read a timeline that a restore has since
+            // A read that began before the latest change was reported may have read a history that a restore has since
             // replaced.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
@@ -170,14 +170,14 @@ impl Tracker {
         (self.position.clone(), self.generation)
     }
 
-    /// Returns `true` if a poll has reported the versions of the current timeline.
+    /// Returns `true` if a poll has reported the versions of the current history.
     pub(crate) const fn has_position(&self) -> bool {
         self.position.is_some()
     }
 
-    /// Returns the epoch of the current timeline. `None` if no poll has reported it yet.
+    /// Returns the epoch of the current history. `None` if no poll has reported it yet.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        self.timeline.filter(|_| self.has_position()).map(|timeline| timeline.epoch)
+        self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
     /// Returns the epoch of a database that was restored without a new epoch. This epoch must be replaced before the
@@ -250,8 +250,8 @@ impl Tracker {
         if generation != self.generation {
             return effects;
         }
-        let timeline = Timeline { epoch: changes.epoch, identity: changes.identity };
-        let is_other = self.timeline.is_some_and(|known| known != timeline);
+        let history = History { epoch: changes.epoch, identity: changes.identity };
+        let is_other = self.history.is_some_and(|known| known != history);
         let is_first = self.position.is_none();
         if is_other || !(is_first || changes.is_continuous) {
             self.reset(&mut effects, now);
@@ -260,9 +260,9 @@ impl Tracker {
             self.since = now;
             self.forgotten = now;
         }
-        self.timeline = Some(timeline);
+        self.history = Some(history);
         self.position = Some(changes.position.clone());
-        // This poll read the new timeline, so the reset must not cause the poll's own result to be classified as
+        // This poll read the new history, so the reset must not cause the poll's own result to be classified as
         // outdated.
         let began = if effects.everything { now.after() } else { began };
 
@@ -314,7 +314,7 @@ impl Tracker {
         if loaded.began <= self.since {
             return (Retention::Discard, effects);
         }
-        if self.timeline.is_some_and(|known| known.epoch != loaded.epoch) {
+        if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
             // The load read another database than the latest poll. The next poll determines which of these two
             // databases is the current primary.
             self.reset(&mut effects, now);
@@ -371,7 +371,7 @@ impl Tracker {
         if began <= self.since {
             return (Retention::Discard, effects);
         }
-        if self.timeline.is_some_and(|known| known.epoch != epoch) {
+        if self.history.is_some_and(|known| known.epoch != epoch) {
             self.reset(&mut effects, now);
         }
         if self.position.is_none() {
@@ -395,7 +395,7 @@ impl Tracker {
     /// Handles a change that this process committed to the database with this `epoch`.
     pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
-        if self.timeline.is_some_and(|known| known.epoch != epoch) {
+        if self.history.is_some_and(|known| known.epoch != epoch) {
             self.reset(&mut effects, now);
         } else {
             self.outdate(target, &mut effects, now);
@@ -446,17 +446,17 @@ impl Tracker {
     /// Discards all known versions because the database was restored without a new epoch, and marks the epoch for
     /// replacement.
     fn reset_after_regression(&mut self, effects: &mut Effects, now: Ticket) {
-        self.to_renew = self.timeline.map(|timeline| timeline.epoch);
+        self.to_renew = self.history.map(|history| history.epoch);
         self.reset(effects, now);
     }
 
-    /// Discards all known versions, because they may belong to another timeline or to a server other than the primary.
+    /// Discards all known versions, because they may belong to another history or to a server other than the primary.
     fn reset(&mut self, effects: &mut Effects, now: Ticket) {
         effects.everything = true;
         effects.end_lease = true;
         self.generation += 1;
         self.since = now;
-        self.timeline = None;
+        self.history = None;
         self.position = None;
         self.confirmed = Ticket::default();
         self.is_catalog_polled = false;

@@ -48,7 +48,7 @@ impl Polls {
         self.poll_after(self.context.cache.tickets.now()).await
     }
 
-    /// Polls if no poll has reported the versions of the current database timeline yet. Call this function before a
+    /// Polls if no poll has reported the versions of the current database history yet. Call this function before a
     /// load, because the result of a load that began before the first poll is not cached.
     pub(crate) async fn ensure_polled(&self) -> Result<()> {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
@@ -62,8 +62,8 @@ impl Polls {
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Returns `true` if a set that was just loaded belongs to the current database timeline. If this process does not
-    /// know the current timeline, polls first to determine it.
+    /// Returns `true` if a set that was just loaded belongs to the current database history. If this process does not
+    /// know the current history, polls first to determine it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
         self.ensure_polled().await?;

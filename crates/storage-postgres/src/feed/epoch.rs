@@ -1,4 +1,4 @@
-//! The epoch: a number that identifies the timeline of the database. A restore or a failover starts another timeline,
+//! The epoch: a number that identifies the history of the database. A restore or a failover starts another history,
 //! and so another epoch.
 
 use iam_storage::Result;

@@ -87,7 +87,7 @@ impl ChangeFeed for PostgresStorage {
         let epoch = epoch.cast_signed();
         tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
         // All statements run in one transaction that holds the gate, so that each change belongs to exactly one
-        // timeline.
+        // history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT {acquire_gate};
