@@ -101,7 +101,7 @@ impl Scene {
         until(async || Ok(sqlx::query_scalar(AssertSqlSafe(sql.as_str())).fetch_one(&mut watch).await?)).await
     }
 
-    /// Makes one replica hang inside a change, while the change holds the gate and the company's row lock.
+    /// Makes one replica hang inside a change, while the change holds the global lock and the company's row lock.
     async fn hang(&self, silence: Silence) -> Result<Hung> {
         let mut blocker = self.connect().await?;
         sqlx::raw_sql("BEGIN; LOCK TABLE user_levels IN SHARE MODE").execute(&mut blocker).await?;

@@ -169,9 +169,9 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// Acquires the gate in exclusive mode. The gate is the advisory lock of all changes; `gate.rs` of the PostgreSQL
-// adapter defines it. The lock is fair (FIFO): changes to companies that arrive later wait.
-const ACQUIRE_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
+// Acquires the global lock in exclusive mode. The global lock is the advisory lock of all changes; `global_lock.rs` of
+// the PostgreSQL adapter defines it. The lock is fair (FIFO): changes to companies that arrive later wait.
+const ACQUIRE_GLOBAL_LOCK: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 // Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
@@ -275,7 +275,7 @@ impl Seeded {
 impl<'a> Run<'a> {
     /// Starts a run: locks the catalog, and then reads the clock of the database.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
-        tx.execute_raw(statement(ACQUIRE_GATE, [])).await?;
+        tx.execute_raw(statement(ACQUIRE_GLOBAL_LOCK, [])).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {

@@ -25,7 +25,7 @@ const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Durat
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// A setting cannot be used.
+    /// The configuration is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The shared secret cannot be used.

@@ -29,7 +29,7 @@ const POOL_SAMPLES: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A setting cannot be used.
+    /// The configuration is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The settings do not select a storage backend.

@@ -45,8 +45,8 @@ pub(crate) struct TimeLimits {
     pub(crate) max_super_admin_age: Option<Duration>,
 }
 
-/// The bearer of a token, and the token's period of validity. The value owns all its data and borrows nothing from the
-/// token, so it can be cached.
+/// The principal that a token identifies, and the token's period of validity. The value owns all its data and borrows
+/// nothing from the token, so it can be cached.
 #[derive(Debug)]
 pub(crate) struct MappedClaims {
     verified: Verified,

@@ -55,7 +55,7 @@ pub(crate) struct Token<'a> {
     /// The `kid` of the header: the id of the key that signed the token.
     pub(crate) key_id: Option<String>,
     pub(crate) claims: JsonFields,
-    /// The signed bytes: header and claims in base64url.
+    /// The JWS signing input: header and claims in base64url, joined by a dot.
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
 }

@@ -143,8 +143,8 @@ impl Entries {
         replaced
     }
 
-    /// Evicts the first entry of this kind that was not used since an eviction last examined it. Returns the key and
-    /// the compiled set of the evicted entry.
+    /// Evicts an entry of this kind by the second-chance algorithm: the first entry that has not been used since an
+    /// eviction last examined it. Returns the key and the compiled set of the evicted entry.
     pub(crate) fn evict(&self, order: &mut EvictionOrder, kind: Kind) -> Option<(Key, Arc<CompiledSet>)> {
         let map = match kind {
             Kind::Member => self.members.pin(),

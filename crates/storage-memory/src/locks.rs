@@ -1,5 +1,5 @@
-//! The locks of units of work: the gate and one lock for each company. Changes to companies hold the gate in shared
-//! mode. Changes to the catalog and to the credentials hold the gate in exclusive mode.
+//! The locks of units of work: the global lock and one lock for each company. Changes to companies hold the global lock
+//! in shared mode. Changes to the catalog and to the credentials hold the global lock in exclusive mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,28 +9,28 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks of a storage. A unit of work always acquires the gate before the lock of a company. This fixed order
-/// prevents deadlocks.
+/// The locks of a storage. A unit of work always acquires the global lock before the lock of a company. This fixed
+/// order prevents deadlocks.
 #[derive(Default)]
 pub(crate) struct Locks {
-    gate: Arc<RwLock<()>>,
+    global_lock: Arc<RwLock<()>>,
     companies: CompanyLocks,
 }
 
 /// The locks of a unit of work. Dropping the value releases the locks.
 pub(crate) enum HeldLocks {
-    /// The gate in exclusive mode. While it is held, no other change is in progress.
-    Catalog { _gate: OwnedRwLockWriteGuard<()> },
-    /// The gate in shared mode, and the lock of the company. While both are held, no other change to this company, to
-    /// the catalog or to the credentials is in progress.
-    Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
+    /// The global lock in exclusive mode. While it is held, no other change is in progress.
+    Catalog { _global_lock: OwnedRwLockWriteGuard<()> },
+    /// The global lock in shared mode, and the lock of the company. While both are held, no other change to this
+    /// company, to the catalog or to the credentials is in progress.
+    Company { _company: Exclusive, _global_lock: OwnedRwLockReadGuard<()> },
 }
 
-/// Shared locks on the gate and on a company. Until they are dropped, no change to the company, to the catalog or to
-/// the credentials can begin.
+/// Shared locks on the global lock and on a company. Until they are dropped, no change to the company, to the catalog
+/// or to the credentials can begin.
 pub(crate) struct SharedLocks {
     _company: Shared,
-    _gate: OwnedRwLockReadGuard<()>,
+    _global_lock: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
@@ -39,14 +39,14 @@ impl Locks {
         let held = async {
             match target {
                 // Changes to the catalog and changes to the credentials both write audit records of the platform.
-                // Therefore, they must exclude each other, and both acquire the gate in exclusive mode. Such changes
-                // are rare.
+                // Therefore, they must exclude each other, and both acquire the global lock in exclusive mode. Such
+                // changes are rare.
                 Target::Catalog | Target::Credentials => {
-                    HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
+                    HeldLocks::Catalog { _global_lock: Arc::clone(&self.global_lock).write_owned().await }
                 }
                 Target::Company(company) => {
-                    let gate = Arc::clone(&self.gate).read_owned().await;
-                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _gate: gate }
+                    let global_lock = Arc::clone(&self.global_lock).read_owned().await;
+                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _global_lock: global_lock }
                 }
             }
         };
@@ -57,8 +57,8 @@ impl Locks {
     /// Blocks new changes to a company, to the catalog and to the credentials until the result is dropped. The function
     /// does not wait. It returns `None` if such a change is in progress or is waiting for its locks.
     pub(crate) fn try_block_changes(&self, company: CompanyId) -> Option<SharedLocks> {
-        let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
-        Some(SharedLocks { _company: self.companies.try_shared(company)?, _gate: gate })
+        let global_lock = Arc::clone(&self.global_lock).try_read_owned().ok()?;
+        Some(SharedLocks { _company: self.companies.try_shared(company)?, _global_lock: global_lock })
     }
 }
 

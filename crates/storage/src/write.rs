@@ -17,11 +17,11 @@ use crate::{Reader, Result};
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
 ///
-/// One gate, a fair read-write lock, protects all targets: changes to companies acquire it in shared mode, and changes
-/// to the catalog and to the credentials in exclusive mode. A change to a company then acquires the company's own lock.
-/// Therefore, changes to one company are serialized, and changes to different companies run concurrently. The fixed
-/// lock order prevents deadlocks. Because the gate is fair, continuous changes to companies do not starve a change that
-/// needs exclusive mode.
+/// One global lock, a fair read-write lock, protects all targets: changes to companies acquire it in shared mode, and
+/// changes to the catalog and to the credentials in exclusive mode. A change to a company then acquires the company's
+/// own lock. Therefore, changes to one company are serialized, and changes to different companies run concurrently. The
+/// fixed lock order prevents deadlocks. Because the global lock is fair, continuous changes to companies do not starve
+/// a change that needs exclusive mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The catalog: all views, modules, features and their mappings. This target also includes the common menu.

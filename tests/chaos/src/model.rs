@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::common::locked;
 
-/// The state of a register as a bit set: one bit for each level of an assignment or view of a matrix, or one bit for
-/// the existence of an entity.
+/// The state of a register as a bit set. An assignment has one bit per level, a matrix has one bit per view, and an
+/// entity has one bit for its existence.
 pub(crate) type Bits = u8;
 
 /// The entity whose state a register tracks.

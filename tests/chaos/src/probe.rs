@@ -20,8 +20,8 @@ pub(crate) struct Probe {
     pub(crate) token: String,
 }
 
-/// A request that a healthy replica must complete: a decision, a change to a company (which takes the gate in shared
-/// mode), or a cut-off (which takes the gate in exclusive mode).
+/// A request that a healthy replica must complete: a decision, a change to a company (which takes the global lock in
+/// shared mode), or a cut-off (which takes the global lock in exclusive mode).
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Decision,

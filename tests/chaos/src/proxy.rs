@@ -50,7 +50,7 @@ struct State {
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// In the mode [`Mode::Halve`], one in this number of chunks is truncated in the middle.
+/// In the mode [`Mode::Halve`], one of this many chunks on average is truncated to half its length.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.

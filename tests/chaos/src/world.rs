@@ -58,8 +58,8 @@ pub(crate) struct Company {
     pub(crate) id: String,
     /// The fixed levels that assignments use. They exist before the first dump, so that a restore never deletes them.
     pub(crate) levels: Vec<String>,
-    /// The registers that readers query: the register of each slot, which is replaced from time to time, and some
-    /// registers whose entities are deleted or revoked.
+    /// The registers that readers query. Each slot has a current register, which is replaced from time to time. The
+    /// list also contains some registers whose entities are deleted or revoked.
     pub(crate) registers: Mutex<Vec<Arc<Register>>>,
 }
 

@@ -90,7 +90,7 @@ mod postgres {
         run(&mut observer, end.to_owned()).await.unwrap();
         wait_until(|| (server.request("GET", "/api/iam/user-levels", &headers, None).status == 200).then_some(()));
 
-        // Another program holds the gate, so the change has to wait.
+        // Another program holds the global lock, so the change has to wait.
         let mut holder = database.connect().await;
         run(&mut holder, "BEGIN".to_owned()).await.unwrap();
         let lock = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";

@@ -19,8 +19,8 @@ mod postgres {
     use crate::support::replica::{sooner_or_later, until};
     use crate::support::server::PostgresServer;
 
-    /// The key of the advisory lock that implements the gate, as SQL arguments (see docs/glossary.md).
-    const GATE: &str = "'company_states'::regclass::oid::int4, 1";
+    /// The key of the advisory lock that implements the global lock, as SQL arguments (see docs/glossary.md).
+    const GLOBAL_LOCK: &str = "'company_states'::regclass::oid::int4, 1";
 
     fn connect(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
@@ -64,7 +64,7 @@ mod postgres {
         storage.reader().user_levels().find_all(company).await.map(drop)
     }
 
-    /// Returns the number of sessions, other than `watch`, that hold the gate.
+    /// Returns the number of sessions, other than `watch`, that hold the global lock.
     async fn holders(watch: &mut PgConnection) -> i64 {
         let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -283,7 +283,7 @@ mod postgres {
         let mut watch = database.connect().await;
         let connection = storage.connection();
         let sql = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock_shared({GATE}); SELECT pg_sleep(0.5); SELECT repeat('x', 100000000)"
+            "BEGIN; SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK}); SELECT pg_sleep(0.5); SELECT repeat('x', 100000000)"
         );
         let asking = tokio::spawn(async move { connection.execute_unprepared(&sql).await.map(drop) });
         until(async || holders(&mut watch).await == 1).await;
@@ -293,7 +293,7 @@ mod postgres {
     }
 
     /// A client on a Unix socket is frozen. The server cannot detect this, because the connection itself works. The
-    /// lock is released only because another session waits for it.
+    /// lock is released only after another session waits for it and terminates the session of the frozen client.
     #[tokio::test]
     async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
@@ -304,7 +304,7 @@ mod postgres {
         begin(&storage, Target::Company(company)).await.unwrap().commit().await.unwrap();
         let locks = [
             (Target::Company(company), format!("SELECT FROM company_states WHERE company_id = '{company}' FOR UPDATE")),
-            (Target::Credentials, format!("SELECT pg_advisory_xact_lock_shared({GATE})")),
+            (Target::Credentials, format!("SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK})")),
         ];
         for (target, lock) in locks {
             for with_answer in [false, true] {

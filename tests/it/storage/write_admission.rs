@@ -102,8 +102,8 @@ mod postgres {
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
 
-    /// The seed acquires the same fair gate as changes. Continuous changes to companies therefore cannot starve the
-    /// seed.
+    /// The seed acquires the same fair global lock as changes. Continuous changes to companies therefore cannot starve
+    /// the seed.
     #[actix_web::test]
     async fn the_seed_has_its_turn_among_changes_of_companies() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -119,7 +119,8 @@ mod postgres {
         while !waits(1).await {
             assert!(futures_util::poll!(&mut seed).is_pending(), "the seed must wait for the change in progress");
         }
-        // The gate is fair. A later change waits behind the seed, although it requests the gate in shared mode.
+        // The global lock is fair. A later change waits behind the seed, although it requests the global lock in shared
+        // mode.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
             assert!(futures_util::poll!(&mut later).is_pending(), "the later change must wait behind the seed");

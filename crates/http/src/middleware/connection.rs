@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Grace period for the first request on a new connection, counted from when the server starts closing.
+/// Grace period for the first request on a new connection, counted from the start of the graceful shutdown.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of a server.

@@ -15,7 +15,8 @@ pub struct ActionPermission {
     pub scope: Scope,
 }
 
-/// The effective permissions of a user: the decisions about every view, and about the listed actions of every feature.
+/// The effective permissions of a user: the decisions about every view and about the actions of every feature. The
+/// actions are the usual ones, the custom actions of the feature, and the actions that the user's levels specify.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {

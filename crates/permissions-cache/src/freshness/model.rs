@@ -138,8 +138,8 @@ struct World {
     untold: Vec<(Part, usize)>,
     /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a history.
     polled: Option<usize>,
-    /// The logical time of the latest change of each part that this replica committed and reported. The tracker's known
-    /// version of the part must not be older.
+    /// For each part, the logical time of the latest change that this replica committed and reported to the tracker.
+    /// The tracker's version of the part must not be older.
     own: BTreeMap<Part, usize>,
 }
 
@@ -299,7 +299,7 @@ impl World {
             if let Some(state) = self.known(part) {
                 assert!(
                     current_since(part, state),
-                    "{part:?}: {state:?} must have been the latest state: {:?}",
+                    "{part:?}: the state {state:?} must be the latest one, {:?}",
                     self.store
                 );
             }

@@ -243,8 +243,8 @@ impl Tracker {
         }
     }
 
-    /// Handles the result of a poll that began at the ticket `began` in this generation. The poll confirms the cached
-    /// data only when [`Self::on_confirmed`] is called.
+    /// Applies the result of a poll that began at the ticket `began` in this generation. This call does not confirm the
+    /// cached data; [`Self::on_confirmed`] does.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {

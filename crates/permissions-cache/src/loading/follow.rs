@@ -17,7 +17,7 @@ const LEAST_GAP: Duration = Duration::from_millis(5);
 /// Initial pause before the subscription to wake-ups is retried. The pause doubles with each failure (exponential
 /// back-off).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Maximum pause between two attempts to subscribe to wake-ups.
+/// Maximum delay between two attempts to subscribe to change notifications (wake-ups).
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {

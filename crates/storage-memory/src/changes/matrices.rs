@@ -11,7 +11,7 @@ use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
-/// A stored cell, with access to its row id, its level, and the cells of a level.
+/// A type of stored cells. It provides the row id and the level of a cell, and the stored cells of a level.
 pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);

@@ -5,7 +5,7 @@ pub(crate) mod blockers;
 mod catalog;
 mod company;
 mod credentials;
-pub(crate) mod gate;
+pub(crate) mod global_lock;
 mod matrices;
 mod menu;
 pub(crate) mod read_matrices;
@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::catalog_cache::CatalogCache;
 use crate::changes::blockers::{Blockers, terminating_blockers};
-use crate::changes::gate::{acquire_gate, try_acquire_gate};
+use crate::changes::global_lock::{acquire_global_lock, try_acquire_global_lock};
 use crate::changes::read_matrices::ReadMatrices;
 use crate::changes::write_admission::WritePermit;
 use crate::connections::outdated::OutdatedConnections;
@@ -138,17 +138,17 @@ impl Raised {
 }
 
 /// Returns the select list of a unit's first statement. The statement sets the company whose rows the unit can see
-/// (row-level security), and tries to acquire the gate without waiting.
+/// (row-level security), and tries to acquire the global lock without waiting.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
-    format!("set_config('iam.company', '{setting}', true), {} AS has_gate", try_acquire_gate(target))
+    format!("set_config('iam.company', '{setting}', true), {} AS has_global_lock", try_acquire_global_lock(target))
 }
 
 /// Returns the statement that locks the target's row and increments its version. The transaction must already hold the
-/// gate; otherwise two changes could deadlock. The wait for the gate is a separate statement, so that the snapshot of
-/// this statement includes everything that was committed during the wait. This statement also reads the token cut-off
-/// of the actor, which cannot change while the transaction holds the gate. The statement returns no row if the target
-/// is a company without a row in `company_states`.
+/// global lock; otherwise two changes could deadlock. The wait for the global lock is a separate statement, so that the
+/// snapshot of this statement includes everything that was committed during the wait. This statement also reads the
+/// token cut-off of the actor, which cannot change while the transaction holds the global lock. The statement returns
+/// no row if the target is a company without a row in `company_states`.
 fn raise(target: Target, actor: Actor) -> Statement {
     let row = match target {
         Target::Company(_) => "$2",
@@ -175,11 +175,16 @@ fn add_state(company: CompanyId) -> Statement {
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Acquires the gate if the transaction does not hold it yet (`has_gate` is `false`). Then locks the row of the target
-/// and increments its version. Returns the result of the statement from [`raise`].
-async fn lock(tx: &Transaction, target: Target, actor: Actor, has_gate: bool) -> Result<Option<QueryResult>, DbErr> {
-    if !has_gate {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_gate(target)), [])).await?;
+/// Acquires the global lock if the transaction does not hold it yet (`has_global_lock` is `false`). Then locks the row
+/// of the target and increments its version. Returns the result of the statement from [`raise`].
+async fn lock(
+    tx: &Transaction,
+    target: Target,
+    actor: Actor,
+    has_global_lock: bool,
+) -> Result<Option<QueryResult>, DbErr> {
+    if !has_global_lock {
+        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_global_lock(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target, actor)).await?;
     match target {
@@ -208,7 +213,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     };
     let locked = async {
         let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
-        let lock = lock(&tx, target, context.actor, opened.try_get("", "has_gate")?);
+        let lock = lock(&tx, target, context.actor, opened.try_get("", "has_global_lock")?);
         let row = terminating_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };

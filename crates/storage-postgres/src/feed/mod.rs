@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::changes::gate::acquire_gate;
+use crate::changes::global_lock::acquire_global_lock;
 use crate::connections::control::ControlPool;
 use crate::error::{from_db, is_forbidden};
 use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
@@ -86,16 +86,16 @@ impl ChangeFeed for PostgresStorage {
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
         tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
-        // All statements run in one transaction that holds the gate, so that each change belongs to exactly one
+        // All statements run in one transaction that holds the global lock, so that each change belongs to exactly one
         // history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
-            SELECT {acquire_gate};
+            SELECT {acquire_global_lock};
             UPDATE iam_installation AS installation SET history = gen_random_uuid()
                 WHERE {EPOCH_OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
-            acquire_gate = acquire_gate(Target::Catalog),
+            acquire_global_lock = acquire_global_lock(Target::Catalog),
         );
         self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
     }

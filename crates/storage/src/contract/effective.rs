@@ -104,7 +104,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
         assert_eq!(
             R::delete_level(storage, theirs.company, tenant.level.id).await,
             0,
-            "a deletion by a level of another company must delete no row"
+            "a delete with the id of another company's level must not affect any row"
         );
         assert_eq!(R::delete_level(storage, tenant.company, tenant.level.id).await, 6);
         assert_eq!(left().await, [0, 0, 3, 3, 3, 3]);

@@ -8,7 +8,7 @@ use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{ConnectOptions as _, PgConnection, query_scalar};
 
-use super::{GATE, assert_unavailable, begin, connect, level, read};
+use super::{GLOBAL_LOCK, assert_unavailable, begin, connect, level, read};
 use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
@@ -34,8 +34,9 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// All queued sessions belong to frozen processes. When a session that blocks the gate is terminated, the next session
-/// in the queue acquires the gate and blocks it in turn. The revocation terminates all of these sessions.
+/// All queued sessions belong to frozen processes. When a session that blocks the global lock is terminated, the next
+/// session in the queue acquires the global lock and blocks it in turn. The revocation terminates all of these
+/// sessions.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -66,9 +67,9 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
 }
 
-/// The queue contains sessions of frozen replicas that request the gate alternately in shared and in exclusive mode.
-/// Whenever the holders of the gate are terminated, the next waiting session acquires the gate and blocks it. If
-/// several sessions that request the shared mode are next, all of them acquire it.
+/// The queue contains sessions of frozen replicas that request the global lock alternately in shared and in exclusive
+/// mode. Whenever the holders of the global lock are terminated, the next waiting session acquires the global lock and
+/// blocks it. If several sessions that request the shared mode are next, all of them acquire it.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
@@ -81,11 +82,11 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
         let mut session: PgConnection = options.connect().await.unwrap();
         let shared = if place % 2 == 0 { "_shared" } else { "" };
         held.spawn(async move {
-            let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GATE})");
+            let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GLOBAL_LOCK})");
             run(&mut session, lock).await.unwrap();
             std::future::pending::<()>().await;
         });
-        // Waits until one session holds the gate and all later sessions wait for it.
+        // Waits until one session holds the global lock and all later sessions wait for it.
         until(async || {
             let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -130,7 +131,7 @@ async fn a_session_of_another_program_is_not_ended() {
         ..options
     });
     let mut other = database.connect().await;
-    let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({GATE})");
+    let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK})");
     run(&mut other, hold).await.unwrap();
     assert_unavailable(sooner_or_later(begin(&sound, Target::Credentials)).await);
     run(&mut other, "COMMIT".to_owned()).await.unwrap();
