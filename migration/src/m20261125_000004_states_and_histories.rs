@@ -19,7 +19,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger sets the transaction id and the stamp, so they are set for every writer, including replicas of an earlier
+/// A trigger sets the transaction id and the random stamp of the row, so they are set for every writer, including replicas of an earlier
 /// release, the seed and operators.
 pub(crate) const UP: &str = "
 -- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions have

@@ -137,7 +137,7 @@ impl Application {
     }
 }
 
-/// The accesses (resolved permissions) of the subjects of several decision requests.
+/// The resolved permissions of the subjects of several decision requests.
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,

@@ -245,8 +245,8 @@ proptest! {
         }
     }
 
-    /// The members may grant permissions to each other and to themselves, in any order. They may use levels without
-    /// holders, and denies that are removed later.
+    /// However the members of a group grant permissions to each other, together they never hold more than before. They
+    /// may use unassigned levels, and deny rules that they remove later.
     #[test]
     fn a_group_never_holds_more_than_its_members_held_together(
         start in companies(),

@@ -192,7 +192,7 @@ impl Recorder {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
-    /// Records that cells of a level's view matrix changed. `there` contains the cells before the change.
+    /// Records a change to the view permissions of a level. `there` contains the permissions before the change.
     pub fn view_permissions_updated(
         &mut self,
         level: UserLevelId,
@@ -214,7 +214,7 @@ impl Recorder {
         self.matrix_updated("permissions.views_updated", level, counts, there, diff, cell);
     }
 
-    /// Records that cells of a level's feature matrix changed. `there` contains the cells before the change.
+    /// Records a change to the feature permissions of a level. `there` contains the permissions before the change.
     pub fn feature_permissions_updated(
         &mut self,
         level: UserLevelId,

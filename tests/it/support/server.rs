@@ -49,7 +49,7 @@ impl Tenant {
         &self.folder
     }
 
-    /// Returns a command that runs a program as this user, in the folder.
+    /// Returns a command that runs a program as this user, with the user's folder as its working directory.
     pub fn command(&self, program: PathBuf) -> Command {
         use std::os::unix::process::CommandExt as _;
 

@@ -107,7 +107,7 @@ impl Pair {
         self.jwk_with(&json!({ "kid": id, "use": "sig" }))
     }
 
-    /// Returns the public key as an entry of a key set, with these fields added or replaced.
+    /// Returns the public key as a JWK, with these members added or replaced.
     pub(crate) fn jwk_with(&self, fields: &Value) -> Value {
         let mut jwk = self.jwk.clone();
         jwk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());

@@ -142,7 +142,7 @@ impl CompiledSet {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Returns `true` if the set includes a level. Users with this set are then members of the company.
+    /// Returns `true` if the permissions were compiled from at least one level. Their users are then members.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }

@@ -117,10 +117,11 @@ impl LevelRules {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// Converts the rules to the columns of a newer catalog. Returns `None` if the rules must be loaded again, because
-    /// the change to the catalog may have deleted some of them. This is the case if a view or feature was deleted and
-    /// recreated with the same id, or if a feature was changed and the level has rules for one of its custom actions.
-    /// Also returns `None` if the level has rules for unlisted actions.
+    /// Maps the rules to the column indexes of a newer catalog. Returns `None` if the rules must be loaded again:
+    ///
+    /// * A view or feature was deleted and recreated with the same id, so its rules may have been deleted.
+    /// * A feature was changed, and the level has rules for one of its custom actions, which may have been deleted.
+    /// * The level has rules for unlisted actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
             return None;

@@ -252,7 +252,7 @@ impl Repository<Unit> {
         Ok(value)
     }
 
-    /// Returns the timestamp of all changes in this unit, as a value for a statement.
+    /// Returns the timestamp of all changes in this unit of work, as a bind parameter.
     fn at(&self) -> Value {
         self.0.recorder.now().as_datetime().into()
     }
