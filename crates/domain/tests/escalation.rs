@@ -1,5 +1,4 @@
-//! Tests of the permissions that a caller can grant. The implementation is compared with a naive implementation of the
-//! rule, and is tested in single cases and over sequences of changes.
+//! Tests of the permissions that a caller can grant, in single cases and compared with a naive implementation.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -73,8 +72,7 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
 /// The scope that a user has for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
-/// Returns the scopes that these levels resolve to in a catalog that restricts nothing. This catalog has no closed
-/// gates, no disabled features and no public views.
+/// Returns the scopes that these levels resolve to in a catalog without gates, disabled features and public views.
 fn resolved(levels: &[LevelPermissions]) -> Reaches {
     let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
     let views = (0..VIEWS).map(|number| {
@@ -108,8 +106,7 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// Implements the rule literally. Compares every cell, with denies applied and with denies ignored, for every user and
-/// for every level alone.
+/// Compares every cell, with denies applied and with denies ignored, for every user and for every level alone.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -457,8 +454,7 @@ fn gates_and_switches_neither_hide_nor_remove_permissions() {
 
 // --- Administrators ---
 
-/// Creates a company with the seeded catalog. Each level gets the given rules for `Update` on the service's own
-/// features.
+/// Creates a company with the seeded catalog. The levels get the given rules for `Update` on the service's features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {

@@ -110,8 +110,7 @@ impl Answer {
         self.header("etag").unwrap()
     }
 
-    /// Returns the field and the message of each validation error in a response that contains several validation
-    /// errors.
+    /// Returns the field and the message of each validation error in the response.
     pub fn findings(&self) -> Vec<(String, String)> {
         assert_eq!(self.error(), (400, "ERR_VALIDATION_003".to_owned(), "Validation failed".to_owned()));
         let json = self.json();
@@ -246,8 +245,7 @@ impl TestApi {
         Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
-    /// Creates the API on the given storage. If there is a `database`, it is dropped together with the last clone of
-    /// the API.
+    /// Creates the API on the given storage. The last clone of the API drops the `database`, if there is one.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
@@ -409,8 +407,7 @@ impl TestApi {
         Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
     }
 
-    /// Creates an entity with a `POST` by a super admin, and returns it. If `company` is `None`, the entity belongs to
-    /// the catalog or to the menu of all companies.
+    /// Creates an entity with a `POST` by a super admin, in the given company or without a company, and returns it.
     pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
         let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
         let request = if let Some(company) = company { request.within(company) } else { request };
@@ -425,8 +422,7 @@ impl TestApi {
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Replaces the matrix `views` or `features` of a level as a super admin. The request sets `force`, so the change
-    /// may leave the company without an administrator.
+    /// Replaces the matrix `views` or `features` of a level as a super admin. The request sets `force`.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
@@ -439,8 +435,7 @@ impl TestApi {
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Replaces the levels of a user as a super admin. The request sets `force`, so the change may leave the company
-    /// without an administrator.
+    /// Replaces the levels of a user as a super admin. The request sets `force`.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });

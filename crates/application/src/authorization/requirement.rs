@@ -29,7 +29,7 @@ pub enum Requirement {
     /// companies.
     SuperAdmin,
     /// The caller must be a super admin who authenticates with a token, to manage API keys and the cut-offs of users.
-    /// Services are excluded. Otherwise, whoever has a leaked API key could invalidate the tokens of the super admins
+    /// Services are excluded. Otherwise, a leaked API key could be used to invalidate the tokens of the super admins
     /// who must revoke the key.
     ManageCredentials,
 }
