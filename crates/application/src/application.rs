@@ -7,7 +7,7 @@ use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// The use cases of the service over one storage. Wrap the application in an `Arc` to share it.
+/// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
@@ -22,8 +22,8 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Creates an application over a storage. Changes run on `runtime`, which must outlive the runtimes of the callers.
-    /// A server worker may shut down, together with its runtime, while a change that it started is still in progress.
+    /// Creates an application that uses `storage`. Changes run on `runtime`, which must outlive the runtimes of the
+    /// callers. A change then completes even if the server worker that started it shuts down with its own runtime.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }

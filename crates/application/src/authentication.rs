@@ -1,11 +1,11 @@
-//! Checks whether a cut-off invalidates the token of a user, and whether an API key is valid: stored, not revoked and
-//! not expired. `iam-identity` verifies signatures and secrets.
+//! Checks whether a user's token cut-off invalidates a token, and whether an API key is valid (stored, not revoked and
+//! not expired). `iam-identity` verifies signatures and secrets.
 
 use iam_domain::{ApiKeyDigest, ApiKeyPrefix, Service, Timestamp, UserId, is_token_valid};
 
 use crate::{Application, Failure};
 
-/// The outcome of the lookup of an API key that a service presents.
+/// The result of authenticating a service by its API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceAdmission {
     /// The key is valid and identifies this service.
@@ -17,8 +17,8 @@ pub enum ServiceAdmission {
 }
 
 impl Application {
-    /// Returns `true` if the user's cut-off invalidates a token that was issued at `issued_at`. The cut-off is read
-    /// from the cache, with the same bounded staleness as permissions.
+    /// Returns `true` if the user's token cut-off invalidates a token that was issued at `issued_at`. The cut-off is
+    /// read from the cache, with the same bounded staleness as permissions.
     ///
     /// # Errors
     ///

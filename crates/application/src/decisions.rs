@@ -45,8 +45,8 @@ impl Application {
         self.access(context, Subject::from(context.caller)).await
     }
 
-    /// Returns the access that a user's levels grant. This method does not check permissions, so the caller must
-    /// already be authorized.
+    /// Returns the access (the resolved permissions) that a user's levels grant. This method does not check
+    /// permissions, so the caller must already be authorized.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl Application {
         self.access(context, subject).await
     }
 
-    /// Returns the accesses (resolved permissions) of the subjects of several decision requests, all resolved from one
-    /// consistent snapshot. If the caller does not meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns
+    /// Returns the resolved permissions of the subjects of several decision requests, all resolved from one consistent
+    /// snapshot. If the caller does not meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns
     /// `Forbidden` for requests about other users.
     ///
     /// # Errors
@@ -109,8 +109,8 @@ impl Application {
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
-    /// Returns the menu items that the subject may see, with the resolved permissions that decide this. These
-    /// permissions are newer than `access` if the company or the catalog has changed since `access` was resolved.
+    /// Returns the menu items that the subject may see, with the resolved permissions from which they were determined.
+    /// These permissions are newer than `access` if the company or the catalog has changed since `access` was resolved.
     ///
     /// # Errors
     ///
@@ -119,8 +119,8 @@ impl Application {
         Ok(self.permissions.navigation(company, access).await?)
     }
 
-    /// Returns `true` if the cache contains an access of the caller that satisfies the required consistency. The access
-    /// can then be returned without a read from the storage.
+    /// Returns `true` if the cache contains the caller's resolved permissions with the required consistency. They can
+    /// then be returned without a read from the storage.
     #[must_use]
     pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
         self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
@@ -141,20 +141,20 @@ impl Application {
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,
-    /// The accesses, in ascending order of subject.
+    /// The resolved permissions of each subject, in ascending order of subject.
     accesses: Vec<Access>,
     /// The requirement that the caller does not meet. `None` if the caller may request decisions about other users.
     unmet: Option<Requirement>,
 }
 
 impl SubjectAccesses {
-    /// Returns all accesses, in ascending order of subject.
+    /// Returns the resolved permissions of all subjects, in ascending order of subject.
     #[must_use]
     pub fn all(&self) -> &[Access] {
         &self.accesses
     }
 
-    /// Returns the access of the subject of one of the decision requests.
+    /// Returns the resolved permissions of the subject of one of the decision requests.
     ///
     /// # Errors
     ///

@@ -84,7 +84,7 @@ impl IfMatch {
         }
     }
 
-    /// Returns `true` if the check requires the current content.
+    /// Returns `true` if the precondition can be checked only against the current content of the entity.
     pub(crate) const fn needs_content(&self) -> bool {
         matches!(self, Self::OneOf(_))
     }

@@ -13,8 +13,8 @@ use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, rech
 use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
-    /// Runs a change, and returns its result with the commit's version. The change runs in its own task, so cancelling
-    /// this future does not stop it.
+    /// Runs a change, and returns its result with the version that the commit produced. The change runs in its own
+    /// task, so cancelling this future does not cancel the change.
     ///
     /// # Errors
     ///
@@ -65,8 +65,8 @@ pub struct Committed<T> {
 type Applied<T> = ((T, bool), CommitStamp);
 
 /// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
-/// receives the result (read-your-writes). If it is dropped before that, the outcome of the change counts as unknown:
-/// cached data is served again only after a poll has confirmed it.
+/// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
+/// as unknown: cached data is served again only after a poll has confirmed it.
 struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
@@ -99,7 +99,7 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// A change with its request context, as the work that the unit of work performs.
+/// A change and its request context, which are executed in one unit of work.
 struct ChangeWork<C> {
     context: RequestContext,
     change: C,

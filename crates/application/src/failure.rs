@@ -42,7 +42,7 @@ impl FieldError {
         Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
     }
 
-    /// Creates the error for a field. The message begins with the name of the field.
+    /// Creates the error for a field. The message consists of the name of the field and `rest`.
     pub fn new(field: impl Into<String>, code: &'static str, rest: impl std::fmt::Display) -> Self {
         let field = field.into();
         let message = format!("{field} {rest}");
@@ -65,7 +65,7 @@ pub enum Failure {
         /// The permissions that the caller may not grant or change, one entry for each permission.
         errors: Vec<FieldError>,
     },
-    /// The entity does not exist, or is not visible to this caller. The value is the name of the type of the entity.
+    /// The entity does not exist, or is not visible to this caller. The value is the name of the entity type.
     #[error("{0} not found")]
     NotFound(&'static str),
     /// The change would violate a constraint on the data.

@@ -32,6 +32,7 @@ impl Readiness {
 pub trait HealthProbe: Send + Sync {
     /// Returns `true` if the storage responds to a ping within a time limit. The result is cached for one second.
     async fn storage_is_healthy(&self) -> bool;
-    /// Checks whether the process is ready to serve requests. The check uses no connection of the database pool.
+    /// Checks whether the process is ready to serve requests. The check does not acquire a connection from the database
+    /// connection pool.
     fn readiness(&self) -> Readiness;
 }

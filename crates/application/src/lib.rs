@@ -1,11 +1,11 @@
 //! The use cases of the IAM service.
 //!
 //! Reads and decisions are methods of [`Application`]. Changes are values that implement [`Change`]. Each change
-//! declares its [`Requirement`] and the target that it locks. [`Application::execute`] runs each change in its own
-//! task, so that the change completes even if the client disconnects. It runs each change in one unit of work. The unit
-//! of work locks the target, authorizes the caller again, and applies the change. It then checks that the caller holds
-//! all granted permissions and that the company still has an administrator, and commits the change together with its
-//! audit records. If the transaction fails with a retryable error, such as a serialization failure or a deadlock, the
+//! declares its [`Requirement`] and the target that it locks. [`Application::execute`] runs each change in one unit of
+//! work, and in its own task, so that the change completes even if the client disconnects. The unit of work locks the
+//! target, authorizes the caller again, and applies the change. It then checks that the caller holds all granted
+//! permissions and that the company still has an administrator. Finally, it commits the change together with its audit
+//! records. If the transaction fails with a retryable error, such as a serialization failure or a deadlock, the
 //! change is retried.
 //!
 //! ```

@@ -366,7 +366,7 @@ impl Application {
     }
 
     /// Returns the stored data of a user. If a company is given, the user must hold a level in this company. The
-    /// cut-off is then omitted, because it is visible only in platform-wide requests.
+    /// user's token cut-off is then omitted, because it is visible only in platform-wide requests.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ pub enum Caller {
     User {
         /// The id of the user.
         id: UserId,
-        /// `true` if the token has the super admin claim and its issuer may grant super admin.
+        /// `true` if the token has the super admin claim and its issuer is allowed to grant super admin rights.
         is_super_admin: bool,
     },
     /// A service that authenticated with an API key.
@@ -64,7 +64,7 @@ impl Caller {
         self.actor().user_id()
     }
 
-    /// Returns `true` if the caller is a user whose token grants super admin.
+    /// Returns `true` if the caller is a user whose token grants super admin rights.
     #[must_use]
     pub const fn is_super_admin(&self) -> bool {
         matches!(self, Self::User { is_super_admin: true, .. })
@@ -142,10 +142,10 @@ impl fmt::Display for Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
     /// The id is missing. An actor of this kind must have an id.
-    #[error("an actor of the kind {0} requires an id")]
+    #[error("an actor of kind {0} must have an id")]
     MissingId(ActorKind),
     /// The id is unexpected. An actor of this kind has no id.
-    #[error("an actor of the kind {0} must not have an id")]
+    #[error("an actor of kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }
 

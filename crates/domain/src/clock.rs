@@ -1,12 +1,12 @@
-//! A clock that is supplied from outside. This crate itself never reads the system time.
+//! An injectable clock. This crate itself never reads the system time.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Timestamp;
 
-/// A source of the current time. All clones of a clock share one source, so a test can set the time of all components
-/// at once.
+/// A clock that calls a function to get the current time. All clones of a clock share this function, so a test can set
+/// the time of all components at once.
 ///
 /// ```
 /// use iam_domain::{Clock, Timestamp};
@@ -19,7 +19,7 @@ use crate::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// Creates a clock that reads the time from this function.
+    /// Creates a clock that calls `now` to get the current time.
     #[must_use]
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

@@ -6,7 +6,7 @@
 //! compared:
 //!
 //! * The permissions that the set *resolves* to, with denies applied. As a result, removing a deny counts as a grant.
-//! * The permissions that the set *allows* if its denies are ignored. As a result, a grant that is hidden behind a deny
+//! * The permissions that the set *allows* if its denies are ignored. As a result, a grant that is overridden by a deny
 //!   counts too. Such a grant takes effect when the deny is removed.
 //!
 //! Both comparisons ignore module gates and `enabled` flags, because a grant behind a closed gate takes effect when the
@@ -78,8 +78,8 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     for grantable in grantables {
         let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
         if held == Some(Scope::Any) {
-            // The caller holds the permission with the widest scope. The loop over the sets, of which there may be
-            // many, is therefore unnecessary.
+            // The caller holds the permission with the widest scope, so no grant can exceed it. Skip the loop over the
+            // sets, of which there may be many.
             continue;
         }
         let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
@@ -123,7 +123,7 @@ fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
     level.views.keys().copied().map(Grantable::View).chain(actions)
 }
 
-/// Returns the permissions in which two versions of a level differ.
+/// Returns the permissions for which the level has different rules before (`was`) and after (`is`) a change.
 fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Grantable<'a>> {
     grantables(was).chain(grantables(is)).filter(|grantable| grantable.in_level(was) != grantable.in_level(is))
 }

@@ -23,8 +23,8 @@ pub struct GatingModule {
     pub granted: bool,
 }
 
-/// A level's rule for a view or an action. The order of the variants matters: if a suggestion has to change a level so
-/// that it allows access, it prefers the level whose rule is the later variant.
+/// A level's rule for a view or an action. The variants are in ascending order of preference: if a suggestion has to
+/// change a level so that it allows access, it chooses a level with the greatest rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
@@ -170,8 +170,8 @@ impl Snapshot {
     }
 }
 
-/// Returns the smallest set of steps that opens a gate. These are the steps for the module that requires the fewest
-/// steps. The set is empty if the gate is already open.
+/// Returns the smallest set of steps that opens a module gate. These are the steps for the module that requires the
+/// fewest steps. The set is empty if the gate is already open.
 fn opening(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));

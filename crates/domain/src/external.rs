@@ -115,7 +115,7 @@ impl ExternalId {
     }
 
     /// Returns the path id: `x.`, followed by `issuer|subject` in base64url without padding. A path id needs no
-    /// escaping in URLs.
+    /// percent-encoding in URLs.
     ///
     /// ```
     /// # use iam_domain::ExternalId;
@@ -172,9 +172,9 @@ pub struct NamedUser {
     /// The external id. `None` if the request contains only the user id, or if the user id itself is the subject at the
     /// issuer.
     pub external_id: Option<ExternalId>,
-    /// `true` if a token of a trusted issuer can identify the user in the same form as the request does. It is `false`
-    /// if the request contains a computed user id without issuer and subject. A caller that knows only such an id must
-    /// not learn the external id.
+    /// `true` if the request identifies the user by an id that a token of a trusted issuer can contain. It is `false`,
+    /// for example, if the request contains only a user id that this service derived from issuer and subject. A
+    /// response to such a request must not disclose the external id.
     pub can_sign_in: bool,
 }
 

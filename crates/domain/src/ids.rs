@@ -24,10 +24,10 @@ const LATEST_MILLIS: u64 = 253_402_300_799_999;
 /// The timestamp in milliseconds and the counter of the greatest id that this process has generated, in one integer.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the timestamp and the counter of the next id, in one integer. This is the time `at`, or the successor of the
-/// last id's value if the successor is greater. So ids are strictly monotonic, even if many threads generate many ids
-/// in one millisecond, and even if the clock is set back. A counter overflow increments the timestamp (RFC 9562,
-/// section 6.2).
+/// Returns the timestamp and the counter of the next id, in one integer. This is the greater of two values: the time
+/// `at` with the counter 0, and the last value plus 1. So ids are strictly monotonic, even if many threads generate
+/// many ids in one millisecond, and even if the clock is set back. A counter overflow increments the timestamp (RFC
+/// 9562, section 6.2).
 fn next_tick(at: Timestamp) -> u64 {
     let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
     let next = |last: u64| first.max(last.saturating_add(1));
@@ -46,8 +46,8 @@ fn version_7(at: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
-/// Generates a UUID with the structure of [`version_7`], but marked as version 8. Such an id fits wherever a user id is
-/// expected, but it never identifies a user.
+/// Generates a UUID with the structure of [`version_7`], but marked as version 8. Such an id can be stored in place of
+/// a user id, but it never equals the id of a user.
 fn version_8(at: Timestamp) -> Uuid {
     uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
@@ -80,8 +80,8 @@ macro_rules! ids {
             ///
             /// Returns [`InvalidId`] if the string is not a hyphenated UUID, or is the nil or max UUID.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                // Only the hyphenated form of 36 characters is accepted. With braces, URNs or bare digits, one id would
-                // have several spellings.
+                // Only the hyphenated form of 36 characters is accepted. The other forms (braced, URN, without hyphens)
+                // would be alternative spellings of the same id.
                 if text.len() != 36 {
                     return Err(InvalidId);
                 }

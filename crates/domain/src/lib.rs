@@ -4,9 +4,9 @@
 //! permissions on *views* and *features*. Views are screens; features are capabilities with *actions* and a *scope*.
 //! *Modules* are entitlement gates: they bundle the views and features that a company has bought.
 //!
-//! This crate contains the ids, the entities, and the validated inputs with their limits. It also contains the only
-//! specification of permission resolution, as pure functions. The crate has no async code, no I/O, no database, no HTTP
-//! and no clock.
+//! This crate contains the ids, the entities, and the validated inputs with their limits. It also contains the
+//! authoritative implementation of permission resolution, as pure functions. The crate has no async code, performs no
+//! I/O, uses no database and no HTTP, and never reads the system time.
 //!
 //! # A decision
 //!

@@ -1,6 +1,6 @@
 //! The values of permissions: the states of view permissions, and the scopes of allowed actions.
 
-/// The error for a string that is none of the valid values of an enumeration.
+/// The error for a string that is not a valid value of an enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: {words}")]
 pub struct UnknownVariant {

@@ -1,4 +1,4 @@
-//! The only specification of permission resolution, as pure functions over one snapshot.
+//! The authoritative implementation of permission resolution, as pure functions over one snapshot.
 //!
 //! All input of a decision comes from a single consistent [`Snapshot`]. Separate reads could cause read skew: the
 //! user's levels would be read before a change, and the permissions of these levels after it. Such a decision could
@@ -107,7 +107,8 @@ impl Decision {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
     }
 
-    /// Applies a required scope. If the scope of the decision is narrower than `least`, the result is a denial.
+    /// Returns the decision for a request that requires at least the scope `least`. If the scope of this decision is
+    /// narrower, the result is a denial.
     #[must_use]
     pub fn reaching(self, least: Scope) -> Self {
         match self.scope {

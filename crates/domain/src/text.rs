@@ -51,7 +51,7 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     if text.contains('\0') {
         return Err(TextError::Nul);
     }
-    // Rejects every spelling of a UUID that a parser may accept.
+    // Reject every textual form of a UUID that a parser may accept.
     if !may_be_id && (UserId::parse(text).is_ok() || uuid::Uuid::try_parse(text).is_ok()) {
         return Err(TextError::LooksLikeId);
     }
@@ -258,10 +258,10 @@ texts! {
 impl Action {
     /// The actions that are listed for every feature in a user's effective permissions.
     pub const LISTED: [&'static str; 6] = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
-    /// The standard actions, which a permission may name for any feature.
+    /// The standard actions, which every feature has.
     pub const STANDARD: [&'static str; 7] = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
 
-    /// Returns `true` if this is a standard action, which a permission may name for any feature.
+    /// Returns `true` if this is a standard action. Every feature has the standard actions.
     #[must_use]
     pub fn is_standard(&self) -> bool {
         Self::STANDARD.contains(&self.as_str())

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// version of its target. Versions therefore ascend in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch: the identifier of the database history. The epoch changes when a backup is restored, a standby is
-    /// promoted, or the database server restarts. Versions of different epochs are not comparable.
+    /// The epoch, which identifies one run of the database server on one history of the database. The epoch changes
+    /// when a backup is restored, a standby is promoted, or the database server restarts. Versions of different epochs
+    /// are not comparable.
     pub epoch: u64,
     /// The version of the catalog.
     pub catalog: i64,
@@ -26,7 +27,7 @@ pub enum CommitStamp {
         /// The version of the catalog.
         version: i64,
     },
-    /// The change produced this version of a company. The current version of the catalog is included.
+    /// The change produced this version of a company. The version of the catalog at the time of the commit is included.
     Company(Versions),
     /// The change produced this version of the credentials. Responses never contain the version of the credentials.
     Credentials {
@@ -91,7 +92,8 @@ impl Versions {
         (versions.to_string() == text).then_some(versions)
     }
 
-    /// Compares these versions with `least`: both the catalog and the company must be at least as new.
+    /// Compares these versions with the required minimum versions `least`. The result is [`Freshness::Satisfied`] only
+    /// if the versions of both the catalog and the company are high enough.
     #[must_use]
     pub const fn against(&self, least: Self) -> Freshness {
         if self.epoch != least.epoch {
@@ -105,7 +107,7 @@ impl Versions {
 }
 
 impl std::fmt::Display for Versions {
-    /// Writes the opaque string that clients receive and send back.
+    /// Formats the versions as the opaque string that clients receive and send back.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)
     }

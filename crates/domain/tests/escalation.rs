@@ -106,7 +106,8 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// Compares every cell, with denies applied and with denies ignored, for every user and for every level alone.
+/// Returns the granted permissions that the caller does not hold. This naive implementation compares every cell, with
+/// denies applied and with denies ignored, for every user and for every level alone.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -290,7 +291,7 @@ proptest! {
     }
 }
 
-// --- Case by case ---
+// --- Single cases ---
 
 const ALLOW: ViewState = ViewState::Allow;
 const DENY: ViewState = ViewState::Deny;
@@ -388,14 +389,14 @@ fn taking_a_deny_away_is_a_grant() {
     assert_eq!(
         by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])),
         [of_view(0)],
-        "removing a deny from a matrix must be a grant"
+        "removing a deny from a matrix must count as a grant"
     );
     assert_eq!(
         by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]),
         [of_view(0)],
-        "unassigning a level with a deny must be a grant"
+        "unassigning a level with a deny must count as a grant"
     );
-    // If the deny hides no allow, removing the deny grants nothing.
+    // If the deny overrides no allow, removing the deny grants nothing.
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
     assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
 }
@@ -496,5 +497,5 @@ fn a_deny_or_a_narrower_scope_makes_no_administrator() {
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
-    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders must be in no set");
+    assert_eq!(managed(&[full], &[]).managing().count(), 0, "the set of a level without holders must not be returned");
 }

@@ -29,7 +29,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// Generates a world and a request. The world denies the request, but some change could allow it.
+/// Generates a world and a request that is denied in this world. Some change to the world would allow the request.
 fn denied() -> impl Strategy<Value = (World, Asked)> {
     (world(), asked())
         .prop_filter("denied, and exists", |(world, asked)| asked.exists(world) && !asked.decision(world).allowed)
@@ -284,7 +284,7 @@ fn every_obstacle_is_named_at_once() {
 fn no_step_allows_an_action_that_the_feature_does_not_have() {
     let world = World::plain(vec![silent(0)]);
     assert_eq!(Asked::Action(0, 2, Scope::Own).explained(&world).suggestion, []);
-    // Feature 2 has the action, so a step can allow it.
+    // Feature 2 has this custom action, so a step can allow the action.
     assert_eq!(Asked::Action(2, 2, Scope::Own).explained(&world).suggestion, [Step::Allow(level(0))]);
 }
 

@@ -296,8 +296,8 @@ proptest! {
 /// Checks that `after` does not allow more than `before`: no additional access, and no wider scope.
 fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
-        prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");
-        prop_assert!(after.scope <= before.scope, "{before:?} became {after:?}");
+        prop_assert!(before.allowed || !after.allowed, "a denial must not become an allow: {before:?}, {after:?}");
+        prop_assert!(after.scope <= before.scope, "the scope must not become wider: {before:?}, {after:?}");
     }
     Ok(())
 }
@@ -342,12 +342,12 @@ fn view_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_views = vec![(0, 0), (1, 0)];
     let missing = Decision::of_view(false, Reason::ViewModuleMissing);
-    assert_eq!(world.view(0), missing, "a company with neither module must be denied");
+    assert_eq!(world.view(0), missing, "a company that has neither module must be denied");
     // A snapshot does not contain the modules that are disabled for the company.
     world.company_modules = [2].into();
-    assert_eq!(world.view(0), missing, "another module must not open the gate");
+    assert_eq!(world.view(0), missing, "a module that does not gate the view must not open its gate");
     world.company_modules = [1].into();
-    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one module must open the gate");
+    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one of the gating modules must suffice to open the gate");
     world.disabled_modules = [1].into();
     assert_eq!(world.view(0), missing, "a module that is disabled for every company must not open the gate");
     world.levels.clear();
@@ -397,11 +397,15 @@ fn feature_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_features = vec![(0, 0), (1, 0)];
     let missing = Decision::denied_action(Reason::FeatureModuleMissing);
-    assert_eq!(world.feature(0), missing, "a company with neither module must be denied");
+    assert_eq!(world.feature(0), missing, "a company that has neither module must be denied");
     world.company_modules = [2].into();
-    assert_eq!(world.feature(0), missing, "another module must not open the gate");
+    assert_eq!(world.feature(0), missing, "a module that does not gate the feature must not open its gate");
     world.company_modules = [1].into();
-    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one module must open the gate");
+    assert_eq!(
+        world.feature(0).reason,
+        Reason::ExplicitAllow,
+        "one of the gating modules must suffice to open the gate"
+    );
     world.disabled_modules = [1].into();
     assert_eq!(world.feature(0), missing, "a module that is disabled for every company must not open the gate");
     world.levels.clear();

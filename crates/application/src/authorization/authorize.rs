@@ -36,8 +36,8 @@ impl Application {
     }
 }
 
-/// Revalidates the caller's credentials while the target is locked. The first validation used cached data, which may
-/// not include the latest revocation or cut-off. Returns `true` if the credentials are still valid.
+/// Revalidates the caller's credentials while the target of the change is locked. Returns `true` if the credentials are
+/// still valid. The first validation used cached data, which may not include the latest revocation or token cut-off.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
         Caller::User { .. } => is_token_valid(context.issued_at, tx.actor_not_before()),

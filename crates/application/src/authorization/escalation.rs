@@ -110,8 +110,8 @@ pub(crate) struct EscalationGuard {
 }
 
 impl EscalationGuard {
-    /// Loads the company's permissions before the change. `own` is the caller's snapshot. It is `None` if the caller
-    /// was authorized without levels.
+    /// Loads the company's permissions before the change. `own` is the caller's snapshot. It is `None` if the
+    /// authorization of the caller did not depend on levels.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,
         company: CompanyId,

@@ -58,7 +58,8 @@ impl Requirement {
         }
     }
 
-    /// Returns the basis for checking whether the caller meets the requirement.
+    /// Returns whether the caller meets the requirement, or the user and the company whose levels must be checked to
+    /// determine this.
     pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
         match (caller, self, company) {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
@@ -110,12 +111,12 @@ impl Requirement {
     }
 }
 
-/// The basis for checking whether a caller meets a requirement.
+/// The result of checking a requirement without levels: decided, or dependent on the levels of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// The result does not depend on levels. The value is `true` if the caller meets the requirement.
+    /// The result of the check does not depend on levels. The value is `true` if the caller meets the requirement.
     Settled(bool),
-    /// The result depends on the levels that the user holds in the company.
+    /// The result of the check depends on the levels that this user holds in this company.
     LevelsOf(UserId, CompanyId),
 }
 

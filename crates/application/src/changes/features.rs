@@ -152,7 +152,7 @@ impl Change for DeleteFeature {
         let mut uses = tx.menu_items().find_using_feature(self.id).await?;
         if let Some(key) = &feature.key {
             uses.extend(tx.menu_items().find_requiring(key).await?);
-            // A menu item may both link to the feature and require its key.
+            // Remove duplicates: a menu item may both link to the feature and require its key.
             uses.sort();
             uses.dedup();
         }
@@ -195,7 +195,7 @@ impl Change for SetFeatureViews {
     }
 }
 
-/// Returns the failure for a change to one of the service's own features (`iam.`), which are protected.
+/// Returns the failure for a change to one of the service's own features, whose keys begin with `iam.`.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \

@@ -41,7 +41,7 @@ pub struct NewFeaturePermission {
     pub modifiable: Option<bool>,
 }
 
-/// Replaces all view permissions of a level (its permission matrix).
+/// Replaces all view permissions of a level (its view matrix).
 #[derive(Debug, Clone)]
 pub struct ReplaceViewPermissions {
     /// The company of the level.
@@ -54,7 +54,7 @@ pub struct ReplaceViewPermissions {
     pub if_match: IfMatch,
 }
 
-/// Replaces all feature permissions of a level (its permission matrix).
+/// Replaces all feature permissions of a level (its feature matrix).
 #[derive(Debug, Clone)]
 pub struct ReplaceFeaturePermissions {
     /// The company of the level.
@@ -208,8 +208,8 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Checks that a caller who is not a super admin leaves the pinned permissions of the matrix as they are. The caller
-/// must send each pinned permission unchanged, and must not pin other permissions.
+/// Checks that a caller who is not a super admin does not change the pinned permissions of the matrix. The caller must
+/// send each pinned permission unchanged, and must not pin other permissions.
 fn keep_pins<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],

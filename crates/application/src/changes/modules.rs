@@ -233,8 +233,8 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that the change
-/// would make available to all companies without the caller's confirmation.
+/// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that would become
+/// available to all companies, although the caller has not confirmed this.
 fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());

@@ -234,8 +234,9 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
     Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
 }
 
-/// Returns `true` if the user is a user of an external issuer and already holds a level in the company. The company's
-/// administrators know the id from this assignment, so they may use it without issuer and subject.
+/// Returns `true` if the user is a user of an external issuer and already holds a level in the company. Administrators
+/// of the company can read the user's id from this assignment, so requests may contain the id without issuer and
+/// subject.
 async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
