@@ -142,10 +142,10 @@ impl fmt::Display for Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
     /// The id is missing. An actor of this kind must have an id.
-    #[error("an actor of kind {0} must have an id")]
+    #[error("an actor of the kind {0} requires an id")]
     MissingId(ActorKind),
     /// The id is unexpected. An actor of this kind has no id.
-    #[error("an actor of kind {0} must not have an id")]
+    #[error("an actor of the kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }
 

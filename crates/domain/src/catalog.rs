@@ -26,24 +26,24 @@ words! {
 pub struct View {
     /// The id of the view.
     pub id: ViewId,
-    /// The display name.
+    /// The display name of the view.
     pub name: Name,
-    /// The URL, which is unique among all views.
+    /// The URL of the view, which is unique among all views.
     pub url: ViewUrl,
     /// The category of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// The description.
+    /// The description of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The name of the icon.
+    /// The name of the icon of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// If `false`, the view is public: all users may see it.
     pub requires_auth: bool,
-    /// The time of creation.
+    /// The time when the view was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the view was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -54,23 +54,23 @@ pub struct View {
 pub struct Module {
     /// The id of the module.
     pub id: ModuleId,
-    /// The code, which is the unique natural key of the module.
+    /// The code of the module, which is its unique natural key.
     pub code: ModuleCode,
-    /// The display name.
+    /// The display name of the module.
     pub name: Name,
-    /// The description.
+    /// The description of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The name of the icon.
+    /// The name of the icon of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// The commercial tier.
+    /// The commercial tier of the module.
     pub priority: Priority,
-    /// The time of creation.
+    /// The time when the module was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the module was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -84,9 +84,9 @@ pub struct Feature {
     /// The unique natural key of the feature, such as `risks.create`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<FeatureKey>,
-    /// The display name.
+    /// The display name of the feature.
     pub name: Name,
-    /// The description.
+    /// The description of the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
     /// The type of resource that the feature applies to.
@@ -100,9 +100,9 @@ pub struct Feature {
     pub category: Option<Category>,
     /// If `false`, the feature is denied to all users.
     pub enabled: bool,
-    /// The time of creation.
+    /// The time when the feature was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the feature was last changed.
     pub updated_at: Timestamp,
 }
 

@@ -82,7 +82,7 @@ pub struct ApiKey {
     /// The public part of the key: the 12 characters after `iam_`. It serves to look up the stored key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub prefix: ApiKeyPrefix,
-    /// The display name.
+    /// The display name of the API key.
     pub name: Name,
     /// The role of the API key.
     pub role: ServiceRole,
@@ -91,7 +91,7 @@ pub struct ApiKey {
     pub company_id: Option<CompanyId>,
     /// The user who created the key. `null` if the key was created on the command line.
     pub created_by: Option<UserId>,
-    /// The time of creation.
+    /// The time when the API key was created.
     pub created_at: Timestamp,
     /// The time when the key expires. `null` if it never expires.
     pub expires_at: Option<Timestamp>,

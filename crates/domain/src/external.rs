@@ -283,7 +283,7 @@ mod tests {
         for text in others {
             assert!(ExternalId::parse(text).is_err(), "{text}");
         }
-        // Path ids use the URL-safe alphabet, not the standard one.
+        // Path ids use the URL-safe base64 alphabet, not the standard alphabet.
         let external = ExternalId::parse("i|\u{3f}\u{3e}\u{3f}\u{fb}").unwrap();
         let path_id = external.path_id();
         assert_ne!(path_id, path_id.replace('_', "/").replace('-', "+"));

@@ -202,7 +202,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
-        // The upper 64 bits contain the time and the counter. These bits alone must already differ.
+        // The upper 64 bits contain the time and the counter. These bits alone must be distinct in all ids.
         let ticks =
             made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(ticks.len(), 8 * 5_000);

@@ -23,18 +23,18 @@ pub struct MenuItem {
     pub id: MenuItemId,
     /// The company that owns the item. `null` if the item is common to all companies.
     pub company_id: Option<CompanyId>,
-    /// The label.
+    /// The label of the item.
     pub label: Label,
-    /// The name of the icon.
+    /// The name of the icon of the item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// The commercial tier.
+    /// The commercial tier of the item.
     pub priority: Priority,
     /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all these
     /// features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
-    /// The sort order. Ties are broken by label, then by id.
+    /// The sort order of the item. Ties are broken by label, then by id.
     pub sort_order: i32,
     /// The view that the item links to. The item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,9 +44,9 @@ pub struct MenuItem {
     pub feature_id: Option<FeatureId>,
     /// `true` if the item may be the landing page after sign-in.
     pub is_entrypoint: bool,
-    /// The time of creation.
+    /// The time when the item was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the item was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -59,7 +59,7 @@ pub struct SubMenuItem {
     pub id: SubMenuItemId,
     /// The id of the parent item.
     pub menu_item_id: MenuItemId,
-    /// The label.
+    /// The label of the sub-item.
     pub label: Label,
     /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,15 +67,15 @@ pub struct SubMenuItem {
     /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// The name of the icon.
+    /// The name of the icon of the sub-item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// The sort order. Ties are broken by label, then by id.
+    /// The sort order of the sub-item. Ties are broken by label, then by id.
     pub sort_order: i32,
     /// If `false`, the sub-item is hidden from all users.
     pub enabled: bool,
-    /// The time of creation.
+    /// The time when the sub-item was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the sub-item was last changed.
     pub updated_at: Timestamp,
 }

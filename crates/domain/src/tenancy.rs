@@ -17,15 +17,15 @@ pub struct UserLevel {
     pub id: UserLevelId,
     /// The company that the level belongs to.
     pub company_id: CompanyId,
-    /// The display name. It is case-sensitive and unique within the company.
+    /// The display name of the level. It is case-sensitive and unique within the company.
     pub name: Name,
-    /// The description, which may be empty.
+    /// The description of the level, which may be empty.
     pub description: Description,
     /// `true` if provisioning created the level.
     pub is_default: bool,
-    /// The time of creation.
+    /// The time when the level was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the level was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -46,9 +46,9 @@ pub struct ViewPermission {
     pub state: ViewState,
     /// If `false`, the cell is pinned: only super admins can change or remove it.
     pub modifiable: bool,
-    /// The time of creation.
+    /// The time when the cell was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the cell was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -73,9 +73,9 @@ pub struct FeaturePermission {
     pub scope: Scope,
     /// If `false`, the cell is pinned: only super admins can change or remove it.
     pub modifiable: bool,
-    /// The time of creation.
+    /// The time when the cell was created.
     pub created_at: Timestamp,
-    /// The time of the last change.
+    /// The time when the cell was last changed.
     pub updated_at: Timestamp,
 }
 
