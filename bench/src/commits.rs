@@ -217,7 +217,8 @@ pub async fn commits(program: &Path) -> Result<Vec<Row>> {
         let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
         let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
         pool.close().await;
-        // `DROP DATABASE` would otherwise wait for the standby, which is stopped before it.
+        // Disables synchronous replication. `DROP DATABASE` would otherwise wait for the standby, which is stopped
+        // first.
         postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
         postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
         let of_another_run = "the figure before is of another run (ADR 13)";

@@ -107,7 +107,7 @@ impl Signer {
 fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;
-    let path = file.path().to_str().ok_or("a path that is not Unicode")?;
+    let path = file.path().to_str().ok_or("the path is not valid Unicode")?;
     let issuer = json!({ "issuer": ISSUER, "public_key_file": path, "user_claim": "userId", "native": true, "super_admins": true });
     let setting = json!([issuer]).to_string();
     Ok((file, setting))

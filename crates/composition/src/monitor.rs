@@ -69,7 +69,7 @@ struct Problem {
     cause: Option<String>,
 }
 
-/// Returns the problem "the schema cannot be checked". `cause` is for the log.
+/// Returns the problem that the schema cannot be checked, with the cause for the log.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
