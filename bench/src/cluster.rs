@@ -32,7 +32,7 @@ struct Programs {
 impl Programs {
     /// Finds the programs in the directory that `tests/with-postgres.sh` has determined.
     fn find() -> Result<Self> {
-        let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the directory that contains initdb")?;
+        let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the directory of initdb")?;
         let user = if geteuid().is_root() {
             let users = std::fs::read_to_string("/etc/passwd")?;
             let id = |name: &str| {
