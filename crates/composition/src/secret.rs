@@ -172,7 +172,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Quotes inside the secret or at one of its ends count as part of the secret.
+            // Quotes inside the secret or at only one of its ends are part of the secret.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }
