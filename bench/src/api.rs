@@ -24,13 +24,13 @@ pub struct Api {
     signer: Signer,
 }
 
-/// Returns the bytes of an HTTP request that names the company of [`Api::prepare`].
+/// Returns the bytes of an HTTP request for the company of [`Api::prepare`].
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     request_in(COMPANY, method, path, headers, body)
 }
 
-/// Returns the bytes of an HTTP request that names this company.
+/// Returns the bytes of an HTTP request for this company.
 #[must_use]
 pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {company}\r\n{headers}");
@@ -142,7 +142,7 @@ impl Api {
         Ok(ids)
     }
 
-    /// Returns the body of a check for each cell of the catalog, by URL and key.
+    /// Returns the request bodies of checks, one for each view and one for each action of each feature in the catalog.
     ///
     /// # Errors
     ///

@@ -132,8 +132,8 @@ impl Scene {
         until(async || change(&self.hanging, &Uuid::new_v4().to_string()).await).await
     }
 
-    /// Returns the time until a company can be changed again after the database connections of its replica became
-    /// half-open.
+    /// Makes the database connections of a replica half-open, and returns the time until the replica can change a
+    /// company again.
     async fn half_open(&self) -> Result<Duration> {
         let company = Uuid::new_v4().to_string();
         until(async || change(&self.hanging, &company).await).await?;
@@ -146,7 +146,8 @@ impl Scene {
         Ok(since.elapsed())
     }
 
-    /// Returns the time until the healthy replica can change the company of the hanging change.
+    /// Makes one replica hang inside a change, and returns the time until the healthy replica can change the same
+    /// company.
     async fn lock_is_lost(&self, silence: Silence) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         until(async || change(&self.sound, &hung.company).await).await?;
@@ -199,7 +200,7 @@ impl Scene {
     }
 }
 
-/// Creates a row that compares the longest of the times that `measure` returns with the guarantee.
+/// Calls `measure` repeatedly, and returns a row with the longest time. The target of the row is the guarantee `bound`.
 async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Duration>) -> Result<Row> {
     progress(format_args!("{name}"));
     let mut times = Vec::new();

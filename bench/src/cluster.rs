@@ -24,15 +24,15 @@ const ROLE: &str = "iam_bench";
 #[derive(Debug, Clone)]
 struct Programs {
     folder: PathBuf,
-    /// The id of the operating system user that runs the programs. `None` if this process does not run as root, because
-    /// only root is rejected by PostgreSQL.
+    /// The id of the operating system user that runs the programs, because PostgreSQL does not run as root. `None` if
+    /// this process does not run as root.
     user: Option<u32>,
 }
 
 impl Programs {
     /// Finds the programs in the directory that `tests/with-postgres.sh` has determined.
     fn find() -> Result<Self> {
-        let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the folder that has initdb")?;
+        let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the directory of initdb")?;
         let user = if geteuid().is_root() {
             let users = std::fs::read_to_string("/etc/passwd")?;
             let id = |name: &str| {
@@ -42,7 +42,7 @@ impl Programs {
             Some(
                 id("postgres")
                     .or_else(|| id("nobody"))
-                    .ok_or("there is no user to run PostgreSQL, which refuses root")?,
+                    .ok_or("PostgreSQL does not run as root, and no other user was found")?,
             )
         } else {
             None
@@ -50,7 +50,7 @@ impl Programs {
         Ok(Self { folder: folder.into(), user })
     }
 
-    /// Creates a directory in which the user that runs the servers may write.
+    /// Creates a directory that is writable for the user that runs the servers.
     fn folder(&self) -> Result<TempDir> {
         // The temporary directory of root may be inaccessible to the user that runs the servers.
         let base = if self.user.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };

@@ -36,8 +36,8 @@ const DELAY: Duration = Duration::from_millis(4);
 const BEFORE: f64 = 78.0;
 /// The ratio of the previous design (commit d23355d) to the hand-written SQL of this section, without the delay.
 const SHARE_BEFORE: f64 = 0.26;
-/// The required improvement over [`SHARE_BEFORE`]: 0.6 / 0.38. Both ratios are relative to the hand-written SQL for
-/// which the target was set.
+/// The required factor of improvement over [`SHARE_BEFORE`]: the target 0.6 divided by 0.38, the ratio of the previous
+/// design. Both ratios are relative to other hand-written SQL, for which the target was originally set.
 const GROWTH: f64 = 1.58;
 
 /// Consecutive changes to one company. Each change assigns one of two levels to a user and removes the other level.
@@ -217,7 +217,8 @@ pub async fn commits(program: &Path) -> Result<Vec<Row>> {
         let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
         let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
         pool.close().await;
-        // `DROP DATABASE` would otherwise wait for the standby, which is stopped before it.
+        // Disables synchronous replication. `DROP DATABASE` would otherwise wait for the standby, which is stopped
+        // first.
         postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
         postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
         let of_another_run = "the figure before is of another run (ADR 13)";

@@ -28,7 +28,7 @@ const PEER_ASKS: usize = 1 << 12;
 /// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
 
-/// For each number of companies, the targets compared with the yardstick, without and with a clock.
+/// The targets for each number of companies: the minimum ratios to the yardstick without and with an expiry check.
 const LEAST: [(usize, [f64; 2]); 3] = [(1, [0.8, 1.2]), (100, [0.65, 1.0]), (1_000, [0.5, 0.55])];
 
 /// The generated data and our permissions cache, with all entries loaded.
@@ -103,7 +103,7 @@ impl Loaded {
     }
 }
 
-/// Returns a contender for a peer whose checks are prepared.
+/// Returns the contender that decides the peer's prepared checks.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
     Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
@@ -146,7 +146,7 @@ fn beside_yardstick(loaded: &Loaded, companies: usize, least: [f64; 2]) -> Resul
         let asks = &loaded.asks.by_id[from..to];
         asks.iter().filter(|ask| yardstick.decide(ask, &cells[usize::from(ask.cell)])).count()
     });
-    // The same, with a check of whether the data has expired, which every decision of ours makes.
+    // The yardstick with an additional expiry check, which each decision of our engine includes.
     let mut expiring = Contender::new(ASKS, |from, to| {
         let asks = loaded.asks.by_id[from..to].iter();
         let decide = |ask: &&Ask| yardstick.decide(ask, &cells[usize::from(ask.cell)]) & (Instant::now() < until);

@@ -25,7 +25,7 @@ const ITEMS: usize = 128;
 /// the load generator.
 const SATURATED: f64 = 0.93;
 
-/// A kind of request, which both servers receive.
+/// A kind of request that is measured.
 struct Kind {
     name: &'static str,
     requests: Vec<Vec<u8>>,

@@ -112,17 +112,17 @@ fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
     let length = match (length, status) {
         (Some(length), _) => length,
         (None, 204 | 304) => 0,
-        (None, _) => return Err("an answer without a length".into()),
+        (None, _) => return Err("the response has no Content-Length".into()),
     };
     // The `Content-Length` of a 304 response is the length of a body that the response does not contain.
     let end = if status == 304 { head } else { head + length };
     Ok((bytes.len() >= end).then_some(Frame { status, head, end }))
 }
 
-/// Keeps this thread from sleeping: it polls its connections until `end`.
+/// Yields repeatedly until `end`, so that this thread polls its connections and never sleeps.
 ///
-/// A server that sends to a sleeping thread of the same machine must wake it, which costs about 2 µs of the server's
-/// time. Only the slower of two servers would pay this, since only its client runs out of work.
+/// A server that sends to a sleeping thread of the same machine must wake the thread, which costs about 2 µs of the
+/// server's CPU time. Only the slower server would have this cost, since only its client waits for responses.
 async fn stay_awake(end: Instant) -> Result<()> {
     while Instant::now() < end {
         tokio::task::yield_now().await;

@@ -51,7 +51,7 @@ impl Database {
     pub async fn create(server: &str) -> Result<Self> {
         let name = format!("iam_bench_{}", uuid::Uuid::new_v4().simple());
         let (before, query) = server.split_once('?').map_or((server, ""), |(before, query)| (before, query));
-        let (host, _) = before.rsplit_once('/').ok_or("a database url without a database")?;
+        let (host, _) = before.rsplit_once('/').ok_or("the database URL contains no database name")?;
         let url = if query.is_empty() { format!("{host}/{name}") } else { format!("{host}/{name}?{query}") };
         connect(server).await?.execute_unprepared(&format!("CREATE DATABASE \"{name}\"")).await?;
         let database = Self { server: server.to_owned(), name, url };

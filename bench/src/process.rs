@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 
-/// Timeout until a new server listens.
+/// Timeout for the start of a server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server process. Dropping the value kills the process.

@@ -35,8 +35,8 @@ impl Proxy {
         Ok(Self { port, forgotten, accepting })
     }
 
-    /// Makes the open connections half-open, like a firewall that drops its state of the connections: they transfer no
-    /// data, and neither side is notified until the next call of this method. New connections are not affected.
+    /// Makes the open connections half-open, like a firewall that removes the connections from its state table. They
+    /// transfer no data, and remain open until the next call of this method. New connections are not affected.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }

@@ -182,7 +182,7 @@ impl Measured {
 ///
 /// Returns an error if the server cannot be started, or rejects a statement.
 pub async fn states() -> Result<Vec<Row>> {
-    // With this interval, tens of thousands of updates occur between two autovacuum runs. The number is the same with
+    // With this interval, tens of thousands of updates occur between two autovacuum runs. This is as many as with
     // hundreds of changes per second and the default interval of one minute.
     let postgres = Postgres::start(&["shared_buffers=128MB", "autovacuum_naptime=1s"]).await?;
     Database::with(&postgres.url, async |database| {

@@ -25,7 +25,7 @@ const ISSUER: &str = "https://bench.example.com";
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    /// The file with the public key, and the value of the setting that names the file. `None` for a shared secret.
+    /// The file with the public key, and the value of the setting that contains its path. `None` for a shared secret.
     public: Option<(NamedTempFile, String)>,
 }
 
@@ -103,11 +103,11 @@ impl Signer {
     }
 }
 
-/// Writes the public key to a PEM file, and returns the file with the value of the setting that names it.
+/// Writes the public key to a PEM file. Returns the file, and the value of the setting that contains its path.
 fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;
-    let path = file.path().to_str().ok_or("a path that is not Unicode")?;
+    let path = file.path().to_str().ok_or("the path is not valid Unicode")?;
     let issuer = json!({ "issuer": ISSUER, "public_key_file": path, "user_claim": "userId", "native": true, "super_admins": true });
     let setting = json!([issuer]).to_string();
     Ok((file, setting))

@@ -75,7 +75,7 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// Any [`DemoError`]. No error is expected in practice after [`Demo::admit`] has succeeded.
+    /// [`DemoError`] if the company cannot be created or a token cannot be signed, which is not expected in practice.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = UserId::parse(SUPER_ADMIN)?;

@@ -15,7 +15,7 @@ use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 /// protects the issuer's server from overload.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// Upper limit of the setting `auth.clock_skew`. A larger skew must be corrected on the machines whose clocks differ.
+/// Upper limit of the setting `auth.clock_skew`. Clocks that differ more must be synchronized.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Default maximum token ages in production: for all tokens, and for tokens that grant super admin.
@@ -76,7 +76,7 @@ fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     }
 }
 
-/// Joins the items. Returns `unrestricted` for an empty list, because an empty list restricts nothing.
+/// Returns the items, separated by commas. Returns `unrestricted` for an empty list, which means no restriction.
 fn listed(items: &[String], unrestricted: &str) -> String {
     if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
 }

@@ -69,12 +69,12 @@ struct Problem {
     cause: Option<String>,
 }
 
-/// Returns the problem "the schema cannot be checked". `cause` is for the log.
+/// Returns the problem that the schema cannot be checked, with the cause for the log.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
-/// Returns the problem with the schema, if migrations are pending or cannot be determined.
+/// Returns the problem with the schema, if migrations are pending or if the pending migrations cannot be determined.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
         // If the program was rolled back to an older version, the database has migrations that this version does not

@@ -21,14 +21,14 @@ pub enum OperatorError {
     /// A setting is invalid.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The settings select in-memory storage. The server process cannot read keys from the memory of this process.
+    /// The settings select in-memory storage, which the server process does not share with this process.
     #[error("keys are kept in the database: set DATABASE_URL")]
     InMemory,
     /// No key has this id or prefix.
     #[error("there is no such key")]
     NotFound,
     /// The requested expiry time of the new key has already passed.
-    #[error("the key would already be expired")]
+    #[error("the expiry time of the key has already passed")]
     Expired,
     /// The operating system provided no random bytes.
     #[error(transparent)]
@@ -66,7 +66,8 @@ pub struct WantedApiKey {
     pub name: Name,
     /// The role of the key.
     pub role: ServiceRole,
-    /// The company to which the key is restricted. `None`: the key is valid for all companies and for the platform.
+    /// The company to which the key is restricted. `None`: the key is valid in all companies and for platform-wide
+    /// requests.
     pub company: Option<CompanyId>,
     /// The time when the key expires. `None`: never.
     pub expires_at: Option<Timestamp>,
@@ -126,8 +127,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperatorError::Expired`] if the key would already be expired; [`OperatorError::Randomness`] if no random bytes
-    /// are available; [`OperatorError::Storage`] if the database fails.
+    /// [`OperatorError::Expired`] if the expiry time has already passed; [`OperatorError::Randomness`] if no random
+    /// bytes are available; [`OperatorError::Storage`] if the database fails.
     pub async fn create_api_key(&self, wanted: WantedApiKey) -> Result<(ApiKey, SecretString), OperatorError> {
         let WantedApiKey { name, role, company, expires_at } = wanted;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {

@@ -83,8 +83,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Unauthenticated callers can request a ping as often as they like, so at most one ping runs at a time. The
-        // ping runs in its own task, so that it completes even if the client disconnects.
+        // At most one ping runs at a time, because unauthenticated callers can request pings at any rate. The ping
+        // runs in its own task, so that it completes even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {

@@ -54,7 +54,7 @@ pub enum SecretError {
     Missing,
     /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of
     /// a shell were copied by mistake, and the signer of the tokens uses the secret without them.
-    #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
+    #[error("JWT_SECRET begins or ends with {0}, probably copied by mistake: remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be guessed by brute force.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
@@ -99,7 +99,7 @@ fn surroundings(secret: &str) -> Option<&'static str> {
     QUOTES.iter().any(is_quoted).then_some("quotes")
 }
 
-/// Checks that the secret is fit for production.
+/// Checks that the secret is strong enough for production mode.
 fn check(secret: &str) -> Result<(), SecretError> {
     if is_well_known(secret) || is_repetitive(secret.as_bytes()) {
         return Err(SecretError::WellKnown);
@@ -110,7 +110,7 @@ fn check(secret: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// Returns `true` if the secret is well known in any spelling: `Change-Me!` counts as `changeme`.
+/// Returns `true` if the secret is well known, regardless of case and punctuation: `Change-Me!` counts as `changeme`.
 fn is_well_known(secret: &str) -> bool {
     let plain: String = secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WELL_KNOWN.contains(&plain.as_str())
@@ -172,7 +172,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Quotes inside the secret or at one of its ends count as part of the secret.
+            // Quotes inside the secret or at only one of its ends are part of the secret.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }

@@ -31,7 +31,7 @@ pub enum TelemetryError {
 /// failed connection attempt.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
-/// Returns the subscriber that writes logs to stderr. Each log line contains the fields of the span that was active.
+/// Returns the subscriber that writes logs to stderr. Each log line contains the fields of the current span.
 ///
 /// # Errors
 ///

@@ -194,8 +194,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Creates the readiness check that reports why new database connections are rejected. A failed attempt to set up a
-/// session is ignored, because the next attempt may succeed.
+/// Creates the readiness check that reports why new database connections are rejected. The check ignores failures to
+/// set up a session, because the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
@@ -213,7 +213,7 @@ async fn follow(permissions: Arc<Permissions>) {
     permissions.follow().await;
 }
 
-/// Runs the maintenance of the permissions cache once the storage is ready, until the task is cancelled.
+/// Waits until the storage is ready, and then maintains the permissions cache until the task is cancelled.
 async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress: Arc<Progress>) {
     progress.ready().await;
     permissions.maintain(options).await;

@@ -135,7 +135,8 @@ impl ClaimMapping {
     }
 }
 
-/// Applies `read` to an optional value. Returns `None` if the value is present but invalid.
+/// Applies `read` to the value if it is present. Returns `None` if `read` rejects the value, and `Some(None)` if there
+/// is no value.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         None => Some(None),

@@ -17,8 +17,8 @@ pub enum AuthenticationError {
     /// The token is rejected because the time of its `exp` or its maximum age has passed.
     #[error("Token expired")]
     Expired,
-    /// The token cannot be verified now, because its issuer's keys are not available or may not be fetched again yet.
-    /// The verification can succeed later.
+    /// The token cannot be verified now, because its issuer's keys are not available, or because the rate limit does
+    /// not allow another fetch of the keys yet. The verification can succeed later.
     #[error("The token cannot be verified: its issuer's keys are not available")]
     Unavailable,
 }

@@ -65,8 +65,8 @@ impl IssuerVerifier {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 
-    /// Returns the key that signed the token. If no current key signed the token, reads the issuer's keys again. The
-    /// keys are read again only if the token's claims are valid.
+    /// Returns the key that signed the token. If no current key verifies the signature, and the token's claims are
+    /// valid, reads the issuer's keys again.
     pub(crate) async fn key_of(
         &self,
         token: &Token<'_>,
@@ -79,11 +79,10 @@ impl IssuerVerifier {
             let keys = self.ring.keys();
             match keys.check_signature(token) {
                 SignatureCheck::Valid(key) => return Ok(key),
-                // The issuer may have published another key with the same id.
+                // The key set has changed. It may contain another key with the same id, so the lookup is repeated.
                 SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // The verifier reads only public keys from a source. Reading the source again therefore cannot help to
-                // verify an HS256 token.
+                // Key sources contain only public keys, so another read cannot find a key that verifies an HS256 token.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }

@@ -42,7 +42,7 @@ pub enum KeyError {
     #[error("there is no PEM block in it")]
     Empty,
     /// A block is truncated, or its content is not Base64.
-    #[error("PEM block {block} is damaged or incomplete")]
+    #[error("PEM block {block} is malformed or truncated")]
     Damaged {
         /// The number of the block, counted from 1.
         block: usize,
@@ -157,7 +157,7 @@ pub(crate) enum SignatureCheck {
     UnknownKey,
 }
 
-/// A key and its only algorithm. The header of a token has no influence on the algorithm.
+/// A key, and the only algorithm for which the key is used, regardless of the `alg` in the header of a token.
 pub(crate) struct Key {
     id: Option<String>,
     algorithm: Algorithm,

@@ -18,7 +18,7 @@ use crate::{KeyError, KeySet};
 /// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The timeout of the whole fetch divided by this number is the connect timeout.
+/// The divisor for the connect timeout: the timeout of the whole fetch is divided by this number.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.
@@ -71,7 +71,7 @@ impl JwksUrl {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The file does not exist, or the process may not read it.
+    /// The file does not exist, or the process lacks the permission to read it.
     #[error("cannot read {}: {source}", .path.display())]
     File {
         /// The path of the file.
@@ -154,7 +154,7 @@ async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
 pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     // The root certificates of the operating system are trusted too, for issuers with a private certificate authority.
-    // The operating system may have no root certificates.
+    // Errors are ignored, because the operating system may have no root certificates.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)

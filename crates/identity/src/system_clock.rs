@@ -9,7 +9,7 @@ pub fn system_clock() -> Clock {
     Clock::new(read)
 }
 
-#[expect(clippy::disallowed_methods, reason = "every service gets this clock")]
+#[expect(clippy::disallowed_methods, reason = "all services use this clock")]
 fn read() -> Timestamp {
     Timestamp::new(Utc::now())
 }

@@ -9,7 +9,7 @@ use config::ConfigError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// The settings file does not exist, or the process may not read it.
+    /// The settings file cannot be read.
     #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
     File {
         /// The path of the file.

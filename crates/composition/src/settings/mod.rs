@@ -164,7 +164,7 @@ mod tests {
         Settings::load(&variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
     }
 
-    /// Returns the error in all its printed forms.
+    /// Returns the `Display` and `Debug` output of the error.
     fn error(variables: &[(&str, &str)]) -> String {
         let error = load(variables).unwrap_err();
         format!("{error}\n{error:?}")

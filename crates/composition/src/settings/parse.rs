@@ -55,7 +55,7 @@ pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D:
     text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
 }
 
-/// Deserializes one of a few keywords. `problem` is the message for any other value.
+/// Deserializes one of the keywords `words`. `problem` is the error message for any other value.
 pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     deserializer: D,
     words: &[(&str, T)],

@@ -11,7 +11,7 @@ fn a_key_is_found_by_its_prefix_and_proven_by_its_digest() {
     let (key, other) = (NewApiKey::generate().unwrap(), NewApiKey::generate().unwrap());
     let text = key.secret.expose_secret();
     let Ok(Credential::ApiKey(presented)) = Credential::of(Some(&format!("Bearer {text}"))) else {
-        panic!("an API key is parsed as such")
+        panic!("the credential must be parsed as an API key")
     };
     assert_eq!(presented.prefix(), &key.prefix);
     assert!(presented.matches(&key.digest));

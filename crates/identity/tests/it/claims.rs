@@ -172,7 +172,7 @@ fn times_of_the_wrong_type_and_out_of_range_are_invalid() {
             assert_eq!(outcome(name, &value), Err(AuthenticationError::Invalid), "{name}: {value}");
         }
     }
-    // The year is about 30 million, which is still a valid time.
+    // This time is about 30 million years in the future, which is valid.
     assert_eq!(outcome("exp", &json!(1e15)), Ok(()));
     assert_eq!(outcome("nbf", &json!(1e15)), Err(AuthenticationError::Invalid));
 }

@@ -233,7 +233,7 @@ fn users_are_named_by_uuid_or_by_issuer_and_subject() {
     let named = verifier.user_named(&theirs.to_string()).unwrap();
     assert_eq!((named.id, named.external_id), (theirs.user_id(), Some(theirs.clone())));
 
-    // The id is the same as from a token of the native issuer.
+    // The result is the user id that a token of the native issuer with this subject would have.
     let named = verifier.user_named(&format!("{FIRST}|{}", user())).unwrap();
     assert_eq!((named.id, named.external_id), (user(), None));
     assert_eq!(id(&format!("{FIRST}|{}", theirs.user_id())), Err(UserNameError::Subject));

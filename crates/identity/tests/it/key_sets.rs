@@ -99,7 +99,7 @@ fn only_public_keys_for_signatures_are_read() {
 
 #[test]
 fn a_number_may_have_leading_zeros() {
-    // "AAA" would be two zero bytes, but only groups of four characters can be prepended: "AAAA" is three zero bytes.
+    // Prepends three zero bytes, which are `AAAA` in base64url.
     let padded = |name: &str| json!({ name: format!("AAAA{}", PAIRS[0].jwk("")[name].as_str().unwrap()) });
     for name in ["n", "e"] {
         let verifier = verifier(&[PAIRS[0].jwk_with(&padded(name))]);

@@ -159,7 +159,7 @@ async fn requests_that_arrive_while_keys_are_read_share_the_read() {
         while server.requests() < 1 {
             tokio::task::yield_now().await;
         }
-        // `biased` polls the verification first, so that it waits when the gate opens.
+        // `biased` polls the verification first, so that it is already waiting when the server sends the response.
         tokio::join!(biased; outcome(&verifier, &to_come), async { gate.add_permits(1000) }).0
     };
     let ((), outcome) = tokio::join!(verifier.refresh(), coming);
@@ -351,7 +351,7 @@ async fn a_slow_server_times_out() {
             }
         }
     };
-    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("the keys were not fetched"), Ok(()));
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("the keys must be fetched"), Ok(()));
     server.answers(Answer::Silence);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -367,7 +367,7 @@ async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     let to_first = token(4, "a");
     tokio::select! {
         biased;
-        _ = outcome(&verifier, &to_other) => panic!("the server never responds"),
+        _ = outcome(&verifier, &to_other) => panic!("the verification must wait for the server"),
         outcome = outcome(&verifier, &to_first) => assert_eq!(outcome, Ok(())),
     }
 }

@@ -145,7 +145,7 @@ pub(crate) fn trusting(
     options: &VerifierOptions,
 ) -> TokenVerifier {
     let started = TokenVerifier::start(secret, issuers, options).now_or_never();
-    started.expect("a start with keys in memory never waits").unwrap().with_clock(clock())
+    started.expect("a start with keys in memory must not wait").unwrap().with_clock(clock())
 }
 
 /// Returns the claims of a token of [`user`]. The token was issued a minute before [`NOW`] and expires an hour after.
@@ -176,7 +176,7 @@ pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
 
 /// Verifies the token with keys in memory, so that the verification never waits.
 pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, AuthenticationError> {
-    verifier.verify(token).now_or_never().expect("a verification with keys in memory never waits")
+    verifier.verify(token).now_or_never().expect("a verification with keys in memory must not wait")
 }
 
 /// A temporary file that is deleted on drop.
