@@ -130,7 +130,7 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// Returns the commit stamp of the target: the epoch, and the version of the target in this state.
+    /// Returns the commit stamp of the target: the epoch, and the target's versions in this state.
     pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },
