@@ -56,7 +56,7 @@ pub(crate) struct State {
     /// The index of the latest loaded catalog. The tracker may already know a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
-    /// The start of the latest load of credentials whose result was cached, as a ticket and as a time.
+    /// The start of the latest load whose credentials were cached, as a ticket (logical timestamp) and as a clock time.
     pub(crate) credentials: Option<(Ticket, Moment)>,
     order: EvictionOrder,
 }
@@ -82,7 +82,7 @@ impl Cache {
         self.catalog_version.load(Ordering::Acquire) == version
     }
 
-    /// Inserts or updates (upserts) the entry of a user, so that it refers to this compiled set of the company.
+    /// Inserts or updates (upserts) the entry of a user, so that the entry refers to the compiled set `set`.
     pub(crate) fn put(&self, state: &mut State, key: Key, set: &Arc<CompiledSet>) {
         let replaced = self.entries.insert(&mut state.order, key, set);
         if let Some(company) = state.companies.get_mut(&key.0) {
@@ -129,14 +129,14 @@ impl Cache {
         self.lock().tracker.epoch()
     }
 
-    /// Returns the position in the change feed from which the next poll continues, and the current generation. The
-    /// caller passes the generation to [`Self::polled`].
+    /// Returns the position in the change feed from which the next poll continues, and the current generation of the
+    /// tracker. The caller passes the generation to [`Self::polled`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         self.lock().tracker.next_poll()
     }
 
-    /// Returns the epoch of a database that was restored without a new epoch. This epoch must be replaced before the
-    /// next poll. `None` if no epoch must be replaced.
+    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
+    /// epoch. `None` if no epoch must be replaced.
     pub(crate) fn to_renew(&self) -> Option<u64> {
         self.lock().tracker.to_renew()
     }
@@ -173,8 +173,9 @@ impl Cache {
         }
     }
 
-    /// Returns the table of credentials if two conditions hold: it has the latest known version, and a load that began
-    /// after `arrived` read it. The lock prevents other threads from replacing the table during these checks.
+    /// Returns the table of credentials if two conditions hold: the table has the latest known version, and a load that
+    /// began after `arrived` read it. The cache's mutex prevents other threads from replacing the table during these
+    /// checks.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();

@@ -127,8 +127,8 @@ impl Company {
     }
 
     /// Caches a newly compiled set and its parts. If a concurrent load has already cached an equal set, returns that
-    /// set instead (deduplication). The caller must serve the returned set. The company lists this set, and therefore a
-    /// change to the company invalidates it.
+    /// set instead (deduplication). The caller must serve the returned set, because a change to the company invalidates
+    /// only the sets that the company lists.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {

@@ -94,7 +94,7 @@ impl EvictionOrder {
 
 impl Default for Entries {
     fn default() -> Self {
-        // With blocking resizes, writers wait while a map is resized, but readers never have to search two tables.
+        // With blocking resizes, writers wait while a map is resized, and readers search only one table.
         let map = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };

@@ -39,7 +39,7 @@ impl Cache {
     }
 
     /// Looks up the cached set of a user. If only the catalog has changed, recompiles the set from cached rules where
-    /// possible. If the lease has expired, the caller passes `confirmed_after`: the set is then returned only if a poll
+    /// possible. If the lease has expired, the caller passes `confirmed_after`. The set is then returned only if a poll
     /// that began after this ticket has confirmed the cached data.
     pub(crate) fn look_up(&self, key: Key, confirmed_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();

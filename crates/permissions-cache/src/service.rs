@@ -166,7 +166,7 @@ impl Permissions {
             }
             access = self.access(company, access.subject(), Consistency::Fresh).await?;
         }
-        Err(unavailable("the data kept changing while the menu was loaded"))
+        Err(unavailable("the data changed repeatedly while the menu was loaded"))
     }
 
     /// Returns the service that looks up API keys and the token cut-offs of users.

@@ -10,7 +10,7 @@ use crate::freshness::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 
-/// One stripe of a counter, aligned to cache lines of its own to prevent false sharing.
+/// One stripe of a counter, aligned to separate CPU cache lines to prevent false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe(AtomicU64);

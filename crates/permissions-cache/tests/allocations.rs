@@ -10,13 +10,13 @@ use crate::replica::{Replica, patient};
 use crate::store::Store;
 use crate::world::{SCOPES, company, feature, user, view};
 
-#[expect(dead_code, reason = "the other tests use the rest")]
+#[expect(dead_code, reason = "only other tests use the remaining items")]
 #[path = "it/replica.rs"]
 mod replica;
-#[expect(dead_code, reason = "the other tests use the rest")]
+#[expect(dead_code, reason = "only other tests use the remaining items")]
 #[path = "it/store.rs"]
 mod store;
-#[expect(dead_code, reason = "the other tests use the rest")]
+#[expect(dead_code, reason = "only other tests use the remaining items")]
 #[path = "it/world.rs"]
 mod world;
 

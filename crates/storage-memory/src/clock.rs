@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use iam_domain::{Clock, Timestamp};
 
-/// A clock whose ticks are strictly increasing, even if the underlying clock stands still or runs backwards.
+/// A clock whose ticks are strictly increasing, even if the underlying clock stops or is set back.
 pub(crate) struct StorageClock {
     clock: Clock,
     /// The latest tick, in microseconds since 1970.

@@ -44,7 +44,7 @@ impl ChangeFeed for MemoryStorage {
     }
 }
 
-/// A subscription to wake-ups, which every commit notifies.
+/// A subscription that receives a wake-up after each commit.
 struct Commits(watch::Receiver<()>);
 
 #[async_trait]

@@ -11,7 +11,7 @@ use iam_storage::Result;
 #[derive(Default)]
 pub(crate) struct Swapped<T> {
     current: ArcSwap<T>,
-    /// Serializes changes. A `std` mutex suffices, because a change waits for nothing else while it holds the mutex.
+    /// Serializes changes. A `std` mutex suffices, because a change contains no `await` while it holds the mutex.
     /// Poisoning is ignored, because a panic in a change leaves the value unchanged.
     writer: Mutex<()>,
 }

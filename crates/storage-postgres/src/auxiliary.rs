@@ -41,8 +41,8 @@ fn ranked(ahead: &str) -> String {
 }
 
 /// Returns a query for the steps of the navigation trail of the user ($2) in the company ($1). The column `depth` is
-/// the position of the step within its session. The query respects the limits per session and per user: if concurrent
-/// insertions have stored more steps, it omits the oldest ones.
+/// the position of the step within its session. The query applies the limits per session and per user: if concurrent
+/// insertions have stored more steps than a limit allows, the query omits the oldest steps.
 fn steps() -> String {
     format!(
         "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
@@ -144,7 +144,7 @@ impl ApiKeyUses for Repository<Pool> {
 const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
-/// Statements that are the same for both tables of effective permissions.
+/// Operations that are the same for both tables of effective-permission rows.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
@@ -209,7 +209,7 @@ impl Repository<Pool> {
             {insert} RETURNING 1",
             current_epoch()
         );
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
+        #[expect(clippy::cast_precision_loss, reason = "an f64 represents the microseconds of a year exactly")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;
         let place: [Value; 5] = [
             company.as_uuid().into(),

@@ -149,10 +149,11 @@ fn by_sqlstate(error: DbErr) -> StorageError {
         // lock_not_available, query_canceled, idle_in_transaction_session_timeout
         Some("55P03" | "57014" | "25P03") => Some(false),
         // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema
-        // lacks an object, or the role lacks a privilege. A restore may be in progress, or an operator must correct it.
+        // lacks an object, or the role lacks a privilege. A restore may be in progress, or an operator must correct the
+        // schema or the privileges.
         Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
-        // The classes connection exception, invalid authorization, no such database, no such schema, insufficient
-        // resources, operator intervention
+        // The SQLSTATE classes connection exception, invalid authorization specification, invalid catalog name, invalid
+        // schema name, insufficient resources, operator intervention
         Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
         _ => None,

@@ -70,9 +70,9 @@
 //! # PgBouncer
 //!
 //! Session pooling works with PgBouncer's default settings, because connections send only startup parameters that
-//! PgBouncer knows. Transaction pooling is not supported, because the adapter relies on state of the session: settings,
-//! prepared statements and `LISTEN`. With the option [`listener_url`](PostgresOptions::listener_url), the listening
-//! connection bypasses the pooler.
+//! PgBouncer supports. Transaction pooling is not supported, because the adapter relies on state of the session:
+//! settings, prepared statements and `LISTEN`. With the option [`listener_url`](PostgresOptions::listener_url), the
+//! listening connection bypasses the pooler.
 //!
 //! # Manual edits
 //!

@@ -76,8 +76,8 @@ impl PostgresOptions {
         }
     }
 
-    /// Returns the options of each connection. Only startup parameters that poolers know are sent; the other settings
-    /// are set once the connection is open.
+    /// Returns the options of each connection. Only startup parameters that poolers support are sent. The other
+    /// settings are set after the connection is opened.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         Ok(database_url::parse(url)?
             .application_name(&self.application_name)
@@ -118,7 +118,7 @@ impl PostgresOptions {
 
     /// Returns the hooks of the pool.
     pub(crate) fn hooks(&self) -> PoolHooks {
-        // Half of the acquire timeout, so that there is time to open another connection.
+        // The ping timeout is half of the acquire timeout, so that there is time to open another connection.
         let ping_limit = self.acquire_limit() / 2;
         PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }

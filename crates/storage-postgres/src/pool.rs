@@ -1,5 +1,5 @@
-//! The pool: it executes reads and the writes outside units of work. It also contains what a unit of work needs to
-//! begin.
+//! The connection pool of a storage, which executes the reads and writes outside units of work. It also contains the
+//! state that a unit of work needs to begin.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,6 +98,6 @@ impl Credentials {
             }
             self.polls.ensure_polled().await?;
         }
-        Err(unavailable("the credentials kept changing while they were loaded"))
+        Err(unavailable("the credentials changed repeatedly while they were loaded"))
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// An optional version with its stamp. Readers of it need no lock.
+/// An optional version with its stamp, which is read without a lock.
 #[derive(Debug)]
 struct AtomicState {
     /// The version, or -1 for `None`.
@@ -108,8 +108,8 @@ impl Table {
 pub(crate) struct CredentialCache {
     /// The table of all credentials. If another database history is detected, an empty table replaces it.
     table: ArcSwap<Table>,
-    /// The latest version of the credentials that this process knows, or `None` if it knows none. The table is used if
-    /// it was loaded at this version.
+    /// The latest version of the credentials that this process knows, or `None` if it knows none. The table is served
+    /// only if it was loaded at this version.
     known: AtomicState,
     /// The times of the latest uses of API keys that have not been written to the database yet (write-behind).
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
@@ -132,9 +132,9 @@ impl CredentialCache {
         was_known
     }
 
-    /// Applies the changes since the version `since`. Returns `true` if the table was still at this version and is now
-    /// complete. If the changes do not result in the state that the database reports, replaces the table with an empty
-    /// one, so that the next load reads all credentials.
+    /// Applies the changes since the version `since`. Returns `true` if the table was still at the version `since` and
+    /// is now complete. If the changes do not result in the state that the database reports, replaces the table with an
+    /// empty one, so that the next load reads all credentials.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
         if table.state() != since {

@@ -192,7 +192,8 @@ fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
     feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
 }
 
-/// Returns the matrix cell that a check asks about, or the outcome if the view or feature does not exist.
+/// Returns the cell of the compiled set that determines the decision of a check, or the outcome if the view or feature
+/// does not exist.
 fn find<'a>(set: &CompiledSet, check: &'a Check) -> Result<CellRef<'a>, Outcome> {
     match check {
         Check::View(view) => {
@@ -248,8 +249,8 @@ enum Deciders<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// Creates a verdict whose outcome the levels `decided_by` determined. The ids of the levels must be in ascending
-    /// order.
+    /// Creates a verdict with this outcome, which the levels `decided_by` determined. The ids of the levels must be in
+    /// ascending order.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
         Self { outcome, deciders: Deciders::Listed(decided_by) }

@@ -7,9 +7,9 @@ use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 pub enum Subject {
     /// A user. The user's levels determine the decision.
     User(UserId),
-    /// A super admin who asks about their own permissions: every view and action that exists is allowed.
+    /// A super admin who checks their own permissions. Every view and action that exists is allowed.
     SuperAdmin(UserId),
-    /// A service that asks about its own permissions. It holds no levels, so it is treated as a non-member.
+    /// A service that checks its own permissions. A service holds no levels, so it is treated as a non-member.
     Service,
 }
 
@@ -72,9 +72,9 @@ impl FeatureRef {
 /// A permission check: the question of whether the subject may see a view or perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// Asks whether the subject may see the view.
+    /// Checks whether the subject may see the view.
     View(ViewRef),
-    /// Asks whether the subject may perform the action of the feature.
+    /// Checks whether the subject may perform the action of the feature.
     Feature {
         /// The feature to which the action applies.
         feature: FeatureRef,

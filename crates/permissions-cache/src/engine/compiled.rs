@@ -142,7 +142,8 @@ impl CompiledSet {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Returns `true` if the permissions were compiled from at least one level. Their users are then members.
+    /// Returns `true` if the set was compiled from at least one level. The users of the set are then members of the
+    /// company.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }

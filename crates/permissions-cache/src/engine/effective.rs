@@ -11,12 +11,13 @@ use serde::Serialize;
 pub struct ActionPermission {
     /// `true` if the action is allowed.
     pub allowed: bool,
-    /// The scope of the action. `own` if it is denied.
+    /// The scope of the action. `own` if the action is denied.
     pub scope: Scope,
 }
 
 /// The effective permissions of a user: the decisions about every view and about the actions of every feature. The
-/// actions are the usual ones, the custom actions of the feature, and the actions that the user's levels specify.
+/// actions of a feature are those of [`Action::LISTED`], its custom actions, and the actions for which the user's
+/// levels have rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {

@@ -147,7 +147,8 @@ fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
         .map(|(_, action)| action)
 }
 
-/// Creates a map. If several pairs have equal keys, the first pair wins, as in a linear search.
+/// Creates a map. If several pairs have equal keys, the map contains the first of them, which a linear search would
+/// also find.
 fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
     let mut map = HashMap::default();
     for (key, value) in pairs {

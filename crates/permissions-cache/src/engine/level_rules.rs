@@ -65,8 +65,7 @@ pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// The rules for actions that the catalog does not list. Such rules are unusual. If the database contains them,
-    /// decisions apply them.
+    /// The rules for actions that the catalog does not list. Such rules are rare, but decisions apply them too.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }

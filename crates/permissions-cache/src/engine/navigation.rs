@@ -30,7 +30,7 @@ pub struct NavigationItem {
     pub icon: Option<Icon>,
     /// The URL that the item links to.
     pub url: Option<ViewUrl>,
-    /// `true` if the item is an entry point: a page to which a user may be taken after signing in.
+    /// `true` if the item is an entry point: a page to which a user may be redirected after login.
     pub is_entrypoint: bool,
     /// The visible sub-items.
     pub sub_items: Vec<NavigationSubItem>,
@@ -42,7 +42,7 @@ pub struct NavigationItem {
 pub struct Navigation {
     /// The visible items, in the order in which they are displayed.
     pub menu: Vec<NavigationItem>,
-    /// The URL of the page to which the user is taken after signing in: the URL of the first visible entry point that
+    /// The URL of the page to which the user is redirected after login: the URL of the first visible entry point that
     /// has a URL.
     pub entrypoint: Option<ViewUrl>,
 }

@@ -281,9 +281,9 @@ impl World {
         self.tracker.on_confirmed(poll.generation, poll.began);
     }
 
-    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time that is
-    /// later than both the latest poll and this replica's own latest change. Second, if a poll reported the catalog,
-    /// the known versions of the catalog and of each company belong to one snapshot since the latest poll.
+    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time since the
+    /// latest poll and since this replica's latest own change. Second, if a poll reported the catalog, the known
+    /// versions of the catalog and of each company were the latest versions at a common time since the latest poll.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
@@ -299,7 +299,7 @@ impl World {
             if let Some(state) = self.known(part) {
                 assert!(
                     current_since(part, state),
-                    "{part:?}: the state {state:?} must be the latest one, {:?}",
+                    "{part:?}: {state:?} must have been the latest state at some time since the latest poll, {:?}",
                     self.store
                 );
             }
@@ -311,7 +311,7 @@ impl World {
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
                 assert!(
                     (polled..=self.store.now).any(both),
-                    "{part:?}: its version and the catalog's must belong to one snapshot"
+                    "{part:?}: its known version and the known catalog version must belong to one snapshot"
                 );
             }
         }

@@ -180,8 +180,8 @@ impl Tracker {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
-    /// Returns the epoch of a database that was restored without a new epoch. This epoch must be replaced before the
-    /// next poll.
+    /// Returns the epoch that must be replaced before the next poll, because the database was restored without a new
+    /// epoch. `None` if no epoch must be replaced.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
@@ -243,8 +243,8 @@ impl Tracker {
         }
     }
 
-    /// Applies the result of a poll that began at the ticket `began` in this generation. This call does not confirm the
-    /// cached data; [`Self::on_confirmed`] does.
+    /// Applies the result of a poll that began at the ticket `began`, when the tracker had this generation. This call
+    /// does not confirm the cached data; [`Self::on_confirmed`] does.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {

@@ -1,5 +1,5 @@
-//! Coalesced loads (single flight): all requests that wait for the same key share one load. Each request specifies the
-//! ticket after which its load must begin.
+//! Coalesced loads (single flight): all requests that wait for the value of the same key share one load. Each request
+//! specifies the ticket after which its load must begin.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,7 +14,7 @@ use crate::freshness::ticket::{Ticket, Tickets};
 
 pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The requests that wait for one key.
+/// The requests that wait for the value of one key.
 struct Waiters<T> {
     /// The ticket at which the load in progress began. `None` if no load is in progress.
     began: Option<Ticket>,
@@ -24,8 +24,8 @@ struct Waiters<T> {
     next: Vec<oneshot::Sender<T>>,
 }
 
-/// Maximum number of keys that requests wait for at the same time. Requests for further keys fail immediately (load
-/// shedding).
+/// Maximum number of keys whose values requests wait for at the same time. Requests for further keys fail immediately
+/// (load shedding).
 const MAX_KEYS: usize = 10_000;
 
 /// Loads values by key. For each key, at most one load is in progress and at most one more is pending, regardless of
@@ -39,8 +39,8 @@ pub(crate) struct Coalescer<K, T> {
     load: Box<dyn Fn(K, Ticket) -> Loading<T> + Send + Sync>,
 }
 
-/// The error if a load ended without a result, for example because it panicked, or if too many keys have waiting
-/// requests.
+/// The error that a request receives if a load ended without a result, for example because it panicked, or if too many
+/// keys have waiting requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a load ended without a result, or too many loads are pending")]
 pub(crate) struct Lost;

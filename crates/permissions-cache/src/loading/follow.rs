@@ -63,7 +63,10 @@ impl Polls {
         loop {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
-            tracing::warn!(error = &error as &dyn Error, "the wake-up subscription failed: only periodic polls remain");
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "the wake-up subscription failed: only periodic polls detect changes"
+            );
             metrics::counter!("iam_cache_channel_lost_total").increment(1);
             if began.elapsed() > self.context.options.lease * 2 {
                 pause = FIRST_PAUSE;

@@ -145,7 +145,7 @@ impl Resolver {
         let cache = &self.context.cache;
         let key = (company, subject.holder());
         if consistency == Consistency::Fresh {
-            // The result of a load that began before the first poll is not cached.
+            // Polls before the load, because the result of a load that began before the first poll is not cached.
             self.polls.ensure_polled().await?;
             return Ok(Step::Load(arrived));
         }

@@ -70,7 +70,7 @@ impl Cache {
             });
             (index, known)
         };
-        // The permissions are compiled outside the lock.
+        // The permissions are compiled while the cache's mutex is not held.
         let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
         let KnownParts { set, rules, modules } = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {

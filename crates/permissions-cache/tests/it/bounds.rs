@@ -38,7 +38,7 @@ async fn members_non_members_and_companies_stay_within_their_bounds() {
     let permissions = &replica.permissions;
     let mut numbers = churn();
     for _ in 0..3000 {
-        // Most of the companies and half of the users do not exist.
+        // Most of the requested companies and half of the requested users do not exist.
         let (of, who) = (numbers.next().unwrap() % 100, numbers.next().unwrap() % 20);
         assert_eq!(sees(permissions, of, who).await, of < 30 && who < 10);
         let stats = permissions.stats();

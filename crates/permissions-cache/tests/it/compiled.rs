@@ -92,11 +92,11 @@ async fn check(snapshot: Snapshot) -> std::result::Result<(), String> {
         for question in questions(&snapshot) {
             let (outcome, naive) = (access.decide(&question).outcome, expected(&snapshot, subject, &question));
             if (outcome.allowed, outcome.scope, outcome.reason) != (naive.allowed, naive.scope, naive.reason) {
-                return Err(format!("{question:?}: {outcome:?}, not {naive:?}"));
+                return Err(format!("{question:?}: the outcome is {outcome:?}, but must be {naive:?}"));
             }
             let explained = access.explain(&question).decision;
             if explained != naive {
-                return Err(format!("{question:?} is explained as {explained:?}, not {naive:?}"));
+                return Err(format!("{question:?}: the explained decision is {explained:?}, but must be {naive:?}"));
             }
         }
     }

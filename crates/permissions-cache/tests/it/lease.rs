@@ -70,7 +70,7 @@ async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
     assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + 2, loads));
 }
 
-/// A failed poll confirms nothing: concurrent and later requests are not served from outdated cached data.
+/// A failed poll does not confirm the cached data: concurrent and later requests are not served outdated data.
 #[tokio::test]
 async fn no_change_is_lost_with_a_poll_that_failed() {
     let store = one_company().await;
@@ -279,7 +279,8 @@ async fn another_database_makes_everything_be_read_anew() {
     assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
 }
 
-/// Rows are restored in a way that polls do not detect, so a load detects the lower version.
+/// If a load returns a version that is lower than the known version, requests fail until the epoch has been renewed.
+/// After that, the epoch is not renewed again.
 #[tokio::test]
 async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
     let store = one_company().await;

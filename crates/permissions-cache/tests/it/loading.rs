@@ -37,7 +37,7 @@ async fn a_service_is_answered_as_a_non_member() {
     }
 }
 
-/// Sends a request in a separate task.
+/// Checks in a separate task whether the user may see view 0.
 fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
     let permissions = Arc::clone(permissions);
     tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
@@ -153,7 +153,8 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// No other data of the company is cached, so only the poll reveals that the load may have missed a change.
+/// If a load misses a change while polls fail, its result is not cached, and later requests do not receive it. No other
+/// data of the company is cached, so only the poll reveals that the load may have missed a change.
 #[tokio::test]
 async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
     let store = one_company().await;
@@ -177,7 +178,8 @@ async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// When the load ends, the company is no longer tracked, but the change that the load missed is still known.
+/// The result of a load that missed a change is not cached, even if the company is no longer tracked when the load
+/// ends.
 #[tokio::test]
 async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     let store = one_company().await;
@@ -224,10 +226,11 @@ async fn a_load_outlives_the_request_that_began_it() {
     only.abort();
     assert!(only.await.unwrap_err().is_cancelled());
     store.let_go(Asked::User);
-    eventually("the result is cached nevertheless", || hit(permissions, 0, 1) == Some(true)).await;
+    eventually("the result of the load is cached", || hit(permissions, 0, 1) == Some(true)).await;
 }
 
-/// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
+/// If a load fails, hangs or panics, the waiting requests fail, and the next request begins a new load. The paused
+/// clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
 async fn a_load_without_an_answer_is_followed_by_a_new_one() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
@@ -249,6 +252,7 @@ async fn a_load_without_an_answer_is_followed_by_a_new_one() {
     }
 }
 
+/// If a poll, or a load of the catalog or of several users, fails, the request fails, and the next request succeeds.
 /// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
 async fn failures_of_other_reads_are_no_answers_either() {

@@ -219,7 +219,7 @@ impl Store {
     }
 }
 
-/// Returns the permission check that asks whether the subject may see view 0.
+/// Returns the check of whether the subject may see view 0.
 pub(crate) fn sees_view_0() -> Check {
     Check::View(ViewRef::Id(view(0)))
 }
@@ -235,7 +235,7 @@ pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consis
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// Returns `Some(true)` if a cache hit allows the user to see view 0, `Some(false)` if it denies this, and `None` on a
+/// Returns `Some(true)` if a cache hit allows view 0 to the user, `Some(false)` if it denies view 0, and `None` on a
 /// cache miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
@@ -283,7 +283,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
     }
 }
 
-/// Returns all checks about the entities of the catalog, and some checks about entities that do not exist.
+/// Returns checks of all entities of the catalog, and of some entities that do not exist.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Check> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
@@ -330,12 +330,15 @@ pub(crate) fn compare(access: &Access, snapshot: &Snapshot) -> std::result::Resu
     for question in questions(snapshot) {
         let (answer, naive) = (access.check(&question), expected(snapshot, access.subject(), &question));
         if answer != naive {
-            return Err(format!("{question:?} of {:?}: {answer:?}, not {naive:?}", access.subject()));
+            return Err(format!(
+                "{question:?} of {:?}: the decision is {answer:?}, but must be {naive:?}",
+                access.subject()
+            ));
         }
     }
     let (answer, naive) = (access.effective(), expected_effective(snapshot, access.subject()));
     if answer != naive {
-        return Err(format!("effective permissions of {:?}: {answer:?}, not {naive:?}", access.subject()));
+        return Err(format!("effective permissions of {:?}: {answer:?}, but must be {naive:?}", access.subject()));
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Replaces cells of a level with `wanted`. If `key` is given, replaces only the cell at this position. Otherwise,
+    /// Replaces cells of a level with `wanted`. If `key` is given, replaces only the cell with this key. Otherwise,
     /// replaces all cells of the level. Returns `true` if a cell was removed.
     fn matrix<C: StoredCell>(
         &mut self,
@@ -88,7 +88,7 @@ impl Unit {
                 return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Deleting a cell of an unknown level is not an error, because the cell does not exist.
+                // Deleting a cell of an unknown level succeeds, like every deletion of a cell that does not exist.
                 let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)

@@ -22,7 +22,7 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The row ids that are in use in any company or on the platform.
+/// The row ids that are in use in any company or in the data of the platform.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 

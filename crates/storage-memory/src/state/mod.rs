@@ -76,13 +76,13 @@ impl State {
         }
     }
 
-    /// Returns the company's own menu, which does not contain the common menu. For `None`, returns an empty menu.
+    /// Returns the company's own menu, without the common menu. For `None`, returns an empty menu.
     pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// Calls `uses` with the view and the feature of each item and sub-item of all menus. Returns those for which
-    /// `uses` returns `true`, ordered by label, then id.
+    /// Calls `uses` with the view and the feature of each item and sub-item of all menus. Returns the items and
+    /// sub-items for which `uses` returns `true`, ordered by label, then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()
@@ -130,7 +130,7 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// Returns the version of the target in this state.
+    /// Returns the commit stamp of the target: the epoch, and the target's versions in this state.
     pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },

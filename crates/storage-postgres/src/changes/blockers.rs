@@ -89,8 +89,8 @@ async fn end(
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // A session that waits for the global lock is not terminated. It holds no lock yet, and is only ahead of this
-    // change in the global lock's queue. `chosen` is materialized, because PostgreSQL could otherwise call
+    // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It only precedes
+    // this change in the queue of the global lock. `chosen` is materialized, because PostgreSQL could otherwise call
     // `pg_terminate_backend` for a session before it evaluates the conditions that exclude the session.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (

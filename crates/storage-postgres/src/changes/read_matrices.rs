@@ -1,5 +1,5 @@
-//! A cache of the matrices that a unit of work has read while it holds its lock. The unit can then replace a matrix
-//! without reading it again.
+//! A cache of the matrices that a unit of work has read while it holds the lock of its target. With this cache, the
+//! unit can replace a matrix without reading it again.
 
 use std::sync::{Mutex, PoisonError};
 

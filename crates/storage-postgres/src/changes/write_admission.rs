@@ -8,8 +8,8 @@
 //! revoke rights.
 //!
 //! Changes to the catalog and to the credentials are serialized too. At most two changes of each kind have a connection
-//! at a time. The limit is low for the case that this process hangs: another replica must then terminate the sessions
-//! of these changes one after the other before it can revoke rights.
+//! at a time. The limit is low, because this process may hang. Another replica must then terminate the sessions of
+//! these changes one after the other before it can revoke rights.
 
 use std::sync::Arc;
 use std::time::Duration;

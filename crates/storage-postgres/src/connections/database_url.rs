@@ -34,18 +34,18 @@ const IGNORED: [(&str, &[&str]); 7] = [
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
-    // The adapter rejects read-only sessions, whatever this parameter is.
+    // The adapter rejects read-only sessions regardless of this parameter.
     ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
-    // The driver authenticates by SCRAM without channel binding, whatever this parameter is.
+    // The driver authenticates by SCRAM without channel binding, regardless of this parameter.
     ("channel_binding", &["disable", "prefer", "require"]),
     ("gssencmode", &["disable", "prefer"]),
     ("schema", &["public"]),
 ];
-/// Maximum length, in bytes, of a parameter name that an error message repeats.
+/// Maximum length, in bytes, of a parameter name that an error message contains.
 const LONGEST_NAME: usize = 40;
 
 /// The reason why a database URL cannot be used. Its message never contains a value from the URL, because any value may
-/// be a password or a part of one.
+/// be a password or a part of a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -59,14 +59,14 @@ pub enum UrlError {
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
     /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and a fragment is not used.
-    #[error("has a #, which must be written %23")]
+    #[error("has a #, which must be percent-encoded as %23")]
     Fragment,
     /// The URL has an unknown parameter.
     #[error("has the unknown parameter {0}")]
     Unknown(String),
     /// The URL has an unknown parameter. The message does not contain the parameter's name, because the name may be a
     /// part of a password.
-    #[error("has an unknown parameter; a ? in a user name or password must be written %3F")]
+    #[error("has an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
     #[error("has an unsupported value of the parameter {0}")]

@@ -1,4 +1,4 @@
-//! Recent connection failures, and the check that an idle connection needs because of them.
+//! Recent connection failures, and the check of an idle connection that these failures require.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

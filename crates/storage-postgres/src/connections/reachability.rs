@@ -37,11 +37,11 @@ enum Problem {
     Role,
     #[error("the database does not exist")]
     Database,
-    #[error("the role may not connect to the database")]
+    #[error("the role lacks the CONNECT privilege, or the database does not allow connections")]
     Forbidden,
     #[error("TLS with the database server fails")]
     Tls,
-    #[error("the database server accepts no more connections")]
+    #[error("the connection limit of the database server, the database or the role is reached")]
     Full,
     #[error("the database server is starting up or shutting down")]
     Starting,

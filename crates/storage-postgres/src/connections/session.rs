@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// Sets up a new session in one round trip. No setting is sent as a startup parameter, because poolers reject
-    /// startup parameters that they do not know.
+    /// startup parameters that they do not support.
     ///
     /// # Errors
     ///
@@ -96,10 +96,10 @@ impl Session {
             ("tcp_keepalives_count", count.to_string()),
             ("default_transaction_isolation", "read committed".to_owned()),
             ("default_transaction_deferrable", "off".to_owned()),
-            // The statements are so short that JIT compilation would cost more than running them.
+            // JIT is disabled, because compiling the short statements would cost more than executing them.
             ("jit", "off".to_owned()),
-            // Plans are cached. A sequential scan that is planned for a small table would still be used after the table
-            // has become large or bloated.
+            // Sequential scans are discouraged, because plans are cached. A sequential scan that was planned for a
+            // small table would still be used after the table has become large or bloated.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -118,8 +118,8 @@ impl Session {
         )
     }
 
-    /// Records whether a new connection was accepted or why it was rejected. Logs this if it differs from the previous
-    /// outcome.
+    /// Records whether a new connection was accepted or why it was rejected. Logs the outcome if it differs from the
+    /// previous outcome.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),

@@ -1,6 +1,6 @@
 //! The SeaORM entities of the tables, with plain UUIDs, strings and timestamps. `convert` maps them to domain entities.
 
-#![expect(unreachable_pub, reason = "SeaORM's macros make everything of an entity public")]
+#![expect(unreachable_pub, reason = "SeaORM's macros make all items of an entity public")]
 
 pub(crate) mod api_keys;
 pub(crate) mod company2modules;

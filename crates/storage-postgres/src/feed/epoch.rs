@@ -1,5 +1,5 @@
-//! The epoch: a number that identifies the history of the database. A restore or a failover starts another history,
-//! and so another epoch.
+//! The epoch: a number that identifies one run of the database server on one history of the database. A restart, a
+//! restore and a failover change the epoch.
 
 use iam_storage::Result;
 use sea_orm::QueryResult;

@@ -32,7 +32,7 @@ impl PostgresStorage {
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
-                    "the role may not execute pg_control_system: restores and failovers are detected without it"
+                    "the role lacks EXECUTE on pg_control_system: restores and failovers are detected without it"
                 );
                 poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control().query_repeatable(poll(true, since)).await

@@ -1,5 +1,5 @@
-//! The poll: the statement that reads which changes were committed since the previous poll, and the conversion of its
-//! row.
+//! The poll: the statement that returns the changes that were committed since the previous poll, and the conversion of
+//! its result row.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;

@@ -245,7 +245,7 @@ impl<T: Executor> Assignments for Repository<T> {
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
         // The query joins each action with the user's levels, and these levels with their cells. `OFFSET 0` (an
-        // optimization fence) fixes this join order, whatever the statistics are.
+        // optimization fence) fixes this join order, regardless of the planner's statistics.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
