@@ -88,7 +88,7 @@ pub struct NewEffectiveFeaturePermission {
 /// is denied.
 #[async_trait]
 pub trait EffectiveViewPermissions: Send + Sync {
-    /// Returns the row if it is current, and otherwise `None`.
+    /// Returns the row of a user for a view if the row is current, and otherwise `None`.
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
     /// Returns the current rows of a user, ordered by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
@@ -104,9 +104,9 @@ pub trait EffectiveViewPermissions: Send + Sync {
         valid_for: Duration,
         rows: &[NewEffectiveViewPermission],
     ) -> Result<u64>;
-    /// Deletes the rows of a user and returns their number.
+    /// Deletes the rows of a user in a company and returns their number.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Deletes the rows of all users who hold a level and returns their number.
+    /// Deletes the rows of all users who hold a level of a company and returns their number.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
@@ -126,7 +126,7 @@ pub trait EffectiveViewPermissions: Send + Sync {
 /// is denied.
 #[async_trait]
 pub trait EffectiveFeaturePermissions: Send + Sync {
-    /// Returns the row if it is current, and otherwise `None`.
+    /// Returns the row of a user for an action of a feature if the row is current, and otherwise `None`.
     async fn find(
         &self,
         company: CompanyId,
@@ -148,9 +148,9 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
         valid_for: Duration,
         rows: &[NewEffectiveFeaturePermission],
     ) -> Result<u64>;
-    /// Deletes the rows of a user and returns their number.
+    /// Deletes the rows of a user in a company and returns their number.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Deletes the rows of all users who hold a level and returns their number.
+    /// Deletes the rows of all users who hold a level of a company and returns their number.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;

@@ -25,7 +25,7 @@ pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWrite
 pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
 
 /// A lock guard with a counted reference to its lock. Fields are dropped in declaration order, so the lock is released
-/// before the reference.
+/// before the reference is dropped.
 #[derive(Debug)]
 struct Held<Guard> {
     _guard: Guard,
@@ -58,7 +58,7 @@ impl CompanyLocks {
         Some(Shared(Held { _guard: guard, _reference: reference }))
     }
 
-    /// Returns the number of companies whose lock a task holds or waits for.
+    /// Returns the number of companies whose lock is held by a task or requested by a waiting task.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.entries().len()

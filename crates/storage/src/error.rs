@@ -32,7 +32,7 @@ pub enum StorageError {
     },
     /// The effective-permission rows to write were resolved at versions that are not current. The error is also
     /// returned while a change that would outdate the rows is in progress.
-    #[error("computed at versions that are no longer current")]
+    #[error("the effective-permission rows were resolved at versions that are not current")]
     Stale,
     /// The operation is not allowed in this unit of work, for example because the unit of work was begun for another
     /// target or because an earlier operation failed.

@@ -46,8 +46,8 @@ impl Position {
 pub struct Changes {
     /// The epoch, which identifies the database history. Versions are comparable only within one epoch.
     pub epoch: u64,
-    /// A second identifier of the database history, or a constant if the adapter cannot read one. If the value
-    /// changes, the database is on another history. An unchanged value does not rule out another history.
+    /// A second identifier of the database history, or a constant if the adapter cannot read one. If the value changes,
+    /// the database is on another history. An unchanged value does not prove that the history is still the same.
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,

@@ -92,7 +92,7 @@ pub trait CompanyModules: Send + Sync {
 pub trait UserLevels: Send + Sync {
     /// Returns the levels of a company, ordered by name.
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>>;
-    /// Returns a level of a company.
+    /// Returns the level with this id if it belongs to the company.
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>>;
     /// Returns the level of a company with exactly this name.
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>>;
@@ -135,10 +135,11 @@ pub trait Assignments: Send + Sync {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
-    /// Returns the id of any user whose levels together allow each of these actions for the whole company (scope
-    /// `company` or `any`) and deny none of them. Each element of `actions` is the key of a feature and an action of
-    /// this feature. Users who hold the level `without` are excluded. Module gates and `enabled` flags are ignored, so
-    /// the caller must also check the effective permissions of the returned user.
+    /// Returns the id of a user whose levels together allow each of these actions for the whole company (scope
+    /// `company` or `any`) and deny none of them. If several users satisfy this condition, returns one of them. Each
+    /// element of `actions` is the key of a feature and an action of this feature. Users who hold the level `without`
+    /// are excluded. Module gates and the `enabled` flags of features are ignored, so the caller must also check the
+    /// effective permissions of the returned user.
     async fn find_holder(
         &self,
         company: CompanyId,
@@ -192,7 +193,7 @@ pub trait MenuItems: Send + Sync {
 pub trait SubMenuItems: Send + Sync {
     /// Returns the sub-items of all items that [`MenuItems::find_all`] returns, ordered by sort order, label and id.
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>>;
-    /// Returns the sub-items of an item that has exactly this owner, ordered by sort order, label and id.
+    /// Returns the sub-items of a menu item if the item has exactly this owner, ordered by sort order, label and id.
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>>;
     /// Returns the sub-item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
@@ -284,7 +285,8 @@ pub trait CompanyStates: Send + Sync {
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 
-/// The random stamps of the versions in [`Versions`]. See [`StateId`].
+/// The stamps of the catalog and of a company: random numbers that are written together with the [`Versions`]. See
+/// [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamps {
     /// The stamp of the catalog's version.
@@ -369,15 +371,15 @@ pub struct CredentialChanges {
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys in the storage, whether they changed or not. If a cache contains another number of
-    /// keys, rows were deleted or restored outside the service.
+    /// The total number of API keys in the storage, whether they changed or not. If a cache contains a different number
+    /// of keys, rows were deleted or restored outside the service.
     pub api_key_count: usize,
 }
 
 impl CredentialChanges {
-    /// Checks whether these changes explain the current version of the credentials. Returns `true` if the version is
-    /// still `since`, or if the latest change has the current version. Otherwise, the data was modified outside the
-    /// service: the version was incremented without a changed row, or a row was changed without a new version.
+    /// Returns `true` if these changes account for the current version of the credentials: the version is still
+    /// `since`, or the latest change has the current version. `false` means that the data was modified outside the
+    /// service. Either the version was incremented although no row changed, or a row was changed without a new version.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)
@@ -439,7 +441,7 @@ reader! {
     audit_logs: AuditLogs,
     /// Returns the read operations on the versions of companies, and on their provisioning.
     company_states: CompanyStates,
-    /// Returns the read operations that load the data of decisions in one consistent snapshot.
+    /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
     /// Returns the read operations on users.
     users: Users,

@@ -108,7 +108,7 @@ impl Recorder {
         self.now
     }
 
-    /// Returns `true` if there is nothing to commit.
+    /// Returns `true` if the recorder contains no mutation and no appended audit record, so there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.appended.is_empty()
@@ -124,7 +124,7 @@ impl Recorder {
         self.check()?;
         self.failed = true;
         if target != self.target {
-            return Err(StorageError::Misuse("it was begun for another target"));
+            return Err(StorageError::Misuse("the operation modifies another target"));
         }
         Ok(())
     }
@@ -344,19 +344,19 @@ macro_rules! life_cycle {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
-            #[doc = "The change is the creation of the entity."]
+            #[doc = "The recorded change is the creation of the entity."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "The change is an update of the entity."]
+            #[doc = "The recorded change is an update of the entity."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "The change is the deletion of the entity."]
+            #[doc = "The recorded change is the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
@@ -377,8 +377,8 @@ life_cycle! {
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
-/// Serializes an entity to JSON. Entities always serialize successfully. If the serialization failed, the audit record
-/// would contain the error.
+/// Returns an entity as JSON. The serialization of entities is not expected to fail. If it failed, the audit record
+/// would contain the serialization error instead of the entity.
 fn value(entity: &impl Serialize) -> Value {
     serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
 }
@@ -391,8 +391,8 @@ fn deleted(before: &impl Serialize) -> Value {
     json!({ "before": value(before) })
 }
 
-/// Returns the fields that differ, with their values before and after the update. `updatedAt` is omitted, because the
-/// audit record has a timestamp of its own.
+/// Returns the fields whose values before and after the update differ, with both values. `updatedAt` is omitted,
+/// because the audit record has a timestamp of its own.
 fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
     let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
         return Value::Null;

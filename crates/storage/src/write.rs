@@ -235,7 +235,7 @@ pub trait AuditLogsMut: Send + Sync {
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
-/// Write operation on the provisioning state of a company.
+/// The write operation on the provisioning state of a company.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
     /// Marks the company as provisioned, at the time of the unit of work. Returns `false` if it was already

@@ -78,7 +78,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     assert_eq!(find(Some(first)).await, Some(another));
     assert_eq!(find(Some(second)).await, None);
 
-    // No holder is found in another company, or for a key that does not exist.
+    // No holder is found in another company, or for a feature key that does not exist.
     let elsewhere = storage.reader().assignments().find_holder(some_company(), &asked, None).await.unwrap();
     assert_eq!(elsewhere, None);
     let unknown = [(one.as_str(), action("Update")), ("nothing", action("Update"))];

@@ -67,7 +67,7 @@ async fn assert_recorded(
     changes: Value,
 ) {
     let records = records_about(storage, company, entity_type, entity).await;
-    let newest = records.last().unwrap_or_else(|| panic!("{action} was not recorded"));
+    let newest = records.last().unwrap_or_else(|| panic!("the action {action} must be recorded"));
     assert_eq!(
         (newest.action.as_str(), newest.entity_type, newest.entity_id, newest.company_id),
         (action, entity_type, entity, company)

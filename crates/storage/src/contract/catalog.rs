@@ -135,7 +135,7 @@ full Feature {
 },
 bare some_feature());
 
-/// Runs a check for views, for modules and for features.
+/// Runs a generic check function for views, for modules and for features.
 macro_rules! each_part {
     ($check:ident, $storage:expr) => {
         $check::<View>(&$storage).await;
@@ -239,7 +239,8 @@ pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// A natural key can be reused after its entity received another key, even within one unit of work.
+/// After an update replaces the natural key of an entity, another entity can use the old key, even within the same unit
+/// of work.
 pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::bare());
@@ -304,7 +305,7 @@ pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn St
     assert_eq!(only(listed, &ids, |feature| feature.id), [3, 5, 0, 1, 2, 4].map(|id| ids[id]));
 }
 
-/// A feature's own actions are stored in their order, and `None` differs from an empty list.
+/// A feature's own actions are stored in the given order. `None` and an empty list are stored as different values.
 pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());
@@ -314,7 +315,7 @@ pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A company, and a view, a feature and a module that are all mapped to one another.
+/// A company and three catalog entities (a view, a feature and a module) that are all mapped to one another.
 struct LinkedEntities {
     company: CompanyId,
     view: View,
@@ -322,8 +323,8 @@ struct LinkedEntities {
     module: Module,
 }
 
-/// Creates a company whose only level has one cell for the view and three for the feature. The view, the feature and
-/// the module are mapped to one another, and the company has the module.
+/// Creates the linked entities. The company has the module and one level. The level has one cell for the view and three
+/// cells for actions of the feature.
 async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
     let company = some_company();
     let own = Feature { actions: Some(vec![action("Zip"), action("Seal")]), ..some_feature() };
@@ -344,8 +345,8 @@ async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
     tied
 }
 
-/// Counts the cells and mappings of the view, the feature and the module. Each read in the body contributes one number
-/// to the result.
+/// Returns the numbers of cells and mappings of the linked entities: one number for each read in the body, in this
+/// order.
 async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
     let LinkedEntities { company, view, feature, module } = ties;
@@ -435,7 +436,7 @@ pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Reads of mappings return the complete mapped entities.
+/// Reads of mappings return the mapped entities with all of their fields.
 pub async fn mapped_parts_are_found_whole(storage: Arc<dyn Storage>) {
     let LinkedEntities { company, view, feature, module } = ties(&storage).await;
     let reader = storage.reader();

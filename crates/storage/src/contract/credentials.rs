@@ -58,7 +58,8 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
     storage.reader().users().find(users).await.unwrap()
 }
 
-/// A created API key is returned unchanged, with and without its optional fields. Lists are sorted by name, then by id.
+/// An API key is returned as it was created, whether its optional fields are set or not. Lists are sorted by name, then
+/// by id.
 pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
     let bare =
@@ -117,7 +118,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let records = records_about(&storage, None, EntityType::ApiKey, one.id.as_uuid()).await;
     let actions: Vec<_> = records.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["api_key.created", "api_key.revoked"]);
-    assert!(!format!("{records:?}").contains("digest"), "no record may contain the digest of a key");
+    assert!(!format!("{records:?}").contains("digest"), "no audit record may contain the digest of an API key");
 }
 
 /// Recording uses of a key increments no version. The last use of the key is the latest recorded time.

@@ -37,8 +37,8 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     both_rows!(check, storage);
 }
 
-/// The storage's clock determines the timestamps of rows. Rows are computed at the current time. They expire after
-/// their lifetime or 365 days, whichever is shorter. Writing rows again updates both timestamps.
+/// The storage's clock determines the timestamps of rows. `computed_at` is the current time. Rows expire after their
+/// lifetime or after 365 days, whichever is shorter. Writing rows again updates both timestamps.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -51,7 +51,10 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
                 R::of_user(storage, tenant.company, tenant.user).await.into_iter().map(|(_, times)| times).collect();
             assert_eq!(times.len(), 1, "rows that are written together must have the same times");
             for (computed_at, expires_at) in times {
-                assert!((earliest..=latest).contains(&computed_at), "{earliest} {computed_at} {latest}");
+                assert!(
+                    (earliest..=latest).contains(&computed_at),
+                    "{computed_at} must be between {earliest} and {latest}"
+                );
                 assert_eq!(u128::from((expires_at.micros() - computed_at.micros()).unsigned_abs()), lives.as_micros());
             }
             earliest = latest;
@@ -258,8 +261,9 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// While a change to a company is in progress, rows of this company are rejected without waiting, and rows of another
-/// company are accepted. While a change to the catalog is in progress, all rows are rejected.
+/// While a change to a company is in progress, writes of this company's rows are rejected without waiting, and writes
+/// of another company's rows are accepted. While a change to the catalog is in progress, all writes of rows are
+/// rejected.
 pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -273,7 +277,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
         assert_eq!(
             tenant.upsert(&mine).await.unwrap(),
             3,
-            "a unit of work without changes must not outdate the versions"
+            "a unit of work without changes must not outdate the rows"
         );
 
         let change = begin(storage, Target::Catalog).await;
@@ -312,7 +316,8 @@ pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Every scope and both decisions are stored. Actions are compared exactly, including case.
+/// Rows of every scope and of both decisions (allowed and denied) are stored. Actions are compared exactly, including
+/// case.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     let tenant = Tenant::new(&storage).await;
     let row = NewEffectiveFeaturePermission::new(&tenant, tenant.user, 0);
@@ -351,7 +356,7 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     for (tenant, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
         tenant.upsert(&rows(tenant, user)).await.unwrap();
     }
-    // Renewing one of a user's three rows moves the user to the front.
+    // Renewing one of a user's three rows moves the user to the front of the list.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
     let expected =

@@ -112,7 +112,8 @@ row!(NewEffectiveFeaturePermission, effective_feature_permissions,
     },
     otherwise allowed, find_by feature_id action);
 
-/// A company with a level that a user holds, three views, and three actions of two features, all in ascending order.
+/// A company with a level that a user holds, three views, and three actions of two features. Views and features are in
+/// ascending order of their ids.
 pub(super) struct Tenant {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) company: CompanyId,
@@ -149,7 +150,7 @@ impl Tenant {
         versions(&self.storage, Some(self.company)).await
     }
 
-    /// Creates the user's rows for the three views or the three actions.
+    /// Creates the user's rows for the tenant's three views or three actions.
     pub(super) fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
         (0..3).map(|nth| R::new(self, user, nth)).collect()
     }
@@ -186,7 +187,7 @@ impl Tenant {
     }
 }
 
-/// Runs a check for view rows and for feature rows.
+/// Runs a generic check function for view rows and for feature rows.
 macro_rules! both_rows {
     ($check:ident, $storage:expr) => {
         $check::<NewEffectiveViewPermission>(&$storage).await;

@@ -265,7 +265,10 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
         let polled = poll(&storage, Some(&position)).await;
         for (company, state) in polled.companies {
             let before = known.insert(company, state.version);
-            assert!(before.is_some_and(|before| before < state.version), "{company}: {before:?}, then {state:?}");
+            assert!(
+                before.is_some_and(|before| before < state.version),
+                "the version of {company} must increase: {before:?}, then {state:?}"
+            );
         }
         catalog = catalog.max(polled.catalog.version);
         for (company, seen) in seen {

@@ -46,7 +46,7 @@ pub(super) fn action(text: impl Into<String>) -> Action {
     Action::parse(text).unwrap()
 }
 
-/// Generates this many ids of one type, in ascending order.
+/// Generates the given number of ids of one type, in ascending order.
 macro_rules! ascending {
     ($id:ident, $count:expr) => {{
         let count: u16 = $count;
@@ -300,7 +300,7 @@ impl HasTarget for CompanyId {
     }
 }
 
-/// Begins a unit of work for a command line change. Retries until the locks are acquired.
+/// Begins a unit of work whose actor is the command line. Retries until the locks are acquired.
 pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl HasTarget) -> Box<dyn UnitOfWork> {
     begin_as(storage, about, ChangeContext::command_line()).await
 }
@@ -316,7 +316,7 @@ pub(super) async fn begin_as(
         match storage.begin(target, context.clone()).await {
             Ok(tx) => return tx,
             Err(StorageError::Unavailable { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("a unit of work cannot begin: {error}"),
+            Err(error) => panic!("a unit of work must begin, but failed: {error}"),
         }
     }
 }

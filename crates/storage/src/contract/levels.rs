@@ -106,7 +106,7 @@ pub async fn a_level_name_is_unique_in_its_company(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(other).await.unwrap().len(), 1);
 }
 
-/// A level can be updated without a change of its name. After the level is deleted, its name can be reused.
+/// A level can be updated without changing its name. After the level is deleted, its name can be reused.
 pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");

@@ -38,7 +38,8 @@ pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Adding an unknown element, or adding an element to an unknown owner, returns `Unknown` with the unknown id.
+/// Adding an unknown element to a set returns `Unknown` with the id of the element. If the owner of the set (such as
+/// the module of mapped views) is unknown, the error contains the id of the owner.
 pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
@@ -54,7 +55,7 @@ pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The set of an unknown owner is empty.
+/// The set of an unknown owner, such as the views of an unknown module, is empty.
 pub async fn an_unknown_owner_has_no_elements(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         if let Some((with_unknown_owner, ..)) = scene.set.with_unknown_owner() {

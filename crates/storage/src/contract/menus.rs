@@ -1,5 +1,5 @@
-//! Test cases about menu items and sub-items. The entries of the common menu appear in all companies. Other entries
-//! belong to one company.
+//! Test cases about menu items and sub-items (menu entries). The entries of the common menu appear in the menus of all
+//! companies. Other entries belong to one company.
 
 use std::sync::Arc;
 
@@ -69,7 +69,8 @@ pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>)
     }
 }
 
-/// Required permissions are stored in their order, and `None` differs from an empty list.
+/// A menu item's required permissions are stored in the given order. `None` and an empty list are stored as different
+/// values.
 pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     let odd = ["z", "a", "ä\"\\'%_{}", "a b"];
     for required in [None, Some(vec![]), Some(odd.map(|key| FeatureKey::parse(key).unwrap()).to_vec())] {
@@ -149,7 +150,7 @@ pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn 
     }
 }
 
-/// No two items have the same id, and no two sub-items have the same id.
+/// The ids of menu items are unique, and so are the ids of sub-items.
 pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);

@@ -135,8 +135,8 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // `asked` is set after this change was requested. From then on, each writer counts its own changes until this
-        // change begins. The count does not depend on the scheduling of the threads.
+        // `asked` is set after the change to `target` was requested. From then on, each writer counts the units of work
+        // that it begins before this change begins. The count does not depend on the scheduling of the threads.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);
@@ -176,7 +176,7 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::ViewUrl),
-            neither => panic!("neither created the view: {neither:?}"),
+            neither => panic!("neither of the concurrent units of work created the view: {neither:?}"),
         }
     }
 }

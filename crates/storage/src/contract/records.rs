@@ -1,5 +1,5 @@
-//! Test cases about audit records. Records are stored exactly as they were appended, and are returned by filter and
-//! page by page.
+//! Test cases about audit records. Records are stored exactly as they were appended. Lists of records can be filtered,
+//! and are returned page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     loop {
         let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
         sizes.push(page.len());
-        assert!(sizes.len() <= 4, "the pagination does not terminate: pages of {sizes:?}");
+        assert!(sizes.len() <= 4, "the pagination must terminate: pages of {sizes:?}");
         let Some(last) = page.last() else { break };
         cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
         walked.extend(page);

@@ -1,5 +1,5 @@
-//! Test cases about replacing a whole set. A replace is atomic, even if other operations read or replace the set
-//! concurrently.
+//! Test cases about replacing a whole set. A replace operation is atomic, even if other operations read or replace the
+//! set concurrently.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, w
     assert_eq!(kept.read(storage.reader()).await, set(wanted), "{kept:?}");
 }
 
-/// After a replace, the set contains exactly the requested elements. The requested set may be larger, smaller,
-/// different, unchanged or empty.
+/// After a replace operation, the set contains exactly the requested elements. The requested set may be larger,
+/// smaller, different, unchanged or empty.
 pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements;
@@ -53,8 +53,8 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
     }
 }
 
-/// A replace changes the set of one owner (a feature, module, company, user or level). It does not change the sets of
-/// other owners.
+/// A replace operation changes the set of one owner (a feature, module, company, user or level). It does not change the
+/// sets of other owners.
 pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
@@ -67,7 +67,8 @@ pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace with unknown ids returns `Unknown` with all unknown ids in ascending order, and does not change the set.
+/// A replace operation with unknown ids returns `Unknown` with all unknown ids in ascending order, and does not change
+/// the set.
 pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let there = &scene.elements[..2];
@@ -91,8 +92,8 @@ pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace ignores duplicate elements in the request. For a matrix, two cells with the same position cause a
-/// `Conflict`.
+/// A replace operation ignores duplicate elements in the request. For a matrix, two cells with the same position cause
+/// a `Conflict`.
 pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -108,7 +109,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace sees the earlier changes of its own unit of work.
+/// A replace operation sees the earlier changes of its own unit of work.
 pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -125,8 +126,8 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A unit of work reads a set, changes it, and then replaces it. The replace applies to the changed set, not to the set
-/// that was read. The sets of other owners are not changed.
+/// A unit of work reads a set, changes it, and then replaces it. The replace operation applies to the changed set, not
+/// to the set that was read. The sets of other owners are not changed.
 pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Scene { set: kept, neighbour, .. } = &scene;
@@ -156,8 +157,8 @@ pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn 
     }
 }
 
-/// Checks that a replace is atomic: concurrent readers see either the old or the new elements, never a mix and never an
-/// empty set.
+/// Checks that a replace operation is atomic: concurrent readers see either the old or the new elements, never a mix
+/// and never an empty set.
 async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     let Scene { set: kept, elements, .. } = scenes(&storage).await[kind].clone();
     let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
@@ -220,7 +221,7 @@ pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) 
     is_atomic(storage, 6).await;
 }
 
-/// After two concurrent replaces of a set, the set contains exactly the elements of one of the two replaces.
+/// After two concurrent replace operations on a set, the set contains exactly the elements of one of them.
 pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
     for Scene { set: kept, elements, .. } in scenes(&storage).await {
         let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
@@ -233,14 +234,14 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
             let seen = kept.read(storage.reader()).await;
             assert!(
                 seen == set(&one) || seen == set(&other),
-                "the result must be that of one of the two replaces: {kept:?} with {seen:?}"
+                "the result must be that of one replace operation: {kept:?} with {seen:?}"
             );
         }
     }
 }
 
-/// A view cell that exists before and after a replace keeps its id and creation time. If its content does not change,
-/// it also keeps `updated_at`.
+/// A view cell that exists before and after a replace operation keeps its id and creation time. If its content does not
+/// change, it also keeps `updated_at`.
 pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -279,8 +280,8 @@ pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     assert_eq!(matrix.find(company, admin.id, gone.view_id).await.unwrap(), None);
 }
 
-/// A feature cell that exists before and after a replace keeps its id and creation time. If its content does not
-/// change, it also keeps `updated_at`.
+/// A feature cell that exists before and after a replace operation keeps its id and creation time. If its content does
+/// not change, it also keeps `updated_at`.
 pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());

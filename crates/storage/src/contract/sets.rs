@@ -52,8 +52,8 @@ impl Members {
     }
 
     /// Returns a set of the same kind whose owner does not exist. The result includes the entity type and the id of the
-    /// missing owner. Returns `None` if the owner is a company or a user, because every company id and user id is
-    /// valid.
+    /// missing owner. Returns `None` if the owner is a company or a user, because the storage accepts every company id
+    /// and user id.
     pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {

@@ -38,8 +38,8 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["company.provisioned"]);
 }
 
-/// A company remains provisioned after later changes. Reads inside the unit of work that provisions the company already
-/// return it as provisioned.
+/// A company remains provisioned after later changes. Inside the unit of work that provisions the company, reads return
+/// it as provisioned before the commit.
 pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;

@@ -15,8 +15,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// A commit stores everything that the unit of work wrote, together with audit records. The audit records have the time
-/// of the unit of work.
+/// A commit stores everything that the unit of work wrote, together with its audit records. The audit records have the
+/// time of the unit of work as their timestamp.
 pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -248,7 +248,7 @@ async fn refuses_company(
     assert_eq!(
         after,
         raised(before.0),
-        "the change to the menu must increment the version, and the rejected mutations must not"
+        "the change to the menu must increment the version, and the rejected mutations must not increment it"
     );
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [foreign.clone()]);
     assert_eq!(storage.reader().menu_items().find_by_id(owner, there.id).await.unwrap(), Some(there));
@@ -340,7 +340,7 @@ pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
 }
 
-/// The time of a unit of work is constant, and is not before the time of an earlier unit of work.
+/// The time of a unit of work is constant, and is not earlier than the time of a previous unit of work.
 pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
@@ -349,7 +349,7 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
         let now = tx.now();
         level(company, format!("Level {round}")).store(tx.as_mut()).await.unwrap();
         assert_eq!(tx.now(), now);
-        assert!(now >= last, "{now} must not be before {last}");
+        assert!(now >= last, "the time {now} must not be earlier than {last}");
         last = now;
         tx.commit().await.unwrap();
     }
