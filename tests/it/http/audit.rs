@@ -208,7 +208,7 @@ both_adapters! {
         assert_eq!(about(&record), ("menu.created", "menu", item.as_str()));
     }
 
-    /// Changes to the catalog and to the menu of all companies are recorded in the platform's audit log.
+    /// Changes to the catalog and to the common menu are recorded in the platform's audit log.
     async fn the_catalog_is_recorded(api: TestApi) {
         let company = api.company().await;
         for (collection, kind, body) in [

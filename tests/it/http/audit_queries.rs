@@ -58,7 +58,7 @@ both_adapters! {
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
 
-    /// The parameter `limit` allows 1 to 200 records per page. Default: 50 records.
+    /// The parameter `limit` accepts 1 to 200 records per page. Default: 50 records.
     async fn a_page_has_its_bounds(api: TestApi) {
         let company = api.company().await;
         for n in 0..45 {

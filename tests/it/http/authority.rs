@@ -397,7 +397,7 @@ both_adapters! {
         }
     }
 
-    /// A request can name its company in the path, the query, the body or the header.
+    /// A request can specify its company in the path, the query, the body or the header.
     async fn a_company_is_named_in_four_places(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels?companyId={}", company.id);

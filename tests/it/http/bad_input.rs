@@ -111,8 +111,8 @@ pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Creates every entity to which a request in the table of operations refers. Entities that were created later would
-/// appear as differences when the stored data is compared.
+/// Creates, before the tests start, every entity to which a request in the table of operations refers. Entities that
+/// were created later would appear as differences when the stored data is compared.
 async fn make_everything(world: &World) {
     world.renew();
     for form in FORMS {

@@ -21,7 +21,7 @@ fn conflict(message: &str) -> (u16, String, String) {
     (409, "ERR_RESOURCE_002".to_owned(), message.to_owned())
 }
 
-/// Asserts that an entity has an id and valid times, and returns the entity without them.
+/// Asserts that an entity has an id and valid timestamps, and returns the entity without these fields.
 fn content(mut made: Value) -> Value {
     for time in ["createdAt", "updatedAt"] {
         assert!(is_time(&made[time]));
@@ -251,8 +251,8 @@ both_adapters! {
         assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item must be listed once");
         patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
 
-        // The menu item no longer requires the feature. It still links to the feature, but by id, so the feature's key
-        // can be changed.
+        // The change clears the menu item's required features. The item still links to the feature by id, so the
+        // feature's key can now be changed.
         let item = path_of("menu-items", &item);
         let body = json!({ "requiredPermissions": null });
         api.patch(&item).by_super_admin().within(company.id).json(&body).send().await.expect(200);
@@ -409,7 +409,7 @@ both_adapters! {
         assert_eq!(urls("general.export").await, "");
     }
 
-    /// Super admins also cannot create, disable, delete or re-key a reserved feature (`iam.…`).
+    /// Not even super admins can create, disable or delete a reserved feature (`iam.…`), or change its key.
     async fn reserved_features_stay(api: TestApi) {
         let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
                         deleted, re-keyed or gated";

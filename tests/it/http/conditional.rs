@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Company, Request, TestApi, both_adapters, new_company};
 
-/// A resource with an entity tag, and two different changes of it.
+/// A resource with an entity tag, and two different changes to this resource.
 struct Tagged {
     path: String,
     changes: Vec<(&'static str, String, Value)>,
@@ -87,7 +87,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
 }
 
 both_adapters! {
-    /// A change with a matching entity tag is accepted. A change with a stale or invented tag is rejected, and nothing
+    /// A change with a matching entity tag is accepted. A change with a stale or unknown tag is rejected, and nothing
     /// is stored.
     async fn a_change_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
@@ -153,7 +153,7 @@ both_adapters! {
         }
     }
 
-    /// A deletion with a matching entity tag is accepted. A deletion with a stale or invented tag is rejected.
+    /// A deletion with a matching entity tag is accepted. A deletion with a stale or unknown tag is rejected.
     async fn a_deletion_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         let tagged = everything_tagged(&api, company).await;
@@ -168,7 +168,7 @@ both_adapters! {
                 assert_eq!(answer.error().1, "ERR_RESOURCE_003", "{path} {wrong}");
             }
             of(api.delete(path), company, path).header("if-match", &now).send().await.expect(200);
-            // A deleted entity gets 404, whatever entity tag the client sends.
+            // A request for a deleted entity gets 404, whatever entity tag the client sends.
             of(api.delete(path), company, path).header("if-match", "*").send().await.expect(404);
         }
     }
@@ -285,8 +285,8 @@ both_adapters! {
         assert_eq!(made.len(), 5);
     }
 
-    /// The headers of every response forbid browsers to sniff the content type and to load resources. They also forbid
-    /// caches to store the response.
+    /// The headers of every response prevent browsers from sniffing the content type and from loading resources. They
+    /// also prevent caches from storing the response.
     async fn every_answer_is_safe_in_a_browser(api: TestApi) {
         let company = api.company().await;
         for request in [

@@ -19,7 +19,7 @@ const LEAST: &str = "x-iam-min-version";
 
 /// Returns the version in the header `X-IAM-Version` of a response.
 fn version(answer: &Answer) -> Versions {
-    Versions::parse(answer.header("x-iam-version").expect("the response states a version")).unwrap()
+    Versions::parse(answer.header("x-iam-version").expect("the response must state a version")).unwrap()
 }
 
 /// Returns a check of a view in the module `core`.
@@ -31,8 +31,8 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// Creates a company and caches its administrator on the replica `b`. Afterwards the replica `b` does not learn of
-/// changes.
+/// Creates a company and loads the permissions of its administrator into the cache of the replica `b`. Afterwards the
+/// replica `b` does not learn of changes.
 async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.hears_everything().await;
@@ -143,7 +143,7 @@ both_adapters! {
         let mut last = version(&question(&a.api).by(company.admin).within(company.id).send().await.expect(200));
         for request in decisions(&a.api, company).into_iter().take(4) {
             let answer = request.by(company.admin).within(company.id).send().await.expect(200);
-            assert_eq!(version(&answer), last, "without a change, the version must stay the same");
+            assert_eq!(version(&answer), last, "without a change, the version must remain unchanged");
         }
         for name in ["One", "Two"] {
             let path = "/api/iam/user-levels";

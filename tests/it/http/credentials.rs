@@ -96,7 +96,7 @@ both_adapters! {
         changes(&api, company, key, "Never").await.expect(403);
     }
 
-    /// An API key is accepted only if it matches exactly.
+    /// An API key is accepted only if the whole key matches exactly, including its letter case.
     async fn a_key_that_is_nearly_right_is_refused(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("administer", None).await;
@@ -301,7 +301,7 @@ both_adapters! {
     }
 
     /// A change to credentials takes effect at once on the replica that makes it (read-your-writes). This also holds
-    /// while that replica's polls do not return.
+    /// while this replica does not learn of changes through polls.
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -397,8 +397,8 @@ both_adapters! {
         trail().json(&step).send().await.expect(201);
         expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
 
-        // In this part the token expires while the body is being sent. Only the test advances the clock, which starts
-        // no earlier than the token's `iat`.
+        // Here the token expires while the body is being sent. The service's clock starts at the current time, and only
+        // the test advances it.
         let expiring = token(api.super_admin, true, Some(0));
         let time = SetTime::at(at(now()));
         let router = api.with_clock(time.clock()).await;
@@ -444,7 +444,7 @@ both_adapters! {
         }
     }
 
-    /// The time of the last use of a key is stored about once per minute at most.
+    /// The time of the last use of a key is stored at most about once per minute.
     async fn the_last_use_of_a_key_is_noted(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -462,7 +462,7 @@ both_adapters! {
         assert_eq!(last_use().await, noted);
     }
 
-    /// Requests of a service may require a minimum version, whether or not the subject is cached.
+    /// Requests of a service may require a minimum version, whether or not the subject's permissions are cached.
     async fn a_service_may_say_what_it_has_seen(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;

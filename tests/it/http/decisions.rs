@@ -14,7 +14,8 @@ async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, 
     (user, levels)
 }
 
-/// Returns the essential fields of a decision: the result, the scope, the reason code, and the levels that decided.
+/// Returns the essential fields of a decision: the result, the scope, the reason code, and the levels that determined
+/// the result.
 fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
     let levels = decision["decidedBy"].as_array().unwrap().iter().map(|level| level.as_str().unwrap()).collect();
     let code = decision["reasonCode"].as_str().unwrap();
@@ -82,8 +83,8 @@ both_adapters! {
         }
     }
 
-    /// Views and features are identified by exact match. Prefixes, other letter case and urls with values for path
-    /// parameters do not match.
+    /// Views and features are identified by exact match. Prefixes, strings in another letter case, and urls with values
+    /// instead of path parameters do not match.
     async fn what_is_unknown_is_denied(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company().to_string();
@@ -238,7 +239,7 @@ both_adapters! {
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
             }
         }
-        // All users may check themselves, also with their own id as `userId`.
+        // All users may check their own permissions, even if the request specifies their own id as `userId`.
         ask(company.visitor, company.visitor).await.expect(200);
         ask(company.visitor, company.admin).await.expect(403);
     }
@@ -278,7 +279,7 @@ both_adapters! {
 
         let answer = api.get(&path).by(company.member).within(company.id).send().await.error();
         assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view IAM data".into()));
-        // The list of an unknown user's permissions denies everything.
+        // In the list of an unknown user's permissions, all views are denied.
         let path = format!("/api/iam/users/{}/permissions", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));

@@ -284,8 +284,8 @@ both_adapters! {
         assert_not_held(&answer, "iam.assign_permissions/Update (company)");
     }
 
-    /// Users with Approve on `iam.assign_permissions`, with the scope `company` or `any`, can grant anything. The
-    /// default level Admin has this permission.
+    /// Users with Approve on `iam.assign_permissions`, with the scope `company` or `any`, can grant all permissions.
+    /// The default level Admin has this permission.
     async fn a_user_with_approve_can_grant_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;

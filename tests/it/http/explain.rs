@@ -72,7 +72,7 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
     }
 
-    /// If the feature is disabled, the explanation suggests to enable the feature.
+    /// If the feature is disabled, the explanation suggests enabling the feature.
     async fn a_disabled_feature_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;

@@ -41,7 +41,7 @@ impl Issuing {
         self.signer.sign_claims(&claims).unwrap()
     }
 
-    /// Returns a token of the second issuer for the same subject.
+    /// Returns a token of the second issuer for this subject, without the super admin claim.
     fn other_token(&self, subject: &str) -> String {
         let claims = json!({ "iss": OTHER_ISSUER, "sub": subject, "iat": now(), "exp": now() + 3600 });
         self.other.sign_claims(&claims).unwrap()
@@ -349,8 +349,8 @@ both_adapters! {
         reads(router, company, &bearer).await.expect(200);
     }
 
-    /// The issuer and subject of a user are stored with the first change that the user makes. An earlier request need
-    /// not have identified the user.
+    /// The issuer and subject of a user are stored with the first change that the user makes, even if no earlier
+    /// request has identified the user.
     async fn the_caller_of_a_change_is_remembered(api: TestApi) {
         let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
@@ -410,8 +410,8 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = router.api_key("read", None).await;
         reads(&router, company, &key).await.expect(200);
-        // An expired token is rejected with 401 even while the signing keys are unavailable. It is invalid whatever its
-        // signature is.
+        // An expired token is rejected with 401 even while the signing keys are unavailable, because the rejection does
+        // not depend on the token's signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }

@@ -1,5 +1,5 @@
-//! Tests of modules that gate views and features. Without confirmation, no change can remove the last gate of a view or
-//! a feature.
+//! Tests of modules that gate views and features. A change that would remove the last gate of a view or a feature
+//! requires confirmation.
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,8 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "the feature must be ungated");
     }
 
-    /// A module allows nothing if it is disabled. It can be disabled for one company or for all companies.
+    /// A disabled module makes no view or feature available. A module can be disabled for one company or for all
+    /// companies.
     async fn a_gate_is_shut_by_two_switches(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;

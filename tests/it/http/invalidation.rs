@@ -29,7 +29,7 @@ const NO_CHANGES: [&str; 8] = [
     "DELETE /api/iam/api-keys/{id}",
 ];
 
-/// The entities that a change of the table affects: a company, a user of this company, and entities of the catalog.
+/// The entities that the changes in the table affect: a company, a user of this company, and entities of the catalog.
 struct Scene {
     words: BTreeMap<&'static str, String>,
     company: CompanyId,
@@ -203,8 +203,8 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 }
 
 both_adapters! {
-    /// Each change is visible at once on the replica that makes it. Other replicas show the change when they learn of
-    /// it. The cache entries of other companies remain.
+    /// Each change is visible at once on the replica that makes it. It becomes visible on another replica when that
+    /// replica learns of the change. A change to one company leaves the cache entries of other companies unchanged.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         // This API instance has no limit on forced loads. It reads the database for each request of this test.
@@ -215,7 +215,7 @@ both_adapters! {
         for Change { what, operation, of, seen: sees, ids, body } in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
-                // All users who could administer the company have lost their permissions.
+                // The placeholder `$left` stands for a company that is provisioned but has no administrator.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
             let ids = ids.replace("$left", "$company");
@@ -241,10 +241,10 @@ both_adapters! {
             assert_eq!(
                 before == [truth.clone(), truth],
                 *sees == Seen::Same,
-                "{what}: the decisions must differ or stay the same as stated in the table"
+                "{what}: the decisions must differ or be equal, as the table states"
             );
             let compared = b.stats().confirmations - at_b.confirmations;
-            assert_eq!(compared, 0, "{what}: the feed must report the change before a request polls");
+            assert_eq!(compared, 0, "{what}: no request may have to wait for a poll");
 
             // A replica that has changed the catalog polls until the change feed reports this change.
             a.hears_everything().await;

@@ -135,7 +135,7 @@ both_adapters! {
         let body = json!({ "name": "Abandoned" });
         let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
         tokio::select! {
-            answer = request.send() => panic!("response while the lock is held: {answer:?}"),
+            answer = request.send() => panic!("the change must not complete while the lock is held: {answer:?}"),
             () = begins.notified() => {}
         }
         lock.commit().await.unwrap();
@@ -163,7 +163,7 @@ both_adapters! {
         api.new_level(company, "New").await;
     }
 
-    /// A rolled-back change has no effect.
+    /// A unit of work that is dropped before the commit is rolled back, and has no effect.
     async fn what_is_given_up_leaves_nothing(api: TestApi) {
         let company = api.company().await;
         let mut tx = hold(&api, company).await;

@@ -232,7 +232,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// A service with the role `administer` may grant anything, but it cannot force a change.
+    /// A service with the role `administer` may grant all permissions, but it cannot force a change.
     async fn a_service_that_administers_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;

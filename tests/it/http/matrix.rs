@@ -55,10 +55,11 @@ pub async fn table(world: &World) -> String {
 }
 
 both_adapters! {
-    /// The columns of the table are the callers. `reader` holds Read on `iam.manage_levels` with the scope `company`.
-    /// `team` holds Read and Update on `iam.manage_levels` with the scope `team`, which must not suffice. The last five
-    /// columns are API keys: one of each role for the first company, one with the role `administer` for the second
-    /// company, and one with the role `administer` for all companies.
+    /// Every caller gets the expected status from every operation. The columns of the table are the callers. `reader`
+    /// holds Read on `iam.manage_levels` with the scope `company`. `team` holds Read and Update on `iam.manage_levels`
+    /// with the scope `team`, which must not suffice. The last five columns are API keys: one of each role for the
+    /// first company, one with the role `administer` for the second company, and one with the role `administer` for all
+    /// companies.
     async fn who_may_do_what(api: TestApi) {
         let table = table(&World::new(api).await).await;
         insta::assert_snapshot!("who_may_do_what", table);

@@ -21,7 +21,7 @@ async fn list(api: &TestApi, collection: &str, owner: Option<CompanyId>) -> Valu
 }
 
 both_adapters! {
-    /// A menu item in a response has all its fields. `companyId` is `null` for items of all companies.
+    /// A menu item in a response has all its fields. `companyId` is `null` for common items.
     async fn an_item_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let least = api.make("menu-items", None, json!({ "label": "Reports" })).await;
@@ -72,8 +72,8 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "subMenuItem": most }));
     }
 
-    /// A list contains the items of all companies and the items of the request's company. It is sorted by sort order,
-    /// label and id.
+    /// A list contains the common items and the items of the request's company. It is sorted by sort order, label and
+    /// id.
     async fn lists_hold_what_a_company_sees(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         for label in ["b", "B"] {
@@ -160,8 +160,8 @@ both_adapters! {
         }
     }
 
-    /// The references of menu items and sub-items must exist. An item refers to a view and to features, and a sub-item
-    /// also refers to its item.
+    /// The entities to which menu items and sub-items refer must exist. An item refers to a view and to features, and a
+    /// sub-item also refers to its item.
     async fn references_must_exist(api: TestApi) {
         let unknown = new_company();
         for (body, message) in [
@@ -223,8 +223,7 @@ both_adapters! {
         assert_eq!(list(&api, "sub-menu-items", Some(company.id)).await.as_array().unwrap().len(), 7);
     }
 
-    /// Items of all companies are visible in every company. They can be changed only in requests that specify no
-    /// company.
+    /// Common items are visible in every company. They can be changed only in requests that specify no company.
     async fn what_is_common_is_changed_without_a_company(api: TestApi) {
         let company = api.company().await;
         let common = api.make("menu-items", None, json!({ "label": "Ours" })).await;

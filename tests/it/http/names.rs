@@ -1,5 +1,5 @@
 //! Tests of names with invisible characters. They cover which characters are accepted. Names that earlier builds
-//! accepted, with characters that are now rejected, still work.
+//! accepted, with characters that are now rejected, remain usable.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::support::api::{both_adapters, each};
 const LEVELS: &str = "/api/iam/user-levels";
 
 both_adapters! {
-    /// Invisible characters that writing systems and emoji require are accepted, and names are stored exactly. Names
+    /// Invisible characters that writing systems and emoji require are accepted, and names are stored unchanged. Names
     /// that differ in case or in look-alike letters (homoglyphs) are different names.
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
@@ -57,8 +57,7 @@ mod stored {
         use crate::support::api::{TestApi, each};
         use crate::support::database::{Content, TestDatabase, run};
 
-        /// The SQL that stores strings that current builds reject. Builds that predate the rules accepted these
-        /// strings.
+        /// The SQL that stores strings that earlier builds accepted and current builds reject.
         const EARLIER: &str = r#"
         UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
             category = U&'\3164', icon = U&'x\0001'

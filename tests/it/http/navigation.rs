@@ -95,7 +95,7 @@ both_adapters! {
         assert!(labels(&navigation(&api, company, company.member).await).contains(&"Modules: Audit".to_owned()));
     }
 
-    /// The menu of a super admin contains all entries.
+    /// The menu of a super admin contains all enabled entries.
     async fn a_super_admin_sees_all(api: TestApi) {
         let company = api.company().await;
         for id in [company.id, new_company()] {
@@ -114,7 +114,7 @@ both_adapters! {
         }
     }
 
-    /// The menu of a non-member is empty, even if it has entries for public views.
+    /// The menu of a non-member is empty. It does not even contain the entries for public views.
     async fn a_non_member_sees_nothing(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });

@@ -43,13 +43,13 @@ pub enum Who {
     /// A user who holds only Read and Update on `iam.manage_levels`, with the scope `team`.
     TeamManager,
     SuperAdmin,
-    /// A service with a key of the role `check` for the first company.
+    /// A service whose key has the role `check` and is restricted to the first company.
     CheckKey,
     ReadKey,
     AdministerKey,
-    /// A service with a key of the role `administer` for the second company.
+    /// A service whose key has the role `administer` and is restricted to the second company.
     TheirKey,
-    /// A service with a key of the role `administer` for all companies and the platform.
+    /// A service whose key has the role `administer` and is valid for all companies and for the platform.
     PlatformKey,
 }
 
@@ -183,7 +183,7 @@ pub struct Foreign {
 pub enum ForeignAnswer {
     /// An error with status 404 and this message.
     NotFound(&'static str),
-    /// An error with status 400. Its message is this message, followed by the id of the entity.
+    /// An error with status 400. Its message consists of this string and the id of the entity.
     Unknown(&'static str, Thing),
     /// A successful response with this data.
     Data(fn() -> Value),
@@ -259,7 +259,7 @@ impl Operation {
     /// Returns the status, code and message of the denial for callers who lack the right that the operation requires.
     pub fn refusal(&self) -> (u16, &'static str, &'static str) {
         let text = match self.needs {
-            Needs::Token => panic!("every caller with a token may"),
+            Needs::Token => panic!("every caller with a token must have this right"),
             Needs::Membership => "You do not belong to this company",
             Needs::ReadIam => "You do not have permission to view IAM data",
             Needs::ManageLevels => "You do not have permission to manage user levels",

@@ -18,7 +18,7 @@ impl Placeholders {
         format!("<{kind} {number}>")
     }
 
-    /// Returns the string with all such values replaced by placeholders.
+    /// Returns the string with its generated ids, times and API keys replaced by placeholders.
     pub fn normalise(&mut self, text: &str) -> String {
         let mut normal = String::with_capacity(text.len());
         let mut rest = text;
@@ -58,7 +58,7 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
 }
 
 /// Returns `true` if the string matches the pattern `form`. In the pattern, `d` stands for a decimal digit, `x` for a
-/// hexadecimal digit, and `v` for the version digit of a random or time-based UUID.
+/// hexadecimal digit, and `v` for the version digit of a UUID of version 4, 7 or 8.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -79,8 +79,8 @@ fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Returns a JSON body with the fields of all objects sorted. Objects whose keys are random ids would otherwise have
-/// another order in each run.
+/// Returns a JSON body with the fields of all objects sorted. Objects whose keys are random ids would otherwise have a
+/// different order in each run.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),

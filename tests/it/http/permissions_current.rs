@@ -58,8 +58,8 @@ both_adapters! {
         assert_eq!(data["features"][&own]["Read"], denied());
     }
 
-    /// A holder of the level Admin has all permissions, except those that a module gates that the company does not
-    /// have.
+    /// A holder of the level Admin has all permissions, except for views and features that are gated by missing
+    /// modules.
     async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
@@ -72,8 +72,8 @@ both_adapters! {
         assert_eq!(open.filter(|feature| feature.as_object().unwrap().values().all(|p| *p == any)).count(), 15);
     }
 
-    /// The list always includes six standard actions of a feature. It includes `Publish` and the feature's own actions
-    /// if the feature or a permission of the caller contains them.
+    /// The list always includes six standard actions of a feature. `Publish` and custom actions are included if the
+    /// feature lists them, or if one of the caller's levels contains a permission for them.
     async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });

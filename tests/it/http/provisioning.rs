@@ -54,7 +54,7 @@ both_adapters! {
         assert_eq!(again.header("x-iam-version"), answer.header("x-iam-version"));
     }
 
-    /// The three default levels have the specified numbers of permissions.
+    /// Each of the three default levels has the expected number of permissions.
     async fn the_levels_hold_what_the_plan_names(api: TestApi) {
         let company = api.company().await;
         let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
@@ -62,8 +62,8 @@ both_adapters! {
         let count = |cells: &[Value], test: &dyn Fn(&Value) -> bool| cells.iter().filter(|cell| test(cell)).count();
         let is = |field: &'static str, value: Value| move |cell: &Value| cell[field] == value;
         let reserved = [api.feature_id("iam.manage_levels").await, api.feature_id("iam.assign_permissions").await];
-        // The numbers are, in this order: allowed views, denied views, actions, allowed actions, actions allowed with
-        // the scope `any`, actions allowed with the scope `company`, and actions of reserved features.
+        // The numbers of cells are, in this order: allowed views, denied views, actions, allowed actions, actions
+        // allowed with the scope `any`, actions allowed with the scope `company`, and actions of reserved features.
         for (name, expected) in [
             ("Admin", [14, 0, 114, 114, 114, 0, 12]),
             ("Member", [12, 2, 70, 51, 0, 51, 2]),
@@ -177,7 +177,7 @@ both_adapters! {
         assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
     }
 
-    /// A company's module in a response has all its fields. One of these fields is the catalog's module.
+    /// A company's module in a response has all its fields. The field `module` contains the module of the catalog.
     async fn a_companys_module_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);

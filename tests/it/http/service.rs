@@ -230,7 +230,7 @@ both_adapters! {
         }
     }
 
-    /// The documentation page is Swagger UI. It loads no resources from other sites.
+    /// The documentation page is Swagger UI. It loads no resources from other origins.
     async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
         let answer = api.get("/docs").send().await.expect(308);
         assert_eq!(answer.header("location"), Some("/docs/"));
@@ -415,7 +415,7 @@ both_adapters! {
     }
 
     /// Cacheable responses vary by credential, company and origin (`Vary`). This also applies to responses to requests
-    /// without an origin.
+    /// without an `Origin` header.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
@@ -433,7 +433,8 @@ both_adapters! {
         }
     }
 
-    /// Responses to requests without an `Origin` have no CORS headers. Responses that may not be cached have no `Vary`.
+    /// Responses to requests without an `Origin` header have no CORS headers. Responses that may not be cached have no
+    /// `Vary`.
     async fn a_request_without_an_origin_gets_no_cors_headers(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;

@@ -33,8 +33,8 @@ const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 // --- Comparison of responses ---
 
-/// Normalizes a response for comparison. Values that the request sent are replaced with placeholders. Times are
-/// removed. If the request was a change, the id and the name of the entity that it created are removed too.
+/// Returns the status, headers and body of a response in comparable form. Placeholders replace the values that the
+/// request sent, generated ids, times, and header values that always differ. Generated names are removed.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
@@ -122,8 +122,8 @@ fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(
     theirs.assert_not_in(about, unknown, &[]);
 }
 
-/// Sends two company ids in each parameter for a company: the second company's id and an unknown id. Each is sent
-/// without and together with the first company's id. Asserts that the responses are alike.
+/// Sends the second company's id and an unknown id in each parameter that specifies a company. Each id is sent alone
+/// and together with the first company's id. Asserts that the responses are alike.
 async fn companies(world: &World, theirs: &Theirs) {
     let ours = Some(world.ours.id);
     let unknown = new_company();
@@ -295,7 +295,7 @@ async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     world.transcript().split_off(before)
 }
 
-/// Creates a world whose token verifier also trusts the external issuer.
+/// Creates a world whose token verifier also trusts the external issuer [`ISSUER`].
 async fn new_world(api: &TestApi) -> World {
     let keys = KeySource::Keys(KeySet::from_pem(ISSUERS_KEY).unwrap());
     let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
@@ -334,8 +334,8 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// A user is a member of both companies. In the first company, the user has only the rights of the levels that the
-    /// user holds in the first company.
+    /// A user who is a member of both companies has, in the first company, only the rights of the levels that the user
+    /// holds in the first company.
     async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;
@@ -368,7 +368,8 @@ both_adapters! {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
-        // The administrator of the first company gets the same levels, permissions and decisions for both users.
+        // The administrator of the first company gets the same levels, permissions and decisions for the member of both
+        // companies and for the member of one company.
         for name in [
             "GET /api/iam/users/{userId}",
             "GET /api/iam/users/{userId}/user-levels",

@@ -180,7 +180,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
         signer.sign_claims(&claims).unwrap()
     };
     let hours_ago = |hours: u64| json!(now() - hours * 3600);
-    // The token is accepted, but the request gets 400 because it names no company.
+    // The token is accepted, but the request gets 400 because it specifies no company.
     assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
     assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
     assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());

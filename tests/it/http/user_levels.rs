@@ -28,8 +28,8 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "userLevel": level }));
     }
 
-    /// Levels are sorted by the bytes of their names: upper-case ASCII letters first, then lower-case ASCII letters,
-    /// then other letters.
+    /// Levels are sorted by name in byte order: upper-case ASCII letters first, then lower-case ASCII letters, then
+    /// other letters.
     async fn levels_are_listed_by_name(api: TestApi) {
         let company = api.company().await;
         for name in ["apple", "Zebra", "Äpfel", "1st"] {
@@ -147,7 +147,7 @@ both_adapters! {
         assert_eq!(change(json!({ "name": null })).await.error().2, "name must be a string");
         let taken = change(json!({ "name": "Admin" })).await.error();
         assert_eq!(taken, (409, "ERR_RESOURCE_002".into(), "A user level with this name already exists".into()));
-        // A change may set the name to the level's current name, which is no conflict.
+        // A change may set the name to the level's current name. This is not a conflict.
         change(json!({ "name": "Auditors" })).await.expect(200);
     }
 

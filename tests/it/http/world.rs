@@ -143,7 +143,7 @@ impl World {
         id
     }
 
-    /// Creates a sub-item of a new menu item, for a company or for all companies. Returns its id.
+    /// Creates a sub-item of a new menu item, in a company's own menu or in the common menu. Returns its id.
     async fn made_sub_item(&self, company: Option<Company>) -> String {
         let item = json!({ "label": self.fresh() });
         let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
@@ -271,7 +271,7 @@ impl World {
         format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
     }
 
-    /// Returns all data of the catalog and of the menu of all companies.
+    /// Returns all data of the catalog and of the common menu.
     pub async fn dump_catalog(&self) -> Dump {
         let mut paths: Vec<_> = ["views", "features", "modules", "menu-items", "sub-menu-items"]
             .map(|list| format!("/api/iam/{list}"))

@@ -21,7 +21,7 @@ pub struct Case {
 fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {pointer} in the valid body"));
+    let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("the valid body must contain {pointer}"));
     match (parent, value) {
         (Value::Object(object), Some(value)) => {
             object.insert(name.to_owned(), value);

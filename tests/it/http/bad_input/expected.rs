@@ -116,8 +116,8 @@ impl Expected {
         }
     }
 
-    /// Converts the expected response to an invalid object. The result is the expected response to a list whose first
-    /// element is this object. Each element of the list is evaluated separately.
+    /// Returns the expected response to a list whose first element is an invalid object. `self` is the expected
+    /// response to this object alone. Each element of the list is evaluated separately.
     pub fn in_place(self, list: &str) -> Self {
         match self {
             Self::Invalid(message) => Self::InPlace(message),

@@ -86,7 +86,7 @@ const ACTION: &[Field] = &[
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub operation: &'static str,
-    /// Returns a valid body of this form. `None`: the valid body of the operation.
+    /// Returns a valid body of this form. If this field is `None`, the form has the operation's own valid body.
     body: Option<fn() -> Value>,
     pub fields: &'static [Field],
 }

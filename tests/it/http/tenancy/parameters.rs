@@ -1,4 +1,4 @@
-//! The parameters that take ids, as read from the OpenAPI document. Also requests in which the value of one of these
+//! The parameters that take ids, as read from the OpenAPI document, and requests in which the value of one of these
 //! parameters is replaced.
 
 use std::fmt::Write as _;
@@ -170,6 +170,6 @@ fn put(body: &mut Value, pointer: &str, id: &Value) {
         }
         object.insert(name.to_owned(), id.clone());
     } else {
-        *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no valid body has {pointer}")) = id.clone();
+        *body.pointer_mut(pointer).unwrap_or_else(|| panic!("the valid body must contain {pointer}")) = id.clone();
     }
 }

@@ -1,4 +1,5 @@
-//! Tests of the rows that PostgreSQL scans for requests of one company: no scanned row belongs to another company.
+//! Tests that PostgreSQL scans no rows of other companies for requests of one company. A few statements are listed as
+//! exceptions.
 
 mod postgres {
     use std::collections::BTreeSet;
@@ -21,9 +22,9 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::proxy::Proxy;
 
-    /// Adds restrictive row-level policies that raise a warning for every scanned row of another company. The function
-    /// of these policies has a lower cost than any other condition. PostgreSQL therefore evaluates it on each scanned
-    /// row before filters and other policies.
+    /// Adds restrictive row-level security policies that raise a warning for every scanned row of another company. The
+    /// function in these policies has a lower cost than any other condition. PostgreSQL therefore evaluates it on each
+    /// scanned row before filters and other policies.
     async fn spy(connection: &mut PgConnection, company: CompanyId) {
         let spy = format!(
             "CREATE FUNCTION spy(name text, company uuid, item uuid) RETURNS boolean
@@ -63,8 +64,8 @@ mod postgres {
         // row with the sent id by primary key, and then filters it by company.
         ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
         ("a sub-item by its id", "WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2"),
-        ("the item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
-        ("the new item of a sub-item", "AND new_item.id = $2 AND new_item.company_id IS NOT DISTINCT FROM $3"),
+        ("the parent item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
+        ("the new parent item of a sub-item", "AND new_item.id = $2 AND new_item.company_id IS NOT DISTINCT FROM $3"),
     ];
 
     fn spied(proxy: &Proxy) -> BTreeSet<String> {

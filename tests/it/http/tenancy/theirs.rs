@@ -1,5 +1,5 @@
-//! The entities of the second company, and those of their ids and strings that no response in the first company may
-//! contain.
+//! The entities of the second company, and the ids and strings of these entities that responses in the first company
+//! must not contain.
 
 use std::collections::BTreeSet;
 
