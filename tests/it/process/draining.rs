@@ -121,8 +121,8 @@ fn requests_that_were_sent_at_once_are_all_answered() {
     server.wait();
 }
 
-/// A TCP load balancer that forwards new connections to one selected replica. Selecting another replica does not affect open
-/// connections.
+/// A TCP load balancer that forwards new connections to one selected replica. Selecting another replica does not affect
+/// open connections.
 struct Balancer {
     address: SocketAddr,
     /// The port of the replica that receives new connections.
