@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace").to_owned()
 }
 
 /// Returns the output of `cargo metadata` with all features, for this platform only. Packages for other platforms are
@@ -188,7 +188,7 @@ fn the_domain_is_pure() {
     let found = brings_along("iam-domain");
     assert!(found.contains("serde"), "the dependency of iam-domain on serde must be found");
     for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
-        assert!(!found.contains(banned), "iam-domain depends on {banned}");
+        assert!(!found.contains(banned), "iam-domain must not depend on {banned}");
     }
     let banned = ["async fn", "SystemTime", "Instant", "Utc::now", "std::env", "std::fs", "std::net", "std::thread"];
     for (file, line) in shipped_lines().filter(|(file, _)| file.starts_with("crates/domain/")) {

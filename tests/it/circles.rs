@@ -198,7 +198,8 @@ fn read(root: &Path) -> Modules {
 
 /// Returns the root source files of the crates that ship and of the soak test.
 fn roots() -> Vec<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
+    let workspace =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace");
     let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());
     let folders = crates.chain([workspace.join("migration"), workspace.join("tests/chaos")]);
     let roots = folders.map(|folder| folder.join("src"));

@@ -100,7 +100,7 @@ async fn check_assignments(world: &World, client: &mut Client, company: &Company
             world.report.violation(
                 Broken::Audit,
                 format!(
-                    "the records of user {user} in company {} do not lead to the stored levels {held:?}; the records, newest first:\n    {}",
+                    "the audit records of user {user} in company {} form no chain to the stored levels {held:?}; the records, newest first:\n    {}",
                     company.id,
                     listed.join("\n    ")
                 ),

@@ -71,7 +71,8 @@ const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 /// Base pause of a client between two requests. Each pause is this duration, multiplied by a random factor.
 const THINKING: Duration = Duration::from_millis(12);
 
-/// The stop signal of the clients: `true` while the run continues, `false` when the clients must stop.
+/// The receiver of the stop signal. Its value is `true` while the run continues, and `false` when the clients must
+/// stop.
 pub(crate) type Going = watch::Receiver<bool>;
 
 fn is_going(going: &Going) -> bool {
@@ -140,13 +141,13 @@ impl Writer {
         self.random.random_range(0..self.world.addresses.len())
     }
 
-    /// Publishes a register to the readers. Removes the register that it replaces. If the entity of the replaced
-    /// register is deleted or revoked, that register is kept.
+    /// Publishes the register `made` to the readers, in place of the register `before`. If the entity of `before` is
+    /// deleted or revoked, the readers keep `before` too.
     fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
         let made = Arc::new(made);
         if let Some(company) = self.company() {
             let mut registers = locked(&company.registers);
-            // Readers continue to query a deleted or revoked entity for some time, because it must not reappear.
+            // Readers continue to query a deleted or revoked entity for some time, to verify that it does not reappear.
             let is_over = |register: &Register| register.subject.is_final() && register.current() == 0;
             let is_replaced = |register: &Arc<Register>| {
                 before.as_ref().is_some_and(|before| Arc::ptr_eq(before, register)) && !is_over(register)
@@ -225,7 +226,7 @@ impl Writer {
         Some(register)
     }
 
-    /// Changes a register, and determines whether the change was committed if its response is lost.
+    /// Changes a register. If the response is lost, determines whether the change was committed.
     async fn change(&mut self, register: &Arc<Register>) {
         let world = Arc::clone(&self.world);
         let Some(company) = world.companies.get(self.company) else { return };
@@ -251,7 +252,7 @@ impl Writer {
         let mut answer = world.send(&mut self.client, replica, &call, WRITERS_PATIENCE).await;
         let mut looks = 0;
         if answer.is_none() {
-            world.report.count("changes of unknown outcome");
+            world.report.count("changes with an unknown outcome");
         }
         while answer.is_none() {
             if world.is_restored_within(begin, Instant::now()) || looks == LOOKS {
@@ -282,7 +283,7 @@ impl Writer {
                 register.retire();
             } else {
                 register.known(place, None, None, Instant::now());
-                world.report.count("changes of unknown outcome that were observed later");
+                world.report.count("changes with an unknown outcome whose commit was observed later");
                 world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
             }
             return;

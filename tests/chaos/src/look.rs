@@ -19,7 +19,7 @@ pub(crate) enum Way {
     Checks,
     /// The list of all permissions of the user.
     Permissions,
-    /// A single check, of the bit with this index.
+    /// A single check of the bit with this index.
     Check(usize),
     /// The stored data, read by a super admin.
     Stored,

@@ -116,7 +116,8 @@ async fn run(cli: &Cli) -> Result<bool> {
     Ok(is_fine)
 }
 
-/// Starts a cluster, runs the clients and the faults, and performs the final checks.
+/// Starts a cluster, runs the clients and the faults, and performs the final checks. Returns `true` if no guarantee was
+/// violated. With a falsification, returns `true` if the checks detected it.
 async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Result<bool> {
     let mut cluster = set_up(cli, folder.clone()).await?;
     let addresses = cluster.replicas.iter().map(|replica| replica.address).collect();

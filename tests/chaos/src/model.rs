@@ -2,7 +2,7 @@
 //!
 //! A [`Register`] is an entity that changes atomically and has one writer at a time. Its history of changes determines
 //! which states a response may show. A state is possible until a later change is acknowledged. A response from a cache
-//! may show the state for the staleness bound after that.
+//! may show this state until the staleness bound has elapsed after the acknowledgement.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -146,7 +146,7 @@ impl Register {
         self
     }
 
-    /// Returns `true` if the register is not retired. The model judges only responses about such registers.
+    /// Returns `true` if the register is not retired. The model does not judge responses about retired registers.
     pub(crate) fn is_live(&self) -> bool {
         locked(&self.history).is_live
     }
@@ -280,7 +280,7 @@ impl Register {
             let at = |instant: Instant| instant.saturating_duration_since(start).as_secs_f64();
             let known = change
                 .known
-                .map_or("of unknown outcome".to_owned(), |known| format!("completed by {:.3} s", at(known)));
+                .map_or("with an unknown outcome".to_owned(), |known| format!("completed by {:.3} s", at(known)));
             let by = change.replica.map_or("no replica".to_owned(), |replica| format!("replica {replica}"));
             lines.push_str(&format!(
                 "    {:06b} requested at {:.3} s, {known}, by {by}, request {}, version {}\n",
@@ -300,8 +300,8 @@ mod tests {
 
     const BOUND: Duration = Duration::from_millis(2100);
 
-    /// Creates a register with these changes. Each change consists of the state, the second of the request and the
-    /// second of the response, both relative to `start`.
+    /// Creates a register with these changes. Each change consists of the state, the time of the request and the time
+    /// of the response. The times are in seconds since `start`.
     fn register(start: Instant, changes: &[(Bits, f64, Option<f64>)]) -> Register {
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let change = |bits, begin, known: Option<f64>| Change {
@@ -320,7 +320,7 @@ mod tests {
         register
     }
 
-    /// Returns an observation: replica 1 responded with this state to a request that was sent at this second.
+    /// Returns an observation: replica 1 responded with this state to a request that was sent `seconds` after `start`.
     fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
         let begin = start + Duration::from_secs_f64(seconds);
         let end = begin + Duration::from_millis(10);
@@ -365,12 +365,12 @@ mod tests {
         assert!(is_possible(judge(Freshness::Lease)));
         assert!(
             is_possible(judge(Freshness::NotBefore(1))),
-            "the minimum version of an earlier change must permit the earlier state"
+            "a request with the minimum version of an earlier change must permit the state after that change"
         );
         assert!(!is_possible(judge(Freshness::NotBefore(2))));
         assert!(!is_possible(judge(Freshness::Now)));
         let relaxed = Seen { is_relaxed: true, ..seen(start, 0b11, 4.5, Freshness::Now) };
-        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a failover, only the bound must apply");
+        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a failover, only the staleness bound must apply");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Free ports below the range of ephemeral ports: no outgoing connection occupies such a port while a process restarts.
+//! Finds free ports below the ephemeral port range, so that no outgoing connection occupies the port of a process while
+//! the process restarts.
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -48,7 +48,10 @@ impl Programs {
     pub(crate) async fn find(folder: Option<PathBuf>) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder,
-            None => ask("pg_config", &["--bindir"]).await.ok_or("set IAM_PG_BINDIR to the folder of initdb")?.into(),
+            None => ask("pg_config", &["--bindir"])
+                .await
+                .ok_or("set IAM_PG_BINDIR to the directory that contains initdb")?
+                .into(),
         };
         let mut user = None;
         if ask("id", &["-u"]).await.as_deref() == Some("0") {
@@ -62,7 +65,7 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    /// Creates a directory to which the servers' user can write.
+    /// Creates a directory to which the servers' operating-system user can write.
     pub(crate) fn lend(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         if self.user.is_some() {
@@ -90,7 +93,7 @@ impl Programs {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
-        Err(format!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+        Err(format!("{program} exited with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
     }
 }
 
@@ -113,8 +116,8 @@ impl Server {
         Self::launch(programs, folder, None).await
     }
 
-    /// Creates a streaming standby of this server. Returns when the standby has caught up and commits on this server
-    /// wait for it (synchronous replication).
+    /// Creates a streaming standby of this server. Waits until the standby has caught up and replication is
+    /// synchronous, so that commits on this server wait for the standby.
     pub(crate) async fn standby(&self, folder: PathBuf) -> Result<Self> {
         self.programs.lend(&folder)?;
         let from = format!("host=127.0.0.1 port={} user={SUPERUSER} application_name=standby", self.port);
@@ -223,7 +226,7 @@ impl Server {
         self.sql_in(DATABASE, SUPERUSER, text).await
     }
 
-    /// Creates an empty file to which the servers' user can write.
+    /// Creates an empty file to which the servers' operating-system user can write.
     pub(crate) fn lend_file(&self, file: &Path) -> Result<()> {
         std::fs::write(file, [])?;
         if self.programs.user.is_some() {

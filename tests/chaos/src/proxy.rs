@@ -43,14 +43,15 @@ enum Direction {
 struct State {
     target: AtomicU16,
     mode: watch::Sender<Mode>,
-    /// Connections with a lower number are black-holed: they are open on both sides, but the proxy forwards nothing.
+    /// The connections with numbers below this value are black-holed: they are open on both sides, but the proxy
+    /// forwards nothing.
     stranded_below: watch::Sender<usize>,
     next: AtomicUsize,
     chunks: AtomicUsize,
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// In the mode [`Mode::Halve`], one of this many chunks on average is truncated to half its length.
+/// In the mode [`Mode::Halve`], the proxy truncates on average one of this many chunks to half its length.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.
@@ -134,8 +135,8 @@ async fn relay(client: TcpStream, number: usize, state: Arc<State>) -> Result<()
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut stranded_below = state.stranded_below.subscribe();
-    // Both futures exist until this function returns, because dropping one half of a connection would close it in that
-    // direction.
+    // Both futures must exist until this function returns. A dropped future would close its direction of the
+    // connection.
     let mut up = pin!(carry(from_client, to_server, Direction::ToServer, &state));
     let mut down = pin!(carry(from_server, to_client, Direction::ToClient, &state));
     tokio::select! {

@@ -18,7 +18,7 @@ use crate::lies::Lie;
 use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
 
-/// The number of fixed levels of a company that assignments use, and the number of views that matrices use.
+/// The number of fixed levels per company that assignments use. It is also the number of views that matrices use.
 pub(crate) const WIDTH: usize = 4;
 
 /// The views that the fixed levels allow, one view per level.
@@ -32,8 +32,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// The tolerance for clock skew between processes on one machine when a lease expires.
 ///
-/// No other tolerance is needed. A request is judged by the time at which it was sent, which is before the decision. A
-/// change is judged by the time at which its response arrived, which is after the commit.
+/// No other tolerance is needed. The time of a request is the time at which it was sent, which is before the decision.
+/// The time of a change is the time at which its response arrived, which is after the commit.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
 /// The staleness bound by which responses are judged: the lease plus the margin.
@@ -270,7 +270,7 @@ impl World {
                 self.report.violation(
                     Broken::Audit,
                     format!(
-                        "{records} audit records of a change: {}, completed by {known:.3} s, requests {:?}",
+                        "expected one audit record, found {records}: {}, completed by {known:.3} s, requests {:?}",
                         audited.what, audited.requests
                     ),
                 );

@@ -121,7 +121,8 @@ fn requests_that_were_sent_at_once_are_all_answered() {
     server.wait();
 }
 
-/// A TCP load balancer: each connection is forwarded to the replica that was current when the connection was opened.
+/// A TCP load balancer that forwards new connections to one selected replica. Selecting another replica does not affect
+/// open connections.
 struct Balancer {
     address: SocketAddr,
     /// The port of the replica that receives new connections.
@@ -146,7 +147,7 @@ impl Balancer {
         Self { address, port }
     }
 
-    /// Forwards new connections to this replica.
+    /// Selects this replica for new connections.
     fn turn_to(&self, server: &ServerProcess) {
         self.port.store(server.address.port(), Ordering::SeqCst);
     }

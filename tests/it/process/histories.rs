@@ -101,8 +101,8 @@ mod postgres {
         denies_from_now_on(&server, &case);
     }
 
-    /// The test also sets `default_transaction_read_only` for open sessions. Managed databases do the same when the
-    /// disk is full.
+    /// While the database is read-only, a replica serves no decisions. The test changes `default_transaction_read_only`
+    /// for open sessions too, as managed databases do when the disk is full.
     #[actix_web::test]
     async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
         let database = PostgresServer::start().await;
@@ -133,8 +133,8 @@ mod postgres {
         run(connection, sql).await.unwrap();
     }
 
-    /// The lease is too long to expire during the test. Replicas therefore drop their entries only if they detect a
-    /// lower version.
+    /// Replicas drop their cache entries when a load or a poll detects a lower version within the same epoch. The lease
+    /// is too long to expire during the test.
     #[actix_web::test]
     async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
         let api = TestApi::postgres().await;
@@ -182,8 +182,9 @@ mod postgres {
 
     // --- Credentials that are changed directly in the database ---
 
-    /// Covers keys that are revoked or deleted in SQL, together with the version increment that docs/persistence.md
-    /// describes. Also covers keys that a restore of the table removes without changing the version.
+    /// Replicas reject a key that is revoked or deleted in SQL, if the version is incremented as docs/persistence.md
+    /// describes. If a restore of the table removes a key without a new version, replicas reject the key after the next
+    /// change to the credentials.
     #[actix_web::test]
     async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
         let api = TestApi::postgres().await;

@@ -25,8 +25,8 @@ fn metric(server: &mut ServerProcess, name: &str) -> u64 {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Each denied request increments the counter once. A request is denied if the caller lacks the permission for the
-/// operation, or may not change the target.
+/// Each denied request increments `iam_refused_total` once. A request is denied if the caller lacks the permission for
+/// the operation, or is not authorized to change the specified entity.
 #[test]
 fn every_refusal_is_counted() {
     let mut server = start(&[]);

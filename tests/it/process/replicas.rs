@@ -263,8 +263,8 @@ mod postgres {
         wait_for_one_of_now();
     }
 
-    /// After a restart, the cache is warmed with the recently active users. Their first requests therefore need no
-    /// load.
+    /// After a restart, the cache is warmed with the recently active users. Their first requests therefore need no load
+    /// from the database.
     #[test]
     fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
@@ -284,10 +284,10 @@ mod postgres {
         let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
         server.wait_for_line("recently active users are loaded users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
-        assert_eq!(loads(), 0, "the request must not load the user");
+        assert_eq!(loads(), 0, "the request must not load the user from the database");
         let non_member = Case { user_token: authorization(new_user(), false), ..case };
         assert_eq!(allowed(&non_member.ask(&server)), Some(false));
-        assert_eq!(loads(), 1, "a load for a request must be counted");
+        assert_eq!(loads(), 1, "the load of an uncached user must be counted");
     }
 
     /// When a lease expires with a thousand companies in the cache, the database receives only a few statements (no
@@ -342,7 +342,7 @@ mod postgres {
         let end_the_lease = || replica.permissions.distrust(Target::Credentials);
         end_the_lease();
         let before = polls();
-        assert_eq!(ask_all().await, 0, "the end of the lease must cause no load");
+        assert_eq!(ask_all().await, 0, "the expiry of the lease must cause no load from the database");
         assert!(polls() <= before + 3, "a few polls must confirm all entries, but there were {}", polls() - before);
 
         // After a change to the catalog, all entries are compiled again from cached rows. Only the catalog is read from
@@ -370,9 +370,9 @@ mod postgres {
         assert_eq!(replica.stats().misses, misses, "the lease must be valid again");
     }
 
-    /// Entries are valid only for the epoch of the database from which they were loaded. While another database
-    /// responds, decisions follow from that database. When the first database is back, decisions follow from the first
-    /// database again.
+    /// Cache entries are valid only for the epoch of the database from which they were loaded. While another database
+    /// responds, decisions are based on the data of that database. When the first database is back, decisions are based
+    /// on its data again.
     #[actix_web::test]
     async fn another_database_drops_everything() {
         let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);
@@ -395,7 +395,7 @@ mod postgres {
             assert_eq!(
                 access().await == first,
                 is_member,
-                "access must equal the first access exactly if the first database responds"
+                "the access must equal the initial access if and only if the first database responds"
             );
         }
     }

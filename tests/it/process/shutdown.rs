@@ -82,7 +82,7 @@ mod postgres {
         let (token, company_id) = (super_admin(), company.to_string());
         let headers = [("authorization", token.as_str()), ("x-company-id", company_id.as_str())];
 
-        // A request opens the pool's only connection again, on a worker thread. This thread ends before the process
+        // A request makes a worker thread reopen the pool's only connection. The worker thread ends before the process
         // exits.
         let mut observer = database.connect().await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -110,7 +110,7 @@ mod postgres {
         let metrics: SocketAddr =
             server.wait_for(|log| log.split_once("metrics on http://")?.1.split_once('/')?.0.parse().ok());
         server.signal("TERM");
-        // The metrics endpoint is served until the worker has ended, and with it the request in progress.
+        // The metrics endpoint remains available until the worker has completed the request in progress and has ended.
         wait_until(|| TcpStream::connect(metrics).is_err().then_some(()));
         run(&mut holder, "COMMIT".to_owned()).await.unwrap();
         holder.close().await.unwrap();

@@ -32,7 +32,7 @@ mod postgres {
         let path = path.replace('"', "%22");
         let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
         options.max_connections(2).sqlx_logging(false);
-        Database::connect(options).await.expect("a test database can be reached")
+        Database::connect(options).await.expect("the test database must be reachable")
     }
 
     async fn execute(connection: &mut PgConnection, sql: &str) {
@@ -43,8 +43,8 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
     }
 
-    /// Returns the name, OID and file node of every relation outside PostgreSQL's own schemas. If two results are
-    /// equal, no relation was dropped, created or rewritten in between.
+    /// Returns the name, OID and filenode of every relation outside PostgreSQL's own schemas. If two results are equal,
+    /// no relation was dropped, created or rewritten in between.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let sql =
             "SELECT relnamespace::regnamespace || '.' || relname || ' ' || oid || ' ' || relfilenode FROM pg_class
@@ -395,7 +395,7 @@ mod postgres {
         STANDS.acquire().await.unwrap().forget();
         let mut observer = database.connect().await;
         let of_another = tokio::time::timeout(Duration::from_secs(60), migration::up(&green)).await;
-        assert_eq!(of_another.expect("it does not wait for the migrator of `blue`").unwrap(), all);
+        assert_eq!(of_another.expect("the migrator of `Green` must not wait for the migrator of `blue`").unwrap(), all);
         let second = tokio::spawn(async move { migration::up(&blue).await });
         while texts(&mut observer, WAITING).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -145,8 +145,8 @@ mod postgres {
         all_rows_are_right(&api, &mut connection, "a fill").await;
     }
 
-    /// Rows can be computed before a change to the company or to the catalog, and written after it. Such rows are
-    /// rejected (optimistic concurrency by version).
+    /// Rows that were computed before a change to the company or to the catalog are not written after the change
+    /// (optimistic concurrency by version).
     #[actix_web::test]
     async fn what_was_computed_before_a_change_is_not_written_after_it() {
         let api = TestApi::postgres().await;
@@ -164,8 +164,7 @@ mod postgres {
         }
     }
 
-    /// A change is in progress and would invalidate the rows that a fill is about to write. The fill does not write
-    /// these rows, and does not wait for the change.
+    /// A fill does not wait for a change in progress, and does not write the rows that this change would invalidate.
     #[actix_web::test]
     async fn nothing_is_written_while_a_change_is_under_way() {
         let api = TestApi::postgres().await;
@@ -236,7 +235,7 @@ mod postgres {
     }
 
     /// A restarted replica warms its cache with the active users, that is, the users with effective-permission rows.
-    /// The first requests of these users need no load.
+    /// The first requests of these users therefore need no load from the database.
     #[actix_web::test]
     async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;

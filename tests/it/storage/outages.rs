@@ -1,5 +1,5 @@
-//! Tests of the adapter while the database is busy, unreachable or blocked. Callers get the error `Unavailable`, and
-//! never a wrong result.
+//! Tests of the storage adapter while the database is busy, unreachable or blocked. Callers get the error
+//! `Unavailable`, and never a wrong result.
 
 mod postgres {
     mod clients;
@@ -79,7 +79,7 @@ mod postgres {
 
     /// Waits for a future, for at most 60 s.
     async fn ending<T>(work: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future completes within 60 s")
+        tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future must complete within 60 s")
     }
 
     /// Connects the adapter to this URL. The closure `differ` modifies the test options.

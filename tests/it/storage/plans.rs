@@ -141,7 +141,7 @@ pub mod postgres {
         plan
     }
 
-    /// The indexes of `user_user_levels`. Each has the condition that an index scan must contain. The condition
+    /// The indexes of `user_user_levels`, each with the condition that an index scan must contain. The condition
     /// restricts the scan to one user or to one level. A scan that is restricted only to a company is not allowed.
     const ENTRIES: [(&str, &str); 3] = [
         ("user_user_levels_pkey", "(user_id = "),
@@ -169,8 +169,9 @@ pub mod postgres {
         }
     }
 
-    /// The plans are checked in each state of the planner's statistics: missing for a new table, outdated after growth,
-    /// and up to date. A connection can cache a generic plan in any of these states.
+    /// No statement about one user or one level scans all assignments of a company. The plans are checked in each state
+    /// of the planner's statistics: missing for a new table, outdated after growth, and up to date. A connection can
+    /// cache a generic plan in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -278,7 +279,7 @@ pub mod postgres {
         tables: BTreeSet<String>,
         /// The indexes that are used.
         indexes: BTreeSet<String>,
-        /// The tables that are scanned as a whole. Each has the type of the plan node that scans it.
+        /// The tables that are scanned as a whole, each with the type of the plan node that scans it.
         whole: BTreeSet<(String, String)>,
     }
 
@@ -306,8 +307,7 @@ pub mod postgres {
         }
     }
 
-    /// The query for the non-unique indexes of the tenant tables. It omits indexes whose only purpose is to support a
-    /// foreign key.
+    /// The query for the non-unique indexes of the tenant tables. It omits indexes that support a foreign key.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
@@ -316,9 +316,9 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// A part of the SQL text of one statement, which reads the menu items of all companies that require a feature. It
-    /// is sent only by changes to the catalog. Under row-level security, no index can be used for its condition,
-    /// because the `jsonb` operator `@>` is not leakproof.
+    /// A fragment of the statement that finds, in all companies, the menu items that require a feature. Only changes to
+    /// the catalog send this statement. Under row-level security, no index can be used for its condition, because the
+    /// `jsonb` operator `@>` is not leakproof.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

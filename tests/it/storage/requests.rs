@@ -304,8 +304,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// Returns two numbers of SQL statements: those that a change to a matrix executes, and those of an assignment. The
-    /// caller of both requests is the user `by`, or a super admin if `by` is `None`.
+    /// Returns the number of SQL statements of a matrix change, and that of an assignment. The caller of both requests
+    /// is the user `by`, or a super admin if `by` is `None`.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,
@@ -333,8 +333,8 @@ mod postgres {
         [between - before, client.proxy.statements() - between]
     }
 
-    /// The delegation guard sends no statements for callers who may grant everything. For other callers it reads the
-    /// company's data before and after the change.
+    /// The delegation guard sends no statements for callers who can grant all permissions. For other callers it reads
+    /// the company's data before and after the change.
     #[actix_web::test]
     async fn the_guard_costs_two_statements_where_it_is_needed() {
         let mut client = CountingClient::new().await;

@@ -12,8 +12,8 @@ mod postgres {
     const OURS: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
     const THEIRS: &str = "'00000000-0000-0000-0000-000000000002'::uuid";
 
-    /// The tables that refer to a user level. Each has its other required columns, the values of these columns, and its
-    /// composite foreign key on company and level.
+    /// The tables that refer to a user level, each with its other required columns, the values of these columns, and
+    /// its composite foreign key on company and level.
     const BESIDE_LEVELS: [(&str, &str, &str, &str); 3] = [
         (
             "user_level_view_permissions",
@@ -54,7 +54,7 @@ mod postgres {
         query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
     }
 
-    // --- Keys ---
+    // --- Foreign keys ---
 
     #[tokio::test]
     async fn every_table_that_refers_to_a_level_refers_to_its_company_too() {
@@ -136,7 +136,7 @@ mod postgres {
 
     // --- Row-level security ---
 
-    /// The tables with rows of companies. Each has the column that identifies the company of a row, either directly or
+    /// The tables with rows of companies, each with the column that identifies the company of a row, either directly or
     /// through the row's menu item.
     const OF_TENANTS: [(&str, &str); 12] = [
         ("company2modules", "company_id"),

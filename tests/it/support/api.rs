@@ -359,7 +359,7 @@ impl TestApi {
         level.unwrap_or_else(|| panic!("no level {name}"))["id"].as_str().unwrap().to_owned()
     }
 
-    /// Returns the id of the view with this url.
+    /// Returns the id of the view with this URL.
     pub async fn view_id(&self, url: &str) -> String {
         let view = self.storage.reader().views().find_by_url(url).await.unwrap();
         view.unwrap_or_else(|| panic!("no view {url}")).id.to_string()

@@ -36,7 +36,7 @@ impl Bouncer {
                 std::fs::write(tenant.folder().join("users"), "\"iam_test\" \"\"\n").unwrap();
                 Some((port, Self::launch(&tenant, port)?))
             })
-            .expect("PgBouncer starts on one of 20 ports");
+            .expect("PgBouncer must start on one of 20 ports");
         Self { tenant, port, process }
     }
 
@@ -51,7 +51,7 @@ impl Bouncer {
         .then_some(process)
     }
 
-    /// Returns the url of the server's database through PgBouncer.
+    /// Returns the URL of the server's database through PgBouncer.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }

@@ -49,19 +49,19 @@ fn server_url() -> String {
         .expect("TEST_DATABASE_URL is not set: run `make test`, or `tests/with-postgres.sh cargo test`")
 }
 
-/// Returns the url of the database with this name on the test server.
+/// Returns the URL of the database with this name on the test server.
 fn url_of(name: &str) -> String {
     let server = server_url();
     let (base, query) = server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
-    let (host, _) = base.rsplit_once('/').expect("a url with a database");
+    let (host, _) = base.rsplit_once('/').expect("the URL of the test server must contain a database");
     query.map_or_else(|| format!("{host}/{name}"), |query| format!("{host}/{name}?{query}"))
 }
 
 /// Returns the name of the template database for this content. The name contains a hash of the migration and seed
 /// sources, so a template from older sources is never reused.
 fn template_name(content: Content) -> String {
-    // The hash covers the whole folder, so it covers every migration.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace");
+    // The hash covers the whole directory, so it covers every migration.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace");
     let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
     let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
     sources.push(root.join("crates/domain/src/seed.rs"));
@@ -77,7 +77,7 @@ fn template_name(content: Content) -> String {
     name
 }
 
-/// Returns the url with a run-time parameter that every session sets at its start.
+/// Returns the URL with a run-time parameter that every session sets at its start.
 fn with_setting(name: &str, value: &str, url: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}options[{name}]={value}")
@@ -90,7 +90,7 @@ pub async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sea_o
 
 async fn make_template(content: Content) -> String {
     let name = template_name(content);
-    let mut server = PgConnection::connect(&server_url()).await.expect("the test server is reachable");
+    let mut server = PgConnection::connect(&server_url()).await.expect("the test server must be reachable");
     run(&mut server, format!("SELECT pg_advisory_lock({TEMPLATE_LOCK})")).await.unwrap();
     let exists = format!("SELECT 1 FROM pg_database WHERE datname = '{name}' AND NOT datallowconn");
     if server.fetch_optional(AssertSqlSafe(exists)).await.unwrap().is_none() {
@@ -133,7 +133,7 @@ impl TestDatabase {
             Content::Seeded => SEEDED.get_or_init(|| make_template(content)).await,
         };
         let name = format!("iam_test_{}", uuid::Uuid::new_v4().simple());
-        let mut server = PgConnection::connect(&server_url()).await.expect("the test server is reachable");
+        let mut server = PgConnection::connect(&server_url()).await.expect("the test server must be reachable");
         // Copying files is the fastest strategy. Before PostgreSQL 15 this is the only strategy, and the `STRATEGY`
         // option does not exist.
         let version: i32 = server.server_version_num().and_then(|version| i32::try_from(version).ok()).unwrap_or(0);
@@ -145,7 +145,7 @@ impl TestDatabase {
         Self { name, url }
     }
 
-    /// Returns the url of the database.
+    /// Returns the URL of the database.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -155,7 +155,7 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Returns the url of the database with a parameter by which sessions assume this role.
+    /// Returns the URL of the database with a parameter by which sessions assume this role.
     pub fn url_as(&self, role: &str) -> String {
         with_setting("role", role, &self.url)
     }
@@ -166,7 +166,7 @@ impl TestDatabase {
         Self::options_for(&self.url)
     }
 
-    /// Returns the same adapter options as [`Self::options`] for any url of a database, for example the url of a proxy.
+    /// Returns the same adapter options as [`Self::options`] for any URL of a database, for example the URL of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,
@@ -183,14 +183,14 @@ impl TestDatabase {
 
     /// Connects the storage adapter to the database.
     pub fn storage(&self) -> PostgresStorage {
-        PostgresStorage::connect(&self.options()).expect("the url of a test database is valid")
+        PostgresStorage::connect(&self.options()).expect("the URL of a test database must be valid")
     }
 
     /// Opens a connection that assumes the role [`APPLICATION`], to which row-level security applies.
     pub async fn connect_as_application(&self) -> PgConnection {
         PgConnection::connect(&with_setting("role", APPLICATION, &self.url))
             .await
-            .expect("a test database is reachable")
+            .expect("the test database must be reachable")
     }
 
     /// Opens a connection as the test user, which can access the rows of all companies.
@@ -199,14 +199,14 @@ impl TestDatabase {
         // views must therefore set `iam.company`.
         PgConnection::connect(&with_setting("iam.company", "all", &self.url))
             .await
-            .expect("a test database is reachable")
+            .expect("the test database must be reachable")
     }
 
     /// Opens a SeaORM connection pool, which the migrations require.
     pub async fn sea_orm(&self) -> sea_orm::DatabaseConnection {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(2).sqlx_logging(false);
-        Database::connect(options).await.expect("a test database is reachable")
+        Database::connect(options).await.expect("the test database must be reachable")
     }
 }
 

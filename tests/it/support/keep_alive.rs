@@ -40,7 +40,7 @@ impl KeptConnection {
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Returns `true` if the connection has received no end of stream from the server. Clients make the same check
+    /// Returns `true` if the server has neither closed the connection nor sent data on it. Clients make the same check
     /// before they reuse an idle connection.
     pub fn is_open(&self) -> bool {
         let stream = self.reader.get_ref();

@@ -75,7 +75,7 @@ impl Proxy {
         proxy
     }
 
-    /// Returns the url of the database through the proxy.
+    /// Returns the URL of the database through the proxy.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -18,8 +18,8 @@ pub struct PostgresServer {
     process: Child,
 }
 
-/// An operating-system user that can run server programs, and a folder of that user. The user is not root, because
-/// PostgreSQL and PgBouncer refuse to run as root. Dropping this value removes the folder.
+/// An operating-system user that can run server programs, and a directory of that user. The user is not root, because
+/// PostgreSQL and PgBouncer refuse to run as root. Dropping this value removes the directory.
 pub struct Tenant {
     folder: PathBuf,
     /// The id of an unprivileged user if root runs the tests. `None` if the programs run as the same user as the tests.
@@ -27,11 +27,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Creates a folder whose name begins with `name`, and selects the user.
+    /// Creates a directory whose name begins with `name`, and selects the user.
     pub fn new(name: &str) -> Self {
         let is_root = ask("id", &["-u"]).unwrap() == "0";
         let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
-        let user = is_root.then(|| lent().expect("an unprivileged user that can run servers").parse().unwrap());
+        let user = is_root.then(|| lent().expect("the user postgres or nobody must exist").parse().unwrap());
         // The unprivileged user may have no access to root's `TMPDIR`.
         let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         // The name is short, since the path of a Unix socket is limited to about 100 bytes.
@@ -44,12 +44,12 @@ impl Tenant {
         Self { folder, user }
     }
 
-    /// Returns the path of the folder.
+    /// Returns the path of the directory.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Returns a command that runs a program as this user, with the user's folder as its working directory.
+    /// Returns a command that runs a program as this user, with the user's directory as its working directory.
     pub fn command(&self, program: PathBuf) -> Command {
         use std::os::unix::process::CommandExt as _;
 
@@ -76,9 +76,11 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 fn programs() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh names the folder of the programs")]
+    #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh sets the directory of the programs")]
     let configured = std::env::var("IAM_PG_BINDIR").ok();
-    let found = configured.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR or pg_config in PATH");
+    let found = configured
+        .or_else(|| ask("pg_config", &["--bindir"]))
+        .expect("IAM_PG_BINDIR must be set, or pg_config must be in PATH");
     PathBuf::from(found)
 }
 
@@ -109,7 +111,7 @@ impl PostgresServer {
             let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
             Some((port, Self::launch(programs, tenant, port)?))
         });
-        launched.expect("a server starts on one of 20 ports")
+        launched.expect("a server must start on one of 20 ports")
     }
 
     /// Starts the server and waits until its PID file states that it is ready. Returns `None` if the process exits
@@ -183,12 +185,12 @@ impl PostgresServer {
         self.port
     }
 
-    /// Returns the url of the server's database.
+    /// Returns the URL of the server's database.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Returns the url of the server's database over its Unix socket.
+    /// Returns the URL of the server's database over its Unix socket.
     pub fn url_of_socket(&self) -> String {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }

@@ -34,9 +34,8 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// All queued sessions belong to frozen processes. When a session that blocks the global lock is terminated, the next
-/// session in the queue acquires the global lock and blocks it in turn. The revocation terminates all of these
-/// sessions.
+/// A revocation terminates all queued sessions of frozen processes. When a session that blocks the global lock is
+/// terminated, the next session in the queue acquires the global lock and blocks it in turn.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -67,9 +66,9 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
 }
 
-/// The queue contains sessions of frozen replicas that request the global lock alternately in shared and in exclusive
-/// mode. Whenever the holders of the global lock are terminated, the next waiting session acquires the global lock and
-/// blocks it. If several sessions that request the shared mode are next, all of them acquire it.
+/// A revocation terminates a queue of frozen sessions before its lock timeout expires. The sessions request the global
+/// lock alternately in shared and in exclusive mode. Whenever the holders of the global lock are terminated, the next
+/// waiting session acquires the global lock and blocks it.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;

@@ -204,8 +204,8 @@ async fn no_row_ever_differs_from_a_fresh_resolution() {
     assert!(compared > 1000, "only {compared} rows were compared");
 }
 
-/// Three kinds of work run concurrently: random changes, two replicas that fill and sweep the rows, and a program that
-/// reads the rows.
+/// No row differs from a fresh resolution while three kinds of work run concurrently: random changes, two replicas that
+/// fill and sweep the rows, and a program that reads the rows.
 #[actix_web::test]
 async fn no_row_differs_while_everything_changes() {
     let world = World::new().await;
