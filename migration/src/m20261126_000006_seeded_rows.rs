@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-/// Creates the table that records seeded rows, so that rows deleted by operators stay deleted.
+/// Creates the table that records seeded rows, so that the seed does not insert rows again that operators have deleted.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
