@@ -60,8 +60,8 @@ impl Bookkeeping {
         &self.own | &self.shared
     }
 
-    /// Copies the names that only the shared table has into the migrator's own table. They also remain in the shared
-    /// table, because replicas of earlier builds read them there.
+    /// Copies the names that are recorded only in the shared table into the migrator's own table. The shared table is
+    /// not changed, because replicas of earlier builds still read it.
     pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
         let missing = &self.shared - &self.own;
         if missing.is_empty() {
