@@ -14,8 +14,8 @@ use crate::session::statement;
 const SHARED_TABLE: &str = "seaql_migrations";
 
 /// Query for the schema in which unqualified names are created. It also returns whether the migrator's own table ($1)
-/// and the shared table ($2) exist in this schema. If the shared table has no column `version`, or this role may not
-/// read it, it is treated as another program's table.
+/// and the shared table ($2) exist in this schema. A shared table without the column `version`, or without the SELECT
+/// privilege for the current role, is treated as another program's table.
 const FIND: &str = "
     SELECT nspname::text AS schema,
         EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
@@ -29,15 +29,15 @@ const FIND: &str = "
 /// The names of the migrations that are recorded in a schema.
 #[derive(Debug)]
 pub(crate) struct Bookkeeping {
-    /// The names in the migrator's own table, including names that the migrator does not know.
+    /// The names in the migrator's own table, including the names of migrations that the migrator does not contain.
     own: BTreeSet<String>,
-    /// The names in the shared table that the migrator knows.
+    /// The names in the shared table, limited to the migrations that the migrator contains.
     shared: BTreeSet<String>,
 }
 
 impl Bookkeeping {
-    /// Reads the records. SeaORM's own query is not used: that query fails on unknown names, treats a table that the
-    /// role may not read as missing, and also matches tables in other schemas.
+    /// Reads the records of applied migrations. SeaORM's own query is not used: it fails on unknown names, treats
+    /// unreadable tables as missing, and also matches tables in other schemas.
     pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
         let table = M::migration_table_name().to_string();
         let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;
@@ -60,8 +60,8 @@ impl Bookkeeping {
         &self.own | &self.shared
     }
 
-    /// Copies the names that only the shared table has into the migrator's own table. They also remain in the shared
-    /// table, because replicas of earlier builds read them there.
+    /// Copies the names that are recorded only in the shared table into the migrator's own table. The shared table is
+    /// not changed, because replicas of earlier builds still read it.
     pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
         let missing = &self.shared - &self.own;
         if missing.is_empty() {

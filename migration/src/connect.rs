@@ -35,7 +35,7 @@ pub(crate) enum ConnectError {
     Unreachable {
         /// The kind of failure.
         problem: Problem,
-        /// Host and port, or the path of the socket.
+        /// The address of the server: host and port, or the path of the Unix socket.
         server: String,
         /// The message of the server or of the operating system.
         cause: String,
@@ -107,7 +107,7 @@ pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectErro
 }
 
 /// Parses the connection options of a database URL. Returns `None` if it is not a PostgreSQL URL or cannot be decoded.
-/// The driver's own error is not used, because it could contain parts of the URL, and so the password.
+/// The driver's own error is not returned, because it could contain parts of the URL, including the password.
 fn parse(url: &str) -> Option<PgConnectOptions> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return None;
@@ -139,12 +139,12 @@ async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SET_UP).execute(connection).await.map(drop)
 }
 
-/// Returns the server's message, without the source line that the driver adds.
+/// Returns the text of the server's error message, without the line number that the driver appends.
 fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// Returns the server's name for messages: host and port, or the path of the socket.
+/// Returns the address of the server as shown in messages: host and port, or the path of the Unix socket.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     match options.get_socket() {

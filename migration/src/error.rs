@@ -6,10 +6,10 @@ use sea_orm::DbErr;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
-    /// The database has migrations that this program does not know: a newer release has applied them.
+    /// A newer release has applied migrations that this program does not contain.
     #[error("the database has migrations of a newer release: {}", .unknown.join(", "))]
     Ahead {
-        /// The names of the applied migrations that this program does not know.
+        /// The names of the applied migrations that this program does not contain.
         unknown: Vec<String>,
         /// The names of this program's migrations that are not applied. The list is usually empty. It has entries if
         /// the two releases come from different branches.
@@ -21,8 +21,9 @@ pub enum MigrationError {
         /// The names of the migrations that are not applied.
         pending: Vec<String>,
     },
-    /// The search path contains no usable schema. Each schema in it is missing or not accessible to the role.
-    #[error("search_path names no schema that exists and that this role may use")]
+    /// The search path contains no usable schema: all schemas in it are missing, or the role lacks the USAGE privilege
+    /// on it.
+    #[error("search_path contains no existing schema on which this role has the USAGE privilege")]
     NoSchema,
     /// The schema has relations with names that the migrations use, but no record that an IAM migration created them.
     #[error(
@@ -35,10 +36,10 @@ pub enum MigrationError {
         /// The names of the conflicting relations.
         names: Vec<String>,
     },
-    /// A pending migration creates an object whose name is already taken by another object.
+    /// A pending migration creates an object, but the schema already contains another object with this name.
     #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
     InTheWay {
-        /// The server's message, which names the object.
+        /// The server's error message, which contains the name of the object.
         object: String,
         /// The server's error.
         source: DbErr,

@@ -29,8 +29,9 @@
 //! * **One at a time.** The transaction of each such function holds an advisory lock for its schema, so any number of
 //!   processes may call [`up`] concurrently. One process applies the migrations. The other processes wait, and then
 //!   have nothing to do. Installations in other schemas do not wait.
-//! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. Rows that an operator has edited or
-//!   deleted stay as they are; only [`restore_seed`] inserts deleted rows again.
+//! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. They neither overwrite rows that an
+//!   operator has edited nor restore rows that an operator has deleted; only [`restore_seed`] inserts deleted rows
+//!   again.
 //! * **One schema.** All functions work in the first schema of the search path that exists. Tables in other schemas are
 //!   ignored.
 //! * **Own objects only.** The schema may contain tables of other products. [`fresh`] and [`down`] drop the tables and
@@ -119,8 +120,8 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// Returns the name of the table of applied migrations, which only this program uses. SeaORM's migrator fails on
-    /// migrations that it does not know, so two programs cannot share a table.
+    /// Returns the name of the table of applied migrations, which only this program uses. SeaORM's migrator fails if
+    /// the table contains migrations of another program, so two programs cannot share a table.
     fn migration_table_name() -> DynIden {
         "iam_migrations".into()
     }
@@ -288,7 +289,7 @@ async fn apply<M: MigratorTrait>(
 }
 
 /// Returns the status of a migrator's migrations. Fails if the schema records migrations that the migrator does not
-/// know.
+/// contain.
 fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationStatus>, MigrationError> {
     let mut recorded = bookkeeping.applied();
     let statuses = M::migrations()
@@ -365,7 +366,7 @@ mod tests {
 
     #[test]
     fn every_constraint_is_named_and_every_text_sorts_by_code_point() {
-        // Comments, and the lines of row-level security policies.
+        // The prefixes of the lines that this test skips: comments, and lines of row-level security policies.
         const OTHERS: [&str; 4] = ["--", "own ", "item ", "WITH CHECK"];
         let is_other = |line: &&str| OTHERS.iter().any(|other| line.trim_start().starts_with(other));
         for line in SQL.iter().flat_map(|sql| sql.lines()).filter(|line| !is_other(line)) {

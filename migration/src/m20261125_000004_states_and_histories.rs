@@ -1,5 +1,5 @@
-//! The fourth migration: stamps that identify each state of the data, and the ids of the installation and of its
-//! history.
+//! The fourth migration: the stamps that identify each state of the data, the id of the installation, and the id of the
+//! database's history.
 
 use sea_orm_migration::prelude::*;
 
@@ -19,8 +19,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger sets the transaction id and the random stamp of the row, so they are set for every writer, including replicas of an earlier
-/// release, the seed and operators.
+/// A trigger sets the transaction id and the random stamp of a row when it is written. They are therefore set for every
+/// writer, including replicas of an earlier release, the seed and operators.
 pub(crate) const UP: &str = "
 -- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions have
 -- decreased.

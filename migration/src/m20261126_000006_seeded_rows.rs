@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-/// Creates the table that records seeded rows, so that rows deleted by operators stay deleted.
+/// Creates the table that records seeded rows, so that the seed does not insert rows again that operators have deleted.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -18,7 +18,8 @@ impl MigrationTrait for Migration {
 }
 
 /// The migration also records the rows that earlier releases seeded. Each of these rows still exists or has an audit
-/// record. Their ids are version 5 UUIDs, which no other rows have.
+/// record. The migration identifies them by their version 5 UUIDs, because the ids of all other rows have another
+/// version.
 pub(crate) const UP: &str = "
 -- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (

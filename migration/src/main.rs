@@ -1,7 +1,7 @@
 //! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
-//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Kubernetes Job
-//! cannot give one. Both commands are for development. In production, use a role that may not drop tables.
+//! `down` and `fresh` drop tables with all their data. They do not ask for confirmation, because a Kubernetes Job is
+//! not interactive. Both commands are for development, and must not be run in production.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;
@@ -33,9 +33,9 @@ enum Command {
     Up,
     /// List applied and pending migrations, without changing anything.
     Status,
-    /// Insert the seed rows that this database has not received before. Deleted rows stay deleted.
+    /// Insert the seed rows that this database has not received before. Deleted rows are not inserted again.
     Seed {
-        /// Also insert deleted seed rows again.
+        /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
     },

@@ -63,9 +63,9 @@ impl fmt::Display for SeedReport {
     }
 }
 
-// These statements insert rows that are passed as the JSON of the domain entities. So the columns of each table are
-// listed only here. A conflict may concern the natural key (an operator created a row with the same key) or the id (an
-// operator renamed the seeded row).
+// These statements insert rows from a JSON array of domain entities, so the columns of each table are listed only here.
+// If a row conflicts with an existing row, it is not inserted. The conflict concerns the natural key if an operator
+// created a row with the same key, or the id if an operator renamed the seeded row.
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -193,13 +193,13 @@ const APPEND_AUDIT_RECORDS: &str = r#"
         id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
     )"#;
 
-/// Inserts the catalog rows of [`iam_domain::seed`] that this installation has never received, and returns their
-/// numbers.
+/// Inserts the catalog rows of [`iam_domain::seed`] that this installation has never received, and returns the number
+/// of inserted rows of each type.
 ///
-/// Each view, module and feature is inserted at most once, because its id is recorded in `iam_seeded_rows`. So rows
-/// that an operator deletes stay deleted. Existing rows are recognised by their URL, code or key, or by the seed's
-/// fixed id if they were renamed. They are not changed. A mapping or a menu entry is added if at least one of the
-/// views, modules and features that it refers to is new. It is not added if one of them was deleted.
+/// Each view, module and feature is inserted at most once, because its id is recorded in `iam_seeded_rows`. Rows that
+/// an operator has deleted are therefore not inserted again. Existing rows are not changed. They are identified by
+/// their URL, code or key, or by the seed's fixed id if they were renamed. A mapping or a menu entry is added if at
+/// least one of the views, modules and features that it refers to is new. It is not added if one of them was deleted.
 ///
 /// The insertion is one change to the catalog. It increments the catalog's version, which running replicas read at
 /// their next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
@@ -225,7 +225,7 @@ pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, Migrati
 /// The treatment of seeded rows that were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
-    /// Deleted rows stay deleted.
+    /// Deleted rows are not inserted again.
     Stay,
     /// Deleted rows are inserted again.
     Restore,

@@ -29,10 +29,10 @@ const ENTER_SCHEMA: &str = "
 
 /// Begins a transaction, restricts it to the current schema, and waits until no other migrator runs in this schema.
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
-    // The isolation level is READ COMMITTED, whatever the role's default is. After the wait for other migrators, this
-    // transaction must see what they have committed.
+    // The isolation level is READ COMMITTED, regardless of the role's default. After the wait for other migrators, this
+    // transaction must see the changes that they have committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-    // The wait for other migrators and the statements have no timeout …
+    // Disable the statement timeout, because migrations and the wait for other migrators may take long.
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     let session = tx.query_one_raw(statement(SET_UP, [])).await?;
     let session = session.ok_or_else(|| DbErr::RecordNotFound("the session query returned no row".to_owned()))?;
@@ -44,12 +44,12 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // … but each wait for a table lock has a timeout, because all other sessions queue behind such a wait.
+    // Limit each wait for a table lock, because all other sessions that use the table queue behind this wait.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }
 
-/// Returns a statement with its values, in PostgreSQL's dialect.
+/// Returns a PostgreSQL statement with its parameter values.
 pub(crate) fn statement<const N: usize>(sql: &str, values: [sea_orm::Value; N]) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }

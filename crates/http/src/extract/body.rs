@@ -1,5 +1,5 @@
-//! Reads the bytes of a request body, up to a limit. Before the caller is authorized, only the `companyId` in a body is
-//! read. Afterwards, the whole body is parsed.
+//! Reads the bytes of a request body, up to a limit. Before the caller is authorized, only the `companyId` in the body
+//! is parsed. Afterwards, the whole body is parsed.
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -25,7 +25,7 @@ pub(super) enum Body {
     Broken,
     /// The `Content-Type` is not JSON, or the body has a `Content-Encoding`.
     OtherType,
-    /// The `Content-Type` is JSON. Until the caller is authorized, only the `companyId` in the body is read.
+    /// The `Content-Type` is JSON. Until the caller is authorized, only the `companyId` in the body is parsed.
     Json(Bytes),
 }
 

@@ -52,8 +52,8 @@ impl Checks {
     /// Reads a batch of checks, all in the company of the request.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
-            // All checks are decided in the company of the request. A check that specifies another company is invalid,
-            // since its result would be a decision in the wrong company.
+            // All checks are decided in the company of the request. A check that specifies another company is
+            // therefore invalid.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return fields.reject("companyId", "disagree", "is not the company of the request");
             }

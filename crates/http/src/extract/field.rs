@@ -74,8 +74,8 @@ text_fields!(
     ViewUrl
 );
 
-/// Reads a string that refers to stored data. An earlier release may have stored strings that are no longer valid in
-/// new data, so `read` applies only the rules for stored strings.
+/// Reads a string that identifies stored data, such as a view URL or a feature key. Earlier releases may have stored
+/// strings that are no longer valid for new data. `read` must therefore apply only the rules for stored strings.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
     read(String::read(value)?).map_err(text_error)
 }

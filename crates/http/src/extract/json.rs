@@ -15,7 +15,8 @@ const LONGEST_PATH: usize = 200;
 /// This suffices for a permission matrix with 20,000 cells. It also limits memory usage: parsing a body of
 /// [`BODY_LIMIT`](super::body::BODY_LIMIT) bytes takes at most about twenty times that size.
 const BUDGET: usize = 250_000;
-/// The number of values that an object counts as, in addition to its members, because of the allocation of its map.
+/// The number of values that an object counts as, in addition to its members. It accounts for the memory of the
+/// object's map.
 const OBJECT_COST: usize = 10;
 
 /// Parses a document. The error contains the path of the invalid field, or `body`.
@@ -135,7 +136,7 @@ impl<'de> Visitor<'de> for Text {
 }
 
 /// A visitor that rejects duplicate members, and rejects documents whose values exceed the [`BUDGET`]. Without this
-/// limit, even a small document could contain very many values.
+/// limit, the parsed values could take far more memory than the document.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 

@@ -59,6 +59,7 @@ policies! {
     Platform: SuperAdmin, Optional;
     /// Super admins, and services that may administer all companies. The request must specify a company.
     PlatformCompany: SuperAdmin, Required;
-    /// Super admins who authenticate with a token, not with an API key. The request manages credentials.
+    /// Super admins who authenticate with a token, not with an API key. Endpoints that manage credentials have this
+    /// policy.
     ManageCredentials: ManageCredentials, Optional;
 }

@@ -86,8 +86,8 @@ impl<'a> RequestReader<'a> {
 
     /// Reads a user from the path, identified by user id or external id.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // Actix leaves %2F and %25 encoded, so that the segments of a path remain separate. Actix replaces invalid
-        // UTF-8 with U+FFFD, so different ids could become equal. Ids that contain U+FFFD are therefore rejected.
+        // Actix does not decode %2F and %25, so these sequences are decoded here. Actix replaces invalid UTF-8 with
+        // U+FFFD, so different ids could become equal. Ids that contain U+FFFD are therefore rejected.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),

@@ -3,8 +3,8 @@
 use iam_domain::Scope;
 use iam_permissions_cache::Verdict;
 
-/// Writes a decision as JSON, in the form of [`DecisionData`](crate::respond::DecisionData). None of its strings
-/// contains characters that must be escaped in JSON.
+/// Writes a decision as JSON, in the form of [`DecisionData`](crate::respond::DecisionData). The strings of a decision
+/// contain no characters that JSON requires to be escaped, so they are written unchanged.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());

@@ -1,9 +1,10 @@
 //! A fast parser for decision requests of the usual form. It parses in one pass, without building a tree of JSON
 //! values.
 //!
-//! A body of the usual form has only known fields, each at most once, and each with a valid string without escape
-//! sequences. Nearly every body has this form. The slow path, the field-by-field reader in `extract`, parses all other
-//! bodies. The slow path also reports all errors. The tests compare the results of the fast path and of the slow path.
+//! A body of the usual form has only documented fields, each at most once, and each string is valid and contains no
+//! escape sequences. Nearly every body has this form. The slow path, the field-by-field reader in `extract`, parses all
+//! other bodies. The slow path also reports all errors. The tests compare the results of the fast path and of the slow
+//! path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,9 +61,9 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
 /// The parser of a single check.
 #[derive(Clone, Copy)]
 struct FastDecisionRequest {
-    /// `true` if the check is the whole body, `false` if it is an element of a batch. A `companyId` of the whole body
-    /// is skipped, because the company of the request has already been determined. A `companyId` in an element requires
-    /// the slow path.
+    /// `true` if the check is the whole body, `false` if it is an element of a batch. A `companyId` at the top level of
+    /// the body is ignored, because the company of the request has already been determined. A `companyId` in an element
+    /// of a batch requires the slow path.
     is_body: bool,
 }
 
@@ -280,8 +281,8 @@ mod tests {
             let (usual, exact) = (DecisionRequest::read_fast(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
-                // The slow path ignores a `companyId` of the wrong type here, because the company is determined
-                // earlier.
+                // The slow path does not read `companyId`, so it also accepts a body whose `companyId` is a number.
+                // The fast path does not support such a body.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
             at_once += usize::from(DecisionRequest::read_fast(body.as_bytes()).is_some());

@@ -3,7 +3,7 @@
 //! A server that closes an idle keep-alive connection may lose a request that the client sends at the same moment.
 //! Therefore, while the server is draining, every response has the header `Connection: close`. After such a response,
 //! the client sends no further request on the connection. When the server is closing, it closes each connection that is
-//! still idle. Before it closes a connection, it checks that the kernel has no unread data of the connection.
+//! still idle. Before it closes a connection, it checks that the kernel holds no unread data for the connection.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Grace period for the first request on a new connection, counted from the start of the graceful shutdown.
+/// Grace period for the first request on a new connection. It starts when the server starts closing, or when the
+/// connection is accepted, whichever is later.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of a server.
@@ -67,7 +68,7 @@ impl Drop for RunningRequest {
     }
 }
 
-/// The progress of closing a connection.
+/// The stage of the server's shutdown, which determines when an idle connection is closed.
 enum End {
     /// The server is not closing yet. The future completes when the server starts closing.
     Ahead(Pin<Box<dyn Future<Output = ()>>>),

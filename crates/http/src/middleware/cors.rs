@@ -47,7 +47,7 @@ pub struct OriginError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("null stands for every page without an origin, of any site; it cannot be allowed")]
+    #[error("null stands for every page without an origin, from any site, so it cannot be allowed")]
     Null,
     #[error("must be scheme://host or scheme://host:port, such as https://app.example.com")]
     Form,
@@ -59,7 +59,7 @@ enum Problem {
     Host,
     #[error("port 0 cannot be part of an origin")]
     Port,
-    #[error("a wildcard can only be the whole first label before a domain, as in https://*.example.com")]
+    #[error("a wildcard can only be the whole first label of a domain name, as in https://*.example.com")]
     Wildcard,
 }
 

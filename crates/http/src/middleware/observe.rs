@@ -215,8 +215,8 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Converts two kinds of error responses that libraries create into the format of [`ApiError`]: a rejected CORS
-/// preflight, which has a plain-text body, and a missing documentation file, which has no body.
+/// Converts two kinds of error responses that libraries create into the format of [`ApiError`]: the plain-text response
+/// to a rejected CORS preflight, and the response without a body for a missing documentation file.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {

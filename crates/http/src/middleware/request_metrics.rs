@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 
-/// The handles of the metrics of requests with the same method, route and status.
+/// The metric handles for all requests with the same method, route and status.
 struct Series {
     method: &'static str,
     status: StatusCode,

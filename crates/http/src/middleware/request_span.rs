@@ -41,8 +41,8 @@ struct Inner {
 }
 
 impl RequestSpan {
-    /// Creates the span of a request. If [`RequestSpans`] can create the `tracing` span lazily, the `tracing` span is
-    /// created later. Otherwise, it is created immediately.
+    /// Creates the span of a request. The underlying `tracing` span is created lazily if [`RequestSpans`] is the active
+    /// subscriber, and immediately otherwise.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));

@@ -24,7 +24,7 @@ pub(crate) struct DecisionData {
 
 /// The results of a batch of checks.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the response; the results are written one by one")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the response")]
 pub(crate) struct ChecksData {
     /// The results, in the order of the checks in the request.
     results: Vec<CheckResult>,
@@ -33,7 +33,7 @@ pub(crate) struct ChecksData {
 /// The result of one check in a batch.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes the response; the results are written one by one")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the response")]
 enum CheckResult {
     /// The decision.
     Decided(DecisionData),

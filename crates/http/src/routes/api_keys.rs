@@ -47,7 +47,7 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
 /// to that company. Otherwise, the key is valid for all companies and for the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewKey {
     /// The display name of the key.
     name: iam_domain::Name,

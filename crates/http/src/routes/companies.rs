@@ -26,9 +26,9 @@ pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> Ap
 /// The requested modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ModuleIds {
-    /// The ids of all modules that the company is to have, without duplicates.
+    /// The ids of all modules that the company has after the change, without duplicates.
     module_ids: Vec<ModuleId>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
 
 /// The requested value of the `enabled` flag of a company's module.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Switch {
     enabled: bool,
 }
@@ -85,7 +85,7 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 /// The options for provisioning a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Provision {
     /// The user to whom the level Admin is assigned. If the company is already provisioned, the level is assigned only
     /// if the company has no administrator.
@@ -105,7 +105,8 @@ impl Input for ProvisionCompany {
 
 /// Provisions a company: adds the module `core`, and creates the levels Admin, Member and Visitor.
 ///
-/// The operation is idempotent. Repeating it does not restore what has been renamed or deleted since.
+/// The operation is idempotent. Repeating it does not restore levels or modules that were renamed or removed after the
+/// first provisioning.
 #[utoipa::path(
     tag = "Companies",
     request_body = Option<Provision>,

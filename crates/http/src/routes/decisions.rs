@@ -65,7 +65,7 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 /// A check of a view, or of an action on a feature.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the check is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct CheckRequest {
     /// The URL or id of a view.
     view: Option<String>,
@@ -82,7 +82,8 @@ pub(crate) struct CheckRequest {
 
 /// Checks whether a view or an action is allowed for the caller or for another user.
 ///
-/// To check another user, the caller needs the permission to do so.
+/// Users need `Update` on `iam.manage_levels` or `iam.assign_permissions` to check other users. Super admins and
+/// services can check any user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
@@ -96,7 +97,7 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
 
 /// A batch of checks.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body; the checks are read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ChecksRequest {
     /// The checks, which are all decided in the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
@@ -112,8 +113,8 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.check), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // Any other failure fails the whole request. As the result of this check, the failure would have
-        // `"allowed":false` and would look like a denial.
+        // Any other failure fails the whole request. If it were written as the result of this check, its
+        // `"allowed":false` would look like a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())

@@ -52,7 +52,7 @@ impl From<Explanation> for ExplanationData {
 
 /// Explains the decision about a view or an action, for the caller or for another user.
 ///
-/// To receive an explanation about another user, the caller needs the permission to check other users.
+/// To explain decisions about another user, the caller needs the permission to check other users.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

@@ -43,7 +43,7 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
 /// The feature to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewFeature {
     /// The unique key. It must not have the form of a UUID.
     key: Option<FeatureKey>,
@@ -95,7 +95,7 @@ pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) ->
 /// A partial update of a feature. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeaturePatch {
     key: Option<FeatureKey>,
     name: Option<Name>,
@@ -172,9 +172,9 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
 /// The requested views on which a feature is shown.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeatureViewIds {
-    /// The ids of all views on which the feature is to be shown, without duplicates.
+    /// The ids of all views on which the feature is shown after the change, without duplicates.
     view_ids: Vec<ViewId>,
 }
 

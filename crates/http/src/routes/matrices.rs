@@ -26,7 +26,7 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
 /// A requested cell of a view matrix: the permission for one view.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ViewCellBody {
     view_id: ViewId,
     /// The state that the level sets for the view. Default: `inherit`.
@@ -38,7 +38,7 @@ pub(crate) struct ViewCellBody {
 
 /// A requested view matrix, which replaces all permissions of a level for views.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ViewMatrix {
     /// The complete list of cells, at most one per view.
     views: Vec<ViewCellBody>,
@@ -94,7 +94,7 @@ pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>)
 /// A requested cell of a feature matrix: the permission for one action on a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
@@ -110,7 +110,7 @@ pub(crate) struct FeatureCellBody {
 
 /// A requested feature matrix, which replaces all permissions of a level for actions on features.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeatureMatrix {
     /// The complete list of cells, at most one per action on a feature.
     features: Vec<FeatureCellBody>,

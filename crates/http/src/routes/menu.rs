@@ -60,7 +60,7 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
 /// The menu item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
@@ -114,7 +114,7 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
 /// A partial update of a menu item. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct MenuItemPatch {
     label: Option<Label>,
     icon: Option<Icon>,
@@ -201,7 +201,7 @@ pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuIt
 /// The sub-item to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewSubMenuItem {
     menu_item_id: MenuItemId,
     label: Label,
@@ -252,7 +252,7 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
 /// A partial update of a sub-item. Omitted fields remain unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct SubMenuItemPatch {
     menu_item_id: Option<MenuItemId>,
     label: Option<Label>,

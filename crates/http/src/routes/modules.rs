@@ -43,7 +43,7 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
 
 /// The module to create.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewModule {
     /// The unique code of the module.
     code: ModuleCode,
@@ -89,7 +89,7 @@ pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> A
 
 /// A partial update of a module. Omitted fields remain unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ModulePatch {
     code: Option<ModuleCode>,
     name: Option<Name>,
@@ -134,7 +134,7 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
 
 /// The confirmation that is required if the deletion makes views or features available to all companies.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Ungate {
     /// Confirms that views and features may become available to all companies if no other module gates them. Default:
     /// `false`.
@@ -185,9 +185,9 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
 /// The requested views that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ModuleViewIds {
-    /// The ids of all views that the module is to gate, without duplicates.
+    /// The ids of all views that the module gates after the change, without duplicates.
     view_ids: Vec<ViewId>,
     /// Confirms that the removed views may become available to all companies if no other module gates them. Default:
     /// `false`.
@@ -227,9 +227,9 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
 /// The requested features that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ModuleFeatureIds {
-    /// The ids of all features that the module is to gate, without duplicates.
+    /// The ids of all features that the module gates after the change, without duplicates.
     feature_ids: Vec<FeatureId>,
     /// Confirms that the removed features may become available to all companies if no other module gates them. Default:
     /// `false`.

@@ -99,7 +99,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Describes the parameters of a path. The name of a parameter is in braces, and its value is an id.
+/// Returns the OpenAPI descriptions of the parameters in a path. The path contains the name of each parameter in
+/// braces, and the value of each parameter is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -118,7 +119,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
-/// Adds the parameters, headers and errors that operations share.
+/// Adds the parameters, headers and error responses that many operations share to the description of an operation.
 fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
@@ -174,7 +175,7 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
     }
 }
 
-/// Describes a request header with a string value.
+/// Returns the OpenAPI description of a request header with a string value.
 fn text_header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -184,7 +185,7 @@ fn text_header(name: &str, description: &str) -> Parameter {
         .build()
 }
 
-/// Describes a response header with a string value.
+/// Returns the OpenAPI description of a response header with a string value.
 fn text(description: &str) -> Header {
     HeaderBuilder::new()
         .description(Some(description))
@@ -192,7 +193,7 @@ fn text(description: &str) -> Header {
         .build()
 }
 
-/// Describes an error response.
+/// Returns the OpenAPI description of an error response.
 fn error_response(description: &str) -> Response {
     ResponseBuilder::new()
         .description(description)

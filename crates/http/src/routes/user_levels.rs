@@ -35,7 +35,7 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
 
 /// The level to create.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewUserLevel {
     /// The name, which must be unique in the company.
     name: Name,
@@ -81,7 +81,7 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
 
 /// A partial update of a level. Omitted fields remain unchanged.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct UserLevelPatch {
     /// The new name.
     name: Option<Name>,
@@ -220,9 +220,9 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
 /// The requested levels of a user, which replace the levels that the user holds now.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct UserLevelIds {
-    /// The ids of all levels that the user is to hold in the company, without duplicates.
+    /// The ids of all levels that the user holds in the company after the change, without duplicates.
     user_level_ids: Vec<UserLevelId>,
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
 /// The requested cut-off (not-before time) of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NotBefore {
     /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Default: the current
     /// time plus the tolerated clock skew. With this default, all tokens issued until now are rejected, even if the

@@ -42,7 +42,7 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
 /// The view to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewView {
     name: Name,
     /// The unique URL. It must not have the form of a UUID.
@@ -87,7 +87,7 @@ pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiRe
 /// A partial update of a view. Omitted fields remain unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ViewPatch {
     name: Option<Name>,
     url: Option<ViewUrl>,
