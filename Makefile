@@ -35,18 +35,18 @@ postgres: ## Start a private PostgreSQL server until Ctrl-C and print its DATABA
 	@tests/with-postgres.sh sh -c 'echo "export DATABASE_URL=$$TEST_DATABASE_URL"; exec tail -f /dev/null'
 
 .PHONY: migrate
-migrate: tools database-url ## Apply pending migrations to the database that DATABASE_URL names
+migrate: tools database-url ## Apply pending migrations to the database that DATABASE_URL specifies
 	$(CARGO) run -p migration -- up
 
 .PHONY: seed
-seed: tools database-url ## Insert the standard catalog into the database that DATABASE_URL names (idempotent)
+seed: tools database-url ## Insert the standard catalog into the database that DATABASE_URL specifies (idempotent)
 	$(CARGO) run -p migration -- seed
 
 # --- Check ---
 
 # Builds the binaries and tests together, since separate builds would compile common dependencies twice.
 .PHONY: test
-test: tools ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL names)
+test: tools ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL specifies)
 	$(CARGO) build --workspace --bins --tests
 	tests/with-postgres.sh $(CARGO) test --workspace
 
@@ -55,9 +55,9 @@ test-memory: tools ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
-# High CPU load exposes flaky tests sooner. FILTER selects the tests whose names contain it.
+# High CPU load exposes flaky tests sooner. FILTER is a substring of the names of the selected tests.
 .PHONY: stress
-# Builds with optimization, which saves time over many runs.
+# Builds with optimization: the faster tests compensate for the longer build over many runs.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
 # Running more tests in parallel increases contention and shortens each run.
 stress: export RUST_TEST_THREADS = 12
@@ -94,8 +94,8 @@ fmt: ## Format the code
 
 BENCH := bench/target/release
 
-# The package is outside the workspace, since only the benchmarks need the systems that they compare. FILTER selects the
-# sections whose names contain it.
+# The package is outside the workspace, since only the benchmarks depend on the systems that are compared. FILTER is a
+# substring of the names of the selected sections.
 .PHONY: bench
 bench: tools ## Run the benchmarks, print a table, write it to RESULTS (FILTER=decisions: one section; docs/benchmarks.md)
 	$(CARGO) build --release -p iam-http --target-dir bench/target

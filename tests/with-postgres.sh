@@ -4,7 +4,7 @@
 #   tests/with-postgres.sh cargo test --workspace
 #
 # If TEST_DATABASE_URL is already set, the script starts no server. Otherwise it searches for the server programs, or
-# installs them if it may use apt-get. IAM_PG_BINDIR names the folder of the programs and disables the search. Each
+# installs them if it may use apt-get. IAM_PG_BINDIR sets the folder of the programs and disables the search. Each
 # server has its own data folder and an unused port of 127.0.0.1, so several servers can run at the same time. The
 # script exits with the exit code of the command, and forwards INT, TERM and HUP to the command and its child processes.
 set -euo pipefail
@@ -75,7 +75,7 @@ install_server() {
     [ -z "${IAM_PG_BINDIR:-}" ] && install postgresql
 }
 
-# One test starts PgBouncer in front of its own server. Without PgBouncer, only this test fails.
+# Succeeds if PgBouncer is installed. One test connects to a PostgreSQL server through PgBouncer, and fails without it.
 find_pooler() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer >/dev/null
 }
