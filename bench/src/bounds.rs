@@ -29,13 +29,13 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Timeout for a condition that is awaited.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The guarantee of docs/consistency.md for changes: maximum time until a company can be changed again, in seconds.
-const OF_CHANGES: f64 = 5.0;
+const CHANGE_LIMIT: f64 = 5.0;
 /// The guarantee of docs/consistency.md for revocations and cut-offs: maximum response time, in seconds.
-const OF_REVOCATIONS: f64 = 1.5;
+const REVOCATION_LIMIT: f64 = 1.5;
 
 /// The way in which a replica becomes unresponsive.
 #[derive(Debug, Clone, Copy)]
-enum Silence {
+enum Outage {
     /// The process of the replica is stopped (`SIGSTOP`), like a paused container.
     Stopped,
     /// The database connections of the replica are half-open: they transfer no data.
@@ -52,7 +52,7 @@ struct Scene {
 
 /// A replica that hangs inside a change.
 struct Hung {
-    silence: Silence,
+    silence: Outage,
     company: String,
     request: JoinHandle<()>,
     since: Instant,
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     /// Makes one replica hang inside a change, while the change holds the global lock and the company's row lock.
-    async fn hang(&self, silence: Silence) -> Result<Hung> {
+    async fn hang(&self, silence: Outage) -> Result<Hung> {
         let mut blocker = self.connect().await?;
         sqlx::raw_sql("BEGIN; LOCK TABLE user_levels IN SHARE MODE").execute(&mut blocker).await?;
         let company = Uuid::new_v4().to_string();
@@ -115,8 +115,8 @@ impl Scene {
         });
         self.until_session("wait_event_type = 'Lock'").await?;
         match silence {
-            Silence::Stopped => self.hanging.server.signal(Signal::STOP)?,
-            Silence::Disconnected => self.proxy.forget(),
+            Outage::Stopped => self.hanging.server.signal(Signal::STOP)?,
+            Outage::Disconnected => self.proxy.forget(),
         }
         sqlx::raw_sql("COMMIT").execute(&mut blocker).await?;
         blocker.close().await?;
@@ -125,7 +125,7 @@ impl Scene {
 
     /// Resumes the replica and waits until it can make changes again.
     async fn resume(&self, hung: Hung) -> Result<()> {
-        if let Silence::Stopped = hung.silence {
+        if let Outage::Stopped = hung.silence {
             self.hanging.server.signal(Signal::CONT)?;
         }
         hung.request.abort();
@@ -148,7 +148,7 @@ impl Scene {
 
     /// Makes one replica hang inside a change, and returns the time until the healthy replica can change the same
     /// company.
-    async fn lock_is_lost(&self, silence: Silence) -> Result<Duration> {
+    async fn lock_is_lost(&self, silence: Outage) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         until(async || change(&self.sound, &hung.company).await).await?;
         let elapsed = hung.since.elapsed();
@@ -178,7 +178,7 @@ impl Scene {
     }
 
     /// Returns the response time of a revocation or a cut-off on the healthy replica, while the other replica hangs.
-    async fn revocation(&self, silence: Silence, method: &str, path: &str) -> Result<Duration> {
+    async fn revocation(&self, silence: Outage, method: &str, path: &str) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         let sent = Instant::now();
         self.sound.administer(method, path, None).await?;
@@ -187,12 +187,12 @@ impl Scene {
         Ok(elapsed)
     }
 
-    async fn cut_off(&self, silence: Silence) -> Result<Duration> {
+    async fn cut_off(&self, silence: Outage) -> Result<Duration> {
         let path = format!("/api/iam/users/{}/not-before", Uuid::new_v4());
         self.revocation(silence, "PUT", &path).await
     }
 
-    async fn revoke(&self, silence: Silence) -> Result<Duration> {
+    async fn revoke(&self, silence: Outage) -> Result<Duration> {
         let body = json!({ "name": Uuid::new_v4(), "role": "check" });
         let key = self.sound.administer("POST", "/api/iam/api-keys", Some(&body)).await?;
         let id = key["apiKey"]["id"].as_str().ok_or("a key without an id")?;
@@ -221,29 +221,29 @@ pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
     Database::with(&postgres.url, async |database| {
         let scene = Scene::set(&postgres, database, program).await?;
         let behind = PostgresStorage::connect(&PostgresOptions::new(postgres.by(scene.proxy.port, &database.url)))?;
-        use Silence::{Disconnected, Stopped};
+        use Outage::{Disconnected, Stopped};
         let rows = vec![
-            row("change a company after a half-open connection", OF_CHANGES, async || scene.half_open().await).await?,
-            row("change a company whose lock a stopped replica holds", OF_CHANGES, async || {
+            row("change a company after a half-open connection", CHANGE_LIMIT, async || scene.half_open().await).await?,
+            row("change a company whose lock a stopped replica holds", CHANGE_LIMIT, async || {
                 scene.lock_is_lost(Stopped).await
             })
             .await?,
-            row("change a company whose lock a disconnected replica holds", OF_CHANGES, async || {
+            row("change a company whose lock a disconnected replica holds", CHANGE_LIMIT, async || {
                 scene.lock_is_lost(Disconnected).await
             })
             .await?,
-            row("change a company whose holder takes no answer", OF_CHANGES, async || {
+            row("change a company whose holder takes no answer", CHANGE_LIMIT, async || {
                 scene.lock_is_lost_unread(&behind).await
             })
             .await?,
-            row("cut a user off beside a stopped replica", OF_REVOCATIONS, async || scene.cut_off(Stopped).await)
+            row("cut a user off beside a stopped replica", REVOCATION_LIMIT, async || scene.cut_off(Stopped).await)
                 .await?,
-            row("cut a user off beside a disconnected replica", OF_REVOCATIONS, async || {
+            row("cut a user off beside a disconnected replica", REVOCATION_LIMIT, async || {
                 scene.cut_off(Disconnected).await
             })
             .await?,
-            row("revoke a key beside a stopped replica", OF_REVOCATIONS, async || scene.revoke(Stopped).await).await?,
-            row("revoke a key beside a disconnected replica", OF_REVOCATIONS, async || {
+            row("revoke a key beside a stopped replica", REVOCATION_LIMIT, async || scene.revoke(Stopped).await).await?,
+            row("revoke a key beside a disconnected replica", REVOCATION_LIMIT, async || {
                 scene.revoke(Disconnected).await
             })
             .await?,

@@ -22,14 +22,14 @@ const DECISIONS: &str = "Decision in the process";
 const USERS: &str = "Number of users";
 
 /// Number of random checks for our engine and the yardstick.
-const ASKS: usize = 1 << 17;
+const CHECKS: usize = 1 << 17;
 /// Number of random checks for Cedar and Casbin, which take hundreds or thousands of times as long.
-const PEER_ASKS: usize = 1 << 12;
+const PEER_CHECKS: usize = 1 << 12;
 /// Number of decisions that are compared with the reference before the measurement.
 const COMPARED: usize = 1 << 11;
 
 /// The targets for each number of companies: the minimum ratios to the yardstick without and with an expiry check.
-const LEAST: [(usize, [f64; 2]); 3] = [(1, [0.8, 1.2]), (100, [0.65, 1.0]), (1_000, [0.5, 0.55])];
+const TARGETS: [(usize, [f64; 2]); 3] = [(1, [0.8, 1.2]), (100, [0.65, 1.0]), (1_000, [0.5, 0.55])];
 
 /// The generated data and our permissions cache, with all entries loaded.
 struct Loaded {
@@ -45,7 +45,7 @@ impl Loaded {
     async fn new(companies: usize, users: usize) -> Result<Self> {
         progress(format_args!("filling {companies} companies of {users} users"));
         let data = Data::generate(companies, users)?;
-        let asks = data.asks(ASKS);
+        let asks = data.asks(CHECKS);
         let questions: Vec<_> = data.cells.iter().map(ours::question).collect();
         let storage = Arc::new(MemoryStorage::seeded(system_clock()).await?);
         data.fill(storage.as_ref()).await?;
@@ -96,7 +96,7 @@ impl Loaded {
     }
 
     fn contender(&self) -> Contender<'_> {
-        Contender::new(ASKS, |from, to| {
+        Contender::new(CHECKS, |from, to| {
             let asks = &self.asks.by_id[from..to];
             asks.iter().filter(|ask| self.decide(ask) == Some(true)).count()
         })
@@ -105,7 +105,7 @@ impl Loaded {
 
 /// Returns the contender that decides the peer's prepared checks.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
-    Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
+    Contender::new(PEER_CHECKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
 
 /// Measures random decisions in 1, 100 and 1,000 companies of 100 users.
@@ -115,7 +115,7 @@ fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
 /// Returns an error if a contender cannot be created, or its decisions differ from the reference.
 pub async fn decisions() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (companies, least) in LEAST {
+    for (companies, least) in TARGETS {
         let loaded = Loaded::new(companies, 100).await?;
         rows.extend(beside_yardstick(&loaded, companies, least)?);
         rows.extend(beside_cedar(&loaded, companies)?);
@@ -142,17 +142,17 @@ fn beside_yardstick(loaded: &Loaded, companies: usize, least: [f64; 2]) -> Resul
         Some(yardstick.decide(ask, &cells[usize::from(ask.cell)]))
     })?;
     let mut own = loaded.contender();
-    let mut other = Contender::new(ASKS, |from, to| {
+    let mut other = Contender::new(CHECKS, |from, to| {
         let asks = &loaded.asks.by_id[from..to];
         asks.iter().filter(|ask| yardstick.decide(ask, &cells[usize::from(ask.cell)])).count()
     });
     // The yardstick with an additional expiry check, which each decision of our engine includes.
-    let mut expiring = Contender::new(ASKS, |from, to| {
+    let mut expiring = Contender::new(CHECKS, |from, to| {
         let asks = loaded.asks.by_id[from..to].iter();
         let decide = |ask: &&Ask| yardstick.decide(ask, &cells[usize::from(ask.cell)]) & (Instant::now() < until);
         asks.filter(decide).count()
     });
-    let mut clock = Contender::new(ASKS, |from, to| (from..to).filter(|_| Instant::now() < until).count());
+    let mut clock = Contender::new(CHECKS, |from, to| (from..to).filter(|_| Instant::now() < until).count());
     interleave(&mut [&mut own, &mut other, &mut expiring, &mut clock]);
     let row = |called: &str, other: &Contender<'_>| {
         let row = Row::new(DECISIONS, name(companies), "ns", own.nanoseconds());
@@ -170,7 +170,7 @@ fn beside_cedar(loaded: &Loaded, companies: usize) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (style, called) in [(Style::Policies, "Cedar, policies a level"), (Style::Attributes, "Cedar, levels as data")]
     {
-        let cedar = Cedar::new(&loaded.data, style, &loaded.asks.by_place[..PEER_ASKS])?;
+        let cedar = Cedar::new(&loaded.data, style, &loaded.asks.by_place[..PEER_CHECKS])?;
         loaded.compare(called, |question| Some(cedar.decide(question)))?;
         let mut own = loaded.contender();
         let mut other = peer(|question| cedar.decide(question));
@@ -183,7 +183,7 @@ fn beside_cedar(loaded: &Loaded, companies: usize) -> Result<Vec<Row>> {
 
 async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
     progress(format_args!("building Casbin"));
-    let places = &loaded.asks.by_place[..PEER_ASKS];
+    let places = &loaded.asks.by_place[..PEER_CHECKS];
     let plain = Casbin::plain(&loaded.data, places).await?;
     let cached = Casbin::cached(&loaded.data, places).await?;
     loaded.compare("Casbin", |question| Some(plain.decide(question)))?;

@@ -286,7 +286,7 @@ async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value
 
 /// Makes the user an administrator of the company, because changes that leave a company without an administrator are
 /// rejected.
-async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
+async fn make_administrator(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
     let mut tx = storage.begin(Locked::Company(company.id), ChangeContext::command_line()).await?;
     tx.assignments_mut().replace_for_user(company.id, user, &[company.levels[0].id], None).await?;
     tx.commit().await?;
@@ -317,7 +317,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
         let user = unit.users[0].id;
         let (by, context) = (super_admin(user), ChangeContext::user(user));
         for company in &data.companies {
-            put_in_charge(storage.as_ref(), company, user).await?;
+            make_administrator(storage.as_ref(), company, user).await?;
         }
         let level = |company: &Company| company.levels[LEVELS - 1].id;
         let (mut unit_times, mut use_case_times, mut hand_times) = (Vec::new(), Vec::new(), Vec::new());

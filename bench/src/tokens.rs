@@ -15,7 +15,7 @@ use crate::Result;
 use crate::clock::now;
 
 /// Lifetime of tokens, in seconds. The lifetime is longer than any run.
-const A_DAY: u64 = 24 * 60 * 60;
+const TOKEN_LIFETIME: u64 = 24 * 60 * 60;
 const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
 
 /// The `iss` of all tokens.
@@ -96,7 +96,7 @@ impl Signer {
         let now = now()?;
         let claims = json!({
             "userId": user, "email": "somebody@example.com", "isSuperAdmin": is_super_admin,
-            "iss": ISSUER, "iat": now, "exp": now + A_DAY,
+            "iss": ISSUER, "iat": now, "exp": now + TOKEN_LIFETIME,
         });
         let token = jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.key)?;
         Ok(format!("Authorization: Bearer {token}\r\n"))

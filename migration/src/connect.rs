@@ -47,13 +47,13 @@ pub(crate) enum ConnectError {
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: nothing listens there")]
+    #[error("the database server refuses connections: no process listens at this address")]
     Refused,
-    #[error("the database server does not answer")]
+    #[error("the database server does not respond")]
     Silent,
     #[error("the database server does not accept the user name and password")]
     Password,
-    #[error("the database server does not admit this role from here")]
+    #[error("the database server does not permit this role to connect from this host")]
     Role,
     #[error("the database does not exist")]
     Database,
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_wrong_url_is_refused_without_printing_it() {
+    async fn an_invalid_url_is_rejected_without_revealing_the_password() {
         for url in
             ["mysql://u:secret@h/x", "postgres://u:secret@h:99999/x", "secret", "postgres://u@h/x?sslmode=secret"]
         {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_named_without_user_and_password() {
+    fn the_server_address_contains_no_user_or_password() {
         for (url, named) in [
             ("postgres://u:secret@db.example/x", "db.example:5432"),
             ("postgres://u:secret@[::1]:5433/x", "[::1]:5433"),

@@ -27,18 +27,18 @@ pub enum MigrationError {
     NoSchema,
     /// The schema has relations with names that the migrations use, but no record that an IAM migration created them.
     #[error(
-        "the schema {schema} has relations that no IAM migration made: {}; use a schema of its own",
+        "the schema {schema} contains relations that the IAM migrations did not create: {}; use a separate schema",
         .names.join(", ")
     )]
-    NotOurs {
+    ForeignRelations {
         /// The name of the schema.
         schema: String,
         /// The names of the conflicting relations.
         names: Vec<String>,
     },
     /// A pending migration creates an object, but the schema already contains another object with this name.
-    #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
-    InTheWay {
+    #[error("the schema contains an object that the IAM migrations did not create ({object}); use a separate schema")]
+    NameConflict {
         /// The server's error message, which contains the name of the object.
         object: String,
         /// The server's error.

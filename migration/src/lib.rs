@@ -140,16 +140,16 @@ pub struct MigrationStatus {
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::NotOurs`] and
-/// [`MigrationError::InTheWay`] if objects of another product have names that the migrations use,
+/// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::ForeignRelations`] and
+/// [`MigrationError::NameConflict`] if objects of another product have names that the migrations use,
 /// [`MigrationError::ReadOnly`] if the session is read-only, [`MigrationError::Encoding`] if the database is not UTF8,
 /// [`MigrationError::NoSchema`] if the search path names no usable schema, and [`MigrationError::Database`] if a
 /// migration fails. In each case the database is unchanged.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
-    refuse_foreign(&tx, &bookkeeping).await?;
-    let applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
+    check_no_foreign_relations(&tx, &bookkeeping).await?;
+    let applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
     tx.commit().await?;
     Ok(applied)
 }
@@ -160,7 +160,7 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
 ///
 /// # Errors
 ///
-/// The errors of [`up`], except [`MigrationError::NotOurs`] and [`MigrationError::InTheWay`].
+/// The errors of [`up`], except [`MigrationError::ForeignRelations`] and [`MigrationError::NameConflict`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
@@ -201,11 +201,11 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
-    refuse_foreign(&tx, &bookkeeping).await?;
+    check_no_foreign_relations(&tx, &bookkeeping).await?;
     // `apply` fails if a newer release has migrated the database, because tables of that release would remain. `apply`
     // also applies the pending migrations before the tables are dropped. It fails if a relation of another product has
     // a name that a pending migration creates. If it succeeds, all relations with these names belong to this program.
-    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
+    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
     if !bookkeeping.applied().is_empty() {
         // One statement drops all tables, because they reference each other. It has no CASCADE, which would also drop
         // objects of other programs.
@@ -247,7 +247,7 @@ pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationEr
 
 /// Fails if no migration is applied although relations with names from [`TABLES`] or [`VIEWS`] exist. Such relations
 /// belong to another product.
-async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
+async fn check_no_foreign_relations(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
         return Ok(());
     }
@@ -255,13 +255,13 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
     let found = tx.query_all_raw(statement(FIND_RELATIONS, [ours.into()])).await?;
     let Some(first) = found.first() else { return Ok(()) };
     let names = found.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?;
-    Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
+    Err(MigrationError::ForeignRelations { schema: first.try_get("", "schema")?, names })
 }
 
-/// Converts the error of a migration to [`MigrationError::InTheWay`] if the migration failed because an object with the
-/// same name already exists. For tables and views, [`refuse_foreign`] checks this beforehand. It cannot check types,
-/// functions and indexes, because there is no complete list of their names.
-fn in_the_way(error: MigrationError) -> MigrationError {
+/// Converts the error of a migration to [`MigrationError::NameConflict`] if the migration failed because an object
+/// with the same name already exists. For tables and views, [`check_no_foreign_relations`] checks this beforehand. It
+/// cannot check types, functions and indexes, because there is no complete list of their names.
+fn to_name_conflict(error: MigrationError) -> MigrationError {
     let MigrationError::Database(source) = error else { return error };
     let answer = match &source {
         DbErr::Exec(RuntimeErr::SqlxError(error)) => error.as_database_error(),
@@ -270,7 +270,7 @@ fn in_the_way(error: MigrationError) -> MigrationError {
     // duplicate_table (any relation), duplicate_object, duplicate_function
     let is_taken = |code: &str| matches!(code, "42P07" | "42710" | "42723");
     match answer.filter(|answer| answer.code().as_deref().is_some_and(is_taken)) {
-        Some(answer) => MigrationError::InTheWay { object: answer.message().to_owned(), source },
+        Some(answer) => MigrationError::NameConflict { object: answer.message().to_owned(), source },
         None => MigrationError::Database(source),
     }
 }
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn migrations_take_back_all_that_they_create() {
+    fn down_migrations_drop_all_created_objects() {
         let down = [
             m20261122_000001_create_iam_schema::DOWN,
             m20261122_000002_add_credentials::DOWN,
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_into_what_postgresql_keeps_of_them() {
+    fn object_names_do_not_exceed_63_bytes() {
         let constraints_and_indexes = all_after("CONSTRAINT ")
             .into_iter()
             .chain(all_after("CREATE INDEX "))
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn every_constraint_is_named_and_every_text_sorts_by_code_point() {
+    fn every_constraint_has_a_name_and_every_text_column_has_collation_c() {
         // The prefixes of the lines that this test skips: comments, and lines of row-level security policies.
         const OTHERS: [&str; 4] = ["--", "own ", "item ", "WITH CHECK"];
         let is_other = |line: &&str| OTHERS.iter().any(|other| line.trim_start().starts_with(other));

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
-const ARROWS: [(&str, &[&str]); 10] = [
+const DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("iam-domain", &[]),
     ("iam-storage", &["iam-domain"]),
     ("iam-storage-memory", &["iam-domain", "iam-storage"]),
@@ -54,12 +54,12 @@ fn metadata() -> &'static Metadata {
 }
 
 /// Returns the workspace crates that ship.
-fn ours() -> impl Iterator<Item = &'static Package> {
+fn workspace_packages() -> impl Iterator<Item = &'static Package> {
     metadata().workspace_packages().into_iter().filter(|package| !TESTS.contains(&package.name.as_str()))
 }
 
 fn package(name: &str) -> &'static Package {
-    ours().find(|package| package.name == name).expect("a crate of the workspace")
+    workspace_packages().find(|package| package.name == name).expect("a crate of the workspace")
 }
 
 /// Returns the names of a package's direct dependencies of this kind that satisfy `is_meant`. The closure `is_meant`
@@ -70,13 +70,13 @@ fn direct(package: &Package, kind: DependencyKind, is_meant: impl Fn(&str, bool)
     meant.map(|dependency| dependency.name.as_str()).collect()
 }
 
-fn is_ours(name: &str) -> bool {
-    ARROWS.iter().any(|(ours, _)| *ours == name) || TESTS.contains(&name)
+fn is_workspace_package(name: &str) -> bool {
+    DEPENDENCIES.iter().any(|(package, _)| *package == name) || TESTS.contains(&name)
 }
 
 /// Returns the name of the crate and the names of its direct and transitive dependencies. Development dependencies are
 /// omitted.
-fn brings_along(name: &str) -> BTreeSet<&'static str> {
+fn transitive_dependencies(name: &str) -> BTreeSet<&'static str> {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let names: BTreeMap<_, _> =
@@ -129,26 +129,27 @@ fn shipped_lines() -> impl Iterator<Item = (String, String)> {
 }
 
 #[test]
-fn crates_know_exactly_what_the_architecture_says() {
-    let built: BTreeMap<_, _> = ours()
+fn crates_have_exactly_the_documented_dependencies() {
+    let built: BTreeMap<_, _> = workspace_packages()
         .map(|package| {
-            let known = direct(package, DependencyKind::Normal, |name, optional| is_ours(name) && !optional);
+            let known =
+                direct(package, DependencyKind::Normal, |name, optional| is_workspace_package(name) && !optional);
             (package.name.as_str(), known)
         })
         .collect();
     let meant: BTreeMap<_, BTreeSet<_>> =
-        ARROWS.iter().map(|(name, known)| (*name, known.iter().copied().collect())).collect();
+        DEPENDENCIES.iter().map(|(name, known)| (*name, known.iter().copied().collect())).collect();
     assert_eq!(built, meant);
 }
 
 #[test]
-fn only_the_server_binary_knows_the_composition() {
-    for package in ours() {
-        let optional = direct(package, DependencyKind::Normal, |name, optional| is_ours(name) && optional);
+fn only_the_server_binary_depends_on_the_composition_root() {
+    for package in workspace_packages() {
+        let optional = direct(package, DependencyKind::Normal, |name, optional| is_workspace_package(name) && optional);
         let meant = if package.name == "iam-http" { BTreeSet::from(["iam-composition"]) } else { BTreeSet::new() };
         assert_eq!(optional, meant, "{}", package.name);
         assert_eq!(
-            direct(package, DependencyKind::Build, |name, _| is_ours(name)),
+            direct(package, DependencyKind::Build, |name, _| is_workspace_package(name)),
             BTreeSet::new(),
             "{}",
             package.name
@@ -171,21 +172,21 @@ fn only_the_server_binary_knows_the_composition() {
 }
 
 #[test]
-fn tests_of_a_crate_know_no_more_than_the_crate() {
-    for package in ours() {
-        let mut known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
+fn tests_of_a_crate_depend_on_no_other_workspace_crates() {
+    for package in workspace_packages() {
+        let mut known = direct(package, DependencyKind::Normal, |name, _| is_workspace_package(name));
         if package.name.as_str() == "iam-permissions-cache" {
             // The tests of the cache use the in-memory storage.
             known.insert("iam-storage-memory");
         }
-        let built = direct(package, DependencyKind::Development, |name, _| is_ours(name));
+        let built = direct(package, DependencyKind::Development, |name, _| is_workspace_package(name));
         assert!(built.is_subset(&known), "{}: {built:?}", package.name);
     }
 }
 
 #[test]
 fn the_domain_is_pure() {
-    let found = brings_along("iam-domain");
+    let found = transitive_dependencies("iam-domain");
     assert!(found.contains("serde"), "the dependency of iam-domain on serde must be found");
     for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
         assert!(!found.contains(banned), "iam-domain must not depend on {banned}");
@@ -197,9 +198,9 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn database_and_http_crates_stay_where_they_belong() {
+fn only_designated_crates_depend_on_database_and_http_crates() {
     let knowing = |prefixes: &[&str]| -> BTreeSet<&str> {
-        ours()
+        workspace_packages()
             .filter(|package| {
                 package.dependencies.iter().any(|known| prefixes.iter().any(|prefix| known.name.starts_with(prefix)))
             })
@@ -219,7 +220,7 @@ fn is_free_of_gpl(license: &str) -> bool {
 }
 
 #[test]
-fn nothing_is_under_a_gpl() {
+fn every_dependency_is_usable_without_a_gpl_license() {
     assert!(is_free_of_gpl("MIT OR Apache-2.0 OR LGPL-2.1-or-later") && is_free_of_gpl("MIT/GPL-2.0"));
     assert!(!is_free_of_gpl("AGPL-3.0-only") && !is_free_of_gpl("MIT AND GPL-3.0") && !is_free_of_gpl("LGPL-3.0"));
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
@@ -233,7 +234,7 @@ fn nothing_is_under_a_gpl() {
 /// Exactly one cryptography backend of `jsonwebtoken` is enabled. With no backend, or with two backends and no default,
 /// `jsonwebtoken` would panic at the first token.
 #[test]
-fn tokens_have_exactly_one_cryptography() {
+fn tokens_use_exactly_one_cryptography_library() {
     let resolve = metadata().resolve.as_ref().expect("a resolved graph");
     let package = metadata().packages.iter().find(|package| package.name == "jsonwebtoken").expect("jsonwebtoken");
     let features = &resolve.nodes.iter().find(|node| node.id == package.id).expect("jsonwebtoken is used").features;
@@ -260,8 +261,18 @@ fn only_the_settings_read_the_environment() {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_source_file_begins_with_a_module_comment() {
     let silent: Vec<_> =
         sources().into_iter().filter(|(_, source)| !source.starts_with("//! ")).map(|(file, _)| file).collect();
     assert_eq!(silent, Vec::<String>::new());
+}
+
+#[test]
+fn no_source_file_exceeds_500_lines() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|(file, source)| (file, source.lines().count()))
+        .filter(|(_, lines)| *lines > 500)
+        .collect();
+    assert_eq!(long, Vec::<(String, usize)>::new());
 }

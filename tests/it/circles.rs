@@ -174,7 +174,7 @@ impl Modules {
     }
 
     /// Returns the files that are part of a dependency cycle.
-    fn in_circles(&self) -> Vec<PathBuf> {
+    fn files_in_cycles(&self) -> Vec<PathBuf> {
         let needs: BTreeMap<_, _> = self.0.keys().map(|path| (path, self.needs(path))).collect();
         let needs_itself = |path: &&ModulePath| {
             let mut reached = BTreeSet::new();
@@ -207,15 +207,15 @@ fn roots() -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_file_needs_itself_through_others() {
+fn no_file_has_circular_dependencies() {
     let roots = roots();
     assert!(roots.len() > 10, "only {} crates found", roots.len());
-    let circles: Vec<_> = roots.iter().flat_map(|root| read(root).in_circles()).collect();
+    let circles: Vec<_> = roots.iter().flat_map(|root| read(root).files_in_cycles()).collect();
     assert!(circles.is_empty(), "files with circular dependencies: {circles:#?}");
 }
 
 #[test]
-fn a_circle_through_a_re_export_is_found() {
+fn a_circular_dependency_through_a_re_export_is_detected() {
     let folder = std::env::temp_dir().join(format!("iam-circles-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("b")).unwrap();
     let write = |file: &str, source: &str| std::fs::write(folder.join(file), source).unwrap();
@@ -227,7 +227,7 @@ fn a_circle_through_a_re_export_is_found() {
     // is part of a cycle. No file of that cycle depends on `c.rs`, so `c.rs` is not part of the cycle.
     write("c.rs", "pub fn c(a: crate::A) {} #[cfg(test)] mod tests { use crate::d::d; }");
     write("d.rs", "use crate::c::c; pub fn d() { c() }");
-    let found: BTreeSet<_> = read(&folder.join("lib.rs")).in_circles().into_iter().collect();
+    let found: BTreeSet<_> = read(&folder.join("lib.rs")).files_in_cycles().into_iter().collect();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(found, BTreeSet::from([folder.join("a.rs"), folder.join("b/inner.rs")]));
 }

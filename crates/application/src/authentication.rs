@@ -7,7 +7,7 @@ use crate::{Application, Failure};
 
 /// The result of authenticating a service by its API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceAdmission {
+pub enum ServiceAuthentication {
     /// The key is valid and identifies this service.
     Admitted(Service),
     /// No such key is stored, its secret does not match, or the key was revoked.
@@ -35,21 +35,21 @@ impl Application {
     /// # Errors
     ///
     /// Returns [`Failure::Unavailable`] if the API keys cannot be read.
-    pub async fn admit_service(
+    pub async fn authenticate_service(
         &self,
         prefix: &ApiKeyPrefix,
         has_digest: impl FnOnce(&ApiKeyDigest) -> bool,
         now: Timestamp,
-    ) -> Result<ServiceAdmission, Failure> {
+    ) -> Result<ServiceAuthentication, Failure> {
         let known = self.permissions.credentials().api_key(prefix).await?;
         let Some(known) = known.filter(|known| has_digest(&known.digest) && known.key.revoked_at.is_none()) else {
-            return Ok(ServiceAdmission::Invalid);
+            return Ok(ServiceAuthentication::Invalid);
         };
         let key = &known.key;
         if !key.is_good(now) {
-            return Ok(ServiceAdmission::Expired);
+            return Ok(ServiceAuthentication::Expired);
         }
         self.permissions.credentials().note_use(&known, now);
-        Ok(ServiceAdmission::Admitted(Service { key: key.id, role: key.role, company: key.company_id }))
+        Ok(ServiceAuthentication::Admitted(Service { key: key.id, role: key.role, company: key.company_id }))
     }
 }

@@ -68,7 +68,7 @@ impl Application {
         let subject = match context.other(named) {
             None => Subject::from(context.caller),
             Some(other) => {
-                self.authorize_questions_about_others(context).await?;
+                self.authorize_decisions_about_others(context).await?;
                 Subject::User(other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?)
             }
         };
@@ -90,7 +90,7 @@ impl Application {
         let others = || named.clone().filter_map(|named| context.other(named));
         let may_ask = match others().next() {
             None => Ok(()),
-            Some(_) => self.authorize_questions_about_others(&context).await,
+            Some(_) => self.authorize_decisions_about_others(&context).await,
         };
         let unmet = match may_ask {
             Ok(()) => None,
@@ -131,7 +131,7 @@ impl Application {
         Ok(self.permissions.access(context.company, subject, context.consistency).await?)
     }
 
-    async fn authorize_questions_about_others(&self, context: &DecisionContext) -> Result<(), Failure> {
+    async fn authorize_decisions_about_others(&self, context: &DecisionContext) -> Result<(), Failure> {
         let DecisionContext { caller, company, consistency } = *context;
         self.authorize(caller, Some(company), Requirement::CheckOthers, consistency).await
     }

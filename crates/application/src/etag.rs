@@ -46,7 +46,7 @@ impl Etag {
     /// weak form, and the tag with the suffix that a compressing proxy appends. The tag is a digest of the uncompressed
     /// content, so in each form it proves that the client received exactly this content.
     #[must_use]
-    pub fn is_named_by(&self, tag: &str) -> bool {
+    pub fn matches_tag(&self, tag: &str) -> bool {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
         let own = self.0.strip_suffix('"').unwrap_or(&self.0);
         let Some(suffix) = strong.strip_prefix(own).and_then(|rest| rest.strip_suffix('"')) else { return false };
@@ -79,7 +79,7 @@ impl IfMatch {
             Self::Absent | Self::Any => Ok(()),
             Self::OneOf(tags) => {
                 let etag = Etag::of(content)?;
-                if tags.iter().any(|tag| etag.is_named_by(tag)) { Ok(()) } else { Err(Failure::PreconditionFailed) }
+                if tags.iter().any(|tag| etag.matches_tag(tag)) { Ok(()) } else { Err(Failure::PreconditionFailed) }
             }
         }
     }
@@ -95,19 +95,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_known_in_the_forms_that_proxies_give_it() {
+    fn a_tag_matches_the_weak_and_suffixed_forms_of_proxies() {
         let etag = Etag::of_bytes(b"x");
         let own = etag.as_str().trim_matches('"');
         for form in
             [own.to_owned(), format!("{own}-gzip"), format!("{own}-br"), format!("{own}--gzip"), format!("{own}-zstd")]
         {
-            assert!(etag.is_named_by(&format!("\"{form}\"")), "{form}");
-            assert!(etag.is_named_by(&format!("W/\"{form}\"")), "W/ {form}");
+            assert!(etag.matches_tag(&format!("\"{form}\"")), "{form}");
+            assert!(etag.matches_tag(&format!("W/\"{form}\"")), "W/ {form}");
         }
     }
 
     #[test]
-    fn no_other_tag_is_taken_for_it() {
+    fn no_other_tag_matches() {
         let (etag, other) = (Etag::of_bytes(b"x"), Etag::of_bytes(b"y"));
         let (own, other) = (etag.as_str().trim_matches('"'), other.as_str().trim_matches('"'));
         let inner = ["", "-gzip", "gzip", &own[1..], &own[..21]].map(str::to_owned);
@@ -115,13 +115,13 @@ mod tests {
         let suffixed = suffixed.map(|suffix| format!("{own}{suffix}"));
         let others = ["", "-gzip", "--br"].map(|suffix| format!("{other}{suffix}"));
         for form in inner.iter().chain(&suffixed).chain(&others) {
-            assert!(!etag.is_named_by(&format!("\"{form}\"")), "{form}");
-            assert!(!etag.is_named_by(&format!("W/\"{form}\"")), "W/ {form}");
+            assert!(!etag.matches_tag(&format!("\"{form}\"")), "{form}");
+            assert!(!etag.matches_tag(&format!("W/\"{form}\"")), "W/ {form}");
         }
         for form in
             [own.to_owned(), format!("w/\"{own}\""), format!("\"{own}"), format!("{own}\""), format!("W/W/\"{own}\"")]
         {
-            assert!(!etag.is_named_by(&form), "{form}");
+            assert!(!etag.matches_tag(&form), "{form}");
         }
     }
 }

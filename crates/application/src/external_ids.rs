@@ -13,7 +13,7 @@ pub(crate) async fn external_ids(
     stored: &dyn Users,
     users: impl Iterator<Item = UserId>,
 ) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
-    let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
+    let users: BTreeSet<_> = users.filter(UserId::is_service_generated).collect();
     if users.is_empty() {
         return Ok(BTreeMap::new());
     }

@@ -20,15 +20,15 @@ pub struct FieldError {
 }
 
 /// Maximum number of field errors in a response. This limit prevents small requests from causing large responses.
-pub const FINDINGS_LIMIT: usize = 100;
+pub const FIELD_ERRORS_LIMIT: usize = 100;
 
 impl FieldError {
-    /// Returns the first [`FINDINGS_LIMIT`] field errors. If there are more, a last entry states the number of omitted
-    /// errors.
+    /// Returns the first [`FIELD_ERRORS_LIMIT`] field errors. If there are more, a last entry states the number of
+    /// omitted errors.
     #[must_use]
     pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut findings = findings.into_iter();
-        let mut listed: Vec<_> = findings.by_ref().take(FINDINGS_LIMIT).collect();
+        let mut listed: Vec<_> = findings.by_ref().take(FIELD_ERRORS_LIMIT).collect();
         let more = findings.count();
         if more > 0 {
             listed.push(Self::more(more));

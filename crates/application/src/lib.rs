@@ -38,7 +38,7 @@ mod reads;
 mod trail;
 
 pub use application::Application;
-pub use authentication::ServiceAdmission;
+pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use change::{Affects, Change, RequestContext};
 pub use changes::{
@@ -51,7 +51,7 @@ pub use changes::{
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
-pub use failure::{FINDINGS_LIMIT, Failure, FieldError, causes};
+pub use failure::{FIELD_ERRORS_LIMIT, Failure, FieldError, causes};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{Mode, ModeError, Settings, StorageMode, System};
 
 /// Lifetime of the demo tokens, in seconds.
-const A_DAY: i64 = 24 * 60 * 60;
+const TOKEN_LIFETIME: i64 = 24 * 60 * 60;
 
 // The ids of the company and of its users do not change when the demo restarts. Commands that an earlier run printed
 // therefore still work, provided that the secret is the same.
@@ -93,7 +93,7 @@ impl Demo {
                 "userId": id,
                 "isSuperAdmin": is_super_admin,
                 "iat": now,
-                "exp": now + A_DAY,
+                "exp": now + TOKEN_LIFETIME,
             }))?;
             Ok(Person { name, id, token })
         };
@@ -180,19 +180,25 @@ impl fmt::Display for DemoGuide {
         writeln!(f, "\nCommands to paste:")?;
         let general = r#"{"feature":"general.read","action":"Read"}"#;
         let risks = r#"{"feature":"risks.create","action":"Create"}"#;
-        let auditors = r#"{"name":"Auditors","description":"Look, but change nothing"}"#;
+        let auditors = r#"{"name":"Auditors","description":"Read-only access"}"#;
         for (what, line) in [
             ("Check that the service is up", format!("{CURL} '{base}/health'")),
-            ("All permissions of the member", self.get(member, "/permissions/current")),
-            ("The menu that the member sees", self.get(member, "/navigation")),
-            ("May the admin read? Yes. The response names the deciding level", self.post(admin, "/check", general)),
+            ("List all permissions of the member", self.get(member, "/permissions/current")),
+            ("Get the menu of the member", self.get(member, "/navigation")),
             (
-                "May the admin create risks? No, because the company does not have the module",
+                "Check whether the admin may read: allowed. The response contains the deciding level",
+                self.post(admin, "/check", general),
+            ),
+            (
+                "Check whether the admin may create risks: denied, because the company does not have the module",
                 self.post(admin, "/check", risks),
             ),
-            ("The user levels of the company", self.get(admin, "/user-levels")),
-            ("Create a user level. Repeating it fails: the name is taken", self.post(admin, "/user-levels", auditors)),
-            ("The visitor may not do that", self.post(visitor, "/user-levels", auditors)),
+            ("List the user levels of the company", self.get(admin, "/user-levels")),
+            (
+                "Create a user level. A second request fails because the name is already in use",
+                self.post(admin, "/user-levels", auditors),
+            ),
+            ("The same request by the visitor is denied", self.post(visitor, "/user-levels", auditors)),
         ] {
             writeln!(f, "\n# {what}\n{line}")?;
         }
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_refuses_databases_production_and_other_issuers() {
+    fn the_demo_rejects_databases_production_mode_and_other_issuers() {
         let admit =
             |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
         let url = ("DATABASE_URL", "postgres://localhost/iam");
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_guide_has_valid_tokens_and_states_the_actual_decisions() {
+    async fn the_guide_contains_valid_tokens_and_the_actual_decisions() {
         let settings = settings(&[
             ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example"),
             ("IAM__AUTH__JWT_AUDIENCE", "https://api.example"),

@@ -156,7 +156,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
     issuer.algorithms = settings.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?;
     issuer.audiences.clone_from(&settings.audiences);
     issuer.is_native = settings.native;
-    issuer.makes_super_admins = settings.super_admins;
+    issuer.may_grant_super_admin = settings.super_admins;
     for (name, claim) in [
         (&settings.audience_claim, &mut issuer.audience_claim),
         (&settings.user_claim, &mut issuer.user_claim),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_names_the_source_of_keys_and_what_is_not_restricted() {
+    fn the_log_contains_the_source_of_keys_and_missing_restrictions() {
         let issuers = r#"[{"jwks_url": "https://a.example"}, {"jwks_file": "a"}, {"public_key_file": "a"}]"#;
         let settings = settings(&[("IAM__AUTH__ISSUERS", issuers)]);
         let sources: Vec<_> = settings.auth.issuers.iter().map(key_source).collect();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_that_cannot_be_used_is_named_by_its_index() {
+    async fn the_error_for_an_unusable_issuer_contains_its_index() {
         let good = r#"{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks"}"#;
         for (second, expected) in [
             (r#"{"jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: is required"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_have_a_greatest_age_in_production_unless_it_is_set() {
+    fn tokens_have_a_default_maximum_age_in_production() {
         let ages = |variables: &[(&str, &str)]| {
             let settings = settings(variables);
             let options = options(settings.server.mode, &settings.auth);
@@ -265,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn clocks_may_differ_by_half_a_minute_unless_it_is_set() {
+    fn the_default_clock_skew_is_half_a_minute() {
         let skew = |variables: &[(&str, &str)]| options(Mode::Production, &settings(variables).auth).clock_skew;
         assert_eq!(skew(&[]), Duration::from_secs(30));
         assert_eq!(skew(&[("IAM__AUTH__CLOCK_SKEW", "0")]), Duration::ZERO);
     }
 
     #[tokio::test]
-    async fn settings_that_weaken_authentication_are_refused() {
+    async fn settings_that_weaken_authentication_are_rejected() {
         let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
         assert_eq!(issuer.audiences, ["a", "b"]);
         assert_eq!([issuer.audience_claim, issuer.user_claim, issuer.super_admin_claim], ["client_id", "user", "root"]);
-        assert!(issuer.is_native && issuer.makes_super_admins);
+        assert!(issuer.is_native && issuer.may_grant_super_admin);
 
         let least = IssuerSettings { issuer: "a".to_owned(), jwks_file: Some("b".into()), ..IssuerSettings::default() };
         let issuer = trusted(0, &least).unwrap();
@@ -305,11 +305,11 @@ mod tests {
             ["aud", "sub", "isSuperAdmin"]
         );
         assert!(issuer.algorithms.is_empty() && issuer.audiences.is_empty());
-        assert!(!issuer.is_native && !issuer.makes_super_admins);
+        assert!(!issuer.is_native && !issuer.may_grant_super_admin);
     }
 
     #[tokio::test]
-    async fn the_examples_of_the_manual_are_valid() {
+    async fn the_examples_of_the_documentation_are_valid() {
         let manual = include_str!("../../../docs/authentication.md");
         let examples: Vec<&str> =
             manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();

@@ -55,7 +55,7 @@ mod wiring;
 pub use demo::{Demo, DemoError, DemoGuide};
 pub use issuers::AuthError;
 pub use mode::{ModeError, StorageMode};
-pub use operator::{Operator, OperatorError, WantedApiKey};
+pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
     AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode,

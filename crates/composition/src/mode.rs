@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_selects_one_storage_or_is_an_error() {
+    fn every_combination_selects_one_storage_backend_or_is_an_error() {
         const URL: &str = "postgres://iam:hunter2@localhost/iam";
         let cases = [
             (None, None, Ok("memory")),

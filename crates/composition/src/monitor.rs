@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_missing_migrations_hold_the_service_back() {
+    fn only_pending_migrations_prevent_readiness() {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let ahead = |pending| MigrationError::Ahead { unknown: names(&["m9"]), pending: names(pending) };
         let behind = |n| Some(format!("schema is behind: {n} migrations pending (run the migration command)"));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_checked_every_three_seconds_in_the_end() {
+    fn the_pause_between_connection_attempts_grows_to_three_seconds() {
         let seconds: Vec<_> = pauses().map(|pause| pause.as_secs()).take(6).collect();
         assert_eq!(seconds, [1, 2, 3, 3, 3, 3]);
     }

@@ -3,10 +3,10 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Number of file descriptors per server worker: two event queues and their wakers.
-const OF_A_WORKER: u64 = 4;
+const DESCRIPTORS_PER_WORKER: u64 = 4;
 /// Number of file descriptors for everything except workers and database connections: listeners, logs, signals, and a
 /// few clients.
-const OF_THE_PROCESS: u64 = 20;
+const BASE_DESCRIPTORS: u64 = 20;
 
 /// The error for a limit of open files that is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +38,8 @@ pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesErr
 
 /// Checks that the limit suffices for these workers and database connections. `None` means no limit.
 fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
-    let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
+    let needed =
+        workers.saturating_mul(DESCRIPTORS_PER_WORKER).saturating_add(connections).saturating_add(BASE_DESCRIPTORS);
     match limit {
         Some(limit) if limit < needed => Err(OpenFilesError { limit, needed, workers, connections }),
         _ => Ok(()),
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_that_is_too_low_is_named() {
+    fn the_error_for_a_low_limit_contains_the_limit() {
         assert_eq!(check(None, 1000, 1000), Ok(()));
         assert_eq!(check(Some(96), 2, 10), Ok(()));
         assert_eq!(check(Some(1024), 200, 12), Ok(()));

@@ -22,7 +22,7 @@ pub enum OperatorError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The settings select in-memory storage, which the server process does not share with this process.
-    #[error("keys are kept in the database: set DATABASE_URL")]
+    #[error("API keys are stored in the database: set DATABASE_URL")]
     InMemory,
     /// No key has this id or prefix.
     #[error("there is no such key")]
@@ -61,7 +61,7 @@ pub struct Operator {
 
 /// The attributes of an API key that an operator creates.
 #[derive(Debug, Clone)]
-pub struct WantedApiKey {
+pub struct ApiKeyAttributes {
     /// The display name of the key.
     pub name: Name,
     /// The role of the key.
@@ -129,8 +129,8 @@ impl Operator {
     ///
     /// [`OperatorError::Expired`] if the expiry time has already passed; [`OperatorError::Randomness`] if no random
     /// bytes are available; [`OperatorError::Storage`] if the database fails.
-    pub async fn create_api_key(&self, wanted: WantedApiKey) -> Result<(ApiKey, SecretString), OperatorError> {
-        let WantedApiKey { name, role, company, expires_at } = wanted;
+    pub async fn create_api_key(&self, wanted: ApiKeyAttributes) -> Result<(ApiKey, SecretString), OperatorError> {
+        let ApiKeyAttributes { name, role, company, expires_at } = wanted;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
             return Err(OperatorError::Expired);
         }

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 /// Timeout for a ping of the storage.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 /// Time for which the result of a ping is cached.
-const FRESH: Duration = Duration::from_secs(1);
+const PING_TTL: Duration = Duration::from_secs(1);
 
 /// The lifecycle phase of the process: starting, ready or draining.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        let waiting = "waiting for the first contact with the database".to_owned();
+        let waiting = "waiting for the first connection to the database".to_owned();
         Self { storage: watch::Sender::new(Some(waiting)), draining: AtomicBool::new(false) }
     }
 }
@@ -88,7 +88,7 @@ impl HealthProbe for SystemProbe {
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
-                Some((at, healthy)) if at.elapsed() < FRESH => healthy,
+                Some((at, healthy)) if at.elapsed() < PING_TTL => healthy,
                 _ => {
                     let healthy = matches!(tokio::time::timeout(PING_LIMIT, storage.ping()).await, Ok(Ok(())));
                     *latest = Some((Instant::now(), healthy));
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_process_is_ready_between_the_first_contact_and_the_drain() {
+    async fn the_process_is_ready_from_the_first_contact_until_the_drain() {
         let progress = Arc::<Progress>::default();
         let refusal = Arc::new(std::sync::Mutex::new(None));
         let refused = Arc::clone(&refusal);
         let ask = Box::new(move || refused.lock().unwrap().clone());
         let probe = SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::clone(&progress), ask);
-        assert_eq!(problems(&probe), ["waiting for the first contact with the database"]);
+        assert_eq!(problems(&probe), ["waiting for the first connection to the database"]);
         assert!(progress.set_waiting("schema is behind".to_owned()));
         assert!(!progress.set_waiting("schema is behind".to_owned()));
         assert_eq!(problems(&probe), ["schema is behind"]);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_storage_is_as_healthy_as_its_answer() {
+    async fn the_health_of_a_storage_is_the_result_of_its_check() {
         for answer in [Ok(()), Err(())] {
             let probe = SystemProbe::new(Arc::new(Storage(answer)), Arc::default(), Box::new(|| None));
             assert_eq!(probe.storage_is_healthy().await, answer.is_ok());

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn production_refuses_what_can_be_guessed() {
+    fn production_rejects_guessable_secrets() {
         assert_eq!(signing_secret(Mode::Production, None).unwrap_err(), SecretError::Missing);
         assert_eq!(production(""), Err(SecretError::Missing));
         assert_eq!(production("Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0s"), Err(SecretError::Short(31)));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_and_quotes_around_a_secret_are_named_in_every_mode() {
+    fn white_space_and_quotes_around_a_secret_are_reported_in_every_mode() {
         const GOOD: &str = "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA";
         let outcome = |mode, text: String| signing_secret(mode, Some(&text.into())).map(drop);
         for mode in [Mode::Production, Mode::Development] {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_repeats_the_secret() {
+    fn no_message_contains_the_secret() {
         let error = production("hunter2hunter2hunter2").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }

@@ -13,7 +13,7 @@ use crate::{LogFormat, LogSettings};
 const BUCKETS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// Interval between two aggregations of histogram samples.
-const UPKEEP: Duration = Duration::from_secs(5);
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The reason why logging or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Metrics {
         let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
         let upkeep = handle.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(UPKEEP);
+            let mut ticks = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
             loop {
                 ticks.tick().await;
                 upkeep.run_upkeep();

@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_url_that_cannot_be_read_is_named_and_not_repeated() {
+    async fn the_error_for_an_invalid_url_contains_the_setting_but_not_the_url() {
         const URL: &str = "postgres://iam:hunter2@localhost/iam";
         let opened = |url: &str, direct: Option<&str>| {
             let settings =

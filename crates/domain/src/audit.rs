@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_shows_its_actor_as_an_id_and_a_kind() {
+    fn a_record_contains_the_id_and_the_kind_of_its_actor() {
         for (actor, user_id, kind) in [
             (Actor::User(UserId::from_uuid(ID)), json!(ID), "user"),
             (Actor::ApiKey(ApiKeyId::from_uuid(ID)), json!(ID), "service"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_and_a_kind_that_contradict_each_other_are_no_actor() {
+    fn an_id_that_contradicts_the_kind_is_no_valid_actor() {
         for (user_id, kind) in [(json!(ID), "command_line"), (Value::Null, "user"), (Value::Null, "service")] {
             let error = serde_json::from_value::<AuditRecord>(json(&user_id, kind)).unwrap_err();
             assert!(error.to_string().starts_with("an actor of the kind"), "{error}");
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_actor_survives_json_and_its_parts(actor in actors()) {
+        fn every_actor_survives_a_round_trip_through_json_and_through_its_parts(actor in actors()) {
             let text = serde_json::to_string(&record(actor)).unwrap();
             prop_assert_eq!(serde_json::from_str::<AuditRecord>(&text).unwrap(), record(actor));
             prop_assert_eq!(Actor::from_parts(actor.kind(), actor.id()), Ok(actor));

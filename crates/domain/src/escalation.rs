@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{
-    Action, Catalog, CompanySnapshot, FeatureId, IamAction, IamPermission, LevelPermissions, Says, Scope, Snapshot,
-    UserLevelId, ViewId,
+    Action, Catalog, CompanySnapshot, FeatureId, IamAction, IamPermission, LevelPermissions, LevelRule, Scope,
+    Snapshot, UserLevelId, ViewId,
 };
 
 /// A permission that a user holds or that a change grants.
@@ -98,7 +98,7 @@ enum Grantable<'a> {
 }
 
 impl Grantable<'_> {
-    fn in_level(self, level: &LevelPermissions) -> Says {
+    fn in_level(self, level: &LevelPermissions) -> LevelRule {
         match self {
             Self::View(view) => level.views.get(&view).copied().into(),
             Self::Action(feature, action) => level.rule(feature, action).into(),
@@ -141,9 +141,9 @@ impl<'a> Levels<'a> {
         let mut is_denied = false;
         for level in &self.0 {
             match grantable.in_level(level) {
-                Says::Allow { scope } => granted = granted.max(Some(scope.unwrap_or(Scope::Any))),
-                Says::Deny => is_denied = true,
-                Says::Nothing | Says::Inherit => {}
+                LevelRule::Allow { scope } => granted = granted.max(Some(scope.unwrap_or(Scope::Any))),
+                LevelRule::Deny => is_denied = true,
+                LevelRule::Nothing | LevelRule::Inherit => {}
             }
         }
         Reach { granted, resolved: granted.filter(|_| !is_denied) }
@@ -169,12 +169,12 @@ impl Reach {
 }
 
 /// The two features on which a user must have `Update` to be an administrator of a company.
-const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
+const ADMINISTRATOR_FEATURES: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
 /// Returns the feature key and the action of each permission that an administrator of a company must hold. The required
 /// scope is `company` or `any`.
-pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
-    TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
+pub fn administrator_permissions() -> impl Iterator<Item = (&'static str, Action)> {
+    ADMINISTRATOR_FEATURES.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }
 
 impl Snapshot {
@@ -182,16 +182,17 @@ impl Snapshot {
     /// `iam.manage_levels` and `iam.assign_permissions`, with scope `company` or `any`. Module gates and denies are
     /// applied.
     #[must_use]
-    pub fn manages(&self) -> bool {
-        TO_MANAGE.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
+    pub fn is_administrator(&self) -> bool {
+        ADMINISTRATOR_FEATURES.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
     }
 }
 
 impl CompanySnapshot {
     /// Returns the distinct sets of levels whose holders are administrators of the company. The iterator is empty if
     /// the company has no administrator.
-    pub fn managing(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
-        let features = TO_MANAGE.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
+    pub fn administrator_level_sets(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
+        let features =
+            ADMINISTRATOR_FEATURES.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
         let features: Vec<_> = features.map(|feature| feature.id).collect();
         // A company may have many sets of levels. Each level is therefore first reduced to its rules for the two
         // features.
@@ -207,6 +208,6 @@ impl CompanySnapshot {
             holders: BTreeMap::new(),
         };
         let sets: BTreeSet<_> = self.holders.values().collect();
-        sets.into_iter().filter(move |set| company.of_levels(*set).manages())
+        sets.into_iter().filter(move |set| company.of_levels(*set).is_administrator())
     }
 }

@@ -28,7 +28,7 @@ pub struct GatingModule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
-pub enum Says {
+pub enum LevelRule {
     /// The level has no rule for the view or action.
     Nothing,
     /// The level has the rule `inherit`, which leaves the decision to the user's other levels. Only views can have this
@@ -44,13 +44,13 @@ pub enum Says {
     Deny,
 }
 
-impl Says {
+impl LevelRule {
     fn allows(self, least: Option<Scope>) -> bool {
         matches!(self, Self::Allow { scope } if scope >= least)
     }
 }
 
-impl From<Option<ViewState>> for Says {
+impl From<Option<ViewState>> for LevelRule {
     fn from(row: Option<ViewState>) -> Self {
         match row {
             None => Self::Nothing,
@@ -61,7 +61,7 @@ impl From<Option<ViewState>> for Says {
     }
 }
 
-impl From<Option<FeatureRule>> for Says {
+impl From<Option<FeatureRule>> for LevelRule {
     fn from(row: Option<FeatureRule>) -> Self {
         match row {
             None => Self::Nothing,
@@ -75,12 +75,12 @@ impl From<Option<FeatureRule>> for Says {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct LevelSays {
+pub struct LevelContribution {
     /// The level.
     pub user_level_id: UserLevelId,
     /// The rule of the level.
     #[serde(flatten)]
-    pub says: Says,
+    pub says: LevelRule,
 }
 
 /// One step of a suggestion. A suggestion is the smallest change that would allow access.
@@ -111,7 +111,7 @@ pub struct Explanation {
     /// feature.
     pub gate: Vec<GatingModule>,
     /// The rule of each of the user's levels, in ascending order of level id.
-    pub levels: Vec<LevelSays>,
+    pub levels: Vec<LevelContribution>,
     /// The suggestion: the smallest set of steps that together would allow access. It is empty if access is already
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
     /// can allow access then.
@@ -130,7 +130,7 @@ impl Snapshot {
         let gate = self.gate(self.catalog.modules_of_view(id));
         let levels = self.says(|level| level.views.get(&id).copied().into());
         let suggestion = match self.catalog.view(id) {
-            Some(_) if !decision.allowed => [opening(&gate), speaking(&levels, None)].concat(),
+            Some(_) if !decision.allowed => [steps_to_open_gate(&gate), steps_to_allow(&levels, None)].concat(),
             _ => Vec::new(),
         };
         Explanation { decision, gate, levels, suggestion }
@@ -145,7 +145,8 @@ impl Snapshot {
         let suggestion = match self.catalog.feature(id) {
             Some(feature) if !decision.allowed && feature.knows(action) => {
                 let enabling = (!feature.enabled).then_some(Step::EnableFeature(id));
-                [enabling.into_iter().collect(), opening(&gate), speaking(&levels, Some(least))].concat()
+                [enabling.into_iter().collect(), steps_to_open_gate(&gate), steps_to_allow(&levels, Some(least))]
+                    .concat()
             }
             _ => Vec::new(),
         };
@@ -162,9 +163,12 @@ impl Snapshot {
             .collect()
     }
 
-    fn says(&self, says: impl Fn(&LevelPermissions) -> Says) -> Vec<LevelSays> {
-        let mut levels: Vec<_> =
-            self.levels.iter().map(|level| LevelSays { user_level_id: level.level, says: says(level) }).collect();
+    fn says(&self, says: impl Fn(&LevelPermissions) -> LevelRule) -> Vec<LevelContribution> {
+        let mut levels: Vec<_> = self
+            .levels
+            .iter()
+            .map(|level| LevelContribution { user_level_id: level.level, says: says(level) })
+            .collect();
         levels.sort_unstable_by_key(|level| level.user_level_id);
         levels
     }
@@ -172,7 +176,7 @@ impl Snapshot {
 
 /// Returns the smallest set of steps that opens a module gate. These are the steps for the module that requires the
 /// fewest steps. The set is empty if the gate is already open.
-fn opening(gate: &[GatingModule]) -> Vec<Step> {
+fn steps_to_open_gate(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));
         let grant = (!module.granted).then_some(Step::GrantModule(module.module_id));
@@ -182,16 +186,16 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
 }
 
 /// Returns the smallest set of steps after which no level denies access and at least one level allows it.
-fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
-    // The level to change is the level with the greatest `Says`. The first choice is a level that denies. It has to be
-    // changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that allows
-    // with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion is
+fn steps_to_allow(levels: &[LevelContribution], least: Option<Scope>) -> Vec<Step> {
+    // The level to change is the level with the greatest `LevelRule`. The first choice is a level that denies. It has
+    // to be changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that
+    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion is
     // deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };
     let is_allowed = levels.iter().any(|level| level.says.allows(least));
     let allowing = (!is_allowed).then_some(nearest.user_level_id);
-    let denying = levels.iter().filter(|level| level.says == Says::Deny).map(|level| level.user_level_id);
+    let denying = levels.iter().filter(|level| level.says == LevelRule::Deny).map(|level| level.user_level_id);
     denying.filter(|level| Some(*level) != allowing).map(Step::Undeny).chain(allowing.map(Step::Allow)).collect()
 }

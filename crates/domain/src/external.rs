@@ -184,7 +184,7 @@ impl NamedUser {
     /// `false` for them.
     #[must_use]
     pub fn native(id: UserId) -> Self {
-        Self { id, external_id: None, can_sign_in: !id.is_made_here() }
+        Self { id, external_id: None, can_sign_in: !id.is_service_generated() }
     }
 }
 
@@ -204,7 +204,7 @@ impl UserId {
     /// [`ApiKeyId::generate`](crate::ApiKeyId::generate). A token of the native issuer is rejected if its subject is
     /// such an id.
     #[must_use]
-    pub fn is_made_here(&self) -> bool {
+    pub fn is_service_generated(&self) -> bool {
         self.as_uuid().get_version_num() == 8
     }
 }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn issuers_and_subjects_do_not_run_into_one_another() {
+    fn the_boundary_between_issuer_and_subject_is_unambiguous() {
         assert_ne!(id("https://a|b|c"), id("https://a|b|C"));
         assert_ne!(id("https://a|x"), id("https://b|x"));
         // The same characters, split at another position, result in a different id.
@@ -233,11 +233,11 @@ mod tests {
     fn derived_ids_never_change() {
         // Stored assignments refer to this id. If the derivation changed, all external users would lose their levels.
         assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
-        assert!(id("https://issuer.example|1").is_made_here());
+        assert!(id("https://issuer.example|1").is_service_generated());
     }
 
     #[test]
-    fn a_text_that_names_no_user_is_refused() {
+    fn a_string_that_identifies_no_user_is_rejected() {
         assert_eq!(ExternalId::parse("https://issuer.example"), Err(TextError::Character));
         assert_eq!(ExternalId::parse("|subject"), Err(TextError::Blank));
         assert_eq!(ExternalId::parse("issuer|"), Err(TextError::Blank));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_are_the_same_user() {
+    fn both_notations_identify_the_same_user() {
         for text in ["https://a.example/|auth0|1", "i|\u{e4}\u{1f600}", "x.example|x.YXxi", "a|b", "ab|c", "abc|d"] {
             let external = ExternalId::parse(text).unwrap();
             let path_id = external.path_id();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_id_is_written_in_one_way_only() {
+    fn a_path_id_has_exactly_one_encoding() {
         // `ab|c` is `YWJ8Yw` in base64url.
         assert!(ExternalId::parse("x.YWJ8Yw").is_ok());
         let others = [

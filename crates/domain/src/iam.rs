@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_allowed_for_the_whole_company_suffices() {
+    fn only_permissions_for_the_whole_company_suffice() {
         let sufficient = [None, Some(Scope::Own), Some(Scope::Team), Some(Scope::Company), Some(Scope::Any)]
             .map(|scope| (IamPermission::suffices(true, scope), IamPermission::suffices(false, scope)));
         assert_eq!(sufficient.map(|(allowed, _)| allowed), [false, false, false, true, true]);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_those_of_the_catalog() {
+    fn the_actions_are_those_of_the_catalog() {
         assert_eq!(IamAction::Read.action(), Action::read());
         assert_eq!(IamAction::Update.action(), Action::update());
         assert_eq!(IamAction::Approve.action(), Action::approve());

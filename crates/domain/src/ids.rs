@@ -148,7 +148,7 @@ impl UserId {
 
 ids! {
     version_8:
-    /// The id of a service's API key. It is never the id of a user: see [`UserId::is_made_here`].
+    /// The id of a service's API key. It is never the id of a user: see [`UserId::is_service_generated`].
     ApiKeyId,
 }
 
@@ -168,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_is_no_user() {
+    fn an_api_key_id_is_no_user_id() {
         let id = ApiKeyId::generate(at());
-        assert!(UserId::from_uuid(id.as_uuid()).is_made_here());
-        assert!(!UserId::generate(at()).is_made_here());
+        assert!(UserId::from_uuid(id.as_uuid()).is_service_generated());
+        assert!(!UserId::generate(at()).is_service_generated());
     }
 
     #[test]
-    fn ids_grow_inside_one_millisecond_and_beyond_what_its_counter_holds() {
+    fn ids_increase_within_one_millisecond_even_if_the_counter_overflows() {
         let ids: Vec<_> = (0..10_000).map(|_| AuditRecordId::generate(at())).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         let keys: Vec<_> = (0..10_000).map(|_| ApiKeyId::generate(at())).collect();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_carry_their_time_unless_a_later_one_was_used() {
+    fn ids_contain_their_time_unless_a_later_time_was_used() {
         // This time is later than the times of all other ids of this process.
         let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
         let id = ViewId::generate(later);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_many_threads_are_all_different_and_grow_in_each() {
+    fn ids_are_unique_across_threads_and_increase_within_each() {
         let made: Vec<Vec<_>> = std::thread::scope(|scope| {
             let make = || (0..5_000).map(|_| TrailEntryId::generate(at())).collect::<Vec<_>>();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
@@ -210,7 +210,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn ids_grow_whatever_times_they_are_made_with(times in proptest::collection::vec(0..1_000_i64, 2..200)) {
+        fn ids_increase_even_if_the_clock_goes_back(times in proptest::collection::vec(0..1_000_i64, 2..200)) {
             let at = |time| Timestamp::from_millis(1_700_000_000_000 + time).unwrap();
             let ids: Vec<_> = times.into_iter().map(|time| UserLevelId::generate(at(time))).collect();
             assert!(ids.is_sorted_by(|a, b| a < b));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_hyphenated_form_of_a_real_id_is_read() {
+    fn only_hyphenated_ids_are_parsed() {
         let id = ViewId::generate(at());
         assert_eq!(ViewId::parse(&id.to_string()), Ok(id));
         assert_eq!(ViewId::parse(&id.to_string().to_uppercase()), Ok(id));

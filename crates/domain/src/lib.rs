@@ -72,7 +72,7 @@ pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View}
 pub use clock::Clock;
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
-pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
+pub use explanation::{Explanation, GatingModule, LevelContribution, LevelRule, Step};
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
 pub use ids::{

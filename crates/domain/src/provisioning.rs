@@ -95,7 +95,7 @@ mod tests {
     use crate::{Timestamp, seed};
 
     #[test]
-    fn levels_have_the_cells_that_the_plan_names() {
+    fn the_default_levels_have_the_planned_cells() {
         let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
         let catalog = Catalog::new(seeded.views, seeded.features, [], [], []);
         let levels = default_levels(&catalog).unwrap();

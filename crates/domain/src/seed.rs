@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_the_rows_that_the_plan_names() {
+    fn the_seed_has_the_planned_rows() {
         let seed = catalog(Timestamp::from_millis(0).unwrap()).unwrap();
         assert_eq!((seed.views.len(), seed.modules.len(), seed.features.len()), (14, 4, 19));
         assert_eq!((seed.feature_views.len(), seed.module_views.len(), seed.module_features.len()), (16, 14, 4));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn mappings_and_menus_point_at_seeded_rows() {
+    fn mappings_and_menus_reference_seeded_rows() {
         let seed = catalog(Timestamp::from_millis(0).unwrap()).unwrap();
         let views: BTreeSet<_> = seed.views.iter().map(|view| view.id).collect();
         let features: BTreeSet<_> = seed.features.iter().map(|feature| feature.id).collect();

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_and_nul_are_refused() {
+    fn blank_strings_and_nul_are_rejected() {
         assert_eq!(Name::parse(""), Err(TextError::Blank));
         assert_eq!(Name::parse(" \t\u{a0}"), Err(TextError::Blank));
         assert_eq!(Name::parse("a\0b"), Err(TextError::Nul));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn invisible_characters_are_refused_alone_and_at_the_ends() {
+    fn invisible_characters_alone_or_at_either_end_are_rejected() {
         for invisible in [
             '\u{1}',
             '\u{7f}',
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn invisible_characters_are_refused_between_ascii_and_kept_where_scripts_need_them() {
+    fn invisible_characters_are_rejected_between_ascii_and_accepted_where_scripts_need_them() {
         for hidden in
             ["Ad\u{200d}min", "iam\u{200b}.manage_levels", "a\u{2060}\u{200b}b", "Kran\u{ad}ken", "1\u{fe0f}2"]
         {
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn direction_overrides_are_refused_anywhere() {
+    fn direction_overrides_are_rejected_anywhere() {
         for control in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
             for text in
                 [format!("{control}"), format!("Ad{control}min"), format!("Admin{control}"), format!("עב{control}רית")]
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_deserializes() {
+    fn stored_values_deserialize() {
         let text = "\"Admin\u{200b}\u{202e}\"";
         assert_eq!(serde_json::from_str::<Name>(text).unwrap().as_str(), "Admin\u{200b}\u{202e}");
         assert!(serde_json::from_str::<Name>("\"\"").is_err());
@@ -413,17 +413,17 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn printable_ascii_is_accepted_as_before(text in "[!-~][ -~]{0,40}") {
+        fn printable_ascii_is_accepted(text in "[!-~][ -~]{0,40}") {
             assert_eq!(Name::parse(text.clone()), Name::stored(text));
         }
 
         #[test]
-        fn letters_of_any_script_are_accepted_as_before(text in r"[\p{L}\p{N}&&[^\u{115f}\u{1160}\u{3164}\u{ffa0}]]{1,40}") {
+        fn letters_of_all_scripts_are_accepted(text in r"[\p{L}\p{N}&&[^\u{115f}\u{1160}\u{3164}\u{ffa0}]]{1,40}") {
             assert_eq!(Name::parse(text.clone()), Name::stored(text));
         }
 
         #[test]
-        fn a_name_that_is_accepted_shows_something_at_both_ends(text in r"\PC{0,3}[\p{Cc}\p{Cf}\p{L} ]{0,4}\PC{0,3}") {
+        fn an_accepted_name_has_visible_ends(text in r"\PC{0,3}[\p{Cc}\p{Cf}\p{L} ]{0,4}\PC{0,3}") {
             if let Ok(name) = Name::parse(text) {
                 let words = name.as_str().trim();
                 assert!(!words.starts_with(is_invisible) && !words.contains(overrides_direction), "{words:?}");
@@ -432,7 +432,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_accepted_is_read_back_and_nothing_else_is_changed(text in r"(?s).{0,40}") {
+        fn accepted_strings_survive_a_round_trip_unchanged(text in r"(?s).{0,40}") {
             if let Ok(name) = Name::parse(text.clone()) {
                 assert_eq!(name.as_str(), text);
                 assert_eq!(Name::stored(text), Ok(name));
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_urls_never_look_like_ids() {
+    fn keys_and_urls_are_never_valid_ids() {
         for id in ["018f3c1e-0000-7000-8000-000000000001", "018f3c1e000070008000000000000001"] {
             assert_eq!(FeatureKey::parse(id), Err(TextError::LooksLikeId));
             assert_eq!(ViewUrl::parse(id), Err(TextError::LooksLikeId));
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_kept_exactly() {
+    fn strings_are_stored_unchanged() {
         assert_eq!(Name::parse(" Admin ").unwrap().as_str(), " Admin ");
     }
 }

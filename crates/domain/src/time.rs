@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_written_with_milliseconds_and_z() {
+    fn times_are_formatted_with_milliseconds_and_z() {
         let time = Timestamp::parse("2026-11-22T13:00:00.123456789+01:00").unwrap();
         assert_eq!(time.to_string(), "2026-11-22T12:00:00.123Z");
         assert_eq!(time.micros() % 1_000_000, 123_456);

@@ -131,12 +131,14 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_was_written_is_read(versions in versions()) {
+        fn formatted_versions_are_parsed(versions in versions()) {
             prop_assert_eq!(Versions::parse(&versions.to_string()), Some(versions));
         }
 
         #[test]
-        fn whatever_is_read_was_written_so(text in "[0-9a-fA-F+.-]{0,60}|[0-9a-f]{16}[.][0-9a-f]{1,17}[.][0-9a-f]{1,17}|.*") {
+        fn parsed_versions_are_canonical(
+            text in "[0-9a-fA-F+.-]{0,60}|[0-9a-f]{16}[.][0-9a-f]{1,17}[.][0-9a-f]{1,17}|.*",
+        ) {
             if let Some(versions) = Versions::parse(&text) {
                 prop_assert_eq!(versions.to_string(), text);
                 prop_assert!(versions.catalog >= 0 && versions.company >= 0);
@@ -144,7 +146,7 @@ mod tests {
         }
 
         #[test]
-        fn one_character_more_or_less_is_not_read_as_the_same(
+        fn adding_or_removing_a_character_never_yields_the_same_value(
             versions in versions(),
             at: prop::sample::Index,
             garbage in prop::sample::select(vec![' ', '+', '-', '0', 'F', '.', '\0', '\n', 'x', '\u{660}', 'ｆ']),
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_extremes_are_read() {
+    fn the_extreme_values_are_parsed() {
         let zero = Versions { epoch: 0, catalog: 0, company: 0 };
         assert_eq!(Versions::parse("0000000000000000.0.0"), Some(zero));
         let longest = Versions { epoch: u64::MAX, catalog: i64::MAX, company: i64::MAX };
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_spelling_is_read() {
+    fn non_canonical_versions_are_rejected() {
         let hostile = [
             "",
             ".",
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn both_numbers_must_reach_and_epochs_do_not_compare() {
+    fn both_versions_must_suffice_and_epochs_are_not_comparable() {
         let least = Versions { epoch: 7, catalog: 5, company: 5 };
         let against = |epoch, catalog, company| Versions { epoch, catalog, company }.against(least);
         for (catalog, company, expected) in [

@@ -106,8 +106,7 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// Returns the granted permissions that the caller does not hold. This naive implementation compares every cell, with
-/// denies applied and with denies ignored, for every user and for every level alone.
+/// Returns the granted permissions that the caller does not hold, by comparing every cell of every user and level.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -201,7 +200,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn exactly_what_is_new_and_not_held_is_named(before in companies(), change in changes(), caller in 0..USERS) {
+    fn only_new_permissions_not_held_are_returned(before in companies(), change in changes(), caller in 0..USERS) {
         let after = change.apply(&before);
         let held = levels_of(&before, caller);
         prop_assert_eq!(not_held(&before, &after, &held), naive(&before, &after, &held));
@@ -227,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn an_accepted_change_gives_no_user_more_than_the_caller_holds(
+    fn an_accepted_change_grants_no_user_more_than_the_caller_holds(
         before in companies(),
         change in changes(),
         caller in 0..USERS,
@@ -246,7 +245,7 @@ proptest! {
     /// However the members of a group grant permissions to each other, together they never hold more than before. They
     /// may use unassigned levels, and deny rules that they remove later.
     #[test]
-    fn a_group_never_holds_more_than_its_members_held_together(
+    fn a_group_never_holds_more_than_the_union_of_its_members_permissions(
         start in companies(),
         group in 1..USERS,
         steps in prop::collection::vec((0..USERS, changes()), 1..40),
@@ -274,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_missing_where_nothing_changes(company in companies()) {
+    fn a_change_without_effect_grants_nothing(company in companies()) {
         prop_assert_eq!(not_held(&company, &company, &[]), []);
     }
 
@@ -329,7 +328,7 @@ fn callers_can_grant_what_they_hold() {
 }
 
 #[test]
-fn permissions_that_the_caller_does_not_hold_are_named() {
+fn permissions_that_the_caller_does_not_hold_are_returned() {
     let levels = || vec![says_of_views(0, &[(0, ALLOW)]), says_of_views(1, &[])];
     let wanted = Level { features: vec![(1, 2, true, Scope::Own)], ..says_of_views(1, &[(0, ALLOW), (2, ALLOW)]) };
     let missing = [of_view(2), of_action(1, 2, Scope::Own)];
@@ -340,7 +339,7 @@ fn permissions_that_the_caller_does_not_hold_are_named() {
 }
 
 #[test]
-fn a_scope_is_held_up_to_its_width() {
+fn a_held_scope_includes_the_narrower_scopes() {
     for held in SCOPES {
         for wanted in SCOPES {
             let own = says_of_actions(0, &[(0, 0, true, held)]);
@@ -356,7 +355,7 @@ fn a_scope_is_held_up_to_its_width() {
 }
 
 #[test]
-fn each_is_named_once_with_the_widest_scope() {
+fn each_permission_is_returned_once_with_the_widest_scope() {
     let levels = vec![
         says_of_views(0, &[]),
         says_of_actions(1, &[]),
@@ -384,7 +383,7 @@ fn callers_do_not_hold_what_is_denied_to_them() {
 }
 
 #[test]
-fn taking_a_deny_away_is_a_grant() {
+fn removing_a_deny_is_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
     assert_eq!(
         by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])),
@@ -430,7 +429,7 @@ fn public_views_are_held_by_every_user() {
 }
 
 #[test]
-fn gates_and_switches_neither_hide_nor_remove_permissions() {
+fn module_gates_and_switches_neither_hide_nor_remove_permissions() {
     let own = Level { features: vec![(0, 0, true, Scope::Own)], ..says_of_views(0, &[(0, ALLOW)]) };
     let shut = |levels| World {
         disabled_features: [1].into(),
@@ -485,17 +484,17 @@ fn a_user_who_can_update_levels_and_permissions_is_an_administrator() {
     let (yes, no) = ([(LEVELS_KEY, true, Scope::Company)], [(PERMISSIONS_KEY, true, Scope::Any)]);
     let company = managed(&[&yes, &no], &[&[0], &[1], &[0, 1], &[0, 1]]);
     let both = BTreeSet::from([level(0), level(1)]);
-    assert_eq!(company.managing().collect::<Vec<_>>(), [&both]);
-    let manages: Vec<_> = (0..USERS).map(|number| company.of_user(user(number)).manages()).collect();
-    assert_eq!(manages, [false, false, true, true]);
+    assert_eq!(company.administrator_level_sets().collect::<Vec<_>>(), [&both]);
+    let is_administrator: Vec<_> = (0..USERS).map(|number| company.of_user(user(number)).is_administrator()).collect();
+    assert_eq!(is_administrator, [false, false, true, true]);
 }
 
 #[test]
-fn a_deny_or_a_narrower_scope_makes_no_administrator() {
+fn a_deny_or_a_narrower_scope_prevents_administration() {
     let full: &[_] = &[(LEVELS_KEY, true, Scope::Any), (PERMISSIONS_KEY, true, Scope::Any)];
     let team: &[_] = &[(LEVELS_KEY, true, Scope::Team), (PERMISSIONS_KEY, true, Scope::Any)];
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
-    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
-    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
-    assert_eq!(managed(&[full], &[]).managing().count(), 0, "the set of a level without holders must not be returned");
+    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).administrator_level_sets().count(), 0);
+    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).administrator_level_sets().count(), 1);
+    assert_eq!(managed(&[full], &[]).administrator_level_sets().count(), 0, "unheld sets must not be returned");
 }

@@ -11,7 +11,8 @@ use common::{
     world,
 };
 use iam_domain::{
-    Decision, Explanation, FeatureId, GatingModule, LevelSays, ModuleId, Says, Scope, Step, UserLevelId, ViewState,
+    Decision, Explanation, FeatureId, GatingModule, LevelContribution, LevelRule, ModuleId, Scope, Step, UserLevelId,
+    ViewState,
 };
 use proptest::prelude::*;
 
@@ -67,20 +68,20 @@ impl Asked {
     }
 
     /// Returns the level's rule for the requested view or action, computed from the level's rows.
-    fn says(self, level: &Level) -> Says {
+    fn says(self, level: &Level) -> LevelRule {
         match self {
             Self::View(number) => match level.permissions().views.get(&view(number)) {
-                None => Says::Nothing,
-                Some(ViewState::Inherit) => Says::Inherit,
-                Some(ViewState::Allow) => Says::Allow { scope: None },
-                Some(ViewState::Deny) => Says::Deny,
+                None => LevelRule::Nothing,
+                Some(ViewState::Inherit) => LevelRule::Inherit,
+                Some(ViewState::Allow) => LevelRule::Allow { scope: None },
+                Some(ViewState::Deny) => LevelRule::Deny,
             },
             Self::Action(number, name, _) => {
                 let rules = level.permissions().features.remove(&feature(number)).unwrap_or_default();
                 match rules.get(&action(name)) {
-                    None => Says::Nothing,
-                    Some(rule) if rule.value => Says::Allow { scope: Some(rule.scope) },
-                    Some(_) => Says::Deny,
+                    None => LevelRule::Nothing,
+                    Some(rule) if rule.value => LevelRule::Allow { scope: Some(rule.scope) },
+                    Some(_) => LevelRule::Deny,
                 }
             }
         }
@@ -123,7 +124,7 @@ impl Asked {
             }
             Step::Undeny(id) => {
                 let held = held(&after, id);
-                if self.says(&after.levels[held]) == Says::Deny {
+                if self.says(&after.levels[held]) == LevelRule::Deny {
                     self.rewrite(&mut after.levels[held], false);
                 }
             }
@@ -170,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn it_lists_exactly_the_gating_modules_and_the_levels_that_the_user_holds(world in world(), asked in asked()) {
+    fn it_lists_exactly_the_gating_modules_and_the_levels_of_the_user(world in world(), asked in asked()) {
         let explained = asked.explained(&world);
         let gate = asked.gate(&world).into_iter().map(|number| GatingModule {
             module_id: module(number),
@@ -182,19 +183,19 @@ proptest! {
         levels.sort_by_key(|held| held.number);
         let levels = levels
             .into_iter()
-            .map(|held| LevelSays { user_level_id: level(held.number), says: asked.says(held) });
+            .map(|held| LevelContribution { user_level_id: level(held.number), says: asked.says(held) });
         prop_assert_eq!(explained.levels, levels.collect::<Vec<_>>());
     }
 
     #[test]
-    fn it_suggests_something_exactly_when_what_exists_is_denied(world in world(), asked in asked()) {
+    fn it_suggests_steps_exactly_when_an_existing_permission_is_denied(world in world(), asked in asked()) {
         let explained = asked.explained(&world);
         let is_needed = !explained.decision.allowed && asked.exists(&world);
         prop_assert_eq!(!explained.suggestion.is_empty(), is_needed);
     }
 
     #[test]
-    fn the_suggestion_allows_and_no_part_of_it_does((world, asked) in denied()) {
+    fn the_suggestion_allows_access_and_is_minimal((world, asked) in denied()) {
         let suggestion = asked.explained(&world).suggestion;
         prop_assert!(asked.decision(&asked.after_all(&world, &suggestion)).allowed, "{suggestion:?}");
         let steps = asked.steps(&world);
@@ -227,14 +228,14 @@ fn silent(number: usize) -> Level {
 }
 
 #[test]
-fn a_user_without_a_level_needs_one() {
+fn a_user_without_levels_is_suggested_a_level() {
     let world = World::plain(Vec::new());
     assert_eq!(VIEW.explained(&world).suggestion, [Step::AssignLevel]);
     assert_eq!(FAR.explained(&world).suggestion, [Step::AssignLevel]);
 }
 
 #[test]
-fn every_deny_must_go_but_an_allow_is_enough() {
+fn all_denies_must_be_removed_but_one_allow_suffices() {
     let world = World::plain(vec![denying(2), allowing(1, Scope::Any), denying(0)]);
     let undenied = [Step::Undeny(level(0)), Step::Undeny(level(2))];
     assert_eq!(VIEW.explained(&world).suggestion, undenied);
@@ -242,7 +243,7 @@ fn every_deny_must_go_but_an_allow_is_enough() {
 }
 
 #[test]
-fn a_level_that_denies_allows_instead_if_no_other_does() {
+fn a_denying_level_is_changed_to_allow_if_no_other_level_allows() {
     let world = World::plain(vec![denying(2), silent(1), denying(0)]);
     let turned = [Step::Undeny(level(2)), Step::Allow(level(0))];
     assert_eq!(VIEW.explained(&world).suggestion, turned);
@@ -250,7 +251,7 @@ fn a_level_that_denies_allows_instead_if_no_other_does() {
 }
 
 #[test]
-fn the_level_that_reaches_farthest_is_widened() {
+fn the_level_with_the_widest_scope_is_widened() {
     let world =
         World::plain(vec![silent(0), allowing(1, Scope::Own), allowing(3, Scope::Team), allowing(2, Scope::Team)]);
     assert_eq!(FAR.explained(&world).suggestion, [Step::Allow(level(2))]);
@@ -258,7 +259,7 @@ fn the_level_that_reaches_farthest_is_widened() {
 }
 
 #[test]
-fn of_several_modules_the_nearest_is_opened() {
+fn of_several_modules_the_one_with_the_fewest_steps_is_enabled() {
     let mut world = World::plain(vec![allowing(0, Scope::Any)]);
     world.module_views = vec![(0, 0), (1, 0), (2, 0)];
     world.disabled_modules = [0, 2].into();
@@ -272,7 +273,7 @@ fn of_several_modules_the_nearest_is_opened() {
 }
 
 #[test]
-fn every_obstacle_is_named_at_once() {
+fn all_obstacles_are_reported_together() {
     let mut world = World::plain(vec![denying(0)]);
     world.disabled_features = [0].into();
     world.module_features = vec![(0, 0)];
@@ -303,12 +304,13 @@ fn programs_read_codes() {
     }
     assert_eq!(serde_json::to_value(Step::AssignLevel).unwrap(), serde_json::json!({"step": "assignLevel"}));
 
-    let said = |says| serde_json::to_value(LevelSays { user_level_id: UserLevelId::from_uuid(id), says }).unwrap();
-    assert_eq!(said(Says::Nothing), serde_json::json!({"userLevelId": id, "says": "nothing"}));
-    assert_eq!(said(Says::Inherit), serde_json::json!({"userLevelId": id, "says": "inherit"}));
-    assert_eq!(said(Says::Deny), serde_json::json!({"userLevelId": id, "says": "deny"}));
-    assert_eq!(said(Says::Allow { scope: None }), serde_json::json!({"userLevelId": id, "says": "allow"}));
-    let far = said(Says::Allow { scope: Some(Scope::Team) });
+    let said =
+        |says| serde_json::to_value(LevelContribution { user_level_id: UserLevelId::from_uuid(id), says }).unwrap();
+    assert_eq!(said(LevelRule::Nothing), serde_json::json!({"userLevelId": id, "says": "nothing"}));
+    assert_eq!(said(LevelRule::Inherit), serde_json::json!({"userLevelId": id, "says": "inherit"}));
+    assert_eq!(said(LevelRule::Deny), serde_json::json!({"userLevelId": id, "says": "deny"}));
+    assert_eq!(said(LevelRule::Allow { scope: None }), serde_json::json!({"userLevelId": id, "says": "allow"}));
+    let far = said(LevelRule::Allow { scope: Some(Scope::Team) });
     assert_eq!(far, serde_json::json!({"userLevelId": id, "says": "allow", "scope": "team"}));
 
     let module = GatingModule { module_id: ModuleId::from_uuid(id), enabled: true, granted: false };

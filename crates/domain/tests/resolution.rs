@@ -54,7 +54,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn one_more_deny_of_a_view_allows_nothing(world in held_world(), which: prop::sample::Index, number in 0..VIEWS) {
+    fn adding_a_deny_for_a_view_allows_nothing(world in held_world(), which: prop::sample::Index, number in 0..VIEWS) {
         let mut after = world.clone();
         let which = which.index(after.levels.len());
         after.levels[which].views.push((number, ViewState::Deny));
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn one_more_deny_of_an_action_allows_nothing(
+    fn adding_a_deny_for_an_action_allows_nothing(
         world in held_world(),
         which: prop::sample::Index,
         number in 0..FEATURES,
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn one_more_level_that_only_denies_allows_nothing(world in world(), mut denying in rows(LEVELS)) {
+    fn adding_a_level_that_only_denies_allows_nothing(world in world(), mut denying in rows(LEVELS)) {
         denying.views.iter_mut().for_each(|(_, state)| *state = ViewState::Deny);
         denying.features.iter_mut().for_each(|(_, _, value, _)| *value = false);
         let mut after = world.clone();
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wider_row_never_narrows(
+    fn widening_a_row_never_narrows_access(
         world in held_world(),
         which: prop::sample::Index,
         row: prop::sample::Index,
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn one_more_level_that_only_allows_never_narrows(world in world(), mut allowing in rows(LEVELS)) {
+    fn adding_a_level_that_only_allows_never_narrows_access(world in world(), mut allowing in rows(LEVELS)) {
         allowing.views.iter_mut().for_each(|(_, state)| *state = ViewState::Allow);
         allowing.features.iter_mut().for_each(|(_, _, value, _)| *value = true);
         let mut after = world.clone();
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn a_company_without_the_module_gets_nothing_that_it_gates(world in world()) {
+    fn a_company_without_the_module_is_denied_everything_that_the_module_gates(world in world()) {
         let snapshot = world.snapshot();
         for number in (0..VIEWS).filter(|number| !world.is_open(&world.module_views, *number)) {
             let decision = snapshot.view(view(number));
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn the_catalog_knows_which_gates_a_companys_modules_open(world in world()) {
+    fn the_catalog_determines_which_gates_the_modules_of_a_company_open(world in world()) {
         let snapshot = world.snapshot();
         let (catalog, modules) = (&snapshot.catalog, &snapshot.modules);
         for number in 0..=VIEWS {
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn the_catalog_is_listed_by_id_whatever_the_order_of_its_rows(keys in prop::collection::vec(any::<u8>(), 1..16)) {
+    fn the_catalog_is_ordered_by_id_for_any_order_of_rows(keys in prop::collection::vec(any::<u8>(), 1..16)) {
         let snapshot = World::plain(Vec::new()).snapshot();
         let views: Vec<_> = snapshot.catalog.views().cloned().collect();
         let features: Vec<_> = snapshot.catalog.features().cloned().collect();
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn an_open_gate_decides_nothing(world in world()) {
+    fn an_open_gate_does_not_affect_the_decision(world in world()) {
         let mut gateless = world.clone();
         gateless.module_views.retain(|(_, number)| !world.is_open(&world.module_views, *number));
         gateless.module_features.retain(|(_, number)| !world.is_open(&world.module_features, *number));
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn the_deciding_levels_explain_the_decision(world in world()) {
+    fn the_deciding_levels_alone_yield_the_same_decision(world in world()) {
         let snapshot = world.snapshot();
         let held: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
         let alone = |decision: &Decision| {
@@ -262,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn what_does_not_exist_is_denied_whatever_the_rows_say(mut world in world(), name in 0..ACTIONS) {
+    fn views_and_features_that_do_not_exist_are_denied_regardless_of_rows(mut world in world(), name in 0..ACTIONS) {
         for level in &mut world.levels {
             level.views.push((VIEWS, ViewState::Allow));
             level.features.push((FEATURES, name, true, Scope::Any));
@@ -274,7 +274,7 @@ proptest! {
     }
 
     #[test]
-    fn a_user_is_decided_by_exactly_the_levels_that_the_user_holds(world in world(), held in some_of(LEVELS)) {
+    fn exactly_the_levels_of_the_user_determine_the_decision(world in world(), held in some_of(LEVELS)) {
         let snapshot = world.snapshot();
         let (user, other) = (UserId::from_uuid(uuid(5, 0)), UserId::from_uuid(uuid(5, 1)));
         let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
@@ -427,7 +427,7 @@ fn feature_rule_4_one_deny_wins_over_every_allow() {
 }
 
 #[test]
-fn feature_rule_5_the_widest_allow_counts_and_the_levels_that_have_it_decided() {
+fn feature_rule_5_the_widest_allow_wins_and_its_levels_are_the_deciding_levels() {
     let reaching = |number, scope| Level { number, features: vec![(0, 0, true, scope)], ..Level::default() };
     let allowed = |scope, levels: &[usize]| Decision {
         allowed: true,
@@ -448,7 +448,7 @@ fn feature_rule_6_an_action_that_no_level_allows_is_denied() {
 }
 
 #[test]
-fn of_two_rows_for_one_cell_the_stricter_counts() {
+fn of_two_rows_for_one_cell_the_stricter_applies() {
     let said = |views: &[ViewState], rules: &[(bool, Scope)]| {
         let views = views.iter().map(|state| (0, *state)).collect();
         let features = rules.iter().map(|(value, scope)| (0, 0, *value, *scope)).collect();
@@ -473,7 +473,7 @@ fn of_two_rows_for_one_cell_the_stricter_counts() {
 }
 
 #[test]
-fn a_scope_that_is_too_narrow_is_said() {
+fn a_scope_that_is_too_narrow_is_reported() {
     let decision = World::plain(vec![allowing(1)]).feature(0);
     for enough in [Scope::Own, Scope::Team, Scope::Company] {
         assert_eq!(decision.clone().reaching(enough), decision);
@@ -483,7 +483,7 @@ fn a_scope_that_is_too_narrow_is_said() {
 }
 
 #[test]
-fn actions_are_those_that_are_listed_and_those_that_a_row_names() {
+fn the_actions_are_the_listed_actions_and_those_of_rows() {
     let snapshot =
         World::plain(vec![Level { features: vec![(0, 2, false, Scope::Own)], ..Level::default() }]).snapshot();
     let names = |number| {

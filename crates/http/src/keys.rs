@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use clap::Subcommand;
-use iam_composition::{Operator, Settings, WantedApiKey};
+use iam_composition::{ApiKeyAttributes, Operator, Settings};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
 /// Maximum lifetime of an API key, in days (about 100 years).
@@ -63,7 +63,7 @@ impl Keys {
                     }
                     None => None,
                 };
-                let wanted = WantedApiKey { name, role, company, expires_at };
+                let wanted = ApiKeyAttributes { name, role, company, expires_at };
                 let (key, secret) = operator.create_api_key(wanted).await?;
                 writeln!(io::stderr(), "created {}; the key is displayed only once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
@@ -88,8 +88,8 @@ fn described(key: &ApiKey, now: Timestamp) -> String {
     let state = match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {at}"),
         (None, Some(at)) if at <= now => format!("expired {at}"),
-        (None, Some(at)) => format!("good until {at}"),
-        (None, None) => "good".to_owned(),
+        (None, Some(at)) => format!("expires {at}"),
+        (None, None) => "valid".to_owned(),
     };
     let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
     format!("{} iam_{}… {:?} {} {company}, {state}, {used}", key.id, key.prefix, key.name.as_str(), key.role)

@@ -76,7 +76,7 @@ impl fmt::Debug for PresentedKey {
 }
 
 impl PresentedKey {
-    pub(crate) fn looks_like_one(text: &str) -> bool {
+    pub(crate) fn has_api_key_prefix(text: &str) -> bool {
         text.starts_with(BEGIN)
     }
 

@@ -128,7 +128,7 @@ impl ClaimMapping {
         {
             // A version 8 UUID is the id of another issuer's user or of an API key. The native issuer must not use such
             // an id as a subject.
-            return (!id.is_made_here()).then_some((id, None));
+            return (!id.is_service_generated()).then_some((id, None));
         }
         let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };
         Some((external_id.user_id(), Some(external_id)))

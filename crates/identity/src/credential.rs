@@ -23,7 +23,7 @@ impl<'a> Credential<'a> {
         let header = authorization.ok_or(AuthenticationError::Missing)?;
         match header.split_once(' ').map(|(scheme, text)| (scheme, text.trim_start_matches(' '))) {
             Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && !text.is_empty() => {
-                if PresentedKey::looks_like_one(text) {
+                if PresentedKey::has_api_key_prefix(text) {
                     PresentedKey::parse(text).map(Self::ApiKey).ok_or(AuthenticationError::Invalid)
                 } else {
                     Ok(Self::Token(text))

@@ -22,13 +22,13 @@ pub struct TrustedIssuer {
     /// The name of the claim that contains the subject. Default: `sub`.
     pub user_claim: String,
     /// The name of the claim that grants super admin if its value is the JSON `true`. Default: `isSuperAdmin`. The
-    /// claim is used only if `makes_super_admins` is `true`.
+    /// claim is used only if `may_grant_super_admin` is `true`.
     pub super_admin_claim: String,
     /// If `true`, the issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. At most
     /// one issuer may be native.
     pub is_native: bool,
     /// If `true`, tokens of this issuer may grant super admin.
-    pub makes_super_admins: bool,
+    pub may_grant_super_admin: bool,
 }
 
 impl TrustedIssuer {
@@ -45,7 +45,7 @@ impl TrustedIssuer {
             user_claim: "sub".to_owned(),
             super_admin_claim: "isSuperAdmin".to_owned(),
             is_native: false,
-            makes_super_admins: false,
+            may_grant_super_admin: false,
         }
     }
 }

@@ -52,7 +52,7 @@ impl IssuerVerifier {
         let mapping = ClaimMapping {
             issuer: Some(issuer.issuer),
             user_claims: vec![issuer.user_claim],
-            super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.makes_super_admins),
+            super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.may_grant_super_admin),
             audience_claim: issuer.audience_claim,
             audiences: issuer.audiences,
             is_native: issuer.is_native,

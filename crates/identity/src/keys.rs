@@ -39,7 +39,7 @@ impl fmt::Debug for KeySet {
 #[non_exhaustive]
 pub enum KeyError {
     /// The string has no PEM block.
-    #[error("there is no PEM block in it")]
+    #[error("it contains no PEM block")]
     Empty,
     /// A block is truncated, or its content is not Base64.
     #[error("PEM block {block} is malformed or truncated")]

@@ -52,10 +52,10 @@ pub enum UserNameError {
     #[error("must be a valid UUID, or issuer|subject")]
     Form,
     /// The issuer is not configured.
-    #[error("names an issuer that is not known")]
+    #[error("specifies an unknown issuer")]
     UnknownIssuer,
     /// No valid token of the issuer can have this subject.
-    #[error("names a subject that its issuer cannot have")]
+    #[error("specifies a subject that is invalid for its issuer")]
     Subject,
 }
 
@@ -173,7 +173,7 @@ impl TokenVerifier {
     }
 
     /// Verifies the token and returns its bearer, with an [`Admission`] that allows the caller to check the token again
-    /// after a long wait: see [`is_still_good`](Self::is_still_good).
+    /// after a long wait: see [`is_still_valid`](Self::is_still_good).
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl TokenVerifier {
     /// Returns `true` if the token is still valid: it has not expired, and the key that signed it has not been removed.
     /// Unlike [`verify`](Self::verify), this method does not parse the token again and does not return a reason.
     #[must_use]
-    pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
+    pub fn is_still_valid(&self, Admission(cached): &Admission) -> bool {
         !cached.key.is_retired() && cached.claims.at(self.clock.now()).is_ok()
     }
 

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiters_and_those_who_gave_up_leave_nothing() {
+    async fn waiting_and_cancelled_callers_leave_no_locks() {
         let locks = Arc::new(Locks::default());
         let a = company();
         let tasks: Vec<_> = (0..50_u64)

@@ -90,7 +90,7 @@ fn step(company_id: CompanyId, user_id: UserId, view_id: Option<ViewId>) -> NewT
 }
 
 #[tokio::test]
-async fn the_seed_is_one_change_with_its_records() {
+async fn the_seed_is_one_change_with_audit_records() {
     let storage = MemoryStorage::seeded(clock()).await.unwrap();
     let seeded = seed::catalog(at()).unwrap();
     let reader = storage.reader();
@@ -122,7 +122,7 @@ async fn readers_never_wait_for_a_unit_of_work() {
 }
 
 #[tokio::test]
-async fn units_of_two_companies_are_open_at_once() {
+async fn units_of_work_of_two_companies_run_concurrently() {
     let storage = impatient();
     let (a, b) = (company(), company());
     let mut one = begin(&storage, Target::Company(a)).await;
@@ -140,7 +140,7 @@ async fn units_of_two_companies_are_open_at_once() {
 }
 
 #[tokio::test]
-async fn a_lock_is_waited_for_only_so_long() {
+async fn waiting_for_a_lock_is_bounded() {
     let storage = impatient();
     let a = Target::Company(company());
     let catalog = Target::Catalog;
@@ -154,7 +154,7 @@ async fn a_lock_is_waited_for_only_so_long() {
 }
 
 #[tokio::test]
-async fn an_id_is_used_once_even_by_two_companies_at_once() {
+async fn an_id_is_unique_even_across_concurrent_companies() {
     let storage = MemoryStorage::new(clock());
     let (a, b) = (company(), company());
     let of_a = level(a, "Staff");
@@ -184,7 +184,7 @@ async fn an_id_is_used_once_even_by_two_companies_at_once() {
 }
 
 #[tokio::test]
-async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
+async fn effective_rows_are_rejected_immediately_during_a_change() {
     let storage = MemoryStorage::seeded(clock()).await.unwrap();
     let (a, user) = (company(), UserId::generate(at()));
     let view = storage.reader().views().find_by_url("/home").await.unwrap().unwrap().id;
@@ -207,7 +207,7 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
 }
 
 #[tokio::test]
-async fn the_log_of_changes_grows_with_the_companies_and_not_with_their_changes() {
+async fn the_change_log_grows_with_the_companies_and_not_with_their_changes() {
     let storage = MemoryStorage::new(clock());
     let poll = async |since: Option<&Position>| match storage.poll(since).await.unwrap() {
         Polled::Primary(changes) => changes,
@@ -242,7 +242,7 @@ async fn a_deleted_view_is_cleared_from_trails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_a_change_is_never_seen() {
+async fn a_partial_change_is_never_visible() {
     let storage = Arc::new(MemoryStorage::seeded(clock()).await.unwrap());
     let views: Vec<ViewId> = storage.reader().views().find_all().await.unwrap().iter().map(|view| view.id).collect();
     let a = company();
@@ -293,7 +293,7 @@ async fn half_a_change_is_never_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_of_one_company_lose_nothing() {
+async fn concurrent_changes_to_one_company_lose_no_update() {
     let storage = Arc::new(patient());
     let a = company();
     let tasks: Vec<_> = (0..50)

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_constraints_are_told_apart_by_name() {
+    fn unique_constraints_are_distinguished_by_name() {
         for (name, expected) in [
             ("views_url_key", Constraint::ViewUrl),
             ("modules_code_key", Constraint::ModuleCode),
@@ -333,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_does_not_support_is_no_outdated_plan() {
+    fn an_unsupported_feature_is_no_outdated_plan() {
         assert!(!is_outdated(&answer("0A000", None)));
         assert!(matches!(from_db(answer("0A000", None)), StorageError::Corrupt { .. }));
     }
 
     #[test]
-    fn only_what_left_nothing_behind_is_retryable() {
+    fn only_errors_that_rolled_back_are_retryable() {
         for code in ["40001", "40P01", "26000", "42P05", "25006"] {
             assert!(from_db(answer(code, None)).is_retryable(), "{code}");
         }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_corrupt_and_keeps_its_source() {
+    fn every_other_error_is_corrupt_with_its_source() {
         for error in [
             answer("42601", None),
             answer("23514", Some("modules_priority_check")),

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_is_never_shown() {
+    fn the_url_is_never_printed() {
         let options = PostgresOptions::new("postgres://iam:hunter2@localhost/iam");
         assert!(!format!("{options:?}").contains("hunter2"));
     }

@@ -340,7 +340,7 @@ impl Recorder {
 }
 
 /// Defines the methods that record the creation, update and deletion of an entity.
-macro_rules! life_cycle {
+macro_rules! entity_change_methods {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
@@ -364,7 +364,7 @@ macro_rules! life_cycle {
     };
 }
 
-life_cycle! {
+entity_change_methods! {
     /// Records a change to a view.
     View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
     /// Records a change to a module.

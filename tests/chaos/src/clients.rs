@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::common::locked;
 use crate::http::{Answer, Call, Client};
-use crate::lies::Lie;
+use crate::lies::Falsification;
 use crate::look::{ALL, Look, Way, look};
 use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;
@@ -56,7 +56,7 @@ const FINAL_CHANGES: f64 = 0.2;
 const MOST_GONE: usize = 4;
 
 /// Maximum number of attempts to determine the outcome of a change that received no response.
-const LOOKS: usize = 40;
+const MAX_OUTCOME_ATTEMPTS: usize = 40;
 
 /// Pause before each attempt of a writer to determine the outcome of a change, or to retry the change.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -69,7 +69,7 @@ const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
 const READERS_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Base pause of a client between two requests. Each pause is this duration, multiplied by a random factor.
-const THINKING: Duration = Duration::from_millis(12);
+const CLIENT_PAUSE: Duration = Duration::from_millis(12);
 
 /// The receiver of the stop signal. Its value is `true` while the run continues, and `false` when the clients must
 /// stop.
@@ -117,14 +117,14 @@ impl Writer {
                         let made = self.publish(register.take(), made);
                         // A restore during the creation may have deleted the new entity. The restore did not retire the
                         // register of this entity, because the register was not yet published.
-                        if self.world.is_restored_within(begin, Instant::now()) {
+                        if self.world.overlaps_restore(begin, Instant::now()) {
                             made.retire();
                         }
                         *register = Some(made);
                     }
                 }
             }
-            sleep(THINKING.mul_f32(self.random.random_range(0.2..3.0))).await;
+            sleep(CLIENT_PAUSE.mul_f32(self.random.random_range(0.2..3.0))).await;
         }
     }
 
@@ -169,7 +169,7 @@ impl Writer {
         let (replica, request, begin) = (self.replica(), new_id(), Instant::now());
         let call = call.header("x-request-id", request.clone());
         let answer = self.world.send(&mut self.client, replica, &call, WRITERS_PATIENCE).await?;
-        if self.world.is_restored_within(begin, Instant::now()) {
+        if self.world.overlaps_restore(begin, Instant::now()) {
             return None;
         }
         if answer.status >= 300 {
@@ -241,8 +241,8 @@ impl Writer {
         let mut requests = vec![request.clone()];
         let mut replica = self.replica();
         let is_unsent = match world.lie {
-            Some(Lie::UnsentRevocation) => is_revocation,
-            Some(Lie::UnsentGrant) => !is_revocation,
+            Some(Falsification::UnsentRevocation) => is_revocation,
+            Some(Falsification::UnsentGrant) => !is_revocation,
             _ => false,
         };
         if is_unsent {
@@ -255,7 +255,7 @@ impl Writer {
             world.report.count("changes with an unknown outcome");
         }
         while answer.is_none() {
-            if world.is_restored_within(begin, Instant::now()) || looks == LOOKS {
+            if world.overlaps_restore(begin, Instant::now()) || looks == MAX_OUTCOME_ATTEMPTS {
                 register.retire();
                 return;
             }
@@ -279,7 +279,7 @@ impl Writer {
                 continue;
             }
             // A change that is not visible yet may still commit, for example when a frozen replica resumes.
-            if seen.bits != bits || world.is_restored_within(begin, Instant::now()) {
+            if seen.bits != bits || world.overlaps_restore(begin, Instant::now()) {
                 register.retire();
             } else {
                 register.known(place, None, None, Instant::now());
@@ -289,7 +289,7 @@ impl Writer {
             return;
         }
         let Some(answer) = answer else { return };
-        if world.is_restored_within(begin, Instant::now()) {
+        if world.overlaps_restore(begin, Instant::now()) {
             register.retire();
             return;
         }
@@ -303,7 +303,7 @@ impl Writer {
         let by = (!is_gone_already).then_some(replica);
         register.known(place, by, answer.header("x-iam-version").map(str::to_owned), Instant::now());
         world.report.count(format!("acknowledged: {what}"));
-        if world.lie == Some(Lie::InventedRecord) {
+        if world.lie == Some(Falsification::InventedRecord) {
             requests = vec![new_id()];
         }
         world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
@@ -313,7 +313,7 @@ impl Writer {
     fn call_for(&self, register: &Register, company: &Company, bits: Bits) -> (&'static str, Option<String>, Call) {
         let world = &self.world;
         let sent = match world.lie {
-            Some(Lie::HalfChange) if bits.count_ones() > 1 => bits & (bits - 1),
+            Some(Falsification::HalfChange) if bits.count_ones() > 1 => bits & (bits - 1),
             _ => bits,
         };
         let here = Some(company.id.clone());
@@ -360,7 +360,7 @@ impl Reader {
     pub(crate) async fn run(mut self, going: Going) {
         while is_going(&going) {
             self.ask().await;
-            sleep(THINKING.mul_f32(self.random.random_range(0.2..2.0))).await;
+            sleep(CLIENT_PAUSE.mul_f32(self.random.random_range(0.2..2.0))).await;
         }
     }
 
@@ -413,7 +413,7 @@ fn judge(
     look: &Look,
     instead: Option<Broken>,
 ) {
-    if world.is_restored_within(look.begin, look.end) {
+    if world.overlaps_restore(look.begin, look.end) {
         world.report.count("responses during a restore, not judged");
         return;
     }
@@ -432,7 +432,7 @@ fn judge(
         }
         Verdict::AllowTooLate(age) => (Broken::AllowTooLate, age),
         Verdict::Outdated(age) => (Broken::SeenTooLate, age),
-        Verdict::NeverSo => (Broken::HalfChange, Duration::ZERO),
+        Verdict::ImpossibleState => (Broken::HalfChange, Duration::ZERO),
     };
     world.report.longest("longest staleness that violated the guarantee", age);
     let at = |instant| world.report.seconds(instant);

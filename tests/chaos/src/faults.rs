@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::common::Result;
-use crate::lies::Lie;
+use crate::lies::Falsification;
 use crate::postgres::{Server, Stop};
 use crate::probe::{Probe, RECOVERY, probe_one};
 use crate::processes::Replica;
@@ -51,7 +51,7 @@ enum Fault {
     /// Truncates some messages in the middle and closes their connections.
     Halve,
     /// Withholds all traffic for some time and delivers it afterwards.
-    Hole,
+    BlackHole,
     /// Forwards queries to the database, but withholds the responses until the fault ends.
     HoldAnswers,
     /// Black-holes the open connections, so that they become half-open. New connections work.
@@ -80,8 +80,8 @@ const DECK: [Fault; 20] = [
     Fault::Refuse,
     Fault::Delay,
     Fault::Halve,
-    Fault::Hole,
-    Fault::Hole,
+    Fault::BlackHole,
+    Fault::BlackHole,
     Fault::HoldAnswers,
     Fault::Strand,
     Fault::Freeze,
@@ -161,8 +161,8 @@ impl<'a> Faults<'a> {
     }
 
     /// Injects only the fault that is needed to detect this falsification.
-    pub(crate) async fn run_for(&mut self, lie: Lie) -> Result<()> {
-        if lie == Lie::EndlessFault {
+    pub(crate) async fn run_for(&mut self, lie: Falsification) -> Result<()> {
+        if lie == Falsification::EndlessFault {
             self.bring(Fault::Refuse).await?;
         }
         sleep(Duration::from_secs(5)).await;
@@ -202,7 +202,7 @@ impl<'a> Faults<'a> {
                     proxy.cut();
                 });
                 self.hold(&victims, 200, 4000).await;
-                if world.lie == Some(Lie::EndlessFault) {
+                if world.lie == Some(Falsification::EndlessFault) {
                     self.recover(&name, &all).await?;
                 }
                 self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
@@ -214,12 +214,12 @@ impl<'a> Faults<'a> {
                 self.hold(&victims, 1000, 5000).await;
                 self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
             }
-            Fault::Halve | Fault::Hole | Fault::HoldAnswers => {
+            Fault::Halve | Fault::BlackHole | Fault::HoldAnswers => {
                 let victims = self.victims();
                 let mode = match fault {
                     Fault::Halve => Mode::Halve,
                     Fault::HoldAnswers => Mode::HoldAnswers,
-                    _ => Mode::Hole,
+                    _ => Mode::BlackHole,
                 };
                 self.each_proxy(&victims, |proxy| proxy.set(mode));
                 self.hold(&victims, 500, 8000).await;
@@ -363,7 +363,7 @@ impl<'a> Faults<'a> {
         std::mem::swap(&mut self.cluster.primary, &mut self.cluster.standby);
         let port = self.cluster.primary.port;
         let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
-        self.each_proxy(&all, |proxy| proxy.lead_to(port));
+        self.each_proxy(&all, |proxy| proxy.set_target(port));
         if fence == Fence::Stopped {
             self.each_proxy(&all, Proxy::cut);
         }
@@ -437,7 +437,7 @@ impl<'a> Faults<'a> {
     async fn take_dump(&mut self) -> Result<()> {
         self.dumps += 1;
         let file = self.cluster.folder.join(format!("{}.dump", self.dumps));
-        self.cluster.primary.lend_file(&file)?;
+        self.cluster.primary.chown_file(&file)?;
         let begin = Instant::now();
         self.cluster.primary.dump(&file).await?;
         self.dump = Some(Dump { file, within: (begin, Instant::now()) });

@@ -8,7 +8,7 @@ use crate::report::Broken;
 
 /// A kind of falsification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Lie {
+pub(crate) enum Falsification {
     /// Revocations are recorded as acknowledged but never sent.
     UnsentRevocation,
     /// Grants are recorded as acknowledged but never sent.
@@ -27,7 +27,7 @@ pub(crate) enum Lie {
 
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
-impl Lie {
+impl Falsification {
     /// All kinds of falsifications.
     pub(crate) const ALL: [Self; 7] = [
         Self::UnsentRevocation,
@@ -52,8 +52,8 @@ impl Lie {
         }
     }
 
-    /// Replaces the status of every hundredth response with 500 if this is the falsification [`Lie::ServerError`].
-    pub(crate) fn about_answer(self, answer: &mut Answer) {
+    /// Replaces the status of every hundredth response with 500 if this is [`Falsification::ServerError`].
+    pub(crate) fn falsify_status(self, answer: &mut Answer) {
         if self == Self::ServerError && ANSWERS.fetch_add(1, Ordering::SeqCst) % 100 == 99 {
             answer.status = 500;
         }

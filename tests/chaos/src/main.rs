@@ -36,7 +36,7 @@ use crate::audit::check_audit;
 use crate::clients::{Reader, Writer, check_final_states};
 use crate::common::Result;
 use crate::faults::{Cluster, Faults};
-use crate::lies::Lie;
+use crate::lies::Falsification;
 use crate::postgres::{Programs, Server};
 use crate::processes::Replica;
 use crate::proxy::Proxy;
@@ -69,7 +69,7 @@ struct Cli {
 
     /// Feeds the model this kind of false observation. The run succeeds if the checks detect it.
     #[arg(long)]
-    lie: Option<Lie>,
+    lie: Option<Falsification>,
 
     /// Feeds the model each kind of false observation in turn. The run succeeds if the checks detect all of them.
     #[arg(long, conflicts_with = "lie")]
@@ -102,7 +102,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     std::fs::create_dir_all(&folder)?;
     let mut is_fine = true;
     if cli.prove {
-        for lie in Lie::ALL {
+        for lie in Falsification::ALL {
             is_fine &= round(cli, seed, folder.join(format!("{lie:?}")), Some(lie)).await?;
         }
     } else {
@@ -118,7 +118,7 @@ async fn run(cli: &Cli) -> Result<bool> {
 
 /// Starts a cluster, runs the clients and the faults, and performs the final checks. Returns `true` if no guarantee was
 /// violated. With a falsification, returns `true` if the checks detected it.
-async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Result<bool> {
+async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Falsification>) -> Result<bool> {
     let mut cluster = set_up(cli, folder.clone()).await?;
     let addresses = cluster.replicas.iter().map(|replica| replica.address).collect();
     let world = Arc::new(World::new(addresses, COMPANIES, lie).await?);
@@ -145,7 +145,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Resul
     going.send_replace(false);
     clients.join_all().await;
     sleep(BOUND).await;
-    if lie == Some(Lie::LostChange) {
+    if lie == Some(Falsification::LostChange) {
         cluster.primary.sql_here("DELETE FROM user_user_levels").await?;
     }
     check_final_states(&world).await;
@@ -174,7 +174,7 @@ async fn set_up(cli: &Cli, folder: PathBuf) -> Result<Cluster> {
     let own = std::env::current_exe()?;
     let binaries = cli.binaries.clone().or_else(|| own.parent().map(PathBuf::from)).ok_or("no folder of binaries")?;
     let programs = Programs::find(cli.postgres.clone()).await?;
-    programs.lend(&folder)?;
+    programs.chown_directory(&folder)?;
     let primary = Server::init(&programs, folder.join("postgres-1")).await?;
     primary.sql("CREATE ROLE iam_owner LOGIN").await?;
     primary.sql("CREATE ROLE iam LOGIN").await?;

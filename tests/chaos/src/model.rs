@@ -128,7 +128,7 @@ pub(crate) enum Verdict {
     /// state. The duration states how long the response's state had been outdated.
     Outdated(Duration),
     /// The register never had this state.
-    NeverSo,
+    ImpossibleState,
 }
 
 impl Register {
@@ -267,7 +267,7 @@ impl Register {
         } else if was_so {
             Verdict::Outdated(age)
         } else {
-            Verdict::NeverSo
+            Verdict::ImpossibleState
         }
     }
 
@@ -332,18 +332,18 @@ mod tests {
     }
 
     #[test]
-    fn memory_may_be_as_old_as_the_bound_and_no_older() {
+    fn cached_data_may_be_as_old_as_the_bound_and_no_older() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let judge = |bits, at| register.judge(&seen(start, bits, at, Freshness::Lease), BOUND);
         assert!(is_possible(judge(0b11, 6.0)));
         assert!(is_possible(judge(0b01, 3.5)), "a change may be visible before it is acknowledged");
         assert_eq!(judge(0b11, 6.5), Verdict::AllowTooLate(Duration::from_millis(2500)));
-        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "a change must not be visible before it is requested");
+        assert_eq!(judge(0b01, 2.9), Verdict::ImpossibleState, "a change must not be visible before it is requested");
     }
 
     #[test]
-    fn a_state_that_allows_less_is_outdated() {
+    fn a_state_that_allows_less_may_be_outdated() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0))]);
         let verdict = register.judge(&seen(start, 0, 5.0, Freshness::Lease), BOUND);
@@ -351,14 +351,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mixture_of_states_never_was() {
+    fn a_mixture_of_states_is_a_violation() {
         let start = Instant::now();
         let register = register(start, &[(0b0011, 1.0, Some(2.0)), (0b1100, 3.0, Some(4.0))]);
-        assert_eq!(register.judge(&seen(start, 0b0110, 5.0, Freshness::Lease), BOUND), Verdict::NeverSo);
+        assert_eq!(register.judge(&seen(start, 0b0110, 5.0, Freshness::Lease), BOUND), Verdict::ImpossibleState);
     }
 
     #[test]
-    fn what_the_database_says_now_shows_every_acknowledged_change() {
+    fn a_consistent_read_shows_every_acknowledged_change() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let judge = |freshness| register.judge(&seen(start, 0b11, 4.5, freshness), BOUND);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_shows_its_own_changes_at_once() {
+    fn a_replica_shows_its_own_changes_immediately() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
         let own = Seen { replica: 0, ..seen(start, 0b11, 4.5, Freshness::Lease) };
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_unknown_outcome_may_have_happened_or_not() {
+    fn a_change_with_unknown_outcome_may_be_visible_or_not() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, None)]);
         for bits in [0b11, 0b01] {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_came_back_is_judged_by_its_last_time() {
+    fn a_state_that_recurs_counts_from_its_last_occurrence() {
         let start = Instant::now();
         let register = register(start, &[(0b11, 1.0, Some(2.0)), (0, 3.0, Some(4.0)), (0b11, 5.0, Some(6.0))]);
         let verdict = register.judge(&seen(start, 0b11, 60.0, Freshness::Now), BOUND);
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_brings_back_what_the_dump_had() {
+    fn a_restore_brings_back_the_state_of_the_dump() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let changes = [(0b11, 1.0, Some(2.0)), (0b01, 10.0, Some(11.0))];

@@ -66,7 +66,7 @@ impl Programs {
     }
 
     /// Creates a directory to which the servers' operating-system user can write.
-    pub(crate) fn lend(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn chown_directory(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         if self.user.is_some() {
             std::os::unix::fs::chown(folder, self.user, None)?;
@@ -110,7 +110,7 @@ pub(crate) struct Server {
 impl Server {
     /// Initializes an empty database cluster and starts a server on it.
     pub(crate) async fn init(programs: &Programs, folder: PathBuf) -> Result<Self> {
-        programs.lend(&folder)?;
+        programs.chown_directory(&folder)?;
         let arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER, "-D", "data"];
         programs.run("initdb", &folder, &arguments).await?;
         Self::launch(programs, folder, None).await
@@ -119,7 +119,7 @@ impl Server {
     /// Creates a streaming standby of this server. Waits until the standby has caught up and replication is
     /// synchronous, so that commits on this server wait for the standby.
     pub(crate) async fn standby(&self, folder: PathBuf) -> Result<Self> {
-        self.programs.lend(&folder)?;
+        self.programs.chown_directory(&folder)?;
         let from = format!("host=127.0.0.1 port={} user={SUPERUSER} application_name=standby", self.port);
         let arguments = ["-d", &from, "-D", "data", "-R", "-c", "fast", "-X", "stream", "--no-sync"];
         self.programs.run("pg_basebackup", &folder, &arguments).await?;
@@ -227,7 +227,7 @@ impl Server {
     }
 
     /// Creates an empty file to which the servers' operating-system user can write.
-    pub(crate) fn lend_file(&self, file: &Path) -> Result<()> {
+    pub(crate) fn chown_file(&self, file: &Path) -> Result<()> {
         std::fs::write(file, [])?;
         if self.programs.user.is_some() {
             std::os::unix::fs::chown(file, self.programs.user, None)?;

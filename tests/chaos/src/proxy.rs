@@ -26,7 +26,7 @@ pub(crate) enum Mode {
     Halve,
     /// Withholds all traffic in both directions until the mode changes. Clients can open connections, but these carry
     /// no data.
-    Hole,
+    BlackHole,
     /// Withholds the responses of the server until the mode changes. Requests of the client are forwarded.
     HoldAnswers,
     /// Closes each new connection immediately.
@@ -85,7 +85,7 @@ impl Proxy {
     }
 
     /// Directs new connections to another port. Open connections are not affected.
-    pub(crate) fn lead_to(&self, target: u16) {
+    pub(crate) fn set_target(&self, target: u16) {
         self.state.target.store(target, Ordering::SeqCst);
     }
 
@@ -160,7 +160,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direc
         let length = from.read(&mut bytes).await?;
         let mut chunk = bytes.get(..length).unwrap_or_default();
         let is_held = |mode: &Mode| match mode {
-            Mode::Hole => true,
+            Mode::BlackHole => true,
             Mode::HoldAnswers => direction == Direction::ToClient,
             Mode::Pass | Mode::Delay(_) | Mode::Halve | Mode::Refuse => false,
         };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::common::{Result, locked};
 use crate::http::{Answer, Call, Client};
-use crate::lies::Lie;
+use crate::lies::Falsification;
 use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
 
@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) level_views: Vec<View>,
     pub(crate) matrix_views: Vec<View>,
     pub(crate) super_token: String,
-    pub(crate) lie: Option<Lie>,
+    pub(crate) lie: Option<Falsification>,
     signer: TokenSigner,
     windows: Mutex<Windows>,
     audited: Mutex<Vec<Audited>>,
@@ -115,7 +115,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 
 impl World {
     /// Creates the shared state for these replicas, and provisions the companies.
-    pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Lie>) -> Result<Self> {
+    pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Falsification>) -> Result<Self> {
         let signer = TokenSigner::hs256(&SecretString::from(SECRET));
         let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, now()?, 86_400)?;
         let mut world = Self {
@@ -224,7 +224,7 @@ impl World {
             }
         };
         if let Some(lie) = self.lie {
-            lie.about_answer(&mut answer);
+            lie.falsify_status(&mut answer);
         }
         self.report.count(format!("responses with status {}", answer.status));
         let is_unavailable = answer.status == 503;
@@ -243,7 +243,7 @@ impl World {
     /// Reports an unexpected status as a violation. A status during a restore, or in a response about a retired
     /// register, is not reported.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
-        if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
+        if self.overlaps_restore(begin, Instant::now()) || !register.is_live() {
             return;
         }
         let (status, start) = (answer.text(), self.report.start);
@@ -279,7 +279,7 @@ impl World {
     }
 
     /// Returns `true` if a restore overlapped with this period.
-    pub(crate) fn is_restored_within(&self, begin: Instant, end: Instant) -> bool {
+    pub(crate) fn overlaps_restore(&self, begin: Instant, end: Instant) -> bool {
         overlaps(&locked(&self.windows).restores, begin, end, Duration::ZERO)
     }
 

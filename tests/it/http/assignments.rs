@@ -25,7 +25,7 @@ both_adapters! {
     }
 
     /// The list of levels of a non-member is empty.
-    async fn a_non_member_holds_nothing(api: TestApi) {
+    async fn a_non_member_has_no_levels(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
@@ -33,7 +33,7 @@ both_adapters! {
     }
 
     /// An assignment replaces all levels of the user in the company: levels that the request omits are revoked.
-    async fn an_assignment_replaces_the_one_before(api: TestApi) {
+    async fn an_assignment_replaces_the_previous_one(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
         let visitor = api.level_id(company, "Visitor").await;
@@ -46,7 +46,7 @@ both_adapters! {
     }
 
     /// An assignment in one company leaves the user's levels in another company unchanged.
-    async fn an_assignment_is_about_one_company_only(api: TestApi) {
+    async fn an_assignment_affects_one_company_only(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();
         let (member, visitor) = (api.level_id(one, "Member").await, api.level_id(other, "Visitor").await);
@@ -69,7 +69,7 @@ both_adapters! {
 
     /// An assignment that contains an unknown level or another company's level is rejected. The error identifies each
     /// such level, and nothing is stored.
-    async fn unknown_levels_are_named(api: TestApi) {
+    async fn the_error_for_unknown_levels_contains_their_ids(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let path = format!("/api/iam/users/{}/user-levels", company.member);
         let visitor = api.level_id(company, "Visitor").await;
@@ -90,7 +90,7 @@ both_adapters! {
     }
 
     /// `userLevelIds` must be a list of distinct UUIDs.
-    async fn the_list_must_be_one(api: TestApi) {
+    async fn the_list_is_validated(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
         for body in [json!({}), json!({ "userLevelIds": null }), json!({ "userLevelIds": "all" })] {
@@ -111,7 +111,7 @@ both_adapters! {
 
     /// Concurrent assignments to the same user are serialized. Afterwards the user holds exactly the levels of one of
     /// these assignments.
-    async fn two_replaces_at_once_end_as_one(api: TestApi) {
+    async fn two_concurrent_assignments_end_as_one_of_them(api: TestApi) {
         let company = api.company().await;
         let user = new_user();
         let path = format!("/api/iam/users/{user}/user-levels");

@@ -50,7 +50,7 @@ fn about(record: &Value) -> (&str, &str, &str) {
 
 both_adapters! {
     /// An audit record contains the actor, the action, the entity and the changed values.
-    async fn a_record_has_its_shape(api: TestApi) {
+    async fn a_record_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by(company.admin).json(&json!({ "name": "Auditors" }));
         let (record, answer) = recorded(&api, company, request.header("x-request-id", "the-request")).await;
@@ -80,7 +80,7 @@ both_adapters! {
     }
 
     /// The audit record of a change that the super admin claim authorized is marked with `superAdmin`.
-    async fn a_super_admins_change_is_marked(api: TestApi) {
+    async fn a_change_by_a_super_admin_is_marked(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
         let (record, answer) = recorded(&api, company, request).await;
@@ -278,7 +278,7 @@ both_adapters! {
     }
 
     /// Rejected changes and changes without an effect are not recorded.
-    async fn what_changes_nothing_leaves_no_record(api: TestApi) {
+    async fn a_request_without_effect_leaves_no_record(api: TestApi) {
         let company = api.company().await;
         let (member, admin) = (api.level_id(company, "Member").await, api.level_id(company, "Admin").await);
         let views = api.matrix(company, &member, "views").await;

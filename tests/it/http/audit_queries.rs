@@ -59,7 +59,7 @@ both_adapters! {
     }
 
     /// The parameter `limit` accepts 1 to 200 records per page. Default: 50 records.
-    async fn a_page_has_its_bounds(api: TestApi) {
+    async fn the_size_of_a_page_is_bounded(api: TestApi) {
         let company = api.company().await;
         for n in 0..45 {
             api.new_level(company, &format!("Level {n}")).await;
@@ -115,7 +115,7 @@ both_adapters! {
     }
 
     /// Keyset pagination returns every record exactly once, newest first, even if records are added between two pages.
-    async fn a_cursor_walks_through_all_records(api: TestApi) {
+    async fn cursors_lead_through_all_records(api: TestApi) {
         let company = api.company().await;
         let all = page(&api, company, "limit=200").await;
         assert_eq!(all["nextCursor"], Value::Null);
@@ -137,7 +137,7 @@ both_adapters! {
     }
 
     /// A page that ends with the last record has no next cursor, even if it is full.
-    async fn a_full_last_page_has_no_next(api: TestApi) {
+    async fn a_full_last_page_has_no_next_cursor(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "One").await;
         let data = page(&api, company, &format!("entityId={level}&limit=1")).await;
@@ -145,14 +145,14 @@ both_adapters! {
     }
 
     /// An invalid cursor, type, id or time is rejected. The error identifies the invalid parameter.
-    async fn invalid_parameters_are_named(api: TestApi) {
+    async fn the_error_for_invalid_parameters_contains_their_names(api: TestApi) {
         let company = api.company().await;
         for (query, message) in [
-            ("cursor=x", "cursor is not one that this service gave"),
-            ("cursor=MTIzLzEyMw", "cursor is not one that this service gave"),
+            ("cursor=x", "cursor was not issued by this service"),
+            ("cursor=MTIzLzEyMw", "cursor was not issued by this service"),
             ("entityId=7", "entityId must be a valid UUID"),
             ("userId=7", "userId must be a valid UUID, or issuer|subject"),
-            ("userId=https%3A%2F%2Fa.example%7C1", "userId names an issuer that is not known"),
+            ("userId=https%3A%2F%2Fa.example%7C1", "userId specifies an unknown issuer"),
             ("from=yesterday", "from must be an RFC 3339 time"),
             ("to=2026-11-22", "to must be an RFC 3339 time"),
             ("limit=1&limit=2", "limit is given twice"),
@@ -189,7 +189,7 @@ both_adapters! {
 
     /// The platform's audit log can be read only by super admins. A company's audit log can be read by super admins,
     /// and by users who have Update on `iam.manage_levels` or `iam.assign_permissions` in that company.
-    async fn records_are_for_administrators(api: TestApi) {
+    async fn only_administrators_may_read_records(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";
         let answer = api.get(path).by(company.admin).send().await.error();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::api::{
-    Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
+    Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_with_claims,
 };
 
 /// A storage that signals when a unit of work is about to begin. At that time the request has been authorized, but the
@@ -119,7 +119,7 @@ fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static st
 both_adapters! {
     /// Each administrative right is granted by certain actions of the reserved features (`iam.…`). No other action
     /// grants it.
-    async fn each_right_opens_what_it_is_for(api: TestApi) {
+    async fn each_administrative_right_permits_its_operations(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
         for (key, action, opens) in [
@@ -144,7 +144,7 @@ both_adapters! {
     }
 
     /// Administrative rights require the scope `company` or `any`. A narrower scope does not suffice.
-    async fn administration_needs_the_scope_of_a_company(api: TestApi) {
+    async fn administration_requires_the_scope_company(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
         let (levels, permissions) =
@@ -167,7 +167,7 @@ both_adapters! {
 
     /// A right in one company grants no right in another company. The denial does not reveal whether the other company
     /// exists.
-    async fn a_right_is_one_companys(api: TestApi) {
+    async fn an_administrative_right_applies_to_one_company(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let target = api.level_id(other, "Member").await;
         for id in [other.id, new_company()] {
@@ -179,7 +179,7 @@ both_adapters! {
     }
 
     /// The revocation of a right takes effect with the next request.
-    async fn a_revoked_right_is_gone_at_once(api: TestApi) {
+    async fn a_revoked_right_is_denied_immediately(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
         let admin = api.level_id(company, "Admin").await;
@@ -196,7 +196,7 @@ both_adapters! {
 
     /// A user also loses a right when a level of the user loses the permission, or when a second level denies the
     /// permission. The loss takes effect with the next request.
-    async fn a_changed_level_counts_at_once(api: TestApi) {
+    async fn a_changed_level_applies_immediately(api: TestApi) {
         let company = api.company().await;
         let manage = api.feature_id("iam.manage_levels").await;
         let cells = json!([{ "featureId": manage, "action": "Update" }]);
@@ -217,7 +217,7 @@ both_adapters! {
 
     /// A change is authorized while it holds the lock, which prevents a time-of-check race. The creation of a level is
     /// rejected if the caller loses the right while the change waits for the company's row lock.
-    async fn a_revocation_overtakes_a_new_level(api: TestApi) {
+    async fn a_waiting_creation_of_a_level_fails_after_a_revocation(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |router| {
             router.post("/api/iam/user-levels").json(&json!({ "name": "Late" }))
@@ -230,7 +230,7 @@ both_adapters! {
     }
 
     /// An assignment is rejected if its caller loses the right while the change waits for the company's row lock.
-    async fn a_revocation_overtakes_an_assignment(api: TestApi) {
+    async fn a_waiting_assignment_fails_after_a_revocation(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
@@ -246,7 +246,7 @@ both_adapters! {
     }
 
     /// A matrix change is rejected if its caller loses the right while the change waits for the company's row lock.
-    async fn a_revocation_overtakes_a_matrix(api: TestApi) {
+    async fn a_waiting_matrix_change_fails_after_a_revocation(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let before = api.matrix(company, &member, "views").await;
@@ -261,7 +261,7 @@ both_adapters! {
 
     /// The deletion of a level waits for the company's row lock. If the level is meanwhile assigned to its first
     /// holder, the deletion is rejected.
-    async fn an_assignment_overtakes_a_removal(api: TestApi) {
+    async fn a_waiting_deletion_of_a_level_fails_after_its_assignment(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let begins = Arc::new(Notify::new());
@@ -296,7 +296,7 @@ both_adapters! {
     }
 
     /// Only super admins can use the platform's operations. Administrators of a company get 403.
-    async fn the_platform_is_for_super_admins(api: TestApi) {
+    async fn only_super_admins_may_change_the_platform(api: TestApi) {
         let company = api.company().await;
         let id = new_company();
         let body = json!({});
@@ -351,7 +351,7 @@ both_adapters! {
 
     /// The super admin claim applies to decisions about the bearer of the token. It does not apply to checks about
     /// other users.
-    async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
+    async fn the_super_admin_claim_applies_only_to_the_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
@@ -369,12 +369,12 @@ both_adapters! {
     }
 
     /// Only the JSON value `true` of the claim makes the bearer a super admin.
-    async fn only_true_makes_a_super_admin(api: TestApi) {
+    async fn only_the_value_true_makes_a_super_admin(api: TestApi) {
         let company = api.company().await;
         let exp = 4_000_000_000_u64;
         for (claim, status) in [(json!(true), 200), (json!("true"), 403), (json!(1), 403), (json!(null), 403)] {
             let claims = json!({ "userId": new_user(), "exp": exp, "isSuperAdmin": claim });
-            let header = format!("Bearer {}", token_saying(&claims));
+            let header = format!("Bearer {}", token_with_claims(&claims));
             let path = format!("/api/iam/companies/{}/modules", company.id);
             api.get(&path).header("authorization", &header).send().await.expect(status);
             let request = api.get("/api/iam/permissions/current").within(company.id).header("authorization", &header);
@@ -385,7 +385,7 @@ both_adapters! {
 
     /// Users who may read IAM data can read the catalog within their company. Without a company, only super admins can
     /// read the catalog.
-    async fn the_catalog_is_read_in_a_company(api: TestApi) {
+    async fn reading_the_catalog_requires_a_company(api: TestApi) {
         let company = api.company().await;
         for list in ["views", "features", "modules", "menu-items", "sub-menu-items"] {
             let path = format!("/api/iam/{list}");
@@ -398,7 +398,7 @@ both_adapters! {
     }
 
     /// A request can specify its company in the path, the query, the body or the header.
-    async fn a_company_is_named_in_four_places(api: TestApi) {
+    async fn a_company_can_be_specified_in_four_places(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels?companyId={}", company.id);
         api.get(&path).by(company.admin).send().await.expect(200);

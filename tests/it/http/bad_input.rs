@@ -16,7 +16,7 @@ use self::expected::Expected;
 use self::forms::{FORMS, Field, Kind, NEEDS_NO_BODY, NO_USER};
 use self::queries::queries;
 use self::sending::{by_header, send};
-use super::operation::{Needs, Operation, Thing, Who};
+use super::operation::{Entity, Needs, Operation, TestCaller};
 use super::operations::{operation, operations};
 use super::world::{Dump, World};
 use crate::support::api::both_adapters;
@@ -118,8 +118,8 @@ async fn make_everything(world: &World) {
     for form in FORMS {
         world.fill(&form.valid().to_string()).await;
     }
-    for thing in operations().flat_map(|operation| operation.ids).chain(&[Thing::TheirItem, Thing::TheirLevel]) {
-        world.thing(*thing).await;
+    for entity in operations().flat_map(|operation| operation.ids).chain(&[Entity::TheirItem, Entity::TheirLevel]) {
+        world.entity(*entity).await;
     }
 }
 
@@ -226,7 +226,7 @@ async fn paths(world: &World) -> usize {
     for operation in operations() {
         for (index, parameter) in operation.parameters().enumerate() {
             for no_id in no_ids {
-                let mut ids: Vec<_> = operation.ids.iter().map(Thing::to_string).collect();
+                let mut ids: Vec<_> = operation.ids.iter().map(Entity::to_string).collect();
                 ids[index] = no_id.to_owned();
                 let path = world.fill(&operation.path_with(&ids, operation.query)).await;
                 let body = world.fill(&operation.valid_body()).await;
@@ -263,7 +263,7 @@ fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSe
 
 /// The table of fields ([`FORMS`]) has exactly the fields of the request bodies in the OpenAPI document.
 #[test]
-fn the_table_has_every_field() {
+fn the_table_covers_every_field() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
         for field in fields {
             found.insert(format!("{prefix}{}", field.name));
@@ -294,28 +294,28 @@ fn the_table_has_every_field() {
 both_adapters! {
     /// Every field of every body is tested with all kinds of invalid values and at its limits. The error names the
     /// invalid field.
-    async fn invalid_fields_are_named(api: TestApi) {
+    async fn the_error_for_invalid_fields_contains_their_names(api: TestApi) {
         let world = World::new(api).await;
         let sent = bodies(&world).await;
         assert!(sent > 2_000, "{sent}");
     }
 
     /// Bodies that are not JSON objects, are too large, or have another content type are rejected.
-    async fn invalid_bodies_are_refused(api: TestApi) {
+    async fn invalid_bodies_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let sent = wholes(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
     /// Invalid ids in paths are rejected.
-    async fn invalid_paths_are_refused(api: TestApi) {
+    async fn invalid_paths_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let sent = paths(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
     /// Invalid query parameters are rejected, and the error names the parameter.
-    async fn invalid_query_parameters_are_named(api: TestApi) {
+    async fn the_error_for_invalid_query_parameters_contains_their_names(api: TestApi) {
         let world = World::new(api).await;
         let before = dump(&world).await;
         let sent = queries(&world).await;
@@ -324,28 +324,28 @@ both_adapters! {
     }
 
     /// A check must specify either a view, or a feature and an action. Other combinations are rejected.
-    async fn a_check_asks_one_thing(api: TestApi) {
+    async fn a_check_specifies_either_a_view_or_a_feature(api: TestApi) {
         let world = World::new(api).await;
         for (body, message) in [
             (json!({}), "View or feature is required"),
             (json!({ "action": "Read" }), "View or feature is required"),
-            (json!({ "view": "/home", "feature": "general.read" }), "view cannot be asked together with feature"),
-            (json!({ "view": "/home", "action": "Read" }), "view takes neither action nor scope"),
-            (json!({ "view": "/home", "scope": "own" }), "view takes neither action nor scope"),
+            (json!({ "view": "/home", "feature": "general.read" }), "view cannot be combined with feature"),
+            (json!({ "view": "/home", "action": "Read" }), "view cannot be combined with action or scope"),
+            (json!({ "view": "/home", "scope": "own" }), "view cannot be combined with action or scope"),
             (json!({ "feature": "general.read" }), "Action is required"),
             (json!({ "feature": "general.read", "scope": "own" }), "Action is required"),
         ] {
-            let request = world.request("POST", "/api/iam/check", Who::Admin, Some(world.ours.id)).json(&body);
+            let request = world.request("POST", "/api/iam/check", TestCaller::Admin, Some(world.ours.id)).json(&body);
             Expected::Invalid(message.to_owned()).check(&body.to_string(), 200, &world.send("check", request).await);
         }
     }
 
     /// Clients of the original system depend on the text of some error messages. These messages are the same as in the
     /// original system.
-    async fn the_sentences_of_the_original_stay(api: TestApi) {
+    async fn the_messages_of_the_original_are_unchanged(api: TestApi) {
         let world = World::new(api).await;
-        let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
-        let user = format!("/api/iam/users/{}/user-levels", world.thing(Thing::User).await);
+        let level = format!("/api/iam/user-levels/{}", world.entity(Entity::Level).await);
+        let user = format!("/api/iam/users/{}/user-levels", world.entity(Entity::User).await);
         let (views, features) = (format!("{level}/permissions/views"), format!("{level}/permissions/features"));
         for (method, path, body, message) in [
             ("POST", "/api/iam/user-levels", json!({}), "Name is required"),
@@ -354,11 +354,11 @@ both_adapters! {
             ("PUT", &features, json!({ "features": null }), "features must be an array"),
             ("PUT", &user, json!({ "userLevelIds": "x" }), "userLevelIds must be an array"),
         ] {
-            let request = world.request(method, path, Who::Admin, Some(world.ours.id)).json(&body);
+            let request = world.request(method, path, TestCaller::Admin, Some(world.ours.id)).json(&body);
             Expected::Invalid(message.to_owned()).check(path, 200, &world.send(path, request).await);
         }
         let both = json!({ "name": 1, "description": null });
-        let request = world.request("POST", "/api/iam/user-levels", Who::Admin, Some(world.ours.id)).json(&both);
+        let request = world.request("POST", "/api/iam/user-levels", TestCaller::Admin, Some(world.ours.id)).json(&both);
         let answer = world.send("/api/iam/user-levels", request).await.expect(400).json();
         assert_eq!(
             answer,
@@ -375,23 +375,22 @@ both_adapters! {
     /// A value that is not a JSON boolean never grants a permission: the user's permissions remain unchanged.
     async fn a_value_that_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
-        let user = world.thing(Thing::User).await;
-        let level = world.thing(Thing::Level).await;
-        let feature = world.thing(Thing::Feature).await;
+        let user = world.entity(Entity::User).await;
+        let level = world.entity(Entity::Level).await;
+        let feature = world.entity(Entity::Feature).await;
         let path = format!("/api/iam/users/{user}/user-levels");
-        let request =
-            world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "userLevelIds": [level] }));
+        let body = json!({ "userLevelIds": [level] });
+        let request = world.request("PUT", &path, TestCaller::Admin, Some(world.ours.id)).json(&body);
         world.send(&path, request).await.expect(200);
         let path = format!("/api/iam/user-levels/{level}/permissions/features");
         for value in [json!("false"), json!("true"), json!(0), json!(1), json!(null), json!([true]), json!({})] {
-            let cell = json!({ "featureId": feature, "action": "Read", "value": value });
-            let request =
-                world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "features": [cell] }));
+            let body = json!({ "features": [{ "featureId": feature, "action": "Read", "value": value }] });
+            let request = world.request("PUT", &path, TestCaller::Admin, Some(world.ours.id)).json(&body);
             let answer = world.send(&path, request).await;
             Expected::invalid("features[0].value", "must be a boolean").check(&value.to_string(), 200, &answer);
             let question = json!({ "feature": feature, "action": "Read", "userId": user });
-            let request = world.request("POST", "/api/iam/check", Who::Admin, Some(world.ours.id)).json(&question);
-            let decision = world.send("/api/iam/check", request).await.expect(200).data();
+            let check = world.request("POST", "/api/iam/check", TestCaller::Admin, Some(world.ours.id));
+            let decision = world.send("/api/iam/check", check.json(&question)).await.expect(200).data();
             assert_eq!(
                 (&decision["allowed"], &decision["reasonCode"]),
                 (&json!(false), &json!("no_explicit_allow")),

@@ -34,7 +34,7 @@ fn content(mut made: Value) -> Value {
 
 both_adapters! {
     /// A view in a response has all its fields. Optional fields without a value are omitted.
-    async fn a_view_has_its_shape(api: TestApi) {
+    async fn a_view_has_the_documented_shape(api: TestApi) {
         let least = json!({ "name": "Reports", "url": "/reports" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&least).send().await.expect(201);
         assert_eq!(fields(&answer.data()), ["view"]);
@@ -53,7 +53,7 @@ both_adapters! {
     }
 
     /// A feature in a response has all its fields. Optional fields without a value are omitted.
-    async fn a_feature_has_its_shape(api: TestApi) {
+    async fn a_feature_has_the_documented_shape(api: TestApi) {
         let least = json!({ "name": "Reports" });
         let answer = api.post("/api/iam/features").by_super_admin().json(&least).send().await.expect(201);
         assert_eq!(fields(&answer.data()), ["feature"]);
@@ -72,7 +72,7 @@ both_adapters! {
     }
 
     /// A module in a response has all its fields. Optional fields without a value are omitted.
-    async fn a_module_has_its_shape(api: TestApi) {
+    async fn a_module_has_the_documented_shape(api: TestApi) {
         let least = json!({ "code": "reports", "name": "Reports" });
         let answer = api.post("/api/iam/modules").by_super_admin().json(&least).send().await.expect(201);
         assert_eq!(fields(&answer.data()), ["module"]);
@@ -120,7 +120,7 @@ both_adapters! {
 
     /// A change to a view leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
-    async fn null_empties_what_is_optional_of_a_view(api: TestApi) {
+    async fn null_clears_optional_fields_of_a_view(api: TestApi) {
         let body = json!({ "name": "A", "url": "/a", "category": "c", "description": "d", "icon": "i" });
         let path = path_of("views", &api.make("views", None, body).await);
         let changed = patch(&api, &path, json!({ "name": "B", "category": null })).await.expect(200).data();
@@ -139,7 +139,7 @@ both_adapters! {
 
     /// A change to a feature leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
-    async fn null_empties_what_is_optional_of_a_feature(api: TestApi) {
+    async fn null_clears_optional_fields_of_a_feature(api: TestApi) {
         let body = json!({
             "key": "k", "name": "A", "description": "d", "resourceType": "r", "actions": ["Sign"], "category": "c",
         });
@@ -163,7 +163,7 @@ both_adapters! {
 
     /// A change to a module leaves omitted fields unchanged. The value `null` clears an optional field and is rejected
     /// for a required field.
-    async fn null_empties_what_is_optional_of_a_module(api: TestApi) {
+    async fn null_clears_optional_fields_of_a_module(api: TestApi) {
         let body = json!({ "code": "a", "name": "A", "description": "d", "icon": "i", "priority": "optional" });
         let path = path_of("modules", &api.make("modules", None, body).await);
         let changed = patch(&api, &path, json!({ "description": null })).await.expect(200).data();
@@ -212,7 +212,7 @@ both_adapters! {
 
     /// Keys and urls that are UUIDs are rejected. Some request fields accept an id or a key, or an id or a url, so a
     /// UUID in such a field must always be an id.
-    async fn natural_keys_never_look_like_ids(api: TestApi) {
+    async fn natural_keys_are_never_valid_ids(api: TestApi) {
         let id = new_company().to_string();
         for (collection, key) in [("views", "url"), ("features", "key")] {
             let mut body = json!({ "name": "New", "url": "/x", "key": "x" });
@@ -225,7 +225,7 @@ both_adapters! {
     }
 
     /// A feature that a menu item requires cannot be deleted. Otherwise the menu item would be hidden from all users.
-    async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
+    async fn a_feature_that_a_menu_requires_cannot_be_deleted(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
         let item = api.make("menu-items", None, body).await;
@@ -238,7 +238,7 @@ both_adapters! {
     }
 
     /// The key of a feature that a menu item requires cannot be changed. Its other fields can be changed.
-    async fn a_key_that_a_menu_requires_stays(api: TestApi) {
+    async fn a_key_that_a_menu_requires_cannot_be_changed(api: TestApi) {
         let company = api.company().await;
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let path = path_of("features", &feature);
@@ -262,7 +262,7 @@ both_adapters! {
     }
 
     /// A view or feature that menu items link to cannot be deleted. The error names the items and sub-items.
-    async fn what_a_menu_uses_stays(api: TestApi) {
+    async fn entries_that_a_menu_uses_cannot_be_deleted(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
         let feature = api.make("features", None, json!({ "name": "New", "key": "new" })).await;
@@ -287,7 +287,7 @@ both_adapters! {
     }
 
     /// Deleting a view or a feature deletes its permissions and mappings too.
-    async fn a_deletion_takes_permissions_along(api: TestApi) {
+    async fn deleting_a_catalog_entry_deletes_its_permissions(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
         let feature = api.make("features", None, json!({ "name": "New", "key": "new" })).await;
@@ -310,7 +310,7 @@ both_adapters! {
     }
 
     /// A request with an unknown id gets 404, and the message names the type of the entity.
-    async fn what_does_not_exist_is_not_found(api: TestApi) {
+    async fn entries_that_do_not_exist_are_not_found(api: TestApi) {
         let id = new_company();
         for (collection, what) in [("views", "View"), ("features", "Feature"), ("modules", "Module")] {
             let path = format!("/api/iam/{collection}/{id}");
@@ -433,7 +433,7 @@ both_adapters! {
 
     /// Removing an action from the list of a feature deletes the permissions for that action. Permissions for standard
     /// actions remain.
-    async fn a_dropped_action_takes_its_permissions_along(api: TestApi) {
+    async fn removing_an_action_deletes_its_permissions(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let body = json!({ "name": "New", "key": "new", "actions": ["Sign", "Burn", "Publish"] });
         let feature = api.make("features", None, body).await;

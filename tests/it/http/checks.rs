@@ -36,7 +36,7 @@ fn questions() -> Vec<Value> {
 
 both_adapters! {
     /// Each result of a batch equals the response to the single check, and the results are in the order of the checks.
-    async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
+    async fn the_results_equal_those_of_single_checks_in_order(api: TestApi) {
         let company = api.company().await;
         let mut single = Vec::new();
         for question in questions() {
@@ -102,7 +102,7 @@ both_adapters! {
     }
 
     /// The list of checks must have 1 to 1000 elements. A body with invalid JSON is rejected as a whole.
-    async fn the_list_must_be_one(api: TestApi) {
+    async fn the_list_is_validated(api: TestApi) {
         let company = api.company().await;
         let send = |body: &str| {
             api.post("/api/iam/checks").by(company.member).within(company.id).bytes("application/json", body).send()
@@ -134,7 +134,7 @@ both_adapters! {
 
     /// The same check can be written as different JSON texts, for example with another order of the fields. All of
     /// these texts get the same decision.
-    async fn a_question_may_be_written_in_any_way(api: TestApi) {
+    async fn a_check_may_use_any_json_formatting(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
         let mut answers = Vec::new();
@@ -162,7 +162,7 @@ both_adapters! {
 
     /// If the caller lacks the right to check other users, the result of each check about another user is an error.
     /// Checks about the caller are evaluated.
-    async fn only_permitted_callers_ask_about_others(api: TestApi) {
+    async fn only_permitted_callers_may_check_other_users(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let checks = json!([of(company.visitor), of(company.member), { "view": "/dashboard" }, of(new_user())]);
@@ -183,7 +183,7 @@ both_adapters! {
     }
 
     /// The super admin claim applies to checks about the caller. It does not apply to checks about other users.
-    async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
+    async fn the_super_admin_claim_applies_only_to_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
         let checks = json!([
@@ -200,7 +200,7 @@ both_adapters! {
 
     /// All checks of a batch apply to the company of the request. The result of a check that specifies another company
     /// is an error.
-    async fn a_question_names_no_other_company(api: TestApi) {
+    async fn a_check_cannot_specify_another_company(api: TestApi) {
         let company = api.company().await;
         let of = |id| json!({ "view": "/dashboard", "companyId": id });
         let answers = results(&api, company, company.member, &json!([of(company.id), of(new_company())])).await;
@@ -211,7 +211,7 @@ both_adapters! {
 
     /// The response header `X-IAM-Version` states the version at which all checks were evaluated. The header is absent
     /// if no check was evaluated.
-    async fn the_oldest_state_is_named(api: TestApi) {
+    async fn the_response_contains_the_version_of_its_checks(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "view": "/dashboard" });
         let single = api.post("/api/iam/check").by(company.admin).within(company.id).json(&view).send().await;
@@ -232,7 +232,7 @@ both_adapters! {
 
     /// Checks that are sent after a change reflect this change. This applies to checks about the caller and about
     /// another user.
-    async fn the_next_questions_see_a_change(api: TestApi) {
+    async fn the_next_checks_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([
             { "view": "/dashboard", "userId": company.member }, { "view": "/dashboard", "userId": company.visitor },

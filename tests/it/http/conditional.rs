@@ -89,7 +89,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
 both_adapters! {
     /// A change with a matching entity tag is accepted. A change with a stale or unknown tag is rejected, and nothing
     /// is stored.
-    async fn a_change_needs_a_tag_that_fits(api: TestApi) {
+    async fn a_change_requires_a_matching_etag(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
             let get = async || of(api.get(&path), company, &path).send().await.expect(200);
@@ -118,7 +118,7 @@ both_adapters! {
 
     /// A proxy that compresses a response modifies the response's entity tag. A change with a modified tag is accepted
     /// if the content has not changed since the client read it. Otherwise the change is rejected.
-    async fn a_tag_that_a_proxy_changed_still_fits(api: TestApi) {
+    async fn an_etag_that_a_proxy_modified_still_matches(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
             let tag = async || of(api.get(&path), company, &path).send().await.expect(200).etag().to_owned();
@@ -154,7 +154,7 @@ both_adapters! {
     }
 
     /// A deletion with a matching entity tag is accepted. A deletion with a stale or unknown tag is rejected.
-    async fn a_deletion_needs_a_tag_that_fits(api: TestApi) {
+    async fn a_deletion_requires_a_matching_etag(api: TestApi) {
         let company = api.company().await;
         let tagged = everything_tagged(&api, company).await;
         let single =
@@ -174,7 +174,7 @@ both_adapters! {
     }
 
     /// The response to a change has the same entity tag as the response to the next read.
-    async fn a_change_answers_with_the_new_tag(api: TestApi) {
+    async fn the_response_to_a_change_contains_the_new_etag(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
         let made = api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&body).send().await;
@@ -188,7 +188,7 @@ both_adapters! {
     }
 
     /// If two clients concurrently send changes with the same entity tag, exactly one change succeeds (no lost update).
-    async fn of_two_clients_with_the_same_tag_one_succeeds(api: TestApi) {
+    async fn of_two_clients_with_the_same_etag_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
         let tag = api.get(&path).by(company.admin).within(company.id).send().await.etag().to_owned();
@@ -203,7 +203,7 @@ both_adapters! {
     }
 
     /// Permissions are checked before `If-Match`: a caller without the permission gets 403 and not 412.
-    async fn permission_comes_before_the_tag(api: TestApi) {
+    async fn authorization_precedes_the_check_of_the_etag(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
         let request = api.patch(&path).by(company.member).within(company.id).header("if-match", "\"x\"");
@@ -215,7 +215,7 @@ both_adapters! {
 
     /// A change increments the version of its target, which is a company or the catalog. Later decisions return the new
     /// version.
-    async fn versions_grow_by_what_is_written(api: TestApi) {
+    async fn only_changes_increment_the_version(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let check = async |company: Company| {
             let body = json!({ "view": "/home" });
@@ -248,7 +248,7 @@ both_adapters! {
 
     /// The response to a change states the version that the change created. A change without effect states the
     /// unchanged version.
-    async fn every_write_says_its_version(api: TestApi) {
+    async fn the_response_to_every_change_contains_its_version(api: TestApi) {
         let company = api.company().await;
         let mut seen = (0, 0);
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -265,7 +265,7 @@ both_adapters! {
 
     /// Every response returns the request id, even if it is an error. A request id with invalid characters or an
     /// invalid length is replaced.
-    async fn every_answer_has_a_request_id(api: TestApi) {
+    async fn every_response_has_a_request_id(api: TestApi) {
         let long = "x".repeat(128);
         for id in ["the-request", "7b0c/{}!~", &long] {
             for path in ["/health", "/api/iam/views", "/nowhere", "/openapi.json"] {
@@ -287,7 +287,7 @@ both_adapters! {
 
     /// The headers of every response prevent browsers from sniffing the content type and from loading resources. They
     /// also prevent caches from storing the response.
-    async fn every_answer_is_safe_in_a_browser(api: TestApi) {
+    async fn every_response_has_the_security_headers(api: TestApi) {
         let company = api.company().await;
         for request in [
             api.get("/health"),

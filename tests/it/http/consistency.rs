@@ -33,13 +33,13 @@ fn is_allowed(answer: Answer) -> bool {
 
 /// Creates a company and loads the permissions of its administrator into the cache of the replica `b`. Afterwards the
 /// replica `b` does not learn of changes.
-async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
+async fn company_with_cached_administrator(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
-    b.hears_everything().await;
+    b.catch_up().await;
     for request in decisions(&b.api, company) {
         request.by(company.admin).within(company.id).send().await.expect(200);
     }
-    b.channel.set(Line::Deaf);
+    b.channel.set(Line::Stalled);
     company
 }
 
@@ -64,7 +64,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
 
 /// Returns `true` if the responses to these five requests are the responses to a user without levels: denials, an empty
 /// menu and the status 403.
-fn are_of_a_non_member(answers: &[Answer]) -> bool {
+fn are_versions_of_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
@@ -84,25 +84,25 @@ async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<
 
 both_adapters! {
     /// A stale replica reads the database for a request with `Cache-Control: no-cache`, and caches the result.
-    async fn no_cache_asks_the_store(api: TestApi) {
+    async fn no_cache_reads_the_storage(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        let company = company_that_is_remembered(&a, &b).await;
+        let company = company_with_cached_administrator(&a, &b).await;
         revoke(&a.api, company, company.admin).await;
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
         assert!(kept.iter().all(|answer| answer.status == 200), "the replica must not have learned of the change yet");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
-        assert!(are_of_a_non_member(&asked), "{asked:?}");
+        assert!(are_versions_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_of_a_non_member(&learnt), "the replica must cache the data that it has loaded");
+        assert!(are_versions_of_a_non_member(&learnt), "the replica must cache the data that it has loaded");
     }
 
     /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version gets no older
     /// data from any replica.
-    async fn a_version_that_was_seen_is_a_lower_bound_everywhere(api: TestApi) {
+    async fn a_minimum_version_applies_to_every_read(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         for nth in 0..5 {
             b.channel.set(Line::Whole);
-            let company = company_that_is_remembered(&a, &b).await;
+            let company = company_with_cached_administrator(&a, &b).await;
             let written = revoke(&a.api, company, company.admin).await;
             let request = |least: &str| {
                 let request = decisions(&b.api, company).into_iter().nth(nth).unwrap();
@@ -122,9 +122,9 @@ both_adapters! {
 
     /// A minimum version also contains a version of the catalog. A replica must not respond with an older version of
     /// the catalog.
-    async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
+    async fn a_minimum_version_of_the_catalog_applies_too(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        let company = company_that_is_remembered(&a, &b).await;
+        let company = company_with_cached_administrator(&a, &b).await;
         let path = format!("/api/iam/modules/{}", api.module_id("core").await);
         let off = json!({ "enabled": false });
         let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
@@ -137,7 +137,7 @@ both_adapters! {
 
     /// Every decision states the version at which it was evaluated. Every change states the version that it created.
     /// Each change to a company increments its version.
-    async fn answers_say_which_state_they_saw(api: TestApi) {
+    async fn responses_contain_the_version_of_their_data(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
         let mut last = version(&question(&a.api).by(company.admin).within(company.id).send().await.expect(200));
@@ -176,7 +176,7 @@ both_adapters! {
     }
 
     /// A malformed minimum version is rejected. A request with two minimum versions is rejected too.
-    async fn a_malformed_version_is_refused(api: TestApi) {
+    async fn a_malformed_version_is_rejected(api: TestApi) {
         let company = api.company().await;
         let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
         let others = [good.to_uppercase().replace('.', ":"), format!("{good}.0"), format!("+{good}")];
@@ -191,9 +191,9 @@ both_adapters! {
 
     /// A minimum version from another epoch cannot be compared with the versions of this epoch. The replica reads the
     /// database once and responds without waiting for the minimum version.
-    async fn a_version_of_another_epoch_is_answered(api: TestApi) {
+    async fn a_minimum_version_of_another_epoch_is_served(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        let company = company_that_is_remembered(&a, &b).await;
+        let company = company_with_cached_administrator(&a, &b).await;
         let here = version(&revoke(&a.api, company, company.admin).await);
         let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX }.to_string();
         let answer = question(&b.api).by(company.admin).within(company.id).header(LEAST, &elsewhere).send().await;
@@ -203,7 +203,7 @@ both_adapters! {
 
     /// A request gets 503 if its minimum version does not exist yet. It gets neither a decision from older data nor a
     /// denial.
-    async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
+    async fn a_minimum_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
         let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);

@@ -64,19 +64,19 @@ pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (Api
 
 /// Reads the levels of a company with this credential and returns the response.
 pub async fn reads(api: &TestApi, company: Company, credential: &str) -> Answer {
-    api.get("/api/iam/user-levels").bearing(credential).within(company.id).send().await
+    api.get("/api/iam/user-levels").bearer(credential).within(company.id).send().await
 }
 
 /// Creates a level with this credential and returns the response.
 pub async fn changes(api: &TestApi, company: Company, credential: &str, name: &str) -> Answer {
     let body = json!({ "name": name });
-    api.post("/api/iam/user-levels").bearing(credential).within(company.id).json(&body).send().await
+    api.post("/api/iam/user-levels").bearer(credential).within(company.id).json(&body).send().await
 }
 
 both_adapters! {
     /// The response to the creation of an API key contains the whole key, and no later response does. The key
     /// authenticates its bearer.
-    async fn a_key_is_shown_once(api: TestApi) {
+    async fn a_key_is_returned_once(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
         let made = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
@@ -97,7 +97,7 @@ both_adapters! {
     }
 
     /// An API key is accepted only if the whole key matches exactly, including its letter case.
-    async fn a_key_that_is_nearly_right_is_refused(api: TestApi) {
+    async fn a_nearly_correct_key_is_rejected(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("administer", None).await;
         reads(&api, company, &key).await.expect(200);
@@ -121,13 +121,13 @@ both_adapters! {
     }
 
     /// A credential is accepted only in the `Authorization` header.
-    async fn a_credential_elsewhere_is_not_looked_for(api: TestApi) {
+    async fn credentials_outside_the_authorization_header_are_ignored(api: TestApi) {
         let company = api.company().await;
         let (person, service) = (token(company.admin, false, Some(1)), api.api_key("administer", None).await);
         let ask = |query: &str| api.post(&format!("/api/iam/check{query}")).within(company.id);
         let question = json!({ "view": "/dashboard", "userId": company.member });
         for credential in [&person, &service] {
-            ask("").bearing(credential).json(&question).send().await.expect(200);
+            ask("").bearer(credential).json(&question).send().await.expect(200);
             for name in ["access_token", "token", "jwt", "api_key", "apiKey", "key", "authorization"] {
                 let mut body = question.clone();
                 body[name] = json!(credential);
@@ -150,21 +150,21 @@ both_adapters! {
         }
         // A request with two credentials is rejected, in either order.
         for (first, second) in [(&person, &service), (&service, &person), (&service, &service)] {
-            let answer = ask("").bearing(first).bearing(second).json(&question).send().await;
+            let answer = ask("").bearer(first).bearer(second).json(&question).send().await;
             assert_eq!(answer.error().2, "Invalid token format. Use: Bearer <token>");
         }
     }
 
     /// A key for one company has no rights in other companies. The denial does not reveal whether the other company
     /// exists.
-    async fn a_key_of_one_company_opens_no_other(api: TestApi) {
+    async fn a_key_of_one_company_has_no_access_to_others(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let nobodys = Company { id: new_company(), ..ours };
         for role in ["check", "read", "administer"] {
             let key = api.api_key(role, Some(ours.id)).await;
             let question = json!({ "view": "/dashboard", "userId": ours.member });
             let ask =
-                |company: Company| api.post("/api/iam/check").bearing(&key).within(company.id).json(&question).send();
+                |company: Company| api.post("/api/iam/check").bearer(&key).within(company.id).json(&question).send();
             assert_eq!(ask(ours).await.expect(200).data()["allowed"], true);
             for company in [theirs, nobodys] {
                 assert_eq!(
@@ -176,7 +176,7 @@ both_adapters! {
             }
             // Requests for the platform's resources with this key are denied, or rejected because they name no company.
             for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
-                let answer = api.get(path).bearing(&key).send().await;
+                let answer = api.get(path).bearer(&key).send().await;
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
             }
         }
@@ -184,11 +184,11 @@ both_adapters! {
 
     /// A service holds no levels, so checks about itself are denied and are not an error. A service may send such
     /// checks in every company. It may omit the subject or specify its own id.
-    async fn a_service_that_asks_about_itself_is_denied(api: TestApi) {
+    async fn a_check_of_a_service_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
         for company in [ours, theirs] {
-            let ask = |path: &str, body| api.post(path).bearing(&text).within(company.id).json(&body).send();
+            let ask = |path: &str, body| api.post(path).bearer(&text).within(company.id).json(&body).send();
             for question in [json!({ "view": "/dashboard" }), json!({ "view": "/dashboard", "userId": key.id })] {
                 let answer = ask("/api/iam/check", question.clone()).await.expect(200).data();
                 assert_eq!((&answer["allowed"], &answer["reasonCode"]), (&json!(false), &json!("no_user_levels")));
@@ -200,14 +200,14 @@ both_adapters! {
             { "view": "/dashboard" }, { "view": "/dashboard", "userId": ours.member },
             { "view": "/dashboard", "userId": new_user() },
         ] });
-        let answer = api.post("/api/iam/checks").bearing(&text).within(ours.id).json(&checks).send().await;
+        let answer = api.post("/api/iam/checks").bearer(&text).within(ours.id).json(&checks).send().await;
         let answer = answer.expect(200).data();
         let allowed: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| &result["allowed"]).collect();
         assert_eq!(allowed, [&json!(false), &json!(true), &json!(false)]);
     }
 
     /// A key for all companies can read and change the platform's data as its role allows, but cannot read API keys.
-    async fn a_key_for_every_company_allows_what_its_role_allows(api: TestApi) {
+    async fn a_global_key_permits_the_operations_of_its_role(api: TestApi) {
         // A request that must name a company, but does not, gets 400.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
@@ -255,7 +255,7 @@ both_adapters! {
     }
 
     /// Keys and tokens expire exactly at their expiry time, according to the clock of the service.
-    async fn credentials_expire_while_the_clock_moves(api: TestApi) {
+    async fn credentials_expire_as_time_passes(api: TestApi) {
         const HOUR: Duration = Duration::from_secs(3600);
         let company = api.company().await;
         let issued = now();
@@ -281,18 +281,18 @@ both_adapters! {
 
     /// Other replicas learn of the revocation of a key through the change feed. A replica that has not learned of the
     /// revocation yet also rejects changes with the revoked key.
-    async fn a_revoked_key_is_refused_by_all(api: TestApi) {
+    async fn a_revoked_key_is_rejected_by_all_replicas(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
         let (key, text) = stored_key(&api, |_| {}).await;
         for replica in [&a, &b, &deaf] {
             reads(&replica.api, company, &text).await.expect(200);
         }
-        deaf.channel.set(Line::Deaf);
+        deaf.channel.set(Line::Stalled);
         let path = format!("/api/iam/api-keys/{}", key.id);
         a.api.delete(&path).by_super_admin().send().await.expect(200);
         invalid_token(&reads(&a.api, company, &text).await);
-        b.hears_everything().await;
+        b.catch_up().await;
         invalid_token(&reads(&b.api, company, &text).await);
         reads(&deaf.api, company, &text).await.expect(200);
         changes(&deaf.api, company, &text, "Never").await.expect(403);
@@ -302,13 +302,13 @@ both_adapters! {
 
     /// A change to credentials takes effect at once on the replica that makes it (read-your-writes). This also holds
     /// while this replica does not learn of changes through polls.
-    async fn a_local_change_counts_locally_at_once(api: TestApi) {
+    async fn a_change_applies_immediately_on_its_own_replica(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
         let router = &replica.api;
         let bearer = token(company.admin, false, Some(100));
         reads(router, company, &bearer).await.expect(200);
-        replica.channel.set(Line::Deaf);
+        replica.channel.set(Line::Stalled);
         let body = json!({ "name": "New", "role": "read" });
         let made = router.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
         let key = made["key"].as_str().unwrap();
@@ -324,7 +324,7 @@ both_adapters! {
 
     /// A key expires after its request was authenticated, while the change waits for the lock. The change is rejected
     /// and stores nothing.
-    async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
+    async fn a_change_whose_key_expires_while_waiting_is_rejected(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
             let (key, _) = stored_key(&api, |key| key.expires_at = Some(at(expires_at))).await;
@@ -338,11 +338,11 @@ both_adapters! {
 
     /// A key is revoked while requests with this key arrive continuously. After the first rejected request, the key is
     /// never accepted again.
-    async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
+    async fn a_key_revoked_during_use_is_never_accepted_again(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
         let question = json!({ "checks": vec![json!({ "view": "/dashboard", "userId": company.member }); 50] });
-        let ask = || api.post("/api/iam/checks").bearing(&text).within(company.id).json(&question).send();
+        let ask = || api.post("/api/iam/checks").bearer(&text).within(company.id).json(&question).send();
         let answered = Cell::new(0);
         let asking = async {
             let mut refused = 0;
@@ -372,7 +372,7 @@ both_adapters! {
 
     /// A credential must still be valid when the whole request has arrived. This also applies if the body is sent
     /// slowly.
-    async fn a_caller_revoked_while_sending_is_refused(api: TestApi) {
+    async fn a_caller_revoked_while_sending_the_body_is_rejected(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
         let revoked = {
@@ -382,7 +382,7 @@ both_adapters! {
             }
         };
         let question = json!({ "view": "/dashboard", "userId": company.member });
-        let check = api.post("/api/iam/check").bearing(&text).within(company.id);
+        let check = api.post("/api/iam/check").bearer(&text).within(company.id);
         invalid_token(&check.json_after(&question, revoked).send().await);
 
         let old = token(company.admin, false, Some(100));
@@ -393,7 +393,7 @@ both_adapters! {
             }
         };
         let step = json!({ "url": "/dashboard", "label": "Dashboard", "sessionId": "one" });
-        let trail = || api.post("/api/iam/nav-trail").bearing(&old).within(company.id);
+        let trail = || api.post("/api/iam/nav-trail").bearer(&old).within(company.id);
         trail().json(&step).send().await.expect(201);
         expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
 
@@ -404,12 +404,12 @@ both_adapters! {
         let router = api.with_clock(time.clock()).await;
         let runs_out = async move { time.advance(Duration::from_secs(3600)) };
         let level = json!({ "name": "Late" });
-        let create = router.post("/api/iam/user-levels").bearing(&expiring).within(company.id);
+        let create = router.post("/api/iam/user-levels").bearer(&expiring).within(company.id);
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 
     /// The audit records of a service's changes identify the service by the id of its key.
-    async fn what_a_service_does_is_recorded(api: TestApi) {
+    async fn changes_by_a_service_are_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |key| key.company_id = Some(company.id)).await;
         changes(&api, company, &text, "By a service").await.expect(201);
@@ -428,14 +428,14 @@ both_adapters! {
     }
 
     /// An assignment that a service makes is stored with its author, the id of the service's API key.
-    async fn a_service_assigns_in_its_own_name(api: TestApi) {
+    async fn an_assignment_by_a_service_contains_the_key_as_its_assigner(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
         let (level, user) = (api.new_level(company, "Auditors").await, new_user());
         let path = format!("/api/iam/users/{user}/user-levels");
         let body = json!({ "userLevelIds": [level] });
-        api.put(&path).bearing(&text).within(company.id).json(&body).send().await.expect(200);
-        let held = api.get(&path).bearing(&text).within(company.id).send().await.expect(200).data();
+        api.put(&path).bearer(&text).within(company.id).json(&body).send().await.expect(200);
+        let held = api.get(&path).bearer(&text).within(company.id).send().await.expect(200).data();
         assert_eq!(held["userLevels"][0]["id"], json!(level));
         if let Some(database) = &api.database {
             let sql = "SELECT assigned_by FROM user_user_levels WHERE user_id = $1";
@@ -445,7 +445,7 @@ both_adapters! {
     }
 
     /// The time of the last use of a key is stored at most about once per minute.
-    async fn the_last_use_of_a_key_is_noted(api: TestApi) {
+    async fn the_last_use_of_a_key_is_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
         let path = format!("/api/iam/api-keys/{}", key.id);
@@ -463,7 +463,7 @@ both_adapters! {
     }
 
     /// Requests of a service may require a minimum version, whether or not the subject's permissions are cached.
-    async fn a_service_may_say_what_it_has_seen(api: TestApi) {
+    async fn a_service_can_send_a_minimum_version(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;
         let question = json!({ "view": "/dashboard", "userId": company.member });

@@ -14,7 +14,7 @@ both_adapters! {
     /// Tokens that were issued before the cut-off are rejected, including tokens of super admins. Tokens that were
     /// issued later are accepted. The replica that sets the cut-off applies it at once, and the other replicas apply it
     /// when they learn of it.
-    async fn a_user_is_cut_off(api: TestApi) {
+    async fn a_cut_off_rejects_the_tokens_of_a_user(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
         for (user, is_super_admin) in [(company.admin, false), (new_user(), true)] {
@@ -23,11 +23,11 @@ both_adapters! {
                 reads(&replica.api, company, &old).await.expect(200);
                 reads(&replica.api, company, &undated).await.expect(200);
             }
-            deaf.channel.set(Line::Deaf);
+            deaf.channel.set(Line::Stalled);
             let path = format!("/api/iam/users/{user}/not-before");
             let cut = a.api.put(&path).by_super_admin().send().await.expect(200).data();
             assert_eq!(cut["user"]["id"], json!(user));
-            b.hears_everything().await;
+            b.catch_up().await;
             for replica in [&a, &b] {
                 for token in [&old, &undated] {
                     expired_token(&reads(&replica.api, company, token).await);
@@ -42,7 +42,7 @@ both_adapters! {
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
-            b.hears_everything().await;
+            b.catch_up().await;
             for replica in [&a, &b] {
                 reads(&replica.api, company, &new).await.expect(200);
                 expired_token(&reads(&replica.api, company, &old).await);
@@ -51,7 +51,7 @@ both_adapters! {
             deaf.channel.set(Line::Whole);
             // Waits until the replica `deaf` has learned of this cut-off. Otherwise it would learn of this cut-off and
             // of the next one in the same poll.
-            deaf.hears_everything().await;
+            deaf.catch_up().await;
         }
         // Other users are not affected.
         let member = json!({ "view": "/dashboard" });

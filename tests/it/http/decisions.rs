@@ -24,7 +24,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
 
 both_adapters! {
     /// An allowed decision identifies the level that allows the view. A denied decision states the reason.
-    async fn a_check_says_why(api: TestApi) {
+    async fn a_check_returns_the_reason(api: TestApi) {
         let company = api.company().await;
         let read = json!({ "feature": "general.read", "action": "Read" });
         let answer =
@@ -70,7 +70,7 @@ both_adapters! {
     }
 
     /// A check identifies a view by its url or its id. It identifies a feature by its key or its id.
-    async fn views_and_features_have_two_names(api: TestApi) {
+    async fn views_and_features_can_be_specified_by_id_or_key(api: TestApi) {
         let company = api.company().await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
         for name in ["/dashboard", &view, &view.to_uppercase()] {
@@ -85,7 +85,7 @@ both_adapters! {
 
     /// Views and features are identified by exact match. Prefixes, strings in another letter case, and urls with values
     /// instead of path parameters do not match.
-    async fn what_is_unknown_is_denied(api: TestApi) {
+    async fn unknown_views_and_features_are_denied(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company().to_string();
         for name in ["/companies/123", "/Dashboard", "/dashboard/", "dashboard", &unknown] {
@@ -122,7 +122,7 @@ both_adapters! {
 
     /// A decision about an allowed view lists all levels that allow it. A decision about a denied view lists all levels
     /// that deny it.
-    async fn all_levels_that_decided_are_named(api: TestApi) {
+    async fn all_deciding_levels_are_returned(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
         let view = api.view_id("/dashboard").await;
@@ -154,7 +154,7 @@ both_adapters! {
 
     /// Default deny: a view or action that no level allows is denied. This applies to cells with the state `inherit`
     /// and to missing cells.
-    async fn what_is_not_allowed_is_denied(api: TestApi) {
+    async fn permissions_without_an_allow_are_denied(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
         let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "inherit" }]), json!([])).await;
@@ -168,7 +168,7 @@ both_adapters! {
     }
 
     /// A check can require a minimum scope.
-    async fn a_least_scope_must_be_reached(api: TestApi) {
+    async fn a_minimum_scope_must_be_reached(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
         let cells = json!([{ "featureId": feature, "action": "Read", "scope": "team" }]);
@@ -213,7 +213,7 @@ both_adapters! {
     }
 
     /// Update on one of the administrative features (`iam.…`) suffices to check other users.
-    async fn administrators_ask_about_others(api: TestApi) {
+    async fn administrators_can_check_other_users(api: TestApi) {
         let company = api.company().await;
         let ask = |by, about| {
             let question = json!({ "feature": "general.read", "action": "Read", "userId": about });
@@ -245,7 +245,7 @@ both_adapters! {
     }
 
     /// A check must specify either a view, or a feature and an action.
-    async fn a_question_must_be_one(api: TestApi) {
+    async fn an_invalid_check_is_rejected(api: TestApi) {
         let company = api.company().await;
         for question in [
             json!({}),
@@ -267,7 +267,7 @@ both_adapters! {
     }
 
     /// An administrator who requests a user's permissions gets the same list as that user.
-    async fn readers_see_what_others_may(api: TestApi) {
+    async fn administrators_read_the_same_permissions_as_the_user(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/permissions", company.member);
         let answer = api.get(&path).by(company.admin).within(company.id).send().await.expect(200);

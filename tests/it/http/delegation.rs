@@ -74,7 +74,7 @@ pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> 
 both_adapters! {
     /// A change is denied if it grants a permission that the caller does not hold. The error lists these permissions,
     /// and nothing is stored.
-    async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
+    async fn the_error_contains_the_permissions_that_the_caller_does_not_hold(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
         let features = [
@@ -130,7 +130,7 @@ both_adapters! {
     }
 
     /// Callers can grant permissions that they hold, with a scope no wider than their own.
-    async fn what_the_caller_holds_may_be_granted(api: TestApi) {
+    async fn permissions_that_the_caller_holds_may_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
         let features = async |scope: &str| [allow(&api, "general.read", "Read", scope).await];
@@ -168,7 +168,7 @@ both_adapters! {
 
     /// If one of the caller's levels denies a permission, the caller does not hold this permission. It does not matter
     /// whether another level of the caller allows it.
-    async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
+    async fn callers_do_not_hold_denied_permissions(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
         let (user, own) = delegate(&api, company, &allowing, &[]).await;
@@ -181,7 +181,7 @@ both_adapters! {
 
     /// The removal of a deny counts as a grant of the denied permission. This applies to the removal of the cell and to
     /// the revocation of the level.
-    async fn taking_a_deny_away_is_a_grant(api: TestApi) {
+    async fn removing_a_deny_is_a_grant(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (allowing, denying) = (api.new_level(company, "Allowing").await, api.new_level(company, "Denying").await);
@@ -211,7 +211,7 @@ both_adapters! {
 
     /// Callers can send back unchanged cells that allow permissions that the callers do not hold. They can also narrow
     /// the scopes of such cells.
-    async fn what_stays_need_not_be_held(api: TestApi) {
+    async fn unchanged_permissions_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
         let (user, _) = delegate(&api, company, &own, &[]).await;
@@ -235,7 +235,7 @@ both_adapters! {
 
     /// A permission can be granted in advance, while the company does not yet have the module that gates it. The
     /// caller's levels must allow this permission.
-    async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
+    async fn permissions_of_a_missing_module_can_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/modules/risks", "allow").await];
         let features = [allow(&api, "risks.approve", "Approve", "company").await];
@@ -335,7 +335,7 @@ both_adapters! {
     }
 
     /// Holding a permission does not imply the right to assign levels that contain it.
-    async fn holding_a_permission_is_no_right_to_grant_it(api: TestApi) {
+    async fn holding_a_permission_does_not_permit_granting_it(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let answer = put_levels(&api, company, new_user(), &[&member]).by(company.member).send().await;

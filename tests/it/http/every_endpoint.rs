@@ -7,7 +7,7 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::operation::{CompanyParameter, ForeignAnswer, Needs, Thing, Who};
+use super::operation::{CompanyParameter, Entity, ForeignAnswer, Needs, TestCaller};
 use super::operations::{HEALTH, documented, operations};
 use super::world::World;
 use crate::support::api::{Answer, both_adapters, new_company, new_user, now, secret};
@@ -22,7 +22,7 @@ const GARBAGE: [(&str, &str); 4] = [
 
 /// The table of operations and the OpenAPI document contain the same operations.
 #[test]
-fn the_table_is_the_document() {
+fn the_table_matches_the_openapi_document() {
     let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
     assert_eq!(documented(), known);
     assert_eq!(operations().count() + HEALTH.len(), known.len(), "each operation must be in the table exactly once");
@@ -39,7 +39,7 @@ fn the_table_is_the_document() {
 /// The OpenAPI document describes two kinds of headers for every operation: the request headers that require a minimum
 /// version, and the response header `X-IAM-Version`.
 #[test]
-fn the_document_names_the_headers() {
+fn the_openapi_document_lists_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
     for operation in operations() {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
@@ -61,7 +61,7 @@ fn the_document_names_the_headers() {
 
 both_adapters! {
     /// A request without a valid token is rejected with 401 before any other check.
-    async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
+    async fn authentication_precedes_all_other_checks(api: TestApi) {
         let world = World::new(api).await;
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
         let wrong = signed(&SecretString::from("another secret that has more than thirty-two bytes"), now());
@@ -81,7 +81,7 @@ both_adapters! {
             for (headers, message) in &tokens {
                 for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
                     let mut request =
-                        world.request(operation.method(), path, Who::Anonymous, None).bytes(content_type, body);
+                        world.request(operation.method(), path, TestCaller::Anonymous, None).bytes(content_type, body);
                     for value in headers {
                         request = request.header("authorization", value);
                     }
@@ -93,14 +93,14 @@ both_adapters! {
             }
         }
         for name in HEALTH {
-            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Anonymous, None);
+            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), TestCaller::Anonymous, None);
             world.send(name, request).await.expect(200);
         }
     }
 
     /// A caller without the required permission gets the same 403 for every body and every id. The response therefore
     /// reveals nothing.
-    async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
+    async fn callers_without_permission_learn_only_the_denial(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
         for operation in operations().filter(|operation| operation.needs != Needs::Token) {
@@ -118,7 +118,7 @@ both_adapters! {
                 if operation.has_ids() {
                     let odd = operation
                         .path_with(&["not-an-id"; 2], "")
-                        .replace("companies/not-an-id", &format!("companies/{}", Thing::Company));
+                        .replace("companies/not-an-id", &format!("companies/{}", Entity::Company));
                     let odd = format!("{}?sessionId=&limit=x", world.fill(&odd).await);
                     let answer = world
                         .send(operation.name, world.request(operation.method(), &odd, who, Some(world.ours.id)))
@@ -133,11 +133,11 @@ both_adapters! {
     async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
-            let request = world.valid(operation, Who::NonMember, Some(world.ours.id)).await;
+            let request = world.valid(operation, TestCaller::NonMember, Some(world.ours.id)).await;
             let answer = world.send(operation.name, request).await.expect(200);
             assert_nothing_is_allowed(&answer);
         }
-        let ask = |path| world.request("POST", path, Who::NonMember, Some(world.ours.id));
+        let ask = |path| world.request("POST", path, TestCaller::NonMember, Some(world.ours.id));
         for path in ["/api/iam/check", "/api/iam/checks", "/api/iam/explain"] {
             for (content_type, body) in GARBAGE {
                 let answer = world.send(path, ask(path).bytes(content_type, body)).await;
@@ -160,16 +160,16 @@ both_adapters! {
     }
 
     /// A non-member gets the same response for an existing company and for a company that does not exist.
-    async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
+    async fn unknown_and_foreign_companies_are_indistinguishable(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
         for operation in operations() {
-            for who in [Who::NonMember, Who::Admin, Who::Reader] {
+            for who in [TestCaller::NonMember, TestCaller::Admin, TestCaller::Reader] {
                 let has_body = operation.method() != "GET";
                 for garbage in [None, Some(GARBAGE[0]).filter(|_| has_body)] {
                     let mut answers = Vec::new();
                     for company in [world.theirs.id, unknown] {
-                        let path = operation.valid_path().replace(&Thing::Company.to_string(), &company.to_string());
+                        let path = operation.valid_path().replace(&Entity::Company.to_string(), &company.to_string());
                         let mut request = world.valid_at(operation, &path, who, Some(company)).await;
                         if let Some((_, body)) = garbage {
                             let path = world.fill(&path).await;
@@ -204,24 +204,24 @@ both_adapters! {
     }
 
     /// A request must specify the company if the operation requires one. This is checked before permissions and bodies.
-    async fn a_company_must_be_named(api: TestApi) {
+    async fn a_company_must_be_specified(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
         for operation in operations().filter(|operation| operation.company != CompanyParameter::InPath) {
             let path = world.fill(&operation.valid_path()).await;
-            for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
+            for who in [TestCaller::NonMember, TestCaller::Visitor, TestCaller::Admin, TestCaller::SuperAdmin] {
                 let request =
                     world.request(operation.method(), &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
                 let needed = match operation.company {
                     CompanyParameter::Required => true,
-                    CompanyParameter::OptionalForSuperAdmins => who != Who::SuperAdmin,
+                    CompanyParameter::OptionalForSuperAdmins => who != TestCaller::SuperAdmin,
                     CompanyParameter::Optional | CompanyParameter::InPath => false,
                 };
                 let about = format!("{} {who:?}", operation.name);
                 if needed {
                     assert_eq!(answer.error(), missing, "{about}");
-                } else if who == Who::SuperAdmin {
+                } else if who == TestCaller::SuperAdmin {
                     assert_ne!(answer.json()["code"], "ERR_AUTH_002", "{about}");
                 } else {
                     assert_eq!(answer.error().0, 403, "{about}");
@@ -232,7 +232,7 @@ both_adapters! {
 
     /// A request with an invalid company id, or with two different company ids, is rejected before permissions are
     /// checked. The ids can be in the path, the header, the query or the body.
-    async fn a_company_is_named_once(api: TestApi) {
+    async fn contradictory_companies_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
         let disagree = "companyId is named twice, with different companies";
@@ -272,7 +272,7 @@ both_adapters! {
                 if in_path && header.is_none() && query.is_none() && body.is_none() {
                     continue;
                 }
-                for who in [Who::NonMember, operation.user()] {
+                for who in [TestCaller::NonMember, operation.user()] {
                     let path = query.as_ref().map_or_else(|| path.clone(), |id| in_query(id));
                     let mut request = world.request(operation.method(), &path, who, None);
                     if let Some(header) = &header {
@@ -287,44 +287,42 @@ both_adapters! {
                 }
             }
         }
-        let two_headers = world.request("GET", "/api/iam/user-levels", Who::Admin, Some(ours)).within(theirs);
+        let two_headers = world.request("GET", "/api/iam/user-levels", TestCaller::Admin, Some(ours)).within(theirs);
         assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
     }
 
     /// A request can specify the company in each of these places. It can also use several places if the ids are equal.
-    async fn a_company_may_be_named_anywhere(api: TestApi) {
+    async fn a_company_may_be_specified_in_each_place(api: TestApi) {
         let world = World::new(api).await;
         let ours = world.ours.id;
         let in_query = format!("/api/iam/user-levels?companyId={ours}");
         let (list, create) = ("/api/iam/user-levels", |name: &str| json!({ "name": name, "companyId": ours }));
+        let upper_case = ours.to_string().to_uppercase();
         for (request, status) in [
-            (world.request("GET", &in_query, Who::Admin, None), 200),
-            (world.request("GET", list, Who::Admin, Some(ours)), 200),
-            (world.request("POST", list, Who::Admin, None).json(&create("By body")), 201),
-            (world.request("POST", &in_query, Who::Admin, Some(ours)).json(&create("By all")), 201),
-            (
-                world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()),
-                200,
-            ),
+            (world.request("GET", &in_query, TestCaller::Admin, None), 200),
+            (world.request("GET", list, TestCaller::Admin, Some(ours)), 200),
+            (world.request("POST", list, TestCaller::Admin, None).json(&create("By body")), 201),
+            (world.request("POST", &in_query, TestCaller::Admin, Some(ours)).json(&create("By all")), 201),
+            (world.request("GET", list, TestCaller::Admin, None).header("x-company-id", &upper_case), 200),
         ] {
             world.send("a company somewhere", request).await.expect(status);
         }
     }
 
     /// Another company's entities are treated as if they did not exist, and remain unchanged.
-    async fn other_companies_things_do_not_exist(api: TestApi) {
+    async fn entities_of_other_companies_are_not_found(api: TestApi) {
         let world = World::new(api).await;
-        for thing in [
-            Thing::TheirLevel,
-            Thing::TheirItem,
-            Thing::TheirSub,
-            Thing::Level,
-            Thing::Item,
-            Thing::Sub,
-            Thing::View,
-            Thing::Feature,
+        for entity in [
+            Entity::TheirLevel,
+            Entity::TheirItem,
+            Entity::TheirSub,
+            Entity::Level,
+            Entity::Item,
+            Entity::Sub,
+            Entity::View,
+            Entity::Feature,
         ] {
-            world.thing(thing).await;
+            world.entity(entity).await;
         }
         let step = json!({ "url": "/theirs", "label": "Theirs", "sessionId": "s" });
         let request = world.api.post("/api/iam/nav-trail").by(world.theirs.member).within(world.theirs.id);
@@ -334,7 +332,7 @@ both_adapters! {
         for operation in operations() {
             for foreign in operation.foreign {
                 asked += 1;
-                let mut query: Vec<_> = foreign.query.iter().map(|(name, thing)| format!("{name}={thing}")).collect();
+                let mut query: Vec<_> = foreign.query.iter().map(|(name, entity)| format!("{name}={entity}")).collect();
                 query.extend(Some(operation.query.to_owned()).filter(|own| !own.is_empty()));
                 let path = world.fill(&operation.path_with(foreign.ids, &query.join("&"))).await;
                 let mut request = world.request(operation.method(), &path, operation.user(), Some(world.ours.id));
@@ -348,8 +346,8 @@ both_adapters! {
                     ForeignAnswer::NotFound(message) => {
                         assert_eq!(answer.expect(404).error().2, message, "{}", operation.name)
                     }
-                    ForeignAnswer::Unknown(message, thing) => {
-                        let message = format!("{message}: {}", world.thing(thing).await);
+                    ForeignAnswer::Unknown(message, entity) => {
+                        let message = format!("{message}: {}", world.entity(entity).await);
                         assert_eq!(answer.expect(400).error().2, message, "{}", operation.name);
                     }
                     ForeignAnswer::Data(data) => assert_eq!(answer.expect(200).data(), data(), "{}", operation.name),
@@ -382,7 +380,7 @@ both_adapters! {
                 }
                 assert!(again.body.is_empty());
                 // A caller without a valid credential gets 401 and not 304, even with `If-None-Match: *`.
-                let request = world.request("GET", operation.path(), Who::Anonymous, Some(world.ours.id));
+                let request = world.request("GET", operation.path(), TestCaller::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
@@ -390,7 +388,7 @@ both_adapters! {
 
     /// An unknown path gets 404 with a JSON error. A wrong method gets 405 with the allowed methods in the header
     /// `Allow`.
-    async fn wrong_paths_and_methods_are_named(api: TestApi) {
+    async fn the_error_for_a_wrong_path_or_method_contains_it(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
             "/",
@@ -411,7 +409,7 @@ both_adapters! {
         ];
         for path in nowhere {
             for method in ["GET", "POST", "DELETE"] {
-                let answer = world.send(path, world.request(method, path, Who::Anonymous, None)).await;
+                let answer = world.send(path, world.request(method, path, TestCaller::Anonymous, None)).await;
                 let expected = (404, "ERR_RESOURCE_001".to_owned(), "Route not found".to_owned());
                 assert_eq!(answer.error(), expected, "{method} {path}");
             }
@@ -432,7 +430,7 @@ both_adapters! {
                 .join("/");
             let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
             for method in all.into_iter().filter(|method| !allowed.iter().any(|allowed| allowed == method)) {
-                let request = world.request(method, &path, Who::Anonymous, None);
+                let request = world.request(method, &path, TestCaller::Anonymous, None);
                 let answer = if method == "HEAD" { request.send().await } else { world.send(&path, request).await };
                 if method == "HEAD" {
                     assert_eq!((answer.status.as_u16(), answer.body.len()), (405, 0), "{path}");

@@ -84,7 +84,7 @@ both_adapters! {
     }
 
     /// An explanation contains the same decision as a check.
-    async fn an_explanation_decides_as_a_check(api: TestApi) {
+    async fn an_explanation_contains_the_decision_of_a_check(api: TestApi) {
         let company = api.company().await;
         for user in [company.admin, company.member, company.visitor] {
             for question in [
@@ -127,7 +127,7 @@ both_adapters! {
     }
 
     /// An explanation of a decision about another user requires the right to check other users.
-    async fn only_permitted_callers_ask_about_others(api: TestApi) {
+    async fn only_permitted_callers_may_check_other_users(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let explained = explain(&api, company, company.admin, &about(company.visitor)).await;
@@ -139,12 +139,12 @@ both_adapters! {
         assert_eq!(request.send().await.error(), (403, "ERR_AUTH_003".to_owned(), message.to_owned()));
         let question = json!({ "view": "/home", "feature": "general.read" });
         let request = api.post("/api/iam/explain").by(company.visitor).within(company.id).json(&question);
-        assert_eq!(request.send().await.error().2, "view cannot be asked together with feature");
+        assert_eq!(request.send().await.error().2, "view cannot be combined with feature");
     }
 
     /// An explanation contains levels of the request's company. It contains no levels that the user holds in another
     /// company.
-    async fn another_company_is_not_hinted_at(api: TestApi) {
+    async fn an_explanation_discloses_nothing_about_other_companies(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let their_admin = api.level_id(theirs, "Admin").await;
         api.assign(theirs, ours.member, &[&their_admin]).await;

@@ -54,7 +54,7 @@ async fn without_natives(api: &TestApi) -> (TestApi, String) {
     let pair = Pair::ed25519();
     let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
     let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
-    let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
+    let issuer = TrustedIssuer { may_grant_super_admin: true, ..issuer };
     let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
     let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
     (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
@@ -73,7 +73,7 @@ fn named(subject: &str) -> String {
 
 both_adapters! {
     /// A user of an external issuer can be identified by `issuer|subject` wherever a user id is accepted.
-    async fn external_users_work_as_others_do(api: TestApi) {
+    async fn external_users_work_like_other_users(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
         let router = &issuing.api;
@@ -92,7 +92,7 @@ both_adapters! {
             // issuer is not trusted to authenticate super admins. Reads do not store the user.
             reads(router, company, &bearer).await.expect(403);
             let permissions =
-                router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
+                router.get("/api/iam/permissions/current").bearer(&bearer).within(company.id).send().await;
             assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
             let about = format!("/api/iam/users/{}", encoded(&name));
             let stored = router.get(&about).by_super_admin().send().await.expect(200).data();
@@ -109,7 +109,7 @@ both_adapters! {
             let path = format!("/api/iam/users/{}/user-levels", encoded(&name));
             router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
             reads(router, company, &bearer).await.expect(200);
-            let held = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            let held = router.get(&path).bearer(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!(held["userLevels"][0]["id"], json!(admin));
             let permissions = format!("{about}/permissions");
             router.get(&permissions).by(company.admin).within(company.id).send().await.expect(200);
@@ -120,7 +120,7 @@ both_adapters! {
             let checks = router.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
-            assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
+            assert_eq!(results["results"][1]["error"]["message"], "userId specifies an unknown issuer");
             // A caller who may not check other users learns neither which issuers are trusted nor which users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": unknown });
@@ -145,10 +145,10 @@ both_adapters! {
             }
             changes(router, company, &bearer, &format!("By {id}")).await.expect(201);
             let path = format!("/api/iam/audit-logs?userId={}", encoded(&name));
-            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            let logs = router.get(&path).bearer(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!((&logs["logs"][0]["userId"], &logs["logs"][0]["externalUserId"]), (&json!(id), &json!(name)));
             let path = format!("/api/iam/audit-logs?entityType=assignment&entityId={id}");
-            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            let logs = router.get(&path).bearer(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
             assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
@@ -164,7 +164,7 @@ both_adapters! {
 
     /// A path id identifies the same user as `issuer|subject`, wherever a user id is accepted. A path id needs no
     /// percent-encoding.
-    async fn a_path_id_names_a_user_everywhere(api: TestApi) {
+    async fn a_path_id_is_accepted_for_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
         let router = &issuing.api;
@@ -184,7 +184,7 @@ both_adapters! {
             by_admin(router.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
             let own = router
                 .get("/api/iam/permissions/current")
-                .bearing(&issuing.token(subject))
+                .bearer(&issuing.token(subject))
                 .within(company.id)
                 .send()
                 .await;
@@ -224,7 +224,7 @@ both_adapters! {
 
     /// A request with an invalid path id, or with a path id of an unknown issuer, is rejected. The errors are the same
     /// as for an invalid `issuer|subject`.
-    async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
+    async fn an_invalid_path_id_is_rejected(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
         let good = ExternalId::parse(&named("ab")).unwrap().path_id();
@@ -237,7 +237,7 @@ both_adapters! {
             (good.replacen("x.", "x", 1), form),
             ("x.".to_owned(), form),
             ("x.____".to_owned(), form),
-            (foreign, "userId names an issuer that is not known"),
+            (foreign, "userId specifies an unknown issuer"),
         ] {
             let path = format!("/api/iam/users/{text}/user-levels");
             let answer = issuing.api.get(&path).by(company.admin).within(company.id).send().await;
@@ -247,7 +247,7 @@ both_adapters! {
 
     /// A list of a level's holders contains the issuer and subject of each external user. The error of a rejected
     /// deletion also contains them for the holders that prevent the deletion.
-    async fn holders_are_named_by_their_issuers(api: TestApi) {
+    async fn holders_are_listed_with_their_external_identity(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
         let router = &issuing.api;
@@ -277,7 +277,7 @@ both_adapters! {
     }
 
     /// A native token whose subject is the id of an external user does not authenticate as that user.
-    async fn a_user_id_as_subject_names_no_external_user(api: TestApi) {
+    async fn a_user_id_as_subject_identifies_no_external_user(api: TestApi) {
         let company = api.company().await;
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
@@ -306,13 +306,13 @@ both_adapters! {
         let id = key.id.to_string();
         for (router, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
             let path = format!("/api/iam/users/{user}/user-levels");
-            let put = |levels: Value| router.put(&path).bearing(bearer).within(company.id).json(&levels).send();
+            let put = |levels: Value| router.put(&path).bearer(bearer).within(company.id).json(&levels).send();
             let member = api.level_id(company, "Member").await;
             let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
             let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
             assert_eq!(refused.error().2, message);
             put(json!({ "userLevelIds": [] })).await.expect(200);
-            let provision = router.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
+            let provision = router.post(&format!("/api/iam/companies/{}/provision", new_company())).bearer(bearer);
             provision.json(&json!({ "adminUserId": user })).send().await.expect(400);
         }
     }
@@ -351,16 +351,16 @@ both_adapters! {
 
     /// The issuer and subject of a user are stored with the first change that the user makes, even if no earlier
     /// request has identified the user.
-    async fn the_caller_of_a_change_is_remembered(api: TestApi) {
+    async fn the_caller_of_a_change_is_registered(api: TestApi) {
         let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
         let company = new_company();
-        let levels = || router.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
+        let levels = || router.get("/api/iam/user-levels").bearer(&bearer).within(company).send();
         levels().await.expect(200);
         assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
         let path = format!("/api/iam/companies/{company}/provision");
-        router.post(&path).bearing(&bearer).send().await.expect(201);
-        let logs = router.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
+        router.post(&path).bearer(&bearer).send().await.expect(201);
+        let logs = router.get("/api/iam/audit-logs").bearer(&bearer).within(company).send().await.expect(200).data();
         for log in logs["logs"].as_array().unwrap() {
             assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));
         }
@@ -369,7 +369,7 @@ both_adapters! {
 
     /// The issuer and subject of a user are also stored when a change identifies the user: as a company's first
     /// administrator, in an assignment, or in a cut-off.
-    async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
+    async fn a_user_specified_in_a_change_is_registered(api: TestApi) {
         let company = api.company().await;
         let router = Issuing::over(&api).await.api;
         let admin = json!({ "adminUserId": named("admin") });
@@ -390,7 +390,7 @@ both_adapters! {
 
     /// While the signing keys (JWKS) of an issuer are unavailable, requests with tokens of that issuer get 503 with
     /// `Retry-After`. Requests of all other callers are processed.
-    async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
+    async fn an_issuer_outage_is_503_for_its_users_only(api: TestApi) {
         let company = api.company().await;
         // No process listens on this port.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

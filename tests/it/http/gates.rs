@@ -63,7 +63,7 @@ both_adapters! {
 
     /// A disabled module makes no view or feature available. A module can be disabled for one company or for all
     /// companies.
-    async fn a_gate_is_shut_by_two_switches(api: TestApi) {
+    async fn a_module_disabled_by_either_switch_allows_nothing(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
         grant(&api, other, &["core", "risks"]).await;
@@ -82,7 +82,7 @@ both_adapters! {
 
     /// Several modules can gate the same view. It suffices that the company has one of these modules and that this
     /// module is enabled.
-    async fn one_open_module_suffices(api: TestApi) {
+    async fn one_enabled_module_suffices(api: TestApi) {
         let company = api.company().await;
         let audit = api.module_id("audit").await;
         let views = json!({ "viewIds": [api.view_id("/modules/audit").await, api.view_id("/modules/risks").await] });
@@ -99,7 +99,7 @@ both_adapters! {
 
     /// Removing a view from its last module would open the view to every company. The request must therefore confirm
     /// the removal with `ungate`.
-    async fn a_view_is_not_ungated_by_accident(api: TestApi) {
+    async fn removing_the_last_gate_of_a_view_requires_confirmation(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
         for body in [json!({ "viewIds": [] }), json!({ "viewIds": [], "ungate": false })] {
@@ -111,7 +111,7 @@ both_adapters! {
     }
 
     /// A view that is in two modules can be removed from one of them without confirmation.
-    async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
+    async fn removing_a_view_from_one_of_two_modules_requires_no_confirmation(api: TestApi) {
         let company = api.company().await;
         let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
         let view = api.view_id("/modules/risks").await;
@@ -123,7 +123,7 @@ both_adapters! {
 
     /// A feature can be removed from the last module that gates it only with confirmation. The error lists all features
     /// that the change would ungate.
-    async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
+    async fn removing_the_last_gate_of_a_feature_requires_confirmation(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
         let kept = json!([api.feature_id("risks.create").await, api.feature_id("risks.edit").await]);
@@ -140,7 +140,7 @@ both_adapters! {
     }
 
     /// Deleting a module that is the only gate of a view or feature requires confirmation.
-    async fn a_module_is_not_deleted_by_accident(api: TestApi) {
+    async fn deleting_a_module_requires_confirmation(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
         let refused = [
@@ -159,7 +159,7 @@ both_adapters! {
     }
 
     /// The deletion of a module can be confirmed with `ungate` in the body.
-    async fn a_module_is_deleted_by_body(api: TestApi) {
+    async fn a_module_deletion_is_confirmed_in_the_body(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
         let request = api.delete(&path).by_super_admin().json(&json!({ "ungate": true }));
@@ -170,7 +170,7 @@ both_adapters! {
     }
 
     /// The deletion of a module can be confirmed with `ungate` in the query.
-    async fn a_module_is_deleted_by_query(api: TestApi) {
+    async fn a_module_deletion_is_confirmed_in_the_query(api: TestApi) {
         let company = api.company().await;
         grant(&api, company, &["core", "risks"]).await;
         let path = format!("/api/iam/modules/{}", api.module_id("risks").await);
@@ -182,7 +182,7 @@ both_adapters! {
     }
 
     /// A module that is not the last gate of any view or feature can be deleted without confirmation.
-    async fn an_empty_module_is_deleted_as_it_is(api: TestApi) {
+    async fn deleting_an_empty_module_requires_no_confirmation(api: TestApi) {
         let module = api.make("modules", None, json!({ "code": "empty", "name": "Empty" })).await;
         let path = format!("/api/iam/modules/{}", module["id"].as_str().unwrap());
         api.delete(&path).by_super_admin().send().await.expect(200);
@@ -200,7 +200,7 @@ both_adapters! {
     }
 
     /// A new view or feature is not gated by any module. Decisions about it therefore depend only on the levels.
-    async fn what_is_new_has_no_gate(api: TestApi) {
+    async fn new_views_and_features_have_no_gate(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
         assert_eq!(why(&api, company, "/new").await, "no_explicit_allow");

@@ -173,16 +173,16 @@ impl Scene {
 /// Returns the rows of the invalidation table in docs/consistency.md.
 fn documented() -> Vec<String> {
     let text = include_str!("../../../docs/consistency.md");
-    let (_, table) = text.split_once("| change | operation | whose |\n|---|---|---|\n").expect("the table");
+    let (_, table) = text.split_once("| change | operation | affected users |\n|---|---|---|\n").expect("the table");
     table.lines().take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
 }
 
 #[test]
-fn the_documentation_has_the_same_table() {
+fn the_documentation_contains_the_same_table() {
     let table: Vec<_> = TABLE
         .iter()
         .map(|Change { what, operation, of, .. }| {
-            let whose = if *of == Of::Company { "its company's" } else { "everybody's" };
+            let whose = if *of == Of::Company { "of its company" } else { "of all companies" };
             format!("| {what} | `{operation}` | {whose} |")
         })
         .collect();
@@ -190,7 +190,7 @@ fn the_documentation_has_the_same_table() {
 }
 
 #[actix_web::test]
-async fn every_operation_that_changes_something_is_in_the_table() {
+async fn the_table_lists_every_operation_that_changes_data() {
     let document = TestApi::memory().await.get("/openapi.json").send().await.json();
     let mut operations = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -205,7 +205,7 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 both_adapters! {
     /// Each change is visible at once on the replica that makes it. It becomes visible on another replica when that
     /// replica learns of the change. A change to one company leaves the cache entries of other companies unchanged.
-    async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
+    async fn a_change_is_visible_on_its_own_and_on_other_replicas(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         // This API instance has no limit on forced loads. It reads the database for each request of this test.
         let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
@@ -219,7 +219,7 @@ both_adapters! {
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
             let ids = ids.replace("$left", "$company");
-            b.hears_everything().await;
+            b.catch_up().await;
             for replica in [&a, &b] {
                 scene.seen(&replica.api).await;
                 other.seen(&replica.api).await;
@@ -230,7 +230,7 @@ both_adapters! {
 
             scene.send(&a.api, operation, *of, &ids, body).await;
             let here = scene.seen(&a.api).await;
-            b.hears_everything().await;
+            b.catch_up().await;
             let heard = b.stats().invalidations - at_b.invalidations;
             assert_eq!(heard, 1, "{what}: the change must be reported exactly once");
             let there = scene.seen(&b.api).await;
@@ -247,7 +247,7 @@ both_adapters! {
             assert_eq!(compared, 0, "{what}: no request may have to wait for a poll");
 
             // A replica that has changed the catalog polls until the change feed reports this change.
-            a.hears_everything().await;
+            a.catch_up().await;
             let reads = |replica: &Replica| replica.stats().loads;
 
             for (replica, before) in [&a, &b].into_iter().zip(elsewhere) {
@@ -273,8 +273,8 @@ both_adapters! {
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
-        a.hears_everything().await;
-        b.hears_everything().await;
+        a.catch_up().await;
+        b.catch_up().await;
         scene.seen(&a.api).await;
         scene.seen(&b.api).await;
         let Polled::Primary(before) = api.storage.changes().poll(None).await.unwrap() else { panic!() };
@@ -323,7 +323,7 @@ both_adapters! {
         };
         assert_eq!(after.companies, [], "no change must be reported");
         assert_eq!((after.catalog, after.credentials), (before.catalog, before.credentials));
-        b.hears_everything().await;
+        b.catch_up().await;
         scene.seen_by_hits(&a).await;
         scene.seen_by_hits(&b).await;
         assert_eq!(a.stats().invalidations, at_a.invalidations);

@@ -42,7 +42,7 @@ fn one_a_second(burst: u32) -> HttpOptions {
 
 both_adapters! {
     /// An error response lists at most 100 validation errors. One more entry states how many errors are omitted.
-    async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
+    async fn a_response_lists_at_most_a_hundred_errors(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;
         let path = format!("/api/iam/user-levels/{level}/permissions/views");
@@ -91,7 +91,7 @@ both_adapters! {
     }
 
     /// Without a rate limit no request gets 429.
-    async fn without_a_limit_no_caller_waits(api: TestApi) {
+    async fn without_a_limit_no_request_is_rejected(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
             api.get("/api/iam/navigation").by(eager).send().await.expect(400);
@@ -99,7 +99,7 @@ both_adapters! {
     }
 
     /// A request that times out gets 503. If its change has begun, the change is still completed.
-    async fn a_change_goes_on_to_its_end(api: TestApi) {
+    async fn a_change_continues_after_its_request_timed_out(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
         let begins = Arc::new(Notify::new());
@@ -126,7 +126,7 @@ both_adapters! {
     }
 
     /// A change that has begun is completed even if its client disconnects.
-    async fn a_change_outlives_its_client(api: TestApi) {
+    async fn a_change_continues_after_its_client_disconnected(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
         let begins = Arc::new(Notify::new());
@@ -145,7 +145,7 @@ both_adapters! {
 
     /// A change gets 503 if it cannot acquire the lock within the lock timeout. It never gets a denial. Changes to
     /// other companies are not affected.
-    async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
+    async fn a_lock_timeout_is_a_503(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;
         let body = json!({ "name": "New" });
@@ -164,7 +164,7 @@ both_adapters! {
     }
 
     /// A unit of work that is dropped before the commit is rolled back, and has no effect.
-    async fn what_is_given_up_leaves_nothing(api: TestApi) {
+    async fn a_rolled_back_change_has_no_effect(api: TestApi) {
         let company = api.company().await;
         let mut tx = hold(&api, company).await;
         tx.assignments_mut().replace_for_user(company.id, company.admin, &[], None).await.unwrap();

@@ -19,7 +19,7 @@ fn assert_locked_out(answer: &Answer) {
 both_adapters! {
     /// The last administrator cannot give up the administrative rights by any kind of change. The levels of other users
     /// can be revoked.
-    async fn the_last_administrator_stays(api: TestApi) {
+    async fn the_last_administrator_cannot_be_demoted(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
         let extra = api.new_level(company, "Extra").await;
@@ -104,7 +104,7 @@ both_adapters! {
 
     /// With `force`, a super admin can make a change after which the company has no administrator. The audit record
     /// contains the caller and states that the change was forced.
-    async fn a_super_admin_may_force(api: TestApi) {
+    async fn a_super_admin_may_force_a_lockout(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
         let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
@@ -157,7 +157,7 @@ both_adapters! {
     }
 
     /// If two administrators concurrently revoke each other's level, exactly one change succeeds.
-    async fn two_administrators_who_demote_each_other_leave_one(api: TestApi) {
+    async fn of_two_administrators_who_demote_each_other_one_remains(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let second = new_user();
@@ -178,7 +178,7 @@ both_adapters! {
 
     /// If two administrators concurrently revoke their own levels, exactly one change succeeds. The same applies if one
     /// of them revokes the level and the other removes the level's permissions.
-    async fn two_administrators_who_leave_at_once_leave_one(api: TestApi) {
+    async fn of_two_administrators_who_resign_concurrently_one_remains(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let cells = sendable(&api, company, &admin, "features").await;
@@ -204,7 +204,7 @@ both_adapters! {
 
     /// Changes to the catalog and to modules never remove administrative rights. Provisioning never removes them
     /// either.
-    async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
+    async fn catalog_changes_demote_no_administrator(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {
             let path = format!("/api/iam/features/{}", api.feature_id(key).await);

@@ -122,24 +122,24 @@ async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: 
 }
 
 #[actix_web::test]
-async fn an_outage_is_logged_once_with_what_the_request_was() {
+async fn an_outage_is_logged_once_with_the_fields_of_the_request() {
     let error = || StorageError::Unavailable { retryable: false, source: Some("the disk is full".into()) };
     an_error_has_one_line(error, 503, "WARN", "service unavailable", "storage unavailable: the disk is full").await;
 }
 
 #[actix_web::test]
-async fn an_internal_error_is_logged_once_with_what_the_request_was() {
+async fn an_internal_error_is_logged_once_with_the_fields_of_the_request() {
     let error = || StorageError::Corrupt { what: "a level".to_owned(), source: Some("no name".into()) };
     an_error_has_one_line(error, 500, "ERROR", "internal error", "storage corrupt: a level: no name").await;
 }
 
 #[actix_web::test]
-async fn a_denial_is_logged_with_what_the_request_was() {
+async fn a_denial_is_logged_with_the_fields_of_the_request() {
     let api = TestApi::memory().await;
     let company = api.company().await;
     Lines::begin();
     let request = api.get(&format!("/api/iam/users/{}/user-levels", new_user())).within(company.id);
-    let request = request.bearing(&token(company.visitor, false)).header("x-request-id", "logs-denied");
+    let request = request.bearer(&token(company.visitor, false)).header("x-request-id", "logs-denied");
     request.send().await.expect(403);
     let lines = Lines::of("logs-denied");
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
@@ -149,7 +149,7 @@ async fn a_denial_is_logged_with_what_the_request_was() {
 }
 
 #[actix_web::test]
-async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
+async fn log_lines_of_the_task_of_a_change_have_the_span_of_its_request() {
     let api = TestApi::memory().await;
     let company = api.company().await;
     let level = api.level_id(company, "Admin").await;
@@ -164,7 +164,7 @@ async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
 }
 
 #[actix_web::test]
-async fn what_is_answered_without_trouble_is_not_logged() {
+async fn successful_requests_are_not_logged() {
     let api = TestApi::memory().await;
     let company = api.company().await;
     Lines::begin();

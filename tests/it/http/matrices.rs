@@ -24,7 +24,7 @@ async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
 both_adapters! {
     /// A view cell in a response has all its fields. By default, the state of a cell is `inherit` and the cell is
     /// modifiable.
-    async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
+    async fn a_view_cell_has_the_documented_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
@@ -47,7 +47,7 @@ both_adapters! {
 
     /// A feature cell in a response has all its fields. By default, the value of a cell is `true`, its scope is `any`,
     /// and the cell is modifiable.
-    async fn a_feature_cell_has_its_shape_and_defaults(api: TestApi) {
+    async fn a_feature_cell_has_the_documented_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let feature = api.feature_id("general.read").await;
@@ -81,7 +81,7 @@ both_adapters! {
 
     /// View cells are listed by view id, and feature cells by feature id and action, regardless of the order in the
     /// request.
-    async fn cells_are_listed_by_what_they_are_about(api: TestApi) {
+    async fn cells_are_ordered_by_their_view_or_feature(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let views = Value::from(api.matrix(company, &admin, "views").await);
@@ -93,7 +93,7 @@ both_adapters! {
     }
 
     /// A request replaces the whole matrix. Cells that the request omits are deleted.
-    async fn a_replace_is_the_whole_matrix(api: TestApi) {
+    async fn a_replacement_contains_the_whole_matrix(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.view_id("/dashboard").await, api.view_id("/home").await);
         let level = api.new_level(company, "Auditors").await;
@@ -107,7 +107,7 @@ both_adapters! {
     }
 
     /// A replacement of the matrix does not modify unchanged cells. Changed cells keep their ids and creation times.
-    async fn what_stays_keeps_its_row(api: TestApi) {
+    async fn unchanged_cells_keep_their_rows(api: TestApi) {
         let company = api.company().await;
         let (one, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
         let level = api.new_level(company, "Auditors").await;
@@ -130,7 +130,7 @@ both_adapters! {
     }
 
     /// The replacement of a matrix is atomic. If one cell is invalid, nothing is stored.
-    async fn a_replace_is_all_or_nothing(api: TestApi) {
+    async fn a_replacement_is_atomic(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
@@ -154,7 +154,7 @@ both_adapters! {
     }
 
     /// All invalid cells of a matrix are reported, each with its index.
-    async fn every_mistake_is_named(api: TestApi) {
+    async fn all_validation_errors_are_returned(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
@@ -180,7 +180,7 @@ both_adapters! {
     }
 
     /// All unknown views in a matrix are reported, each with its index.
-    async fn every_unknown_view_is_named(api: TestApi) {
+    async fn all_unknown_views_are_returned(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let (one, other) = (new_company(), new_company());
@@ -222,7 +222,7 @@ both_adapters! {
     }
 
     /// The scope of a cell must be one of the four scopes. A cell must not occur twice in a request.
-    async fn scopes_are_words_and_cells_occur_once(api: TestApi) {
+    async fn scopes_are_validated_and_duplicate_cells_rejected(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let feature = api.feature_id("general.read").await;
@@ -283,7 +283,7 @@ both_adapters! {
 
     /// An administrator can change the other cells of a matrix if the request contains the pinned cells unchanged. The
     /// request may include or omit the field `modifiable`.
-    async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
+    async fn an_administrator_can_change_unpinned_cells(api: TestApi) {
         let company = api.company().await;
         let (level, view, feature) = pinned(&api, company).await;
         let home = api.view_id("/home").await;
@@ -306,7 +306,7 @@ both_adapters! {
     }
 
     /// An administrator cannot omit, change or unpin a pinned view cell. The error names the view.
-    async fn an_admin_cannot_touch_a_pinned_view(api: TestApi) {
+    async fn an_administrator_cannot_change_a_pinned_view(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
         let before = api.matrix(company, &level, "views").await;
@@ -325,7 +325,7 @@ both_adapters! {
     }
 
     /// An administrator cannot omit, change or unpin a pinned feature cell. The error names the feature and the action.
-    async fn an_admin_cannot_touch_a_pinned_action(api: TestApi) {
+    async fn an_administrator_cannot_change_a_pinned_action(api: TestApi) {
         let company = api.company().await;
         let (level, _, feature) = pinned(&api, company).await;
         let before = api.matrix(company, &level, "features").await;
@@ -345,7 +345,7 @@ both_adapters! {
     }
 
     /// An administrator can pin neither a new nor an existing cell.
-    async fn an_admin_cannot_pin(api: TestApi) {
+    async fn an_administrator_cannot_pin_cells(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let (view, home) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -363,7 +363,7 @@ both_adapters! {
     }
 
     /// Super admins can change, unpin and omit pinned cells.
-    async fn a_super_admin_may_change_what_is_pinned(api: TestApi) {
+    async fn a_super_admin_can_change_pinned_cells(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;

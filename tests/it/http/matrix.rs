@@ -3,25 +3,25 @@
 
 use std::fmt::Write as _;
 
-use super::operation::{CompanyParameter, Who};
+use super::operation::{CompanyParameter, TestCaller};
 use super::operations::{HEALTH, operations};
 use super::world::World;
 use crate::support::api::both_adapters;
 
-const COLUMNS: [(&str, Who); 13] = [
-    ("no token", Who::Anonymous),
-    ("nonmember", Who::NonMember),
-    ("Visitor", Who::Visitor),
-    ("Member", Who::Member),
-    ("Admin", Who::Admin),
-    ("reader", Who::Reader),
-    ("team", Who::TeamManager),
-    ("super", Who::SuperAdmin),
-    ("check", Who::CheckKey),
-    ("read", Who::ReadKey),
-    ("write", Who::AdministerKey),
-    ("theirs", Who::TheirKey),
-    ("platform", Who::PlatformKey),
+const COLUMNS: [(&str, TestCaller); 13] = [
+    ("no token", TestCaller::Anonymous),
+    ("nonmember", TestCaller::NonMember),
+    ("Visitor", TestCaller::Visitor),
+    ("Member", TestCaller::Member),
+    ("Admin", TestCaller::Admin),
+    ("reader", TestCaller::Reader),
+    ("team", TestCaller::TeamManager),
+    ("super", TestCaller::SuperAdmin),
+    ("check", TestCaller::CheckKey),
+    ("read", TestCaller::ReadKey),
+    ("write", TestCaller::AdministerKey),
+    ("theirs", TestCaller::TheirKey),
+    ("platform", TestCaller::PlatformKey),
 ];
 
 /// Returns a table with one row for each operation and one column for each caller. It contains the status of the
@@ -60,8 +60,8 @@ both_adapters! {
     /// with the scope `team`, which must not suffice. The last five columns are API keys: one of each role for the
     /// first company, one with the role `administer` for the second company, and one with the role `administer` for all
     /// companies.
-    async fn who_may_do_what(api: TestApi) {
+    async fn permissions_by_role_and_endpoint(api: TestApi) {
         let table = table(&World::new(api).await).await;
-        insta::assert_snapshot!("who_may_do_what", table);
+        insta::assert_snapshot!("permissions_by_role_and_endpoint", table);
     }
 }

@@ -22,7 +22,7 @@ async fn list(api: &TestApi, collection: &str, owner: Option<CompanyId>) -> Valu
 
 both_adapters! {
     /// A menu item in a response has all its fields. `companyId` is `null` for common items.
-    async fn an_item_has_its_shape(api: TestApi) {
+    async fn a_menu_item_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
         let least = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let names = ["companyId", "createdAt", "id", "isEntrypoint", "label", "priority", "sortOrder", "updatedAt"];
@@ -50,7 +50,7 @@ both_adapters! {
     }
 
     /// A sub-item in a response has all its fields.
-    async fn a_sub_item_has_its_shape(api: TestApi) {
+    async fn a_sub_item_has_the_documented_shape(api: TestApi) {
         let item = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let body = json!({ "menuItemId": item["id"], "label": "Below" });
         let least = api.make("sub-menu-items", None, body).await;
@@ -74,7 +74,7 @@ both_adapters! {
 
     /// A list contains the common items and the items of the request's company. It is sorted by sort order, label and
     /// id.
-    async fn lists_hold_what_a_company_sees(api: TestApi) {
+    async fn lists_contain_the_common_items_and_those_of_the_company(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         for label in ["b", "B"] {
             let item = api.make("menu-items", Some(company.id), json!({ "label": label, "sortOrder": -1 })).await;
@@ -101,7 +101,7 @@ both_adapters! {
     }
 
     /// A change of an item leaves omitted fields unchanged. The value `null` clears an optional field.
-    async fn null_empties_what_is_optional_of_an_item(api: TestApi) {
+    async fn null_clears_optional_fields_of_an_item(api: TestApi) {
         let body = json!({
             "label": "A", "icon": "i", "requiredPermissions": ["general.read"], "sortOrder": 7,
             "viewId": api.view_id("/home").await, "featureId": api.feature_id("general.read").await,
@@ -134,7 +134,7 @@ both_adapters! {
 
     /// A change of a sub-item leaves omitted fields unchanged, and can move the sub-item to another item. The value
     /// `null` clears an optional field.
-    async fn null_empties_what_is_optional_of_a_sub_item(api: TestApi) {
+    async fn null_clears_optional_fields_of_a_sub_item(api: TestApi) {
         let (one, other) = (
             api.make("menu-items", None, json!({ "label": "One" })).await,
             api.make("menu-items", None, json!({ "label": "Other" })).await,
@@ -184,7 +184,7 @@ both_adapters! {
     }
 
     /// Deleting a menu item also deletes its sub-items.
-    async fn a_deletion_takes_what_is_below_along(api: TestApi) {
+    async fn deleting_an_item_deletes_its_sub_items(api: TestApi) {
         let item = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let mut subs = Vec::new();
         for label in ["One", "Two"] {
@@ -202,7 +202,7 @@ both_adapters! {
 
     /// A company's own items are visible and can be changed in requests that specify this company. They are hidden from
     /// all other requests.
-    async fn only_the_owner_of_an_item_sees_and_changes_it(api: TestApi) {
+    async fn only_the_owning_company_can_read_and_change_an_item(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
         let below = json!({ "menuItemId": own["id"], "label": "Below" });
@@ -224,7 +224,7 @@ both_adapters! {
     }
 
     /// Common items are visible in every company. They can be changed only in requests that specify no company.
-    async fn what_is_common_is_changed_without_a_company(api: TestApi) {
+    async fn common_items_are_changed_without_a_company(api: TestApi) {
         let company = api.company().await;
         let common = api.make("menu-items", None, json!({ "label": "Ours" })).await;
         let path = path_of("menu-items", &common);

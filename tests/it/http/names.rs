@@ -10,7 +10,7 @@ const LEVELS: &str = "/api/iam/user-levels";
 both_adapters! {
     /// Invisible characters that writing systems and emoji require are accepted, and names are stored unchanged. Names
     /// that differ in case or in look-alike letters (homoglyphs) are different names.
-    async fn names_are_kept_exactly(api: TestApi) {
+    async fn names_are_stored_unchanged(api: TestApi) {
         let company = api.company().await;
         let names = [
             "می\u{200c}خواهم",
@@ -34,7 +34,7 @@ both_adapters! {
     }
 
     /// The code of a validation error states which rule the string violates.
-    async fn findings_have_a_code_of_their_own(api: TestApi) {
+    async fn validation_errors_of_names_have_a_separate_code(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Admin\u{200b}", "description": 7 });
         let answer = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await.expect(400);
@@ -68,7 +68,7 @@ mod stored {
         UPDATE menu_items SET label = U&'\2066' || label"#;
 
         #[actix_web::test]
-        async fn texts_of_earlier_builds_are_read_found_and_changed() {
+        async fn strings_of_earlier_builds_can_be_read_searched_and_changed() {
             let database = TestDatabase::new(Content::Seeded).await;
             let mut connection = database.connect().await;
             run(&mut connection, EARLIER.to_owned()).await.unwrap();

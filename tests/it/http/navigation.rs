@@ -40,7 +40,7 @@ async fn sub_item(api: &TestApi, body: Value) -> String {
 
 both_adapters! {
     /// A menu entry in a response has all its fields. Fields without a value are `null` or an empty list.
-    async fn an_entry_has_its_shape(api: TestApi) {
+    async fn an_entry_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
         let data = navigation(&api, company, company.admin).await;
         assert_eq!(fields(&data), ["entrypoint", "menu"]);
@@ -72,7 +72,7 @@ both_adapters! {
     }
 
     /// The menu contains only entries whose targets the user may access. An item without a visible target is omitted.
-    async fn every_user_sees_what_is_allowed(api: TestApi) {
+    async fn the_menu_contains_only_allowed_entries(api: TestApi) {
         let company = api.company().await;
         let common = ["Dashboard", "Companies", "Users"];
         let admin = labels(&navigation(&api, company, company.admin).await);
@@ -87,7 +87,7 @@ both_adapters! {
     }
 
     /// When a company gets a module, the entries for the module's views become visible.
-    async fn a_module_shows_its_entries(api: TestApi) {
+    async fn enabling_a_module_shows_its_entries(api: TestApi) {
         let company = api.company().await;
         let modules = json!({ "moduleIds": [api.module_id("core").await, api.module_id("audit").await] });
         let path = format!("/api/iam/companies/{}/modules", company.id);
@@ -125,7 +125,7 @@ both_adapters! {
     }
 
     /// The entries of a menu are sorted by sort order, label and id.
-    async fn entries_stand_in_their_order(api: TestApi) {
+    async fn entries_are_ordered_by_position(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
         let view = api.view_id("/dashboard").await;
@@ -150,7 +150,7 @@ both_adapters! {
     }
 
     /// An entry is visible only if its view, its feature and all its required permissions are allowed.
-    async fn all_gates_of_an_entry_count(api: TestApi) {
+    async fn an_entry_is_visible_only_if_all_its_gates_are_open(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
         let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -182,7 +182,7 @@ both_adapters! {
     }
 
     /// Sub-items have the same visibility conditions as items, and in addition an enabled flag.
-    async fn sub_items_have_gates_and_a_switch(api: TestApi) {
+    async fn sub_items_have_gates_and_a_visibility_switch(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
         let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -223,7 +223,7 @@ both_adapters! {
     }
 
     /// An item that is hidden by its own visibility conditions hides its sub-items too.
-    async fn a_hidden_item_hides_what_is_below(api: TestApi) {
+    async fn a_hidden_item_hides_its_sub_items(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
         let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
@@ -253,7 +253,7 @@ both_adapters! {
     }
 
     /// A company's own items appear only in that company.
-    async fn a_companys_own_items_show_only_there(api: TestApi) {
+    async fn items_of_a_company_are_visible_only_in_this_company(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let view = api.view_id("/dashboard").await;
         let body = json!({ "label": "Ours", "sortOrder": -1, "viewId": view, "icon": "star" });
@@ -267,7 +267,7 @@ both_adapters! {
     }
 
     /// Only private caches, such as the caller's browser, may store the menu, for five minutes.
-    async fn the_menu_may_be_kept(api: TestApi) {
+    async fn the_menu_may_be_cached(api: TestApi) {
         let company = api.company().await;
         let answer = api.get(PATH).by(company.member).within(company.id).send().await.expect(200);
         assert_eq!(answer.header("cache-control"), Some("private, max-age=300"));
@@ -294,7 +294,7 @@ both_adapters! {
     }
 
     /// The entity tag of the menu changes if and only if its content changes.
-    async fn the_tag_is_that_of_the_content(api: TestApi) {
+    async fn the_etag_depends_only_on_the_content(api: TestApi) {
         let company = api.company().await;
         let tag = async |user| api.get(PATH).by(user).within(company.id).send().await.expect(200).etag().to_owned();
         let (admin, member) = (tag(company.admin).await, tag(company.member).await);

@@ -32,7 +32,7 @@ pub enum CompanyParameter {
 /// The caller of a request. The callers belong to the first company, with these exceptions: the anonymous caller, the
 /// non-member, the super admin and two of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum TestCaller {
     Anonymous,
     NonMember,
     Visitor,
@@ -54,15 +54,15 @@ pub enum Who {
 }
 
 /// The callers that are services, each with the role of its API key.
-pub const SERVICES: [(Who, &str); 5] = [
-    (Who::CheckKey, "check"),
-    (Who::ReadKey, "read"),
-    (Who::AdministerKey, "administer"),
-    (Who::TheirKey, "administer"),
-    (Who::PlatformKey, "administer"),
+pub const SERVICES: [(TestCaller, &str); 5] = [
+    (TestCaller::CheckKey, "check"),
+    (TestCaller::ReadKey, "read"),
+    (TestCaller::AdministerKey, "administer"),
+    (TestCaller::TheirKey, "administer"),
+    (TestCaller::PlatformKey, "administer"),
 ];
 
-impl Who {
+impl TestCaller {
     pub fn name(self) -> &'static str {
         match self {
             Self::CheckKey => "check",
@@ -78,7 +78,7 @@ impl Who {
 /// An entity to which the table of operations refers by a placeholder. `World::fill` replaces the placeholder in a
 /// string with the id of the entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Thing {
+pub enum Entity {
     /// A unique string, which is different at each use.
     Fresh,
     /// A UUID that is not the id of any entity.
@@ -108,9 +108,9 @@ pub enum Thing {
     TheirSub,
 }
 
-impl Thing {
+impl Entity {
     pub const ALL: [Self; 21] = {
-        use Thing::*;
+        use Entity::*;
         [
             Fresh,
             Gone,
@@ -138,13 +138,13 @@ impl Thing {
 }
 
 /// Writes the placeholder of the entity.
-impl fmt::Display for Thing {
+impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self:?}>")
     }
 }
 
-impl Serialize for Thing {
+impl Serialize for Entity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -158,7 +158,7 @@ pub struct Operation {
     pub needs: Needs,
     pub company: CompanyParameter,
     /// The entities whose ids are the values of the path parameters, in order.
-    pub ids: &'static [Thing],
+    pub ids: &'static [Entity],
     pub query: &'static str,
     /// Returns a valid body with every field. Returns `null` if the operation has no body.
     pub body: fn() -> Value,
@@ -170,9 +170,9 @@ pub struct Operation {
 /// A request in the first company that contains ids of the second company's entities.
 #[derive(Debug, Clone, Copy)]
 pub struct Foreign {
-    pub ids: &'static [Thing],
+    pub ids: &'static [Entity],
     /// Query parameters in addition to the operation's own.
-    pub query: &'static [(&'static str, Thing)],
+    pub query: &'static [(&'static str, Entity)],
     /// Returns the body of the request. If this field is `None`, the request has the operation's own valid body.
     pub body: Option<fn() -> Value>,
     pub answer: ForeignAnswer,
@@ -184,7 +184,7 @@ pub enum ForeignAnswer {
     /// An error with status 404 and this message.
     NotFound(&'static str),
     /// An error with status 400. Its message consists of this string and the id of the entity.
-    Unknown(&'static str, Thing),
+    Unknown(&'static str, Entity),
     /// A successful response with this data.
     Data(fn() -> Value),
     /// A successful response whose data allows nothing.
@@ -237,22 +237,35 @@ impl Operation {
 
     /// Returns the caller of the operation's valid request. This is the super admin if the operation requires one, and
     /// otherwise the first company's administrator.
-    pub fn user(&self) -> Who {
+    pub fn user(&self) -> TestCaller {
         let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
-        if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
+        if is_for_super_admins { TestCaller::SuperAdmin } else { TestCaller::Admin }
     }
 
     /// Returns those callers who lack the right that the operation requires. The callers are non-members and users of
     /// the first company.
-    pub fn refused(&self) -> &'static [Who] {
+    pub fn refused(&self) -> &'static [TestCaller] {
         match self.needs {
             Needs::Token => &[],
-            Needs::Membership => &[Who::NonMember],
-            Needs::ReadIam => &[Who::NonMember, Who::Visitor, Who::Member, Who::TeamManager],
-            Needs::SuperAdmin | Needs::ManageCredentials => {
-                &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
+            Needs::Membership => &[TestCaller::NonMember],
+            Needs::ReadIam => {
+                &[TestCaller::NonMember, TestCaller::Visitor, TestCaller::Member, TestCaller::TeamManager]
             }
-            _ => &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
+            Needs::SuperAdmin | Needs::ManageCredentials => &[
+                TestCaller::NonMember,
+                TestCaller::Visitor,
+                TestCaller::Member,
+                TestCaller::Reader,
+                TestCaller::TeamManager,
+                TestCaller::Admin,
+            ],
+            _ => &[
+                TestCaller::NonMember,
+                TestCaller::Visitor,
+                TestCaller::Member,
+                TestCaller::Reader,
+                TestCaller::TeamManager,
+            ],
         }
     }
 

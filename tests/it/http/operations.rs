@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::operation::{CompanyParameter, Foreign, ForeignAnswer, Needs, Operation, Thing};
+use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
 /// The common values of the rows for decisions about the caller and for the caller's menu.
 const DECISION: Operation = Operation {
@@ -28,16 +28,16 @@ const TRAIL: Operation = Operation { needs: Needs::Membership, ..DECISION };
 
 const FOREIGN: Foreign = Foreign { ids: &[], query: &[], body: None, answer: ForeignAnswer::Success };
 const LEVEL: &[Foreign] =
-    &[Foreign { ids: &[Thing::TheirLevel], answer: ForeignAnswer::NotFound("User level not found"), ..FOREIGN }];
+    &[Foreign { ids: &[Entity::TheirLevel], answer: ForeignAnswer::NotFound("User level not found"), ..FOREIGN }];
 const ITEM: &[Foreign] =
-    &[Foreign { ids: &[Thing::TheirItem], answer: ForeignAnswer::NotFound("Menu item not found"), ..FOREIGN }];
+    &[Foreign { ids: &[Entity::TheirItem], answer: ForeignAnswer::NotFound("Menu item not found"), ..FOREIGN }];
 const SUB_ITEM: &[Foreign] =
-    &[Foreign { ids: &[Thing::TheirSub], answer: ForeignAnswer::NotFound("Sub menu item not found"), ..FOREIGN }];
+    &[Foreign { ids: &[Entity::TheirSub], answer: ForeignAnswer::NotFound("Sub menu item not found"), ..FOREIGN }];
 
 const TABLE: &[Operation] = {
+    use Entity::*;
     use ForeignAnswer::*;
     use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit};
-    use Thing::*;
     &[
         Operation { name: "GET /api/iam/navigation", ..DECISION },
         Operation { name: "GET /api/iam/permissions/current", ..DECISION },
@@ -354,40 +354,40 @@ const TABLE: &[Operation] = {
 };
 
 fn level_body() -> Value {
-    json!({ "name": Thing::Fresh, "description": "of the table" })
+    json!({ "name": Entity::Fresh, "description": "of the table" })
 }
 
 fn view_body() -> Value {
     json!({
-        "name": "V", "url": format!("/{}", Thing::Fresh), "category": "c", "description": "d", "icon": "i",
+        "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",
         "requiresAuth": true,
     })
 }
 
 fn feature_body() -> Value {
     json!({
-        "key": Thing::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",
+        "key": Entity::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",
         "enabled": true,
     })
 }
 
 fn module_body() -> Value {
     json!({
-        "code": Thing::Fresh, "name": Thing::Fresh, "description": "d", "icon": "i", "enabled": true,
+        "code": Entity::Fresh, "name": Entity::Fresh, "description": "d", "icon": "i", "enabled": true,
         "priority": "premium",
     })
 }
 
 fn menu_item_body() -> Value {
     json!({
-        "label": Thing::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
-        "sortOrder": 7, "viewId": Thing::View, "featureId": Thing::Feature, "isEntrypoint": false,
+        "label": Entity::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
+        "sortOrder": 7, "viewId": Entity::View, "featureId": Entity::Feature, "isEntrypoint": false,
     })
 }
 
 fn sub_menu_item_body() -> Value {
     json!({
-        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature,
+        "menuItemId": Entity::Item, "label": Entity::Fresh, "viewId": Entity::View, "featureId": Entity::Feature,
         "icon": "i", "sortOrder": 7, "enabled": true,
     })
 }

@@ -135,7 +135,7 @@ pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
 }
 
 #[test]
-fn only_what_differs_is_replaced() {
+fn normalization_replaces_only_generated_values() {
     let mut names = Placeholders::default();
     let (seven, four) = ("018f3c1e-0000-7000-8000-000000000001", "6f2c9d1e-5b7a-4c38-9e21-d04f7a86b3c5");
     let seeded = "3215edfd-0443-587a-8007-466732f47f9f";
@@ -149,7 +149,7 @@ mod postgres {
     use serde_json::json;
 
     use super::assert_same;
-    use crate::http::operation::{Thing, Who};
+    use crate::http::operation::{Entity, TestCaller};
     use crate::http::world::{Exchange, World};
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
@@ -172,28 +172,28 @@ mod postgres {
     /// Sends requests that violate constraints of the stored data, for example unique names.
     async fn conflicts(world: &World) {
         world.renew();
-        let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
+        let level = format!("/api/iam/user-levels/{}", world.entity(Entity::Level).await);
         let admin = format!("/api/iam/user-levels/{}", world.api.level_id(world.ours, "Admin").await);
         let general = format!("/api/iam/features/{}", world.api.feature_id("general.read").await);
         let reserved = format!("/api/iam/features/{}", world.api.feature_id("iam.manage_levels").await);
         let core = format!("/api/iam/modules/{}", world.api.module_id("core").await);
         let view = format!("/api/iam/views/{}", world.api.view_id("/dashboard").await);
-        let module = format!("/api/iam/companies/{}/modules/{}", world.ours.id, world.thing(Thing::Module).await);
-        let missing = format!("/api/iam/user-levels/{}", world.thing(Thing::Gone).await);
-        let user = format!("/api/iam/users/{}/user-levels", world.thing(Thing::User).await);
+        let module = format!("/api/iam/companies/{}/modules/{}", world.ours.id, world.entity(Entity::Module).await);
+        let missing = format!("/api/iam/user-levels/{}", world.entity(Entity::Gone).await);
+        let user = format!("/api/iam/users/{}/user-levels", world.entity(Entity::User).await);
         let dashboard = world.api.view_id("/dashboard").await;
         let pinned = json!({ "views": [{ "viewId": dashboard, "state": "deny", "modifiable": false }] });
         let views = format!("{level}/permissions/views");
         let iam = json!({ "featureIds": [world.api.feature_id("iam.manage_levels").await] });
-        let (ours, all) = (Some(world.ours.id), Who::SuperAdmin);
+        let (ours, all) = (Some(world.ours.id), TestCaller::SuperAdmin);
         for (method, path, who, body, status) in [
-            ("POST", "/api/iam/user-levels", Who::Admin, json!({ "name": "Admin" }), 409),
-            ("PATCH", &level, Who::Admin, json!({ "name": "Admin" }), 409),
-            ("PATCH", &level, Who::Admin, json!({}), 200),
-            ("DELETE", &admin, Who::Admin, json!({}), 400),
-            ("GET", &missing, Who::Admin, json!({}), 404),
-            ("DELETE", &missing, Who::Admin, json!({}), 404),
-            ("GET", &user, Who::Admin, json!({}), 200),
+            ("POST", "/api/iam/user-levels", TestCaller::Admin, json!({ "name": "Admin" }), 409),
+            ("PATCH", &level, TestCaller::Admin, json!({ "name": "Admin" }), 409),
+            ("PATCH", &level, TestCaller::Admin, json!({}), 200),
+            ("DELETE", &admin, TestCaller::Admin, json!({}), 400),
+            ("GET", &missing, TestCaller::Admin, json!({}), 404),
+            ("DELETE", &missing, TestCaller::Admin, json!({}), 404),
+            ("GET", &user, TestCaller::Admin, json!({}), 200),
             ("POST", "/api/iam/views", all, json!({ "name": "D", "url": "/dashboard" }), 409),
             ("POST", "/api/iam/features", all, json!({ "name": "R", "key": "general.read" }), 409),
             ("POST", "/api/iam/features", all, json!({ "name": "R", "key": "iam.more" }), 409),
@@ -206,18 +206,18 @@ mod postgres {
             ("PUT", &format!("{core}/views"), all, json!({ "viewIds": [] }), 409),
             ("PUT", &format!("{core}/features"), all, iam, 409),
             ("PATCH", &module, all, json!({ "enabled": true }), 404),
-            ("PUT", &views, Who::Admin, pinned.clone(), 403),
+            ("PUT", &views, TestCaller::Admin, pinned.clone(), 403),
             ("PUT", &views, all, pinned, 200),
-            ("PUT", &views, Who::Admin, json!({ "views": [] }), 403),
-            ("DELETE", &level, Who::Admin, json!({}), 403),
+            ("PUT", &views, TestCaller::Admin, json!({ "views": [] }), 403),
+            ("DELETE", &level, TestCaller::Admin, json!({}), 403),
             ("DELETE", &level, all, json!({}), 200),
-            ("GET", &level, Who::Admin, json!({}), 404),
+            ("GET", &level, TestCaller::Admin, json!({}), 404),
         ] {
             let company = ours.filter(|_| !path.contains("/companies/"));
             let request = world.request(method, path, who, company).json(&body);
             world.send(&format!("{method} {path} {body}"), request).await.expect(status);
         }
-        let request = world.request("PATCH", &admin, Who::Admin, ours).header("if-match", "\"old\"");
+        let request = world.request("PATCH", &admin, TestCaller::Admin, ours).header("if-match", "\"old\"");
         world.send("if-match", request.json(&json!({ "name": "Boss" }))).await.expect(412);
     }
 
@@ -240,7 +240,7 @@ mod postgres {
 
     /// The responses of both adapters to every request have the same status, headers and body.
     #[actix_web::test]
-    async fn both_adapters_answer_the_same() {
+    async fn both_adapters_return_the_same_responses() {
         let memory = script(TestApi::memory().await).await;
         let postgres = script(TestApi::postgres().await).await;
         assert_same(("memory", &memory), ("postgres", &postgres));

@@ -42,7 +42,7 @@ both_adapters! {
     }
 
     /// The list of a member's permissions agrees with the decisions of single checks.
-    async fn what_is_listed_is_what_is_decided(api: TestApi) {
+    async fn the_list_matches_the_decisions(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.data();
         let (dashboard, risks) = (api.view_id("/dashboard").await, api.view_id("/modules/risks").await);
@@ -74,7 +74,7 @@ both_adapters! {
 
     /// The list always includes six standard actions of a feature. `Publish` and custom actions are included if the
     /// feature lists them, or if one of the caller's levels contains a permission for them.
-    async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
+    async fn custom_actions_are_listed(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });
         let own = api.make("features", None, body).await["id"].as_str().unwrap().to_owned();
@@ -126,7 +126,7 @@ both_adapters! {
     }
 
     /// Clients may cache the response but must revalidate it for each use.
-    async fn the_answer_may_be_kept_but_is_asked_about(api: TestApi) {
+    async fn the_response_may_be_cached_but_must_be_revalidated(api: TestApi) {
         let company = api.company().await;
         let answer = current(&api, company, company.member).await.expect(200);
         assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
@@ -149,7 +149,7 @@ both_adapters! {
 
     /// After a change, conditional requests of affected users get a new response. Conditional requests of other users
     /// still get 304.
-    async fn a_change_is_another_answer(api: TestApi) {
+    async fn a_change_yields_another_response(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =
             (current(&api, company, company.member).await, current(&api, company, company.visitor).await);
@@ -164,7 +164,7 @@ both_adapters! {
 
     /// A request without a valid credential or without a company gets an error. It does not get 304, even with a
     /// matching entity tag.
-    async fn authorization_comes_before_what_is_known(api: TestApi) {
+    async fn authorization_precedes_the_check_of_the_etag(api: TestApi) {
         let company = api.company().await;
         for path in [PATH, "/api/iam/navigation"] {
             api.get(path).within(company.id).header("if-none-match", "*").send().await.expect(401);
@@ -174,7 +174,7 @@ both_adapters! {
 
     /// Users with the same levels get byte-identical responses with the same entity tag. A request for the permissions
     /// of another such user also returns the same bytes.
-    async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
+    async fn users_with_the_same_levels_receive_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
         let member = api.level_id(company, "Member").await;
@@ -192,7 +192,7 @@ both_adapters! {
 
     /// The entity tag changes if and only if the content changes. A change that affects no decision leaves the tag
     /// unchanged, and reverting a change restores the earlier tag.
-    async fn the_tag_changes_with_the_content(api: TestApi) {
+    async fn the_etag_changes_with_the_content(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
         let (user, level) = api.holder_of(company, json!([]), json!([])).await;

@@ -55,7 +55,7 @@ both_adapters! {
     }
 
     /// Each of the three default levels has the expected number of permissions.
-    async fn the_levels_hold_what_the_plan_names(api: TestApi) {
+    async fn the_default_levels_have_the_planned_permissions(api: TestApi) {
         let company = api.company().await;
         let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
         assert!(data["userLevels"].as_array().unwrap().iter().all(|level| level["isDefault"] == true));
@@ -103,7 +103,7 @@ both_adapters! {
     }
 
     /// The user whom the provisioning request specifies as administrator can administer the company.
-    async fn the_first_admin_administers(api: TestApi) {
+    async fn the_first_admin_is_an_administrator(api: TestApi) {
         let company = unknown();
         provision(&api, company, Some(company.admin)).await.expect(201);
         assert_eq!(held(&api, company, company.admin).await, "Admin");
@@ -111,7 +111,7 @@ both_adapters! {
     }
 
     /// Repeated provisioning does not restore levels or modules that were renamed or deleted.
-    async fn what_was_renamed_or_deleted_stays_so(api: TestApi) {
+    async fn provisioning_again_keeps_renamed_and_deleted_levels(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) = (api.level_id(company, "Member").await, api.level_id(company, "Visitor").await);
         let path = format!("/api/iam/user-levels/{member}");
@@ -142,7 +142,7 @@ both_adapters! {
     }
 
     /// If a company has no administrator, repeated provisioning makes the specified user the administrator.
-    async fn a_company_without_admin_gets_one(api: TestApi) {
+    async fn provisioning_appoints_an_admin_if_there_is_none(api: TestApi) {
         let company = api.company().await;
         api.assign(company, company.admin, &[]).await;
         provision(&api, company, None).await.expect(200);
@@ -158,7 +158,7 @@ both_adapters! {
 
     /// If no level of the company has the administrative permissions, the provisioning request gets 409. The message
     /// states the reason.
-    async fn a_company_without_able_level_says_so(api: TestApi) {
+    async fn provisioning_fails_if_no_level_can_administer(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         api.set_matrix(company, &admin, "features", json!([])).await;
@@ -168,7 +168,7 @@ both_adapters! {
     }
 
     /// Of two concurrent provisioning requests, exactly one provisions the company.
-    async fn two_at_once_provision_once(api: TestApi) {
+    async fn concurrent_requests_provision_a_company_once(api: TestApi) {
         let company = unknown();
         let (one, other) = futures_util::join!(provision(&api, company, None), provision(&api, company, None));
         let mut statuses = [one.status.as_u16(), other.status.as_u16()];
@@ -178,7 +178,7 @@ both_adapters! {
     }
 
     /// A company's module in a response has all its fields. The field `module` contains the module of the catalog.
-    async fn a_companys_module_has_its_shape(api: TestApi) {
+    async fn a_module_of_a_company_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let data = api.get(&path).by_super_admin().send().await.expect(200).data();
@@ -218,7 +218,7 @@ both_adapters! {
     }
 
     /// A request with unknown modules is rejected. The error identifies these modules, and nothing is stored.
-    async fn unknown_modules_are_named(api: TestApi) {
+    async fn the_error_for_unknown_modules_contains_their_ids(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let (risks, unknown) = (api.module_id("risks").await, new_company());

@@ -115,7 +115,7 @@ impl HealthProbe for Broken {
 
 both_adapters! {
     /// Health checks need no token. Without `verbose`, their responses contain no details.
-    async fn health_has_its_shape(api: TestApi) {
+    async fn the_health_response_has_the_documented_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);
         assert_eq!(data["status"], "ok");
@@ -161,7 +161,7 @@ both_adapters! {
     }
 
     /// The OpenAPI document has version 3.1 and contains every operation with its full path.
-    async fn the_document_names_every_operation(api: TestApi) {
+    async fn the_openapi_document_lists_every_operation(api: TestApi) {
         let answer = api.get("/openapi.json").send().await.expect(200);
         assert_eq!(answer.header("content-type"), Some("application/json"));
         let document = answer.json();
@@ -210,7 +210,7 @@ both_adapters! {
     }
 
     /// Every reference (`$ref`) in the OpenAPI document can be resolved within the document.
-    async fn the_document_is_complete(api: TestApi) {
+    async fn every_reference_of_the_openapi_document_resolves(api: TestApi) {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(object) => {
@@ -231,7 +231,7 @@ both_adapters! {
     }
 
     /// The documentation page is Swagger UI. It loads no resources from other origins.
-    async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
+    async fn the_documentation_page_loads_nothing_from_other_hosts(api: TestApi) {
         let answer = api.get("/docs").send().await.expect(308);
         assert_eq!(answer.header("location"), Some("/docs/"));
         let page = api.get("/docs/").send().await.expect(200);
@@ -266,7 +266,7 @@ both_adapters! {
     }
 
     /// By default, cross-origin requests are not allowed, so responses have no CORS headers.
-    async fn other_origins_are_refused(api: TestApi) {
+    async fn other_origins_are_rejected(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
             preflight(&api, ELSEWHERE, "GET", "authorization").await,
@@ -276,7 +276,7 @@ both_adapters! {
     }
 
     /// A rejected CORS preflight gets a JSON error.
-    async fn a_refused_preflight_is_json(api: TestApi) {
+    async fn a_rejected_preflight_is_json(api: TestApi) {
         let answer = preflight(&api, ELSEWHERE, "GET", "authorization").await;
         assert!(answer.status.is_client_error());
         assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -284,7 +284,7 @@ both_adapters! {
     }
 
     /// A configured origin may use all methods and headers of the API. Other origins are rejected.
-    async fn a_configured_origin_may_ask(api: TestApi) {
+    async fn a_configured_origin_is_allowed(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
@@ -319,7 +319,7 @@ both_adapters! {
 
     /// A wildcard origin allows the origins of all subdomains of its domain, with any header. Other origins are
     /// rejected.
-    async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
+    async fn a_wildcard_allows_the_subdomains_of_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
         for (origin, is_in) in [
@@ -342,7 +342,7 @@ both_adapters! {
     }
 
     /// `HEAD` returns the status and headers of `GET` without a body.
-    async fn head_answers_as_get_without_a_body(api: TestApi) {
+    async fn head_returns_the_headers_of_get_without_a_body(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Member").await;
         let document = api.get("/openapi.json").send().await.expect(200).json();
@@ -382,7 +382,7 @@ both_adapters! {
 
     /// If a path does not allow `GET`, it does not allow `HEAD` either. The header `Allow` of a 405 lists the allowed
     /// methods.
-    async fn what_is_not_allowed_names_what_is(api: TestApi) {
+    async fn a_405_lists_the_allowed_methods(api: TestApi) {
         for (path, methods, expected) in [
             ("/livez", &["POST", "OPTIONS", "TRACE", "PROPFIND"][..], "GET, HEAD"),
             ("/api/iam/check", &["GET", "HEAD", "PUT"], "POST"),
@@ -416,7 +416,7 @@ both_adapters! {
 
     /// Cacheable responses vary by credential, company and origin (`Vary`). This also applies to responses to requests
     /// without an `Origin` header.
-    async fn what_may_be_kept_varies_by_origin(api: TestApi) {
+    async fn cacheable_responses_vary_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let router = api.with_options(options).await;

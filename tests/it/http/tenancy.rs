@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::parameters::{Attempt, Parameter, ask, document, parameters};
 use self::theirs::{EXTERNAL_USER, ISSUER, ISSUERS_KEY, MARK, Probe, Theirs, furnished};
-use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
+use super::operation::{CompanyParameter, Entity, Needs, Operation, TestCaller};
 use super::operations::{operation, operations};
 use super::parity::{self, Placeholders};
 use super::world::{Exchange, World};
@@ -35,21 +35,21 @@ const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 /// Returns the status, headers and body of a response in comparable form. Placeholders replace the values that the
 /// request sent, generated ids, times, and header values that always differ. Generated names are removed.
-fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
+fn normalize_response(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
         sent.fold(text.to_owned(), |text, sent| text.replace(sent.as_str(), "<sent>"))
     };
     let body = String::from_utf8(answer.body.clone()).unwrap();
-    let said = replaced(&body);
-    let names_it = said != body;
-    let said = without_names(&Placeholders::default().normalise(&said));
+    let normalize_response = replaced(&body);
+    let names_it = normalize_response != body;
+    let normalize_response = without_names(&Placeholders::default().normalise(&normalize_response));
     let differs = |name: &str| match name {
         "etag" => names_it || is_change,
         "x-iam-version" => is_change,
         name => name == "x-request-id",
     };
-    (answer.status.as_u16(), headers(&answer.headers, differs, replaced), said)
+    (answer.status.as_u16(), headers(&answer.headers, differs, replaced), normalize_response)
 }
 
 fn headers(headers: &HeaderMap, differs: impl Fn(&str) -> bool, of: impl Fn(&str) -> String) -> Vec<(String, String)> {
@@ -77,7 +77,8 @@ fn without_names(text: &str) -> String {
 // --- The script ---
 
 /// The callers whose rights in the first company differ in ways that matter for tenant isolation.
-const CALLERS: [Who; 5] = [Who::Admin, Who::SuperAdmin, Who::CheckKey, Who::ReadKey, Who::AdministerKey];
+const CALLERS: [TestCaller; 5] =
+    [TestCaller::Admin, TestCaller::SuperAdmin, TestCaller::CheckKey, TestCaller::ReadKey, TestCaller::AdministerKey];
 
 fn is_read(operation: &Operation) -> bool {
     let asks = ["/check", "/checks", "/explain"].iter().any(|end| operation.path().ends_with(end));
@@ -95,7 +96,7 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
             if operation.path().ends_with("/users") {
                 // A cursor of the list of holders is a user id. The unknown cursor must be an adjacent id, so that it
                 // is equivalent to the second company's cursor.
-                let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
+                let admin = theirs.ids.iter().find(|entity| entity.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
                 return vec![Probe { kind: "cursor", theirs: vec![admin], unknown: vec![beside] }];
@@ -117,7 +118,11 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
     let [(foreign, sent), (unknown, sent_unknown)] = answers;
-    assert_eq!(said(foreign, sent, is_change), said(unknown, sent_unknown, is_change), "{about}");
+    assert_eq!(
+        normalize_response(foreign, sent, is_change),
+        normalize_response(unknown, sent_unknown, is_change),
+        "{about}"
+    );
     theirs.assert_not_in(about, foreign, sent);
     theirs.assert_not_in(about, unknown, &[]);
 }
@@ -142,7 +147,7 @@ async fn companies(world: &World, theirs: &Theirs) {
             for who in CALLERS {
                 for beside in [true, false] {
                     // Super admins have access to every company, so their two responses differ.
-                    if who == Who::SuperAdmin && !beside {
+                    if who == TestCaller::SuperAdmin && !beside {
                         continue;
                     }
                     let about = format!("{} {parameter:?} {who:?} {beside}", operation.name);
@@ -209,29 +214,29 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                 };
                 let is_admitted = who == operation.user();
                 let mut of_unknown: Option<(Vec<String>, Answer)> = None;
-                let tells_name = |thing: &Probe| operation.name == CUT_OFF && thing.kind == EXTERNAL_USER;
-                for thing in
-                    probes(theirs, &operation, &parameter, is_admitted).into_iter().filter(|thing| !tells_name(thing))
+                let tells_name = |entity: &Probe| operation.name == CUT_OFF && entity.kind == EXTERNAL_USER;
+                for entity in
+                    probes(theirs, &operation, &parameter, is_admitted).into_iter().filter(|entity| !tells_name(entity))
                 {
-                    let about = format!("{} {parameter:?} {} {who:?}", operation.name, thing.kind);
-                    if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != thing.unknown) {
-                        let answer = attempt(&about, &json!(thing.unknown[0])).await;
+                    let about = format!("{} {parameter:?} {} {who:?}", operation.name, entity.kind);
+                    if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != entity.unknown) {
+                        let answer = attempt(&about, &json!(entity.unknown[0])).await;
                         if is_admitted {
                             // Control: a value of the wrong type gets another response, so the operation does read the
                             // parameter.
                             let misfit = if matches!(parameter, Parameter::Body(_)) { json!(7) } else { json!("\0") };
                             let odd = attempt(&about, &misfit).await;
                             assert_ne!(
-                                said(&odd, &[], true),
-                                said(&answer, &thing.unknown, true),
+                                normalize_response(&odd, &[], true),
+                                normalize_response(&answer, &entity.unknown, true),
                                 "{about} must be read by the operation"
                             );
                         }
-                        of_unknown = Some((thing.unknown.clone(), answer));
+                        of_unknown = Some((entity.unknown.clone(), answer));
                     }
                     let (sent, unknown) = of_unknown.as_ref().unwrap();
-                    let foreign = attempt(&about, &json!(thing.theirs[0])).await;
-                    assert_alike(theirs, &operation, &about, [(&foreign, &thing.theirs), (unknown, sent)]);
+                    let foreign = attempt(&about, &json!(entity.theirs[0])).await;
+                    assert_alike(theirs, &operation, &about, [(&foreign, &entity.theirs), (unknown, sent)]);
                 }
             }
         }
@@ -242,7 +247,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
 /// Sends requests in the first company whose responses depend on counts and on the uniqueness of names.
 async fn counts(world: &World, theirs: &Theirs) {
     world.renew();
-    let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
+    let level = format!("/api/iam/user-levels/{}", world.entity(Entity::Level).await);
     let admin = format!("/api/iam/user-levels/{}", world.api.level_id(world.ours, "Admin").await);
     let of_admin = format!("/api/iam/users/{}/user-levels", world.ours.admin);
     let of_member = format!("/api/iam/users/{}/user-levels", world.ours.member);
@@ -251,22 +256,22 @@ async fn counts(world: &World, theirs: &Theirs) {
     let pinned = json!({ "views": [{ "viewId": view, "state": "deny", "modifiable": false }] });
     let views = format!("{level}/permissions/views");
     for (method, path, who, body, status) in [
-        ("GET", "/api/iam/user-levels", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/menu-items", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/sub-menu-items", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/navigation", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/permissions/current", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/nav-trail?sessionId=s", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/audit-logs?includeTotal=true&limit=200", Who::Admin, Value::Null, 200),
-        ("GET", "/api/iam/audit-logs?includeTotal=true&limit=1", Who::SuperAdmin, Value::Null, 200),
-        ("GET", &module, Who::SuperAdmin, Value::Null, 200),
-        ("DELETE", &admin, Who::Admin, Value::Null, 400),
-        ("PUT", &of_admin, Who::Admin, json!({ "userLevelIds": [] }), 409),
-        ("PUT", &views, Who::SuperAdmin, pinned, 200),
-        ("PUT", &views, Who::Admin, json!({ "views": [] }), 403),
-        ("DELETE", &level, Who::Admin, Value::Null, 403),
-        ("DELETE", "/api/iam/nav-trail?sessionId=s", Who::Admin, Value::Null, 200),
-        ("GET", &of_member, Who::Admin, Value::Null, 200),
+        ("GET", "/api/iam/user-levels", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/menu-items", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/sub-menu-items", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/navigation", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/permissions/current", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/nav-trail?sessionId=s", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/audit-logs?includeTotal=true&limit=200", TestCaller::Admin, Value::Null, 200),
+        ("GET", "/api/iam/audit-logs?includeTotal=true&limit=1", TestCaller::SuperAdmin, Value::Null, 200),
+        ("GET", &module, TestCaller::SuperAdmin, Value::Null, 200),
+        ("DELETE", &admin, TestCaller::Admin, Value::Null, 400),
+        ("PUT", &of_admin, TestCaller::Admin, json!({ "userLevelIds": [] }), 409),
+        ("PUT", &views, TestCaller::SuperAdmin, pinned, 200),
+        ("PUT", &views, TestCaller::Admin, json!({ "views": [] }), 403),
+        ("DELETE", &level, TestCaller::Admin, Value::Null, 403),
+        ("DELETE", "/api/iam/nav-trail?sessionId=s", TestCaller::Admin, Value::Null, 200),
+        ("GET", &of_member, TestCaller::Admin, Value::Null, 200),
     ] {
         let request = world.request(method, path, who, Some(world.ours.id));
         let request = if body.is_null() { request } else { request.json(&body) };
@@ -274,7 +279,7 @@ async fn counts(world: &World, theirs: &Theirs) {
         theirs.assert_not_in(path, &answer, &[]);
     }
     // A level name of the second company can be used in the first company.
-    let request = world.request("POST", "/api/iam/user-levels", Who::Admin, Some(world.ours.id));
+    let request = world.request("POST", "/api/iam/user-levels", TestCaller::Admin, Some(world.ours.id));
     world.send("a name of theirs", request.json(&json!({ "name": "wanted 0" }))).await.expect(201);
 }
 
@@ -315,7 +320,7 @@ async fn version(world: &World, company: Company) -> Option<i64> {
 both_adapters! {
     /// Requests in the first company neither read, change nor count entities of the second company. Ids of such
     /// entities get the same responses as unknown ids.
-    async fn another_company_is_as_if_it_did_not_exist(api: TestApi) {
+    async fn another_company_is_indistinguishable_from_an_unknown_one(api: TestApi) {
         let other_api = another(&api).await;
         let mut stories = Vec::new();
         for (api, sets) in [(api, 1), (other_api, 2)] {
@@ -354,7 +359,7 @@ both_adapters! {
             for user in [both, one] {
                 let path = world.fill(&operation.valid_path()).await;
                 let mut request =
-                    world.request(operation.method(), &path, Who::Anonymous, Some(world.ours.id)).by(user);
+                    world.request(operation.method(), &path, TestCaller::Anonymous, Some(world.ours.id)).by(user);
                 let body = world.fill(&operation.valid_body()).await;
                 if !body.is_empty() {
                     let body = body.replace(&world.ours.admin.to_string(), &user.to_string());
@@ -388,7 +393,7 @@ both_adapters! {
                 let id = json!(user);
                 let attempt = Attempt {
                     operation,
-                    who: Who::Admin,
+                    who: TestCaller::Admin,
                     company: Some(world.ours.id),
                     filled: Some((&parameter, &id)),
                 };

@@ -85,10 +85,10 @@ async fn start_with(keys: &TempFile) -> Result<System, StartError> {
 
 /// Returns a super admin's token that was issued this number of hours ago and has a lifetime of one hour.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
-    token_saying(signer, ISSUER, hours_ago, 1)
+    token_with_claims(signer, ISSUER, hours_ago, 1)
 }
 
-fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
+fn token_with_claims(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
     // The token is issued one minute earlier. A token that was issued now could be signed with a newer key than the
     // loaded keys (JWKS rotation), so the verifier might reload the keys.
     let issued = now() - 60 - hours_ago * 3600;
@@ -136,7 +136,7 @@ fn invalid() -> (u16, String) {
 }
 
 #[actix_web::test]
-async fn production_with_public_keys_needs_no_secret() {
+async fn production_with_public_keys_requires_no_secret() {
     let (ed25519, p256) = (Pair::ed25519(), Pair::p256());
     let file = TempFile::new("both", &format!("{}{}", ed25519.public, p256.public));
     let system = start_with(&file).await.unwrap();
@@ -154,7 +154,7 @@ async fn production_with_public_keys_needs_no_secret() {
 const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
 #[actix_web::test]
-async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
+async fn with_public_keys_no_hmac_signature_is_accepted() {
     let pair = Pair::ed25519();
     let file = TempFile::new("confusion", &pair.public);
     let issuers = with_file(&file, false);
@@ -167,12 +167,12 @@ async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
     // Tokens that are signed with the secret are accepted as tokens of the native issuer. They are not accepted as
     // tokens of the external issuer.
     let other = "https://other.example.com";
-    assert_eq!(ask(&system, &token_saying(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
-    assert_eq!(ask(&system, &token_saying(&pair.signer, other, 0, 1)).await, invalid());
+    assert_eq!(ask(&system, &token_with_claims(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
+    assert_eq!(ask(&system, &token_with_claims(&pair.signer, other, 0, 1)).await, invalid());
 }
 
 #[actix_web::test]
-async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one() {
+async fn in_production_tokens_have_a_maximum_age_and_super_admin_tokens_a_lower_one() {
     let system = start(&[("JWT_SECRET", SECRET)]).await.unwrap();
     let signer = TokenSigner::hs256(&SECRET.into());
     let token = |is_super_admin: bool, iat: Value| {
@@ -189,14 +189,14 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
 }
 
 #[actix_web::test]
-async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
+async fn only_tokens_that_cannot_be_verified_are_503() {
     // No process listens on this port, so the keys cannot be loaded.
     let issuers = json!([{ "issuer": ISSUER, "jwks_url": "http://127.0.0.1:1/jwks.json" }]).to_string();
     let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();
     let unavailable = (503, "The service is temporarily unavailable".to_owned());
     assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 0)).await, unavailable);
     let secret = TokenSigner::hs256(&SECRET.into());
-    assert_eq!(ask(&system, &token_saying(&secret, "https://other.example.com", 0, 1)).await, accepted());
+    assert_eq!(ask(&system, &token_with_claims(&secret, "https://other.example.com", 0, 1)).await, accepted());
     assert_eq!(
         ask(&system, &token(&Pair::ed25519().signer, 2)).await,
         invalid(),
@@ -209,7 +209,7 @@ async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
 }
 
 #[actix_web::test]
-async fn with_a_secret_no_public_key_is_believed() {
+async fn with_a_secret_no_public_key_signature_is_accepted() {
     let system = start(&[("JWT_SECRET", SECRET)]).await.unwrap();
     assert_eq!(ask(&system, &token(&Pair::p256().signer, 0)).await, invalid());
     assert_eq!(ask(&system, &token(&TokenSigner::hs256(&secret()), 0)).await, invalid());
@@ -219,7 +219,7 @@ async fn with_a_secret_no_public_key_is_believed() {
 }
 
 #[actix_web::test]
-async fn replaced_keys_refuse_at_once_what_the_old_ones_verified() {
+async fn tokens_of_replaced_keys_are_rejected_immediately() {
     let (old, new) = (Pair::ed25519(), Pair::ed25519());
     let file = TempFile::new("replaced", &old.public);
     let system = start_with(&file).await.unwrap();
@@ -234,7 +234,7 @@ async fn replaced_keys_refuse_at_once_what_the_old_ones_verified() {
 }
 
 #[actix_web::test]
-async fn keys_that_cannot_be_used_stop_the_start_in_one_line() {
+async fn unusable_keys_are_a_startup_error_in_one_line() {
     const WEAK: &str = "-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDOjkVvLPZAnod1pbbi+1plsciY
 SADWuW256OHRBUAnTcoP4yld8a1tNAgZPmd/hrxvcO41QEmp9K4OwoqmQ65BIi1j
@@ -251,7 +251,7 @@ nwN7kT5L7wbNM2n+0wIDAQAB
     let good = Pair::ed25519().public;
     let unsupported = "is neither an RSA key of 2048 to 8192 bits, nor a P-256 key, nor an Ed25519 key";
     for (name, text, problem) in [
-        ("empty", String::new(), "there is no PEM block in it".to_owned()),
+        ("empty", String::new(), "it contains no PEM block".to_owned()),
         ("weak", WEAK.to_owned(), format!("PEM block 1 {unsupported}")),
         ("second-weak", format!("{good}{WEAK}"), format!("PEM block 2 {unsupported}")),
     ] {

@@ -20,7 +20,7 @@ async fn trail(api: &TestApi, company: Company, user: UserId, session: &str) -> 
 both_adapters! {
     /// The trail of a session lists its steps from oldest to newest, numbered from 0. The list of recent places is
     /// sorted from newest to oldest.
-    async fn a_trail_has_its_shape(api: TestApi) {
+    async fn a_trail_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
         assert_eq!(trail(&api, company, company.member, "tab").await, json!({ "trail": [], "recents": [] }));
         let body = json!({
@@ -49,7 +49,7 @@ both_adapters! {
     }
 
     /// The trail of a session contains only its newest 100 steps, which are renumbered from 0.
-    async fn a_session_keeps_a_hundred_steps(api: TestApi) {
+    async fn a_session_keeps_its_newest_hundred_steps(api: TestApi) {
         let company = api.company().await;
         for n in 0..103 {
             let depth = step(&api, company, company.member, "tab", &format!("/{n}")).await["entry"]["depth"].clone();
@@ -65,7 +65,7 @@ both_adapters! {
 
     /// The list of recent places contains the ten most recently visited places of all sessions. Each place is listed
     /// once, with its latest visit.
-    async fn ten_places_are_offered_each_once(api: TestApi) {
+    async fn ten_distinct_recent_views_are_returned(api: TestApi) {
         let company = api.company().await;
         for n in 0..12 {
             let session = if n % 2 == 0 { "even" } else { "odd" };
@@ -94,7 +94,7 @@ both_adapters! {
     }
 
     /// A user has separate trails in different companies, even for the same session id.
-    async fn companies_have_trails_of_their_own(api: TestApi) {
+    async fn trails_are_separate_per_company(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();
         for company in [one, other] {
@@ -110,7 +110,7 @@ both_adapters! {
     }
 
     /// Clearing a trail deletes the steps of one session. The trails of other sessions remain.
-    async fn a_session_is_forgotten_alone(api: TestApi) {
+    async fn deleting_a_session_leaves_other_sessions(api: TestApi) {
         let company = api.company().await;
         for session in ["one", "other"] {
             step(&api, company, company.member, session, &format!("/{session}")).await;
@@ -127,7 +127,7 @@ both_adapters! {
     }
 
     /// When a view is deleted, the steps of navigation trails that refer to the view remain.
-    async fn a_step_outlives_its_view(api: TestApi) {
+    async fn a_step_survives_the_deletion_of_its_view(api: TestApi) {
         let company = api.company().await;
         let view = api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
         let body = json!({ "sessionId": "tab", "url": "/new", "label": "New", "viewId": view["id"] });
@@ -138,7 +138,7 @@ both_adapters! {
     }
 
     /// Non-members get 403 for navigation trails.
-    async fn a_trail_is_for_members(api: TestApi) {
+    async fn trails_require_membership(api: TestApi) {
         let company = api.company().await;
         let path = format!("{PATH}?sessionId=tab");
         let body = json!({ "sessionId": "tab", "url": "/home", "label": "Home" });
@@ -152,7 +152,7 @@ both_adapters! {
 
     /// A parameter is invalid if it is missing or too long, or if it refers to an unknown entity. The error identifies
     /// the invalid parameter.
-    async fn invalid_parameters_are_named(api: TestApi) {
+    async fn the_error_for_invalid_parameters_contains_their_names(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();
         for (body, message) in [

@@ -9,16 +9,16 @@ const FIELDS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDef
 
 both_adapters! {
     /// A level in a response has all its fields, with the right types.
-    async fn a_level_has_its_shape(api: TestApi) {
+    async fn a_level_has_the_documented_shape(api: TestApi) {
         let company = api.company().await;
-        let body = json!({ "name": "Auditors", "description": "Look, but change nothing" });
+        let body = json!({ "name": "Auditors", "description": "Read-only access" });
         let made = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await.expect(201);
         assert_eq!(fields(&made.data()), ["userLevel"]);
         let level = made.data()["userLevel"].clone();
         assert_eq!(fields(&level), FIELDS);
         assert_eq!(level["companyId"], company.id.to_string());
         assert_eq!(level["name"], "Auditors");
-        assert_eq!(level["description"], "Look, but change nothing");
+        assert_eq!(level["description"], "Read-only access");
         assert_eq!(level["isDefault"], false);
         assert!(is_time(&level["createdAt"]));
         assert_eq!(level["createdAt"], level["updatedAt"]);
@@ -45,7 +45,7 @@ both_adapters! {
     }
 
     /// The description of a new level is optional. Default: the empty string.
-    async fn a_description_may_be_left_out(api: TestApi) {
+    async fn a_description_is_optional(api: TestApi) {
         let company = api.company().await;
         let level = api.make("user-levels", Some(company.id), json!({ "name": "Auditors" })).await;
         assert_eq!(level["description"], "");
@@ -96,14 +96,14 @@ both_adapters! {
     }
 
     /// Levels of two companies can have the same name.
-    async fn names_are_unique_in_their_company_only(api: TestApi) {
+    async fn names_are_unique_within_a_company(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         api.new_level(one, "Auditors").await;
         api.new_level(other, "Auditors").await;
     }
 
     /// Of two concurrent requests that create a level with the same name, exactly one succeeds.
-    async fn of_two_at_once_one_is_made(api: TestApi) {
+    async fn of_two_concurrent_creations_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
         let request = || api.post(LEVELS).by(company.admin).within(company.id).json(&body).send();
@@ -116,7 +116,7 @@ both_adapters! {
     }
 
     /// A change to a level leaves omitted fields unchanged.
-    async fn a_change_leaves_the_rest_as_it_is(api: TestApi) {
+    async fn an_update_keeps_omitted_fields(api: TestApi) {
         let company = api.company().await;
         let before = api.make("user-levels", Some(company.id), json!({ "name": "A", "description": "first" })).await;
         let path = format!("{LEVELS}/{}", before["id"].as_str().unwrap());
@@ -138,7 +138,7 @@ both_adapters! {
     }
 
     /// The rules for the name of a level also apply to changes.
-    async fn a_change_keeps_the_rules_of_names(api: TestApi) {
+    async fn an_update_validates_the_name(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let path = format!("{LEVELS}/{level}");
@@ -152,7 +152,7 @@ both_adapters! {
     }
 
     /// A level without holders can be deleted. The deletion also deletes the level's matrices.
-    async fn a_level_without_holders_can_be_removed(api: TestApi) {
+    async fn a_level_without_holders_can_be_deleted(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
@@ -167,7 +167,7 @@ both_adapters! {
     }
 
     /// A level with holders cannot be deleted. The error message states the number of holders.
-    async fn a_level_that_is_held_stays(api: TestApi) {
+    async fn a_level_with_holders_cannot_be_deleted(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let path = format!("{LEVELS}/{member}");
@@ -185,7 +185,7 @@ both_adapters! {
 
     /// A deletion is rejected if the level has holders. If the caller may read the company's IAM data, the error lists
     /// the first ten holders and the number of the other holders.
-    async fn a_refused_deletion_names_the_first_holders(api: TestApi) {
+    async fn a_rejected_deletion_lists_the_first_holders(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let mut users: Vec<_> = (0..12).map(|_| new_user()).collect();
@@ -215,7 +215,7 @@ both_adapters! {
 
     /// The holders of a level are listed in pages, sorted by user id (keyset pagination). Users of other companies are
     /// not listed.
-    async fn holders_are_listed_page_by_page(api: TestApi) {
+    async fn holders_are_listed_in_pages(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let level = api.new_level(company, "Auditors").await;
         let get = async |query: &str| {
@@ -276,7 +276,7 @@ both_adapters! {
     }
 
     /// A request with a level id that is not a UUID is rejected.
-    async fn an_id_that_is_no_uuid_is_refused(api: TestApi) {
+    async fn an_id_that_is_no_uuid_is_rejected(api: TestApi) {
         let company = api.company().await;
         let answer = api.get("/api/iam/user-levels/7").by(company.admin).within(company.id).send().await;
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "id must be a valid UUID".into()));

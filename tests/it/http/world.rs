@@ -8,7 +8,7 @@ use actix_web::http::Method;
 use iam_domain::{CompanyId, UserId};
 use serde_json::{Value, json};
 
-use super::operation::{Needs, Operation, SERVICES, Thing, Who};
+use super::operation::{Entity, Needs, Operation, SERVICES, TestCaller};
 use crate::support::api::{Answer, Company, Request, TestApi, new_user};
 
 /// The description of a request, and its response.
@@ -28,7 +28,7 @@ pub struct World {
     reader: UserId,
     team_manager: UserId,
     keys: BTreeMap<&'static str, String>,
-    things: RefCell<BTreeMap<Thing, String>>,
+    things: RefCell<BTreeMap<Entity, String>>,
     count: Cell<usize>,
     transcript: RefCell<Vec<Exchange>>,
 }
@@ -42,8 +42,8 @@ impl World {
         let mut keys = BTreeMap::new();
         for (who, role) in SERVICES {
             let company = match who {
-                Who::TheirKey => Some(theirs.id),
-                Who::PlatformKey => None,
+                TestCaller::TheirKey => Some(theirs.id),
+                TestCaller::PlatformKey => None,
                 _ => Some(ours.id),
             };
             keys.insert(who.name(), api.api_key(role, company).await);
@@ -68,8 +68,9 @@ impl World {
     /// Creates a level that allows these actions of `iam.manage_levels`, each with its scope. Assigns this level to a
     /// user of the first company.
     async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
-        let level =
-            self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
+        let level = self
+            .made("/api/iam/user-levels", TestCaller::Admin, Some(self.ours), json!({ "name": self.fresh() }))
+            .await;
         let feature = self.api.feature_id("iam.manage_levels").await;
         let cell = |(action, scope)| json!({ "featureId": feature, "action": action, "scope": scope });
         let cells: Vec<_> = actions.iter().copied().map(cell).collect();
@@ -77,12 +78,14 @@ impl World {
             (format!("/api/iam/user-levels/{level}/permissions/features"), json!({ "features": cells })),
             (format!("/api/iam/users/{user}/user-levels"), json!({ "userLevelIds": [level] })),
         ] {
-            self.send(&path, self.request("PUT", &path, Who::Admin, Some(self.ours.id)).json(&body)).await.expect(200);
+            self.send(&path, self.request("PUT", &path, TestCaller::Admin, Some(self.ours.id)).json(&body))
+                .await
+                .expect(200);
         }
     }
 
     /// Creates an entity with a `POST` and returns its id.
-    pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
+    pub async fn made(&self, path: &str, who: TestCaller, company: Option<Company>, body: Value) -> String {
         let request = self.request("POST", path, who, company.map(|company| company.id));
         let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
         let (_, thing) = data.as_object().unwrap().iter().next().unwrap();
@@ -97,47 +100,47 @@ impl World {
 
     /// Returns the id of an entity. The entity is created at its first use, and is reused until [`Self::renew`] is
     /// called.
-    pub async fn thing(&self, thing: Thing) -> String {
+    pub async fn entity(&self, thing: Entity) -> String {
         if let Some(known) = self.things.borrow().get(&thing) {
             return known.clone();
         }
         let (ours, theirs) = (Some(self.ours), Some(self.theirs));
-        let (all, name) = (Who::SuperAdmin, json!({ "name": self.fresh() }));
+        let (all, name) = (TestCaller::SuperAdmin, json!({ "name": self.fresh() }));
         let label = json!({ "label": self.fresh() });
         let id = match thing {
-            Thing::Fresh => return self.fresh(),
-            Thing::Gone => uuid::Uuid::new_v4().to_string(),
-            Thing::User => new_user().to_string(),
-            Thing::Caller => self.ours.admin.to_string(),
-            Thing::Member => self.ours.member.to_string(),
-            Thing::Company => self.ours.id.to_string(),
-            Thing::Level => self.made("/api/iam/user-levels", all, ours, name).await,
-            Thing::Item => self.made("/api/iam/menu-items", all, ours, label).await,
-            Thing::Sub => self.made_sub_item(ours).await,
-            Thing::Key => {
+            Entity::Fresh => return self.fresh(),
+            Entity::Gone => uuid::Uuid::new_v4().to_string(),
+            Entity::User => new_user().to_string(),
+            Entity::Caller => self.ours.admin.to_string(),
+            Entity::Member => self.ours.member.to_string(),
+            Entity::Company => self.ours.id.to_string(),
+            Entity::Level => self.made("/api/iam/user-levels", all, ours, name).await,
+            Entity::Item => self.made("/api/iam/menu-items", all, ours, label).await,
+            Entity::Sub => self.made_sub_item(ours).await,
+            Entity::Key => {
                 self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await
             }
-            Thing::View => {
+            Entity::View => {
                 let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
                 self.made("/api/iam/views", all, None, view).await
             }
-            Thing::Feature => {
+            Entity::Feature => {
                 self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
             }
-            Thing::Module => {
+            Entity::Module => {
                 // Lists of modules are sorted by name. The name must be unique, because the order of modules with equal
                 // names is arbitrary.
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
-            Thing::Dashboard => self.api.view_id("/dashboard").await,
-            Thing::Core => self.api.module_id("core").await,
-            Thing::TheirCompany => self.theirs.id.to_string(),
-            Thing::TheirAdmin => self.theirs.admin.to_string(),
-            Thing::TheirMember => self.theirs.member.to_string(),
-            Thing::TheirLevel => self.made("/api/iam/user-levels", all, theirs, name).await,
-            Thing::TheirItem => self.made("/api/iam/menu-items", all, theirs, label).await,
-            Thing::TheirSub => self.made_sub_item(theirs).await,
+            Entity::Dashboard => self.api.view_id("/dashboard").await,
+            Entity::Core => self.api.module_id("core").await,
+            Entity::TheirCompany => self.theirs.id.to_string(),
+            Entity::TheirAdmin => self.theirs.admin.to_string(),
+            Entity::TheirMember => self.theirs.member.to_string(),
+            Entity::TheirLevel => self.made("/api/iam/user-levels", all, theirs, name).await,
+            Entity::TheirItem => self.made("/api/iam/menu-items", all, theirs, label).await,
+            Entity::TheirSub => self.made_sub_item(theirs).await,
         };
         self.things.borrow_mut().insert(thing, id.clone());
         id
@@ -146,26 +149,26 @@ impl World {
     /// Creates a sub-item of a new menu item, in a company's own menu or in the common menu. Returns its id.
     async fn made_sub_item(&self, company: Option<Company>) -> String {
         let item = json!({ "label": self.fresh() });
-        let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
+        let item = self.made("/api/iam/menu-items", TestCaller::SuperAdmin, company, item).await;
         let sub = json!({ "label": self.fresh(), "menuItemId": item });
-        self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
+        self.made("/api/iam/sub-menu-items", TestCaller::SuperAdmin, company, sub).await
     }
 
     /// Replaces the placeholders in a string with the ids of the entities. A placeholder in upper case is replaced with
     /// the id in upper case.
     pub async fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for thing in Thing::ALL {
+        for thing in Entity::ALL {
             let placeholder = thing.to_string();
             let in_capitals = placeholder.to_uppercase();
             while text.contains(&placeholder) {
-                let id = self.thing(thing).await;
+                let id = self.entity(thing).await;
                 // Each occurrence of `Fresh` is replaced with a different string.
-                let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
+                let count = if thing == Entity::Fresh { 1 } else { usize::MAX };
                 text = text.replacen(&placeholder, &id, count);
             }
             if text.contains(&in_capitals) {
-                text = text.replace(&in_capitals, &self.thing(thing).await.to_uppercase());
+                text = text.replace(&in_capitals, &self.entity(thing).await.to_uppercase());
             }
         }
         text
@@ -177,17 +180,17 @@ impl World {
     }
 
     /// Creates a request with the credential of this caller. The request specifies the company in its header.
-    pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+    pub fn request(&self, method: &str, path: &str, who: TestCaller, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
-            Who::Anonymous => request,
-            Who::NonMember => request.by(self.non_member),
-            Who::Visitor => request.by(self.ours.visitor),
-            Who::Member => request.by(self.ours.member),
-            Who::Admin => request.by(self.ours.admin),
-            Who::Reader => request.by(self.reader),
-            Who::TeamManager => request.by(self.team_manager),
-            Who::SuperAdmin => request.by_super_admin(),
+            TestCaller::Anonymous => request,
+            TestCaller::NonMember => request.by(self.non_member),
+            TestCaller::Visitor => request.by(self.ours.visitor),
+            TestCaller::Member => request.by(self.ours.member),
+            TestCaller::Admin => request.by(self.ours.admin),
+            TestCaller::Reader => request.by(self.reader),
+            TestCaller::TeamManager => request.by(self.team_manager),
+            TestCaller::SuperAdmin => request.by_super_admin(),
             service => request.by_key(&self.keys[service.name()]),
         };
         match company {
@@ -198,12 +201,18 @@ impl World {
 
     /// Returns the operation's valid request. If the request is for a decision, `userId` is removed from it, so that
     /// the caller is the subject.
-    pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
+    pub async fn valid(&self, operation: Operation, who: TestCaller, company: Option<CompanyId>) -> Request {
         self.valid_at(operation, &operation.valid_path(), who, company).await
     }
 
     /// Returns the operation's valid request with another path, which may contain placeholders.
-    pub async fn valid_at(&self, operation: Operation, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+    pub async fn valid_at(
+        &self,
+        operation: Operation,
+        path: &str,
+        who: TestCaller,
+        company: Option<CompanyId>,
+    ) -> Request {
         let path = self.fill(path).await;
         let request = self.request(operation.method(), &path, who, company);
         let mut body = (operation.body)();
@@ -235,7 +244,7 @@ impl World {
 
     /// Sends a `GET` as a super admin and returns the data of the response.
     pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
-        self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
+        self.send(path, self.request("GET", path, TestCaller::SuperAdmin, company)).await.expect(200).data()
     }
 
     /// Returns all data of a company, including its audit records.

@@ -25,7 +25,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn it_changes_decides_and_outlives_a_restart_of_the_pooler() {
+    async fn changes_and_decisions_survive_a_restart_of_the_pooler() {
         let postgres = PostgresServer::start().await;
         let mut bouncer = Bouncer::of(&postgres);
         let url = bouncer.url();

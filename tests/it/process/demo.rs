@@ -5,9 +5,9 @@ use std::process::Command;
 use crate::support::process::{ServerProcess, run, text_of};
 
 #[test]
-fn every_line_that_it_prints_works_when_pasted() {
+fn every_printed_command_works() {
     let mut server = ServerProcess::start(&["demo"], &[]);
-    server.wait_for_line("# The visitor may not do that");
+    server.wait_for_line("# The same request by the visitor is denied");
     let lines = server.wait_for(|log| {
         let lines: Vec<String> = log.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
         (lines.len() >= 8).then_some(lines)
@@ -25,9 +25,9 @@ fn every_line_that_it_prints_works_when_pasted() {
 }
 
 #[test]
-fn it_prints_the_company_and_a_token_for_each_level() {
+fn the_demo_prints_the_company_and_a_token_for_each_level() {
     let mut server = ServerProcess::start(&["demo"], &[]);
-    server.wait_for_line("# The visitor may not do that");
+    server.wait_for_line("# The same request by the visitor is denied");
     let log = server.log();
     for what in ["Demo company: ", "Admin (user ", "Member (user ", "Visitor (user ", "Super admin (user "] {
         assert!(log.contains(what), "{what:?} is not in {log}");
@@ -35,7 +35,7 @@ fn it_prints_the_company_and_a_token_for_each_level() {
 }
 
 #[test]
-fn it_refuses_a_database_and_production() {
+fn the_demo_rejects_a_database_and_production_mode() {
     let database = run("iam-http", &["demo"], &[("DATABASE_URL", "postgres://iam@127.0.0.1:1/iam")]);
     let production = run(
         "iam-http",
@@ -51,9 +51,9 @@ fn it_refuses_a_database_and_production() {
 }
 
 #[test]
-fn no_token_is_printed_without_it() {
+fn tokens_are_printed_only_in_the_demo() {
     let mut server = ServerProcess::start(&[], &[]);
     // The demo prints its tokens after the server has started to listen, so the test waits for the complete output of
     // the process.
-    assert!(!server.log_to_its_end().contains("eyJ"), "{}", server.log());
+    assert!(!server.rest_of_the_log().contains("eyJ"), "{}", server.log());
 }

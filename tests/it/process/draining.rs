@@ -29,7 +29,7 @@ fn headers() -> String {
 const QUESTION: &str = r#"{"view":"/dashboard"}"#;
 
 #[test]
-fn every_answer_of_the_drain_says_close_and_none_before() {
+fn responses_contain_connection_close_only_during_the_drain() {
     let server = draining_for("5m");
     let requests = [
         ("GET", "/livez", "", 200),
@@ -78,7 +78,7 @@ fn an_idle_connection_is_kept_until_the_delay_ends() {
 }
 
 #[test]
-fn a_connection_without_a_request_does_not_hold_the_process() {
+fn a_connection_without_a_request_does_not_delay_the_exit() {
     let mut server = draining_for("0s");
     let mut unused = KeptConnection::open(server.address).unwrap();
     server.signal("TERM");
@@ -87,7 +87,7 @@ fn a_connection_without_a_request_does_not_hold_the_process() {
 }
 
 #[test]
-fn a_request_whose_head_was_half_sent_is_answered() {
+fn a_request_with_a_partially_sent_head_is_answered() {
     let mut server = draining_for("0s");
     let mut slow = KeptConnection::open(server.address).unwrap();
     slow.request("GET", "/livez", "", "").unwrap();
@@ -108,7 +108,7 @@ fn a_request_whose_head_was_half_sent_is_answered() {
 }
 
 #[test]
-fn requests_that_were_sent_at_once_are_all_answered() {
+fn all_pipelined_requests_are_answered() {
     let mut server = draining_for("5m");
     server.signal("TERM");
     is_draining(&server);
@@ -251,7 +251,7 @@ fn ask(
 }
 
 #[test]
-fn clients_behind_a_tcp_balancer_lose_nothing_when_replicas_are_replaced() {
+fn clients_behind_a_tcp_balancer_lose_no_request_during_a_rolling_restart() {
     for connections in [Connections::Own, Connections::Pool(Arc::default())] {
         let mut old = draining_for("500ms");
         let balancer = Balancer::to(&old);
@@ -272,7 +272,7 @@ fn clients_behind_a_tcp_balancer_lose_nothing_when_replicas_are_replaced() {
 }
 
 #[test]
-fn clients_of_the_only_replica_are_answered_or_refused() {
+fn requests_to_a_single_replica_are_answered_or_refused() {
     for connections in [Connections::Own, Connections::Pool(Arc::default())] {
         for _ in 0..3 {
             let mut server = draining_for("300ms");

@@ -71,7 +71,7 @@ mod postgres {
     }
 
     #[test]
-    fn a_process_whose_connections_died_ends_on_a_signal() {
+    fn a_process_with_dead_connections_ends_on_a_signal() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));
@@ -91,7 +91,7 @@ mod postgres {
     }
 
     #[test]
-    fn the_company_of_a_change_that_met_a_dead_connection_can_be_changed_again() {
+    fn a_change_on_a_dead_connection_does_not_block_its_company() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));

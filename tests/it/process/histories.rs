@@ -37,7 +37,7 @@ mod postgres {
         wait_until(|| allowed(&case.ask(server)).is_none().then_some(()));
         for _ in 0..3 {
             assert_eq!(allowed(&case.ask(server)), None);
-            assert_eq!(allowed(&case.ask_for_the_newest(server)), None);
+            assert_eq!(allowed(&case.request_without_cache(server)), None);
         }
     }
 
@@ -79,7 +79,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_standby_answers_nothing_until_it_is_promoted() {
+    async fn a_standby_serves_nothing_until_it_is_promoted() {
         let mut primary = PostgresServer::start().await;
         let standby = primary.standby().await;
         let sound = start_on(&primary);
@@ -104,7 +104,7 @@ mod postgres {
     /// While the database is read-only, a replica serves no decisions. The test changes `default_transaction_read_only`
     /// for open sessions too, as managed databases do when the disk is full.
     #[actix_web::test]
-    async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
+    async fn a_replica_stops_answering_while_its_server_is_read_only() {
         let database = PostgresServer::start().await;
         let server = start_on(&database);
         let case = Case::new(&server);
@@ -136,7 +136,7 @@ mod postgres {
     /// Replicas drop their cache entries when a load or a poll detects a lower version within the same epoch. The lease
     /// is too long to expire during the test.
     #[actix_web::test]
-    async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
+    async fn a_lower_version_within_an_epoch_invalidates_everything_wherever_it_is_detected() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let company = api.company().await;
@@ -172,7 +172,7 @@ mod postgres {
             let now: uuid::Uuid =
                 query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
             assert_ne!(now, history, "{changed_by} {rows}");
-            other.hears_everything().await;
+            other.catch_up().await;
             until(async || {
                 access(&other, Consistency::Cached).await.is_some_and(|access| access.versions().epoch != before.epoch)
             })
@@ -186,7 +186,7 @@ mod postgres {
     /// describes. If a restore of the table removes a key without a new version, replicas reject the key after the next
     /// change to the credentials.
     #[actix_web::test]
-    async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
+    async fn keys_revoked_or_deleted_directly_in_the_database_are_rejected() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
@@ -205,7 +205,7 @@ mod postgres {
             let key = api.api_key("read", None).await;
             let prefix = key.split('_').nth(1).unwrap();
             for replica in &replicas {
-                replica.hears_everything().await;
+                replica.catch_up().await;
                 assert_eq!(status(replica, &key).await, 200);
             }
             run(&mut connection, format!("{edit} '{prefix}'")).await.unwrap();
@@ -216,7 +216,7 @@ mod postgres {
                 api.api_key("read", None).await;
             }
             for replica in &replicas {
-                replica.hears_everything().await;
+                replica.catch_up().await;
                 assert_eq!(status(replica, &key).await, 401, "{edit} {is_told}");
             }
         }

@@ -3,14 +3,14 @@
 use crate::support::process::{run, text_of};
 
 #[test]
-fn without_a_database_it_says_what_is_missing() {
+fn without_a_database_the_error_contains_the_missing_setting() {
     let output = run("iam-http", &["keys", "list"], &[]);
     assert_ne!(output.status.code(), Some(0));
-    assert!(text_of(&output).contains("keys are kept in the database: set DATABASE_URL"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("API keys are stored in the database: set DATABASE_URL"), "{}", text_of(&output));
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn invalid_arguments_are_rejected() {
     let no_server = ("DATABASE_URL", "postgres://iam:hunter2@127.0.0.1:1/iam");
     for (arguments, what) in [
         (&["keys", "create", "--role", "check"][..], "--name"),
@@ -43,7 +43,7 @@ mod postgres {
     const DAY: i64 = 24 * 60 * 60 * 1000;
 
     #[actix_web::test]
-    async fn keys_are_made_listed_and_revoked() {
+    async fn keys_are_created_listed_and_revoked() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
         let keys = |arguments: &[&str]| {
             let arguments: Vec<_> = [&["keys"], arguments].concat();
@@ -70,7 +70,7 @@ mod postgres {
         assert!(said.contains(prefix) && !said.contains(secret), "{said}");
         assert!(list.contains(prefix) && list.contains("Nightly job") && list.contains(&id), "{list}");
         assert!(!list.contains(secret));
-        assert!(list.contains("good until") && list.contains("never used"), "{list}");
+        assert!(list.contains("expires") && list.contains("never used"), "{list}");
         api.permissions.note_uses().await;
         assert!(keys(&["list"]).0.contains("last used"));
         keys(&["revoke", prefix]);

@@ -26,7 +26,7 @@ fn ask_for_levels(environment: &[(&str, &str)], status: u16) -> (Vec<String>, St
     let authorization = format!("Bearer {token}");
     let headers = [("authorization", authorization.as_str()), ("x-company-id", &company), ("x-request-id", "asked")];
     assert_eq!(server.request("GET", LEVELS, &headers, None).status, status);
-    let log = server.log_to_its_end();
+    let log = server.rest_of_the_log();
     for secret in [token.as_str(), SECRET, "hunter2"] {
         assert!(!log.contains(secret), "{log}");
     }

@@ -28,7 +28,7 @@ fn metric(server: &mut ServerProcess, name: &str) -> u64 {
 /// Each denied request increments `iam_refused_total` once. A request is denied if the caller lacks the permission for
 /// the operation, or is not authorized to change the specified entity.
 #[test]
-fn every_refusal_is_counted() {
+fn every_rejection_is_counted() {
     let mut server = start(&[]);
     let (company, admin) = (new_company(), new_user());
     let ask = |server: &ServerProcess, by: &str, method: &str, path: &str, body: Option<Value>| {
@@ -60,7 +60,7 @@ fn every_refusal_is_counted() {
 }
 
 #[test]
-fn head_announces_what_get_sends_and_sends_none_of_it() {
+fn head_returns_the_headers_of_the_metrics_without_a_body() {
     let mut server = start(&[]);
     let token = super_admin();
     for path in ["/livez", "/readyz", "/health/db", "/openapi.json", "/docs/", "/api/iam/views", "/nowhere"] {

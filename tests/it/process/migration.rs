@@ -3,14 +3,14 @@
 use crate::support::process::{run, text_of};
 
 #[test]
-fn without_a_url_it_says_what_is_missing() {
+fn without_a_url_the_error_contains_the_missing_setting() {
     let output = run("migration", &[], &[]);
     assert_ne!(output.status.code(), Some(0));
     assert!(text_of(&output).contains("DATABASE_URL"), "{}", text_of(&output));
 }
 
 #[test]
-fn a_url_that_is_none_is_not_repeated() {
+fn an_invalid_url_is_not_printed() {
     let output = run("migration", &["status"], &[("DATABASE_URL", "mysql://iam:hunter2@localhost/iam")]);
     assert_ne!(output.status.code(), Some(0));
     assert!(!text_of(&output).contains("hunter2"), "{}", text_of(&output));
@@ -38,7 +38,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn it_makes_seeds_takes_back_and_makes_again() {
+    async fn up_seed_down_and_up_succeed() {
         let database = TestDatabase::new(Content::Nothing).await;
         let migration = |arguments: &[&str]| {
             let output = run("migration", arguments, &[("DATABASE_URL", database.url())]);
@@ -58,7 +58,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn eight_at_once_on_an_empty_database_all_succeed() {
+    async fn eight_concurrent_migrations_of_an_empty_database_succeed() {
         let database = TestDatabase::new(Content::Nothing).await;
         let url = database.url();
         let outputs: Vec<_> = std::thread::scope(|scope| {
@@ -87,7 +87,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn the_job_of_a_release_leaves_deleted_what_the_api_deleted() {
+    async fn the_seed_of_a_release_keeps_deletions_through_the_api() {
         let database = TestDatabase::new(Content::Seeded).await;
         let server = start(&[("DATABASE_URL", database.url())]);
         let token = super_admin();
@@ -122,7 +122,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn what_sessions_begin_with_does_not_hold_for_it() {
+    async fn migrations_ignore_session_defaults_of_the_role() {
         for setting in [
             "row_security = off",
             "idle_in_transaction_session_timeout = '1ms'",
@@ -145,7 +145,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_statement_may_take_longer_than_sessions_allow() {
+    async fn a_statement_may_exceed_the_default_timeout_of_the_role() {
         let database = TestDatabase::new(Content::Schema).await;
         set(&database, "statement_timeout = '200ms'").await;
         let mut holder = database.connect().await;
@@ -166,7 +166,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_read_only_session_is_refused_where_something_would_change() {
+    async fn a_read_only_session_is_rejected_by_commands_that_write() {
         let database = TestDatabase::new(Content::Schema).await;
         set(&database, "default_transaction_read_only = on").await;
         for command in ["up", "seed", "down", "fresh"] {
@@ -179,7 +179,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_database_that_cannot_keep_every_text_is_refused_and_stays_as_it_is() {
+    async fn a_database_without_utf8_is_rejected_and_unchanged() {
         let database = TestDatabase::new(Content::Nothing).await;
         for encoding in ["LATIN1", "SQL_ASCII"] {
             let name = format!("{}_{}", database.name(), encoding.to_lowercase());
@@ -200,7 +200,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn objects_of_our_names_that_are_no_relations_are_refused_by_name() {
+    async fn conflicting_objects_that_are_no_relations_are_rejected_by_name() {
         for (sql, named) in [
             ("CREATE TYPE features AS ENUM ('a')", "type \"features\""),
             ("CREATE DOMAIN modules AS text", "type \"modules\""),
@@ -219,7 +219,10 @@ mod postgres {
                 let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
                 let text = text_of(&output);
                 assert_ne!(output.status.code(), Some(0), "{command}: {text}");
-                assert!(text.contains("no IAM migration made") && text.contains(named), "{sql} {command}: {text}");
+                assert!(
+                    text.contains("the IAM migrations did not create") && text.contains(named),
+                    "{sql} {command}: {text}"
+                );
                 assert!(text.contains("use a schema of its own") && !text.contains("at line"), "{command}: {text}");
             }
             assert_eq!(relations(&database).await, before, "{sql}");

@@ -31,13 +31,13 @@ fn without_a_database_url_it_runs_in_memory() {
 }
 
 #[test]
-fn an_empty_database_url_counts_as_not_set() {
+fn an_empty_database_url_counts_as_absent() {
     let server = ServerProcess::start(&[], &[("DATABASE_URL", "")]);
     assert!(server.log().contains("[IAM Database] Using in-memory storage"));
 }
 
 #[test]
-fn use_database_false_wins_over_a_url() {
+fn use_database_false_takes_precedence_over_a_url() {
     let server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE), ("USE_DATABASE", "false")]);
     assert!(server.log().contains("[IAM Database] Using in-memory storage"));
     assert_eq!(server.get("/readyz").status, 200);
@@ -45,39 +45,39 @@ fn use_database_false_wins_over_a_url() {
 }
 
 #[test]
-fn use_database_true_needs_a_url() {
+fn use_database_true_requires_a_url() {
     assert_refuses(&[("USE_DATABASE", "true")], "DATABASE_URL");
 }
 
 #[test]
-fn another_word_for_use_database_is_refused() {
+fn other_values_for_use_database_are_rejected() {
     assert_refuses(&[("USE_DATABASE", "perhaps"), ("DATABASE_URL", NOWHERE)], "USE_DATABASE");
 }
 
 #[test]
-fn a_url_that_is_none_is_refused_without_repeating_it() {
+fn an_invalid_url_is_rejected_without_printing_it() {
     assert_refuses(&[("DATABASE_URL", "mysql://iam:hunter2@localhost/iam")], "DATABASE_URL");
     assert_refuses(&[("DATABASE_URL", "postgres://iam:hunter2@local host:x/iam")], "DATABASE_URL");
 }
 
 #[test]
-fn an_unknown_key_is_named() {
+fn the_error_for_an_unknown_setting_contains_its_name() {
     assert_refuses(&[("IAM__SERVER__PROT", "1")], "prot");
     assert_refuses(&[("IAM__SERVRE__PORT", "1")], "servre");
 }
 
 #[test]
-fn production_wants_a_secret_worth_its_name() {
+fn production_requires_a_strong_secret() {
     let production = ("IAM__SERVER__MODE", "production");
     assert_refuses(&[production], "JWT_SECRET");
     assert_refuses(&[production, ("JWT_SECRET", "short")], "JWT_SECRET");
     assert_refuses(&[production, ("JWT_SECRET", "your-super-secret-jwt-key-change-in-production")], "JWT_SECRET");
     let mut server = ServerProcess::start(&[], &[production, ("JWT_SECRET", LONG_SECRET)]);
-    assert!(!server.log_to_its_end().contains(LONG_SECRET));
+    assert!(!server.rest_of_the_log().contains(LONG_SECRET));
 }
 
 #[test]
-fn a_secret_with_white_space_or_quotes_around_it_stops_the_start_in_every_mode() {
+fn a_secret_with_surrounding_white_space_or_quotes_is_a_startup_error_in_every_mode() {
     for mode in ["development", "production"] {
         let mode = ("IAM__SERVER__MODE", mode);
         let secret = "hunter2hunter2hunter2hunter2-Kq3vR8xY2mN5pL7w";
@@ -88,7 +88,7 @@ fn a_secret_with_white_space_or_quotes_around_it_stops_the_start_in_every_mode()
 }
 
 #[test]
-fn a_taken_port_is_named() {
+fn the_error_for_an_occupied_port_contains_the_port() {
     let server = ServerProcess::start(&[], &[]);
     let port = server.address.port().to_string();
     assert_refuses(&[("PORT", &port), ("IAM__ADMIN__PORT", "0")], &port);
@@ -115,7 +115,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn without_its_schema_it_is_not_ready_says_why_and_changes_nothing() {
+    async fn without_the_schema_the_process_is_not_ready_and_changes_nothing() {
         let database = TestDatabase::new(Content::Nothing).await;
         let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
         server.wait_for_line("[Database] PostgreSQL connection established");
@@ -132,7 +132,7 @@ mod postgres {
     }
 
     #[test]
-    fn without_its_database_it_lives_but_is_not_ready() {
+    fn without_the_database_the_process_is_alive_but_not_ready() {
         let server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE)]);
         assert_eq!(server.get("/livez").status, 200);
         assert_eq!(server.get("/readyz").status, 503);
@@ -143,7 +143,7 @@ mod postgres {
 }
 
 #[test]
-fn keys_are_fetched_from_their_issuer_whatever_proxy_the_environment_names() {
+fn keys_are_fetched_from_the_issuer_regardless_of_proxy_variables() {
     let [issuer, proxy] = [(); 2].map(|()| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -165,12 +165,12 @@ fn keys_are_fetched_from_their_issuer_whatever_proxy_the_environment_names() {
 }
 
 #[test]
-fn an_entry_that_is_no_web_origin_is_named_with_the_reason() {
+fn the_error_for_an_invalid_web_origin_contains_the_reason() {
     for (origins, says) in [
-        ("https://a.example, null", r#"entry 2, "null": null stands for every page without an origin"#),
+        ("https://a.example, null", r#"entry 2, "null": null is the origin of pages of any site without an origin"#),
         ("app.example.com", r#"entry 1, "app.example.com": must be scheme://host"#),
         ("http://localhost:5173/admin", "must not have a path"),
-        ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not hold credentials"#),
+        ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not contain credentials"#),
         ("https://*", "a wildcard can only be the whole first label"),
         ("https://a.example https://b.example", "must be scheme://host"),
     ] {
@@ -183,7 +183,7 @@ fn an_entry_that_is_no_web_origin_is_named_with_the_reason() {
 }
 
 #[test]
-fn commas_case_default_ports_and_final_slashes_of_web_origins_do_not_matter() {
+fn commas_case_default_ports_and_final_slashes_of_web_origins_are_normalized() {
     let origins = "HTTPS://App.Example.com:443/, ,https://*.tenants.example,https://app.example.com,";
     let server = ServerProcess::start(&[], &[("IAM__SERVER__CORS_ORIGINS", origins)]);
     for (origin, is_in) in [

@@ -52,7 +52,7 @@ fn create_level(server: &ServerProcess, company: CompanyId, name: &str) {
 }
 
 #[test]
-fn in_memory_a_restart_starts_afresh() {
+fn in_memory_mode_a_restart_loses_all_data() {
     let company = new_company();
     let server = start(&[]);
     create_level(&server, company, "Auditors");
@@ -67,7 +67,7 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     #[actix_web::test]
-    async fn a_restart_keeps_every_change_and_its_audit_record() {
+    async fn changes_and_audit_records_survive_a_restart() {
         let database = TestDatabase::new(Content::Seeded).await;
         let environment = [("DATABASE_URL", database.url())];
         let company = new_company();
@@ -83,7 +83,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn without_the_database_for_a_while_memory_mode_works_and_the_data_is_there_afterwards() {
+    async fn data_in_the_database_survives_a_temporary_switch_to_memory_mode() {
         let database = TestDatabase::new(Content::Seeded).await;
         let company = new_company();
         let server = start(&[("DATABASE_URL", database.url())]);

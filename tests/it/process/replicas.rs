@@ -56,7 +56,7 @@ impl Case {
 
     /// Checks whether the administrator may access the dashboard, with `Cache-Control: no-cache`, which requires
     /// up-to-date data.
-    pub(crate) fn ask_for_the_newest(&self, server: &ServerProcess) -> HttpAnswer {
+    pub(crate) fn request_without_cache(&self, server: &ServerProcess) -> HttpAnswer {
         self.open_with(server, &[("cache-control", "no-cache")]).finish()
     }
 
@@ -109,7 +109,7 @@ mod postgres {
     use crate::support::server::PostgresServer;
 
     #[actix_web::test]
-    async fn a_revocation_reaches_the_other_process() {
+    async fn a_revocation_reaches_the_other_replica() {
         let database = TestDatabase::new(Content::Seeded).await;
         let environment = [("DATABASE_URL", database.url()), LONG_LEASE];
         let (a, b) = (start(&environment), start(&environment));
@@ -126,7 +126,7 @@ mod postgres {
     }
 
     #[test]
-    fn a_revocation_reaches_a_process_whose_connections_were_killed() {
+    fn a_revocation_reaches_a_replica_whose_connections_were_terminated() {
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));
@@ -143,7 +143,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_revocation_during_a_restart_of_the_database_reaches_the_other_process() {
+    async fn a_revocation_during_a_restart_of_the_database_reaches_the_other_replica() {
         let mut postgres = PostgresServer::start().await;
         let url = postgres.url();
         let environment = [("DATABASE_URL", url.as_str()), LONG_LEASE];
@@ -163,7 +163,7 @@ mod postgres {
     /// A resumed process never returns a decision from an expired lease, even for a check that was sent while the
     /// process was frozen.
     #[actix_web::test]
-    async fn a_process_that_was_stopped_for_longer_than_the_lease_answers_nothing_stale() {
+    async fn a_process_stopped_for_longer_than_the_lease_serves_nothing_stale() {
         const LEASE: Duration = Duration::from_secs(1);
         let database = TestDatabase::new(Content::Seeded).await;
         let environment = [("DATABASE_URL", database.url()), ("IAM__CACHE__LEASE", "1s")];
@@ -188,7 +188,7 @@ mod postgres {
     }
 
     #[test]
-    fn without_the_database_memory_answers_for_the_lease_at_most() {
+    fn without_the_database_the_cache_serves_until_the_lease_expires() {
         const LEASE: Duration = Duration::from_secs(1);
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
@@ -225,7 +225,7 @@ mod postgres {
     }
 
     #[test]
-    fn with_a_grace_memory_answers_longer_and_says_how_old_it_is() {
+    fn within_the_grace_period_the_cache_serves_and_states_its_age() {
         const GRACE: u64 = 30;
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
@@ -266,7 +266,7 @@ mod postgres {
     /// After a restart, the cache is warmed with the recently active users. Their first requests therefore need no load
     /// from the database.
     #[test]
-    fn a_restarted_process_knows_the_active_users() {
+    fn a_restarted_process_warms_its_cache_with_active_users() {
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let server = start(&[("DATABASE_URL", database.url())]);
@@ -293,7 +293,7 @@ mod postgres {
     /// When a lease expires with a thousand companies in the cache, the database receives only a few statements (no
     /// thundering herd).
     #[actix_web::test]
-    async fn the_end_of_a_lease_causes_no_stampede() {
+    async fn the_end_of_a_lease_causes_no_burst_of_loads() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let user = new_user();
@@ -363,7 +363,7 @@ mod postgres {
         let statements = ask_all().await;
         assert!(statements <= 2, "a change to one company must cause at most 2 statements, not {statements}");
 
-        replica.hears_everything().await;
+        replica.catch_up().await;
         ask_all().await;
         let misses = replica.stats().misses;
         ask_all().await;
@@ -374,7 +374,7 @@ mod postgres {
     /// responds, decisions are based on the data of that database. When the first database is back, decisions are based
     /// on its data again.
     #[actix_web::test]
-    async fn another_database_drops_everything() {
+    async fn another_database_invalidates_the_whole_cache() {
         let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);
         let database = api.database.clone().unwrap();
         let company = api.company().await;

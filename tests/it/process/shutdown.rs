@@ -8,7 +8,7 @@ use crate::support::api::new_company;
 use crate::support::process::wait_until;
 
 #[test]
-fn either_signal_ends_it_with_exit_code_0() {
+fn either_signal_ends_the_process_with_exit_code_0() {
     for signal in ["TERM", "INT"] {
         let mut server = start(&[("IAM__SERVER__DRAIN_DELAY", "100ms")]);
         server.signal(signal);
@@ -17,7 +17,7 @@ fn either_signal_ends_it_with_exit_code_0() {
 }
 
 #[test]
-fn while_it_drains_it_is_not_ready_but_answers() {
+fn a_draining_process_is_not_ready_but_answers() {
     let mut server = start(&[("IAM__SERVER__DRAIN_DELAY", "5m")]);
     server.signal("TERM");
     let answer = wait_until(|| Some(server.get("/readyz")).filter(|answer| answer.status == 503));
@@ -30,7 +30,7 @@ fn while_it_drains_it_is_not_ready_but_answers() {
 }
 
 #[test]
-fn a_request_that_runs_is_finished() {
+fn a_request_in_progress_is_completed() {
     // A single worker accepts connections in order. With several workers, a connection may still be queued for a worker
     // when the server stops. Such a connection might never be served.
     let mut server = start(&[("IAM__SERVER__WORKERS", "1")]);
@@ -68,7 +68,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_write_completes_though_its_client_hung_up_and_the_process_is_terminated() {
+    async fn a_change_completes_after_a_disconnect_and_a_signal() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut server = start(&[
             ("DATABASE_URL", database.url()),

@@ -15,7 +15,7 @@ const COMMANDS: [(&str, &[&str]); 4] = [
 
 /// Asserts that each command fails, that its output contains all `expected` strings, and that its output does not
 /// contain the password `hunter2`.
-fn all_say(url: &str, expected: &[&str]) {
+fn assert_all_commands_report(url: &str, expected: &[&str]) {
     for (program, arguments) in COMMANDS {
         let output = run(program, arguments, &[("DATABASE_URL", url)]);
         let text = text_of(&output);
@@ -49,34 +49,34 @@ fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
 }
 
 #[test]
-fn a_port_that_refuses_is_named() {
-    let refused = "the database server refuses connections: nothing listens there";
+fn the_error_for_a_refused_connection_contains_the_port() {
+    let refused = "the database server refuses connections: no process listens at this address";
     for (host, shown) in [("127.0.0.1:1", "(127.0.0.1:1)"), ("[::1]:1", "([::1]:1)")] {
-        all_say(&format!("postgres://iam:hunter2@{host}/iam"), &[refused, shown]);
+        assert_all_commands_report(&format!("postgres://iam:hunter2@{host}/iam"), &[refused, shown]);
     }
-    all_say(
+    assert_all_commands_report(
         "postgres://iam:hunter2@%2Fnowhere:5433/iam",
-        &["the database server refuses connections: nothing listens there", "(/nowhere/.s.PGSQL.5433)"],
+        &["the database server refuses connections: no process listens at this address", "(/nowhere/.s.PGSQL.5433)"],
     );
 }
 
 #[test]
-fn a_host_without_an_address_is_named() {
+fn the_error_for_an_unresolvable_host_contains_the_host() {
     let unknown = "the name of the database server cannot be resolved (nosuch.invalid:5433)";
-    all_say("postgres://iam:hunter2@nosuch.invalid:5433/iam", &[unknown]);
+    assert_all_commands_report("postgres://iam:hunter2@nosuch.invalid:5433/iam", &[unknown]);
 }
 
 #[test]
-fn what_the_server_answers_is_named_with_its_words() {
+fn the_error_contains_the_message_of_the_server() {
     for (code, message, problem) in [
         ("28P01", "password authentication failed for user \"iam\"", "does not accept the user name and password"),
-        ("28000", "no pg_hba.conf entry for host", "does not admit this role from here"),
+        ("28000", "no pg_hba.conf entry for host", "does not permit this role to connect from this host"),
         ("3D000", "database \"iam\" does not exist", "the database does not exist"),
         ("XX000", "the disk is broken", "the database cannot be reached"),
     ] {
         let port = server_that_answers(code, message);
         let url = format!("postgres://iam:hunter2@127.0.0.1:{port}/iam?sslmode=disable");
-        all_say(&url, &[problem, &format!("(127.0.0.1:{port})"), message]);
+        assert_all_commands_report(&url, &[problem, &format!("(127.0.0.1:{port})"), message]);
     }
 }
 
@@ -85,19 +85,19 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     #[actix_web::test]
-    async fn an_unknown_database_is_named() {
+    async fn the_error_for_an_unknown_database_contains_its_name() {
         let database = TestDatabase::new(Content::Nothing).await;
         let url = format!("{}_that_is_not_there", database.url());
         let (_, server) = url.split_once('@').unwrap();
         let (server, name) = server.split_once('/').unwrap();
-        all_say(
+        assert_all_commands_report(
             &url,
             &["the database does not exist", &format!("({server})"), &format!("database \"{name}\" does not exist")],
         );
     }
 
     #[actix_web::test]
-    async fn a_missing_table_is_named_by_the_command_that_lists_keys() {
+    async fn the_error_of_keys_list_contains_the_missing_table() {
         let database = TestDatabase::new(Content::Nothing).await;
         let output = run("iam-http", &["keys", "list"], &[("DATABASE_URL", database.url())]);
         assert_ne!(output.status.code(), Some(0));

@@ -63,7 +63,7 @@ mod postgres {
     // --- Other programs in the same database ---
 
     #[tokio::test]
-    async fn another_program_of_seaorm_in_the_same_schema_neither_hinders_nor_is_touched() {
+    async fn another_seaorm_program_in_the_same_schema_does_not_conflict() {
         let database = TestDatabase::new(Content::Nothing).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         execute(&mut connection, OTHERS).await;
@@ -78,7 +78,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_table_of_that_name_that_is_of_another_form_or_may_not_be_read_does_not_hinder() {
+    async fn a_foreign_bookkeeping_table_does_not_conflict() {
         for other in [
             "CREATE TABLE seaql_migrations (name text, step int)",
             "CREATE TABLE seaql_migrations (version int PRIMARY KEY)",
@@ -98,7 +98,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn only_the_first_schema_of_the_search_path_counts() {
+    async fn only_the_first_schema_of_the_search_path_is_used() {
         for (schema, path) in
             [("iam", "iam,public"), ("\"The.IAM\"", "\"The.IAM\",public"), ("\"x\"\"y\"", "\"x\"\"y\",public")]
         {
@@ -129,7 +129,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_installation_in_a_later_schema_of_the_path_is_not_this_one() {
+    async fn an_installation_in_a_later_schema_of_the_search_path_is_ignored() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
         execute(&mut connection, "CREATE SCHEMA iam").await;
@@ -144,7 +144,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_table_that_is_missing_here_is_not_looked_for_in_a_later_schema() {
+    async fn a_missing_table_is_not_looked_up_in_a_later_schema() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
         execute(&mut connection, "CREATE SCHEMA iam").await;
@@ -160,7 +160,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_search_path_without_a_schema_is_an_error_that_says_so() {
+    async fn a_search_path_without_a_schema_is_an_error() {
         let database = TestDatabase::new(Content::Nothing).await;
         let db = within(&database, "nowhere").await;
         for outcome in [
@@ -177,7 +177,7 @@ mod postgres {
     // --- Objects of other programs ---
 
     #[tokio::test]
-    async fn fresh_and_up_refuse_a_schema_with_relations_of_our_names_that_they_did_not_make() {
+    async fn fresh_and_up_reject_a_schema_with_conflicting_relations() {
         for (theirs, names) in [
             ("CREATE TABLE features (id int); CREATE TABLE views (id int)", "features, views"),
             ("CREATE TABLE modules (id int)", "modules"),
@@ -201,7 +201,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn tables_of_our_names_in_upper_case_are_not_in_the_way() {
+    async fn tables_with_our_names_in_upper_case_do_not_conflict() {
         let database = TestDatabase::new(Content::Nothing).await;
         let db = database.sea_orm().await;
         execute(&mut database.connect().await, "CREATE TABLE \"Features\" (id int); CREATE TABLE \"VIEWS\" (id int)")
@@ -214,7 +214,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn fresh_on_a_schema_that_is_partly_ours_drops_nothing_that_is_not() {
+    async fn fresh_drops_no_foreign_relations_of_a_shared_schema() {
         let database = TestDatabase::new(Content::Schema).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
@@ -228,7 +228,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn after_everything_was_taken_back_the_names_are_free_for_others() {
+    async fn after_down_the_names_are_available_to_other_programs() {
         let database = TestDatabase::new(Content::Schema).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         migration::down(&db, 99).await.unwrap();
@@ -240,7 +240,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn fresh_does_not_take_what_depends_on_the_bookkeeping() {
+    async fn fresh_drops_nothing_that_depends_on_the_bookkeeping() {
         let database = TestDatabase::new(Content::Schema).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         execute(&mut connection, "CREATE VIEW theirs AS SELECT version FROM iam_migrations").await;
@@ -251,7 +251,7 @@ mod postgres {
     // --- Databases of earlier builds ---
 
     #[tokio::test]
-    async fn what_an_earlier_build_applied_is_known_before_and_copied_by_the_first_up() {
+    async fn migrations_of_an_earlier_build_are_recognized_and_copied_by_up() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
@@ -273,7 +273,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_upgrade_applies_only_what_the_earlier_build_had_not() {
+    async fn an_upgrade_applies_only_the_missing_migrations() {
         let database = TestDatabase::new(Content::Schema).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
@@ -286,7 +286,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_is_taken_back_is_taken_back_for_earlier_builds_too() {
+    async fn reverted_migrations_are_reverted_for_earlier_builds_too() {
         let database = TestDatabase::new(Content::Schema).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let all = all_names(&db).await;
@@ -303,7 +303,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn fresh_begins_anew_what_an_earlier_build_made() {
+    async fn fresh_recreates_the_schema_of_an_earlier_build() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         execute(&mut connection, EARLIER_BUILD).await;
@@ -315,7 +315,7 @@ mod postgres {
     // --- Privileges ---
 
     #[tokio::test]
-    async fn asking_needs_no_right_to_create_and_neither_does_up_when_nothing_is_pending() {
+    async fn status_and_up_without_pending_migrations_require_no_create_privilege() {
         let database = TestDatabase::new(Content::Schema).await;
         let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
         db.execute_unprepared("CREATE TABLE mine (id int)").await.unwrap_err();
@@ -324,7 +324,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn without_the_right_to_create_up_fails_and_changes_nothing() {
+    async fn without_the_create_privilege_up_fails_and_changes_nothing() {
         let database = empty_database().await;
         let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
         let before = relations(&database).await;
@@ -335,7 +335,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn bookkeeping_that_may_not_be_read_is_an_error_and_not_an_empty_one() {
+    async fn unreadable_bookkeeping_is_an_error_and_not_empty() {
         let database = TestDatabase::new(Content::Schema).await;
         execute(&mut database.connect().await, "REVOKE ALL ON iam_migrations FROM iam_test_application").await;
         let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
@@ -382,7 +382,7 @@ mod postgres {
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
     #[tokio::test]
-    async fn migrators_of_one_installation_wait_for_each_other_and_those_of_two_do_not() {
+    async fn migrations_of_one_installation_exclude_each_other_and_those_of_two_do_not() {
         let database = TestDatabase::new(Content::Nothing).await;
         let mut connection = database.connect().await;
         execute(&mut connection, "CREATE SCHEMA blue; CREATE SCHEMA \"Green\"").await;

@@ -75,7 +75,7 @@ mod postgres {
     // --- Session settings ---
 
     #[tokio::test]
-    async fn a_session_is_set_up_by_a_statement_and_not_by_parameters_that_poolers_refuse() {
+    async fn a_session_is_configured_by_a_statement_and_not_by_startup_parameters() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         // The URLs of test databases contain session parameters. This URL contains none, so the adapter sets all
@@ -138,7 +138,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_a_role_is_set_to_does_not_hold_for_the_service() {
+    async fn the_service_overrides_the_settings_of_its_role() {
         let database = TestDatabase::new(Content::Schema).await;
         for setting in [
             "row_security = off",
@@ -165,7 +165,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_read_only_session_is_refused_and_the_reason_is_kept() {
+    async fn a_read_only_session_is_rejected_and_the_reason_is_kept() {
         let database = TestDatabase::new(Content::Schema).await;
         let role = role_with(&database, "default_transaction_read_only = on").await;
         let impatient = |options| PostgresOptions {
@@ -189,7 +189,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_database_that_cannot_keep_every_text_is_refused() {
+    async fn a_database_without_utf8_is_rejected() {
         let database = TestDatabase::new(Content::Nothing).await;
         for encoding in ["LATIN1", "SQL_ASCII"] {
             let name = format!("{}_{}", database.name(), encoding.to_lowercase());
@@ -207,7 +207,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn why_the_database_cannot_be_reached_is_said_by_host_and_port() {
+    async fn connection_errors_contain_the_host_the_port_and_the_reason() {
         let database = TestDatabase::new(Content::Nothing).await;
         let proxy = Proxy::to(&database).await;
         let of = |url: &str| PostgresStorage::connect(&PostgresOptions::new(url)).unwrap();
@@ -233,13 +233,13 @@ mod postgres {
         proxy.admit().await;
         proxy.fall_silent();
         let silent = said(proxy.url()).await;
-        assert!(silent.contains("does not answer") && silent.contains(place), "{silent}");
+        assert!(silent.contains("does not respond") && silent.contains(place), "{silent}");
     }
 
     // --- Half-open connections ---
 
     #[tokio::test]
-    async fn a_change_that_meets_a_dead_connection_ends_and_its_company_can_be_changed_again() {
+    async fn a_change_on_a_dead_connection_fails_and_releases_its_company() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), |options| PostgresOptions { max_connections: 2, ..short(options) });
@@ -295,7 +295,7 @@ mod postgres {
     /// A client on a Unix socket is frozen. The server cannot detect this, because the connection itself works. The
     /// lock is released only after another session waits for it and terminates the session of the frozen client.
     #[tokio::test]
-    async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
+    async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_its_locks() {
         let server = PostgresServer::start().await;
         let url = server.url_of_socket();
         let options = PostgresOptions { silence_timeout: Duration::from_secs(1), ..PostgresOptions::new(url.as_str()) };
@@ -324,7 +324,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn after_a_lost_connection_the_others_are_checked_before_use() {
+    async fn after_a_lost_connection_idle_connections_are_tested_before_use() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), |options| PostgresOptions { max_connections: 5, ..short(options) });
@@ -343,7 +343,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn closing_ends_whatever_state_the_connections_are_in() {
+    async fn closing_the_pool_ends_regardless_of_the_state_of_its_connections() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), short);

@@ -10,20 +10,20 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase};
 
     /// The adapter for one contract case, and the database of that case. The database is dropped after the adapter.
-    struct OfItsOwn {
+    struct IsolatedStorage {
         storage: Arc<PostgresStorage>,
         _database: TestDatabase,
     }
 
-    impl Fresh for OfItsOwn {
+    impl Fresh for IsolatedStorage {
         fn storage(&self) -> Arc<dyn Storage> {
             Arc::<PostgresStorage>::clone(&self.storage)
         }
     }
 
-    async fn on_a_database_of_its_own() -> OfItsOwn {
+    async fn on_a_database_of_its_own() -> IsolatedStorage {
         let database = TestDatabase::new(Content::Schema).await;
-        OfItsOwn { storage: Arc::new(database.storage()), _database: database }
+        IsolatedStorage { storage: Arc::new(database.storage()), _database: database }
     }
 
     iam_storage::contract_tests!(on_a_database_of_its_own().await);

@@ -70,7 +70,7 @@ mod postgres {
 
     /// Asserts that every row equals a fresh resolution of the data in the database. The data must not change during
     /// the comparison. Returns the number of rows.
-    async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
+    async fn all_rows_match_the_resolution(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
         assert_eq!(
             compared, rows,
@@ -115,9 +115,9 @@ mod postgres {
         let company = api.company().await;
         // If a replica learns of a change during a load, it does not cache the loaded data, which may be outdated. Both
         // replicas therefore apply all changes before the load.
-        a.replica.hears_everything().await;
-        b.replica.hears_everything().await;
-        b.replica.channel.set(Line::Deaf);
+        a.replica.catch_up().await;
+        b.replica.catch_up().await;
+        b.replica.channel.set(Line::Stalled);
         a.read(company.id, company.admin).await;
         b.read(company.id, company.admin).await;
         (a, b, company)
@@ -129,7 +129,7 @@ mod postgres {
 
     /// A fill writes all rows of a user: one row for every view, and one row for every action of every feature.
     #[actix_web::test]
-    async fn a_user_is_filled_as_a_whole() {
+    async fn all_rows_of_a_user_are_written_together() {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
@@ -142,13 +142,13 @@ mod postgres {
         let effective = a.replica.permissions.access(company.id, Subject::User(company.admin), Consistency::Fresh);
         let effective = effective.await.unwrap().effective();
         assert_eq!((views.len(), actions.len()), (14, effective.features.values().map(BTreeMap::len).sum()));
-        all_rows_are_right(&api, &mut connection, "a fill").await;
+        all_rows_match_the_resolution(&api, &mut connection, "a fill").await;
     }
 
     /// Rows that were computed before a change to the company or to the catalog are not written after the change
     /// (optimistic concurrency by version).
     #[actix_web::test]
-    async fn what_was_computed_before_a_change_is_not_written_after_it() {
+    async fn rows_computed_before_a_change_are_not_written_after_it() {
         let api = TestApi::postgres().await;
         for of_catalog in [false, true] {
             let (_a, mut b, company) = admin_known_to_two(&api).await;
@@ -166,7 +166,7 @@ mod postgres {
 
     /// A fill does not wait for a change in progress, and does not write the rows that this change would invalidate.
     #[actix_web::test]
-    async fn nothing_is_written_while_a_change_is_under_way() {
+    async fn no_rows_are_written_during_a_change() {
         let api = TestApi::postgres().await;
         let (mut a, mut b, company) = admin_known_to_two(&api).await;
         let mut connection = api.database.as_ref().unwrap().connect().await;
@@ -178,27 +178,27 @@ mod postgres {
         }
         // The dropped transaction is rolled back asynchronously, so the fill is repeated.
         until(async || b.fill().await == 1).await;
-        assert!(all_rows_are_right(&api, &mut connection, "the end of a change").await > 100);
+        assert!(all_rows_match_the_resolution(&api, &mut connection, "the end of a change").await > 100);
     }
 
     /// While a change is in progress, the SQL views show the rows from before the change. When the change commits,
     /// these rows disappear.
     #[actix_web::test]
-    async fn rows_end_in_the_moment_of_the_commit() {
+    async fn rows_become_outdated_at_the_commit() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
         tx.assignments_mut().replace_for_user(company.id, company.admin, &[], None).await.unwrap();
-        assert!(all_rows_are_right(&api, &mut connection, "before the commit").await > 100);
+        assert!(all_rows_match_the_resolution(&api, &mut connection, "before the commit").await > 100);
         tx.commit().await.unwrap();
         assert!(rows(&mut connection).await.is_empty());
     }
 
     /// A change invalidates rows even if no replica learns of the change. The next fill writes these rows again.
     #[actix_web::test]
-    async fn rows_come_back_after_a_change_without_a_notice() {
+    async fn rows_are_rewritten_after_a_change_without_a_wake_up() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
@@ -211,12 +211,12 @@ mod postgres {
         a.filled = Filled::default();
         a.read(company.id, company.admin).await;
         until(async || a.fill().await == 1).await;
-        assert!(all_rows_are_right(&api, &mut connection, "a rename").await > 100);
+        assert!(all_rows_match_the_resolution(&api, &mut connection, "a rename").await > 100);
     }
 
     /// The SQL views omit expired rows. Sweeps delete expired rows in batches of limited size.
     #[actix_web::test]
-    async fn expired_rows_are_swept() {
+    async fn expired_rows_are_deleted() {
         let api = TestApi::postgres().await;
         let (mut a, _b, _) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
@@ -237,13 +237,13 @@ mod postgres {
     /// A restarted replica warms its cache with the active users, that is, the users with effective-permission rows.
     /// The first requests of these users therefore need no load from the database.
     #[actix_web::test]
-    async fn a_restarted_replica_knows_the_active_users() {
+    async fn a_restarted_replica_loads_the_active_users() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
         let member = api.level_id(company, "Member").await;
         api.assign(company, company.admin, &[&member]).await;
-        a.replica.hears_everything().await;
+        a.replica.catch_up().await;
         a.read(company.id, company.admin).await;
         assert_eq!(a.fill().await, 1);
         drop(a);

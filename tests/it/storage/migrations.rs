@@ -105,7 +105,7 @@ mod postgres {
     // --- The schema ---
 
     #[tokio::test]
-    async fn the_schema_is_what_it_was() {
+    async fn the_schema_matches_its_snapshot() {
         let database = TestDatabase::new(Content::Schema).await;
         let lines = schema(&database).await;
         insta::assert_snapshot!("schema", lines.join("\n"));
@@ -134,7 +134,7 @@ mod postgres {
     /// Every process reads all credentials at once, so one row that cannot be parsed would lock out all callers.
     /// Constraints of the database reject such rows.
     #[tokio::test]
-    async fn credentials_that_no_process_could_read_are_refused() {
+    async fn invalid_credential_rows_are_rejected() {
         let database = TestDatabase::new(Content::Schema).await;
         let mut connection = database.connect().await;
         let key = |prefix: &str, digest: usize, role: &str, expires_at: &str| {
@@ -212,7 +212,7 @@ mod postgres {
     // --- Migrating ---
 
     #[tokio::test]
-    async fn eight_migrators_at_once_all_succeed() {
+    async fn eight_concurrent_migrations_succeed() {
         let database = TestDatabase::new(Content::Nothing).await;
         let outcomes = eight_at_once(&database, |db| async move { migration::up(&db).await.unwrap() }).await;
         let (worked, waited): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|applied| !applied.is_empty());
@@ -261,7 +261,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_failing_migration_leaves_nothing_behind() {
+    async fn a_failed_migration_has_no_effect() {
         let database = TestDatabase::new(Content::Nothing).await;
         let db = database.sea_orm().await;
         let error = migration::up_with::<Failing>(&db).await.unwrap_err();
@@ -277,7 +277,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_goes_down_comes_up_again() {
+    async fn down_and_up_restore_the_schema() {
         let database = TestDatabase::new(Content::Nothing).await;
         let db = database.sea_orm().await;
         migration::up(&db).await.unwrap();
@@ -293,7 +293,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn fresh_begins_anew_and_keeps_what_is_not_ours() {
+    async fn fresh_recreates_the_schema_and_keeps_foreign_objects() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let before = schema(&database).await;
@@ -306,7 +306,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn fresh_and_down_refuse_to_break_what_is_not_ours() {
+    async fn fresh_and_down_do_not_drop_dependent_foreign_objects() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         run(&mut connection, "CREATE VIEW theirs AS SELECT id, name FROM views".to_owned()).await.unwrap();
@@ -320,7 +320,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_owner_whom_policies_bind_seeds_although_row_security_is_off() {
+    async fn an_owner_subject_to_policies_can_seed_with_row_security_off() {
         let database = TestDatabase::new(Content::Schema).await;
         let sql = format!("ALTER DATABASE {} SET row_security = off", database.name());
         run(&mut database.connect().await, sql).await.unwrap();
@@ -370,7 +370,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_database_that_is_ahead_is_left_alone() {
+    async fn a_database_with_newer_migrations_is_unchanged() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         let later = "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_later', 0)";
@@ -417,7 +417,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn eight_seeds_at_once_are_one() {
+    async fn eight_concurrent_seeds_equal_one() {
         let database = TestDatabase::new(Content::Schema).await;
         let mut reports = eight_at_once(&database, |db| async move { migration::seed(&db).await.unwrap() }).await;
         reports.retain(|report| !report.is_empty());
@@ -428,7 +428,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_was_taken_away_or_edited_does_not_come_back() {
+    async fn a_seed_does_not_restore_deleted_or_edited_rows() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         run(
@@ -466,7 +466,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn the_seed_leaves_the_same_records_as_in_memory() {
+    async fn the_seed_writes_the_same_audit_records_as_in_memory() {
         let database = TestDatabase::new(Content::Seeded).await;
         let postgres = recorded(&database.storage()).await;
         assert_eq!(postgres.len(), 14 + 4 + 19 + 16 + 14 + 4 + 6 + 6);
@@ -474,7 +474,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn the_adapter_knows_the_schema_as_it_is_and_notices_when_it_is_another() {
+    async fn the_adapter_accepts_its_schema_and_detects_differences() {
         let database = TestDatabase::new(Content::Schema).await;
         database.storage().check_schema().await.unwrap();
         run(&mut database.connect().await, "ALTER TABLE modules DROP COLUMN icon".to_owned()).await.unwrap();

@@ -94,7 +94,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_caller_that_finds_all_connections_taken_gives_up() {
+    async fn waiting_for_a_connection_is_bounded() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), one_connection);
         let (taking, other) = (new_company(), level(new_company(), "Other"));
@@ -134,7 +134,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_caller_that_finds_the_lock_taken_gives_up() {
+    async fn waiting_for_a_lock_is_bounded() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), impatient);
         let (one, other) = (level(new_company(), "One"), level(new_company(), "Other"));
@@ -162,7 +162,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_statement_that_takes_too_long_is_given_up() {
+    async fn a_statement_that_takes_too_long_is_cancelled() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), |options| PostgresOptions {
             statement_timeout: Duration::from_millis(200),
@@ -179,7 +179,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_unavailable() {
+    async fn a_server_that_refuses_connections_is_unavailable() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage =
@@ -203,7 +203,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_server_that_does_not_answer_is_unavailable() {
+    async fn an_unresponsive_server_is_unavailable() {
         // The server listens, but it never accepts a connection.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
@@ -242,7 +242,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_change_whose_connection_breaks_leaves_nothing() {
+    async fn a_change_whose_connection_breaks_has_no_effect() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = storage_with(proxy.url(), one_connection);
@@ -297,7 +297,7 @@ mod postgres {
     // --- Another database ---
 
     #[tokio::test]
-    async fn answers_bear_the_epoch_of_the_database_that_gave_them() {
+    async fn reads_contain_the_epoch_of_their_database() {
         let (old, new) = (TestDatabase::new(Content::Schema).await, TestDatabase::new(Content::Schema).await);
         let proxy = Proxy::to(&old).await;
         let storage = storage_with(proxy.url(), |options| options);

@@ -82,7 +82,7 @@ mod postgres {
 
         /// Installs a trigger that executes a statement when a change commits. The statement runs in the session of
         /// that change.
-        async fn on_all(&self, sql: &str) {
+        async fn on_all_sessions(&self, sql: &str) {
             let mut connection = self.database.connect().await;
             let set = format!(
                 "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -98,21 +98,21 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_pooler_may_forget_what_was_prepared() {
+    async fn a_pooler_may_discard_prepared_statements() {
         let warm = Warm::new().await;
-        warm.on_all("DEALLOCATE ALL").await;
+        warm.on_all_sessions("DEALLOCATE ALL").await;
         warm.all_work().await;
     }
 
     #[tokio::test]
-    async fn a_change_that_finds_its_statements_gone_is_made_all_the_same() {
+    async fn a_change_whose_prepared_statements_are_gone_succeeds() {
         let warm = Warm::new().await;
-        warm.on_all("DEALLOCATE ALL").await;
+        warm.on_all_sessions("DEALLOCATE ALL").await;
         warm.make_view().await;
     }
 
     #[tokio::test]
-    async fn results_may_get_other_types() {
+    async fn result_types_may_change() {
         let warm = Warm::new().await;
         let mut owner = warm.database.connect().await;
         run(&mut owner, format!("SET ROLE {OWNER}")).await.unwrap();
@@ -125,9 +125,9 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn changes_leave_sessions_that_take_none() {
+    async fn changes_release_sessions_that_cannot_write() {
         let warm = Warm::new().await;
-        warm.on_all("SET default_transaction_read_only = on").await;
+        warm.on_all_sessions("SET default_transaction_read_only = on").await;
         warm.make_view().await;
         warm.all_work().await;
     }

@@ -116,7 +116,7 @@ pub mod postgres {
     }
 
     /// Returns the distinct SQL statements that the adapter sends in the contract suite.
-    async fn texts_of_the_suite() -> BTreeSet<String> {
+    async fn statements_of_the_suite() -> BTreeSet<String> {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap();
@@ -173,7 +173,7 @@ pub mod postgres {
     /// of the planner's statistics: missing for a new table, outdated after growth, and up to date. A connection can
     /// cache a generic plan in any of these states.
     #[actix_web::test]
-    async fn changes_of_one_user_or_level_read_no_whole_company() {
+    async fn changes_to_one_user_or_level_do_not_read_the_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
         let proxy = Proxy::to(&database).await;
         let storage = PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap();
@@ -226,8 +226,8 @@ pub mod postgres {
     /// No statement selects all columns of a table (`SELECT *`). The test adds a column to every table, and this column
     /// must appear in no plan.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_statement_is_about_whatever_columns_a_table_has() {
-        let texts = texts_of_the_suite().await;
+    async fn no_statement_selects_all_columns() {
+        let texts = statements_of_the_suite().await;
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
         for (number, text) in texts.iter().enumerate() {
@@ -322,8 +322,8 @@ pub mod postgres {
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_statement_reads_a_whole_table_of_the_tenants() {
-        let texts = texts_of_the_suite().await;
+    async fn no_statement_scans_a_whole_tenant_table() {
+        let texts = statements_of_the_suite().await;
         assert!(texts.len() > 100, "only {} texts", texts.len());
 
         let database = TestDatabase::new(Content::Seeded).await;

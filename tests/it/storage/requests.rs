@@ -280,7 +280,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn no_request_costs_many_statements() {
+    async fn the_number_of_statements_per_request_is_bounded() {
         let table = requests().await;
         let unit = |count| if count == 1 { " statement" } else { " statements" };
         insta::assert_snapshot!("requests", lines(&table, unit));
@@ -336,7 +336,7 @@ mod postgres {
     /// The delegation guard sends no statements for callers who can grant all permissions. For other callers it reads
     /// the company's data before and after the change.
     #[actix_web::test]
-    async fn the_guard_costs_two_statements_where_it_is_needed() {
+    async fn the_escalation_check_costs_two_statements() {
         let mut client = CountingClient::new().await;
         let company = client.api.company().await;
         let level = client.api.new_level(company, "New").await;

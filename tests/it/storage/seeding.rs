@@ -91,7 +91,7 @@ mod postgres {
     // --- Rows that remain deleted ---
 
     #[tokio::test]
-    async fn each_kind_of_row_stays_deleted() {
+    async fn deleted_rows_of_every_kind_remain_deleted() {
         for sql in [
             "DELETE FROM features WHERE key = 'risks.create'",
             "DELETE FROM features WHERE key LIKE 'general.%'",
@@ -109,7 +109,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_row_that_was_renamed_stays_renamed_and_then_stays_deleted() {
+    async fn a_renamed_row_remains_renamed_and_then_deleted() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -128,7 +128,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_row_that_was_deleted_and_made_again_stays_as_it_was_made() {
+    async fn a_recreated_row_remains_unchanged() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -139,7 +139,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_operators_row_under_a_seeded_key_stays_deleted_too() {
+    async fn a_deleted_row_of_an_operator_with_a_seeded_key_remains_deleted() {
         let mut catalog = Catalog::new(Content::Schema).await;
         catalog
             .run(
@@ -162,7 +162,7 @@ mod postgres {
     // --- Rows that are added ---
 
     #[tokio::test]
-    async fn rows_of_a_later_release_come_with_their_mappings_and_menu_entries() {
+    async fn rows_of_a_later_release_are_seeded_with_mappings_and_menu_entries() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         let before = catalog.texts("SELECT concat(feature_id, view_id) FROM feature2views").await;
         catalog.unseed("features", "key LIKE 'risks.%'").await;
@@ -179,7 +179,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_mapping_to_a_deleted_row_is_left_out() {
+    async fn a_mapping_to_a_deleted_row_is_skipped() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -194,7 +194,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_mapping_follows_a_row_that_was_renamed_or_made_again() {
+    async fn a_mapping_references_a_renamed_or_recreated_row() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -216,7 +216,7 @@ mod postgres {
     const LABELS: &str = "SELECT label FROM menu_items UNION ALL SELECT label FROM sub_menu_items";
 
     #[tokio::test]
-    async fn a_menu_entry_that_leads_to_a_deleted_row_is_left_out() {
+    async fn a_menu_entry_for_a_deleted_row_is_skipped() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         // The only sub-item of the menu item requires a deleted feature. The seed adds neither the menu item nor its
         // sub-item.
@@ -242,7 +242,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_sub_item_comes_under_an_item_that_leads_elsewhere_by_now() {
+    async fn a_sub_item_is_added_to_an_item_with_a_changed_target() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -262,7 +262,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_restore_brings_back_all_that_was_deleted_as_one_change_with_its_records() {
+    async fn a_restore_reinserts_all_deleted_rows_as_one_change_with_audit_records() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         let is_data = |line: &String| !line.starts_with("version ") && !line.starts_with("records ");
         let mut before = catalog.content().await;
@@ -297,7 +297,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_restored_row_comes_back_with_its_own_mappings_and_menu_entries_alone() {
+    async fn a_restored_row_is_inserted_with_only_its_mappings_and_menu_entries() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -311,7 +311,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_restore_changes_no_row_that_stands() {
+    async fn a_restore_changes_no_existing_row() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
@@ -327,14 +327,14 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_restore_inserts_also_what_no_seed_has_offered() {
+    async fn a_restore_also_inserts_rows_that_were_never_seeded() {
         let mut catalog = Catalog::new(Content::Schema).await;
         assert_eq!(restore(&catalog).await.features, 19);
         catalog.keeps(DELETE_ALL).await;
     }
 
     #[tokio::test]
-    async fn a_seed_that_fails_remembers_nothing() {
+    async fn a_failed_seed_has_no_effect() {
         let mut catalog = Catalog::new(Content::Schema).await;
         catalog.run("ALTER TABLE sub_menu_items ADD CONSTRAINT refused CHECK (label <> 'Audit')").await;
         migration::seed(&catalog.db).await.unwrap_err();
@@ -353,7 +353,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_was_deleted_before_an_upgrade_stays_deleted() {
+    async fn rows_deleted_before_an_upgrade_remain_deleted() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         downgrade(&catalog).await;
         catalog.run("DELETE FROM sub_menu_items").await;
@@ -369,7 +369,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_stands_at_an_upgrade_and_is_deleted_later_stays_deleted_without_the_audit_trail() {
+    async fn rows_deleted_after_an_upgrade_remain_deleted_without_the_audit_trail() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         downgrade(&catalog).await;
         catalog.run("DELETE FROM iam_audit_logs").await;
@@ -378,7 +378,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_upgrade_remembers_seeded_rows_only_and_new_rows_come_after_it() {
+    async fn an_upgrade_records_only_seeded_rows_and_new_rows_are_seeded_later() {
         let mut catalog = Catalog::new(Content::Seeded).await;
         let seeded = catalog.texts("SELECT id::text FROM iam_seeded_rows").await;
         assert_eq!(seeded.len(), 14 + 4 + 19);
@@ -398,7 +398,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_upgrade_of_an_empty_catalog_leaves_all_to_the_seed() {
+    async fn an_upgrade_of_an_empty_catalog_records_nothing() {
         let mut catalog = Catalog::new(Content::Schema).await;
         downgrade(&catalog).await;
         migration::up(&catalog.db).await.unwrap();

@@ -20,7 +20,7 @@ pub mod postgres {
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
-    use self::changes::{changes_of_a_company, changes_of_credentials, changes_of_the_catalog};
+    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog};
     use self::counts::{Counts, begin};
     use self::rows::{
         LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
@@ -46,8 +46,8 @@ pub mod postgres {
         counts.of("Health::ping", storage.ping()).await;
         beside_decisions(&mut counts, &storage, rows).await;
         reads(&mut counts, storage.reader(), rows).await;
-        changes_of_a_company(&mut counts, &storage, rows).await;
-        changes_of_the_catalog(&mut counts, &storage, rows).await;
+        changes_to_a_company(&mut counts, &storage, rows).await;
+        changes_to_the_catalog(&mut counts, &storage, rows).await;
         changes_of_credentials(&mut counts, &storage, rows).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
@@ -233,7 +233,7 @@ pub mod postgres {
     }
 
     #[tokio::test]
-    async fn a_change_of_a_company_reads_the_catalog_only_if_it_is_another_than_is_known() {
+    async fn a_change_to_a_company_reads_the_catalog_only_if_it_changed() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (own, other) = (database.storage(), database.storage());
         let known = own.reader().snapshots().load_catalog().await.unwrap();

@@ -57,7 +57,7 @@ mod postgres {
     // --- Foreign keys ---
 
     #[tokio::test]
-    async fn every_table_that_refers_to_a_level_refers_to_its_company_too() {
+    async fn every_table_that_references_a_level_references_its_company() {
         let database = TestDatabase::new(Content::Schema).await;
         let keys = "SELECT conname::text || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
             WHERE contype = 'f' AND confrelid = 'user_levels'::regclass ORDER BY 1";
@@ -71,7 +71,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn no_row_of_one_company_refers_to_a_level_of_another() {
+    async fn no_row_of_one_company_references_a_level_of_another() {
         let (_database, mut connection) = two_companies().await;
         for (table, columns, values, constraint) in BESIDE_LEVELS {
             for (company, level) in [(OURS, THEIRS), (THEIRS, OURS)] {
@@ -101,7 +101,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn no_level_moves_to_another_company_under_what_refers_to_it() {
+    async fn no_referenced_level_moves_to_another_company() {
         for (table, columns, values, constraint) in BESIDE_LEVELS {
             let (_database, mut connection) = two_companies().await;
             let moved = format!("UPDATE user_levels SET company_id = {THEIRS}, name = 'Moved' WHERE id = {OURS}");
@@ -120,7 +120,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_level_that_is_held_goes_with_neither_its_company_nor_its_id() {
+    async fn neither_company_nor_id_of_an_assigned_level_can_change() {
         let (_database, mut connection) = two_companies().await;
         let held = format!(
             "INSERT INTO user_user_levels (company_id, user_level_id, user_id)
@@ -222,10 +222,10 @@ mod postgres {
     /// The SQLSTATE of a violated row-level policy or a missing privilege.
     const FORBIDDEN: &str = "42501";
     /// The SQLSTATEs for a missing setting and for a setting that is not a UUID.
-    const UNSAID: [&str; 2] = ["42704", "22P02"];
+    const INVALID_COMPANY_SETTING: [&str; 2] = ["42704", "22P02"];
 
     #[tokio::test]
-    async fn every_table_of_tenants_is_behind_policies_for_its_owner_too() {
+    async fn every_tenant_table_has_policies_that_bind_its_owner() {
         let database = TestDatabase::new(Content::Schema).await;
         let mut connection = database.connect().await;
         let of_companies = "SELECT DISTINCT relname::text COLLATE \"C\" FROM pg_class AS c
@@ -262,7 +262,7 @@ mod postgres {
                 format!("DELETE FROM {table} AS t WHERE {theirs}"),
             ];
             for sql in &statements {
-                assert!(UNSAID.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
+                assert!(INVALID_COMPANY_SETTING.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
             }
         }
         // A transaction-local setting is reset to the empty string at the end of the transaction. An empty or invalid
@@ -273,7 +273,10 @@ mod postgres {
                 say(&mut application, setting).await;
             }
             for (table, _) in OF_TENANTS {
-                assert_eq!(sqlstate(&mut application, &format!("SELECT count(*) FROM {table}")).await, UNSAID[1]);
+                assert_eq!(
+                    sqlstate(&mut application, &format!("SELECT count(*) FROM {table}")).await,
+                    INVALID_COMPANY_SETTING[1]
+                );
             }
         }
     }
@@ -317,7 +320,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn what_belongs_to_no_company_is_read_by_all_and_written_by_none() {
+    async fn common_rows_can_be_read_by_all_companies_and_written_by_none() {
         let (_database, mut connection, mut application) = two_full_companies().await;
         let record = "INSERT INTO iam_audit_logs (id, actor_kind, action, entity_type, entity_id, \"timestamp\")
             VALUES (gen_random_uuid(), 'user', 'view.updated', 'view', gen_random_uuid(), now())";
@@ -350,7 +353,7 @@ mod postgres {
     /// Row-level security fails closed. A statement that reads rows before it sets `iam.company` fails with any query
     /// plan. It never returns rows of another company.
     #[tokio::test]
-    async fn a_statement_that_reads_before_it_says_whose_rows_is_an_error() {
+    async fn a_statement_that_reads_before_a_company_is_set_is_an_error() {
         let (database, _connection, _application) = two_full_companies().await;
         let set = format!("set_config('iam.company', {THEIRS}::text, true)");
         for sql in [
@@ -359,13 +362,13 @@ mod postgres {
             format!("SELECT id FROM user_levels WHERE {set} <> ''"),
         ] {
             let mut application = database.connect_as_application().await;
-            assert!(UNSAID.contains(&sqlstate(&mut application, &sql).await.as_str()), "{sql}");
+            assert!(INVALID_COMPANY_SETTING.contains(&sqlstate(&mut application, &sql).await.as_str()), "{sql}");
         }
     }
 
     /// A unit of work of one company may read other companies. Afterwards it can still write only to its own company.
     #[tokio::test]
-    async fn a_change_that_asks_about_others_stays_a_change_of_its_company() {
+    async fn a_change_that_reads_other_companies_writes_only_its_own() {
         let (database, mut connection, _) = two_full_companies().await;
         // The trigger verifies that `iam.company` is the change's own company when the change writes.
         let spy = "CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -445,7 +448,7 @@ mod postgres {
             assert_eq!(storage.reader().snapshots().load_company(company).await.unwrap().value.modules, [core].into());
             storage.close().await;
             let mut raw = PgConnection::connect(&database.url_as(role)).await.unwrap();
-            assert_eq!(sqlstate(&mut raw, "SELECT count(*) FROM company2modules").await, UNSAID[0]);
+            assert_eq!(sqlstate(&mut raw, "SELECT count(*) FROM company2modules").await, INVALID_COMPANY_SETTING[0]);
             raw.close().await.unwrap();
         }
         let mut application_connection = PgConnection::connect(&database.url_as(&application)).await.unwrap();

@@ -84,7 +84,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_company_that_changes_without_end_leaves_connections_to_others() {
+    async fn continuous_changes_to_one_company_leave_connections_to_others() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
@@ -97,7 +97,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn companies_that_change_without_end_leave_connections_to_others() {
+    async fn continuous_changes_to_many_companies_leave_connections_to_others() {
         let database = TestDatabase::new(Content::Schema).await;
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
@@ -105,7 +105,7 @@ mod postgres {
     /// The seed acquires the same fair global lock as changes. Continuous changes to companies therefore cannot starve
     /// the seed.
     #[actix_web::test]
-    async fn the_seed_has_its_turn_among_changes_of_companies() {
+    async fn continuous_changes_to_companies_do_not_starve_the_seed() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage(&database, LONG);
         let under_way = begin(&storage, Target::Company(new_company())).await.unwrap();
@@ -132,7 +132,7 @@ mod postgres {
 
     /// A change fails if it waits longer than the lock timeout. The next change in the queue is then admitted.
     #[actix_web::test]
-    async fn a_change_that_waits_too_long_gives_up_its_turn() {
+    async fn a_change_that_waits_too_long_leaves_the_queue() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage(&database, Duration::from_millis(100));
         let company = Target::Company(new_company());

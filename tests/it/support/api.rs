@@ -38,7 +38,7 @@ pub fn token(user: UserId, is_super_admin: bool) -> String {
 }
 
 /// Returns a token with the given claims, signed with [`secret`].
-pub fn token_saying(claims: &Value) -> String {
+pub fn token_with_claims(claims: &Value) -> String {
     TokenSigner::hs256(&secret()).sign_claims(claims).unwrap()
 }
 
@@ -156,11 +156,11 @@ impl Request {
 
     /// Authenticates as a service, with its API key.
     pub fn by_key(self, key: &str) -> Self {
-        self.bearing(key)
+        self.bearer(key)
     }
 
     /// Authenticates with a token or an API key.
-    pub fn bearing(self, credential: &str) -> Self {
+    pub fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {credential}"))
     }
 

@@ -109,7 +109,7 @@ impl ServerProcess {
     }
 
     /// Stops the process with SIGTERM and returns its complete log.
-    pub fn log_to_its_end(&mut self) -> String {
+    pub fn rest_of_the_log(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait().code(), Some(0), "{}", self.log());
         // The reader thread may receive the last log lines only after the process has exited.

@@ -43,7 +43,7 @@ pub enum Line {
     Whole,
     /// Polls do not return, so the replica learns of changes only through the mechanism under test. The replica's long
     /// lease remains valid.
-    Deaf,
+    Stalled,
     /// Polls fail, and listening for wake-ups fails.
     Broken,
 }
@@ -74,14 +74,14 @@ impl ChangeFeed for Channel {
         self.polls.fetch_add(1, Ordering::SeqCst);
         let mut lines = self.line.subscribe();
         loop {
-            let line = *lines.wait_for(|line| *line != Line::Deaf).await.unwrap();
+            let line = *lines.wait_for(|line| *line != Line::Stalled).await.unwrap();
             if line == Line::Broken {
                 return Err(broken());
             }
             let polled = self.storage.changes().poll(since).await;
             // If the connection has become deaf during the poll, the replica must not learn of the changes that the
             // poll has read.
-            if *lines.borrow() != Line::Deaf {
+            if *lines.borrow() != Line::Stalled {
                 return polled;
             }
         }
@@ -216,7 +216,7 @@ impl Replica {
     }
 
     /// Waits until the replica has applied every change that was committed before the call.
-    pub async fn hears_everything(&self) {
+    pub async fn catch_up(&self) {
         let before = self.polls();
         // A poll may already be in progress. When two further polls have begun, the first of these two polls has ended.
         // That poll began after the call, and its result has been applied.

@@ -4,7 +4,7 @@ use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
-use super::requirement::{Basis, Requirement};
+use super::requirement::{Requirement, RequirementCheck};
 use crate::{Application, Failure, RequestContext};
 
 impl Application {
@@ -26,8 +26,8 @@ impl Application {
         consistency: Consistency,
     ) -> Result<(), Failure> {
         let is_met = match requirement.basis(caller, company) {
-            Basis::Settled(is_met) => is_met,
-            Basis::LevelsOf(user, company) => {
+            RequirementCheck::Decided(is_met) => is_met,
+            RequirementCheck::LevelsOf(user, company) => {
                 let access = self.permissions.access(company, Subject::User(user), consistency).await?;
                 requirement.is_met_by(&access)
             }
@@ -56,8 +56,8 @@ pub(crate) async fn authorize_within(
     requirement: Requirement,
 ) -> Result<Option<Snapshot>, Failure> {
     let (is_met, own) = match requirement.basis(caller, company) {
-        Basis::Settled(is_met) => (is_met, None),
-        Basis::LevelsOf(user, company) => {
+        RequirementCheck::Decided(is_met) => (is_met, None),
+        RequirementCheck::LevelsOf(user, company) => {
             let own = tx.snapshots().load_user(company, user).await?.value;
             (requirement.is_met_by(&own), Some(own))
         }

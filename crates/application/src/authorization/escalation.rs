@@ -4,7 +4,7 @@
 //! Both checks compare the company's permissions before and after the change. The unit of work reads both while it
 //! holds the lock on the company.
 
-use iam_domain::escalation::{Grant, not_held, to_manage};
+use iam_domain::escalation::{Grant, administrator_permissions, not_held};
 use iam_domain::{
     Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserLevelId,
 };
@@ -40,7 +40,7 @@ impl Affects {
 
     /// Returns `true` if the company has administrators and the change could demote all of them.
     fn includes_all_administrators(self, before: &CompanySnapshot) -> bool {
-        let mut sets = before.managing().peekable();
+        let mut sets = before.administrator_level_sets().peekable();
         sets.peek().is_some()
             && match self {
                 Self::None => false,
@@ -66,7 +66,7 @@ impl Affects {
     /// affects the levels of a user, the user is loaded only if the user may be an administrator.
     async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
-            && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
+            && !tx.assignments().is_holder(company, user, &administrator_permissions().collect::<Vec<_>>()).await?
         {
             return Ok(false);
         }
@@ -130,7 +130,7 @@ impl EscalationGuard {
         }
         let is_at_risk = if !affects.may_demote() || is_forced_by(caller, change) {
             false
-        } else if own.manages() {
+        } else if own.is_administrator() {
             affects.includes(caller, &own)
         } else if let Some(before) = &before {
             affects.includes_all_administrators(before)
@@ -170,14 +170,14 @@ impl EscalationGuard {
             _ => None,
         };
         if let Some(user) = likely
-            && tx.snapshots().load_user(self.company, user).await?.value.manages()
+            && tx.snapshots().load_user(self.company, user).await?.value.is_administrator()
         {
             return Ok(true);
         }
         if has_administrator(tx, self.company, None).await? {
             return Ok(true);
         }
-        Ok(tx.snapshots().load_company(self.company).await?.value.managing().next().is_some())
+        Ok(tx.snapshots().load_company(self.company).await?.value.administrator_level_sets().next().is_some())
     }
 }
 
@@ -189,9 +189,9 @@ async fn has_administrator(
     company: CompanyId,
     without: Option<UserLevelId>,
 ) -> Result<bool, Failure> {
-    let actions: Vec<_> = to_manage().collect();
+    let actions: Vec<_> = administrator_permissions().collect();
     let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
-    Ok(tx.snapshots().load_user(company, user).await?.value.manages())
+    Ok(tx.snapshots().load_user(company, user).await?.value.is_administrator())
 }
 
 /// Returns the human-readable name of a granted permission: the URL of a view, or the key of a feature with action and

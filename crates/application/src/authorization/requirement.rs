@@ -60,21 +60,23 @@ impl Requirement {
 
     /// Returns whether the caller meets the requirement, or the user and the company whose levels must be checked to
     /// determine this.
-    pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
+    pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> RequirementCheck {
         match (caller, self, company) {
-            (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
-            (Caller::Service(service), ..) => Basis::Settled(self.is_met_by_service(service, company)),
-            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials, _) | (Caller::User { .. }, _, None) => {
-                Basis::Settled(false)
+            (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => {
+                RequirementCheck::Decided(true)
             }
-            (Caller::User { id, .. }, _, Some(company)) => Basis::LevelsOf(id, company),
+            (Caller::Service(service), ..) => RequirementCheck::Decided(self.is_met_by_service(service, company)),
+            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials, _) | (Caller::User { .. }, _, None) => {
+                RequirementCheck::Decided(false)
+            }
+            (Caller::User { id, .. }, _, Some(company)) => RequirementCheck::LevelsOf(id, company),
         }
     }
 
     /// Returns `true` if the caller meets the requirement in a request that specifies no company.
     #[must_use]
     pub fn is_met_without_company(self, caller: Caller) -> bool {
-        self.basis(caller, None) == Basis::Settled(true)
+        self.basis(caller, None) == RequirementCheck::Decided(true)
     }
 
     /// Returns `true` if the role of the service's key suffices and the key is valid for the company.
@@ -113,9 +115,9 @@ impl Requirement {
 
 /// The result of checking a requirement without levels: decided, or dependent on the levels of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Basis {
+pub(super) enum RequirementCheck {
     /// The result of the check does not depend on levels. The value is `true` if the caller meets the requirement.
-    Settled(bool),
+    Decided(bool),
     /// The result of the check depends on the levels that this user holds in this company.
     LevelsOf(UserId, CompanyId),
 }

@@ -196,13 +196,13 @@ impl ProvisionCompany {
     /// administrator. If denies of the user's other levels prevent this, removes the other levels.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
-        if snapshot.managing().next().is_some() {
+        if snapshot.administrator_level_sets().next().is_some() {
             return Ok(());
         }
         let others = snapshot.holders.insert(admin, BTreeSet::new()).unwrap_or_default();
         let able = snapshot.levels.keys().copied().find(|level| {
             let alone = CompanySnapshot { holders: [(admin, [*level].into())].into(), ..snapshot.clone() };
-            alone.of_user(admin).manages()
+            alone.of_user(admin).is_administrator()
         });
         let Some(level) = able else {
             return Err(Failure::Conflict(
@@ -211,7 +211,7 @@ impl ProvisionCompany {
         };
         self.assign(tx, admin, level, caller).await?;
         snapshot.holders.insert(admin, others.iter().copied().chain([level]).collect());
-        if !snapshot.of_user(admin).manages() {
+        if !snapshot.of_user(admin).is_administrator() {
             for other in others.into_iter().filter(|other| *other != level) {
                 tx.assignments_mut().remove(self.company, admin, other).await?;
             }

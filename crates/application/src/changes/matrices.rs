@@ -107,7 +107,7 @@ impl Change for ReplaceViewPermissions {
             })
             .collect();
         if !caller.is_super_admin() {
-            keep_pins(
+            check_pinned_cells(
                 &stored,
                 &wanted,
                 "views",
@@ -173,7 +173,7 @@ impl Change for ReplaceFeaturePermissions {
             .collect();
         if !caller.is_super_admin() {
             let name = |permission: &FeaturePermission| format!("{}/{}", permission.feature_id, permission.action);
-            keep_pins(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
+            check_pinned_cells(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
         }
         tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
             let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
@@ -210,7 +210,7 @@ impl ReplaceFeaturePermissions {
 
 /// Checks that a caller who is not a super admin does not change the pinned permissions of the matrix. The caller must
 /// send each pinned permission unchanged, and must not pin other permissions.
-fn keep_pins<C: MatrixCell>(
+fn check_pinned_cells<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],
     field: &str,

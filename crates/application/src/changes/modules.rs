@@ -140,7 +140,7 @@ impl Change for DeleteModule {
             let catalog = tx.snapshots().load_catalog().await?.value;
             let mut opened = views_only_in(&catalog, self.id, None);
             opened.extend(features_only_in(&catalog, self.id, None));
-            check_gates_kept(&opened)?;
+            check_no_gate_removed(&opened)?;
         }
         tx.modules_mut().delete(self.id).await?;
         Ok(())
@@ -179,7 +179,7 @@ impl Change for SetModuleViews {
         if !self.ungate {
             let catalog = tx.snapshots().load_catalog().await?.value;
             let kept = self.views.iter().copied().collect();
-            check_gates_kept(&views_only_in(&catalog, self.module, Some(&kept)))?;
+            check_no_gate_removed(&views_only_in(&catalog, self.module, Some(&kept)))?;
         }
         tx.module_views_mut().replace_for_module(self.module, &self.views).await.map_err(|error| {
             let sent = self.views.iter().map(ViewId::as_uuid);
@@ -224,7 +224,7 @@ impl Change for SetModuleFeatures {
         }
         if !self.ungate {
             let kept = self.features.iter().copied().collect();
-            check_gates_kept(&features_only_in(&catalog, self.module, Some(&kept)))?;
+            check_no_gate_removed(&features_only_in(&catalog, self.module, Some(&kept)))?;
         }
         tx.module_features_mut().replace_for_module(self.module, &self.features).await.map_err(|error| {
             let sent = self.features.iter().map(FeatureId::as_uuid);
@@ -235,7 +235,7 @@ impl Change for SetModuleFeatures {
 
 /// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that would become
 /// available to all companies, although the caller has not confirmed this.
-fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
+fn check_no_gate_removed(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());
     }

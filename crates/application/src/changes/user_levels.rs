@@ -238,7 +238,7 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
 /// of the company can read the user's id from this assignment, so requests may contain the id without issuer and
 /// subject.
 async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
-    Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
+    Ok(user.is_service_generated() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
 
 /// Returns a level of the company.

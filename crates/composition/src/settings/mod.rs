@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_set_has_its_default() {
+    fn an_absent_setting_has_its_default() {
         let settings = load(&[("HOME", "/root"), ("IAM_PORT", "tcp://10.0.0.1:80")]).unwrap();
         assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_unicode_is_refused_and_not_repeated() {
+    fn a_value_that_is_not_unicode_is_rejected_and_not_printed() {
         use std::os::unix::ffi::OsStrExt;
 
         let bytes = [b"a secret of many bytes, of which ".as_slice(), &[0xff, 0xfe, 0x80]].concat();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_not_set() {
+    fn an_empty_variable_counts_as_absent() {
         let file = TempFile::new("empty", "server.port = 4000");
         let names = ["PORT", "DATABASE_URL", "USE_DATABASE", "JWT_SECRET", "IAM__SERVER__PORT", "IAM__NO__SUCH", FILE];
         let mut variables = names.map(|name| (name, "")).to_vec();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_wins_over_its_equivalent_and_the_environment_over_the_file() {
+    fn short_names_override_long_names_and_the_environment_overrides_the_file() {
         let file = TempFile::new(
             "precedence",
             r#"
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn rust_log_is_the_log_filter_unless_a_setting_has_one() {
+    fn rust_log_is_the_log_filter_if_no_setting_specifies_one() {
         let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter;
         let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
         let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named() {
+    fn the_error_for_an_unknown_setting_contains_its_name() {
         for variable in ["IAM__SERVER__PROT", "IAM__SERVER__PORT__X", "IAM__SERVER", "IAM__", "IAM__SERVER__A[0"] {
             assert!(load(&[(variable, "1")]).is_err(), "{variable}");
         }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_named() {
+    fn the_error_for_an_unusable_file_contains_its_path() {
         assert!(error(&[(FILE, "/no/such/file")]).starts_with("IAM_CONFIG: cannot read /no/such/file: "));
         let file = TempFile::new("syntax", "[auth]\njwt_secret = \"hunter2");
         let error = error(&[file.variable()]);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_words_and_lists_are_read_from_text() {
+    fn numbers_words_and_lists_are_parsed_from_strings() {
         let settings = load(&[
             ("IAM__SERVER__MODE", "production"),
             ("IAM__SERVER__WORKERS", "4"),
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_of_an_issuer_is_named_and_not_repeated() {
+    fn the_error_for_an_invalid_issuer_setting_contains_its_name_but_not_its_value() {
         for (json, expected) in [
             (r#"hunter2"#, "auth.issuers: must be a JSON array of objects (line 1, column 1)"),
             (r#"{"issuer": "hunter2"}"#, "auth.issuers: must be a JSON array of objects (line 1"),
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_depend_on_the_mode_unless_set() {
+    fn the_default_origins_depend_on_the_mode() {
         let origins = |variables: &[(&str, &str)]| load(variables).unwrap().server.allowed_origins();
         assert_eq!(origins(&[]), ["*"]);
         assert_eq!(origins(&[("IAM__SERVER__MODE", "production")]), [""; 0]);
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_names_every_setting_and_its_example_is_valid() {
+    fn the_documentation_lists_every_setting_and_its_example_is_valid() {
         let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md")).unwrap();
         let (_, example) = manual.split_once("```toml\n").unwrap();
         let (example, _) = example.split_once("```").unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use iam_application::ServiceAdmission;
+use iam_application::ServiceAuthentication;
 use iam_domain::{Caller, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
@@ -29,7 +29,7 @@ impl Authenticated {
     pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
-            (Some(admission), Caller::User { id, .. }) if verifier.is_still_good(admission) => {
+            (Some(admission), Caller::User { id, .. }) if verifier.is_still_valid(admission) => {
                 check_cut_off(id, self.issued_at, api).await?;
                 Ok(self)
             }
@@ -80,13 +80,13 @@ async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) ->
 
 async fn service(presented: &PresentedKey, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
     let Services { application, clock, .. } = api.services();
-    match application.admit_service(presented.prefix(), |digest| presented.matches(digest), clock.now()).await? {
-        ServiceAdmission::Admitted(service) => {
+    match application.authenticate_service(presented.prefix(), |digest| presented.matches(digest), clock.now()).await? {
+        ServiceAuthentication::Admitted(service) => {
             let caller = Caller::Service(service);
             span.record_actor(caller);
             Ok(Authenticated { caller, issued_at: None, external_id: None, admission: None })
         }
-        ServiceAdmission::Invalid => Err(AuthenticationError::Invalid.into()),
-        ServiceAdmission::Expired => Err(AuthenticationError::Expired.into()),
+        ServiceAuthentication::Invalid => Err(AuthenticationError::Invalid.into()),
+        ServiceAuthentication::Expired => Err(AuthenticationError::Expired.into()),
     }
 }

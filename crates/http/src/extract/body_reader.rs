@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use iam_application::{FINDINGS_LIMIT, FieldError, Patch};
+use iam_application::{FIELD_ERRORS_LIMIT, FieldError, Patch};
 use iam_domain::{Description, NamedUser, UserId};
 use iam_identity::{TokenVerifier, UserNameError};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ impl Findings {
 
     /// Returns `true` if the maximum number of field errors is reached.
     fn is_full(&self) -> bool {
-        self.0.len() >= FINDINGS_LIMIT
+        self.0.len() >= FIELD_ERRORS_LIMIT
     }
 
     pub(crate) fn into_vec(self) -> Vec<FieldError> {

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_asked_whatever_else_is_asked_for() {
+    fn no_cache_takes_precedence_over_a_minimum_version() {
         let least = (MIN_VERSION, "0000000000000007.2.3");
         for line in ["no-cache", "max-age=0, No-Cache", "private,no-cache"] {
             assert_eq!(of(&[(header::CACHE_CONTROL, line)]).unwrap(), Consistency::Fresh);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_least_version_is_exactly_one_that_was_given_out() {
+    fn a_minimum_version_must_have_the_exact_format_of_the_header() {
         let versions = Versions { epoch: 7, catalog: 2, company: 3 };
         let line: &'static str = Box::leak(versions.to_string().into_boxed_str());
         assert_eq!(of(&[(MIN_VERSION, line)]).unwrap(), Consistency::AtLeast(versions));

@@ -31,7 +31,7 @@ impl DecisionRequest {
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
                 if fields.has("action") || fields.has("scope") {
-                    return fields.reject("view", "alone", "takes neither action nor scope");
+                    return fields.reject("view", "alone", "cannot be combined with action or scope");
                 }
                 fields.required("view").map(Check::View)
             }
@@ -42,7 +42,7 @@ impl DecisionRequest {
                 Some(Check::Feature { feature: feature?, action: action?, least_scope: least_scope? })
             }
             (false, false) => fields.reject("view", "required", "or feature is required"),
-            (true, true) => fields.reject("view", "alone", "cannot be asked together with feature"),
+            (true, true) => fields.reject("view", "alone", "cannot be combined with feature"),
         };
         Some(Self { check: check?, subject: subject? })
     }
@@ -73,7 +73,7 @@ mod tests {
     const ID: &str = "018f3c1e-0000-7000-8000-000000000001";
 
     #[test]
-    fn what_is_wrong_with_one_is_told_in_its_place() {
+    fn the_error_of_an_invalid_check_is_in_its_place() {
         let body = format!(
             r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":"{ID}"}}]}}"#,
             "018f3c1e-0000-7000-8000-000000000002"

@@ -223,13 +223,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_read_as_it_is() {
+    fn a_document_is_parsed_without_changes() {
         let text = r#"{"a":[1,-2,3.5,null,true,"x"],"b":{"a":{}}}"#;
         assert_eq!(parse(text.as_bytes()).unwrap(), json!({"a":[1,-2,3.5,null,true,"x"],"b":{"a":{}}}));
     }
 
     #[test]
-    fn errors_name_the_place() {
+    fn errors_contain_the_path_of_the_value() {
         let field = |bytes: &[u8]| parse(bytes).unwrap_err().field;
         assert_eq!(field(br#"{"name":"\ud800"}"#), "name");
         assert_eq!(field(b"{\"views\":[{},{\"viewId\":\"\xff\"}]}"), "views[1].viewId");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn small_documents_cannot_make_very_many_values() {
+    fn small_documents_cannot_allocate_very_many_values() {
         let objects = |count: usize| format!("[{}0]", "{\"\":0},".repeat(count));
         assert!(parse(objects(20_000).as_bytes()).is_ok());
         assert!(parse(objects(30_000).as_bytes()).unwrap_err().message.contains("too many values"));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_without_reading_the_rest() {
+    fn a_field_is_found_without_parsing_the_rest() {
         let company = |text: &str| peek(text.as_bytes(), "companyId");
         assert_eq!(company(r#"{"a":[{}],"companyId":"x","b":1}"#), Some(Some("x".to_owned())));
         for other in ["null", "1", "-1", "1.5", "true", "[1]", r#"{"companyId":"y"}"#] {

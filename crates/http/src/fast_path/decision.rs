@@ -55,7 +55,7 @@ mod tests {
     ];
 
     #[test]
-    fn it_is_written_as_it_is_described() {
+    fn the_output_matches_the_schema() {
         let levels: Vec<_> = (1..=3).map(|n| UserLevelId::from_uuid(uuid::Uuid::from_u128(n))).collect();
         let scopes = [None, Some(Scope::Own), Some(Scope::Team), Some(Scope::Company), Some(Scope::Any)];
         for (reason, scope, allowed, count) in REASONS.into_iter().flat_map(|reason| {

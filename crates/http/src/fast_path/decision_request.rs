@@ -18,7 +18,7 @@ use crate::extract::{Input, RequestReader};
 
 impl Input for DecisionRequest {
     fn read_fast(body: &[u8]) -> Option<Self> {
-        usual(FastDecisionRequest { is_body: true }, body)
+        parse_fast(FastDecisionRequest { is_body: true }, body)
     }
 
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
@@ -28,7 +28,7 @@ impl Input for DecisionRequest {
 
 impl Input for Checks {
     fn read_fast(body: &[u8]) -> Option<Self> {
-        usual(FastChecks, body)
+        parse_fast(FastChecks, body)
     }
 
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
@@ -38,7 +38,7 @@ impl Input for Checks {
 }
 
 /// Parses a whole body. Returns `None` if the fast path does not support the body.
-fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
+fn parse_fast<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
@@ -236,11 +236,11 @@ mod tests {
         value.filter(|_| findings.is_empty())
     }
 
-    fn asked_exactly(body: &[u8]) -> Option<DecisionRequest> {
+    fn slow_path_check(body: &[u8]) -> Option<DecisionRequest> {
         exactly(body, DecisionRequest::of)
     }
 
-    fn checks_exactly(body: &[u8]) -> Option<Checks> {
+    fn slow_path_batch(body: &[u8]) -> Option<Checks> {
         exactly(body, |fields| Checks::of(fields, Some(company())))
     }
 
@@ -275,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_read_at_once_as_it_is_read_exactly() {
+    fn the_fast_path_parses_a_check_like_the_strict_parser() {
         let mut at_once = 0;
         for body in bodies() {
-            let (usual, exact) = (DecisionRequest::read_fast(body.as_bytes()), asked_exactly(body.as_bytes()));
-            match usual {
-                Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
+            let (fast, exact) = (DecisionRequest::read_fast(body.as_bytes()), slow_path_check(body.as_bytes()));
+            match fast {
+                Some(fast) => assert_eq!(Some(fast), exact, "{body}"),
                 // The slow path does not read `companyId`, so it also accepts a body whose `companyId` is a number.
                 // The fast path does not support such a body.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn many_questions_are_read_at_once_as_they_are_read_exactly() {
+    fn the_fast_path_parses_many_checks_like_the_strict_parser() {
         let mut at_once = 0;
         let some: Vec<_> = bodies().step_by(97).collect();
         let fitting: Vec<_> = bodies().filter(|body| DecisionRequest::read_fast(body.as_bytes()).is_some()).collect();
@@ -306,17 +306,17 @@ mod tests {
             ])
         });
         for body in bodies {
-            let (usual, exact) = (Checks::read_fast(body.as_bytes()), checks_exactly(body.as_bytes()));
-            at_once += usize::from(usual.is_some());
-            if usual.is_some() {
-                assert_eq!(usual, exact, "{body}");
+            let (fast, exact) = (Checks::read_fast(body.as_bytes()), slow_path_batch(body.as_bytes()));
+            at_once += usize::from(fast.is_some());
+            if fast.is_some() {
+                assert_eq!(fast, exact, "{body}");
             }
         }
         assert!(at_once > 500, "{at_once}");
     }
 
     #[test]
-    fn a_damaged_body_is_read_at_once_as_it_is_read_exactly() {
+    fn the_fast_path_treats_a_damaged_body_like_the_strict_parser() {
         let asked = format!(r#"{{"feature":"general.read","action":"Read","scope":"own","userId":{ID}}}"#);
         let checks = format!(r#"{{"checks":[{{"view":"/home"}},{asked}]}}"#);
         for body in [asked, checks] {
@@ -331,10 +331,10 @@ mod tests {
                 for damaged in damages.into_iter().chain([cut, without]) {
                     let shown = String::from_utf8_lossy(&damaged);
                     if let Some(asked) = DecisionRequest::read_fast(&damaged) {
-                        assert_eq!(Some(asked), asked_exactly(&damaged), "{shown}");
+                        assert_eq!(Some(asked), slow_path_check(&damaged), "{shown}");
                     }
                     if let Some(checks) = Checks::read_fast(&damaged) {
-                        assert_eq!(Some(checks), checks_exactly(&damaged), "{shown}");
+                        assert_eq!(Some(checks), slow_path_batch(&damaged), "{shown}");
                     }
                 }
             }
@@ -342,12 +342,12 @@ mod tests {
     }
 
     #[test]
-    fn there_are_at_least_one_and_at_most_a_thousand() {
+    fn a_request_has_from_one_to_a_thousand_checks() {
         let body = |count| format!(r#"{{"checks":[{}]}}"#, vec![r#"{"view":"/"}"#; count].join(","));
         for (count, fits) in [(0, false), (1, true), (MOST_CHECKS, true), (MOST_CHECKS + 1, false)] {
             let body = body(count);
             assert_eq!(Checks::read_fast(body.as_bytes()).is_some(), fits, "{count}");
-            assert_eq!(checks_exactly(body.as_bytes()).is_some(), fits, "{count}");
+            assert_eq!(slow_path_batch(body.as_bytes()).is_some(), fits, "{count}");
         }
     }
 }

@@ -129,7 +129,7 @@ impl Connection {
     }
 
     /// Returns `true` if the server is closing and no request is running or expected on this connection.
-    fn is_idle_at_the_end(&self) -> bool {
+    fn is_closing_and_idle(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
             Traffic::Received => false,
@@ -140,7 +140,7 @@ impl Connection {
 
     /// Returns `true` if the kernel has no unread data from the client. This function peeks at the socket, because
     /// Tokio's readiness state may lag behind the kernel.
-    fn nothing_has_arrived(&self) -> bool {
+    fn receive_buffer_is_empty(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
@@ -163,7 +163,7 @@ impl AsyncRead for Connection {
         }
         match read {
             // Report end of stream, so that the HTTP service closes the idle connection.
-            Poll::Pending if this.is_idle_at_the_end() && this.nothing_has_arrived() => Poll::Ready(Ok(())),
+            Poll::Pending if this.is_closing_and_idle() && this.receive_buffer_is_empty() => Poll::Ready(Ok(())),
             read => read,
         }
     }
@@ -195,7 +195,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        if this.is_idle_at_the_end() {
+        if this.is_closing_and_idle() {
             // The connection became idle after the last read. Wake the task, so that it reads again and receives end of
             // stream.
             cx.waker().wake_by_ref();

@@ -47,11 +47,11 @@ pub struct OriginError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("null stands for every page without an origin, from any site, so it cannot be allowed")]
+    #[error("null is the origin of pages of any site without an origin, so it cannot be allowed")]
     Null,
     #[error("must be scheme://host or scheme://host:port, such as https://app.example.com")]
     Form,
-    #[error("must not hold credentials")]
+    #[error("must not contain credentials")]
     Credentials,
     #[error("must not have a path, a query or a fragment: an origin is scheme://host:port")]
     Path,
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_written_in_many_ways() {
+    fn equivalent_notations_of_an_origin_are_accepted() {
         for (entries, origin) in [
             ("https://app.example.com", "https://app.example.com"),
             ("https://app.example.com/", "https://app.example.com"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_origin_is_let_in() {
+    fn no_other_origin_is_allowed() {
         for (entries, origin) in [
             ("https://app.example.com", "http://app.example.com"),
             ("https://app.example.com", "https://app.example.com:8443"),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_every_host_below_a_domain() {
+    fn a_wildcard_matches_every_subdomain() {
         for (entries, origin, is_in) in [
             ("https://*.example.com", "https://a.example.com", true),
             ("https://*.example.com", "https://a.b.example.com", true),
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_named_with_the_reason() {
+    fn the_error_for_an_invalid_origin_contains_the_reason() {
         for (entries, expected) in [
             ("null", Problem::Null),
             ("none", Problem::Form),

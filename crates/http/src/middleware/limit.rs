@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_user_and_each_key_has_a_quota_of_its_own() {
+    fn each_user_and_each_key_has_a_separate_quota() {
         let limiter = Limiter::new(RateLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN });
         let service = |id| {
             let key = ApiKeyId::from_uuid(Uuid::from_u128(id));

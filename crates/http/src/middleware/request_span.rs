@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_a_request_has_what_is_known_by_then() {
+    fn each_log_line_of_a_request_has_the_fields_recorded_so_far() {
         let request = request("lines");
         request.in_scope(|| {
             tracing::info!("line 1");
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_spawns_has_its_span() {
+    fn tasks_that_a_request_spawns_have_its_span() {
         let request = request("spawning");
         let span = request.in_scope(|| {
             authorize(&request);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_take_turns_on_a_thread_do_not_mix() {
+    fn interleaved_requests_on_a_thread_have_separate_spans() {
         let (first, second) = (request("turn-1"), request("turn-2"));
         for _ in 0..2 {
             first.in_scope(|| tracing::info!("of first"));

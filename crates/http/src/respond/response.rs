@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_states_each_part_is_the_older_one() {
+    fn the_headers_contain_the_oldest_of_several_versions() {
         let of = |epoch, catalog, company| Versions { epoch, catalog, company };
         assert_eq!(oldest(of(7, 2, 9), of(7, 3, 4)), of(7, 2, 4));
         assert_eq!(oldest(of(7, 2, 9), of(8, 3, 4)), of(8, 0, 0));

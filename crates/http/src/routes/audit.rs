@@ -113,7 +113,7 @@ fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
         None => Some(None),
         Some(text) => match decode(&text) {
             Some(cursor) => Some(Some(cursor)),
-            None => request.reject("cursor", "invalid", "is not one that this service gave"),
+            None => request.reject("cursor", "invalid", "was not issued by this service"),
         },
     }
 }

@@ -1,7 +1,7 @@
 //! Explains decisions, and suggests the smallest set of changes that would turn a denial into an allow.
 
 use actix_web::post;
-use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
+use iam_domain::{Explanation, GatingModule, LevelContribution, Scope, Step, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ pub(crate) struct ExplanationData {
     /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
     /// The user levels of the subject, each with its rule for the view or action.
-    levels: Vec<LevelSays>,
+    levels: Vec<LevelContribution>,
     /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
     /// changes exist.
     suggestion: Vec<Step>,

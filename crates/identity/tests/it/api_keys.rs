@@ -7,7 +7,7 @@ use iam_identity::{AuthenticationError, Credential, NewApiKey, PresentedKey};
 use secrecy::ExposeSecret;
 
 #[test]
-fn a_key_is_found_by_its_prefix_and_proven_by_its_digest() {
+fn a_key_is_found_by_its_prefix_and_verified_by_its_digest() {
     let (key, other) = (NewApiKey::generate().unwrap(), NewApiKey::generate().unwrap());
     let text = key.secret.expose_secret();
     let Ok(Credential::ApiKey(presented)) = Credential::of(Some(&format!("Bearer {text}"))) else {
@@ -20,7 +20,7 @@ fn a_key_is_found_by_its_prefix_and_proven_by_its_digest() {
 }
 
 #[test]
-fn keys_are_long_random_and_different() {
+fn keys_are_long_random_and_unique() {
     let texts: BTreeSet<String> =
         (0..100).map(|_| NewApiKey::generate().unwrap().secret.expose_secret().to_owned()).collect();
     assert_eq!(texts.len(), 100);
@@ -33,7 +33,7 @@ fn keys_are_long_random_and_different() {
 }
 
 #[test]
-fn a_change_of_any_character_makes_it_another_key() {
+fn changing_any_character_yields_a_different_key() {
     let key = NewApiKey::generate().unwrap();
     let text = key.secret.expose_secret();
     for place in 17..text.len() {
@@ -44,7 +44,7 @@ fn a_change_of_any_character_makes_it_another_key() {
 }
 
 #[test]
-fn a_text_that_only_begins_like_a_key_is_invalid() {
+fn a_string_with_only_the_prefix_of_a_key_is_invalid() {
     let key = NewApiKey::generate().unwrap();
     let text = key.secret.expose_secret();
     let cut = &text[..text.len() - 1];
@@ -59,7 +59,7 @@ fn a_text_that_only_begins_like_a_key_is_invalid() {
 }
 
 #[test]
-fn no_printed_text_contains_a_key() {
+fn no_formatted_output_contains_a_key() {
     let key = NewApiKey::generate().unwrap();
     let text = key.secret.expose_secret();
     let printed = format!("{key:?} {:?}", PresentedKey::parse(text).unwrap());

@@ -37,7 +37,7 @@ fn signer() -> TokenSigner {
 }
 
 #[test]
-fn a_cached_token_returns_the_same_bearer() {
+fn a_cached_token_returns_the_same_caller() {
     let verifier = of_secret(10);
     let other = UserId::parse("018f3c1e-0000-7000-8000-000000000002").unwrap();
     for (user_id, is_super_admin) in [(user(), false), (user(), true), (other, false)] {
@@ -66,7 +66,7 @@ fn a_cached_token_expires() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_a_cached_token_not_yet_valid() {
+fn setting_the_clock_back_makes_a_cached_token_not_yet_valid() {
     let (verifier, now) = clocked(of_secret(10));
     let key = EncodingKey::from_secret(secret().expose_secret().as_bytes());
     let claims = json!({ "userId": user(), "nbf": NOW, "exp": NOW + 60 });
@@ -129,7 +129,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
 }
 
 #[tokio::test]
-async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
+async fn only_the_tokens_of_a_removed_key_are_evicted() {
     let (old, new) = (&PAIRS[4], &PAIRS[0]);
     let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
     let file = TempFile::new(&old.public);
@@ -183,7 +183,7 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
 }
 
 #[tokio::test]
-async fn a_running_verification_fails_when_its_key_is_removed() {
+async fn a_verification_in_progress_fails_if_its_key_is_removed() {
     let (verifier, token, is_good) = verified_while_keys_become(PAIRS[5].public.clone()).await;
     assert!(!is_good);
     assert_eq!(verifier.remembered(), 0);
@@ -192,7 +192,7 @@ async fn a_running_verification_fails_when_its_key_is_removed() {
 }
 
 #[tokio::test]
-async fn a_running_verification_succeeds_when_its_key_stays() {
+async fn a_verification_in_progress_succeeds_if_its_key_remains() {
     let both = format!("{}{}", PAIRS[5].public, PAIRS[4].public);
     let (verifier, token, is_good) = verified_while_keys_become(both).await;
     assert!(is_good);
@@ -201,20 +201,20 @@ async fn a_running_verification_succeeds_when_its_key_stays() {
 }
 
 #[tokio::test]
-async fn a_token_is_checked_again_with_the_present_time_and_keys() {
+async fn a_cached_token_is_revalidated_with_the_current_time_and_keys() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
     let file = TempFile::new(&old.public);
     let (verifier, now) = clocked(of_file(&file).await);
     let (_, admission) = verifier.admit(&signed_by(&old.signer())).await.unwrap();
     for (time, is_good) in [(NOW, true), (NOW + 3599, true), (NOW + 3600, false), (NOW, true)] {
         now.store(time, Ordering::Relaxed);
-        assert_eq!(verifier.is_still_good(&admission), is_good, "{}", time - NOW);
+        assert_eq!(verifier.is_still_valid(&admission), is_good, "{}", time - NOW);
     }
     verifier.refresh().await;
-    assert!(verifier.is_still_good(&admission));
+    assert!(verifier.is_still_valid(&admission));
     file.write(&new.public);
     verifier.refresh().await;
-    assert!(!verifier.is_still_good(&admission));
+    assert!(!verifier.is_still_valid(&admission));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

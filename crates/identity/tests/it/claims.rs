@@ -32,7 +32,7 @@ fn with_claims(claims: &Value) -> Result<Verified, AuthenticationError> {
 }
 
 #[test]
-fn user_id_wins_over_sub_and_sub_suffices() {
+fn the_claim_user_id_takes_precedence_over_sub_and_sub_suffices() {
     let both = with_claims(&json!({ "userId": user(), "sub": OTHER, "exp": LATER })).unwrap();
     assert_eq!(both.user_id, user());
     let sub = with_claims(&json!({ "sub": OTHER, "exp": LATER })).unwrap();
@@ -40,7 +40,7 @@ fn user_id_wins_over_sub_and_sub_suffices() {
 }
 
 #[test]
-fn only_json_true_makes_a_super_admin() {
+fn only_the_json_value_true_makes_a_super_admin() {
     let super_admin =
         |value| with_claims(&json!({ "userId": user(), "exp": LATER, "isSuperAdmin": value })).unwrap().is_super_admin;
     assert!(super_admin(json!(true)));
@@ -85,7 +85,7 @@ fn critical_extensions_are_refused() {
 }
 
 #[test]
-fn the_header_must_be_bearer_and_one_word() {
+fn the_header_must_be_bearer_and_one_token() {
     let verifier = verifier();
     let token = signed_by(&TokenSigner::hs256(&secret()));
     let outcome = |header: Option<&str>| match Credential::of(header)? {
@@ -164,7 +164,7 @@ fn a_malformed_token_is_invalid() {
 }
 
 #[test]
-fn times_of_the_wrong_type_and_out_of_range_are_invalid() {
+fn times_of_the_wrong_type_or_out_of_range_are_invalid() {
     let outcome = |name: &str, value: &Value| with_claims(&claims_with(&json!({ name: value }))).map(drop);
     for name in ["exp", "nbf", "iat"] {
         for value in [json!("1"), json!(true), json!([]), json!({}), json!(-1), json!(-0.5), json!(1e300), json!(1e19)]
@@ -178,7 +178,7 @@ fn times_of_the_wrong_type_and_out_of_range_are_invalid() {
 }
 
 #[test]
-fn a_token_of_the_future_is_invalid() {
+fn a_token_issued_in_the_future_is_invalid() {
     let issued = |iat: Value| with_claims(&claims_with(&json!({ "iat": iat }))).map(|verified| verified.issued_at);
     let at_millis = |millis: u64| Timestamp::from_millis(millis.try_into().unwrap());
     assert_eq!(issued(json!(NOW)), Ok(at_millis(NOW * 1000)));
@@ -196,7 +196,7 @@ fn with(options: VerifierOptions, claims: &Value) -> Result<(), AuthenticationEr
 }
 
 #[test]
-fn clocks_may_differ_by_the_clock_skew_and_no_more() {
+fn times_may_differ_by_at_most_the_clock_skew() {
     let outcome = |claims: Value| {
         let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..VerifierOptions::default() };
         with(options, &claims_with(&claims))
@@ -212,7 +212,7 @@ fn clocks_may_differ_by_the_clock_skew_and_no_more() {
 }
 
 #[test]
-fn tokens_have_a_greatest_age_and_those_of_super_admins_a_lower_one() {
+fn tokens_have_a_maximum_age_and_super_admin_tokens_a_lower_one() {
     let outcome = |is_super_admin: bool, claims: Value| {
         let mut claims = claims_with(&claims);
         claims["isSuperAdmin"] = json!(is_super_admin);

@@ -104,7 +104,7 @@ fn the_same_subject_of_two_issuers_is_two_users() {
 }
 
 #[test]
-fn only_the_native_issuers_uuids_are_user_ids() {
+fn only_uuids_of_the_native_issuer_are_user_ids() {
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let verified = bearer(&verifier, 2, &json!({ "iss": FIRST })).unwrap();
@@ -118,7 +118,7 @@ fn only_the_native_issuers_uuids_are_user_ids() {
 }
 
 #[test]
-fn the_native_issuer_cannot_name_another_issuers_user() {
+fn a_native_subject_that_is_a_derived_user_id_is_rejected() {
     let theirs = external(SECOND, "somebody").user_id();
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
@@ -132,7 +132,7 @@ fn the_native_issuer_cannot_name_another_issuers_user() {
 }
 
 #[test]
-fn the_secrets_users_are_uuids_unless_it_has_a_name() {
+fn a_shared_secret_without_an_issuer_accepts_only_uuid_subjects() {
     let token = signed(&TokenSigner::hs256(&secret()), &json!({ "iss": FIRST, "sub": "somebody" }));
     assert_eq!(verify(&with_secret_and(Vec::new(), None), &token), Err(AuthenticationError::Invalid));
     let verified = verify(&with_secret_and(Vec::new(), Some(FIRST)), &token).unwrap();
@@ -142,7 +142,7 @@ fn the_secrets_users_are_uuids_unless_it_has_a_name() {
 }
 
 #[test]
-fn the_user_is_in_the_claim_that_the_issuer_has_for_it() {
+fn the_configured_user_claim_identifies_the_user() {
     let custom = TrustedIssuer { user_claim: "https://first.example/user".to_owned(), ..of(FIRST, 2) };
     let verifier = of_issuers(vec![custom]);
     let claims = |value: Value| json!({ "iss": FIRST, "https://first.example/user": value });
@@ -156,8 +156,8 @@ fn the_user_is_in_the_claim_that_the_issuer_has_for_it() {
 }
 
 #[test]
-fn only_marked_issuers_make_super_admins() {
-    let marked = TrustedIssuer { makes_super_admins: true, super_admin_claim: "root".to_owned(), ..of(SECOND, 3) };
+fn only_issuers_with_a_super_admin_claim_make_super_admins() {
+    let marked = TrustedIssuer { may_grant_super_admin: true, super_admin_claim: "root".to_owned(), ..of(SECOND, 3) };
     let verifier = of_issuers(vec![of(FIRST, 2), marked]);
     let is_super_admin = |pair: usize, claims: &Value| bearer(&verifier, pair, claims).unwrap().is_super_admin;
     assert!(!is_super_admin(2, &json!({ "iss": FIRST, "isSuperAdmin": true, "root": true })));
@@ -169,7 +169,7 @@ fn only_marked_issuers_make_super_admins() {
 }
 
 #[test]
-fn a_token_must_be_meant_for_this_service() {
+fn a_token_must_have_an_accepted_audience() {
     let ours = || vec!["ours".to_owned(), "also ours".to_owned()];
     let by_aud = of_issuers(vec![TrustedIssuer { audiences: ours(), ..of(FIRST, 2) }]);
     let by_client =
@@ -203,7 +203,7 @@ fn a_token_must_be_meant_for_this_service() {
 }
 
 #[tokio::test]
-async fn issuers_that_contradict_each_other_stop_the_start() {
+async fn contradictory_issuers_are_a_startup_error() {
     let native = |name, pair| TrustedIssuer { is_native: true, ..of(name, pair) };
     let started = async |secret: Option<SharedSecret>, issuers| {
         TokenVerifier::start(secret, issuers, &VerifierOptions::default()).await.map(drop).map_err(|e| e.to_string())
@@ -223,7 +223,7 @@ async fn issuers_that_contradict_each_other_stop_the_start() {
 }
 
 #[test]
-fn users_are_named_by_uuid_or_by_issuer_and_subject() {
+fn users_are_identified_by_uuid_or_by_issuer_and_subject() {
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let id = |text: &str| verifier.user_named(text).map(|named| named.id);

@@ -15,7 +15,7 @@ fn verifier(keys: &[Value]) -> TokenVerifier {
 }
 
 #[test]
-fn the_key_is_the_one_that_the_token_names() {
+fn the_token_is_verified_with_the_key_of_its_key_id() {
     for pairs in PAIRS.chunks(2) {
         let verifier = verifier(&[pairs[0].jwk("a"), pairs[1].jwk("b")]);
         for (pair, id, is_good) in [(0, "a", true), (1, "b", true), (0, "b", false), (1, "a", false), (0, "c", false)] {
@@ -26,7 +26,7 @@ fn the_key_is_the_one_that_the_token_names() {
 }
 
 #[test]
-fn without_an_id_on_either_side_every_key_may_have_signed() {
+fn without_a_key_id_every_key_is_tried() {
     let [first, second] = [&PAIRS[2], &PAIRS[3]];
     let with_ids = verifier(&[first.jwk("a"), second.jwk("b")]);
     let without = verifier(&[first.jwk_with(&json!({})), second.jwk_with(&json!({}))]);
@@ -51,7 +51,7 @@ fn the_number_of_keys_that_are_tried_is_bounded() {
 }
 
 #[test]
-fn only_public_keys_for_signatures_are_read() {
+fn only_public_signature_keys_are_imported() {
     let good = PAIRS[4].jwk("good");
     let pairs = &*PAIRS;
     for odd in [
@@ -98,7 +98,7 @@ fn only_public_keys_for_signatures_are_read() {
 }
 
 #[test]
-fn a_number_may_have_leading_zeros() {
+fn integers_of_keys_may_have_leading_zeros() {
     // Prepends three zero bytes, which are `AAAA` in base64url.
     let padded = |name: &str| json!({ name: format!("AAAA{}", PAIRS[0].jwk("")[name].as_str().unwrap()) });
     for name in ["n", "e"] {
@@ -109,7 +109,7 @@ fn a_number_may_have_leading_zeros() {
 
 /// Some issuers write Base64 with padding, with the standard alphabet (`+` and `/`), or with both.
 #[test]
-fn fields_may_be_padded_and_in_either_alphabet() {
+fn base64_fields_may_be_padded_and_use_either_alphabet() {
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
     for (pair, names) in [(0, ["n", "e"].as_slice()), (2, &["x", "y"]), (4, &["x"])] {
@@ -130,7 +130,7 @@ fn fields_may_be_padded_and_in_either_alphabet() {
 }
 
 #[test]
-fn the_name_of_rfc_9864_is_the_same_algorithm() {
+fn the_algorithm_name_of_rfc_9864_is_accepted() {
     let token = signed_as("Ed25519", &PAIRS[4]);
     for alg in [json!("Ed25519"), json!("EdDSA"), json!(null)] {
         let verifier = verifier(&[PAIRS[4].jwk_with(&json!({ "alg": alg }))]);
@@ -146,13 +146,13 @@ fn the_name_of_rfc_9864_is_the_same_algorithm() {
 }
 
 #[test]
-fn a_byte_order_mark_before_a_set_does_not_matter() {
+fn a_byte_order_mark_before_a_key_set_is_ignored() {
     let set = format!("\u{feff}{}", json!({ "keys": [PAIRS[4].jwk("a")] }));
     assert_eq!(format!("{:?}", KeySet::from_jwks(set.as_bytes()).unwrap()), "[EdDSA]");
 }
 
 #[test]
-fn a_text_that_is_not_a_key_set_is_refused() {
+fn a_document_that_is_not_a_key_set_is_rejected() {
     for text in
         ["", "<html>", "[]", "{}", "null", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"{"keys":[]"#, "{\"keys\":[]}x"]
     {
@@ -166,7 +166,7 @@ fn a_text_that_is_not_a_key_set_is_refused() {
 }
 
 #[test]
-fn an_issuer_can_be_held_to_some_algorithms() {
+fn an_issuer_can_be_restricted_to_some_algorithms() {
     let keys = parse(&[PAIRS[0].jwk("rsa"), PAIRS[2].jwk("p256")]);
     let of = |algorithms: &[Algorithm], pair: &Pair| {
         let issuer = TrustedIssuer {

@@ -28,7 +28,7 @@ fn of_secret(secret: &SecretString) -> TokenVerifier {
 }
 
 #[test]
-fn a_token_is_accepted_with_its_key_and_refused_with_every_other() {
+fn a_token_is_accepted_with_its_key_and_rejected_with_every_other() {
     let other_secret = SecretString::from("another secret of thirty-two bytes");
     let mut signers = vec![TokenSigner::hs256(&secret()), TokenSigner::hs256(&other_secret)];
     signers.extend(PAIRS.iter().map(Pair::signer));
@@ -45,7 +45,7 @@ fn a_token_is_accepted_with_its_key_and_refused_with_every_other() {
 }
 
 #[test]
-fn of_several_keys_each_is_accepted_and_the_secret_is_not() {
+fn each_of_several_keys_is_accepted_and_the_secret_is_not() {
     let pem: String = PAIRS.iter().map(|pair| pair.public.as_str()).collect();
     let verifier = verifier(KeySet::from_pem(&format!("Our keys:\n{pem}\n")).unwrap());
     for pair in &*PAIRS {
@@ -59,7 +59,7 @@ fn of_several_keys_each_is_accepted_and_the_secret_is_not() {
 }
 
 #[test]
-fn the_algorithm_is_the_keys_and_not_the_tokens() {
+fn the_algorithm_is_determined_by_the_key_and_not_by_the_token() {
     let claims = claims();
     let signed = |algorithm, key: &EncodingKey| jsonwebtoken::encode(&Header::new(algorithm), &claims, key).unwrap();
     let bytes = secret();
@@ -79,7 +79,7 @@ fn the_algorithm_is_the_keys_and_not_the_tokens() {
 }
 
 #[test]
-fn a_public_key_is_never_taken_for_a_secret() {
+fn a_public_key_is_never_used_as_a_secret() {
     for pair in &*PAIRS {
         let der = pem::parse(&pair.public).unwrap().into_contents();
         for secret in [pair.public.as_bytes(), pair.public.trim().as_bytes(), &der] {
@@ -110,7 +110,7 @@ fn a_token_without_a_signature_is_never_accepted() {
 }
 
 #[test]
-fn keys_that_cannot_be_used_are_refused_by_their_number() {
+fn the_error_for_an_unusable_key_contains_its_index() {
     let good = &PAIRS[4].public;
     let refused = |pem: &str| KeySet::from_pem(pem).unwrap_err();
     assert_eq!(refused(""), KeyError::Empty);
@@ -150,7 +150,7 @@ fn an_insecure_public_exponent_is_refused() {
 }
 
 #[test]
-fn only_private_keys_of_the_known_types_sign() {
+fn only_private_keys_of_supported_types_sign() {
     for pem in ["", "secret", &PAIRS[0].public, WEAK] {
         assert_eq!(TokenSigner::from_pem(&pem.into()).unwrap_err(), KeyError::NotPrivate);
     }
@@ -159,7 +159,7 @@ fn only_private_keys_of_the_known_types_sign() {
 }
 
 #[test]
-fn no_printed_text_contains_a_key() {
+fn no_formatted_output_contains_a_key() {
     let printed = format!(
         "{:?} {:?} {:?} {:?}",
         of_secret(&secret()),

@@ -38,7 +38,7 @@ fn every_fetch_is_counted() {
 }
 
 #[test]
-fn a_set_without_a_usable_key_is_counted_as_such() {
+fn a_key_set_without_a_usable_key_is_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -95,7 +95,7 @@ impl Write for OwnLines {
 }
 
 #[test]
-fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content() {
+fn each_ignored_key_is_logged_once_with_its_reason_and_without_its_content() {
     let odd = [
         json!({ "kty": "oct", "kid": "shared", "k": "hunter2" }),
         PAIRS[4].jwk_with(&json!({ "kid": "leaked", "d": "hunter2" })),
@@ -128,7 +128,7 @@ fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content(
 }
 
 #[test]
-fn a_set_without_a_usable_key_is_logged_when_it_appears_and_when_it_is_replaced() {
+fn a_key_set_without_a_usable_key_is_logged_when_it_is_fetched_and_when_it_is_replaced() {
     let lines = logged_by(async {
         let server = JwksServer::start(keys(&[(4, "a")])).await;
         let verifier = reading(server.source(), &at_once()).await;

@@ -51,7 +51,7 @@ pub(crate) fn keys(pairs: &[(usize, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice() {
+async fn keys_are_fetched_for_the_first_token_and_reused_for_the_next() {
     let server = JwksServer::start(keys(&[(0, "a"), (2, "b"), (4, "c")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(server.requests(), 0);
@@ -67,7 +67,7 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
 }
 
 #[tokio::test]
-async fn a_new_key_is_accepted_at_once_and_an_old_one_until_it_is_removed() {
+async fn a_new_key_is_accepted_immediately_and_an_old_key_until_it_is_removed() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     let (old, new) = (token(4, "old"), token(5, "new"));
@@ -85,7 +85,7 @@ async fn a_new_key_is_accepted_at_once_and_an_old_one_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn a_key_that_takes_over_an_id_replaces_the_old_key() {
+async fn a_new_key_with_the_same_id_replaces_the_old_key() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     let (old, new) = (token(4, "a"), token(5, "a"));
@@ -107,7 +107,7 @@ async fn an_empty_key_set_replaces_the_keys() {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_that_wait_while_keys_rotate_cause_one_fetch() {
+async fn a_thousand_waiting_requests_cause_one_fetch_during_key_rotation() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
@@ -132,7 +132,7 @@ async fn a_thousand_requests_that_wait_while_keys_rotate_cause_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_for_an_unknown_key_cause_one_fetch_too() {
+async fn a_thousand_requests_for_an_unknown_key_cause_one_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), Vec::new())).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -150,7 +150,7 @@ async fn a_thousand_requests_for_an_unknown_key_cause_one_fetch_too() {
 }
 
 #[tokio::test]
-async fn requests_that_arrive_while_keys_are_read_share_the_read() {
+async fn requests_during_a_fetch_share_the_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -183,7 +183,7 @@ async fn unknown_keys_cause_fetches_at_a_limited_rate() {
 }
 
 #[tokio::test]
-async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
+async fn after_unknown_keys_a_token_with_a_new_key_is_unavailable_and_not_invalid() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..seldom() };
     let verifier = reading(server.source(), &options).await;
@@ -212,7 +212,7 @@ async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_invalid_anyway_causes_no_fetch() {
+async fn a_token_that_is_invalid_with_every_key_causes_no_fetch() {
     let server = JwksServer::start(Answer::Close).await;
     let source = server.source();
     let issuer = TrustedIssuer { audiences: vec!["us".to_owned()], ..issuer(ISSUER, source) };
@@ -258,7 +258,7 @@ async fn a_cancelled_request_does_not_end_the_fetch() {
 }
 
 #[tokio::test]
-async fn tokens_are_unavailable_until_a_server_that_was_down_answers() {
+async fn tokens_are_unavailable_until_the_key_server_recovers() {
     let server = JwksServer::start(Answer::Close).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Err(UNAVAILABLE));
@@ -273,7 +273,7 @@ async fn tokens_are_unavailable_until_a_server_that_was_down_answers() {
 }
 
 #[tokio::test]
-async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavailable() {
+async fn during_an_outage_cached_keys_are_used_and_unknown_keys_are_unavailable() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -298,7 +298,7 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavaila
 }
 
 #[tokio::test]
-async fn unusable_responses_change_nothing() {
+async fn invalid_responses_leave_the_keys_unchanged() {
     let redirect = JwksServer::start(keys(&[(5, "b")])).await;
     let raw = |head: &str| Answer::Raw(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n"));
     let good = json!({ "keys": [PAIRS[5].jwk("b")] }).to_string();
@@ -358,7 +358,7 @@ async fn a_slow_server_times_out() {
 }
 
 #[tokio::test]
-async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
+async fn an_unresponsive_server_delays_only_tokens_of_its_issuer() {
     const OTHER: &str = "https://other.example/";
     let (good, bad) = (JwksServer::start(keys(&[(4, "a")])).await, JwksServer::start(Answer::Silence).await);
     let issuers = vec![issuer(ISSUER, good.source()), issuer(OTHER, bad.source())];
@@ -396,7 +396,7 @@ async fn keys_are_fetched_in_the_background() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_read_every_minute_and_a_damaged_one_changes_nothing() {
+async fn files_are_read_every_minute_and_a_damaged_file_is_ignored() {
     let set = |pair: usize| json!({ "keys": [PAIRS[pair].jwk("a")] }).to_string();
     let pem = |pair: usize| PAIRS[pair].public.clone();
     let cut_off = |text: String| text[..text.len() / 2].to_owned();
@@ -422,7 +422,7 @@ async fn files_are_read_every_minute_and_a_damaged_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_new_key_in_a_file_is_accepted_at_once() {
+async fn a_new_key_in_a_file_is_accepted_immediately() {
     let file = TempFile::new(&PAIRS[4].public);
     let verifier = reading(KeySource::PemFile(file.path()), &at_once()).await;
     file.write(&format!("{}{}", PAIRS[4].public, PAIRS[2].public));
@@ -432,7 +432,7 @@ async fn a_new_key_in_a_file_is_accepted_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_stops_the_start() {
+async fn an_unusable_key_file_is_a_startup_error() {
     let started = async |source: KeySource| {
         let started = TokenVerifier::start(None, vec![issuer(ISSUER, source)], &at_once()).await;
         let error = started.map(drop).unwrap_err();
@@ -448,7 +448,7 @@ async fn a_file_that_cannot_be_used_stops_the_start() {
     );
     assert_eq!(
         started(KeySource::PemFile(path.clone())).await,
-        format!("issuer {ISSUER}: {shown}: there is no PEM block in it")
+        format!("issuer {ISSUER}: {shown}: it contains no PEM block")
     );
     html.write(&" ".repeat(1024 * 1024 + 1));
     assert!(started(KeySource::JwksFile(path)).await.contains("more than 1048576 bytes"));

@@ -17,7 +17,7 @@ use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId
 use iam_storage::{CredentialChanges, StateId};
 
 /// Minimum interval between two recorded uses of an API key, in milliseconds.
-const NOTED_FOR: i64 = 60_000;
+const USE_INTERVAL_MILLIS: i64 = 60_000;
 
 /// A cached API key and its digest.
 #[derive(Debug)]
@@ -153,10 +153,10 @@ impl CredentialCache {
         self.table.store(Arc::default());
     }
 
-    /// Records the use of an API key, at most once per [`NOTED_FOR`].
+    /// Records the use of an API key, at most once per [`USE_INTERVAL_MILLIS`].
     pub(crate) fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         let noted = key.noted.load(Ordering::Relaxed);
-        if at.millis().saturating_sub(noted) < NOTED_FOR {
+        if at.millis().saturating_sub(noted) < USE_INTERVAL_MILLIS {
             return;
         }
         // Compare-and-swap: if several callers run concurrently, only one of them records the use.

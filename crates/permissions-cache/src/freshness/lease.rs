@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_runs_from_when_the_poll_began() {
+    fn a_lease_starts_when_the_poll_began() {
         let lease = Lease::default();
         assert!(!lease.runs());
         let now = lease.sending();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_began_before_it_was_revoked_does_not_bring_it_back() {
+    fn a_poll_that_began_before_the_lease_was_revoked_does_not_renew_it() {
         let lease = Lease::default();
         let before = lease.sending();
         lease.extend(before, Duration::from_secs(60));

@@ -135,7 +135,7 @@ struct World {
     poll: Option<Polling>,
     loads: Vec<Loading>,
     /// Changes that this replica committed but has not yet reported to the tracker, with their logical times.
-    untold: Vec<(Part, usize)>,
+    unreported: Vec<(Part, usize)>,
     /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a history.
     polled: Option<usize>,
     /// For each part, the logical time of the latest change that this replica committed and reported to the tracker.
@@ -151,7 +151,7 @@ impl World {
             tracker: Tracker::default(),
             poll: None,
             loads: Vec::new(),
-            untold: Vec::new(),
+            unreported: Vec::new(),
             polled: None,
             own: BTreeMap::new(),
         }
@@ -170,7 +170,7 @@ impl World {
             0..=2 => self.store.commit(part),
             3 => {
                 self.store.commit(part);
-                self.untold.push((part, self.store.now));
+                self.unreported.push((part, self.store.now));
             }
             4 => self.tell(),
             5 => {
@@ -208,7 +208,7 @@ impl World {
     }
 
     fn tell(&mut self) {
-        for (part, at) in std::mem::take(&mut self.untold) {
+        for (part, at) in std::mem::take(&mut self.unreported) {
             let effects = self.tracker.on_own_change(target(part), self.store.epoch, self.tickets.now());
             self.note(&effects);
             self.own.insert(part, at);
@@ -359,7 +359,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_known_was_so_when_the_latest_poll_began_or_later(steps in prop::collection::vec(any::<(u8, u8)>(), 1..60)) {
+    fn tracked_states_are_as_recent_as_the_latest_poll(steps in prop::collection::vec(any::<(u8, u8)>(), 1..60)) {
         let mut world = World::new();
         for (what, which) in steps {
             world.step(what, which);

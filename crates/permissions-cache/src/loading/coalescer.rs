@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_accepts_an_earlier_state_joins_the_load_under_way() {
+    async fn a_request_that_accepts_an_earlier_state_joins_the_load_in_progress() {
         let bench = bench();
         let before = bench.tickets.now();
         let first = bench.ask(before);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_survives_the_request_that_began_it() {
+    async fn a_load_survives_the_cancellation_of_the_request_that_began_it() {
         let bench = bench();
         let before = bench.tickets.now();
         let first = bench.ask(before);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_that_panics_fails_its_requests_and_blocks_none() {
+    async fn a_load_that_panics_fails_its_requests_and_blocks_no_others() {
         let bench = bench();
         bench.begun.store(12, Ordering::SeqCst);
         bench.go.add_permits(2);

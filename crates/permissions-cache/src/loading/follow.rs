@@ -13,7 +13,7 @@ use crate::loading::polls::Polls;
 /// Number of polls per lease if no wake-up arrives.
 const POLLS: u32 = 4;
 /// Minimum pause between two polls, even if wake-ups arrive more often (rate limit).
-const LEAST_GAP: Duration = Duration::from_millis(5);
+const MIN_GAP: Duration = Duration::from_millis(5);
 /// Initial pause before the subscription to wake-ups is retried. The pause doubles with each failure (exponential
 /// back-off).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -53,7 +53,7 @@ impl Polls {
                     tracing::warn!(error = &error as &dyn Error, "a poll for changes failed");
                 }
             }
-            sleep(LEAST_GAP).await;
+            sleep(MIN_GAP).await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::Permissions;
 use crate::maintenance::log_failure;
 
 /// Maximum number of users of a company that are loaded in one statement.
-const TOGETHER: usize = 500;
+const MAX_USERS_PER_LOAD: usize = 500;
 /// Maximum number of attempts to load a batch of users.
 const WARM_ATTEMPTS: usize = 2;
 
@@ -30,7 +30,7 @@ impl Permissions {
         }
         let mut loaded = 0;
         for (company, users) in companies {
-            for users in users.chunks(TOGETHER) {
+            for users in users.chunks(MAX_USERS_PER_LOAD) {
                 let mut missing = users.to_vec();
                 for _ in 0..WARM_ATTEMPTS {
                     if let Err(error) = self.loads.users_together(company, missing.clone()).await {

@@ -52,7 +52,7 @@ async fn members_non_members_and_companies_stay_within_their_bounds() {
 }
 
 #[tokio::test]
-async fn bytes_stay_within_their_bound_and_are_given_back() {
+async fn memory_usage_stays_within_its_bound_and_is_released() {
     let store = store_with(200, 1).await;
     let max_bytes = 40_000;
     let replica = Replica::new(&store, CacheOptions { max_bytes, ..patient() }).await;
@@ -68,7 +68,7 @@ async fn bytes_stay_within_their_bound_and_are_given_back() {
 }
 
 #[tokio::test]
-async fn with_bounds_of_zero_nothing_is_kept_or_counted() {
+async fn with_bounds_of_zero_nothing_is_cached_or_counted() {
     let store = store_with(20, 2).await;
     let options = CacheOptions { max_entries: 0, max_non_members: 0, ..patient() };
     let replica = Replica::new(&store, options).await;
@@ -113,7 +113,7 @@ async fn non_members_evict_no_member() {
 }
 
 #[tokio::test]
-async fn a_change_of_one_company_costs_no_other_company_an_entry() {
+async fn a_change_to_one_company_evicts_no_entries_of_others() {
     let store = store_with(50, 4).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

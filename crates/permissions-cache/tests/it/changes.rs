@@ -345,7 +345,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn reads_after_a_change_agree_with_the_store(steps in prop::collection::vec(step(), 1..40)) {
+    fn reads_after_a_change_agree_with_the_storage(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let outcome = runtime.block_on(run(&steps));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
@@ -353,7 +353,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the_catalog() {
+async fn users_with_a_shared_set_all_see_a_change_after_a_catalog_change() {
     let store = Store::with_catalog().await;
     store.company(0, 2).await;
     let replica = Replica::new(&store, patient()).await;
@@ -369,7 +369,7 @@ async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn users_who_share_a_set_and_came_at_once_all_learn_of_a_change() {
+async fn concurrently_loaded_users_with_a_shared_set_all_see_a_change() {
     const TOGETHER: usize = 8;
     let store = Store::with_catalog().await;
     store.company(0, TOGETHER).await;
@@ -398,7 +398,7 @@ async fn users_who_share_a_set_and_came_at_once_all_learn_of_a_change() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are_hot() {
+async fn a_catalog_change_costs_one_catalog_read_for_any_number_of_cached_companies() {
     const HOT: usize = 1000;
     let store = Store::with_catalog().await;
     for of in 0..HOT {
@@ -434,7 +434,7 @@ async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are
 /// If a user loses a permission while its feature is disabled, the user does not regain the permission when the feature
 /// is enabled again.
 #[tokio::test]
-async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
+async fn a_catalog_is_never_combined_with_rows_deleted_before_it() {
     let store = Store::with_catalog().await;
     store
         .change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
@@ -473,7 +473,7 @@ async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
 }
 
 #[tokio::test]
-async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
+async fn a_change_with_unknown_outcome_invalidates_everything() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;

@@ -107,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_answer_is_that_of_the_specification(snapshot in snapshot()) {
+    fn every_decision_matches_the_specification(snapshot in snapshot()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let outcome = runtime.block_on(check(snapshot));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());

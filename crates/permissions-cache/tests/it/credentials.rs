@@ -62,7 +62,7 @@ async fn not_before(permissions: &Permissions, number: usize) -> Option<Timestam
 }
 
 #[tokio::test]
-async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
+async fn under_the_lease_credentials_are_read_once_and_then_only_their_changes() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
     let replica = Replica::new(&store, patient()).await;
@@ -106,7 +106,7 @@ async fn without_a_follower_each_request_polls() {
 }
 
 #[tokio::test]
-async fn what_was_missed_while_the_channel_was_lost_is_found() {
+async fn changes_missed_during_a_lost_connection_are_found() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
@@ -122,7 +122,7 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
 }
 
 #[tokio::test]
-async fn a_load_that_read_before_a_change_answers_no_request_that_came_after_it() {
+async fn a_load_from_before_a_change_serves_no_later_request() {
     let store = Store::with_catalog().await;
     let permissions = alone(&store, patient());
     store.next(Asked::Credentials, Does::ReadThenHold);
@@ -144,7 +144,7 @@ async fn a_load_that_read_before_a_change_answers_no_request_that_came_after_it(
 }
 
 #[tokio::test]
-async fn a_thousand_waiting_requests_share_a_load() {
+async fn a_thousand_waiting_requests_share_one_load_of_credentials() {
     let store = Store::with_catalog().await;
     let permissions = alone(&store, patient());
     store.next(Asked::Credentials, Does::HoldThenRead);
@@ -185,7 +185,7 @@ async fn authentication_does_not_wait_for_loads_of_users() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
+async fn a_storage_failure_is_an_error_except_within_the_grace_period() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
     let strict = alone(&store, patient());
@@ -204,7 +204,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
 }
 
 #[tokio::test]
-async fn a_change_of_unknown_outcome_makes_every_request_read_anew() {
+async fn after_a_change_with_unknown_outcome_every_request_reads_the_storage() {
     let store = Store::with_catalog().await;
     let replica = Replica::new(&store, patient()).await;
     replica.radio.silence();
@@ -216,7 +216,7 @@ async fn a_change_of_unknown_outcome_makes_every_request_read_anew() {
 }
 
 #[tokio::test]
-async fn a_load_that_read_before_a_change_of_unknown_outcome_proves_nothing() {
+async fn a_load_from_before_a_change_with_unknown_outcome_confirms_nothing() {
     let store = Store::with_catalog().await;
     let replica = Replica::new(&store, patient()).await;
     replica.radio.silence();
@@ -250,7 +250,7 @@ async fn the_grace_ends() {
 }
 
 #[tokio::test]
-async fn answers_of_another_database_are_not_mixed_with_the_first() {
+async fn credentials_of_two_databases_are_never_mixed() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
     store.cut_off(1, at(1)).await;
@@ -265,7 +265,7 @@ async fn answers_of_another_database_are_not_mixed_with_the_first() {
 }
 
 #[tokio::test]
-async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_noted_once_a_minute() {
+async fn keys_are_found_by_prefix_until_revoked_and_their_use_is_recorded_once_a_minute() {
     let store = Store::with_catalog().await;
     let key = store.key().await;
     let permissions = alone(&store, patient());

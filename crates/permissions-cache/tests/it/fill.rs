@@ -63,7 +63,7 @@ async fn rows_are_written_once_within_the_bounds_and_active_users_are_warmed() {
 }
 
 #[tokio::test]
-async fn a_load_that_a_change_overtakes_is_not_all_that_warms() {
+async fn warming_continues_after_a_load_that_a_change_overtook() {
     let store = Store::with_catalog().await;
     store.company(0, 3).await;
     let earlier = Replica::new(&store, patient()).await;
@@ -90,7 +90,7 @@ async fn a_load_that_a_change_overtakes_is_not_all_that_warms() {
 }
 
 #[tokio::test]
-async fn what_was_computed_before_a_change_is_not_written_after_it() {
+async fn rows_computed_before_a_change_are_not_written_after_it() {
     for catalog in [false, true] {
         let store = Store::with_catalog().await;
         store.company(0, 1).await;

@@ -26,7 +26,7 @@ async fn one_company() -> Arc<Store> {
 }
 
 #[tokio::test]
-async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
+async fn without_background_polling_each_request_costs_one_poll_and_no_load() {
     let store = one_company().await;
     let permissions = alone(&store, patient());
     assert!(sees(&permissions, 0, 0).await);
@@ -42,7 +42,7 @@ async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
+async fn a_thousand_waiting_requests_share_one_poll() {
     const MANY: usize = 1000;
     let store = Store::with_catalog().await;
     for of in 0..MANY {
@@ -72,7 +72,7 @@ async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
 
 /// A failed poll does not confirm the cached data: concurrent and later requests are not served outdated data.
 #[tokio::test]
-async fn no_change_is_lost_with_a_poll_that_failed() {
+async fn a_failed_poll_loses_no_change() {
     let store = one_company().await;
     let permissions = alone(&store, patient());
     let ask = |turns| {
@@ -98,7 +98,7 @@ async fn no_change_is_lost_with_a_poll_that_failed() {
 }
 
 #[tokio::test]
-async fn under_the_lease_nothing_is_asked_and_without_polls_it_runs_out() {
+async fn a_valid_lease_causes_no_queries_and_expires_without_polls() {
     let store = one_company().await;
     let replica = Replica::new(&store, brief()).await;
     let permissions = &replica.permissions;
@@ -112,7 +112,7 @@ async fn under_the_lease_nothing_is_asked_and_without_polls_it_runs_out() {
 }
 
 #[tokio::test]
-async fn polls_that_fail_lose_no_change_however_long_they_fail() {
+async fn failed_polls_lose_no_change_for_any_length_of_time() {
     let store = one_company().await;
     store.company(1, 1).await;
     let replica = Replica::new(&store, brief()).await;
@@ -132,7 +132,7 @@ async fn polls_that_fail_lose_no_change_however_long_they_fail() {
 }
 
 #[tokio::test]
-async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
+async fn thousands_of_cached_companies_cost_no_more_than_one_when_polls_fail() {
     const HOT: usize = 2500;
     let store = Store::with_catalog().await;
     for of in 0..HOT {
@@ -162,7 +162,7 @@ async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
 }
 
 #[tokio::test]
-async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_does() {
+async fn without_the_storage_cached_data_is_served_until_the_lease_expires() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -181,7 +181,7 @@ async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_d
 }
 
 #[tokio::test]
-async fn without_grace_nothing_is_answered_however_soon_after_the_last_proof() {
+async fn without_a_grace_period_nothing_is_served_after_the_lease() {
     let store = one_company().await;
     let permissions = alone(&store, patient());
     for _ in 0..50 {
@@ -192,7 +192,7 @@ async fn without_grace_nothing_is_answered_however_soon_after_the_last_proof() {
 }
 
 #[tokio::test]
-async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
+async fn within_the_grace_period_responses_state_their_age() {
     let store = one_company().await;
     let hour = Duration::from_secs(3600);
     let permissions = alone(&store, CacheOptions { outage_grace: hour, ..patient() });
@@ -219,7 +219,7 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
 }
 
 #[tokio::test]
-async fn what_a_change_of_unknown_outcome_may_have_made_wrong_is_not_bridged() {
+async fn the_grace_period_excludes_data_that_an_unknown_outcome_may_affect() {
     for target in [Target::Company(company(0)), Target::Catalog] {
         let store = one_company().await;
         let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_secs(3600), ..patient() });
@@ -258,7 +258,7 @@ async fn another_database() -> Arc<MemoryStorage> {
 }
 
 #[tokio::test]
-async fn another_database_makes_everything_be_read_anew() {
+async fn another_database_invalidates_everything() {
     let store = one_company().await;
     for state in [ViewState::Deny, ViewState::Allow, ViewState::Deny, ViewState::Allow] {
         store.say(0, state).await;
@@ -282,7 +282,7 @@ async fn another_database_makes_everything_be_read_anew() {
 /// If a load returns a version that is lower than the known version, requests fail until the epoch has been renewed.
 /// After that, the epoch is not renewed again.
 #[tokio::test]
-async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
+async fn a_lower_version_in_a_load_ends_the_lease_and_renews_the_epoch_once() {
     let store = one_company().await;
     store.say(0, ViewState::Allow).await;
     let permissions = alone(&store, patient());
@@ -310,7 +310,7 @@ async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once
 }
 
 #[tokio::test]
-async fn versions_of_another_database_are_answered_by_a_load_that_begins_after() {
+async fn a_minimum_version_of_another_database_is_served_by_a_later_load() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -325,7 +325,7 @@ async fn versions_of_another_database_are_answered_by_a_load_that_begins_after()
 }
 
 #[tokio::test]
-async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_not_disclosed_to_non_members() {
+async fn a_future_minimum_version_fails_at_once_and_discloses_nothing_to_non_members() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

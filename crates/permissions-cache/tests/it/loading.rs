@@ -20,7 +20,7 @@ async fn one_company() -> Arc<Store> {
 
 /// A service holds no levels, so its decisions, its access id and its versions equal those of a non-member.
 #[tokio::test]
-async fn a_service_is_answered_as_a_non_member() {
+async fn a_service_is_treated_as_a_non_member() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let key = ApiKeyId::from_uuid(user(0).as_uuid());
@@ -52,7 +52,7 @@ async fn waiting(permissions: &Permissions, count: u64) {
 }
 
 #[tokio::test]
-async fn a_thousand_waiting_requests_make_one_load() {
+async fn a_thousand_waiting_requests_cause_one_load() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::HoldThenRead);
@@ -67,7 +67,7 @@ async fn a_thousand_waiting_requests_make_one_load() {
 }
 
 #[tokio::test]
-async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begun() {
+async fn a_request_for_the_current_state_is_not_served_by_an_earlier_load() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::ReadThenHold);
@@ -87,7 +87,7 @@ async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begu
 }
 
 #[tokio::test]
-async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_came_after_it() {
+async fn a_load_that_missed_a_change_is_not_cached_and_serves_no_later_request() {
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         for here in [true, false] {
             let store = one_company().await;
@@ -117,7 +117,7 @@ async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_cam
 }
 
 #[tokio::test]
-async fn a_load_that_missed_a_change_of_the_catalog_is_not_kept() {
+async fn a_load_that_missed_a_catalog_change_is_not_cached() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -133,7 +133,7 @@ async fn a_load_that_missed_a_change_of_the_catalog_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
+async fn a_load_that_began_before_an_unknown_outcome_is_not_cached() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -156,7 +156,7 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
 /// If a load misses a change while polls fail, its result is not cached, and later requests do not receive it. No other
 /// data of the company is cached, so only the poll reveals that the load may have missed a change.
 #[tokio::test]
-async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
+async fn a_load_from_before_failed_polls_is_not_cached_and_serves_no_later_caller() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -181,7 +181,7 @@ async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller
 /// The result of a load that missed a change is not cached, even if the company is no longer tracked when the load
 /// ends.
 #[tokio::test]
-async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
+async fn a_change_that_a_load_missed_is_tracked_after_its_company_was_evicted() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -204,7 +204,7 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_load_outlives_the_request_that_began_it() {
+async fn a_load_survives_the_end_of_the_request_that_began_it() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -232,7 +232,7 @@ async fn a_load_outlives_the_request_that_began_it() {
 /// If a load fails, hangs or panics, the waiting requests fail, and the next request begins a new load. The paused
 /// clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
-async fn a_load_without_an_answer_is_followed_by_a_new_one() {
+async fn a_load_that_failed_is_repeated() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let store = one_company().await;
         let replica = Replica::new(&store, patient()).await;
@@ -255,7 +255,7 @@ async fn a_load_without_an_answer_is_followed_by_a_new_one() {
 /// If a poll, or a load of the catalog or of several users, fails, the request fails, and the next request succeeds.
 /// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
-async fn failures_of_other_reads_are_no_answers_either() {
+async fn failures_of_other_reads_are_not_cached() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let store = one_company().await;
         let permissions = alone(&store, patient());
@@ -277,7 +277,7 @@ async fn failures_of_other_reads_are_no_answers_either() {
 }
 
 #[tokio::test]
-async fn no_more_loads_than_allowed_are_under_way() {
+async fn the_number_of_concurrent_loads_is_bounded() {
     const AT_ONCE: usize = 3;
     let store = Store::with_catalog().await;
     for of in 0..20 {
@@ -304,7 +304,7 @@ async fn no_more_loads_than_allowed_are_under_way() {
 }
 
 #[tokio::test]
-async fn each_company_and_user_is_asked_for_by_both() {
+async fn companies_and_users_are_loaded_by_both_ids() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     store.company(1, 2).await;

@@ -19,7 +19,7 @@ use crate::store::{Store, eventually};
 
 /// The state of a replica's connection to the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Air {
+enum FeedConnection {
     Open,
     /// Polls wait until the connection is open again, and there are no wake-ups.
     Silent,
@@ -28,19 +28,19 @@ enum Air {
 }
 
 /// The change feed of a replica, which tests can interrupt. All other calls go directly to the store.
-pub(crate) struct Radio {
+pub(crate) struct InterruptibleFeed {
     store: Arc<Store>,
-    air: watch::Sender<Air>,
+    air: watch::Sender<FeedConnection>,
     nudge: Arc<Notify>,
     /// The number of polls that have begun.
     polls: AtomicUsize,
 }
 
-impl Radio {
+impl InterruptibleFeed {
     fn new(store: &Arc<Store>) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::clone(store),
-            air: watch::Sender::new(Air::Open),
+            air: watch::Sender::new(FeedConnection::Open),
             nudge: Arc::default(),
             polls: AtomicUsize::new(0),
         })
@@ -48,17 +48,17 @@ impl Radio {
 
     /// Blocks polls, and suppresses wake-ups.
     pub(crate) fn silence(&self) {
-        self.air.send_replace(Air::Silent);
+        self.air.send_replace(FeedConnection::Silent);
     }
 
     /// Makes polls fail, and suppresses wake-ups.
     pub(crate) fn cut(&self) {
-        self.air.send_replace(Air::Cut);
+        self.air.send_replace(FeedConnection::Cut);
     }
 
     /// Restores normal operation.
     pub(crate) fn open(&self) {
-        self.air.send_replace(Air::Open);
+        self.air.send_replace(FeedConnection::Open);
     }
 
     /// Waits until the result of a poll that began after this call has been applied.
@@ -75,11 +75,11 @@ impl Radio {
 }
 
 #[async_trait]
-impl ChangeFeed for Radio {
+impl ChangeFeed for InterruptibleFeed {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         let mut air = self.air.subscribe();
-        let now = *air.wait_for(|air| *air != Air::Silent).await.unwrap();
-        if now == Air::Cut {
+        let now = *air.wait_for(|air| *air != FeedConnection::Silent).await.unwrap();
+        if now == FeedConnection::Cut {
             return Err(StorageError::Unavailable { retryable: false, source: Some("cut".into()) });
         }
         self.polls.fetch_add(1, Ordering::SeqCst);
@@ -103,7 +103,7 @@ impl ChangeFeed for Radio {
 /// A subscription that delivers a wake-up after each commit while the connection is open, and whenever the test
 /// requests a poll.
 struct Tuned {
-    air: watch::Receiver<Air>,
+    air: watch::Receiver<FeedConnection>,
     nudge: Arc<Notify>,
     commits: Box<dyn WakeUps>,
 }
@@ -116,7 +116,7 @@ impl WakeUps for Tuned {
                 () = self.nudge.notified() => return Ok(()),
                 woken = self.commits.next() => {
                     woken?;
-                    if *self.air.borrow() == Air::Open {
+                    if *self.air.borrow() == FeedConnection::Open {
                         return Ok(());
                     }
                 }
@@ -128,7 +128,7 @@ impl WakeUps for Tuned {
 /// The storage of one replica: the shared store, with the replica's own change feed.
 struct Seen {
     store: Arc<Store>,
-    radio: Arc<Radio>,
+    radio: Arc<InterruptibleFeed>,
 }
 
 #[async_trait]
@@ -165,7 +165,7 @@ impl Storage for Seen {
 /// A service that follows the changes of a store.
 pub(crate) struct Replica {
     pub(crate) permissions: Arc<Permissions>,
-    pub(crate) radio: Arc<Radio>,
+    pub(crate) radio: Arc<InterruptibleFeed>,
     follower: JoinHandle<()>,
 }
 
@@ -179,7 +179,7 @@ impl Replica {
 
     /// Creates a replica without waiting for its first poll.
     pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
-        let radio = Radio::new(store);
+        let radio = InterruptibleFeed::new(store);
         let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
         let permissions = Arc::new(Permissions::new(seen, Handle::current(), options));
         let follower = tokio::spawn({

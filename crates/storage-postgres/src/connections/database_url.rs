@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_version_6_has_no_brackets() {
+    fn an_ipv6_address_has_no_brackets() {
         for (url, host) in [
             ("postgres://iam@[::1]:5433/iam", "::1"),
             ("postgres://iam@[2001:DB8::7]/iam?sslmode=require", "2001:db8::7"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_other_drivers_need_nothing() {
+    fn parameters_of_other_drivers_are_ignored() {
         for query in [
             "channel_binding=require",
             "target_session_attrs=read-write",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_and_no_value_is_repeated() {
+    fn the_error_for_an_unusable_parameter_contains_its_name_but_not_its_value() {
         let unknown = |name: &str| UrlError::Unknown(name.to_owned());
         let value = |name: &str| UrlError::Value(name.to_owned());
         for (url, error) in [

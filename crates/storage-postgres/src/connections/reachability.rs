@@ -27,13 +27,13 @@ pub struct Unreachable {
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: nothing listens there")]
+    #[error("the database server refuses connections: no process listens at this address")]
     Refused,
-    #[error("the database server does not answer")]
+    #[error("the database server does not respond")]
     Silent,
     #[error("the database server does not accept the user name and password")]
     Password,
-    #[error("the database server does not admit this role from here")]
+    #[error("the database server does not permit this role to connect from this host")]
     Role,
     #[error("the database does not exist")]
     Database,

@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_that_know_a_transaction_timeout_get_one() {
+    fn only_servers_that_support_a_transaction_timeout_set_one() {
         for (version, knows) in [(None, false), (Some(140_000), false), (Some(169_999), false), (Some(170_000), true)] {
             assert_eq!(session().sql(version).contains("transaction_timeout', '10000'"), knows, "{version:?}");
         }
     }
 
     #[test]
-    fn a_refusal_is_known_until_a_connection_is_accepted() {
+    fn a_refusal_is_remembered_until_a_connection_is_accepted() {
         let session = session();
         let refused = || Err(sqlx::Error::Configuration(Box::new(Refusal::InRecovery)));
         assert_eq!(session.refusal(), None);

@@ -12,7 +12,7 @@ use super::outcomes::assert_unknown;
 use crate::Storage;
 
 /// The levels of a user are sorted by the bytes of their names. The users who hold a level are sorted by id.
-pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
+pub async fn levels_of_a_user_are_ordered_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = ["a", "ä", "B"].map(|text| level(company, text));
     given_all(&storage, &levels).await;
@@ -28,7 +28,7 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
 
 /// `find_holder` evaluates all levels of a user together. The levels must allow each action for the whole company and
 /// deny none of the actions. Users who hold the excluded level are skipped.
-pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
+pub async fn find_holder_evaluates_all_levels_together(storage: Arc<dyn Storage>) {
     let company = some_company();
     let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
     given_all(&storage, &features).await;
@@ -87,7 +87,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
 
 /// The holders of a level are listed page by page (keyset pagination), sorted by id and without duplicates. Holders in
 /// other companies are not listed.
-pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
+pub async fn holders_are_listed_in_pages(storage: Arc<dyn Storage>) {
     let (company, users) = (some_company(), ascending!(UserId, 5));
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
     let foreign = level(some_company(), "Admin");
@@ -120,7 +120,7 @@ pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
 
 /// In each of two companies, a user holds only the levels that this company assigned. Each company can change only its
 /// own assignments.
-pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
+pub async fn assignments_of_one_user_in_two_companies_are_separate(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (some_company(), some_company(), some_user());
     let (my_admin, my_member) = (level(mine, "Admin"), level(mine, "Member"));
     let their_admin = level(theirs, "Admin");
@@ -130,7 +130,9 @@ pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
         let levels = storage.reader().assignments().get_user_levels(company, user).await.unwrap();
         keys(&levels, |level| level.id)
     };
-    let replace = async |levels: &[UserLevelId]| change!(storage, mine, tx => tx.assignments_mut().replace_for_user(mine, user, levels, None));
+    let replace = async |levels: &[UserLevelId]| {
+        change!(storage, mine, tx => tx.assignments_mut().replace_for_user(mine, user, levels, None))
+    };
     assert_eq!((held(mine).await, held(theirs).await), (vec![my_admin.id], vec![their_admin.id]));
     replace(&[my_member.id]).await.unwrap();
     assert_eq!((held(mine).await, held(theirs).await), (vec![my_member.id], vec![their_admin.id]));
@@ -141,7 +143,7 @@ pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
 }
 
 /// A company can neither read nor assign another company's levels.
-pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>) {
+pub async fn levels_of_another_company_cannot_be_assigned(storage: Arc<dyn Storage>) {
     let (mine, theirs, user, holder) = (some_company(), some_company(), some_user(), some_user());
     let foreign = level(theirs, "Admin");
     given(&storage, &[&foreign, &holding(holder, &foreign)]).await;
@@ -156,7 +158,7 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
 
 /// Assignments are idempotent: assigning a level again, or replacing a user's levels with the same levels, changes
 /// nothing.
-pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
+pub async fn levels_that_remain_assigned_keep_their_assignment(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user().as_uuid());
     let admin = level(company, "Admin");
     let assignment = Assignment { assigned_by: Some(giver), ..holding(user, &admin) };
@@ -170,7 +172,7 @@ pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storag
 }
 
 /// Removing a level from one user does not affect other users who hold the level.
-pub async fn holders_of_one_level_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn holders_of_two_levels_are_separate(storage: Arc<dyn Storage>) {
     let (company, one, other) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");
     given(&storage, &[&admin, &holding(one, &admin), &holding(other, &admin)]).await;

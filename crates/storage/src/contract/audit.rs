@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, Given, at, begin, begin_as, change, feature_cell, given, given_all, holding, keys, level, menu_item, name,
-    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, view_cell,
+    Given, OwnedSubItem, at, begin, begin_as, change, feature_cell, given, given_all, holding, keys, level, menu_item,
+    name, records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
@@ -79,7 +79,7 @@ async fn assert_recorded(
 
 /// The creation, update and deletion of a level are recorded. The record of an update contains only the fields that
 /// differ.
-pub async fn the_life_of_a_level_is_recorded(storage: Arc<dyn Storage>) {
+pub async fn creation_update_and_deletion_of_a_level_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let old = level(company, "Old");
     let recorded = async |action: &str, changes| {
@@ -98,7 +98,7 @@ pub async fn the_life_of_a_level_is_recorded(storage: Arc<dyn Storage>) {
 }
 
 /// The creation, update and deletion of views, modules and features are recorded in the audit log of the platform.
-pub async fn the_lives_of_catalog_parts_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn creation_update_and_deletion_of_catalog_entries_are_recorded(storage: Arc<dyn Storage>) {
     let recorded = async |action: &str, kind, id, changes| {
         assert_recorded(&storage, None, (action, kind, id), changes).await;
     };
@@ -136,7 +136,7 @@ pub async fn the_lives_of_catalog_parts_are_recorded(storage: Arc<dyn Storage>) 
 
 /// The creation, update and deletion of menu entries are recorded in the audit log of their owner: the company or the
 /// platform.
-pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn creation_update_and_deletion_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     for owner in [None, Some(some_company())] {
         let recorded = async |action: &str, id, changes| {
             assert_recorded(&storage, owner, (action, EntityType::Menu, id), changes).await;
@@ -144,7 +144,7 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
         let item = menu_item(owner, "Item");
         let below = sub_item(&item, "Below");
         let (i, b) = (item.id.as_uuid(), below.id.as_uuid());
-        given(&storage, &[&item, &Below(owner, &below)]).await;
+        given(&storage, &[&item, &OwnedSubItem(owner, &below)]).await;
         recorded("menu.created", i, json!({ "after": json_of(&item) })).await;
         recorded("sub_menu.created", b, json!({ "after": json_of(&below) })).await;
 
@@ -170,7 +170,7 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
 
 /// The audit record of a change to a view matrix contains the number of cells in each state. It also contains the
 /// changed cells before and after the change.
-pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn changes_to_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
     let views = [(); 4].map(|()| some_view());
@@ -224,7 +224,7 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
 
 /// The audit record of a change to a feature matrix contains the numbers of allowing and denying cells. It also
 /// contains the changed cells before and after the change, keyed by feature and action.
-pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn changes_to_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
     given(&storage, &[&feature, &admin]).await;
@@ -265,7 +265,7 @@ pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>)
 
 /// The audit record of a change to a user's levels contains the levels before and after the change. It also contains
 /// the added and the removed levels.
-pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn changes_to_assignments_are_recorded(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = [(); 3].map(|()| level(company, unique("Level")));
     given_all(&storage, &levels).await;
@@ -289,7 +289,7 @@ pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
 
 /// Changes to a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log.
 /// Changes to the catalog's mappings are recorded in the audit log of the platform.
-pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
+pub async fn changes_to_mappings_are_recorded(storage: Arc<dyn Storage>) {
     let (company, module, view, feature) = (some_company(), some_module(), some_view(), some_feature());
     given(&storage, &[&module, &view, &feature]).await;
     let id = company.as_uuid();
@@ -323,7 +323,7 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
 
 /// Audit records contain the actor, the request id, whether the actor acted as a super admin, and whether the change
 /// was forced.
-pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
+pub async fn records_contain_the_actor(storage: Arc<dyn Storage>) {
     let (company, user, key) = (some_company(), some_user(), ApiKeyId::generate(at(0)));
     let contexts = [
         (ChangeContext::user(user), None),
@@ -357,7 +357,7 @@ pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
 }
 
 /// The audit records of one unit of work have ascending ids, in the order of the mutations.
-pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) {
+pub async fn records_of_one_unit_have_ascending_ids(storage: Arc<dyn Storage>) {
     let company = some_company();
     let levels: Vec<_> = (0..12).map(|n| level(company, format!("Level {n}"))).collect();
     given_all(&storage, &levels).await;
@@ -368,7 +368,7 @@ pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) 
 }
 
 /// A unit of work that is dropped or fails stores no audit records, not even explicitly appended ones.
-pub async fn what_is_not_committed_is_not_recorded(storage: Arc<dyn Storage>) {
+pub async fn uncommitted_changes_are_not_recorded(storage: Arc<dyn Storage>) {
     async fn write(tx: &mut dyn UnitOfWork, company: CompanyId) -> Result<()> {
         level(company, "Level").store(tx).await?;
         let now = tx.now();

@@ -10,16 +10,16 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, Given, action, ascending, at, begin, change, feature_cell, feature_with_key, feature_without_key, given,
-    given_all, keys, level, menu_item, module_named, name, only, some_company, some_feature, some_module, some_view,
-    sub_item, unique, view_at, view_cell,
+    Given, OwnedSubItem, action, ascending, at, begin, change, feature_cell, feature_with_key, feature_without_key,
+    given, given_all, keys, level, menu_item, module_named, name, only, some_company, some_feature, some_module,
+    some_view, sub_item, unique, view_at, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// A type of catalog entity (view, module or feature), with the operations that the three types have in common.
 #[async_trait]
-trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
+trait CatalogEntity: Given + Clone + PartialEq + Debug + Send + Sized {
     /// The uniqueness constraint on the natural key: the URL of a view, the code of a module, or the key of a feature.
     const KEY: Constraint;
     fn key(&self) -> String;
@@ -44,7 +44,7 @@ macro_rules! part {
     ($part:ty, $key:ident: $rule:ident, $read:ident.$by_key:ident, $write:ident,
         as_text $as_text:expr, full $full:expr, bare $bare:expr) => {
         #[async_trait]
-        impl Part for $part {
+        impl CatalogEntity for $part {
             const KEY: Constraint = Constraint::$rule;
 
             fn key(&self) -> String {
@@ -145,8 +145,8 @@ macro_rules! each_part {
 }
 
 /// Created views, modules and features are returned unchanged: by id, by natural key, and in the list.
-pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn catalog_entries_are_read_as_created(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         for made in [P::full(), P::bare()] {
             given(storage, &[&made]).await;
             assert_eq!(made.by_id(storage.reader()).await.as_ref(), Some(&made));
@@ -158,8 +158,8 @@ pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>
 }
 
 /// Look-ups of unknown entities return nothing. Keys are compared exactly, including case.
-pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn catalog_lookups_are_exact(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         let (there, missing) = (P::bare(), P::bare());
         given(storage, &[&there]).await;
         assert_eq!(missing.by_id(storage.reader()).await, None);
@@ -179,8 +179,8 @@ pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
 }
 
 /// An update returns the previous entity and replaces all fields except the id and the creation time.
-pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn updates_of_catalog_entries_keep_the_creation_time(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         for (mut old, new) in [(P::bare(), P::full()), (P::full(), P::bare())] {
             given(storage, &[&old]).await;
             let mut new = new.with_id_of(&old);
@@ -196,8 +196,8 @@ pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Stor
 }
 
 /// A deletion returns the deleted entity. Later look-ups return nothing.
-pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn catalog_entries_are_deleted(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         let (gone, stays) = (P::full(), P::full());
         given(storage, &[&gone, &stays]).await;
         assert_eq!(change!(storage, Target::Catalog, tx => gone.delete(tx)).unwrap(), gone);
@@ -209,8 +209,8 @@ pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
 }
 
 /// Updating or deleting an entity of the catalog that does not exist returns `NotFound` and writes nothing.
-pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn catalog_entries_that_do_not_exist_cannot_be_changed(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         let missing = P::bare();
         assert_not_found(change!(storage, Target::Catalog, tx => missing.update(tx)));
         assert_not_found(change!(storage, Target::Catalog, tx => missing.delete(tx)));
@@ -221,7 +221,7 @@ pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn
 
 /// URLs, codes and keys are unique, on creation and on update. Ids are unique too.
 pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::full());
         given(storage, &[&one, &other]).await;
 
@@ -241,8 +241,8 @@ pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
 
 /// After an update replaces the natural key of an entity, another entity can use the old key, even within the same unit
 /// of work.
-pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
-    async fn check<P: Part>(storage: &Arc<dyn Storage>) {
+pub async fn catalog_keys_can_be_reused(storage: Arc<dyn Storage>) {
+    async fn check<P: CatalogEntity>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::bare());
         given(storage, &[&one]).await;
         let moved = P::full().with_id_of(&one);
@@ -269,7 +269,7 @@ pub async fn features_without_a_key_do_not_conflict(storage: Arc<dyn Storage>) {
 }
 
 /// Views are sorted by the bytes of their URLs.
-pub async fn views_come_by_url(storage: Arc<dyn Storage>) {
+pub async fn views_are_ordered_by_url(storage: Arc<dyn Storage>) {
     let prefix = unique("/order");
     let urls = ["a", "ä", "B", "a/b", "A", "a-b", "z"].map(|end| format!("{prefix}/{end}"));
     given_all(&storage, &urls.clone().map(view_at)).await;
@@ -280,7 +280,7 @@ pub async fn views_come_by_url(storage: Arc<dyn Storage>) {
 }
 
 /// Modules are sorted by the bytes of their names, then by id.
-pub async fn modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
+pub async fn modules_are_ordered_by_name_then_id(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(ModuleId, 6);
     let made = [("b", 5), ("a", 4), ("ä", 0), ("a", 1), ("B", 3), ("a", 2)]
@@ -292,7 +292,7 @@ pub async fn modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
 }
 
 /// Features are sorted by the bytes of their keys. Features without a key are sorted last, by id.
-pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn Storage>) {
+pub async fn features_are_ordered_by_key_and_features_without_a_key_come_last(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 6);
     let made = [(None, 4), (Some("b"), 5), (None, 1), (Some("ä"), 0), (Some("B"), 3), (None, 2)].map(|(end, id)| {
@@ -306,7 +306,7 @@ pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn St
 }
 
 /// A feature's own actions are stored in the given order. `None` and an empty list are stored as different values.
-pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
+pub async fn custom_actions_are_stored_unchanged(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());
         let feature = Feature { actions, ..some_feature() };
@@ -325,7 +325,7 @@ struct LinkedEntities {
 
 /// Creates the linked entities. The company has the module and one level. The level has one cell for the view and three
 /// cells for actions of the feature.
-async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
+async fn linked_entities(storage: &Arc<dyn Storage>) -> LinkedEntities {
     let company = some_company();
     let own = Feature { actions: Some(vec![action("Zip"), action("Seal")]), ..some_feature() };
     let tied = LinkedEntities { company, view: some_view(), feature: own, module: some_module() };
@@ -347,9 +347,9 @@ async fn ties(storage: &Arc<dyn Storage>) -> LinkedEntities {
 
 /// Returns the numbers of cells and mappings of the linked entities: one number for each read in the body, in this
 /// order.
-async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize; 9] {
+async fn count_links(storage: &Arc<dyn Storage>, linked_entities: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
-    let LinkedEntities { company, view, feature, module } = ties;
+    let LinkedEntities { company, view, feature, module } = linked_entities;
     [
         reader.view_permissions().find_by_view(*company, view.id).await.unwrap().len(),
         reader.feature_permissions().find_by_feature(*company, feature.id).await.unwrap().len(),
@@ -365,39 +365,39 @@ async fn count_ties(storage: &Arc<dyn Storage>, ties: &LinkedEntities) -> [usize
 }
 
 /// Deleting a view deletes its permissions and mappings (cascade). Nothing else is deleted.
-pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
-    let tied = ties(&storage).await;
-    assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 1, 1, 1, 1, 2]);
+pub async fn deleting_a_view_deletes_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
+    let tied = linked_entities(&storage).await;
+    assert_eq!(count_links(&storage, &tied).await, [1, 3, 1, 1, 1, 1, 1, 1, 2]);
     change!(storage, Target::Catalog, tx => tx.views_mut().delete(tied.view.id)).unwrap();
-    assert_eq!(count_ties(&storage, &tied).await, [0, 3, 0, 0, 0, 0, 1, 1, 2]);
+    assert_eq!(count_links(&storage, &tied).await, [0, 3, 0, 0, 0, 0, 1, 1, 2]);
 }
 
 /// Deleting a feature deletes its permissions and mappings (cascade). Nothing else is deleted.
-pub async fn a_feature_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
-    let tied = ties(&storage).await;
+pub async fn deleting_a_feature_deletes_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
+    let tied = linked_entities(&storage).await;
     change!(storage, Target::Catalog, tx => tx.features_mut().delete(tied.feature.id)).unwrap();
-    assert_eq!(count_ties(&storage, &tied).await, [1, 0, 0, 0, 1, 1, 0, 0, 2]);
+    assert_eq!(count_links(&storage, &tied).await, [1, 0, 0, 0, 1, 1, 0, 0, 2]);
 }
 
 /// Deleting a module deletes its mappings, and removes it from all companies. Nothing else is deleted.
-pub async fn a_module_goes_with_its_mappings(storage: Arc<dyn Storage>) {
-    let tied = ties(&storage).await;
+pub async fn deleting_a_module_deletes_its_mappings(storage: Arc<dyn Storage>) {
+    let tied = linked_entities(&storage).await;
     change!(storage, Target::Catalog, tx => tx.modules_mut().delete(tied.module.id)).unwrap();
-    assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(count_links(&storage, &tied).await, [1, 3, 1, 1, 0, 0, 0, 0, 0]);
 }
 
 /// Deleting a level deletes its permissions. Nothing else is deleted.
-pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
-    let tied = ties(&storage).await;
+pub async fn deleting_a_level_deletes_its_permissions(storage: Arc<dyn Storage>) {
+    let tied = linked_entities(&storage).await;
     let admin = storage.reader().user_levels().find_by_name(tied.company, "Admin").await.unwrap().unwrap();
     change!(storage, tied.company, tx => tx.user_levels_mut().delete(tied.company, admin.id)).unwrap();
-    assert_eq!(count_ties(&storage, &tied).await, [0, 0, 1, 1, 1, 1, 1, 1, 2]);
+    assert_eq!(count_links(&storage, &tied).await, [0, 0, 1, 1, 1, 1, 1, 1, 2]);
 }
 
 /// Removing an action from a feature deletes the permissions for this action. The permissions for standard actions and
 /// for the remaining actions are preserved.
-pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage>) {
-    let LinkedEntities { company, feature, .. } = ties(&storage).await;
+pub async fn removing_an_action_deletes_its_permissions(storage: Arc<dyn Storage>) {
+    let LinkedEntities { company, feature, .. } = linked_entities(&storage).await;
     let remaining = async |actions: Option<Vec<_>>| {
         let changed = Feature { actions, ..feature.clone() };
         change!(storage, Target::Catalog, tx => tx.features_mut().update(&changed)).unwrap();
@@ -412,7 +412,7 @@ pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage
 
 /// A view or feature cannot be deleted while an item or sub-item of the common menu or of a company's menu refers to
 /// it.
-pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
+pub async fn entries_that_a_menu_uses_cannot_be_deleted(storage: Arc<dyn Storage>) {
     let company = some_company();
     for owner in [None, Some(company)] {
         let (view, feature) = (some_view(), some_feature());
@@ -421,7 +421,7 @@ pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
         let item = menu_item(owner, "uses none");
         let below = sub_item(&item, "uses both");
         let below = SubMenuItem { view_id: Some(view.id), feature_id: Some(feature.id), ..below };
-        given(&storage, &[&view, &feature, &user, &item, &Below(owner, &below)]).await;
+        given(&storage, &[&view, &feature, &user, &item, &OwnedSubItem(owner, &below)]).await;
         let view_goes = async || change!(storage, Target::Catalog, tx => tx.views_mut().delete(view.id));
         let feature_goes = async || change!(storage, Target::Catalog, tx => tx.features_mut().delete(feature.id));
 
@@ -437,8 +437,8 @@ pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
 }
 
 /// Reads of mappings return the mapped entities with all of their fields.
-pub async fn mapped_parts_are_found_whole(storage: Arc<dyn Storage>) {
-    let LinkedEntities { company, view, feature, module } = ties(&storage).await;
+pub async fn mapped_entries_are_read_completely(storage: Arc<dyn Storage>) {
+    let LinkedEntities { company, view, feature, module } = linked_entities(&storage).await;
     let reader = storage.reader();
     assert_eq!(reader.feature_views().get_views_by_feature(feature.id).await.unwrap(), [view.clone()]);
     assert_eq!(reader.module_views().get_views_by_module(module.id).await.unwrap(), [view.clone()]);

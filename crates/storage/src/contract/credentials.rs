@@ -60,7 +60,7 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
 
 /// An API key is returned as it was created, whether its optional fields are set or not. Lists are sorted by name, then
 /// by id.
-pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
+pub async fn a_key_is_read_as_created(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
     let bare =
         ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
@@ -79,7 +79,7 @@ pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
 }
 
 /// The prefix and the id of an API key are unique.
-pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>) {
+pub async fn the_prefix_and_the_id_of_a_key_are_unique(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;
     for other in [ApiKey { prefix: one.prefix.clone(), ..key("Other") }, ApiKey { id: one.id, ..key("Other") }] {
@@ -122,7 +122,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
 }
 
 /// Recording uses of a key increments no version. The last use of the key is the latest recorded time.
-pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
+pub async fn recording_key_uses_is_no_change(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;
     let before = credentials_version(&storage).await;
@@ -143,7 +143,7 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
 }
 
 /// A user's token cut-off can be set, and can then be replaced by a later or an earlier time.
-pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
+pub async fn a_cut_off_can_be_set_and_replaced(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     assert_eq!(cut_off(&storage, user, at(1)).await, None);
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(1)));
@@ -166,7 +166,7 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
 
 /// Units of work for all targets return the token cut-off of the user who makes the change. If the actor is not a user,
 /// they return no cut-off.
-pub async fn a_unit_knows_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_work_reads_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     cut_off(&storage, user, at(3)).await;
     let targets = [Target::Company(some_company()), Target::Catalog, Target::Credentials];
@@ -184,7 +184,7 @@ pub async fn a_unit_knows_the_cut_off_of_its_actor(storage: Arc<dyn Storage>) {
 }
 
 /// The external id of a user is stored if the same unit of work also makes another change. Otherwise, it is not stored.
-pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
+pub async fn external_users_are_registered_by_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
     tx.users_mut().remember(&remembered).await.unwrap();
@@ -205,7 +205,7 @@ pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storag
 }
 
 /// Two units of work that store the same external id concurrently both succeed.
-pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Storage>) {
+pub async fn concurrent_changes_register_an_external_user_once(storage: Arc<dyn Storage>) {
     let external = external("user");
     let remember = |storage: Arc<dyn Storage>, external: ExternalId| async move {
         let company = some_company();
@@ -259,7 +259,7 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
 
 /// A unit of work for the credentials can change cut-offs and API keys, and nothing else. Units of work for other
 /// targets cannot change them. The version of the credentials is never returned as the version of a company.
-pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_the_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for target in [Target::Catalog, Target::Company(company)] {
         assert_misuse(change!(storage, target, tx => tx.users_mut().cut_off(user, at(1))));

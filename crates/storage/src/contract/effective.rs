@@ -9,15 +9,15 @@ use iam_domain::{Scope, UserId, Versions, ViewState};
 
 use super::effective_rows::{HOUR, Row, Tenant, Times, both_rows};
 use super::fixtures::{
-    action, begin, change, given, holding, menu_item, some_company, some_module, some_user, some_view, traces,
-    view_cell,
+    action, begin, change, given, holding, menu_item, some_company, some_module, some_user, some_view,
+    version_and_record_count, view_cell,
 };
 use super::outcomes::assert_stale;
 use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Storage, Target};
 
 /// Written rows are returned unchanged, individually and as a list in key order. Writing a row again replaces its
 /// decision.
-pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Storage>) {
+pub async fn effective_rows_are_read_as_written(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         assert_eq!(tenant.found::<R>(tenant.user).await, []);
@@ -39,7 +39,7 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
 
 /// The storage's clock determines the timestamps of rows. `computed_at` is the current time. Rows expire after their
 /// lifetime or after 365 days, whichever is shorter. Writing rows again updates both timestamps.
-pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
+pub async fn effective_rows_have_the_time_of_the_storage(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         let mut earliest = tenant.clock().await;
@@ -120,7 +120,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
 }
 
 /// The rows of one user in two companies are isolated from each other.
-pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn effective_rows_of_two_companies_are_separate(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let mine = Tenant::new(storage).await;
         let theirs = mine.neighbour().await;
@@ -157,7 +157,7 @@ pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
 }
 
 /// The sweep deletes at most `limit` expired rows of all companies, and no other rows.
-pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
+pub async fn expired_rows_are_deleted_in_bounded_batches(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         let theirs = tenant.neighbour().await;
@@ -209,7 +209,7 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
 }
 
 /// A change to a company outdates the company's earlier rows: they are no longer returned and cannot be written again.
-pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
+pub async fn a_change_outdates_earlier_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         let Tenant { company, user, level, .. } = &tenant;
@@ -264,7 +264,7 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
 /// While a change to a company is in progress, writes of this company's rows are rejected without waiting, and writes
 /// of another company's rows are accepted. While a change to the catalog is in progress, all writes of rows are
 /// rejected.
-pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
+pub async fn rows_are_stale_during_a_change(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         let theirs = tenant.neighbour().await;
@@ -274,11 +274,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(
-            tenant.upsert(&mine).await.unwrap(),
-            3,
-            "a unit of work without changes must not outdate the rows"
-        );
+        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "a unit of work without changes must not outdate the rows");
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);
@@ -290,7 +286,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
 }
 
 /// Until a change is committed, reads outside its unit of work still return the rows that the change will outdate.
-pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
+pub async fn rows_are_valid_until_the_commit(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
         let Tenant { company, user, level, .. } = &tenant;
@@ -305,13 +301,13 @@ pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
 }
 
 /// Writing and deleting rows increments no version and writes no audit record.
-pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
+pub async fn writing_effective_rows_is_no_change(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
-        let before = traces(storage, tenant.company).await;
+        let before = version_and_record_count(storage, tenant.company).await;
         tenant.stored::<R>(tenant.user).await;
         R::delete_company(storage, tenant.company).await;
-        assert_eq!(traces(storage, tenant.company).await, before);
+        assert_eq!(version_and_record_count(storage, tenant.company).await, before);
     }
     both_rows!(check, storage);
 }
@@ -341,7 +337,7 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
 
 /// `find_active` returns the users who have unexpired rows, regardless of the versions of the rows. The list has no
 /// duplicates, begins with the latest expiry, and contains at most `limit` users.
-pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
+pub async fn active_users_are_ordered_by_latest_use(storage: Arc<dyn Storage>) {
     let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());

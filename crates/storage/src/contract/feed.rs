@@ -9,7 +9,7 @@ use iam_domain::{CompanyId, Feature, Label, MenuItem, Module, Scope, SessionId, 
 use super::audit::record;
 use super::credentials::{create, cut_off, key};
 use super::fixtures::{
-    HasTarget, Given, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
+    Given, HasTarget, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
     some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
 };
 use super::outcomes::assert_conflict;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Timeout for the arrival of an expected wake-up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAKE_UP_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
     match storage.changes().poll(since).await.unwrap() {
@@ -51,7 +51,7 @@ async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
 }
 
 /// A poll without a position lists no companies, and returns the current states of the catalog and of the credentials.
-pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
+pub async fn the_first_poll_returns_the_current_versions(storage: Arc<dyn Storage>) {
     given(&storage, &[&level(some_company(), "Before"), &some_view()]).await;
     cut_off(&storage, some_user(), at(1)).await;
     let first = poll(&storage, None).await;
@@ -176,7 +176,7 @@ pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
 }
 
 /// Units of work without an effect, writes of auxiliary data, and reads are not reported.
-pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
+pub async fn a_unit_without_changes_is_not_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     let admin = level(company, "Admin");
     let held = holding(user, &admin);
@@ -318,14 +318,14 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
                     }
                 }
             };
-            tokio::time::timeout(PATIENCE, found).await.expect("a wake-up must arrive after the commit");
+            tokio::time::timeout(WAKE_UP_TIMEOUT, found).await.expect("a wake-up must arrive after the commit");
         }
         last = poll(&storage, Some(&last.position)).await;
     }
 }
 
 /// Waiting for a wake-up is cancel-safe: a listener that cancels a wait and waits again receives the wake-up.
-pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
+pub async fn waiting_for_a_wake_up_is_cancel_safe(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
     let mut listener = storage.changes().listen().await.unwrap();
@@ -342,6 +342,6 @@ pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, woken).await.expect("a wake-up must arrive");
+    tokio::time::timeout(WAKE_UP_TIMEOUT, woken).await.expect("a wake-up must arrive");
     writer.await.unwrap();
 }

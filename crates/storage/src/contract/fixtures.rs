@@ -223,7 +223,7 @@ pub(super) trait Given: Sync {
 }
 
 /// A sub-item with the owner of its menu item.
-pub(super) struct Below<'a>(pub(super) Option<CompanyId>, pub(super) &'a SubMenuItem);
+pub(super) struct OwnedSubItem<'a>(pub(super) Option<CompanyId>, pub(super) &'a SubMenuItem);
 
 macro_rules! given {
     ($($entity:ty: $target:expr, $accessor:ident.$operation:ident;)+) => {$(
@@ -253,7 +253,7 @@ given! {
 }
 
 #[async_trait]
-impl Given for Below<'_> {
+impl Given for OwnedSubItem<'_> {
     fn target(&self) -> Target {
         Target::of_menu(self.0)
     }
@@ -333,7 +333,7 @@ pub(super) struct Change {
 impl Change {
     pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl HasTarget) -> Self {
         let target = about.target();
-        let before = traces(storage, target).await;
+        let before = version_and_record_count(storage, target).await;
         Self { storage: Arc::clone(storage), target, before, tx: begin(storage, target).await }
     }
 
@@ -347,24 +347,31 @@ impl Change {
         if outcome.is_err() {
             assert_poisoned(self.target, self.tx.as_mut()).await;
             assert_misuse(self.tx.commit().await);
-            assert_eq!(traces(&self.storage, self.target).await, self.before, "a failed change must have no effect");
+            assert_eq!(
+                version_and_record_count(&self.storage, self.target).await,
+                self.before,
+                "a failed change must have no effect"
+            );
             return outcome;
         }
         let stamp = self.tx.commit().await.expect("without concurrent changes, successful work must be committed");
-        let (after, records) = traces(&self.storage, self.target).await;
+        let (after, records) = version_and_record_count(&self.storage, self.target).await;
         assert_eq!(after, stamp, "the commit must return the version that includes its change");
-        let raised = raised(self.before.0);
+        let next_version = next_version(self.before.0);
         if records == self.before.1 {
             assert_eq!(after, self.before.0, "a commit without an audit record must not increment the version");
         } else {
-            assert_eq!(after, raised, "a change must increment the version of its target by one, and no other version");
+            assert_eq!(
+                after, next_version,
+                "a change must increment the version of its target by one, and no other version"
+            );
         }
         outcome
     }
 }
 
 /// Returns the version of a target after one more change.
-pub(super) fn raised(before: CommitStamp) -> CommitStamp {
+pub(super) fn next_version(before: CommitStamp) -> CommitStamp {
     match before {
         CommitStamp::Catalog { epoch, version } => CommitStamp::Catalog { epoch, version: version + 1 },
         CommitStamp::Company(versions) => CommitStamp::Company(Versions { company: versions.company + 1, ..versions }),
@@ -373,7 +380,7 @@ pub(super) fn raised(before: CommitStamp) -> CommitStamp {
 }
 
 /// Returns the version of a target and the number of its audit records.
-pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl HasTarget) -> (CommitStamp, u64) {
+pub(super) async fn version_and_record_count(storage: &Arc<dyn Storage>, about: impl HasTarget) -> (CommitStamp, u64) {
     let target = about.target();
     let company = target.company();
     let logs = storage.reader().audit_logs();
@@ -421,7 +428,7 @@ pub(super) use change;
 
 /// Runs one mutation in a unit of work of its own and commits it. Other changes may run concurrently. The macro retries
 /// the unit of work as long as the error is retryable.
-macro_rules! insist {
+macro_rules! change_with_retries {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {
         loop {
             let mut unit = $crate::contract::fixtures::begin(&$storage, $about).await;
@@ -444,7 +451,7 @@ macro_rules! insist {
         }
     };
 }
-pub(super) use insist;
+pub(super) use change_with_retries;
 
 /// Returns the audit records about an entity, oldest first. The records are from the audit log of a company or, for
 /// `None`, of the platform.

@@ -9,7 +9,7 @@ use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Storage};
 
 /// A created level is returned by id, by name, and in the list.
-pub async fn a_level_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
+pub async fn a_level_is_read_as_created(storage: Arc<dyn Storage>) {
     let company = some_company();
     let made = UserLevel {
         description: Description::parse("Sees \"all\"").unwrap(),
@@ -34,7 +34,7 @@ pub async fn an_unknown_level_is_not_found(storage: Arc<dyn Storage>) {
 }
 
 /// An update returns the previous level and replaces all fields except the id and the creation time.
-pub async fn a_level_is_updated_but_for_its_birth(storage: Arc<dyn Storage>) {
+pub async fn an_update_of_a_level_keeps_the_creation_time(storage: Arc<dyn Storage>) {
     let company = some_company();
     let old = level(company, "Old");
     given(&storage, &[&old]).await;
@@ -69,7 +69,7 @@ pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
 }
 
 /// Updating or deleting an unknown level returns `NotFound` and stores nothing.
-pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
+pub async fn a_level_that_does_not_exist_cannot_be_changed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let missing = level(company, "Missing");
     assert_not_found(change!(storage, company, tx => tx.user_levels_mut().update(&missing)));
@@ -78,7 +78,7 @@ pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storag
 }
 
 /// Levels are sorted by the bytes of their names, regardless of the order of creation.
-pub async fn levels_come_by_name(storage: Arc<dyn Storage>) {
+pub async fn levels_are_ordered_by_name(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = ["a", "ä", "B", "Z", "aa", "A", "z"];
     given_all(&storage, &names.map(|text| level(company, text))).await;
@@ -107,7 +107,7 @@ pub async fn a_level_name_is_unique_in_its_company(storage: Arc<dyn Storage>) {
 }
 
 /// A level can be updated without changing its name. After the level is deleted, its name can be reused.
-pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
+pub async fn a_level_may_keep_its_name_and_a_deleted_name_can_be_reused(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
     given(&storage, &[&admin]).await;
@@ -122,7 +122,7 @@ pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
 }
 
 /// A name can be reused within the unit of work that renames its level, so two levels can swap their names.
-pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>) {
+pub async fn levels_can_swap_names_in_one_unit_of_work(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (one, other) = (level(company, "One"), level(company, "Other"));
     given(&storage, &[&one, &other]).await;
@@ -158,7 +158,7 @@ pub async fn a_level_id_is_unique(storage: Arc<dyn Storage>) {
 }
 
 /// A level cannot be deleted while a user holds it.
-pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
+pub async fn an_assigned_level_cannot_be_deleted(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let held = level(company, "Held");
     given(&storage, &[&held, &holding(user, &held)]).await;
@@ -174,7 +174,7 @@ pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
 
 /// A company cannot read, update or delete another company's level by its id. Look-ups by name and lists do not return
 /// it.
-pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn levels_of_two_companies_are_separate(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (admin, foreign) = (level(mine, "Admin"), level(theirs, "Boss"));
     given(&storage, &[&admin, &foreign]).await;
@@ -191,7 +191,7 @@ pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
 }
 
 /// Several companies can have a level of the same name. Each company lists only its own level.
-pub async fn every_company_may_have_an_admin(storage: Arc<dyn Storage>) {
+pub async fn level_names_of_two_companies_may_be_equal(storage: Arc<dyn Storage>) {
     let companies = [(); 5].map(|()| some_company());
     let admins: Vec<_> = companies.iter().map(|company| level(*company, "Admin")).collect();
     given_all(&storage, &admins).await;

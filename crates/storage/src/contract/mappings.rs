@@ -40,7 +40,7 @@ pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
 
 /// Adding an unknown element to a set returns `Unknown` with the id of the element. If the owner of the set (such as
 /// the module of mapped views) is unknown, the error contains the id of the owner.
-pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
+pub async fn the_error_for_an_unknown_element_or_owner_contains_its_id(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
         let outcome = change!(storage, scene.set.target(), tx => scene.set.add(tx, unknown));
@@ -71,7 +71,7 @@ pub async fn an_unknown_owner_has_no_elements(storage: Arc<dyn Storage>) {
 }
 
 /// The views of a feature and of a module are sorted by the bytes of their URLs.
-pub async fn mapped_views_come_by_url(storage: Arc<dyn Storage>) {
+pub async fn mapped_views_are_ordered_by_url(storage: Arc<dyn Storage>) {
     let prefix = unique("/order");
     let views = ["a", "ä", "B"].map(|end| view_at(format!("{prefix}/{end}")));
     let (feature, module) = (some_feature(), some_module());
@@ -93,7 +93,7 @@ pub async fn mapped_views_come_by_url(storage: Arc<dyn Storage>) {
 
 /// The features of a view and of a module are sorted by the bytes of their keys. Features without a key are sorted
 /// last, by id.
-pub async fn mapped_features_come_by_key(storage: Arc<dyn Storage>) {
+pub async fn mapped_features_are_ordered_by_key(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 5);
     let features = [(None, 3), (Some("a"), 4), (None, 1), (Some("ä"), 0), (Some("B"), 2)].map(|(end, id)| {
@@ -118,7 +118,7 @@ pub async fn mapped_features_come_by_key(storage: Arc<dyn Storage>) {
 }
 
 /// The modules of a view, of a feature and of a company are sorted by the bytes of their names, then by id.
-pub async fn mapped_modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
+pub async fn mapped_modules_are_ordered_by_name_then_id(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(ModuleId, 4);
     let modules = [("ä", 0), ("a", 3), ("a", 1), ("B", 2)]
@@ -149,7 +149,7 @@ pub async fn mapped_modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
 }
 
 /// The companies that have a module, enabled or disabled, are listed by id.
-pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
+pub async fn the_companies_of_a_module_are_ordered_by_id(storage: Arc<dyn Storage>) {
     let module = some_module();
     given(&storage, &[&module]).await;
     let companies: Vec<CompanyId> = (0..4).map(|_| CompanyId::generate(at(0))).collect();
@@ -168,7 +168,7 @@ pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
 /// A module can be disabled and enabled for one company without affecting another company. `created_at` is the time of
 /// the unit of work that added the module. `updated_at` is the time of the last unit of work that changed its `enabled`
 /// flag.
-pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn Storage>) {
+pub async fn a_module_is_disabled_and_enabled_for_one_company(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
     let mut given_at = Vec::new();
@@ -201,7 +201,7 @@ pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn St
 
 /// A company has a disabled module. The module remains disabled if it is added again, or if the company's modules are
 /// replaced with a set that contains it.
-pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
+pub async fn a_module_that_the_company_keeps_retains_its_switch(storage: Arc<dyn Storage>) {
     let (company, off, on) = (some_company(), some_module(), some_module());
     given(&storage, &[&off, &on]).await;
     let switches = async || {
@@ -220,7 +220,7 @@ pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
 
 /// Setting the `enabled` flag of a module to its current value changes nothing. Setting the flag of a module that the
 /// company does not have returns `NotFound`.
-pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn Storage>) {
+pub async fn setting_a_switch_to_its_current_value_is_no_change(storage: Arc<dyn Storage>) {
     let (company, other, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
     let missing = ModuleId::generate(at(0));
@@ -235,7 +235,7 @@ pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn
 }
 
 /// Adding or removing a module of one company does not affect another company.
-pub async fn modules_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn modules_of_two_companies_are_separate(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
     let companies = async || storage.reader().company_modules().get_companies_by_module(module.id).await.unwrap();

@@ -15,7 +15,7 @@ use crate::{Constraint, Storage, Target};
 
 /// A written view cell is returned unchanged: individually, with the cells of its level, and with the cells for its
 /// view.
-pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
+pub async fn a_view_cell_is_read_as_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view) = (level(company, "Admin"), some_view());
     given(&storage, &[&view, &admin]).await;
@@ -37,7 +37,7 @@ pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
 
 /// A written feature cell is returned unchanged: individually, with the cells of its level, and with the cells for its
 /// feature.
-pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
+pub async fn a_feature_cell_is_read_as_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
     given(&storage, &[&feature, &admin]).await;
@@ -77,7 +77,7 @@ pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
 }
 
 /// Upserting an existing cell changes its content, but not its id or creation time.
-pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>) {
+pub async fn an_overwritten_cell_keeps_its_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
     let (seen, done) = (view_cell(&admin, view.id, ViewState::Allow), feature_cell(&admin, feature.id, "Read"));
@@ -97,7 +97,7 @@ pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>
 }
 
 /// Each action of a feature has its own cell. Actions are compared exactly, including case.
-pub async fn each_action_has_a_cell_of_its_own(storage: Arc<dyn Storage>) {
+pub async fn each_action_has_a_separate_cell(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), Feature { actions: Some(vec![action("read")]), ..some_feature() });
     let (upper, lower) = (feature_cell(&admin, feature.id, "Read"), feature_cell(&admin, feature.id, "read"));
@@ -131,7 +131,7 @@ pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
 }
 
 /// The view cells of a level are sorted by view id. The cells for a view are sorted by level id.
-pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
+pub async fn view_cells_are_ordered_by_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (view_ids, level_ids) = (ascending!(ViewId, 4), ascending!(UserLevelId, 4));
     let views = [2, 0, 3, 1].map(|n| View { id: view_ids[n], ..some_view() });
@@ -150,7 +150,7 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
 
 /// The feature cells of a level are sorted by feature id, then by the bytes of the action. The cells for a feature are
 /// sorted by level id, then by the bytes of the action.
-pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
+pub async fn feature_cells_are_ordered_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (feature_ids, level_ids) = (ascending!(FeatureId, 3), ascending!(UserLevelId, 3));
     let own = ["a", "ä", "B"].map(action).to_vec();
@@ -280,7 +280,7 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
 }
 
 /// Deleting a view deletes the cells for this view. The other cells of the level are preserved.
-pub async fn cells_about_other_views_stay(storage: Arc<dyn Storage>) {
+pub async fn deleting_a_view_preserves_the_cells_of_other_views(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, gone, stays) = (level(company, "Admin"), some_view(), some_view());
     let kept = view_cell(&admin, stays.id, ViewState::Deny);

@@ -8,8 +8,8 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, ascending, at, change, given, given_all, keys, menu_item, only, some_company, some_feature, some_view,
-    sub_item, unique,
+    OwnedSubItem, ascending, at, change, given, given_all, keys, menu_item, only, some_company, some_feature,
+    some_view, sub_item, unique,
 };
 use super::outcomes::{assert_conflict, assert_not_found, assert_unknown};
 use crate::{Constraint, MenuUse, Storage, Target};
@@ -50,14 +50,14 @@ fn full_sub_item(item: &MenuItem, view: ViewId, feature: FeatureId) -> SubMenuIt
 }
 
 /// Created items and sub-items are returned unchanged.
-pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>) {
+pub async fn menu_entries_are_read_as_created(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;
     let (items, below) = (storage.reader().menu_items(), storage.reader().sub_menu_items());
     for owner in owners() {
         for item in [full_item(owner, view.id, feature.id), menu_item(owner, "Bare")] {
             let sub_items = [full_sub_item(&item, view.id, feature.id), sub_item(&item, "Bare below")];
-            given(&storage, &[&item, &Below(owner, &sub_items[0]), &Below(owner, &sub_items[1])]).await;
+            given(&storage, &[&item, &OwnedSubItem(owner, &sub_items[0]), &OwnedSubItem(owner, &sub_items[1])]).await;
             assert_eq!(items.find_by_id(owner, item.id).await.unwrap(), Some(item.clone()));
             assert!(items.find_all(owner).await.unwrap().contains(&item));
             for sub_item in sub_items {
@@ -71,7 +71,7 @@ pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>)
 
 /// A menu item's required permissions are stored in the given order. `None` and an empty list are stored as different
 /// values.
-pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
+pub async fn required_permissions_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let odd = ["z", "a", "ä\"\\'%_{}", "a b"];
     for required in [None, Some(vec![]), Some(odd.map(|key| FeatureKey::parse(key).unwrap()).to_vec())] {
         let company = Some(some_company());
@@ -82,14 +82,14 @@ pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>
 }
 
 /// An update returns the previous entry and replaces all fields except the id, the owner and the creation time.
-pub async fn menu_entries_are_updated_but_for_their_birth(storage: Arc<dyn Storage>) {
+pub async fn updates_of_menu_entries_keep_the_creation_time(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;
     for owner in owners() {
         let target = Target::of_menu(owner);
         let (item, other) = (menu_item(owner, "Bare"), menu_item(owner, "Other"));
         let below = sub_item(&item, "Bare below");
-        given(&storage, &[&item, &other, &Below(owner, &below)]).await;
+        given(&storage, &[&item, &other, &OwnedSubItem(owner, &below)]).await;
 
         let born_later = at(500);
         let full = MenuItem { id: item.id, created_at: born_later, ..full_item(owner, view.id, feature.id) };
@@ -112,7 +112,7 @@ pub async fn menu_entries_are_updated_but_for_their_birth(storage: Arc<dyn Stora
 
 /// Deleting an item also deletes its sub-items (cascade). Deleting a sub-item deletes nothing else. Both operations
 /// return the deleted entry.
-pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
+pub async fn deleting_a_menu_item_deletes_its_sub_items(storage: Arc<dyn Storage>) {
     let sub_items = storage.reader().sub_menu_items();
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -120,7 +120,17 @@ pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
         let (alone, together) = (sub_item(&item, "Alone"), sub_item(&item, "Together"));
         let other = menu_item(owner, "Other");
         let stays = sub_item(&other, "Stays");
-        given(&storage, &[&item, &other, &Below(owner, &alone), &Below(owner, &together), &Below(owner, &stays)]).await;
+        given(
+            &storage,
+            &[
+                &item,
+                &other,
+                &OwnedSubItem(owner, &alone),
+                &OwnedSubItem(owner, &together),
+                &OwnedSubItem(owner, &stays),
+            ],
+        )
+        .await;
 
         let gone = change!(storage, target, tx => tx.sub_menu_items_mut().delete(owner, alone.id)).unwrap();
         assert_eq!(gone, alone);
@@ -134,7 +144,7 @@ pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
 }
 
 /// Look-ups of an unknown menu entry return nothing. Updating or deleting it returns `NotFound`.
-pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
+pub async fn menu_entries_that_do_not_exist_cannot_be_changed(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
         let (missing, item) = (menu_item(owner, "Missing"), menu_item(owner, "Item"));
@@ -156,7 +166,7 @@ pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
         let target = Target::of_menu(owner);
         let item = menu_item(owner, "Item");
         let below = sub_item(&item, "Below");
-        given(&storage, &[&item, &Below(owner, &below)]).await;
+        given(&storage, &[&item, &OwnedSubItem(owner, &below)]).await;
         let same = MenuItem { label: label("Same"), ..item.clone() };
         assert_conflict(change!(storage, target, tx => tx.menu_items_mut().create(&same)), Constraint::Duplicate);
         let same = SubMenuItem { label: label("Same"), ..below.clone() };
@@ -168,13 +178,13 @@ pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
 }
 
 /// Creating or updating an entry with an unknown view, feature or item returns `Unknown` with the unknown id.
-pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
+pub async fn the_error_for_an_unknown_reference_of_a_menu_entry_contains_its_id(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
         let (view, feature) = (ViewId::generate(at(0)), FeatureId::generate(at(0)));
         let item = menu_item(owner, "Item");
         let below = sub_item(&item, "Below");
-        given(&storage, &[&item, &Below(owner, &below)]).await;
+        given(&storage, &[&item, &OwnedSubItem(owner, &below)]).await;
 
         let leading = MenuItem { view_id: Some(view), ..menu_item(owner, "Leading") };
         let made = change!(storage, target, tx => tx.menu_items_mut().create(&leading));
@@ -208,7 +218,7 @@ pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
 
 /// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common entries and a company's own
 /// entries are merged into one sorted list.
-pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
+pub async fn menu_entries_are_ordered_by_position_label_and_id(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let ids = ascending!(MenuItemId, 7);
     let entries = [(1, "a", 6), (0, "ä", 5), (0, "a", 3), (0, "B", 4), (0, "a", 1), (-1, "z", 2), (2, "-", 0)];
@@ -227,7 +237,7 @@ pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     for (sort_order, text, id) in entries {
         let parent = if id % 2 == 0 { &items[5] } else { &items[4] };
         let below = SubMenuItem { id: sub_ids[id], sort_order, ..sub_item(parent, text) };
-        given(&storage, &[&Below(parent.company_id, &below)]).await;
+        given(&storage, &[&OwnedSubItem(parent.company_id, &below)]).await;
     }
     let sub_items = storage.reader().sub_menu_items();
     let listed = sub_items.find_all(company).await.unwrap();
@@ -240,13 +250,13 @@ pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
 
 /// A company reads the common entries and its own, but no other company's entries. A look-up with the wrong owner
 /// returns nothing.
-pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn menus_of_two_companies_are_separate(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let owners = [None, mine, theirs];
     let items = owners.map(|owner| menu_item(owner, "Item"));
     let below = items.each_ref().map(|item| sub_item(item, "Below"));
     for ((owner, item), below) in owners.iter().zip(&items).zip(&below) {
-        given(&storage, &[item, &Below(*owner, below)]).await;
+        given(&storage, &[item, &OwnedSubItem(*owner, below)]).await;
     }
     let (item_ids, sub_ids) = (items.each_ref().map(|item| item.id), below.each_ref().map(|item| item.id));
     let (menu, sub_menu) = (storage.reader().menu_items(), storage.reader().sub_menu_items());
@@ -275,7 +285,8 @@ pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn St
         let target = Target::of_menu(owner);
         let (own, foreign) = (menu_item(owner, "Own"), menu_item(other, "Foreign"));
         let (own_below, foreign_below) = (sub_item(&own, "Own below"), sub_item(&foreign, "Foreign below"));
-        given(&storage, &[&own, &Below(owner, &own_below), &foreign, &Below(other, &foreign_below)]).await;
+        given(&storage, &[&own, &OwnedSubItem(owner, &own_below), &foreign, &OwnedSubItem(other, &foreign_below)])
+            .await;
 
         let taken = MenuItem { company_id: owner, ..foreign.clone() };
         assert_not_found(change!(storage, target, tx => tx.menu_items_mut().update(&taken)));
@@ -309,7 +320,7 @@ pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: A
     let only_view = MenuItem { view_id: Some(view.id), ..menu_item(theirs, "ä") };
     let bystander = MenuItem { view_id: Some(unused.id), ..menu_item(theirs, "0") };
     let below = SubMenuItem { view_id: Some(view.id), feature_id: Some(feature.id), ..sub_item(&bystander, "B") };
-    given(&storage, &[&late, &early, &only_view, &bystander, &Below(theirs, &below)]).await;
+    given(&storage, &[&late, &early, &only_view, &bystander, &OwnedSubItem(theirs, &below)]).await;
 
     let used = |text: &str, id| MenuUse { label: label(text), id };
     let by_both = [used("B", below.id.as_uuid()), used("a", ids[0].as_uuid()), used("a", ids[1].as_uuid())];

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::concurrency::{all, at_once, while_reading};
 use super::fixtures::{
-    Given, at, begin, given, holding, insist, level, menu_item, name, raised, some_company, some_user, some_view,
-    unique, versions,
+    Given, at, begin, change_with_retries, given, holding, level, menu_item, name, next_version, some_company,
+    some_user, some_view, unique, versions,
 };
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
@@ -71,30 +71,30 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     write(tx.as_mut(), second).await;
     let after = tx.commit().await.unwrap();
     if first == second {
-        assert_eq!(after, raised(before));
+        assert_eq!(after, next_version(before));
     }
 }
 
 /// Changes to one company are serialized.
-pub async fn changes_of_one_company_are_serial(storage: Arc<dyn Storage>) {
+pub async fn changes_to_one_company_are_serialized(storage: Arc<dyn Storage>) {
     let target = Target::Company(some_company());
     waits_for(&storage, target, target).await;
 }
 
 /// Changes to the catalog are serialized.
-pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
+pub async fn changes_to_the_catalog_are_serialized(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Catalog).await;
 }
 
 /// A change to the catalog waits for a change to a company, and vice versa.
-pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn Storage>) {
+pub async fn catalog_and_company_changes_exclude_each_other(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Company(some_company())).await;
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
 /// A change to the credentials waits for every other change, and vice versa. Therefore, a credential that a unit of
 /// work verifies after it has acquired its locks cannot be revoked before its commit.
-pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
+pub async fn credential_changes_and_others_exclude_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
         waits_for(&storage, other, Target::Credentials).await;
@@ -103,7 +103,7 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
 
 /// Continuous changes to companies do not starve changes to the catalog and to the credentials. Therefore, no caller
 /// can prevent a revocation. The test runs more writing tasks than an adapter has connections.
-pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
+pub async fn continuous_changes_starve_no_other_change(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
     const MOST: usize = 150;
     for target in [Target::Credentials, Target::Catalog] {
@@ -151,12 +151,12 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
 }
 
 /// If two units of work create levels of the same name concurrently, one succeeds and the other fails with `Conflict`.
-pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
+pub async fn of_two_concurrent_levels_with_one_name_one_is_created(storage: Arc<dyn Storage>) {
     for _ in 0..5 {
         let company = some_company();
         let create = || {
             let (storage, made) = (Arc::clone(&storage), level(company, "Admin"));
-            async move { insist!(storage, company, tx => tx.user_levels_mut().create(&made)) }
+            async move { change_with_retries!(storage, company, tx => tx.user_levels_mut().create(&made)) }
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::UserLevelName),
@@ -167,12 +167,12 @@ pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
 }
 
 /// If two units of work create views with the same URL concurrently, one succeeds and the other fails with `Conflict`.
-pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
+pub async fn of_two_concurrent_views_with_one_url_one_is_created(storage: Arc<dyn Storage>) {
     for _ in 0..3 {
         let url = some_view().url;
         let create = || {
             let (storage, made) = (Arc::clone(&storage), View { url: url.clone(), ..some_view() });
-            async move { insist!(storage, Target::Catalog, tx => tx.views_mut().create(&made)) }
+            async move { change_with_retries!(storage, Target::Catalog, tx => tx.views_mut().create(&made)) }
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::ViewUrl),
@@ -183,15 +183,16 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
 
 /// If a level is deleted and assigned concurrently, exactly one of the two operations succeeds. Either the level is
 /// deleted and has no holder, or it is assigned and still exists.
-pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
+pub async fn a_level_is_not_deleted_during_its_assignment(storage: Arc<dyn Storage>) {
     for round in 0..8 {
         let (company, user) = (some_company(), some_user());
         let contested = level(company, "Contested");
         given(&storage, &[&contested]).await;
         let (giver, deleter, id) = (Arc::clone(&storage), Arc::clone(&storage), contested.id);
         let assignment = holding(user, &contested);
-        let give = async move { insist!(giver, company, tx => tx.assignments_mut().add(&assignment)) };
-        let delete = async move { insist!(deleter, company, tx => tx.user_levels_mut().delete(company, id)) };
+        let give = async move { change_with_retries!(giver, company, tx => tx.assignments_mut().add(&assignment)) };
+        let delete =
+            async move { change_with_retries!(deleter, company, tx => tx.user_levels_mut().delete(company, id)) };
         let (given, deleted) = if round % 2 == 0 {
             at_once(give, delete).await
         } else {
@@ -212,18 +213,18 @@ pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
 }
 
 /// If a view is deleted while a menu item that refers to it is created, exactly one of the two operations succeeds.
-pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
+pub async fn a_view_is_not_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
     for _ in 0..4 {
         let (company, view) = (some_company(), some_view());
         given(&storage, &[&view]).await;
         let item = menu_item(Some(company), "Item");
         let item = MenuItem { view_id: Some(view.id), ..item };
         let (user, deleter, id) = (Arc::clone(&storage), Arc::clone(&storage), view.id);
-        let (used, deleted) =
-            at_once(async move { insist!(user, company, tx => tx.menu_items_mut().create(&item)) }, async move {
-                insist!(deleter, Target::Catalog, tx => tx.views_mut().delete(id))
-            })
-            .await;
+        let (used, deleted) = at_once(
+            async move { change_with_retries!(user, company, tx => tx.menu_items_mut().create(&item)) },
+            async move { change_with_retries!(deleter, Target::Catalog, tx => tx.views_mut().delete(id)) },
+        )
+        .await;
         let there = storage.reader().views().find_by_id(id).await.unwrap().is_some();
         let uses = storage.reader().menu_items().find_using_view(id).await.unwrap().len();
         if deleted.is_ok() {
@@ -249,7 +250,8 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
             .map(|n| {
                 let (storage, made) = (Arc::clone(&writers), level(company, format!("Level {n}")));
                 tokio::spawn(async move {
-                    let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
+                    let (_, committed) =
+                        change_with_retries!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
                     assert_eq!(found, Some(made), "a task must be able to read its own committed write");
                     committed.versions().map(|versions| versions.company)
@@ -333,7 +335,7 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
 }
 
 /// Concurrent changes to many companies do not affect one another.
-pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
+pub async fn many_companies_change_concurrently(storage: Arc<dyn Storage>) {
     let tasks: Vec<_> = (0..10)
         .map(|_| {
             let storage = Arc::clone(&storage);
@@ -341,7 +343,8 @@ pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
                 let company = some_company();
                 for round in 1..=3 {
                     let made = level(company, format!("Level {round}"));
-                    let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
+                    let (_, committed) =
+                        change_with_retries!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     assert_eq!(committed.versions().map(|versions| versions.company), Some(round));
                 }
             })

@@ -14,7 +14,7 @@ use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
 
 /// An appended record is returned unchanged, together with the derived record of the mutation in the same unit of work.
-pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
+pub async fn an_appended_record_is_read_as_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
     let now = tx.now();
@@ -39,7 +39,7 @@ pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
 
 /// A unit of work for a company rejects records of other companies and of the platform. A unit of work for the catalog
 /// rejects records of a company.
-pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_work_rejects_records_of_other_targets(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     for (target, company) in
         [(Target::Company(mine), Some(theirs)), (Target::Company(mine), None), (Target::Catalog, Some(mine))]
@@ -51,7 +51,7 @@ pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
 }
 
 /// The records of each company and of the platform are isolated from one another.
-pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn records_of_companies_and_platform_are_separate(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (Some(some_company()), Some(some_company()), some_user());
     let entity_id = Uuid::new_v4();
     let owners = [mine, theirs, None];
@@ -109,7 +109,7 @@ pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
 
 /// Keyset pagination in pages of ten returns twenty-five records, each once, newest first. Records with the same
 /// timestamp are sorted by descending id.
-pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
+pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let mut records: Vec<_> = (0..25)
         .map(|n| AuditRecord { id: AuditRecordId::generate(at(0)), ..record(company, at(i64::from(n) / 7)) })
@@ -142,7 +142,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
 }
 
 /// Lists of the records about an entity or by a user are sorted newest first and contain at most `limit` records.
-pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
+pub async fn records_are_ordered_newest_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =
         (0..5).map(|n| AuditRecord { actor: Actor::User(user), entity_id, ..record(company, at(n)) }).collect();
@@ -172,7 +172,7 @@ pub async fn a_record_is_appended_once(storage: Arc<dyn Storage>) {
 }
 
 /// Records of all entity types and all kinds of actors are stored.
-pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
+pub async fn every_kind_of_record_is_stored(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let kinds = [
         EntityType::UserLevel,

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::concurrency::{at_once, while_reading};
 use super::fixtures::{
-    action, at, change, feature_cell, given, given_all, insist, keys, level, some_company, some_feature, some_view,
-    versions, view_cell,
+    action, at, change, change_with_retries, feature_cell, given, given_all, keys, level, some_company, some_feature,
+    some_view, versions, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_unknown};
 use super::sets::{Scene, scenes};
@@ -28,7 +28,7 @@ async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, w
 
 /// After a replace operation, the set contains exactly the requested elements. The requested set may be larger,
 /// smaller, different, unchanged or empty.
-pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
+pub async fn a_replaced_set_is_exactly_the_requested_set(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements;
         for wanted in
@@ -40,7 +40,7 @@ pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>
 }
 
 /// Replacing a set with the same elements changes nothing: it increments no version and writes no audit record.
-pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
+pub async fn replacing_a_set_with_itself_is_no_change(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements[..3];
         replaced(&storage, &scene, elements).await;
@@ -55,7 +55,7 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
 
 /// A replace operation changes the set of one owner (a feature, module, company, user or level). It does not change the
 /// sets of other owners.
-pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
+pub async fn a_replacement_leaves_other_sets_unchanged(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
         let (theirs, mine) = (&scene.elements[..3], &scene.elements[2..]);
@@ -69,7 +69,7 @@ pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
 
 /// A replace operation with unknown ids returns `Unknown` with all unknown ids in ascending order, and does not change
 /// the set.
-pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
+pub async fn the_error_of_a_replacement_contains_all_unknown_ids(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let there = &scene.elements[..2];
         replaced(&storage, &scene, there).await;
@@ -82,7 +82,7 @@ pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
 }
 
 /// Replacing the set of an unknown owner returns `Unknown`, even if the new set is empty.
-pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
+pub async fn the_error_of_a_replacement_contains_an_unknown_owner(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() else { continue };
         for wanted in [&scene.elements[..1], &[]] {
@@ -94,7 +94,7 @@ pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
 
 /// A replace operation ignores duplicate elements in the request. For a matrix, two cells with the same position cause
 /// a `Conflict`.
-pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
+pub async fn duplicates_are_ignored_in_sets_and_rejected_in_matrices(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
         let [one, other, ..] = scene.elements[..] else { panic!("expected six elements") };
@@ -110,7 +110,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
 }
 
 /// A replace operation sees the earlier changes of its own unit of work.
-pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
+pub async fn a_replacement_sees_earlier_writes_of_its_unit_of_work(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
         let [one, other, third, ..] = scene.elements[..] else { panic!("expected six elements") };
@@ -128,7 +128,7 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
 
 /// A unit of work reads a set, changes it, and then replaces it. The replace operation applies to the changed set, not
 /// to the set that was read. The sets of other owners are not changed.
-pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn Storage>) {
+pub async fn a_replacement_sees_writes_after_a_read_in_its_unit_of_work(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Scene { set: kept, neighbour, .. } = &scene;
         let [one, other, third, fourth, ..] = scene.elements[..] else { panic!("expected six elements") };
@@ -169,7 +169,7 @@ async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     let write = async move {
         for round in 0..30 {
             let wanted = if round % 2 == 0 { &other } else { &one };
-            insist!(writer, written.target(), tx => written.replace(tx, wanted)).unwrap();
+            change_with_retries!(writer, written.target(), tx => written.replace(tx, wanted)).unwrap();
             tokio::task::yield_now().await;
         }
     };
@@ -222,13 +222,13 @@ pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) 
 }
 
 /// After two concurrent replace operations on a set, the set contains exactly the elements of one of them.
-pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
+pub async fn two_concurrent_replacements_end_as_one_of_them(storage: Arc<dyn Storage>) {
     for Scene { set: kept, elements, .. } in scenes(&storage).await {
         let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
         for _ in 0..4 {
             let replace = |wanted: &[Uuid]| {
                 let (storage, kept, wanted) = (Arc::clone(&storage), kept.clone(), wanted.to_vec());
-                async move { insist!(storage, kept.target(), tx => kept.replace(tx, &wanted)).unwrap() }
+                async move { change_with_retries!(storage, kept.target(), tx => kept.replace(tx, &wanted)).unwrap() }
             };
             at_once(replace(&one), replace(&other)).await;
             let seen = kept.read(storage.reader()).await;
@@ -242,7 +242,7 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
 
 /// A view cell that exists before and after a replace operation keeps its id and creation time. If its content does not
 /// change, it also keeps `updated_at`.
-pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
+pub async fn unchanged_view_cells_keep_their_ids(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
     let views = [(); 4].map(|()| some_view());
@@ -282,7 +282,7 @@ pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
 
 /// A feature cell that exists before and after a replace operation keeps its id and creation time. If its content does
 /// not change, it also keeps `updated_at`.
-pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
+pub async fn unchanged_feature_cells_keep_their_ids(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
     given(&storage, &[&feature, &admin]).await;

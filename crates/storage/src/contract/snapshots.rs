@@ -11,8 +11,9 @@ use iam_domain::{
 
 use super::concurrency::while_reading;
 use super::fixtures::{
-    Below, Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, menu_item,
-    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
+    Given, OwnedSubItem, action, ascending, begin, change, change_with_retries, feature_cell, given, given_all,
+    holding, level, menu_item, only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique,
+    versions, view_cell,
 };
 use crate::{Stamped, Storage, Target};
 
@@ -25,7 +26,7 @@ async fn of_company(storage: &Arc<dyn Storage>, company: CompanyId) -> Stamped<C
 }
 
 /// A user's snapshot contains exactly the levels that the user holds, ordered by id, with all of their cells.
-pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
+pub async fn a_user_snapshot_contains_the_users_levels(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let ids = ascending!(UserLevelId, 4);
     let views = [(); 3].map(|()| some_view());
@@ -84,7 +85,7 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
 
 /// A company's snapshot contains all of its levels and holders. For each user, it contains the same data as the user's
 /// own snapshot.
-pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
+pub async fn a_company_snapshot_contains_all_users(storage: Arc<dyn Storage>) {
     let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
     let (one, both, non_member) = (some_user(), some_user(), some_user());
     let (admin, member, unused) = (level(company, "Admin"), level(company, "Member"), level(company, "Unused"));
@@ -110,7 +111,7 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
 
 /// A snapshot contains the module gates. A view or feature that belongs to no module is not gated. A view or feature
 /// that belongs to modules is available if at least one of them is enabled, both for the company and in the catalog.
-pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Storage>) {
+pub async fn gates_open_with_an_enabled_module(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
     let (free, gated, feature) = (some_view(), some_view(), some_feature());
@@ -161,7 +162,7 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
 
 /// A snapshot that is read after a commit contains the change and has its version. The tested changes are new cells,
 /// public views, disabled features, and deletions.
-pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
+pub async fn the_next_snapshot_contains_the_change(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
     given(&storage, &[&view, &feature, &admin, &holding(user, &admin), &feature_cell(&admin, feature.id, "Read")])
@@ -225,7 +226,7 @@ impl InconsistentStates {
         let (switched_on, says) = if state == 0 { (false, ViewState::Allow) } else { (true, ViewState::Deny) };
         let cells = levels.each_ref().map(|level| view_cell(level, views[1], says));
         let bait = [view_cell(other, views[0], ViewState::Allow), cells[1 - state].clone()];
-        insist!(*storage, *company, tx => async {
+        change_with_retries!(*storage, *company, tx => async {
             tx.assignments_mut().replace_for_user(*company, *user, &[held.id], None).await?;
             let plain = std::slice::from_ref(&cells[state]);
             tx.view_permissions_mut().replace_for_user_level(*company, held.id, plain).await?;
@@ -249,7 +250,7 @@ impl InconsistentStates {
 
 /// `load_catalog` returns the same catalog as a user snapshot, with the company version 0. This applies inside and
 /// outside a unit of work.
-pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
+pub async fn the_catalog_is_loaded_separately(storage: Arc<dyn Storage>) {
     let (company, view, inside) = (some_company(), some_view(), some_view());
     given(&storage, &[&view, &level(company, "Admin")]).await;
     let alone = storage.reader().snapshots().load_catalog().await.unwrap();
@@ -266,7 +267,7 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
 
 /// A snapshot of some users contains only these users and the levels that they hold. Otherwise it equals the snapshot
 /// of the whole company.
-pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>) {
+pub async fn a_snapshot_of_some_users_contains_only_these_users(storage: Arc<dyn Storage>) {
     let (company, theirs, view, module) = (some_company(), some_company(), some_view(), some_module());
     let [one, two, not_asked, non_member] = [(); 4].map(|()| some_user());
     let levels = ["Shared", "Single", "Elsewhere", "Unheld"].map(|name| level(company, name));
@@ -354,10 +355,10 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
         ..under(&own[3], "First", 0)
     };
     for sub_item in sub_items.iter().chain([&full_sub_item]) {
-        given(&storage, &[&Below(Some(company), sub_item)]).await;
+        given(&storage, &[&OwnedSubItem(Some(company), sub_item)]).await;
     }
     let common_sub_item = sub_item(&common[0], "Common");
-    given(&storage, &[&Below(None, &common_sub_item)]).await;
+    given(&storage, &[&OwnedSubItem(None, &common_sub_item)]).await;
 
     let load = async |owner| storage.reader().snapshots().load_menu(owner).await.unwrap();
     let loaded = load(Some(company)).await;
@@ -418,7 +419,7 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
 
 /// A snapshot contains every change to the company and to the catalog up to the versions of the snapshot, and no later
 /// change.
-pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
+pub async fn a_snapshot_contains_all_changes_up_to_its_versions(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;
     let base = versions(&storage, Some(company)).await;
@@ -428,8 +429,8 @@ pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storag
     let write = async move {
         for view in views {
             let made = level(company, unique("Level"));
-            insist!(writer, company, tx => made.store(tx)).unwrap();
-            insist!(writer, Target::Catalog, tx => view.store(tx)).unwrap();
+            change_with_retries!(writer, company, tx => made.store(tx)).unwrap();
+            change_with_retries!(writer, Target::Catalog, tx => view.store(tx)).unwrap();
         }
     };
     while_reading(write, move || {
@@ -449,7 +450,7 @@ pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storag
 
 /// Later changes do not affect a loaded snapshot. A snapshot that is loaded inside a unit of work contains the unit of
 /// work's own writes.
-pub async fn a_snapshot_stays_as_it_was_loaded(storage: Arc<dyn Storage>) {
+pub async fn a_loaded_snapshot_does_not_change(storage: Arc<dyn Storage>) {
     let (company, user, view) = (some_company(), some_user(), some_view());
     let admin = level(company, "Admin");
     given(&storage, &[&view, &admin, &holding(user, &admin)]).await;

@@ -40,7 +40,7 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
 
 /// A company remains provisioned after later changes. Inside the unit of work that provisions the company, reads return
 /// it as provisioned before the commit.
-pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>) {
+pub async fn a_company_remains_provisioned_after_later_changes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
     let now = tx.now();

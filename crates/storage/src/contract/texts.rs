@@ -11,8 +11,8 @@ use iam_domain::{
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module, some_user,
-    some_view, sub_item, unique, versions,
+    OwnedSubItem, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module,
+    some_user, some_view, sub_item, unique, versions,
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
@@ -30,7 +30,7 @@ fn longest(characters: usize) -> String {
 }
 
 /// Unusual strings: SQL, quotes, escapes, placeholders, white space, control characters, emoji, right-to-left text.
-const ODD: [&str; 13] = [
+const UNUSUAL_STRINGS: [&str; 13] = [
     "'; DROP TABLE views; --",
     "\"quoted\" and 'quoted'",
     "back\\slash \\n \\u0041",
@@ -63,9 +63,10 @@ fn description(odd: Option<&str>) -> Description {
     Description::stored(odd.map_or_else(|| longest(100_000), str::to_owned)).unwrap()
 }
 
-/// Returns the variants to test: `None`, which stands for a string of maximum length, and then each string of [`ODD`].
-fn ways() -> impl Iterator<Item = Option<&'static str>> {
-    std::iter::once(None).chain(ODD.map(Some))
+/// Returns the variants to test: `None`, which stands for a string of maximum length, and then each string of
+/// [`UNUSUAL_STRINGS`].
+fn string_variants() -> impl Iterator<Item = Option<&'static str>> {
+    std::iter::once(None).chain(UNUSUAL_STRINGS.map(Some))
 }
 
 /// Returns an action that consists of the string `odd`, or of a random string of maximum length if `odd` is `None`. The
@@ -75,8 +76,8 @@ fn some_action(odd: Option<&str>) -> Action {
 }
 
 /// The strings of the catalog are stored exactly, and views, modules and features are found by their natural keys.
-pub async fn texts_of_the_catalog_are_kept(storage: Arc<dyn Storage>) {
-    for odd in ways() {
+pub async fn strings_of_the_catalog_are_stored_unchanged(storage: Arc<dyn Storage>) {
+    for odd in string_variants() {
         let view = View {
             name: text!(Name, odd),
             url: text!(ViewUrl, odd),
@@ -111,9 +112,9 @@ pub async fn texts_of_the_catalog_are_kept(storage: Arc<dyn Storage>) {
 }
 
 /// The strings of levels and of their matrices are stored exactly.
-pub async fn texts_of_levels_are_kept(storage: Arc<dyn Storage>) {
+pub async fn strings_of_levels_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let company = some_company();
-    for odd in ways() {
+    for odd in string_variants() {
         let named = UserLevel { name: text!(Name, odd), description: description(odd), ..level(company, "Level") };
         let action = some_action(odd);
         let feature = Feature { actions: Some(vec![action.clone()]), ..some_feature() };
@@ -128,9 +129,9 @@ pub async fn texts_of_levels_are_kept(storage: Arc<dyn Storage>) {
 }
 
 /// The strings of menu entries are stored exactly.
-pub async fn texts_of_menus_are_kept(storage: Arc<dyn Storage>) {
+pub async fn strings_of_menus_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let owner = Some(some_company());
-    for odd in ways() {
+    for odd in string_variants() {
         let item = MenuItem {
             label: text!(Label, odd),
             icon: Some(text!(Icon, odd)),
@@ -138,16 +139,16 @@ pub async fn texts_of_menus_are_kept(storage: Arc<dyn Storage>) {
             ..menu_item(owner, "Item")
         };
         let below = SubMenuItem { label: text!(Label, odd), icon: Some(text!(Icon, odd)), ..sub_item(&item, "Below") };
-        given(&storage, &[&item, &Below(owner, &below)]).await;
+        given(&storage, &[&item, &OwnedSubItem(owner, &below)]).await;
         assert_eq!(storage.reader().menu_items().find_by_id(owner, item.id).await.unwrap(), Some(item));
         assert_eq!(storage.reader().sub_menu_items().find_by_id(owner, below.id).await.unwrap(), Some(below));
     }
 }
 
 /// The strings of navigation trails are stored exactly.
-pub async fn texts_of_trails_are_kept(storage: Arc<dyn Storage>) {
+pub async fn strings_of_trails_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
-    for odd in ways() {
+    for odd in string_variants() {
         let step = NewTrailEntry {
             user_id: user,
             company_id: company,
@@ -164,9 +165,9 @@ pub async fn texts_of_trails_are_kept(storage: Arc<dyn Storage>) {
 }
 
 /// The actions of effective-permission rows are stored exactly.
-pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
+pub async fn strings_of_effective_rows_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
-    let actions: Vec<_> = ways().map(some_action).collect();
+    let actions: Vec<_> = string_variants().map(some_action).collect();
     let feature = Feature { actions: Some(actions.clone()), ..some_feature() };
     given(&storage, &[&feature, &level(company, "Level")]).await;
     let now = versions(&storage, Some(company)).await;
@@ -190,7 +191,7 @@ pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
 }
 
 /// Names that look alike are different if they differ in case, accents, white space, script or Unicode normalization.
-pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
+pub async fn similar_names_are_different(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = [
         "admin",
@@ -228,7 +229,7 @@ pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
 }
 
 /// URLs, codes and keys of the catalog are compared exactly. Values that look alike are different keys.
-pub async fn keys_that_look_alike_are_different(storage: Arc<dyn Storage>) {
+pub async fn similar_keys_are_different(storage: Arc<dyn Storage>) {
     let word = unique("alike");
     for end in ["é", "e\u{301}", "É", "e", " e", "e "] {
         let text = format!("{word}{end}");

@@ -7,7 +7,7 @@ use iam_domain::{
 };
 
 use super::concurrency::all;
-use super::fixtures::{at, change, given, keys, some_company, some_user, some_view, traces, unique};
+use super::fixtures::{at, change, given, keys, some_company, some_user, some_view, unique, version_and_record_count};
 use super::outcomes::assert_unknown;
 use crate::{NewTrailEntry, Storage, Target};
 
@@ -58,7 +58,7 @@ fn some_visit() -> Visit {
 }
 
 /// Tracked steps are returned unchanged, oldest first. The depth of a step is its position in this list.
-pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
+pub async fn steps_are_listed_in_the_order_of_their_creation(storage: Arc<dyn Storage>) {
     let (visit, view) = (some_visit(), some_view());
     given(&storage, &[&view]).await;
     assert_eq!(visit.trail(&storage).await, []);
@@ -141,7 +141,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
 }
 
 /// `find_recent` returns the latest step for each URL over all sessions of the user, newest first, up to the limit.
-pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
+pub async fn recent_views_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
     let monday = some_visit();
     let tuesday = Visit::new(monday.company, monday.user);
     assert_eq!(monday.recent(&storage, 10).await, Vec::<String>::new());
@@ -157,7 +157,7 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
 
 /// Clearing a session deletes its steps. The steps of other sessions are preserved. Clearing the session again deletes
 /// nothing.
-pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
+pub async fn a_session_is_deleted_once(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let other = Visit::new(visit.company, visit.user);
     for url in ["/a", "/b", "/a"] {
@@ -173,7 +173,7 @@ pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
 
 /// Trails are scoped to the company and the user. In another company, or for another user, the same session id
 /// identifies another trail.
-pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
+pub async fn trails_of_two_users_with_one_session_id_are_separate(storage: Arc<dyn Storage>) {
     let mine = some_visit();
     let elsewhere = Visit { company: some_company(), ..mine.clone() };
     let another = Visit { user: some_user(), ..mine.clone() };
@@ -201,7 +201,7 @@ pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
 }
 
 /// Tracking a step with an unknown view returns `Unknown` with the id of the view, and stores nothing.
-pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
+pub async fn a_step_with_an_unknown_view_is_rejected(storage: Arc<dyn Storage>) {
     let (visit, unknown) = (some_visit(), ViewId::generate(at(0)));
     let step = NewTrailEntry { view_id: Some(unknown), ..visit.step("/unknown") };
     assert_unknown(storage.nav_trail().track(&step).await, EntityType::View, [unknown.as_uuid()]);
@@ -209,7 +209,7 @@ pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
 }
 
 /// When a view is deleted, the steps that refer to it are preserved, but their view id is cleared.
-pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
+pub async fn steps_survive_the_deletion_of_their_view(storage: Arc<dyn Storage>) {
     let (visit, gone, stays) = (some_visit(), some_view(), some_view());
     given(&storage, &[&gone, &stays]).await;
     let to = |view: &View| NewTrailEntry { view_id: Some(view.id), ..visit.step("/view") };
@@ -220,17 +220,17 @@ pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
 }
 
 /// Writing trails increments no version and writes no audit record.
-pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
+pub async fn writing_trails_is_no_change(storage: Arc<dyn Storage>) {
     let visit = some_visit();
-    let before = traces(&storage, visit.company).await;
+    let before = version_and_record_count(&storage, visit.company).await;
     visit.track(&storage, "/a").await;
     visit.clear(&storage).await;
-    assert_eq!(traces(&storage, visit.company).await, before);
+    assert_eq!(version_and_record_count(&storage, visit.company).await, before);
     assert_eq!(storage.reader().company_states().read(visit.company).await.unwrap(), None);
 }
 
 /// Steps that are tracked concurrently are all stored, each with a different depth.
-pub async fn steps_made_at_once_are_all_kept(storage: Arc<dyn Storage>) {
+pub async fn concurrent_steps_are_all_stored(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let tasks: Vec<_> = (0..12)
         .map(|n| {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use iam_domain::{CommitStamp, UserLevel};
 
-use super::fixtures::{given, level, some_company, traces, versions};
+use super::fixtures::{given, level, some_company, version_and_record_count, versions};
 use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
@@ -46,7 +46,7 @@ impl Work for Create {
 }
 
 /// Successful work runs once and is committed. `transact` returns the output of the work and the version of the commit.
-pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
+pub async fn a_transaction_runs_the_work_and_commits(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 0, false);
     let (run, committed) = work.run_on(&storage).await.unwrap();
@@ -56,18 +56,18 @@ pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
 }
 
 /// Work that fails twice with a retryable error is retried in new units of work. The failed attempts are rolled back.
-pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
+pub async fn work_that_loses_a_race_is_retried(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 2, true);
     let (run, committed) = work.run_on(&storage).await.unwrap();
     assert_eq!((run, committed.versions().map(|versions| versions.company)), (3, Some(1)));
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
-    assert_eq!(traces(&storage, company).await.1, 1, "the work must be recorded once");
+    assert_eq!(version_and_record_count(&storage, company).await.1, 1, "the work must be recorded once");
 }
 
 /// If work always fails with a retryable error, `transact` returns the error after four attempts, and nothing is
 /// stored.
-pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
+pub async fn retries_of_work_are_bounded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), u32::MAX, true);
     let error = work.run_on(&storage).await.unwrap_err();
@@ -77,7 +77,7 @@ pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
 }
 
 /// An error that is not retryable is returned without a retry, and the unit of work is rolled back.
-pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
+pub async fn work_that_fails_has_no_effect(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 1, false);
     let error = work.run_on(&storage).await.unwrap_err();
@@ -88,7 +88,7 @@ pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
 }
 
 /// A `Conflict` is returned without a retry.
-pub async fn work_with_a_conflict_is_not_tried_again(storage: Arc<dyn Storage>) {
+pub async fn work_with_a_conflict_is_not_retried(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "Admin")]).await;
     let work = Create::failing(level(company, "Admin"), 0, false);

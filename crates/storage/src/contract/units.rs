@@ -8,19 +8,19 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, Given, assert_poisoned, at, begin, change, feature_cell, given, holding, level, menu_item, name, raised,
-    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, traces, unique, versions,
-    view_cell,
+    Given, OwnedSubItem, assert_poisoned, at, begin, change, feature_cell, given, holding, level, menu_item, name,
+    next_version, records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique,
+    version_and_record_count, versions, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// A commit stores everything that the unit of work wrote, together with its audit records. The audit records have the
 /// time of the unit of work as their timestamp.
-pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_work_commits_all_its_writes(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
-    let (before, _) = traces(&storage, company).await;
+    let (before, _) = version_and_record_count(&storage, company).await;
     let mut tx = begin(&storage, company).await;
     let now = tx.now();
     for thing in [&admin as &dyn Given, &member, &holding(user, &admin)] {
@@ -28,7 +28,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     }
     let committed = tx.commit().await.unwrap();
 
-    assert_eq!(committed, raised(before), "a unit of work must increment the version by one");
+    assert_eq!(committed, next_version(before), "a unit of work must increment the version by one");
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
     assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
     let filter = AuditFilter::default();
@@ -38,11 +38,12 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
 }
 
 /// A dropped unit of work stores no entity and no audit record, increments no version, and releases its locks.
-pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
+pub async fn a_dropped_unit_of_work_has_no_effect(storage: Arc<dyn Storage>) {
     let (company, other, view) = (some_company(), some_company(), some_view());
     let there = level(company, "There");
     given(&storage, &[&there]).await;
-    let before = (traces(&storage, company).await, traces(&storage, Target::Catalog).await);
+    let before =
+        (version_and_record_count(&storage, company).await, version_and_record_count(&storage, Target::Catalog).await);
 
     let mut tx = begin(&storage, company).await;
     tx.user_levels_mut().create(&level(company, "Dropped")).await.unwrap();
@@ -56,7 +57,10 @@ pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     tx.views_mut().create(&view).await.unwrap();
     drop(tx);
 
-    assert_eq!((traces(&storage, company).await, traces(&storage, Target::Catalog).await), before);
+    assert_eq!(
+        (version_and_record_count(&storage, company).await, version_and_record_count(&storage, Target::Catalog).await),
+        before
+    );
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [there]);
     assert_eq!(storage.reader().company_states().read(company).await.unwrap().unwrap().provisioned_at, None);
     assert_eq!(storage.reader().company_states().read(other).await.unwrap(), None);
@@ -65,20 +69,20 @@ pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
 }
 
 /// Committing a unit of work without changes has no effect, whether its target is a company or the catalog.
-pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
+pub async fn an_empty_unit_of_work_commits_nothing(storage: Arc<dyn Storage>) {
     let (company, fresh) = (some_company(), some_company());
     given(&storage, &[&level(company, "There")]).await;
     for target in [Target::Company(company), Target::Company(fresh), Target::Catalog] {
-        let before = traces(&storage, target).await;
+        let before = version_and_record_count(&storage, target).await;
         assert_eq!(begin(&storage, target).await.commit().await.unwrap(), before.0);
-        assert_eq!(traces(&storage, target).await, before);
+        assert_eq!(version_and_record_count(&storage, target).await, before);
     }
     assert_eq!(storage.reader().company_states().read(fresh).await.unwrap(), None);
 }
 
 /// Reads inside a unit of work see its uncommitted writes. Reads outside the unit of work see none of the writes before
 /// the commit, and all of them after the commit.
-pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
+pub async fn writes_are_visible_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     async fn seen(reader: &dyn Reader, company: CompanyId, user: UserId, view: &View) -> (usize, usize, usize, usize) {
         let admin = reader.user_levels().find_by_name(company, "Admin").await.unwrap();
         (
@@ -105,7 +109,7 @@ pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage:
 
 /// A change to the catalog is visible inside its unit of work at once. Outside, it is visible after the commit and not
 /// before.
-pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
+pub async fn catalog_writes_are_visible_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
     let mut tx = begin(&storage, Target::Catalog).await;
     for thing in [&view as &dyn Given, &feature, &module] {
@@ -123,10 +127,10 @@ pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(
 }
 
 /// If a mutation fails, its whole unit of work is rolled back, including the mutations that succeeded before it.
-pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
+pub async fn a_failure_rolls_back_the_whole_unit_of_work(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "There")]).await;
-    let before = traces(&storage, company).await;
+    let before = version_and_record_count(&storage, company).await;
 
     let mut tx = begin(&storage, company).await;
     tx.user_levels_mut().create(&level(company, "Succeeded")).await.unwrap();
@@ -136,26 +140,26 @@ pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     assert_misuse(tx.assignments_mut().replace_for_user(company, some_user(), &[], None).await);
     assert_misuse(tx.commit().await);
 
-    assert_eq!(traces(&storage, company).await, before);
+    assert_eq!(version_and_record_count(&storage, company).await, before);
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Succeeded").await.unwrap(), None);
 }
 
 /// If a mutation of the catalog fails, its whole unit of work is rolled back, including the mutations that succeeded
 /// before it.
-pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Storage>) {
+pub async fn a_failure_rolls_back_the_whole_catalog_unit(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
-    let before = traces(&storage, Target::Catalog).await;
+    let before = version_and_record_count(&storage, Target::Catalog).await;
     let mut tx = begin(&storage, Target::Catalog).await;
     tx.views_mut().create(&view).await.unwrap();
     assert_not_found(tx.features_mut().update(&feature).await);
     assert_misuse(tx.features_mut().create(&feature).await);
     assert_misuse(tx.commit().await);
-    assert_eq!(traces(&storage, Target::Catalog).await, before);
+    assert_eq!(version_and_record_count(&storage, Target::Catalog).await, before);
     assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
 }
 
 /// One existing entity of each type that a mutation can refer to.
-struct There {
+struct ExistingEntities {
     company: CompanyId,
     user: UserId,
     level: UserLevel,
@@ -164,9 +168,9 @@ struct There {
     module: Module,
 }
 
-async fn there(storage: &Arc<dyn Storage>) -> There {
+async fn there(storage: &Arc<dyn Storage>) -> ExistingEntities {
     let company = some_company();
-    let there = There {
+    let there = ExistingEntities {
         company,
         user: some_user(),
         level: level(company, "There"),
@@ -186,21 +190,22 @@ macro_rules! refused {
 }
 
 /// A unit of work for one company rejects every mutation of another company.
-pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
-    let There { company: theirs, user, level: foreign, view, feature, module } = there(&storage).await;
+pub async fn a_unit_of_work_rejects_another_company(storage: Arc<dyn Storage>) {
+    let ExistingEntities { company: theirs, user, level: foreign, view, feature, module } = there(&storage).await;
     let mine = some_company();
     given(&storage, &[&level(mine, "Mine")]).await;
-    refuses_company(&storage, Target::Company(mine), theirs, user, &foreign, &view, &feature, &module).await;
+    assert_rejects_company_mutations(&storage, Target::Company(mine), theirs, user, &foreign, &view, &feature, &module)
+        .await;
 }
 
 /// A unit of work for the catalog rejects every mutation of a company.
-pub async fn a_catalog_unit_refuses_companies(storage: Arc<dyn Storage>) {
-    let There { company, user, level, view, feature, module } = there(&storage).await;
-    refuses_company(&storage, Target::Catalog, company, user, &level, &view, &feature, &module).await;
+pub async fn a_catalog_unit_rejects_companies(storage: Arc<dyn Storage>) {
+    let ExistingEntities { company, user, level, view, feature, module } = there(&storage).await;
+    assert_rejects_company_mutations(&storage, Target::Catalog, company, user, &level, &view, &feature, &module).await;
 }
 
 #[expect(clippy::too_many_arguments, reason = "one entity of each type")]
-async fn refuses_company(
+async fn assert_rejects_company_mutations(
     storage: &Arc<dyn Storage>,
     target: Target,
     theirs: CompanyId,
@@ -210,13 +215,13 @@ async fn refuses_company(
     feature: &Feature,
     module: &Module,
 ) {
-    let before = traces(storage, theirs).await;
+    let before = version_and_record_count(storage, theirs).await;
     let new = level(theirs, "New");
     let (seen, done) = (view_cell(foreign, view.id, ViewState::Allow), feature_cell(foreign, feature.id, "Read"));
     let (held, item, read) = (holding(user, foreign), menu_item(Some(theirs), "Item"), Action::read());
     let there = menu_item(Some(theirs), "There");
     let below = sub_item(&there, "Below");
-    given(storage, &[&there, &Below(Some(theirs), &below)]).await;
+    given(storage, &[&there, &OwnedSubItem(Some(theirs), &below)]).await;
     let owner = Some(theirs);
     refused! { *storage, target,
         tx => tx.user_levels_mut().create(&new);
@@ -244,10 +249,10 @@ async fn refuses_company(
         tx => tx.sub_menu_items_mut().delete(owner, below.id);
         tx => tx.company_states_mut().set_provisioned(theirs);
     }
-    let (after, _) = traces(storage, theirs).await;
+    let (after, _) = version_and_record_count(storage, theirs).await;
     assert_eq!(
         after,
-        raised(before.0),
+        next_version(before.0),
         "the change to the menu must increment the version, and the rejected mutations must not increment it"
     );
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [foreign.clone()]);
@@ -255,12 +260,12 @@ async fn refuses_company(
 }
 
 /// A unit of work for a company rejects every mutation of the catalog and of the common menu.
-pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
-    let There { company, view, feature, module, .. } = there(&storage).await;
+pub async fn a_company_unit_rejects_the_catalog(storage: Arc<dyn Storage>) {
+    let ExistingEntities { company, view, feature, module, .. } = there(&storage).await;
     let (item, there) = (menu_item(None, "Item"), menu_item(None, "There"));
     let below = sub_item(&there, "Below");
-    given(&storage, &[&there, &Below(None, &below)]).await;
-    let before = traces(&storage, Target::Catalog).await;
+    given(&storage, &[&there, &OwnedSubItem(None, &below)]).await;
+    let before = version_and_record_count(&storage, Target::Catalog).await;
     refused! { storage, company,
         tx => tx.views_mut().create(&some_view());
         tx => tx.views_mut().update(&view);
@@ -287,13 +292,13 @@ pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
         tx => tx.sub_menu_items_mut().update(None, &below);
         tx => tx.sub_menu_items_mut().delete(None, below.id);
     }
-    assert_eq!(traces(&storage, Target::Catalog).await, before);
+    assert_eq!(version_and_record_count(&storage, Target::Catalog).await, before);
     assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), Some(view));
     assert_eq!(storage.reader().sub_menu_items().find_by_id(None, below.id).await.unwrap(), Some(below));
 }
 
 /// Units of work for two companies can be open at the same time. Each of them sees only its own uncommitted writes.
-pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage>) {
+pub async fn units_of_work_of_two_companies_may_be_open_concurrently(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (my_level, their_level) = (level(mine, "Mine"), level(theirs, "Theirs"));
     let mut my_tx = begin(&storage, mine).await;
@@ -310,7 +315,7 @@ pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage
 
 /// Each committed unit of work increments the version of its target by one, regardless of its number of mutations. The
 /// versions of other targets do not change.
-pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
+pub async fn each_unit_of_work_increments_the_version(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     given(&storage, &[&level(theirs, "Theirs")]).await;
     let (theirs_before, catalog) = (versions(&storage, Some(theirs)).await, versions(&storage, None).await);
@@ -341,7 +346,7 @@ pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
 }
 
 /// The time of a unit of work is constant, and is not earlier than the time of a previous unit of work.
-pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>) {
+pub async fn the_time_of_units_of_work_never_goes_back(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
     for round in 0..5 {
@@ -357,7 +362,7 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
 
 /// A unit of work may delete an entity that it created. The commit then stores the audit records of both mutations, but
 /// not the entity.
-pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_work_may_undo_its_writes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let fleeting = level(company, "Fleeting");
     change!(storage, company, tx => async {
@@ -377,7 +382,7 @@ pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
 }
 
 /// A unit of work can be sent to another task and committed there.
-pub async fn a_unit_can_move_between_tasks(storage: Arc<dyn Storage>) {
+pub async fn a_unit_of_work_can_move_between_tasks(storage: Arc<dyn Storage>) {
     async fn create(mut tx: Box<dyn UnitOfWork>, level: UserLevel) -> Result<CommitStamp> {
         tx.user_levels_mut().create(&level).await?;
         tx.commit().await

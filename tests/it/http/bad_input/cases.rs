@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::expected::Expected;
 use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
-use crate::http::operation::Thing;
+use crate::http::operation::Entity;
 
 /// The placeholder in a body for bytes that a JSON value cannot represent.
 pub const SPLICE: &str = "\"@@\"";
@@ -182,14 +182,14 @@ impl Cases<'_> {
             Kind::Id(names) => {
                 self.id(pointer, name, names);
                 if names.is_none() {
-                    self.set(pointer, json!(Thing::Gone), Expected::Accepted);
+                    self.set(pointer, json!(Entity::Gone), Expected::Accepted);
                 }
             }
             Kind::User => {
                 self.id(pointer, name, None);
-                self.set(pointer, json!(Thing::Gone), Expected::Accepted);
+                self.set(pointer, json!(Entity::Gone), Expected::Accepted);
                 for unknown in ["issuer|subject", "https://a.example|auth0|1"] {
-                    self.set(pointer, json!(unknown), Expected::invalid(name, "names an issuer that is not known"));
+                    self.set(pointer, json!(unknown), Expected::invalid(name, "specifies an unknown issuer"));
                 }
             }
             Kind::Time => {
@@ -246,18 +246,18 @@ impl Cases<'_> {
             "018f3c1e000070008000000000000001",
             "{018f3c1e-0000-7000-8000-000000000001}",
             "018f3c1e-0000-7000-8000-00000000000g",
-            &format!("{} ", Thing::Gone),
+            &format!("{} ", Entity::Gone),
         ] {
             self.set(pointer, json!(text), Expected::invalid(name, no_id));
         }
         self.set(pointer, json!(self.letters(36)), Expected::invalid(name, no_id));
         if let Some(what) = names {
-            let unknown = |id: Thing| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
-            self.set(pointer, json!(Thing::Gone), unknown(Thing::Gone));
+            let unknown = |id: Entity| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
+            self.set(pointer, json!(Entity::Gone), unknown(Entity::Gone));
             let theirs = match what {
-                "menu" => Thing::TheirItem,
-                "user-level" => Thing::TheirLevel,
-                _ => Thing::Company,
+                "menu" => Entity::TheirItem,
+                "user-level" => Entity::TheirLevel,
+                _ => Entity::Company,
             };
             self.set(pointer, json!(theirs), unknown(theirs));
         }
@@ -272,8 +272,8 @@ impl Cases<'_> {
         self.set(pointer, json!([valid, valid]), Expected::invalid(&second, "occurs twice"));
         let capitals = valid.to_uppercase();
         self.set(pointer, json!([valid, capitals]), Expected::invalid(&second, "occurs twice"));
-        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: {}", Thing::Gone));
-        self.set(pointer, json!([valid, Thing::Gone]), unknown);
+        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: {}", Entity::Gone));
+        self.set(pointer, json!([valid, Entity::Gone]), unknown);
         self.set(pointer, json!([]), Expected::Accepted);
         self.set(pointer, json!([capitals]), Expected::Accepted);
     }
@@ -357,7 +357,7 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
         all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
     }
     let mut more = valid.clone();
-    more["id"] = json!(Thing::Gone);
+    more["id"] = json!(Entity::Gone);
     more["an unknown field"] = json!({ "isDefault": [null] });
     all.push(Case {
         what: "more fields".to_owned(),

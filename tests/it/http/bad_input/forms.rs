@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::operation::Thing;
+use crate::http::operation::Entity;
 use crate::http::operations::operation;
 
 /// The type of a field.
@@ -98,11 +98,11 @@ impl Form {
 }
 
 fn view_question() -> Value {
-    json!({ "view": "/dashboard", "userId": Thing::Caller })
+    json!({ "view": "/dashboard", "userId": Entity::Caller })
 }
 
 fn action_question() -> Value {
-    json!({ "feature": "general.read", "action": "Read", "scope": "own", "userId": Thing::Caller })
+    json!({ "feature": "general.read", "action": "Read", "scope": "own", "userId": Entity::Caller })
 }
 
 /// The table of all forms of the request bodies of all operations.

@@ -47,7 +47,7 @@ pub async fn queries(world: &World) -> usize {
     for value in ["0", "201", "18446744073709551615"] {
         wrong("limit", value, "must be between 1 and 200");
     }
-    let not_ours = "is not one that this service gave";
+    let not_ours = "was not issued by this service";
     for value in ["x", "%00", "%ff", "====", "null"] {
         wrong("cursor", value, not_ours);
     }

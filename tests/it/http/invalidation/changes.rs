@@ -40,7 +40,7 @@ const OF_CATALOG: Change = Change { of: Of::All, ..OF_COMPANY };
 
 pub const TABLE: &[Change] = &[
     Change {
-        what: "a level is made",
+        what: "a level is created",
         operation: "POST /api/iam/user-levels",
         seen: Seen::Same,
         body: r#"{"name":"New"}"#,
@@ -62,28 +62,28 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
-        what: "a level's view matrix",
+        what: "a level's view matrix is replaced",
         operation: "PUT /api/iam/user-levels/{id}/permissions/views",
         ids: "$level",
         body: r#"{"views":[{"viewId":"$view","state":"deny"}]}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "a level's feature matrix",
+        what: "a level's feature matrix is replaced",
         operation: "PUT /api/iam/user-levels/{id}/permissions/features",
         ids: "$level",
         body: r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"own"}]}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "who holds which levels",
+        what: "a user's levels are replaced",
         operation: "PUT /api/iam/users/{userId}/user-levels",
         ids: "$user",
         body: r#"{"userLevelIds":["$free"]}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "a user's last level is taken",
+        what: "a user's last level is revoked",
         operation: "PUT /api/iam/users/{userId}/user-levels",
         ids: "$user",
         body: r#"{"userLevelIds":[]}"#,
@@ -97,28 +97,28 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
-        what: "a company gets an admin again",
+        what: "a company without an administrator gets one",
         operation: "POST /api/iam/companies/{companyId}/provision",
         ids: "$left",
         body: r#"{"adminUserId":"$user"}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "a company's modules",
+        what: "a company's modules are replaced",
         operation: "PUT /api/iam/companies/{companyId}/modules",
         ids: "$company",
         body: r#"{"moduleIds":["$module","$shut-module"]}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "a module is switched in a company",
+        what: "a module is disabled in a company",
         operation: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
         ids: "$company $module",
         body: r#"{"enabled":false}"#,
         ..OF_COMPANY
     },
     Change {
-        what: "a company's menu item is made",
+        what: "a company's menu item is created",
         operation: "POST /api/iam/menu-items",
         body: r#"{"label":"New","viewId":"$view"}"#,
         ..OF_COMPANY
@@ -137,7 +137,7 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
-        what: "a company's sub-item is made",
+        what: "a company's sub-item is created",
         operation: "POST /api/iam/sub-menu-items",
         body: r#"{"menuItemId":"$own-item","label":"New","viewId":"$view"}"#,
         ..OF_COMPANY
@@ -156,13 +156,13 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
-        what: "a view is made",
+        what: "a view is created",
         operation: "POST /api/iam/views",
         body: r#"{"name":"New","url":"/$company","requiresAuth":false}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "a view's url",
+        what: "a view's url is changed",
         operation: "PATCH /api/iam/views/{id}",
         ids: "$view",
         body: r#"{"url":"/moved/$company"}"#,
@@ -177,27 +177,27 @@ pub const TABLE: &[Change] = &[
     },
     Change { what: "a view is deleted", operation: "DELETE /api/iam/views/{id}", ids: "$spare-view", ..OF_CATALOG },
     Change {
-        what: "a feature is made",
+        what: "a feature is created",
         operation: "POST /api/iam/features",
         body: r#"{"name":"New","key":"new.$company"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "a feature's key",
+        what: "a feature's key is changed",
         operation: "PATCH /api/iam/features/{id}",
         ids: "$feature",
         body: r#"{"key":"moved.$company"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "a feature is switched off",
+        what: "a feature is disabled",
         operation: "PATCH /api/iam/features/{id}",
         ids: "$feature",
         body: r#"{"enabled":false}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "an action is dropped from a feature",
+        what: "an action is removed from a feature",
         operation: "PATCH /api/iam/features/{id}",
         ids: "$feature",
         body: r#"{"actions":["Sign"]}"#,
@@ -210,7 +210,7 @@ pub const TABLE: &[Change] = &[
         ..OF_CATALOG
     },
     Change {
-        what: "the views that a feature stands on",
+        what: "a feature's views are replaced",
         operation: "PUT /api/iam/features/{id}/views",
         seen: Seen::Same,
         ids: "$feature",
@@ -218,14 +218,14 @@ pub const TABLE: &[Change] = &[
         ..OF_CATALOG
     },
     Change {
-        what: "a module is made",
+        what: "a module is created",
         operation: "POST /api/iam/modules",
         seen: Seen::Same,
         body: r#"{"code":"new.$company","name":"New"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "a module is switched off",
+        what: "a module is disabled",
         operation: "PATCH /api/iam/modules/{id}",
         ids: "$module",
         body: r#"{"enabled":false}"#,
@@ -239,53 +239,53 @@ pub const TABLE: &[Change] = &[
         ..OF_CATALOG
     },
     Change {
-        what: "a module's views",
+        what: "a module's views are replaced",
         operation: "PUT /api/iam/modules/{id}/views",
         ids: "$shut-module",
         body: r#"{"viewIds":["$view"],"ungate":true}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "a module's features",
+        what: "a module's features are replaced",
         operation: "PUT /api/iam/modules/{id}/features",
         ids: "$shut-module",
         body: r#"{"featureIds":["$feature"],"ungate":true}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's menu item is made",
+        what: "a common menu item is created",
         operation: "POST /api/iam/menu-items",
         body: r#"{"label":"New","viewId":"$view"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's menu item is changed",
+        what: "a common menu item is changed",
         operation: "PATCH /api/iam/menu-items/{id}",
         ids: "$item",
         body: r#"{"label":"Changed"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's menu item is deleted",
+        what: "a common menu item is deleted",
         operation: "DELETE /api/iam/menu-items/{id}",
         ids: "$item",
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's sub-item is made",
+        what: "a common sub-item is created",
         operation: "POST /api/iam/sub-menu-items",
         body: r#"{"menuItemId":"$item","label":"New","viewId":"$view"}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's sub-item is changed",
+        what: "a common sub-item is changed",
         operation: "PATCH /api/iam/sub-menu-items/{id}",
         ids: "$sub",
         body: r#"{"enabled":false}"#,
         ..OF_CATALOG
     },
     Change {
-        what: "everybody's sub-item is deleted",
+        what: "a common sub-item is deleted",
         operation: "DELETE /api/iam/sub-menu-items/{id}",
         ids: "$sub",
         ..OF_CATALOG

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use iam_domain::CompanyId;
 use serde_json::{Value, json};
 
-use crate::http::operation::{Operation, Thing, Who};
+use crate::http::operation::{Entity, Operation, TestCaller};
 use crate::http::world::World;
 use crate::support::api::Answer;
 
@@ -103,7 +103,7 @@ pub fn encoded(text: &str) -> String {
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     pub operation: Operation,
-    pub who: Who,
+    pub who: TestCaller,
     pub company: Option<CompanyId>,
     pub filled: Option<(&'a Parameter, &'a Value)>,
 }
@@ -126,7 +126,7 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
         let own = ids.next().unwrap();
         parts.push(match filled {
             Some((Parameter::Path(filled), id)) if filled == name => encoded(id.as_str().unwrap()),
-            _ => world.thing(*own).await,
+            _ => world.entity(*own).await,
         });
     }
     if let Some((Parameter::Query(name), id)) = filled {
@@ -147,7 +147,7 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
         // Each step of a navigation trail is sent in a new session, so that it is the first step of the trail of its
         // session.
         if let Some(session) = body.get_mut("sessionId") {
-            *session = json!(Thing::Fresh);
+            *session = json!(Entity::Fresh);
         }
         let text = if body.is_null() { "{}".to_owned() } else { world.fill(&body.to_string()).await };
         let mut body: Value = serde_json::from_str(&text).unwrap();

@@ -15,7 +15,7 @@ mod postgres {
     use sea_orm::sqlx::PgConnection;
 
     use super::super::{counts, furnished, ids, is_read, new_world};
-    use crate::http::operation::Who;
+    use crate::http::operation::TestCaller;
     use crate::http::operations::{operation, operations};
     use crate::storage::plans::postgres::{LOAD, TENANT_TABLES};
     use crate::support::api::TestApi;
@@ -73,7 +73,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn no_plan_comes_to_a_row_of_another_company() {
+    async fn no_statement_scans_a_row_of_another_company() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
         run(&mut connection, LOAD.to_owned()).await.unwrap();
@@ -95,12 +95,12 @@ mod postgres {
         ids(&world, &theirs, changes.into_iter()).await;
         // The first request loads the cache entry of the non-member, and the second request confirms the entry.
         for _ in 0..2 {
-            let non_member = world.request("GET", "/api/iam/navigation", Who::Admin, Some(world.theirs.id));
+            let non_member = world.request("GET", "/api/iam/navigation", TestCaller::Admin, Some(world.theirs.id));
             world.send("a non-member's menu", non_member).await.expect(200);
         }
 
         let feature =
-            world.valid(operation("DELETE /api/iam/features/{id}"), Who::SuperAdmin, Some(world.ours.id)).await;
+            world.valid(operation("DELETE /api/iam/features/{id}"), TestCaller::SuperAdmin, Some(world.ours.id)).await;
         world.send("a feature that goes", feature).await.expect(200);
 
         let seen = spied(&proxy);

@@ -7,7 +7,7 @@ use iam_domain::ExternalId;
 use serde_json::{Value, json};
 
 use super::parameters::encoded;
-use crate::http::operation::{Thing, Who};
+use crate::http::operation::{Entity, TestCaller};
 use crate::http::world::World;
 use crate::support::api::{Answer, new_user};
 
@@ -80,9 +80,9 @@ fn external(subject: &str) -> Vec<String> {
 }
 
 /// Sends a request that changes the second company, as its administrator or as a super admin.
-async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -> Answer {
+async fn change(world: &World, by: TestCaller, method: &str, path: &str, body: Value) -> Answer {
     let request = match by {
-        Who::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
+        TestCaller::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
         _ => world.api.request(method.parse().unwrap(), path).by(world.theirs.admin).within(world.theirs.id),
     };
     let answer = world.send(path, request.json(&body)).await;
@@ -105,24 +105,24 @@ async fn furnish(world: &World, set: usize) {
         ("features", json!([{ "featureId": feature, "action": "Read", "scope": "team", "modifiable": false }])),
     ] {
         let body = json!({ (matrix): cells });
-        change(world, Who::SuperAdmin, "PUT", &format!("{path}/permissions/{matrix}"), body).await;
+        change(world, TestCaller::SuperAdmin, "PUT", &format!("{path}/permissions/{matrix}"), body).await;
     }
     let subjects = [format!("{MARK}@example.com-{set}")];
     let users = [new_user().to_string(), new_user().to_string(), encoded(&external(&subjects[0])[0])];
     for user in users {
         let path = format!("/api/iam/users/{user}/user-levels");
-        change(world, Who::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
+        change(world, TestCaller::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
     }
     // The versions of the two companies are compared later. By then, the second company must have more changes than the
     // first company.
     for change_of_level in 0..100 {
         let body = json!({ "description": format!("{MARK} {change_of_level}") });
-        change(world, Who::Admin, "PATCH", &path, body).await;
+        change(world, TestCaller::Admin, "PATCH", &path, body).await;
     }
     let item = json!({ "label": name("item"), "viewId": view, "requiredPermissions": ["general.read"] });
-    let item = world.made("/api/iam/menu-items", Who::SuperAdmin, Some(theirs), item).await;
+    let item = world.made("/api/iam/menu-items", TestCaller::SuperAdmin, Some(theirs), item).await;
     let sub = json!({ "label": name("sub item"), "menuItemId": item, "featureId": feature });
-    world.made("/api/iam/sub-menu-items", Who::SuperAdmin, Some(theirs), sub).await;
+    world.made("/api/iam/sub-menu-items", TestCaller::SuperAdmin, Some(theirs), sub).await;
     for user in [theirs.admin, theirs.member] {
         for session in ["s".to_owned(), name("session")] {
             let step = json!({ "url": format!("/{MARK}/{set}"), "label": name("step"), "sessionId": session });
@@ -136,14 +136,14 @@ async fn furnish(world: &World, set: usize) {
         ids.push(api.module_id(module).await);
     }
     let path = format!("/api/iam/companies/{}/modules", theirs.id);
-    change(world, Who::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
+    change(world, TestCaller::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
 }
 
 /// Adds this number of sets of entities to the second company, and returns the entities of that company.
 pub async fn furnished(world: &World, sets: usize) -> Theirs {
     // The test of cursors requires that the audit records of the first company are older than those of the second
     // company. The entities of the first company are therefore created before those of the second company.
-    world.thing(Thing::Level).await;
+    world.entity(Entity::Level).await;
     let unknown = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
         furnish(world, set).await;
@@ -182,14 +182,15 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     for path in ["navigation", "permissions/current", "user-levels", &format!("user-levels/{level}")] {
         let request = world.api.get(&format!("/api/iam/{path}")).by(theirs.member).within(theirs.id);
         let request = if path.starts_with("user") {
-            world.request("GET", &format!("/api/iam/{path}"), Who::SuperAdmin, Some(theirs.id))
+            world.request("GET", &format!("/api/iam/{path}"), TestCaller::SuperAdmin, Some(theirs.id))
         } else {
             request
         };
         tags.extend(world.send(path, request).await.expect(200).header("etag").map(str::to_owned));
     }
     let path = format!("/api/iam/user-levels/{level}");
-    let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
+    let renamed =
+        change(world, TestCaller::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
     // The secrets are the ids in responses of the second company. Ids that also occur in the catalog or in responses of
     // the first company are no secrets.

@@ -106,7 +106,7 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
 }
 
 #[tokio::test]
-async fn a_revocation_waits_for_the_working_sessions_before_it() {
+async fn a_revocation_waits_for_active_sessions_ahead_of_it() {
     let database = TestDatabase::new(Content::Schema).await;
     let (slow, sound) = (service(&database), service(&database));
     let unit = begin(&slow, Target::Company(new_company())).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_session_of_another_program_is_not_ended() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_company_waits_for_another_one_that_works() {
+async fn a_change_to_a_company_waits_for_another_change_in_progress() {
     let database = TestDatabase::new(Content::Schema).await;
     let (first, second) = (service(&database), service(&database));
     let company = new_company();

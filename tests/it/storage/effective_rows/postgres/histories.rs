@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use iam_domain::{CompanyId, UserId};
 use serde_json::{Value, json};
 
-use super::{Filler, all_rows_are_right, compare};
+use super::{Filler, all_rows_match_the_resolution, compare};
 use crate::support::api::{Company, TestApi, new_user};
 use crate::support::database::run;
 use crate::support::replica::until;
@@ -187,7 +187,9 @@ impl World {
                     tokio::join!(a.replica.permissions.sweep(50), b.replica.permissions.sweep(50))
                 ),
             };
-            rows += all_rows_are_right(&self.api, &mut connection, &format!("seed {seed}, step {step}, {done}")).await;
+            rows +=
+                all_rows_match_the_resolution(&self.api, &mut connection, &format!("seed {seed}, step {step}, {done}"))
+                    .await;
         }
         rows
     }

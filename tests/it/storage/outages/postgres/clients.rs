@@ -96,7 +96,7 @@ async fn without_a_free_connection_every_request_is_503() {
 }
 
 #[actix_web::test]
-async fn a_change_that_does_not_get_its_lock_is_503_and_reads_go_on() {
+async fn a_change_that_waits_too_long_for_its_lock_is_503_and_reads_succeed() {
     let database = TestDatabase::new(Content::Seeded).await;
     let api = api_over(storage_with(database.url(), impatient)).await;
     let (company, other) = (api.company().await, api.company().await);

@@ -35,7 +35,7 @@ async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUp
 }
 
 #[tokio::test]
-async fn a_listener_whose_connection_breaks_says_so_and_another_one_is_woken() {
+async fn a_listener_reports_a_broken_connection_and_a_new_listener_is_woken() {
     let database = TestDatabase::new(Content::Schema).await;
     let proxy = Proxy::to(&database).await;
     let storage = storage_with(proxy.url(), |options| options);
@@ -64,7 +64,7 @@ fn impatient_to_connect(options: PostgresOptions) -> PostgresOptions {
 }
 
 #[tokio::test]
-async fn a_caller_that_cannot_poll_or_listen_gives_up() {
+async fn polling_and_listening_without_a_database_time_out() {
     // The server listens, but it never accepts a connection.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
@@ -84,7 +84,7 @@ async fn a_caller_that_cannot_poll_or_listen_gives_up() {
 }
 
 #[tokio::test]
-async fn no_poll_waits_forever_on_a_network_that_drops_everything() {
+async fn a_poll_on_a_black_holed_connection_times_out() {
     let database = TestDatabase::new(Content::Schema).await;
     let proxy = Proxy::to(&database).await;
     let storage = storage_with(proxy.url(), impatient_to_connect);
@@ -119,7 +119,7 @@ async fn listeners_connect_directly() {
 /// Every notification on the channel is a wake-up, whatever its payload. Notifications on other channels are not
 /// received.
 #[tokio::test]
-async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
+async fn every_notification_on_the_channel_is_a_wake_up() {
     let database = TestDatabase::new(Content::Schema).await;
     let storage = storage_with(database.url(), |options| options);
     let mut listener = storage.listen().await.unwrap();

@@ -15,7 +15,7 @@ use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 
 #[tokio::test]
-async fn a_change_that_the_server_calls_lost_is_made_again() {
+async fn a_change_with_a_serialization_failure_is_retried() {
     let database = TestDatabase::new(Content::Schema).await;
     let storage = storage_with(database.url(), |options| options);
     let mut connection = database.connect().await;
@@ -72,7 +72,7 @@ impl Work for Rename {
 }
 
 #[tokio::test]
-async fn a_change_that_loses_a_deadlock_is_made_again() {
+async fn a_change_that_loses_a_deadlock_is_retried() {
     let database = TestDatabase::new(Content::Schema).await;
     let storage = storage_with(database.url(), |options| PostgresOptions {
         lock_timeout: Duration::from_secs(30),

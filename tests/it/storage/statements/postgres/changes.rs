@@ -14,7 +14,7 @@ use super::rows::{
     FEATURE, LEVEL, MENU, MODULE, SUB_MENU, VIEW, api_key, at, company, feature, id, ids, level, module, user, view,
 };
 
-pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
+pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
     let (company, user) = (company(), user());
     let name = |text: &str| Name::parse(text).unwrap();
     let c = counts;
@@ -146,7 +146,7 @@ pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     c.of("UnitOfWork::commit (company)", unit.commit()).await;
 }
 
-pub async fn changes_of_the_catalog(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
+pub async fn changes_to_the_catalog(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
     let c = counts;
     let mut unit = c.of("Storage::begin (catalog)", begin(storage, Target::Catalog)).await;
     let tx = unit.as_mut();
