@@ -286,7 +286,8 @@ impl<'a> Run<'a> {
     }
 
     async fn insert_catalog(&mut self, deleted: Deleted) -> Result<SeedReport, DbErr> {
-        let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a string of the seed {error}")))?;
+        let seed =
+            catalog(self.at).map_err(|error| DbErr::Custom(format!("invalid string in the seed data: it {error}")))?;
         let ids = seed.views.iter().map(|view| view.id.as_uuid());
         let ids = ids.chain(seed.modules.iter().map(|module| module.id.as_uuid()));
         let ids = ids.chain(seed.features.iter().map(|feature| feature.id.as_uuid())).collect::<HashSet<_>>();

@@ -79,7 +79,7 @@ pub enum Failure {
     InUse {
         /// The human-readable message, which contains the number of uses.
         message: String,
-        /// The uses that the caller may see.
+        /// The uses that prevent the deletion, as far as the caller may read them.
         errors: Vec<FieldError>,
     },
     /// The entity has changed since the caller read it: the entity tag in `If-Match` does not match (optimistic

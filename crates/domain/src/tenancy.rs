@@ -34,7 +34,7 @@ pub struct UserLevel {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ViewPermission {
-    /// The id of the cell.
+    /// The id of the cell of the matrix.
     pub id: ViewPermissionId,
     /// The company of the level.
     pub company_id: CompanyId,
@@ -57,7 +57,7 @@ pub struct ViewPermission {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FeaturePermission {
-    /// The id of the cell.
+    /// The id of the cell of the matrix.
     pub id: FeaturePermissionId,
     /// The company of the level.
     pub company_id: CompanyId,

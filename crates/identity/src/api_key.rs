@@ -10,8 +10,8 @@ use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// The first characters of every key, by which people and secret scanners recognize API keys.
-const BEGIN: &str = "iam_";
+/// The constant prefix of every API key, by which people and secret scanners recognize API keys.
+const PREFIX: &str = "iam_";
 /// Number of random bytes in the secret part of a key.
 const RANDOM_BYTES: usize = 32;
 /// Number of base64url characters that encode the secret part of a key.
@@ -47,7 +47,7 @@ impl NewApiKey {
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
-        let text = format!("{BEGIN}{prefix}_{secret}");
+        let text = format!("{PREFIX}{prefix}_{secret}");
         Ok(Self { prefix, digest: digest(&text), secret: text.into() })
     }
 }
@@ -77,13 +77,13 @@ impl fmt::Debug for PresentedKey {
 
 impl PresentedKey {
     pub(crate) fn has_api_key_prefix(text: &str) -> bool {
-        text.starts_with(BEGIN)
+        text.starts_with(PREFIX)
     }
 
     /// Parses a key. Returns `None` if the string does not have the form of a key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (prefix, secret) = text.strip_prefix(BEGIN)?.split_once('_')?;
+        let (prefix, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if secret.len() != SECRET_LENGTH || !secret.bytes().all(is_base64url) {
             return None;

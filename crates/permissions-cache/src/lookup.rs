@@ -19,7 +19,7 @@ pub(crate) enum Lookup {
     NeedsCatalog(Ticket),
     /// The cached data may be outdated. A poll must confirm it first.
     Unconfirmed,
-    /// The user must be loaded. The load must begin after this ticket.
+    /// The user must be loaded, by a load that begins after this ticket was issued.
     Missing(Ticket),
 }
 

@@ -113,7 +113,7 @@ pub async fn everything(world: &World) -> usize {
 
 /// Creates, before the tests start, every entity to which a request in the table of operations refers. Entities that
 /// were created later would appear as differences when the stored data is compared.
-async fn make_everything(world: &World) {
+async fn create_all_entities(world: &World) {
     world.renew();
     for form in FORMS {
         world.fill(&form.valid().to_string()).await;
@@ -127,7 +127,7 @@ async fn make_everything(world: &World) {
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
-    make_everything(world).await;
+    create_all_entities(world).await;
     let before = dump(world).await;
     for (index, form) in FORMS.iter().enumerate() {
         let (operation, valid) = (operation(form.operation), form.valid());
@@ -141,12 +141,8 @@ async fn bodies(world: &World) -> usize {
                 send_case(world, operation, &case).await;
             }
         }
-        assert_eq!(
-            changes(world).await,
-            changes_before,
-            "{} must store nothing when it rejects a request",
-            operation.name
-        );
+        let name = operation.name;
+        assert_eq!(changes(world).await, changes_before, "{name} must store nothing when it rejects a request");
     }
     assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, case) in accepted {
@@ -160,7 +156,7 @@ async fn wholes(world: &World) -> usize {
     let mut sent = 0;
     let mut seen = BTreeSet::new();
     let mut accepted = Vec::new();
-    make_everything(world).await;
+    create_all_entities(world).await;
     let before = dump(world).await;
     for operation in FORMS.iter().map(|form| operation(form.operation)).filter(|operation| seen.insert(operation.name))
     {
@@ -174,12 +170,8 @@ async fn wholes(world: &World) -> usize {
                 send_whole(world, operation, whole).await;
             }
         }
-        assert_eq!(
-            changes(world).await,
-            changes_before,
-            "{} must store nothing when it rejects a request",
-            operation.name
-        );
+        let name = operation.name;
+        assert_eq!(changes(world).await, changes_before, "{name} must store nothing when it rejects a request");
     }
     assert_eq!(dump(world).await, before, "a rejected request must store nothing");
     for (operation, index) in accepted {
@@ -221,7 +213,7 @@ async fn paths(world: &World) -> usize {
         over_long.as_str(),
     ];
     let mut sent = 0;
-    make_everything(world).await;
+    create_all_entities(world).await;
     let before = changes(world).await;
     for operation in operations() {
         for (index, parameter) in operation.parameters().enumerate() {

@@ -64,7 +64,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
 
 /// Returns `true` if the responses to these five requests are the responses to a user without levels: denials, an empty
 /// menu and the status 403.
-fn are_versions_of_a_non_member(answers: &[Answer]) -> bool {
+fn are_responses_to_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five responses") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
@@ -91,9 +91,9 @@ both_adapters! {
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
         assert!(kept.iter().all(|answer| answer.status == 200), "the replica must not have learned of the change yet");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
-        assert!(are_versions_of_a_non_member(&asked), "{asked:?}");
+        assert!(are_responses_to_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_versions_of_a_non_member(&learnt), "the replica must cache the data that it has loaded");
+        assert!(are_responses_to_a_non_member(&learnt), "the replica must cache the data that it has loaded");
     }
 
     /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version gets no older

@@ -100,7 +100,7 @@ both_adapters! {
         assert_eq!(seen["menuItems"], own);
     }
 
-    /// A change of an item leaves omitted fields unchanged. The value `null` clears an optional field.
+    /// An update to an item leaves omitted fields unchanged. The value `null` clears an optional field.
     async fn null_clears_optional_fields_of_an_item(api: TestApi) {
         let body = json!({
             "label": "A", "icon": "i", "requiredPermissions": ["general.read"], "sortOrder": 7,
@@ -132,7 +132,7 @@ both_adapters! {
         }
     }
 
-    /// A change of a sub-item leaves omitted fields unchanged, and can move the sub-item to another item. The value
+    /// An update to a sub-item leaves omitted fields unchanged, and can move the sub-item to another item. The value
     /// `null` clears an optional field.
     async fn null_clears_optional_fields_of_a_sub_item(api: TestApi) {
         let (one, other) = (

@@ -56,7 +56,7 @@ impl<P: Policy, T> Authorized<P, T> {
         Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
 
-    /// Executes a change that is only a part of the input of the request.
+    /// Executes a change for a request whose input contains more than the change.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }

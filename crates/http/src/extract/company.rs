@@ -35,7 +35,7 @@ pub(super) fn find_company(
         agree &= *found.get_or_insert(company) == company;
     }
     if !agree {
-        let finding = FieldError::new("companyId", "disagree", "is named twice, with different companies");
+        let finding = FieldError::new("companyId", "disagree", "is specified twice, with different values");
         return Err(ApiError::invalid(vec![finding]));
     }
     Ok(found)

@@ -269,7 +269,8 @@ mod tests {
         })
     }
 
-    /// Returns `true` if the fast path must accept the body, provided that the body is valid.
+    /// Returns `true` if the body has the form that the fast path supports. The fast path must accept every valid body
+    /// of this form.
     fn is_plain(body: &str) -> bool {
         !body.contains('\\') && !body.contains("nobody asked")
     }

@@ -59,7 +59,8 @@ impl Rule {
     }
 }
 
-/// The rules of one level for all columns of a catalog. All compiled sets that include the level share them.
+/// The rules of one level, one for each view and each action of the catalog. All compiled sets that include the level
+/// share them.
 #[derive(Debug)]
 pub(crate) struct LevelRules {
     level: UserLevelId,
