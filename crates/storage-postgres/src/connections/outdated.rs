@@ -64,7 +64,7 @@ impl OutdatedConnections {
         }
         let mut state = self.state();
         if state.changed.is_none_or(|changed| changed < sent_at) {
-            tracing::warn!(%error, "a database connection is outdated (another epoch, not the primary, unresponsive, or invalid statements): all open connections will be replaced");
+            tracing::warn!(%error, "the open database connections are outdated and will be replaced");
             state.changed = Some(Instant::now());
         }
     }
