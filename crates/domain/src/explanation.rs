@@ -38,6 +38,7 @@ pub enum LevelRule {
     Allow {
         /// The scope of the allowed action. Absent for a view, which has no scope.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(nullable = false))]
         scope: Option<Scope>,
     },
     /// The level denies access. A deny overrides every allow.
@@ -85,7 +86,7 @@ pub struct LevelContribution {
 
 /// One step of a suggestion. A suggestion is the smallest change that would allow access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SuggestedStep))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
     /// Enable the feature for all companies.

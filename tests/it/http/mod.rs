@@ -9,6 +9,7 @@ mod catalog;
 mod checks;
 mod conditional;
 mod consistency;
+mod contract;
 mod credentials;
 mod cut_offs;
 mod decisions;
