@@ -21,6 +21,59 @@ fn the_committed_document_is_the_served_document() {
     assert!(committed == served, "docs/openapi.json is outdated: run the tests with UPDATE_OPENAPI=1");
 }
 
+/// Every operation, parameter, response, schema and field has a description.
+#[test]
+fn every_part_of_the_document_has_a_description() {
+    fn is_described(part: &Value) -> bool {
+        part["description"].as_str().is_some_and(|text| !text.is_empty())
+            || part["oneOf"].as_array().is_some_and(|variants| variants.iter().any(is_described))
+    }
+    let mut missing = Vec::new();
+    let mut check = |place: String, part: &Value| {
+        if !is_described(part) {
+            missing.push(place);
+        }
+    };
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            check(format!("{method} {path}"), operation);
+            for parameter in operation["parameters"].as_array().unwrap() {
+                check(format!("{method} {path} {}", parameter["name"]), parameter);
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                check(format!("{method} {path} {status}"), contract::resolved(response));
+            }
+        }
+    }
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        check(name.clone(), schema);
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            check(format!("{name}.{field}"), property);
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// Every example of a request or response conforms to its schema.
+#[test]
+fn every_example_conforms_to_its_schema() {
+    let mut examples = 0;
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap().values().map(contract::resolved);
+            let parts = responses.chain(operation.get("requestBody"));
+            for content in parts.map(|part| &part["content"]["application/json"]).filter(|content| !content.is_null()) {
+                let Some(example) = content.get("example") else { continue };
+                let key = format!("example {}", content["schema"]);
+                let errors = contract::response_errors(&key, || content["schema"].clone(), example);
+                assert_eq!(errors, Vec::<String>::new(), "{method} {path} {example}");
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples > 500, "{examples}");
+}
+
 /// Returns the paths of all values that are neither objects nor arrays.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {

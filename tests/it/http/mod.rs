@@ -15,6 +15,7 @@ mod cut_offs;
 mod decisions;
 mod delegation;
 mod every_endpoint;
+mod examples;
 mod expand;
 mod explain;
 mod external_users;

@@ -103,7 +103,7 @@ fn reference(schema: &str) -> Value {
 }
 
 /// Returns the value that a reference points to, or the value itself.
-fn resolved(value: &'static Value) -> &'static Value {
+pub fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(reference) => DOCUMENT.pointer(reference.strip_prefix('#').unwrap()).expect(reference),
         None => value,

@@ -1,5 +1,6 @@
 //! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
+mod examples;
 mod shared;
 mod unions;
 
@@ -101,5 +102,6 @@ pub fn document() -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(Operations::openapi())?;
     shared::complete(&mut document);
     unions::define(&mut document["components"]["schemas"]);
+    examples::add(&mut document)?;
     Ok(document)
 }

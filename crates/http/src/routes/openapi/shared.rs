@@ -52,7 +52,7 @@ const WITH_ENTITY_TAG: [&str; 27] = [
 ];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
-const ERRORS: [(&str, &str, &str); 12] = [
+pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
     ("401", "Unauthorized", "The request has no valid token or API key."),
     ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
