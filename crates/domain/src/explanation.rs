@@ -190,8 +190,8 @@ fn steps_to_open_gate(gate: &[GatingModule]) -> Vec<Step> {
 fn steps_to_allow(levels: &[LevelContribution], least: Option<Scope>) -> Vec<Step> {
     // The level to change is the level with the greatest `LevelRule`. The first choice is a level that denies. It has
     // to be changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that
-    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion is
-    // deterministic.
+    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion
+    // is deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

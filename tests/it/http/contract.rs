@@ -13,12 +13,7 @@ use crate::support::contract::{self, DOCUMENT};
 #[test]
 fn the_committed_document_is_the_served_document() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
-    let served = format!("{}\n", serde_json::to_string_pretty(&*DOCUMENT).unwrap());
-    if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(path, &served).unwrap();
-    }
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == served, "docs/openapi.json is outdated: run the tests with UPDATE_OPENAPI=1");
+    contract::assert_committed(path, &format!("{}\n", serde_json::to_string_pretty(&*DOCUMENT).unwrap()));
 }
 
 /// Every operation, parameter, response, schema and field has a description.

@@ -12,7 +12,7 @@ use super::api::Answer;
 /// The document that the service serves.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| iam_http::document().unwrap());
 
-/// Response headers that are not part of the contract of single operations: framing, caching, CORS and browser security.
+/// Response headers that are not part of the contract of single operations: framing, caching, CORS and security.
 const GENERIC_HEADERS: [&str; 15] = [
     "access-control-allow-credentials",
     "access-control-allow-headers",
@@ -30,6 +30,21 @@ const GENERIC_HEADERS: [&str; 15] = [
     "vary",
     "x-content-type-options",
 ];
+
+/// Asserts that a committed file has this content. With `UPDATE_OPENAPI`, writes the file.
+#[track_caller]
+pub fn assert_committed(path: &str, content: &str) {
+    #[expect(clippy::disallowed_methods, reason = "the variable is an option of the tests")]
+    let is_update = std::env::var_os("UPDATE_OPENAPI").is_some();
+    if is_update {
+        std::fs::write(path, content).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == content,
+        "{path} is outdated: run the tests http::examples and http::contract with UPDATE_OPENAPI=1"
+    );
+}
 
 /// Asserts that the response is documented: its status, its headers and its body. Asserts that the body of an accepted
 /// request is documented too.

@@ -72,7 +72,11 @@ pub(crate) struct ProbeBody {
 /// Checks liveness: whether the event loop of the process is running.
 ///
 /// This check never reads the storage.
-#[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query, description = "Lists the conditions")), responses((status = 200, body = ProbeBody)))]
+#[utoipa::path(
+    tag = "Health",
+    params(("verbose" = Option<bool>, Query, description = "Lists the conditions")),
+    responses((status = 200, body = ProbeBody)),
+)]
 #[get("/livez")]
 pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)

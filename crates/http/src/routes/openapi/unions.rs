@@ -4,7 +4,8 @@ use iam_domain::Reason;
 use serde_json::{Map, Value, json};
 
 /// Replaces the schemas of decisions and of audit records by discriminated unions.
-pub(super) fn define(schemas: &mut Value) {
+pub(super) fn define(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
     for name in ["DecisionData", "ExplanationData"] {
         split_by_reason(schemas, name);
     }
