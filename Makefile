@@ -79,6 +79,11 @@ chaos-proof: tools ## Feed the soak test's model false observations of each kind
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) --prove
 
+.PHONY: clients
+clients: tools ## Generate clients from docs/openapi.json, type-check them and run them (Node 20 and Python 3.11)
+	$(CARGO) build --workspace --bins --tests
+	tests/clients/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
+
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy

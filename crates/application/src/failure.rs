@@ -6,49 +6,7 @@ use iam_domain::EntityType;
 use iam_storage::{BoxError, Constraint, Retryable, StorageError};
 use uuid::Uuid;
 
-use crate::Requirement;
-
-/// A validation error: it describes what is wrong with one field of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldError {
-    /// The path of the field, such as `name` or `views[2].viewId`.
-    pub field: String,
-    /// A human-readable message, as a whole sentence.
-    pub message: String,
-    /// A machine-readable code.
-    pub code: &'static str,
-}
-
-/// Maximum number of field errors in a response. This limit prevents small requests from causing large responses.
-pub const FIELD_ERRORS_LIMIT: usize = 100;
-
-impl FieldError {
-    /// Returns the first [`FIELD_ERRORS_LIMIT`] field errors. If there are more, a last entry states the number of
-    /// omitted errors.
-    #[must_use]
-    pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
-        let mut findings = findings.into_iter();
-        let mut listed: Vec<_> = findings.by_ref().take(FIELD_ERRORS_LIMIT).collect();
-        let more = findings.count();
-        if more > 0 {
-            listed.push(Self::more(more));
-        }
-        listed
-    }
-
-    /// Returns the entry that states how many field errors are omitted.
-    #[must_use]
-    pub fn more(count: usize) -> Self {
-        Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
-    }
-
-    /// Creates the error for a field. The message consists of the name of the field and `rest`.
-    pub fn new(field: impl Into<String>, code: &'static str, rest: impl std::fmt::Display) -> Self {
-        let field = field.into();
-        let message = format!("{field} {rest}");
-        Self { field, message, code }
-    }
-}
+use crate::{FieldCode, FieldError, Requirement};
 
 /// The failure of a use case.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +55,7 @@ pub enum Failure {
 impl Failure {
     /// Creates the failure for a request with one invalid field.
     pub fn invalid(field: &str, rest: impl std::fmt::Display) -> Self {
-        Self::Invalid(vec![FieldError::new(field, "invalid", rest)])
+        Self::Invalid(vec![FieldError::new(field, FieldCode::Invalid, rest)])
     }
 }
 
@@ -132,7 +90,7 @@ pub(crate) fn unknown_ids(
 
 /// Creates the field error for an unknown id.
 pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> FieldError {
-    FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
+    FieldError::new(field, FieldCode::Unknown, format_args!("names an unknown {entity}: {id}"))
 }
 
 /// Returns the name of the request field that refers to an entity of this type.

@@ -32,6 +32,7 @@ mod etag;
 mod execute;
 mod external_ids;
 mod failure;
+mod field_error;
 mod health;
 mod patch;
 mod reads;
@@ -51,7 +52,8 @@ pub use changes::{
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
-pub use failure::{FIELD_ERRORS_LIMIT, Failure, FieldError, causes};
+pub use failure::{Failure, causes};
+pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;

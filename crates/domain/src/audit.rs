@@ -68,9 +68,10 @@ struct RecordFields<'a> {
     /// The id of the record. Records of one transaction have ascending ids in the order of their changes.
     id: AuditRecordId,
     /// The company that was changed. `null` for a platform-wide change, such as a change to the catalog.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     company_id: Option<CompanyId>,
     /// The id of the actor: the user id, or the id of the service's API key. `null` for the command line.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>, required = true))]
     user_id: Option<Uuid>,
     /// The kind of the actor.
     actor_kind: ActorKind,
@@ -81,8 +82,10 @@ struct RecordFields<'a> {
     /// The id of the changed entity.
     entity_id: Uuid,
     /// The changed data. For an update, these are the changed fields with their values before and after the update.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     changes: Option<Cow<'a, Value>>,
     /// The context of the change, such as the request id, and whether the actor used super admin rights.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     metadata: Option<Cow<'a, Value>>,
     /// The time of the change, read from the clock of the storage backend.
     timestamp: Timestamp,

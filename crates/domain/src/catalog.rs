@@ -32,12 +32,15 @@ pub struct View {
     pub url: ViewUrl,
     /// The category of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub category: Option<Category>,
     /// The description of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub description: Option<Description>,
     /// The name of the icon of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub icon: Option<Icon>,
     /// If `false`, the view is public: all users may see it.
     pub requires_auth: bool,
@@ -60,9 +63,11 @@ pub struct Module {
     pub name: Name,
     /// The description of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub description: Option<Description>,
     /// The name of the icon of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub icon: Option<Icon>,
     /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
@@ -83,20 +88,25 @@ pub struct Feature {
     pub id: FeatureId,
     /// The unique natural key of the feature, such as `risks.create`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub key: Option<FeatureKey>,
     /// The display name of the feature.
     pub name: Name,
     /// The description of the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub description: Option<Description>,
     /// The type of resource that the feature applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub resource_type: Option<ResourceType>,
     /// The custom actions of the feature. The feature has all standard actions too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub actions: Option<Vec<Action>>,
     /// The category of the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub category: Option<Category>,
     /// If `false`, the feature is denied to all users.
     pub enabled: bool,

@@ -88,16 +88,21 @@ pub struct ApiKey {
     pub role: ServiceRole,
     /// The only company for which the key is valid. `null` if the key is valid for all companies and for platform-wide
     /// requests.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub company_id: Option<CompanyId>,
     /// The user who created the key. `null` if the key was created on the command line.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub created_by: Option<UserId>,
     /// The time when the API key was created.
     pub created_at: Timestamp,
     /// The time when the key expires. `null` if it never expires.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub expires_at: Option<Timestamp>,
     /// The time when the key was revoked. `null` if it is not revoked.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub revoked_at: Option<Timestamp>,
     /// The approximate time when the key was last used. `null` if it was never used.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub last_used_at: Option<Timestamp>,
 }
 

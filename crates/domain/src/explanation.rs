@@ -38,6 +38,7 @@ pub enum LevelRule {
     Allow {
         /// The scope of the allowed action. Absent for a view, which has no scope.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(nullable = false))]
         scope: Option<Scope>,
     },
     /// The level denies access. A deny overrides every allow.
@@ -85,7 +86,7 @@ pub struct LevelContribution {
 
 /// One step of a suggestion. A suggestion is the smallest change that would allow access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SuggestedStep))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
     /// Enable the feature for all companies.
@@ -189,8 +190,8 @@ fn steps_to_open_gate(gate: &[GatingModule]) -> Vec<Step> {
 fn steps_to_allow(levels: &[LevelContribution], least: Option<Scope>) -> Vec<Step> {
     // The level to change is the level with the greatest `LevelRule`. The first choice is a level that denies. It has
     // to be changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that
-    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion is
-    // deterministic.
+    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion
+    // is deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

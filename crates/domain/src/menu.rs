@@ -22,25 +22,30 @@ pub struct MenuItem {
     /// The id of the item.
     pub id: MenuItemId,
     /// The company that owns the item. `null` if the item is common to all companies.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub company_id: Option<CompanyId>,
     /// The label of the item.
     pub label: Label,
     /// The name of the icon of the item.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub icon: Option<Icon>,
     /// The commercial tier of the item.
     pub priority: Priority,
     /// The keys of the features that the item requires. The item is shown only if `Read` is allowed on all these
     /// features.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub required_permissions: Option<Vec<FeatureKey>>,
     /// The sort order of the item. Ties are broken by label, then by id.
     pub sort_order: i32,
     /// The view that the item links to. The item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub view_id: Option<ViewId>,
     /// The feature that the item links to. The item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub feature_id: Option<FeatureId>,
     /// `true` if the item may be the landing page after sign-in.
     pub is_entrypoint: bool,
@@ -63,12 +68,15 @@ pub struct SubMenuItem {
     pub label: Label,
     /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub view_id: Option<ViewId>,
     /// The feature that the sub-item links to. The sub-item is shown only if `Read` is allowed on the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub feature_id: Option<FeatureId>,
     /// The name of the icon of the sub-item.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub icon: Option<Icon>,
     /// The sort order of the sub-item. Ties are broken by label, then by id.
     pub sort_order: i32,

@@ -9,8 +9,9 @@ pub struct UnknownVariant {
 }
 
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident ($words:literal):
-        $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
+    // The literals are matched as `tt`: derive macros cannot read a literal that was matched as `literal`.
+    ($(#[doc = $doc:tt])+ $name:ident ($words:tt):
+        $($(#[doc = $vdoc:tt])+ $variant:ident = $word:tt),+ $(,)?) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

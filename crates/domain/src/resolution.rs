@@ -41,6 +41,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 12] = [
+        Self::PublicView,
+        Self::ExplicitAllow,
+        Self::SuperAdmin,
+        Self::ExplicitDeny,
+        Self::ViewModuleMissing,
+        Self::FeatureModuleMissing,
+        Self::FeatureDisabled,
+        Self::NoUserLevels,
+        Self::NoExplicitAllow,
+        Self::ScopeTooNarrow,
+        Self::UnknownView,
+        Self::UnknownFeature,
+    ];
+
+    /// Returns `true` if a decision with this reason allows access.
+    #[must_use]
+    pub const fn allows(self) -> bool {
+        matches!(self, Self::PublicView | Self::ExplicitAllow | Self::SuperAdmin)
+    }
+
     /// Returns the machine-readable code.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -93,6 +93,7 @@ pub struct Assignment {
     /// The id of the user or of the API key that assigned the level. It is absent if the level was assigned on the
     /// command line.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub assigned_by: Option<Uuid>,
     /// The time of the assignment.
     pub created_at: Timestamp,

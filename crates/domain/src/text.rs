@@ -137,7 +137,7 @@ fn hides_in_ascii(text: &str) -> bool {
 }
 
 macro_rules! texts {
-    ($($(#[doc = $doc:literal])+ $name:ident: max $max:literal, blank $blank:literal, id $id:literal;)+) => {$(
+    ($($(#[doc = $doc:tt])+ $name:ident: max $max:literal, blank $blank:literal, id $id:literal;)+) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -212,6 +212,7 @@ macro_rules! texts {
                 use utoipa::openapi::schema::{ObjectBuilder, Type};
                 ObjectBuilder::new()
                     .schema_type(Type::String)
+                    .description(Some(concat!($($doc, "\n"),+).trim()))
                     .min_length(if $blank { None } else { Some(1) })
                     .max_length(Some($max))
                     .into()

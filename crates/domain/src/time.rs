@@ -88,6 +88,7 @@ impl utoipa::PartialSchema for Timestamp {
         use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
         ObjectBuilder::new()
             .schema_type(Type::String)
+            .description(Some("A time in UTC (RFC 3339) with milliseconds."))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
             .into()
     }

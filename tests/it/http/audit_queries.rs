@@ -93,10 +93,10 @@ both_adapters! {
                     id: AuditRecordId::generate(now),
                     company_id: Some(company.id),
                     actor: Actor::CommandLine,
-                    action: "test.done".to_owned(),
+                    action: "company.provisioned".to_owned(),
                     entity_type: EntityType::Company,
                     entity_id: company.id.as_uuid(),
-                    changes: None,
+                    changes: Some(json!({})),
                     metadata: None,
                     timestamp: now,
                 };

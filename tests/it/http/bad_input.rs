@@ -264,11 +264,13 @@ fn the_table_covers_every_field() {
             }
         }
     }
-    let document = serde_json::to_value(iam_http::document()).unwrap();
+    let document = iam_http::document().unwrap();
     for operation in operations() {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()]["requestBody"];
         let mut expected = BTreeSet::new();
         fields_of(&document, &described["content"]["application/json"]["schema"], "", &mut expected);
+        // The company of the request has tests of its own, since it can be specified in four places.
+        expected.retain(|field| !field.ends_with("companyId"));
         let mut known = BTreeSet::new();
         for form in FORMS.iter().filter(|form| form.operation == operation.name) {
             names(form.fields, "", &mut known);

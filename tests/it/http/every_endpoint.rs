@@ -40,13 +40,13 @@ fn the_table_matches_the_openapi_document() {
 /// version, and the response header `X-IAM-Version`.
 #[test]
 fn the_openapi_document_lists_the_headers() {
-    let document = serde_json::to_value(iam_http::document()).unwrap();
+    let document = iam_http::document().unwrap();
     for operation in operations() {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
         let in_header = |parameter: &&Value| parameter["in"] == "header";
         let asked = described["parameters"].as_array().unwrap().iter().filter(in_header);
         let mut asked: Vec<_> = asked.map(|parameter| parameter["name"].as_str().unwrap()).collect();
-        asked.retain(|name| *name != "X-Company-Id");
+        asked.retain(|name| !["X-Company-Id", "If-Match", "If-None-Match"].contains(name));
         assert_eq!(asked, ["X-IAM-Min-Version", "Cache-Control"], "{}", operation.name);
         for (status, response) in described["responses"].as_object().unwrap() {
             let describes = |name: &str| response["headers"].get(name).is_some();

@@ -53,9 +53,9 @@ impl Lines {
 }
 
 /// A storage in which no unit of work can begin. Every attempt returns the given error.
-struct Failing {
-    inner: Arc<dyn Storage>,
-    error: fn() -> StorageError,
+pub struct Failing {
+    pub inner: Arc<dyn Storage>,
+    pub error: fn() -> StorageError,
 }
 
 #[async_trait::async_trait]

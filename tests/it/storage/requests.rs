@@ -291,7 +291,7 @@ mod postgres {
             assert!(table[decision] < 10, "{decision}: {} statements", table[decision]);
         }
 
-        let document = serde_json::to_value(iam_http::document()).unwrap();
+        let document = iam_http::document().unwrap();
         let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/api/iam/"));
         let described: BTreeSet<String> = paths
             .flat_map(|(path, item)| {

@@ -25,6 +25,7 @@ use iam_storage_memory::MemoryStorage;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::contract;
 use super::database::{Content, TestDatabase};
 
 /// Returns the HS256 secret that signs the test tokens.
@@ -137,6 +138,9 @@ pub struct Request {
     inner: test::TestRequest,
     /// A body that is sent in parts, each as soon as it is available. `None` if the body is sent as a whole.
     parts: Option<Parts>,
+    method: Method,
+    path: String,
+    body: Vec<u8>,
     api: TestApi,
 }
 
@@ -187,13 +191,15 @@ impl Request {
 
     /// Sets an arbitrary body without a `Content-Type` header.
     pub fn payload(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.inner = self.inner.set_payload(body.into());
+        self.body = body.into();
+        self.inner = self.inner.set_payload(self.body.clone());
         self
     }
 
     /// Sets a JSON body whose last byte is sent only when the given future has completed.
     pub fn json_after(mut self, body: &Value, something: impl Future<Output = ()> + 'static) -> Self {
-        let mut first = Bytes::from(body.to_string());
+        self.body = body.to_string().into_bytes();
+        let mut first = Bytes::from(self.body.clone());
         let last = first.split_off(first.len() - 1);
         let last = async {
             something.await;
@@ -203,9 +209,11 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
-    /// Sends the request and returns the response.
+    /// Sends the request and returns the response. Request and response must conform to the OpenAPI document.
     pub async fn send(self) -> Answer {
-        (self.api.call)(self.inner, self.parts).await
+        let answer = (self.api.call)(self.inner, self.parts).await;
+        contract::check(&self.method, &self.path, &self.body, &answer);
+        answer
     }
 }
 
@@ -304,7 +312,8 @@ impl TestApi {
 
     /// Creates a request for the given method and path.
     pub fn request(&self, method: Method, path: &str) -> Request {
-        Request { inner: test::TestRequest::default().method(method).uri(path), parts: None, api: self.clone() }
+        let inner = test::TestRequest::default().method(method.clone()).uri(path);
+        Request { inner, parts: None, method, path: path.to_owned(), body: Vec::new(), api: self.clone() }
     }
 
     pub fn get(&self, path: &str) -> Request {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bouncer;
 pub mod clock;
+pub mod contract;
 pub mod database;
 pub mod keep_alive;
 pub mod process;

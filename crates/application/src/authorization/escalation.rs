@@ -11,7 +11,7 @@ use iam_domain::{
 use iam_storage::UnitOfWork;
 
 use crate::failure::list_names;
-use crate::{Affects, Change, Failure, FieldError};
+use crate::{Affects, Change, Failure, FieldCode, FieldError};
 
 impl Affects {
     /// Returns the name of the request field that contains the granted permissions.
@@ -53,7 +53,11 @@ impl Affects {
     fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
-            FieldError::new(self.field(), "not_held", format_args!("would grant a permission you do not hold: {name}"))
+            FieldError::new(
+                self.field(),
+                FieldCode::NotHeld,
+                format_args!("would grant a permission you do not hold: {name}"),
+            )
         });
         Failure::ForbiddenChange {
             errors: FieldError::bounded(findings),

@@ -11,7 +11,7 @@ use iam_storage::{MatrixCell, Target, UnitOfWork};
 
 use super::user_levels::find_user_level;
 use crate::failure::{list_names, unknown_field, unknown_ids};
-use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
+use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Requirement};
 
 /// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
@@ -198,7 +198,7 @@ impl ReplaceFeaturePermissions {
                 )),
                 Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
                     format!("features[{index}].action"),
-                    "unknown",
+                    FieldCode::Unknown,
                     format_args!("names an unknown action: {}", permission.action),
                 )),
                 Some(_) => None,
@@ -228,7 +228,7 @@ fn check_pinned_cells<C: MatrixCell>(
     if names.is_empty() {
         return Ok(());
     }
-    let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
+    let findings = names.iter().map(|name| FieldError::new(field, FieldCode::Pinned, format_args!("pins {name}")));
     let errors = FieldError::bounded(findings);
     Err(Failure::ForbiddenChange {
         message: format!("Only super admins may change pinned permissions: {}", list_names(&names)),

@@ -8,7 +8,7 @@ use iam_domain::{
 };
 use iam_storage::{MenuUse, Target, UnitOfWork};
 
-use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
+use crate::{Change, Failure, FieldCode, FieldError, IfMatch, Patch, Requirement};
 
 pub(crate) const MENU_ITEM: &str = "Menu item";
 pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
@@ -305,7 +305,7 @@ async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Res
         .filter(|(_, key)| !known(key))
         .map(|(index, key)| {
             let field = format!("requiredPermissions[{index}]");
-            FieldError::new(field, "unknown", format_args!("names an unknown feature: {key}"))
+            FieldError::new(field, FieldCode::Unknown, format_args!("names an unknown feature: {key}"))
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }

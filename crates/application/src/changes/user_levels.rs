@@ -9,7 +9,7 @@ use iam_storage::{Target, UnitOfWork};
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
 use crate::failure::unknown_ids;
-use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
+use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -162,12 +162,16 @@ async fn in_use(
     let external_ids = external_ids(tx.users(), named()).await?;
     let holder = |user: UserId| {
         let name = external_ids.get(&user).map_or_else(|| user.to_string(), ToString::to_string);
-        FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: "assigned" }
+        FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: FieldCode::Assigned }
     };
     let mut errors: Vec<_> = named().map(holder).collect();
     let more = count.saturating_sub(LISTED_HOLDERS);
     if more > 0 {
-        errors.push(FieldError { field: "id".to_owned(), message: format!("is held by {more} more"), code: "more" });
+        errors.push(FieldError {
+            field: "id".to_owned(),
+            message: format!("is held by {more} more"),
+            code: FieldCode::More,
+        });
     }
     Ok(Failure::InUse { message, errors })
 }

@@ -6,7 +6,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::FieldError;
+use iam_application::{FieldCode, FieldError};
 use serde_json::{Map, Value};
 
 use super::json;
@@ -80,7 +80,7 @@ impl Body {
 
     /// Parses the body, which must be a JSON object. Returns `None` if there is no body.
     pub(super) fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
-        let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
+        let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", FieldCode::Type, what)]);
         Some(match self {
             Self::Json(bytes) => match json::parse(bytes) {
                 Ok(Value::Object(fields)) => Ok(fields),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use iam_application::{FIELD_ERRORS_LIMIT, FieldError, Patch};
+use iam_application::{FIELD_ERRORS_LIMIT, FieldCode, FieldError, Patch};
 use iam_domain::{Description, NamedUser, UserId};
 use iam_identity::{TokenVerifier, UserNameError};
 use serde_json::{Map, Value};
@@ -57,11 +57,11 @@ impl<'a> FieldReader<'a> {
         Self { fields, prefix, verifier, findings }
     }
 
-    fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
+    fn found(&mut self, name: &str, code: FieldCode, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
         // Only the message of a missing field is capitalized: "Name is required", but "views must be an array". Clients
         // of the original system depend on the wording of these messages.
-        let finding = if code == "required" {
+        let finding = if code == FieldCode::Required {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
             FieldError::new(field, code, what)
@@ -83,7 +83,7 @@ impl<'a> FieldReader<'a> {
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.fields.get(name) {
             None => {
-                self.found(name, "required", "is required");
+                self.found(name, FieldCode::Required, "is required");
                 None
             }
             Some(value) => self.read(name, value),
@@ -103,7 +103,7 @@ impl<'a> FieldReader<'a> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
             Ok(user) => Some(Some(user)),
-            Err(error) => self.reject(name, "user", error),
+            Err(error) => self.reject(name, FieldCode::User, error),
         }
     }
 
@@ -114,8 +114,8 @@ impl<'a> FieldReader<'a> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
             Ok(user) => Some(Some(Ok(user.id))),
-            Err(error @ UserNameError::Form) => self.reject(name, "user", error),
-            Err(error) => Some(Some(Err(FieldError::new(name, "user", error)))),
+            Err(error @ UserNameError::Form) => self.reject(name, FieldCode::User, error),
+            Err(error) => Some(Some(Err(FieldError::new(name, FieldCode::User, error)))),
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> FieldReader<'a> {
             let place = format!("{name}[{index}]");
             if let Some(element) = self.read::<T>(&place, value) {
                 if !seen.insert(element.clone()) {
-                    self.found(&place, "duplicate", "occurs twice");
+                    self.found(&place, FieldCode::Duplicate, "occurs twice");
                 }
                 elements.push(element);
             }
@@ -185,13 +185,13 @@ impl<'a> FieldReader<'a> {
             }
             let place = format!("{name}[{index}]");
             let Value::Object(fields) = value else {
-                self.found(&place, "type", "must be an object");
+                self.found(&place, FieldCode::Type, "must be an object");
                 continue;
             };
             let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.verifier, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
-                    self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
+                    self.found(&format!("{place}.{key_name}"), FieldCode::Duplicate, "occurs twice");
                 }
                 elements.push(element);
             }
@@ -209,12 +209,12 @@ impl<'a> FieldReader<'a> {
     ) -> Option<Vec<Result<T, Vec<FieldError>>>> {
         let values = self.array(name)?;
         if values.is_empty() || values.len() > most {
-            return self.reject(name, "length", format_args!("must hold 1 to {most} elements"));
+            return self.reject(name, FieldCode::Length, format_args!("must hold 1 to {most} elements"));
         }
         let verifier = self.verifier;
         let read_one = |value: &Value| {
             let Value::Object(fields) = value else {
-                return Err(vec![FieldError::new("check", "type", "must be an object")]);
+                return Err(vec![FieldError::new("check", FieldCode::Type, "must be an object")]);
             };
             let mut findings = Findings::default();
             match read(&mut FieldReader::of(fields, String::new(), verifier, &mut findings)) {
@@ -229,7 +229,7 @@ impl<'a> FieldReader<'a> {
         match self.fields.get(name) {
             Some(Value::Array(values)) => Some(values),
             _ => {
-                self.found(name, "type", "must be an array");
+                self.found(name, FieldCode::Type, "must be an array");
                 None
             }
         }
@@ -241,7 +241,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Records an error for a field, and returns `None`.
-    pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
+    pub(crate) fn reject<T>(&mut self, name: &str, code: FieldCode, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
     }

@@ -1,7 +1,7 @@
 //! Determines the company of a request from its path, query, body and header.
 
 use actix_web::HttpRequest;
-use iam_application::FieldError;
+use iam_application::{FieldCode, FieldError};
 use iam_domain::CompanyId;
 
 use super::body::Body;
@@ -27,15 +27,15 @@ pub(super) fn find_company(
     let (mut found, mut agree) = (None, true);
     for named in path.into_iter().chain(query).chain(body).chain(header) {
         let company = match named {
-            Ok(text) => CompanyId::parse(text).map_err(|error| ("uuid", error.to_string())),
-            Err(()) => Err(("type", "must be a string".to_owned())),
+            Ok(text) => CompanyId::parse(text).map_err(|error| (FieldCode::Uuid, error.to_string())),
+            Err(()) => Err((FieldCode::Type, "must be a string".to_owned())),
         };
         let company =
             company.map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))?;
         agree &= *found.get_or_insert(company) == company;
     }
     if !agree {
-        let finding = FieldError::new("companyId", "disagree", "is specified twice, with different values");
+        let finding = FieldError::new("companyId", FieldCode::Disagree, "is specified twice, with different values");
         return Err(ApiError::invalid(vec![finding]));
     }
     Ok(found)

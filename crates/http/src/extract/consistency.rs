@@ -1,7 +1,7 @@
 //! Reads the required consistency of a decision from the request headers.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use iam_application::FieldError;
+use iam_application::{FieldCode, FieldError};
 use iam_domain::Versions;
 use iam_permissions_cache::Consistency;
 
@@ -35,7 +35,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
 
 fn invalid() -> ApiError {
     let what = "must be one X-IAM-Version that an answer of this service named";
-    ApiError::invalid(vec![FieldError::new(MIN_VERSION.as_str(), "version", what)])
+    ApiError::invalid(vec![FieldError::new(MIN_VERSION.as_str(), FieldCode::Version, what)])
 }
 
 #[cfg(test)]

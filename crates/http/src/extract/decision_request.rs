@@ -1,7 +1,7 @@
 //! Reads requests for one decision or for a batch of decisions. Unlike the fast path, this reader reports invalid
 //! fields.
 
-use iam_application::{FieldError, NamedSubject};
+use iam_application::{FieldCode, FieldError, NamedSubject};
 use iam_domain::CompanyId;
 use iam_permissions_cache::Check;
 
@@ -31,7 +31,7 @@ impl DecisionRequest {
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
                 if fields.has("action") || fields.has("scope") {
-                    return fields.reject("view", "alone", "cannot be combined with action or scope");
+                    return fields.reject("view", FieldCode::Alone, "cannot be combined with action or scope");
                 }
                 fields.required("view").map(Check::View)
             }
@@ -41,8 +41,8 @@ impl DecisionRequest {
                 let least_scope = fields.optional("scope");
                 Some(Check::Feature { feature: feature?, action: action?, least_scope: least_scope? })
             }
-            (false, false) => fields.reject("view", "required", "or feature is required"),
-            (true, true) => fields.reject("view", "alone", "cannot be combined with feature"),
+            (false, false) => fields.reject("view", FieldCode::Required, "or feature is required"),
+            (true, true) => fields.reject("view", FieldCode::Alone, "cannot be combined with feature"),
         };
         Some(Self { check: check?, subject: subject? })
     }
@@ -55,7 +55,7 @@ impl Checks {
             // All checks are decided in the company of the request. A check that specifies another company is
             // therefore invalid.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
-                return fields.reject("companyId", "disagree", "is not the company of the request");
+                return fields.reject("companyId", FieldCode::Disagree, "is not the company of the request");
             }
             DecisionRequest::of(fields)
         };

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use iam_application::FieldCode;
 use iam_domain::{TextError, Timestamp};
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::Value;
@@ -10,41 +11,41 @@ use serde_json::Value;
 pub(crate) trait Field: Sized {
     /// Converts a JSON value. `Err` contains the error code and the message. The message does not contain the field
     /// name, which the caller puts in front of it.
-    fn read(value: &Value) -> Result<Self, (&'static str, String)>;
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)>;
 }
 
-fn wrong(code: &'static str, what: impl Display) -> (&'static str, String) {
+fn wrong(code: FieldCode, what: impl Display) -> (FieldCode, String) {
     (code, what.to_string())
 }
 
 impl Field for bool {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        value.as_bool().ok_or_else(|| wrong("type", "must be a boolean"))
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        value.as_bool().ok_or_else(|| wrong(FieldCode::Type, "must be a boolean"))
     }
 }
 
 impl Field for i32 {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let number = value.as_i64().ok_or_else(|| wrong("type", "must be an integer"))?;
-        Self::try_from(number).map_err(|_| wrong("range", "must be between -2147483648 and 2147483647"))
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        let number = value.as_i64().ok_or_else(|| wrong(FieldCode::Type, "must be an integer"))?;
+        Self::try_from(number).map_err(|_| wrong(FieldCode::Range, "must be between -2147483648 and 2147483647"))
     }
 }
 
 impl Field for String {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        value.as_str().map(str::to_owned).ok_or_else(|| wrong("type", "must be a string"))
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        value.as_str().map(str::to_owned).ok_or_else(|| wrong(FieldCode::Type, "must be a string"))
     }
 }
 
-fn text_error(error: TextError) -> (&'static str, String) {
+fn text_error(error: TextError) -> (FieldCode, String) {
     let code = match error {
-        TextError::Blank => "required",
-        TextError::TooLong { .. } => "too_long",
-        TextError::Nul => "nul",
-        TextError::Character => "character",
-        TextError::Invisible => "invisible",
-        TextError::Direction => "direction",
-        TextError::LooksLikeId => "looks_like_id",
+        TextError::Blank => FieldCode::Required,
+        TextError::TooLong { .. } => FieldCode::TooLong,
+        TextError::Nul => FieldCode::Nul,
+        TextError::Character => FieldCode::Character,
+        TextError::Invisible => FieldCode::Invisible,
+        TextError::Direction => FieldCode::Direction,
+        TextError::LooksLikeId => FieldCode::LooksLikeId,
     };
     wrong(code, error)
 }
@@ -52,7 +53,7 @@ fn text_error(error: TextError) -> (&'static str, String) {
 macro_rules! text_fields {
     ($($name:ident),+) => {$(
         impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+            fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
                 Self::parse(String::read(value)?).map_err(text_error)
             }
         }
@@ -76,12 +77,12 @@ text_fields!(
 
 /// Reads a string that identifies stored data, such as a view URL or a feature key. Earlier releases may have stored
 /// strings that are no longer valid for new data. `read` must therefore apply only the rules for stored strings.
-fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
+fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (FieldCode, String)> {
     read(String::read(value)?).map_err(text_error)
 }
 
 impl Field for ViewRef {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         let id = value.as_str().and_then(|text| iam_domain::ViewId::parse(text).ok());
         id.map_or_else(
             || stored(value, iam_domain::ViewUrl::stored).map(|url| Self::Url(url.into_string())),
@@ -91,7 +92,7 @@ impl Field for ViewRef {
 }
 
 impl Field for FeatureRef {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         let id = value.as_str().and_then(|text| iam_domain::FeatureId::parse(text).ok());
         id.map_or_else(
             || stored(value, iam_domain::FeatureKey::stored).map(|key| Self::Key(key.into_string())),
@@ -101,7 +102,7 @@ impl Field for FeatureRef {
 }
 
 impl Field for uuid::Uuid {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         // The ids of all entity types are parsed in the same way.
         iam_domain::UserId::read(value).map(|id| id.as_uuid())
     }
@@ -112,13 +113,13 @@ impl Field for uuid::Uuid {
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Field for Timestamp {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-        let time = Self::parse(text).ok_or_else(|| wrong("time", "must be an RFC 3339 time"))?;
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        let text = value.as_str().ok_or_else(|| wrong(FieldCode::Type, "must be a string"))?;
+        let time = Self::parse(text).ok_or_else(|| wrong(FieldCode::Time, "must be an RFC 3339 time"))?;
         if (0..=LATEST).contains(&time.micros()) {
             Ok(time)
         } else {
-            Err(wrong("range", "must be in the years 1970 to 9999"))
+            Err(wrong(FieldCode::Range, "must be in the years 1970 to 9999"))
         }
     }
 }
@@ -126,9 +127,9 @@ impl Field for Timestamp {
 macro_rules! id_fields {
     ($($name:ident),+) => {$(
         impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-                Self::parse(text).map_err(|error| wrong("uuid", error))
+            fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+                let text = value.as_str().ok_or_else(|| wrong(FieldCode::Type, "must be a string"))?;
+                Self::parse(text).map_err(|error| wrong(FieldCode::Uuid, error))
             }
         }
     )+};
@@ -139,9 +140,9 @@ id_fields!(ApiKeyId, CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, 
 macro_rules! word_fields {
     ($($name:ident),+) => {$(
         impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-                text.parse().map_err(|error| wrong("unknown", error))
+            fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+                let text = value.as_str().ok_or_else(|| wrong(FieldCode::Type, "must be a string"))?;
+                text.parse().map_err(|error| wrong(FieldCode::Unknown, error))
             }
         }
     )+};

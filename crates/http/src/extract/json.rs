@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use iam_application::FieldError;
+use iam_application::{FieldCode, FieldError};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -36,7 +36,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
                 path if path.starts_with('[') => format!("body{path}"),
                 _ => path,
             };
-            Err(FieldError::new(field, "malformed", format_args!("is not valid JSON: {error}")))
+            Err(FieldError::new(field, FieldCode::Malformed, format_args!("is not valid JSON: {error}")))
         }
     }
 }

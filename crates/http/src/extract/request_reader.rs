@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use iam_application::{FieldError, IfMatch};
+use iam_application::{FieldCode, FieldError, IfMatch};
 use iam_domain::{CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use percent_encoding::percent_decode_str;
@@ -91,7 +91,7 @@ impl<'a> RequestReader<'a> {
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
-            _ => self.reject(name, "user", UserNameError::Form),
+            _ => self.reject(name, FieldCode::User, UserNameError::Form),
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> RequestReader<'a> {
     fn user_named(&mut self, name: &str, text: &str) -> Option<NamedUser> {
         match self.verifier.user_named(text) {
             Ok(user) => Some(user),
-            Err(error) => self.reject(name, "user", error),
+            Err(error) => self.reject(name, FieldCode::User, error),
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> RequestReader<'a> {
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
             (_, Some(_)) => {
-                self.findings.push(FieldError::new(name, "duplicate", "is given twice"));
+                self.findings.push(FieldError::new(name, FieldCode::Duplicate, "is given twice"));
                 None
             }
             (Some(text), None) if !text.is_empty() => self.parameter(name, text.clone()).map(Some),
@@ -133,12 +133,12 @@ impl<'a> RequestReader<'a> {
     pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.query(name)? {
             Some(value) => Some(value),
-            None => self.reject(name, "required", "is required"),
+            None => self.reject(name, FieldCode::Required, "is required"),
         }
     }
 
     /// Records an error for a parameter, and returns `None`.
-    pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
+    pub(crate) fn reject<T>(&mut self, name: &str, code: FieldCode, what: impl std::fmt::Display) -> Option<T> {
         self.findings.push(FieldError::new(name, code, what));
         None
     }
@@ -158,7 +158,7 @@ impl<'a> RequestReader<'a> {
                 return Some(FieldReader::of(fields, String::new(), self.verifier, &mut self.findings));
             }
             Some(Err(error)) => self.fatal = Some(error.clone()),
-            None => return self.reject("body", "type", "is required: a JSON object"),
+            None => return self.reject("body", FieldCode::Type, "is required: a JSON object"),
         }
         None
     }

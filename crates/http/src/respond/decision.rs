@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, Finding};
+use super::schema;
 
 /// The decision that results from a check.
 #[derive(Serialize, ToSchema)]
@@ -13,10 +14,12 @@ pub(crate) struct DecisionData {
     /// Whether the view or action is allowed.
     pub(crate) allowed: bool,
     /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
+    #[schema(required = true)]
     pub(crate) scope: Option<Scope>,
     /// The human-readable reason for the decision.
     pub(crate) reason: &'static str,
     /// The machine-readable code of the reason.
+    #[schema(schema_with = schema::reason_code)]
     pub(crate) reason_code: &'static str,
     /// The ids of the user levels that determined the decision.
     pub(crate) decided_by: Vec<UserLevelId>,
@@ -45,6 +48,7 @@ enum CheckResult {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefusedCheck {
     /// Always `false`.
+    #[schema(schema_with = schema::never)]
     allowed: bool,
     /// The error that prevented a decision.
     error: Refusal,
@@ -54,6 +58,7 @@ pub(crate) struct RefusedCheck {
 #[derive(Serialize, ToSchema)]
 struct Refusal {
     /// The machine-readable error code.
+    #[schema(schema_with = schema::error_code)]
     code: &'static str,
     /// The human-readable message.
     message: String,

@@ -3,10 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::schema;
+
 /// The envelope of every successful response.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Success<T: ToSchema> {
     /// Always `success`.
+    #[schema(schema_with = schema::success_status)]
     status: &'static str,
     /// The data of the response.
     data: T,

@@ -11,6 +11,8 @@ use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::schema;
+
 /// The value of the `Retry-After` header if the service is unavailable, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -23,6 +25,9 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// All codes.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
+
             /// Returns the code as it is sent to clients.
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
@@ -177,12 +182,13 @@ pub(crate) struct Finding {
     /// The human-readable message.
     message: String,
     /// The machine-readable error code.
-    code: String,
+    #[schema(schema_with = schema::field_code)]
+    code: &'static str,
 }
 
 impl From<&FieldError> for Finding {
     fn from(error: &FieldError) -> Self {
-        Self { field: error.field.clone(), message: error.message.clone(), code: error.code.to_owned() }
+        Self { field: error.field.clone(), message: error.message.clone(), code: error.code.as_str() }
     }
 }
 
@@ -191,8 +197,10 @@ impl From<&FieldError> for Finding {
 #[schema(as = Error)]
 pub(crate) struct ErrorBody {
     /// Always `error`.
+    #[schema(schema_with = schema::error_status)]
     status: &'static str,
     /// The machine-readable error code.
+    #[schema(schema_with = schema::error_code)]
     code: &'static str,
     /// The human-readable message.
     message: String,

@@ -5,6 +5,7 @@ mod envelope;
 mod error;
 mod response;
 mod response_cache;
+pub(crate) mod schema;
 
 pub(crate) use decision::{ChecksData, DecisionData, RefusedCheck};
 pub(crate) use envelope::{Message, Success};

@@ -3,19 +3,21 @@
 use actix_web::http::StatusCode;
 use actix_web::{delete, get, post};
 use iam_application::{CreateApiKey, RevokeApiKey};
-use iam_domain::{ApiKey, ApiKeyId, ServiceRole, Timestamp};
+use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
 use iam_identity::NewApiKey;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Authorized, Input, ManageCredentials, RequestReader};
-use crate::respond::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiError, ApiResponse, ApiResult, Message, Success};
 
 data! {
-    ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }
-    ApiKeyData { api_key as "apiKey": ApiKey }
+    /// The API keys, sorted by name.
+    ApiKeysData { api_keys: Vec<ApiKey> }
+    /// The API key, without its secret.
+    ApiKeyData { api_key: ApiKey }
 }
 
 /// Lists all API keys, sorted by name, including revoked and expired keys.
@@ -50,33 +52,30 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewKey {
     /// The display name of the key.
-    name: iam_domain::Name,
+    name: Name,
     /// The role of the key, which determines what the service may do.
     role: ServiceRole,
     /// The time when the key expires. Default: never.
+    #[schema(required = false)]
+    expires_at: Timestamp,
+}
+
+/// The attributes of the API key to create.
+pub(crate) struct Attributes {
+    name: Name,
+    role: ServiceRole,
+    company: Option<CompanyId>,
     expires_at: Option<Timestamp>,
 }
 
-/// The input for creating an API key: the change that stores the key, and the key itself, which is secret.
-pub(crate) struct Creation {
-    change: CreateApiKey,
-    secret: SecretString,
-}
-
-impl Input for Creation {
+impl Input for Attributes {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         // The company can be specified in the query, a header or the body.
         let company = request.company();
         let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
         let expires_at = body.optional("expiresAt");
-        let (name, role, expires_at) = (name?, role?, expires_at?);
-        match NewApiKey::generate() {
-            Ok(NewApiKey { prefix, digest, secret }) => {
-                Some(Self { change: CreateApiKey { prefix, digest, name, role, company, expires_at }, secret })
-            }
-            Err(error) => body.reject("key", "randomness", error),
-        }
+        Some(Self { name: name?, role: role?, company, expires_at: expires_at? })
     }
 }
 
@@ -84,6 +83,7 @@ impl Input for Creation {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKeyData {
+    /// The stored attributes of the key.
     api_key: ApiKey,
     /// The API key itself, to be sent as `Authorization: Bearer iam_…`. It is returned only once.
     key: String,
@@ -96,9 +96,11 @@ pub(crate) struct CreatedKeyData {
     responses((status = 201, body = Success<CreatedKeyData>)),
 )]
 #[post("/api/iam/api-keys")]
-pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Creation>) -> ApiResult {
-    let Creation { change, secret } = &call.input;
-    let done = call.make(change.clone()).await?;
+pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Attributes>) -> ApiResult {
+    let Attributes { name, role, company, expires_at } = &call.input;
+    let NewApiKey { prefix, digest, secret } = NewApiKey::generate().map_err(ApiError::internal)?;
+    let (name, role, company, expires_at) = (name.clone(), *role, *company, *expires_at);
+    let done = call.make(CreateApiKey { prefix, digest, name, role, company, expires_at }).await?;
     let key = secret.expose_secret().to_owned();
     ApiResponse::with(StatusCode::CREATED).data(CreatedKeyData { api_key: done.value, key })
 }

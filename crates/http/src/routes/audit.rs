@@ -3,7 +3,7 @@
 use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use iam_application::{AuditCursor, AuditFilter, Total};
+use iam_application::{AuditCursor, AuditFilter, FieldCode, Total};
 use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,17 +20,19 @@ pub(crate) struct AuditEntry {
     record: AuditRecord,
     /// The external id (`issuer|subject`) of the actor, if the actor is a user of an external issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     external_user_id: Option<ExternalId>,
     /// The URL-safe form of the actor's external id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     user_path_id: Option<String>,
     /// The external id (`issuer|subject`) of the affected user, if the change affects a user of an external issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     external_entity_id: Option<ExternalId>,
     /// The URL-safe form of the affected user's external id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     entity_path_id: Option<String>,
 }
 
@@ -38,11 +40,14 @@ pub(crate) struct AuditEntry {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
+    /// The records on this page.
     logs: Vec<AuditEntry>,
     /// The cursor of the next page (keyset pagination). `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
     /// The total number of records, if requested. Counting stops at 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     total: Option<u64>,
     /// `true` if there are more records than `total`. Otherwise omitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -93,7 +98,7 @@ fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
 fn action(request: &mut RequestReader<'_>) -> Option<Option<String>> {
     let action = request.query::<String>("action")?;
     if action.as_ref().is_some_and(|action| action.contains('\0')) {
-        return request.reject("action", "nul", "must not contain NUL characters");
+        return request.reject("action", FieldCode::Nul, "must not contain NUL characters");
     }
     Some(action)
 }
@@ -103,7 +108,7 @@ fn time(request: &mut RequestReader<'_>, name: &str) -> Option<Option<Timestamp>
         None => Some(None),
         Some(text) => match Timestamp::parse(&text) {
             Some(time) => Some(Some(time)),
-            None => request.reject(name, "time", "must be an RFC 3339 time"),
+            None => request.reject(name, FieldCode::Time, "must be an RFC 3339 time"),
         },
     }
 }
@@ -113,7 +118,7 @@ fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
         None => Some(None),
         Some(text) => match decode(&text) {
             Some(cursor) => Some(Some(cursor)),
-            None => request.reject("cursor", "invalid", "was not issued by this service"),
+            None => request.reject("cursor", FieldCode::Invalid, "was not issued by this service"),
         },
     }
 }
@@ -135,7 +140,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
 #[utoipa::path(
     tag = "Audit",
     params(
-        ("entityType" = Option<EntityType>, Query),
+        ("entityType" = Option<EntityType>, Query, description = "The type of the affected entity"),
         (
             "entityId" = Option<String>,
             Query,
@@ -145,9 +150,13 @@ fn decode(text: &str) -> Option<AuditCursor> {
         ("userId" = Option<String>, Query, description = "The actor's user id, pathId or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "The start of the time range, inclusive"),
         ("to" = Option<Timestamp>, Query, description = "The end of the time range, exclusive"),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
         ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
-        ("includeTotal" = Option<bool>, Query),
+        (
+            "includeTotal" = Option<bool>,
+            Query,
+            description = "If true, the response contains the total number of records",
+        ),
     ),
     responses((status = 200, body = Success<AuditData>)),
 )]

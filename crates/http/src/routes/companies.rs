@@ -11,8 +11,10 @@ use crate::extract::{Authorized, Input, PlatformCompany, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
-    GrantedModulesData { modules as "modules": Vec<GrantedModule> }
-    GrantedModuleData { module as "module": GrantedModule }
+    /// The modules of the company, sorted by name.
+    GrantedModulesData { modules: Vec<GrantedModule> }
+    /// The module of the company.
+    GrantedModuleData { module: GrantedModule }
 }
 
 /// Lists the modules of a company, sorted by name, each with its `enabled` flag.
@@ -56,6 +58,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Switch {
+    /// Whether the module is enabled for the company.
     enabled: bool,
 }
 
@@ -89,7 +92,8 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 pub(crate) struct Provision {
     /// The user to whom the level Admin is assigned. If the company is already provisioned, the level is assigned only
     /// if the company has no administrator.
-    admin_user_id: Option<UserId>,
+    #[schema(value_type = String, required = false)]
+    admin_user_id: UserId,
 }
 
 impl Input for ProvisionCompany {
@@ -113,6 +117,7 @@ impl Input for ProvisionCompany {
     responses(
         (status = 201, body = Success<Message>),
         (status = 200, body = Success<Message>, description = "The company is already provisioned"),
+        (status = 409, description = "No level of the company has the permissions to administer it"),
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]

@@ -68,16 +68,20 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct CheckRequest {
     /// The URL or id of a view.
-    view: Option<String>,
+    #[schema(required = false)]
+    view: String,
     /// The key or id of a feature.
-    feature: Option<String>,
+    #[schema(required = false)]
+    feature: String,
     /// The action on the feature.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 50)]
-    action: Option<iam_domain::Action>,
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 50)]
+    action: iam_domain::Action,
     /// The minimum scope with which the action must be allowed.
-    scope: Option<Scope>,
+    #[schema(required = false)]
+    scope: Scope,
     /// The subject: the user whose permissions are checked. Default: the caller.
-    user_id: Option<UserId>,
+    #[schema(value_type = String, required = false)]
+    user_id: UserId,
 }
 
 /// Checks whether a view or an action is allowed for the caller or for another user.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::decisions::CheckRequest;
 use crate::extract::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Authorized};
-use crate::respond::{ApiResponse, ApiResult, Success};
+use crate::respond::{ApiResponse, ApiResult, Success, schema};
 
 /// A decision, with the rules and permissions that determined it.
 #[derive(Serialize, ToSchema)]
@@ -17,10 +17,12 @@ pub(crate) struct ExplanationData {
     /// Whether the view or action is allowed.
     allowed: bool,
     /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
+    #[schema(required = true)]
     scope: Option<Scope>,
     /// The human-readable description of the rule that determined the decision.
     reason: &'static str,
     /// The machine-readable code of the rule that determined the decision.
+    #[schema(schema_with = schema::reason_code)]
     reason_code: &'static str,
     /// The ids of the user levels that determined the decision.
     decided_by: Vec<UserLevelId>,

@@ -11,8 +11,10 @@ use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
-    FeaturesData { features as "features": Vec<Feature> }
-    FeatureData { feature as "feature": Feature }
+    /// The features, sorted by key. Features without a key are last.
+    FeaturesData { features: Vec<Feature> }
+    /// The feature.
+    FeatureData { feature: Feature }
 }
 
 /// The feature specified in the path.
@@ -46,13 +48,22 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewFeature {
     /// The unique key. It must not have the form of a UUID.
-    key: Option<FeatureKey>,
+    #[schema(required = false)]
+    key: FeatureKey,
+    /// The display name.
     name: Name,
-    description: Option<Description>,
-    resource_type: Option<ResourceType>,
+    /// The description.
+    #[schema(required = false)]
+    description: Description,
+    /// The type of the resource that the feature controls.
+    #[schema(required = false)]
+    resource_type: ResourceType,
     /// The custom actions, in addition to the standard actions.
-    actions: Option<Vec<Action>>,
-    category: Option<Category>,
+    #[schema(required = false)]
+    actions: Vec<Action>,
+    /// The category.
+    #[schema(required = false)]
+    category: Category,
     /// Whether the feature is enabled. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
@@ -97,14 +108,22 @@ pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) ->
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeaturePatch {
+    /// The new unique key.
     key: Option<FeatureKey>,
-    name: Option<Name>,
+    /// The new display name.
+    #[schema(required = false)]
+    name: Name,
+    /// The new description.
     description: Option<Description>,
+    /// The new type of the resource that the feature controls.
     resource_type: Option<ResourceType>,
     /// The new list of custom actions. Permissions for removed actions are deleted.
     actions: Option<Vec<Action>>,
+    /// The new category.
     category: Option<Category>,
-    enabled: Option<bool>,
+    /// Whether the feature is enabled for all companies.
+    #[schema(required = false)]
+    enabled: bool,
 }
 
 impl Input for UpdateFeature {

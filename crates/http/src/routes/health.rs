@@ -8,11 +8,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::respond::schema;
 
 /// The response to a health check of the process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
+    #[schema(schema_with = schema::ok_status)]
     status: &'static str,
     /// The current time.
     #[schema(value_type = String, format = DateTime)]
@@ -51,6 +53,7 @@ pub(crate) struct CheckBody {
     ok: bool,
     /// The reason why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     problem: Option<String>,
 }
 
@@ -58,16 +61,22 @@ pub(crate) struct CheckBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
+    #[schema(schema_with = schema::probe_status)]
     status: &'static str,
     /// The conditions that were checked. Present with `?verbose`, or if a condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     checks: Option<Vec<CheckBody>>,
 }
 
 /// Checks liveness: whether the event loop of the process is running.
 ///
 /// This check never reads the storage.
-#[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
+#[utoipa::path(
+    tag = "Health",
+    params(("verbose" = Option<bool>, Query, description = "Lists the conditions")),
+    responses((status = 200, body = ProbeBody)),
+)]
 #[get("/livez")]
 pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
@@ -79,7 +88,7 @@ pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
 /// shutting down.
 #[utoipa::path(
     tag = "Health",
-    params(("verbose" = Option<bool>, Query)),
+    params(("verbose" = Option<bool>, Query, description = "Lists the conditions")),
     responses((status = 200, body = ProbeBody), (status = 503, body = ProbeBody)),
 )]
 #[get("/readyz")]

@@ -11,8 +11,10 @@ use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, RequestReade
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
-    ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }
-    FeaturePermissionsData { permissions as "permissions": Vec<FeaturePermission> }
+    /// The cells of the view matrix, sorted by view id.
+    ViewPermissionsData { permissions: Vec<ViewPermission> }
+    /// The cells of the feature matrix, sorted by feature id and action.
+    FeaturePermissionsData { permissions: Vec<FeaturePermission> }
 }
 
 /// Returns the view matrix of a level: all its permissions for views.
@@ -28,12 +30,15 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ViewCellBody {
+    /// The view.
     view_id: ViewId,
     /// The state that the level sets for the view. Default: `inherit`.
-    state: Option<ViewState>,
+    #[schema(required = false)]
+    state: ViewState,
     /// Whether callers other than super admins may change or remove the cell; `false` pins the cell. If omitted, an
     /// existing cell retains its flag, and a new cell gets `true`.
-    modifiable: Option<bool>,
+    #[schema(required = false)]
+    modifiable: bool,
 }
 
 /// A requested view matrix, which replaces all permissions of a level for views.
@@ -96,16 +101,21 @@ pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>)
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct FeatureCellBody {
+    /// The feature.
     feature_id: FeatureId,
+    /// The action on the feature.
     #[schema(value_type = String, min_length = 1, max_length = 50)]
     action: Action,
     /// `true` allows the action, and `false` denies it. Default: `true`.
-    value: Option<bool>,
+    #[schema(required = false)]
+    value: bool,
     /// The scope with which the action is allowed. Default: `any`.
-    scope: Option<Scope>,
+    #[schema(required = false)]
+    scope: Scope,
     /// Whether callers other than super admins may change or remove the cell; `false` pins the cell. If omitted, an
     /// existing cell retains its flag, and a new cell gets `true`.
-    modifiable: Option<bool>,
+    #[schema(required = false)]
+    modifiable: bool,
 }
 
 /// A requested feature matrix, which replaces all permissions of a level for actions on features.

@@ -15,10 +15,14 @@ use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
-    MenuItemsData { menu_items as "menuItems": Vec<MenuItem> }
-    MenuItemData { menu_item as "menuItem": MenuItem }
-    SubMenuItemsData { sub_menu_items as "subMenuItems": Vec<SubMenuItem> }
-    SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
+    /// The menu items, sorted by sort order, label and id.
+    MenuItemsData { menu_items: Vec<MenuItem> }
+    /// The menu item.
+    MenuItemData { menu_item: MenuItem }
+    /// The sub-items, sorted by sort order, label and id.
+    SubMenuItemsData { sub_menu_items: Vec<SubMenuItem> }
+    /// The sub-item.
+    SubMenuItemData { sub_menu_item: SubMenuItem }
 }
 
 /// The menu item specified in the path.
@@ -62,18 +66,26 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewMenuItem {
+    /// The displayed label.
     label: Label,
-    icon: Option<Icon>,
+    /// The icon, as the client names it.
+    #[schema(required = false)]
+    icon: Icon,
     /// The priority of the menu item. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
     /// The keys of the required features. To see the item, a user must have `Read` on all these features.
-    required_permissions: Option<Vec<FeatureKey>>,
+    #[schema(required = false)]
+    required_permissions: Vec<FeatureKey>,
     /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
-    view_id: Option<ViewId>,
-    feature_id: Option<FeatureId>,
+    /// The view that the entry links to.
+    #[schema(required = false)]
+    view_id: ViewId,
+    /// The feature that the entry requires.
+    #[schema(required = false)]
+    feature_id: FeatureId,
     /// Whether this item can be the landing page after signing in. Default: `true`.
     #[schema(required = false)]
     is_entrypoint: bool,
@@ -116,14 +128,26 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct MenuItemPatch {
-    label: Option<Label>,
+    /// The new displayed label.
+    #[schema(required = false)]
+    label: Label,
+    /// The new icon, as the client names it.
     icon: Option<Icon>,
-    priority: Option<Priority>,
+    /// The new priority of the menu item.
+    #[schema(required = false)]
+    priority: Priority,
+    /// The new keys of the required features.
     required_permissions: Option<Vec<FeatureKey>>,
-    sort_order: Option<i32>,
+    /// The new sort key. Entries are sorted in ascending order of this number.
+    #[schema(required = false)]
+    sort_order: i32,
+    /// The new view that the entry links to.
     view_id: Option<ViewId>,
+    /// The new feature that the entry requires.
     feature_id: Option<FeatureId>,
-    is_entrypoint: Option<bool>,
+    /// Whether this item can be the landing page after signing in.
+    #[schema(required = false)]
+    is_entrypoint: bool,
 }
 
 impl Input for UpdateMenuItem {
@@ -203,11 +227,19 @@ pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuIt
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewSubMenuItem {
+    /// The menu item to which the sub-item belongs.
     menu_item_id: MenuItemId,
+    /// The displayed label.
     label: Label,
-    view_id: Option<ViewId>,
-    feature_id: Option<FeatureId>,
-    icon: Option<Icon>,
+    /// The view that the entry links to.
+    #[schema(required = false)]
+    view_id: ViewId,
+    /// The feature that the entry requires.
+    #[schema(required = false)]
+    feature_id: FeatureId,
+    /// The icon, as the client names it.
+    #[schema(required = false)]
+    icon: Icon,
     /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
@@ -254,13 +286,24 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct SubMenuItemPatch {
-    menu_item_id: Option<MenuItemId>,
-    label: Option<Label>,
+    /// The menu item to which the sub-item is moved.
+    #[schema(required = false)]
+    menu_item_id: MenuItemId,
+    /// The new displayed label.
+    #[schema(required = false)]
+    label: Label,
+    /// The new view that the entry links to.
     view_id: Option<ViewId>,
+    /// The new feature that the entry requires.
     feature_id: Option<FeatureId>,
+    /// The new icon, as the client names it.
     icon: Option<Icon>,
-    sort_order: Option<i32>,
-    enabled: Option<bool>,
+    /// The new sort key. Entries are sorted in ascending order of this number.
+    #[schema(required = false)]
+    sort_order: i32,
+    /// Whether the sub-item is visible.
+    #[schema(required = false)]
+    enabled: bool,
 }
 
 impl Input for UpdateSubMenuItem {

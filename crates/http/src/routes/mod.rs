@@ -17,6 +17,8 @@ pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
 
+use iam_application::FieldCode;
+
 use crate::extract::RequestReader;
 
 /// Maximum number of elements on a page.
@@ -29,7 +31,7 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     match word::<u64>(request, "limit")? {
         None => Some(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
-        Some(_) => request.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
+        Some(_) => request.reject("limit", FieldCode::Range, format_args!("must be between 1 and {MAX_LIMIT}")),
     }
 }
 
@@ -42,18 +44,19 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
         None => Some(None),
         Some(text) => match text.parse() {
             Ok(word) => Some(Some(word)),
-            Err(error) => request.reject(name, "invalid", format_args!("is not valid: {error}")),
+            Err(error) => request.reject(name, FieldCode::Invalid, format_args!("is not valid: {error}")),
         },
     }
 }
 
 /// Defines types of response data with a single field, such as `{"views": […]}`.
 macro_rules! data {
-    ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
-        #[doc = concat!("The response data `{\"", $wire, "\": …}`.")]
+    ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty })+) => {$(
+        $(#[doc = $doc])+
         #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[serde(rename_all = "camelCase")]
         pub(crate) struct $name {
-            #[serde(rename = $wire)]
+            $(#[doc = $doc])+
             pub(crate) $field: $type,
         }
     )+};

@@ -1,7 +1,7 @@
 //! Manages the modules of the catalog, and the views and features that they gate.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
+use iam_application::{CreateModule, DeleteModule, FieldCode, SetModuleFeatures, SetModuleViews, UpdateModule};
 use iam_domain::{Description, FeatureId, Icon, Module, ModuleCode, ModuleId, Name, Priority, ViewId};
 use utoipa::ToSchema;
 
@@ -12,8 +12,10 @@ use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
-    ModulesData { modules as "modules": Vec<Module> }
-    ModuleData { module as "module": Module }
+    /// The modules, sorted by name.
+    ModulesData { modules: Vec<Module> }
+    /// The module.
+    ModuleData { module: Module }
 }
 
 /// The module specified in the path.
@@ -47,9 +49,14 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
 pub(crate) struct NewModule {
     /// The unique code of the module.
     code: ModuleCode,
+    /// The display name.
     name: Name,
-    description: Option<Description>,
-    icon: Option<Icon>,
+    /// The description.
+    #[schema(required = false)]
+    description: Description,
+    /// The icon, as the client names it.
+    #[schema(required = false)]
+    icon: Icon,
     /// Whether the module is enabled. `false` disables it for every company. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
@@ -91,12 +98,22 @@ pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> A
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ModulePatch {
-    code: Option<ModuleCode>,
-    name: Option<Name>,
+    /// The new unique code.
+    #[schema(required = false)]
+    code: ModuleCode,
+    /// The new display name.
+    #[schema(required = false)]
+    name: Name,
+    /// The new description.
     description: Option<Description>,
+    /// The new icon, as the client names it.
     icon: Option<Icon>,
-    enabled: Option<bool>,
-    priority: Option<Priority>,
+    /// Whether the module is enabled for all companies.
+    #[schema(required = false)]
+    enabled: bool,
+    /// The new priority of the module.
+    #[schema(required = false)]
+    priority: Priority,
 }
 
 impl Input for UpdateModule {
@@ -148,7 +165,7 @@ impl Input for DeleteModule {
         let in_query = match request.query::<String>("ungate")?.as_deref() {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return request.reject("ungate", "type", "must be true or false"),
+            Some(_) => return request.reject("ungate", FieldCode::Type, "must be true or false"),
         };
         let in_body = match request.optional_body()? {
             Some(mut body) => body.or("ungate", false)?,

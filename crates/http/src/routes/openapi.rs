@@ -1,15 +1,20 @@
 //! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
+#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+mod examples;
+#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+mod shared;
+#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+mod unions;
+
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, ServiceConfig};
+use serde_json::Value;
 use utoipa::OpenApi;
-use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use crate::respond::{ApiError, ErrorBody};
 use crate::routes;
@@ -20,10 +25,6 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(
-                title = "IAM",
-                description = "Multi-tenant authorization: decides what users may see and do, and explains why.",
-            ),
         )]
         struct Operations;
 
@@ -63,140 +64,47 @@ operations! {
     health::{health, database_health, live, ready},
 }
 
-/// The path prefix of all operations that require authentication.
-const AUTHENTICATED: &str = "/api/iam/";
-
 /// The path of the OpenAPI document.
 pub(crate) const PATH: &str = "/openapi.json";
 
-/// The OpenAPI document. It is built lazily, since it takes megabytes of memory and most processes never need it.
-pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
+/// The methods that each path supports, as the value of the header `Allow`. The key is the path with its parameters in
+/// braces. A path that supports GET also supports HEAD.
+pub(crate) static ALLOWED_METHODS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    let paths = Operations::openapi().paths.paths;
+    let methods = paths.into_iter().map(|(path, item)| {
+        let methods = [
+            ("GET", item.get.is_some()),
+            ("HEAD", item.get.is_some()),
+            ("POST", item.post.is_some()),
+            ("PUT", item.put.is_some()),
+            ("PATCH", item.patch.is_some()),
+            ("DELETE", item.delete.is_some()),
+        ];
+        let allowed: Vec<_> = methods.into_iter().filter(|(_, is_allowed)| *is_allowed).map(|(name, _)| name).collect();
+        (path, allowed.join(", "))
+    });
+    methods.collect()
+});
 
-/// Serves the OpenAPI document as JSON.
+/// Serves the OpenAPI document as JSON. The document is built when it is first requested, since it takes megabytes of
+/// memory and most processes never need it.
 pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
-    static JSON: LazyLock<Option<Bytes>> = LazyLock::new(|| serde_json::to_vec(&*DOCUMENT).ok().map(Bytes::from));
+    static JSON: LazyLock<Option<Bytes>> =
+        LazyLock::new(|| serde_json::to_vec(&document().ok()?).ok().map(Bytes::from));
     let json = JSON.clone().ok_or_else(|| ApiError::internal("the OpenAPI document cannot be serialized"))?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(json))
 }
 
-/// Builds the OpenAPI document with all operations, including the parameters and responses that they share.
-#[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = Operations::openapi();
-    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    for (path, item) in &mut document.paths.paths {
-        let parameters = path_parameters(path);
-        let needs_token = path.starts_with(AUTHENTICATED);
-        let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        let operations = changes.into_iter().map(|change| (change, true)).chain([(&mut item.get, false)]);
-        for (operation, is_change) in operations {
-            if let Some(operation) = operation {
-                complete(operation, &parameters, needs_token, is_change);
-            }
-        }
-    }
-    document
-}
-
-/// Returns the OpenAPI descriptions of the parameters in a path. The path contains the name of each parameter in
-/// braces, and the value of each parameter is an id.
-fn path_parameters(path: &str) -> Vec<Parameter> {
-    path.split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| {
-            let text = ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
-            if name == "userId" {
-                let forms = "The user's UUID. For external users also the pathId or the URL-encoded issuer|subject.";
-                parameter.description(Some(forms)).schema(Some(text))
-            } else {
-                let uuid = utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid);
-                parameter.schema(Some(text.format(Some(uuid))))
-            }
-        })
-        .map(ParameterBuilder::build)
-        .collect()
-}
-
-/// Adds the parameters, headers and error responses that many operations share to the description of an operation.
-fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
-    let parameters = operation.parameters.get_or_insert_default();
-    parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
-    if !needs_token {
-        return;
-    }
-    let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
-    if !names_company {
-        let description = "The id of the company. Alternatively, send companyId in the query or in the JSON body.";
-        parameters.push(RefOr::T(text_header("X-Company-Id", description)));
-    }
-    for (name, description) in [
-        (
-            "X-IAM-Min-Version",
-            "The minimum version that the response must reflect: the X-IAM-Version of an earlier response.",
-        ),
-        (
-            "Cache-Control",
-            "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.",
-        ),
-    ] {
-        parameters.push(RefOr::T(text_header(name, description)));
-    }
-    let tags = operation.tags.clone().unwrap_or_default();
-    let is_decision = tags.iter().any(|tag| tag == "Decisions");
-    let changes_no_decision = tags.iter().any(|tag| ["Navigation trail", "API keys", "Users"].contains(&tag.as_str()));
-    for (status, response) in &mut operation.responses.responses {
-        let RefOr::T(response) = response else { continue };
-        if !matches!(status.as_str(), "200" | "201" | "304") {
-            continue;
-        }
-        let mut add = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
-        if is_decision || (is_change && !changes_no_decision) {
-            add("X-IAM-Version", "The version of the data that the response reflects, as an opaque string.");
-        }
-        if is_decision {
-            add(
-                "Age",
-                "Only while the storage is unavailable: seconds since the data was last confirmed to be up to date.",
-            );
-            add("Warning", "Only while the storage is unavailable: warns that the response may be stale.");
-        }
-    }
-    operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
-    for (status, description) in [
-        ("400", "The request specifies no company, or is invalid"),
-        ("401", "The caller is not authenticated"),
-        ("403", "The caller lacks the permission"),
-        ("503", "The storage is unavailable; see Retry-After"),
-    ] {
-        let response = operation.responses.responses.entry(status.to_owned());
-        response.or_insert_with(|| RefOr::T(error_response(description)));
-    }
-}
-
-/// Returns the OpenAPI description of a request header with a string value.
-fn text_header(name: &str, description: &str) -> Parameter {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
-        .build()
-}
-
-/// Returns the OpenAPI description of a response header with a string value.
-fn text(description: &str) -> Header {
-    HeaderBuilder::new()
-        .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
-        .build()
-}
-
-/// Returns the OpenAPI description of an error response.
-fn error_response(description: &str) -> Response {
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/json", Content::new(Some(Ref::from_schema_name("Error"))))
-        .build()
+/// Returns the OpenAPI 3.1 document of all operations, including the parameters, headers and responses that operations
+/// share.
+///
+/// # Errors
+///
+/// Returns an error if the document cannot be serialized.
+pub fn document() -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(Operations::openapi())?;
+    shared::complete(&mut document);
+    unions::define(&mut document);
+    examples::add(&mut document)?;
+    Ok(document)
 }

@@ -11,18 +11,22 @@ use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 /// A page visit in the trail of a session.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Step {
+pub(crate) struct TrailStep {
     /// The position of the visit in the trail, counted from 0.
     depth: i32,
+    /// The label of the page.
     label: Label,
+    /// The URL of the page.
     url: Url,
 }
 
 /// A page that the caller visited recently.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Recent {
+pub(crate) struct RecentPage {
+    /// The label of the page.
     label: Label,
+    /// The URL of the page.
     url: Url,
     /// The time of the latest visit.
     visited_at: Timestamp,
@@ -32,24 +36,25 @@ pub(crate) struct Recent {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TrailData {
     /// The page visits in the session, sorted from oldest to newest. At most 100.
-    trail: Vec<Step>,
+    trail: Vec<TrailStep>,
     /// The most recently visited pages in all sessions of the caller, sorted from newest to oldest. At most 10.
-    recents: Vec<Recent>,
+    recents: Vec<RecentPage>,
 }
 
 /// The page visit that was added.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StepData {
-    entry: Step,
+    /// The added page visit.
+    entry: TrailStep,
 }
 
-impl From<TrailEntry> for Step {
+impl From<TrailEntry> for TrailStep {
     fn from(entry: TrailEntry) -> Self {
         Self { depth: entry.depth, label: entry.label, url: entry.url }
     }
 }
 
-impl From<TrailEntry> for Recent {
+impl From<TrailEntry> for RecentPage {
     fn from(entry: TrailEntry) -> Self {
         Self { label: entry.label, url: entry.url, visited_at: entry.created_at }
     }
@@ -59,9 +64,14 @@ impl From<TrailEntry> for Recent {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct NewStep {
+    /// The view of the page, if the catalog contains it.
+    #[schema(nullable = false)]
     view_id: Option<ViewId>,
+    /// The URL of the page.
     url: Url,
+    /// The label of the page.
     label: Label,
+    /// The session of the application, chosen by the client.
     session_id: SessionId,
 }
 
@@ -102,22 +112,22 @@ impl Input for OneSession {
 /// Returns the trail of one of the caller's sessions, and the most recently visited pages in all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
-    params(("sessionId" = String, Query)),
+    params(("sessionId" = String, Query, description = "The session of the application")),
     responses((status = 200, body = Success<TrailData>)),
 )]
 #[get("/api/iam/nav-trail")]
 pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult {
     let trail = call.application().trail(call.company()?, call.user()?, &call.input.0).await?;
     ApiResponse::ok().data(TrailData {
-        trail: trail.steps.into_iter().map(Step::from).collect(),
-        recents: trail.recents.into_iter().map(Recent::from).collect(),
+        trail: trail.steps.into_iter().map(TrailStep::from).collect(),
+        recents: trail.recents.into_iter().map(RecentPage::from).collect(),
     })
 }
 
 /// Deletes the trail of one of the caller's sessions.
 #[utoipa::path(
     tag = "Navigation trail",
-    params(("sessionId" = String, Query)),
+    params(("sessionId" = String, Query, description = "The session of the application")),
     responses((status = 200, body = Success<Message>)),
 )]
 #[delete("/api/iam/nav-trail")]

@@ -1,7 +1,7 @@
 //! Manages user levels and their assignments to users.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
+use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, FieldCode, Patch, UpdateUserLevel};
 use iam_domain::{Description, ExternalId, Name, UserId, UserLevel, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,8 +12,10 @@ use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, Req
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
-    UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }
-    UserLevelData { user_level as "userLevel": UserLevel }
+    /// The user levels, sorted by name.
+    UserLevelsData { user_levels: Vec<UserLevel> }
+    /// The user level.
+    UserLevelData { user_level: UserLevel }
 }
 
 /// The level specified in the path.
@@ -84,7 +86,8 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct UserLevelPatch {
     /// The new name.
-    name: Option<Name>,
+    #[schema(required = false)]
+    name: Name,
     /// The new description. `null` clears the description.
     description: Option<Description>,
 }
@@ -154,12 +157,14 @@ pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> Ap
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Holder {
+    /// The id of the user.
     id: UserId,
     /// The external id (`issuer|subject`). `null` for users of the native issuer, and for users whose external id is
     /// not stored.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required = true)]
     external_id: Option<ExternalId>,
     /// The URL-safe form of the external id.
+    #[schema(required = true)]
     path_id: Option<String>,
 }
 
@@ -167,8 +172,10 @@ pub(crate) struct Holder {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HoldersData {
+    /// The users on this page.
     users: Vec<Holder>,
     /// The cursor of the next page (keyset pagination). `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<UserId>,
 }
 
@@ -190,7 +197,7 @@ impl Input for HoldersQuery {
 #[utoipa::path(
     tag = "User levels",
     params(
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
         ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<HoldersData>), (status = 404, description = "The level does not exist")),
@@ -213,7 +220,7 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
         Some("true") => Some(true),
-        Some(_) => request.reject("force", "type", "must be true or false"),
+        Some(_) => request.reject("force", FieldCode::Type, "must be true or false"),
     }
 }
 

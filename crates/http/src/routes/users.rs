@@ -23,25 +23,31 @@ impl Input for OneUser {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
+    /// The id of the user.
     id: UserId,
     /// The external id (`issuer|subject`), as used in paths and bodies. `null` for users of the native issuer, and for
     /// users whose external id is not stored.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required = true)]
     external_id: Option<ExternalId>,
     /// The URL-safe form of the external id.
+    #[schema(required = true)]
     path_id: Option<String>,
     /// The issuer in the external id.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required = true)]
     issuer: Option<String>,
     /// The subject in the external id.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required = true)]
     subject: Option<String>,
     /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. `null` if no cut-off
     /// is set, or if the request specifies a company.
+    #[schema(required = true)]
     not_before: Option<Timestamp>,
 }
 
-data! { UserData { user as "user": UserView } }
+data! {
+    /// The user.
+    UserData { user: UserView }
+}
 
 impl From<User> for UserData {
     fn from(user: User) -> Self {
@@ -75,7 +81,8 @@ pub(crate) struct NotBefore {
     /// The cut-off: tokens issued (`iat`) before this time and tokens without `iat` are rejected. Default: the current
     /// time plus the tolerated clock skew. With this default, all tokens issued until now are rejected, even if the
     /// issuer's clock is ahead.
-    not_before: Option<Timestamp>,
+    #[schema(required = false)]
+    not_before: Timestamp,
 }
 
 impl Input for CutOffUser {

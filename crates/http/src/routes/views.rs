@@ -10,8 +10,10 @@ use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
-    ViewsData { views as "views": Vec<View> }
-    ViewData { view as "view": View }
+    /// The views, sorted by URL.
+    ViewsData { views: Vec<View> }
+    /// The view.
+    ViewData { view: View }
 }
 
 /// The view specified in the path.
@@ -44,12 +46,19 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewView {
+    /// The display name.
     name: Name,
     /// The unique URL. It must not have the form of a UUID.
     url: ViewUrl,
-    category: Option<Category>,
-    description: Option<Description>,
-    icon: Option<Icon>,
+    /// The category.
+    #[schema(required = false)]
+    category: Category,
+    /// The description.
+    #[schema(required = false)]
+    description: Description,
+    /// The icon, as the client names it.
+    #[schema(required = false)]
+    icon: Icon,
     /// Whether the view requires permission. `false` makes the view public. Default: `true`.
     #[schema(required = false)]
     requires_auth: bool,
@@ -89,12 +98,21 @@ pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiRe
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct ViewPatch {
-    name: Option<Name>,
-    url: Option<ViewUrl>,
+    /// The new display name.
+    #[schema(required = false)]
+    name: Name,
+    /// The new unique URL.
+    #[schema(required = false)]
+    url: ViewUrl,
+    /// The new category.
     category: Option<Category>,
+    /// The new description.
     description: Option<Description>,
+    /// The new icon, as the client names it.
     icon: Option<Icon>,
-    requires_auth: Option<bool>,
+    /// Whether the view requires permission. `false` makes the view public.
+    #[schema(required = false)]
+    requires_auth: bool,
 }
 
 impl Input for UpdateView {

@@ -16,15 +16,15 @@ pub struct ActionPermission {
 }
 
 /// The effective permissions of a user: the decisions about every view and about the actions of every feature. The
-/// actions of a feature are those of [`Action::LISTED`], its custom actions, and the actions for which the user's
+/// actions of a feature are the listed standard actions, its custom actions, and the actions for which the user's
 /// levels have rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {
     /// A map from the id of each view to `true` if the user may see the view.
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<uuid::Uuid, bool>))]
     pub views: BTreeMap<ViewId, bool>,
     /// The decisions about the actions of each feature, by feature id and action.
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<uuid::Uuid, BTreeMap<String, ActionPermission>>))]
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
 }

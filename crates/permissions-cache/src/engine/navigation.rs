@@ -14,6 +14,7 @@ pub struct NavigationSubItem {
     /// The displayed label.
     pub label: Label,
     /// The URL that the sub-item links to.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub url: Option<ViewUrl>,
 }
 
@@ -27,8 +28,10 @@ pub struct NavigationItem {
     /// The displayed label.
     pub label: Label,
     /// The displayed icon.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub icon: Option<Icon>,
     /// The URL that the item links to.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub url: Option<ViewUrl>,
     /// `true` if the item is an entry point: a page to which a user may be redirected after login.
     pub is_entrypoint: bool,
@@ -44,6 +47,7 @@ pub struct Navigation {
     pub menu: Vec<NavigationItem>,
     /// The URL of the page to which the user is redirected after login: the URL of the first visible entry point that
     /// has a URL.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub entrypoint: Option<ViewUrl>,
 }
 

@@ -35,7 +35,7 @@ impl Parameter {
 }
 
 pub fn document() -> Value {
-    serde_json::to_value(iam_http::document()).unwrap()
+    iam_http::document().unwrap()
 }
 
 /// Returns `true` if the parameter takes ids, according to its name or the format in its schema.

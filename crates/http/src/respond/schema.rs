@@ -1,0 +1,56 @@
+//! The OpenAPI schemas of string and boolean fields with a fixed set of values.
+
+use iam_application::FieldCode;
+use iam_domain::Reason;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+
+use super::error::Code;
+
+/// Returns the schema of a string with these values.
+fn one_of<'a>(description: &str, values: impl IntoIterator<Item = &'a str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(values)).build()
+}
+
+/// Returns the schema of the field `status` of a successful response.
+pub(crate) fn success_status() -> Object {
+    one_of("Always `success`.", ["success"])
+}
+
+/// Returns the schema of the field `status` of an error response.
+pub(crate) fn error_status() -> Object {
+    one_of("Always `error`.", ["error"])
+}
+
+/// Returns the schema of the field `status` of the health check.
+pub(crate) fn ok_status() -> Object {
+    one_of("Always `ok`.", ["ok"])
+}
+
+/// Returns the schema of the field `status` of a liveness or readiness check.
+pub(crate) fn probe_status() -> Object {
+    one_of("`ok`, or `unavailable` if a condition does not hold.", ["ok", "unavailable"])
+}
+
+/// Returns the schema of the code of an error response.
+pub(crate) fn error_code() -> Object {
+    one_of("The machine-readable error code.", Code::ALL.iter().map(|code| code.as_str()))
+}
+
+/// Returns the schema of the code of a validation error.
+pub(crate) fn field_code() -> Object {
+    one_of("The machine-readable code of the validation error.", FieldCode::ALL.iter().map(|code| code.as_str()))
+}
+
+/// Returns the schema of the code of the reason for a decision.
+pub(crate) fn reason_code() -> Object {
+    one_of("The machine-readable code of the reason.", Reason::ALL.iter().map(|reason| reason.code()))
+}
+
+/// Returns the schema of a boolean that is always `false`.
+pub(crate) fn never() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .description(Some("Always `false`."))
+        .enum_values(Some([false]))
+        .build()
+}

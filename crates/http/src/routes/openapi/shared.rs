@@ -1,0 +1,383 @@
+//! The parts of the OpenAPI document that operations share: parameters, headers, error responses, tags and metadata.
+
+use serde_json::{Map, Value, json};
+
+/// The path prefix of all operations that require authentication.
+const AUTHENTICATED: &str = "/api/iam/";
+
+/// The tags with their descriptions, in the order of the documentation.
+const TAGS: [(&str, &str); 11] = [
+    ("Decisions", "What may a user see and do? Checks, explanations, all permissions of a user, and the user's menu."),
+    ("User levels", "The levels (roles) of a company, and their assignment to users."),
+    ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
+    ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
+    ("Menu", "The menu items and sub-items of the platform and of companies."),
+    ("Companies", "The modules of a company, and the provisioning of companies."),
+    ("Navigation trail", "The pages that the caller visited."),
+    ("Users", "External ids of users, and token cut-offs."),
+    ("API keys", "The API keys of services."),
+    ("Audit", "The audit log of each company and of the platform."),
+    ("Health", "Liveness and readiness of the process, and health of the storage. These operations need no token."),
+];
+
+/// The operations whose successful responses contain the entity tag of the content.
+const WITH_ENTITY_TAG: [&str; 27] = [
+    "navigation",
+    "currentPermissions",
+    "createUserLevel",
+    "getUserLevel",
+    "updateUserLevel",
+    "getLevelsOfUser",
+    "getViewPermissions",
+    "getFeaturePermissions",
+    "createView",
+    "getView",
+    "updateView",
+    "createFeature",
+    "getFeature",
+    "updateFeature",
+    "getFeatureViews",
+    "createModule",
+    "getModule",
+    "updateModule",
+    "getModuleViews",
+    "getModuleFeatures",
+    "createMenuItem",
+    "getMenuItem",
+    "updateMenuItem",
+    "createSubMenuItem",
+    "getSubMenuItem",
+    "updateSubMenuItem",
+    "getCompanyModules",
+];
+
+/// The error responses that operations share: the status, the name of the component, and the description.
+pub(super) const ERRORS: [(&str, &str, &str); 12] = [
+    ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
+    ("401", "Unauthorized", "The request has no valid token or API key."),
+    ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
+    ("404", "NotFound", "The entity does not exist, or the caller may not see it."),
+    ("405", "MethodNotAllowed", "The path does not support the method of the request."),
+    ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
+    ("412", "PreconditionFailed", "The entity has changed since it was read: `If-Match` does not match."),
+    ("413", "PayloadTooLarge", "The body is larger than 1 MiB."),
+    ("415", "UnsupportedMediaType", "The body is not declared as JSON, or is encoded."),
+    ("429", "TooManyRequests", "The caller exceeds a rate limit. Retry after the time in `Retry-After`."),
+    ("500", "InternalServerError", "An unexpected error. The log of the service has the details."),
+    (
+        "503",
+        "ServiceUnavailable",
+        "The storage or the keys of the token's issuer are unavailable, or the request timed out.",
+    ),
+];
+
+/// Adds what the operations share to the document.
+pub(super) fn complete(document: &mut Value) {
+    document["info"] = info();
+    document["servers"] = json!([{ "url": "/", "description": "The server that serves this document" }]);
+    document["tags"] = TAGS.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
+    document["components"]["securitySchemes"] = json!({ "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT or API key",
+        "description": "A token of a trusted issuer, or an API key (`iam_…`).",
+    } });
+    document["components"]["headers"] = headers();
+    document["components"]["responses"] = ERRORS
+        .iter()
+        .map(|(status, name, text)| ((*name).to_owned(), error(status, text)))
+        .collect::<Map<_, _>>()
+        .into();
+    let mut bodies = vec!["CheckRequest".to_owned()];
+    for (path, item) in members(&mut document["paths"]) {
+        for (method, operation) in members(item) {
+            complete_operation(path, method, operation);
+            if path.starts_with(AUTHENTICATED) && !path.contains("{companyId}") {
+                bodies.extend(body_schema(operation));
+            }
+        }
+    }
+    name_data(document);
+    clean_descriptions(document);
+    for name in bodies {
+        document["components"]["schemas"][name]["properties"]["companyId"] = json!({
+            "type": "string",
+            "format": "uuid",
+            "description": "The company of the request. Equivalent to the header `X-Company-Id`.",
+        });
+    }
+}
+
+/// Lets the envelopes of successful responses refer to the schemas of their data, so that each schema occurs once.
+fn name_data(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
+    let envelopes = schemas.as_object().into_iter().flat_map(Map::keys);
+    let names: Vec<_> = envelopes.filter_map(|name| name.strip_prefix("Success_").map(str::to_owned)).collect();
+    for name in names {
+        if schemas[&name].is_object() {
+            schemas[format!("Success_{name}")]["properties"]["data"] = json!({
+                "$ref": format!("#/components/schemas/{name}"),
+                "description": "The data of the response.",
+            });
+        }
+    }
+}
+
+/// Joins the lines of each paragraph in descriptions, and removes the brackets of links to Rust items.
+fn clean_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if name == "description" || name == "summary" => {
+                        let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                        let clean = paragraphs.collect::<Vec<_>>().join("\n\n");
+                        *text = clean.replace("[`", "`").replace("`]", "`");
+                    }
+                    value => clean_descriptions(value),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(clean_descriptions),
+        _ => {}
+    }
+}
+
+fn info() -> Value {
+    json!({
+        "title": "IAM",
+        "version": env!("CARGO_PKG_VERSION"),
+        "summary": "Multi-tenant authorization",
+        "description": "Decides what each user of each company may see and do, and explains why.\n\n\
+            `HEAD` is supported wherever `GET` is.",
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        "contact": { "name": "The maintainers of the IAM service" },
+    })
+}
+
+/// Returns the response headers that operations share.
+fn headers() -> Value {
+    json!({
+        "RequestId": {
+            "description": "The id of the request: the value of the request header, or a generated id.",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+        "EntityTag": {
+            "description": "The entity tag of the content, for `If-Match` and `If-None-Match`.",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^\"[!#-~]+\"$" },
+        },
+        "Version": {
+            "description": "The version of the data that the response reflects, as an opaque string. Send it as \
+                `X-IAM-Min-Version` to require this version or a later one.",
+            "schema": { "type": "string" },
+        },
+        "Age": {
+            "description": "Only while the storage is unavailable: the number of seconds since the data was last \
+                confirmed to be up to date.",
+            "schema": { "type": "string", "pattern": "^[0-9]+$" },
+        },
+        "Warning": {
+            "description": "Only while the storage is unavailable: warns that the response may be stale.",
+            "schema": { "type": "string" },
+        },
+        "RetryAfter": {
+            "description": "The number of seconds after which the request may be repeated.",
+            "schema": { "type": "string", "pattern": "^[0-9]+$" },
+        },
+        "Authenticate": {
+            "description": "The authentication scheme.",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+        "Allow": {
+            "description": "The methods that the path supports.",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+/// Returns an error response with its body and headers.
+fn error(status: &str, description: &str) -> Value {
+    let mut headers = json!({ "X-Request-Id": header("RequestId") });
+    match status {
+        "401" => headers["WWW-Authenticate"] = header("Authenticate"),
+        "405" => headers["Allow"] = header("Allow"),
+        "429" | "503" => headers["Retry-After"] = header("RetryAfter"),
+        _ => {}
+    }
+    json!({
+        "description": description,
+        "headers": headers,
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    })
+}
+
+fn header(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{name}") })
+}
+
+/// Returns the members of a JSON object. Any other value has none.
+fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+/// Returns the name of the schema of an operation's request body.
+fn body_schema(operation: &Value) -> Option<String> {
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let reference = schema["$ref"].as_str()?;
+    reference.strip_prefix("#/components/schemas/").map(str::to_owned)
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
+    let id = camel_case(operation["operationId"].as_str().unwrap_or_default());
+    if operation["description"].is_null() {
+        operation["description"] = operation["summary"].clone();
+    }
+    complete_body(operation);
+    let is_authenticated = path.starts_with(AUTHENTICATED);
+    let is_change = method != "get";
+    let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
+    let versions = match tag.as_str() {
+        "Decisions" => true,
+        "Navigation trail" | "API keys" | "Users" => false,
+        _ => is_change,
+    };
+    let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
+    add_parameters(path, is_authenticated, operation);
+    for (status, response) in members(&mut operation["responses"]) {
+        if let Some((_, name, text)) = ERRORS.iter().find(|(error, ..)| error == status) {
+            // The response of a probe has its own body.
+            let is_probe = !is_authenticated && response["content"].is_object();
+            let own = response["description"].as_str().unwrap_or_default();
+            if is_probe {
+                response["description"] = json!("The process or the storage is not available.");
+                response["headers"] = json!({ "X-Request-Id": header("RequestId") });
+            } else if own.is_empty() {
+                *response = json!({ "$ref": format!("#/components/responses/{name}") });
+            } else {
+                *response = error(status, if own.is_empty() { text } else { own });
+            }
+            continue;
+        }
+        if response["description"].as_str().unwrap_or_default().is_empty() {
+            response["description"] = json!(match status.as_str() {
+                "201" => "The entity was created.",
+                "304" => "The content has not changed: `If-None-Match` matches the entity tag.",
+                _ => "The operation succeeded.",
+            });
+        }
+        let mut headers = json!({ "X-Request-Id": header("RequestId") });
+        if versions {
+            headers["X-IAM-Version"] = header("Version");
+        }
+        if tag == "Decisions" {
+            headers["Age"] = header("Age");
+            headers["Warning"] = header("Warning");
+        }
+        if has_entity_tag {
+            headers["ETag"] = header("EntityTag");
+        }
+        response["headers"] = headers;
+    }
+    let mut shared = vec!["405", "500"];
+    if is_authenticated {
+        shared.extend(["400", "401", "403", "429", "503"]);
+        if is_change {
+            shared.extend(["413", "415"]);
+        }
+        operation["security"] = json!([{ "token": [] }]);
+    } else {
+        operation["security"] = json!([]);
+    }
+    for (status, name, _) in ERRORS.iter().filter(|(status, ..)| shared.contains(status)) {
+        if operation["responses"][status].is_null() {
+            operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        }
+    }
+    operation["operationId"] = json!(id);
+}
+
+/// States whether the operation requires a body. The schema of an optional body is a union with `null`, although the
+/// body itself must not be `null`.
+fn complete_body(operation: &mut Value) {
+    let Some(body) = operation.get_mut("requestBody") else { return };
+    let schema = body["content"]["application/json"]["schema"].clone();
+    let variants = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let optional = variants.into_iter().find(|variant| variant["$ref"].is_string());
+    body["required"] = json!(optional.is_none());
+    if let Some(schema) = optional {
+        body["content"]["application/json"]["schema"] = schema.clone();
+    }
+}
+
+/// Adds the parameters that operations share: those in the path, the company, conditions and freshness requirements.
+fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
+    let mut parameters: Vec<_> = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| parameter(name, "path", path_parameter(name)))
+        .collect();
+    if is_authenticated {
+        let has_status = |status: &str| operation["responses"][status].is_object();
+        if !path.contains("{companyId}") {
+            let uuid = json!({ "type": "string", "format": "uuid" });
+            let text = "The company of the request. It can be specified here, in the query or in the body.";
+            parameters.push(parameter("X-Company-Id", "header", (text, uuid.clone())));
+            let text = "The company of the request. Equivalent to the header `X-Company-Id`.";
+            parameters.push(parameter("companyId", "query", (text, uuid)));
+        }
+        let string = || json!({ "type": "string" });
+        if has_status("412") {
+            let text = "Makes the change only if the entity tag of the content matches.";
+            parameters.push(parameter("If-Match", "header", (text, string())));
+        }
+        if has_status("304") {
+            let text = "The entity tags that the client has cached. If one of them matches, the response is 304.";
+            parameters.push(parameter("If-None-Match", "header", (text, string())));
+        }
+        let text = "The minimum version that the response must reflect: the `X-IAM-Version` of an earlier response.";
+        parameters.push(parameter("X-IAM-Min-Version", "header", (text, string())));
+        let text = "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.";
+        parameters.push(parameter("Cache-Control", "header", (text, string())));
+    }
+    if let Value::Array(own) = &operation["parameters"] {
+        parameters.extend(own.iter().cloned());
+    }
+    operation["parameters"] = parameters.into();
+}
+
+fn parameter(name: &str, location: &str, (description, schema): (&str, Value)) -> Value {
+    json!({
+        "name": name,
+        "in": location,
+        "description": description,
+        "required": location == "path",
+        "schema": schema,
+    })
+}
+
+/// Returns the description and the schema of a path parameter.
+fn path_parameter(name: &str) -> (&'static str, Value) {
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    match name {
+        "userId" => {
+            let text = "The user: a UUID, or for a user of an external issuer the `pathId` or `issuer|subject`.";
+            (text, json!({ "type": "string", "minLength": 1 }))
+        }
+        "companyId" => ("The id of the company.", uuid),
+        "moduleId" => ("The id of the module.", uuid),
+        _ => ("The id of the entity.", uuid),
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let mut letters = word.chars();
+        name + &letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>())
+    })
+}

@@ -1,0 +1,287 @@
+//! Schemas that are discriminated unions: decisions by `reasonCode`, and audit records by `action`.
+
+use iam_domain::Reason;
+use serde_json::{Map, Value, json};
+
+/// Replaces the schemas of decisions and of audit records by discriminated unions.
+pub(super) fn define(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
+    for name in ["DecisionData", "ExplanationData"] {
+        split_by_reason(schemas, name);
+    }
+    merge_rule(schemas);
+    name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
+    name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
+    split_by_action(schemas);
+}
+
+/// Adds the members of a level's contribution to each variant of its rule. In JSON, both are members of one object, and
+/// some code generators cannot read an intersection with a union.
+fn merge_rule(schemas: &mut Value) {
+    let parts = schemas["LevelContribution"]["allOf"].take();
+    let own = parts.as_array().into_iter().flatten().find(|part| part["properties"].is_object()).cloned();
+    let own = own.unwrap_or_default();
+    let mut variants = schemas["LevelRule"]["oneOf"].as_array().cloned().unwrap_or_default();
+    for variant in &mut variants {
+        merge(variant, &own);
+    }
+    schemas["LevelContribution"] = json!({
+        "description": schemas["LevelContribution"]["description"],
+        "oneOf": variants,
+    });
+    remove(schemas, "LevelRule");
+}
+
+/// Adds the properties of another object schema.
+fn merge(schema: &mut Value, other: &Value) {
+    for (name, property) in other["properties"].as_object().into_iter().flatten() {
+        schema["properties"][name] = property.clone();
+    }
+    let required = [&schema["required"], &other["required"]];
+    let required: Vec<_> = required.into_iter().filter_map(Value::as_array).flatten().cloned().collect();
+    schema["required"] = required.into();
+}
+
+fn remove(schemas: &mut Value, name: &str) {
+    if let Some(schemas) = schemas.as_object_mut() {
+        schemas.remove(name);
+    }
+}
+
+/// Gives each variant of a tagged union a schema of its own, and declares the tag as the discriminator.
+fn name_variants(schemas: &mut Value, name: &str, tag: &str, description: &str) {
+    let mut variants = Vec::new();
+    let mut mapping = Map::new();
+    for mut schema in schemas[name]["oneOf"].as_array().cloned().unwrap_or_default() {
+        let value = schema["properties"][tag]["enum"][0].as_str().unwrap_or_default().to_owned();
+        let variant = format!("{name}{}", pascal_case(&value));
+        schema["properties"][tag]["description"] = json!(description);
+        schemas[&variant] = schema;
+        variants.push(json!({ "$ref": path(&variant) }));
+        mapping.insert(value, json!(path(&variant)));
+    }
+    schemas[name]["oneOf"] = variants.into();
+    schemas[name]["discriminator"] = json!({ "propertyName": tag, "mapping": mapping });
+}
+
+/// Replaces the schema of a decision by the union of an allowed decision and a denied decision.
+fn split_by_reason(schemas: &mut Value, name: &str) {
+    let whole = schemas[name].clone();
+    let mut variants = Vec::new();
+    let mut mapping = Map::new();
+    for (prefix, allowed) in [("Allowed", true), ("Denied", false)] {
+        let variant = format!("{prefix}{name}");
+        let codes: Vec<_> = Reason::ALL.iter().filter(|reason| reason.allows() == allowed).map(|r| r.code()).collect();
+        let mut schema = whole.clone();
+        schema["properties"]["allowed"] = json!({
+            "type": "boolean",
+            "const": allowed,
+            "description": whole["properties"]["allowed"]["description"],
+        });
+        schema["properties"]["reasonCode"]["enum"] = json!(codes);
+        mapping.extend(codes.into_iter().map(|code| (code.to_owned(), json!(path(&variant)))));
+        variants.push(json!({ "$ref": path(&variant) }));
+        schemas[variant] = schema;
+    }
+    schemas[name] = json!({
+        "description": whole["description"],
+        "oneOf": variants,
+        "discriminator": { "propertyName": "reasonCode", "mapping": mapping },
+    });
+}
+
+/// The shape of the member `changes` of an audit record.
+#[derive(Clone, Copy)]
+enum Changes {
+    /// The new entity.
+    Created(&'static str),
+    /// The changed members of the entity, before and after the change.
+    Updated(&'static str),
+    /// The deleted entity.
+    Deleted(&'static str),
+    /// The changed cells of a view matrix.
+    ViewMatrix,
+    /// The changed cells of a feature matrix.
+    FeatureMatrix,
+    /// The levels of a user.
+    Assignments,
+    /// The ids that were added to a set and removed from it.
+    Set(&'static str),
+    /// The `enabled` flag of a company's module.
+    Switch,
+    /// The cut-off of a user.
+    CutOff,
+    /// No data.
+    Nothing,
+}
+
+/// The actions of audit records, each with the type of the changed entity and the shape of the changes.
+const ACTIONS: [(&str, &str, Changes); 30] = [
+    ("user_level.created", "user-level", Changes::Created("UserLevel")),
+    ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
+    ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
+    ("permissions.views_updated", "permission", Changes::ViewMatrix),
+    ("permissions.features_updated", "permission", Changes::FeatureMatrix),
+    ("assignment.user_levels_updated", "assignment", Changes::Assignments),
+    ("view.created", "view", Changes::Created("View")),
+    ("view.updated", "view", Changes::Updated("View")),
+    ("view.deleted", "view", Changes::Deleted("View")),
+    ("feature.created", "feature", Changes::Created("Feature")),
+    ("feature.updated", "feature", Changes::Updated("Feature")),
+    ("feature.deleted", "feature", Changes::Deleted("Feature")),
+    ("feature.views_updated", "feature", Changes::Set("ViewId")),
+    ("module.created", "module", Changes::Created("Module")),
+    ("module.updated", "module", Changes::Updated("Module")),
+    ("module.deleted", "module", Changes::Deleted("Module")),
+    ("module.views_updated", "module", Changes::Set("ViewId")),
+    ("module.features_updated", "module", Changes::Set("FeatureId")),
+    ("menu.created", "menu", Changes::Created("MenuItem")),
+    ("menu.updated", "menu", Changes::Updated("MenuItem")),
+    ("menu.deleted", "menu", Changes::Deleted("MenuItem")),
+    ("sub_menu.created", "menu", Changes::Created("SubMenuItem")),
+    ("sub_menu.updated", "menu", Changes::Updated("SubMenuItem")),
+    ("sub_menu.deleted", "menu", Changes::Deleted("SubMenuItem")),
+    ("company.provisioned", "company", Changes::Nothing),
+    ("company.modules_updated", "company", Changes::Set("ModuleId")),
+    ("company.module_updated", "company", Changes::Switch),
+    ("api_key.created", "api-key", Changes::Created("ApiKey")),
+    ("api_key.revoked", "api-key", Changes::Updated("ApiKey")),
+    ("user.cut_off", "user", Changes::CutOff),
+];
+
+/// Replaces the schema of an audit record by the union of one schema for each action.
+fn split_by_action(schemas: &mut Value) {
+    let entry = schemas["AuditEntry"].take();
+    let description = entry["description"].clone();
+    let mut base = schemas["AuditRecord"].take();
+    for part in entry["allOf"].as_array().into_iter().flatten() {
+        merge(&mut base, part);
+    }
+    base["properties"]["metadata"] = metadata();
+    base["description"] = json!("The members of every audit record.");
+    // Each action has its own schemas of these members.
+    for name in ["action", "entityType", "changes"] {
+        remove(&mut base["properties"], name);
+        if let Some(required) = base["required"].as_array_mut() {
+            required.retain(|required| required != name);
+        }
+    }
+    schemas["AuditEntryBase"] = base;
+    remove(schemas, "AuditRecord");
+    let mut variants = Vec::new();
+    let mut mapping = Map::new();
+    for (action, entity_type, changes) in ACTIONS {
+        let variant = format!("Audit{}", pascal_case(action));
+        let own = json!({
+            "type": "object",
+            "required": ["action", "entityType", "changes"],
+            "properties": {
+                "action": { "type": "string", "const": action, "description": "The action." },
+                "entityType": {
+                    "type": "string",
+                    "const": entity_type,
+                    "description": "The type of the changed entity.",
+                },
+                "changes": changes_schema(schemas, changes),
+            },
+        });
+        schemas[&variant] = json!({
+            "description": format!("The audit record of the action `{action}`."),
+            "allOf": [{ "$ref": path("AuditEntryBase") }, own],
+        });
+        variants.push(json!({ "$ref": path(&variant) }));
+        mapping.insert(action.to_owned(), json!(path(&variant)));
+    }
+    schemas["AuditEntry"] = json!({
+        "description": description,
+        "oneOf": variants,
+        "discriminator": { "propertyName": "action", "mapping": mapping },
+    });
+}
+
+fn metadata() -> Value {
+    let properties = json!({
+        "requestId": { "type": "string", "description": "The id of the request." },
+        "superAdmin": {
+            "type": "boolean",
+            "const": true,
+            "description": "The super admin claim authorized the change.",
+        },
+        "forced": {
+            "type": "boolean",
+            "const": true,
+            "description": "A super admin forced the change although no administrator of the company remains.",
+        },
+    });
+    json!({
+        "description": "The context of the change. `null` if there is none.",
+        "oneOf": [{ "type": "null" }, { "type": "object", "properties": properties }],
+    })
+}
+
+fn changes_schema(schemas: &Value, changes: Changes) -> Value {
+    let reference = |name: &str| json!({ "$ref": path(name) });
+    let list = |name: &str| json!({ "type": "array", "items": reference(name) });
+    match changes {
+        Changes::Created(entity) => closed(json!({ "after": reference(entity) })),
+        Changes::Deleted(entity) => closed(json!({ "before": reference(entity) })),
+        Changes::Updated(entity) => {
+            // The members that did not change are omitted.
+            let members = json!({ "type": "object", "properties": schemas[entity]["properties"] });
+            closed(json!({ "before": members, "after": members }))
+        }
+        Changes::ViewMatrix => {
+            let cell = closed(json!({ "state": reference("ViewState"), "modifiable": { "type": "boolean" } }));
+            matrix(&["allow", "deny", "inherit"], &cell)
+        }
+        Changes::FeatureMatrix => {
+            let boolean = json!({ "type": "boolean" });
+            let cell = closed(json!({ "value": boolean, "scope": reference("Scope"), "modifiable": boolean }));
+            matrix(&["allow", "deny"], &cell)
+        }
+        Changes::Assignments => {
+            let levels = list("UserLevelId");
+            closed(json!({ "before": levels, "after": levels, "added": levels, "removed": levels }))
+        }
+        Changes::Set(id) => closed(json!({ "added": list(id), "removed": list(id) })),
+        Changes::Switch => {
+            let flag = closed(json!({ "enabled": { "type": "boolean" } }));
+            closed(json!({ "moduleId": reference("ModuleId"), "before": flag, "after": flag }))
+        }
+        Changes::CutOff => {
+            let time = reference("Timestamp");
+            let before = json!({ "oneOf": [{ "type": "null" }, time] });
+            closed(json!({
+                "before": closed(json!({ "notBefore": before })),
+                "after": closed(json!({ "notBefore": time })),
+            }))
+        }
+        Changes::Nothing => json!({ "type": "object", "additionalProperties": false }),
+    }
+}
+
+/// Returns the schema of the changed cells of a matrix, before and after the change, and the number of cells by state.
+fn matrix(states: &[&str], cell: &Value) -> Value {
+    let counts: Map<_, _> =
+        states.iter().map(|state| ((*state).to_owned(), json!({ "type": "integer", "minimum": 0 }))).collect();
+    let cells = json!({ "type": "object", "additionalProperties": cell });
+    closed(json!({ "counts": closed(counts.into()), "before": cells, "after": cells }))
+}
+
+/// Returns the schema of an object whose members are all required.
+fn closed(properties: Value) -> Value {
+    let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn path(schema: &str) -> String {
+    format!("#/components/schemas/{schema}")
+}
+
+fn pascal_case(action: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    };
+    action.split(['.', '_']).map(capitalized).collect()
+}
