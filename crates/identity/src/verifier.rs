@@ -173,7 +173,7 @@ impl TokenVerifier {
     }
 
     /// Verifies the token and returns its bearer, with an [`Admission`] that allows the caller to check the token again
-    /// after a long wait: see [`is_still_valid`](Self::is_still_good).
+    /// after a long wait: see [`is_still_valid`](Self::is_still_valid).
     ///
     /// # Errors
     ///
