@@ -223,7 +223,7 @@ mod postgres {
                     text.contains("the IAM migrations did not create") && text.contains(named),
                     "{sql} {command}: {text}"
                 );
-                assert!(text.contains("use a schema of its own") && !text.contains("at line"), "{command}: {text}");
+                assert!(text.contains("use a separate schema") && !text.contains("at line"), "{command}: {text}");
             }
             assert_eq!(relations(&database).await, before, "{sql}");
         }

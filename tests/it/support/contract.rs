@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
-use super::api::Answer;
+use super::answer::Answer;
 
 /// The document that the service serves.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| iam_http::document().unwrap());

@@ -1,5 +1,6 @@
 //! Test fixtures: databases, servers, proxies, replicas and the in-process API over either storage adapter.
 
+pub mod answer;
 pub mod api;
 pub mod bouncer;
 pub mod clock;

@@ -76,7 +76,8 @@ pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     for parameter in described["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap();
         match parameter["in"].as_str().unwrap() {
-            "path" if name != "companyId" => found.push(Parameter::Path(name.to_owned())),
+            _ if name == "companyId" => {}
+            "path" => found.push(Parameter::Path(name.to_owned())),
             "query" if is_id(name, &parameter["schema"]) => found.push(Parameter::Query(name.to_owned())),
             _ => {}
         }
