@@ -86,8 +86,7 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Returns values that are not valid in place of a value of a response: values of other types, and for strings with a
-/// format or a fixed set of values also another string.
+/// Returns values of other types than the value, which are not valid in place of it.
 fn mutants(value: &Value) -> Vec<Value> {
     let mut mutants = vec![json!({ "unexpected": 1 }), json!([])];
     mutants.extend(match value {

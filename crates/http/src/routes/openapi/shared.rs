@@ -248,7 +248,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
     add_parameters(path, is_authenticated, operation);
     for (status, response) in members(&mut operation["responses"]) {
-        if let Some((_, name, text)) = ERRORS.iter().find(|(error, ..)| error == status) {
+        if let Some((_, name, _)) = ERRORS.iter().find(|(error, ..)| error == status) {
             // The response of a probe has its own body.
             let is_probe = !is_authenticated && response["content"].is_object();
             let own = response["description"].as_str().unwrap_or_default();
@@ -258,7 +258,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
             } else if own.is_empty() {
                 *response = json!({ "$ref": format!("#/components/responses/{name}") });
             } else {
-                *response = error(status, if own.is_empty() { text } else { own });
+                *response = error(status, own);
             }
             continue;
         }
@@ -324,7 +324,7 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
         let has_status = |status: &str| operation["responses"][status].is_object();
         if !path.contains("{companyId}") {
             let uuid = json!({ "type": "string", "format": "uuid" });
-            let text = "The company of the request. It can be specified here, in the query or in the body.";
+            let text = "The company of the request. It can be specified here or in the query, and except for `GET` also in the body.";
             parameters.push(parameter("X-Company-Id", "header", (text, uuid.clone())));
             let text = "The company of the request. Equivalent to the header `X-Company-Id`.";
             parameters.push(parameter("companyId", "query", (text, uuid)));
