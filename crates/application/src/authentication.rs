@@ -10,8 +10,10 @@ use crate::{Application, Failure};
 pub enum ServiceAuthentication {
     /// The key is valid and identifies this service.
     Admitted(Service),
-    /// No such key is stored, its secret does not match, or the key was revoked.
-    Invalid,
+    /// No such key is stored, or its secret does not match.
+    Unknown,
+    /// The key was revoked.
+    Revoked,
     /// The key has expired.
     Expired,
 }
@@ -42,10 +44,13 @@ impl Application {
         now: Timestamp,
     ) -> Result<ServiceAuthentication, Failure> {
         let known = self.permissions.credentials().api_key(prefix).await?;
-        let Some(known) = known.filter(|known| has_digest(&known.digest) && known.key.revoked_at.is_none()) else {
-            return Ok(ServiceAuthentication::Invalid);
+        let Some(known) = known.filter(|known| has_digest(&known.digest)) else {
+            return Ok(ServiceAuthentication::Unknown);
         };
         let key = &known.key;
+        if key.revoked_at.is_some() {
+            return Ok(ServiceAuthentication::Revoked);
+        }
         if !key.is_good(now) {
             return Ok(ServiceAuthentication::Expired);
         }

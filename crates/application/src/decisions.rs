@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use iam_domain::{Caller, CompanyId, UserId};
 use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
 
-use crate::{Application, Failure, FieldError, Requirement};
+use crate::{Application, Failure, FieldCode, FieldError, Requirement};
 
 /// The caller of a decision request, the company, and the required consistency.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,19 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
+    /// Checks that a service specifies the subject. A service holds no levels, so its own permissions are never what it
+    /// asks for.
+    fn check_subject(&self, named: &NamedSubject) -> Result<(), Failure> {
+        match (named, self.caller) {
+            (None, Caller::Service(_)) => Err(Failure::Invalid(vec![FieldError::new(
+                "userId",
+                FieldCode::Required,
+                "is required if the caller is a service",
+            )])),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the specified subject, or `None` if the subject is the caller. A service can specify itself by the id of
     /// its API key.
     fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
@@ -62,9 +75,11 @@ impl Application {
     /// # Errors
     ///
     /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error, and the errors of [`Self::own_access`].
+    /// if `named` is a validation error or the caller is a service and `named` is `None`, and the errors of
+    /// [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
+        context.check_subject(named)?;
         let subject = match context.other(named) {
             None => Subject::from(context.caller),
             Some(other) => {
@@ -159,9 +174,10 @@ impl SubjectAccesses {
     /// # Errors
     ///
     /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error, and [`Failure::Internal`] if `named` was not passed to
-    /// [`Application::accesses_of_subjects`].
+    /// if `named` is a validation error or the caller is a service and `named` is `None`, and [`Failure::Internal`] if
+    /// `named` was not passed to [`Application::accesses_of_subjects`].
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
+        self.context.check_subject(named)?;
         let subject = match (self.context.other(named), self.unmet) {
             (None, _) => Subject::from(self.context.caller),
             (Some(_), Some(requirement)) => return Err(Failure::Forbidden(requirement)),

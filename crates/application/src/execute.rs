@@ -1,16 +1,16 @@
 //! The execution of changes. Each change runs in its own task and in one unit of work.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use iam_domain::CommitStamp;
+use iam_domain::{CommitStamp, ExternalId};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
-use crate::{Affects, Application, Change, Failure, RequestContext};
+use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
 
 impl Application {
     /// Runs a change, and returns its result with the version that the commit produced. The change runs in its own
@@ -26,28 +26,45 @@ impl Application {
         context: RequestContext,
         change: C,
     ) -> Result<Committed<C::Answer>, Failure> {
+        let request = ChangeRequest {
+            requirement: C::REQUIREMENT,
+            target: change.target(),
+            affects: change.affects(),
+            is_forced: is_forced_by(context.caller, &change),
+            context,
+        };
+        let work = Arc::new(ChangeWork { request: request.clone(), change, answer: Mutex::new(None) });
+        let stamp = self.execute_in_task(request, Arc::<ChangeWork<C>>::clone(&work)).await?;
+        let answer = work.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let value = answer.ok_or_else(|| Failure::Internal("a committed change has no result".into()))?;
+        Ok(Committed { stamp, value })
+    }
+
+    /// Runs the unit of work of a change in its own task. This function is not generic, since it would otherwise be
+    /// compiled once for each change.
+    async fn execute_in_task(&self, request: ChangeRequest, work: Arc<AnyWork>) -> Result<CommitStamp, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
         let task = async move {
-            let (caller, target) = (context.caller, change.target());
+            let ChangeRequest { context, target, is_forced, .. } = request;
+            let caller = context.caller;
             let invalidation = PendingInvalidation { permissions, target, is_settled: false };
             let audited = ChangeContext {
                 actor: caller.actor(),
                 super_admin: caller.is_super_admin(),
-                forced: is_forced_by(caller, &change),
+                forced: is_forced,
                 request_id: context.request_id.as_deref().map(str::to_owned),
             };
             if caller.is_super_admin() {
                 tracing::info!(actor = %caller.actor(), ?target, "change requested by a super admin");
             }
-            let work = ChangeWork { context, change };
-            let outcome = transact(storage.as_ref(), target, &audited, &work).await;
+            let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
             invalidation.settle(&outcome);
             outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
         };
         let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
-        let ((value, _), stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(Committed { stamp, value })
+        let (_, stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
+        Ok(stamp)
     }
 }
 
@@ -60,9 +77,18 @@ pub struct Committed<T> {
     pub value: T,
 }
 
-/// The result of a change, a flag, and the version that the commit produced. The flag is `true` if the change left the
-/// data unchanged.
-type Applied<T> = ((T, bool), CommitStamp);
+/// The properties of a change that its execution needs, with the context of the request.
+#[derive(Clone)]
+struct ChangeRequest {
+    context: RequestContext,
+    requirement: Requirement,
+    target: Target,
+    affects: Affects,
+    is_forced: bool,
+}
+
+/// The unit of work of any change. Its output is `true` if the change left the data unchanged.
+type AnyWork = dyn Work<Output = bool, Error = Failure>;
 
 /// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
@@ -76,9 +102,9 @@ struct PendingInvalidation {
 impl PendingInvalidation {
     /// If the change was committed and changed any data, invalidates the cached data of its target. If the outcome is
     /// unknown, leaves the invalidation pending.
-    fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
+    fn settle(mut self, outcome: &Result<(bool, CommitStamp), Failure>) {
         match outcome {
-            Ok(((_, is_unchanged), stamp)) => {
+            Ok((is_unchanged, stamp)) => {
                 if !is_unchanged {
                     self.permissions.changed(self.target, *stamp);
                 }
@@ -99,38 +125,57 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// A change and its request context, which are executed in one unit of work.
-struct ChangeWork<C> {
-    context: RequestContext,
+/// A change that is executed in one unit of work.
+struct ChangeWork<C: Change> {
+    request: ChangeRequest,
     change: C,
+    /// The result of the latest attempt.
+    answer: Mutex<Option<C::Answer>>,
 }
 
 #[async_trait]
 impl<C: Change> Work for ChangeWork<C> {
-    type Output = (C::Answer, bool);
+    type Output = bool;
     type Error = Failure;
 
-    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
-        let (company, caller) = (self.change.target().company(), self.context.caller);
-        if !recheck_credentials(tx, &self.context).await? {
-            return Err(Failure::Forbidden(C::REQUIREMENT));
-        }
-        let own = authorize_within(tx, caller, company, C::REQUIREMENT).await?;
-        let guard = match (company, self.change.affects()) {
-            (None, _) | (_, Affects::None) => None,
-            (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
-        };
-        let answer = self.change.apply(tx, caller).await?;
-        // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the
-        // same two external ids.
-        let named: BTreeSet<_> =
-            self.context.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
-        for external_id in named {
-            tx.users_mut().remember(external_id).await?;
-        }
-        if let Some(guard) = guard {
-            guard.after(tx).await?;
-        }
-        Ok((answer, tx.is_unchanged()))
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
+        let guard = before_change(tx, &self.request).await?;
+        let answer = self.change.apply(tx, self.request.context.caller).await?;
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        after_change(tx, &self.request, self.change.external_id(), guard).await?;
+        Ok(tx.is_unchanged())
+    }
+}
+
+/// Checks the caller's credentials and permission while the target is locked, and prepares the escalation checks.
+async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
+    let ChangeRequest { context, requirement, target, affects, is_forced } = request;
+    let caller = context.caller;
+    if !recheck_credentials(tx, context).await? {
+        return Err(Failure::Forbidden(*requirement));
+    }
+    let own = authorize_within(tx, caller, target.company(), *requirement).await?;
+    Ok(match (target.company(), affects) {
+        (None, _) | (_, Affects::None) => None,
+        (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, *affects, *is_forced).await?),
+    })
+}
+
+/// Stores the external ids that the request contains, and runs the escalation checks.
+async fn after_change(
+    tx: &mut dyn UnitOfWork,
+    request: &ChangeRequest,
+    named: Option<&ExternalId>,
+    guard: Option<EscalationGuard>,
+) -> Result<(), Failure> {
+    // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the same
+    // two external ids.
+    let named: BTreeSet<_> = request.context.external_id.as_deref().into_iter().chain(named).collect();
+    for external_id in named {
+        tx.users_mut().remember(external_id).await?;
+    }
+    match guard {
+        Some(guard) => guard.after(tx).await,
+        None => Ok(()),
     }
 }

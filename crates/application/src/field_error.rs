@@ -64,6 +64,8 @@ codes! {
     Type = "type";
     /// The value is not one of the valid values, or the entity does not exist.
     Unknown = "unknown";
+    /// The object has no field of this name, or the operation has no parameter of this name.
+    UnknownField = "unknown_field";
     /// The string does not identify a user.
     User = "user";
     /// The string is not a UUID.

@@ -45,9 +45,10 @@ pub use change::{Affects, Change, RequestContext};
 pub use changes::{
     AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
     CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
-    DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, ReplaceFeaturePermissions,
+    DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned, ReplaceFeaturePermissions,
     ReplaceViewPermissions, RevokeApiKey, SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews,
-    SwitchCompanyModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    SwitchCompanyModule, SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem,
+    UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};

@@ -38,11 +38,13 @@ pub enum Reason {
     UnknownView,
     /// The feature does not exist.
     UnknownFeature,
+    /// The feature exists, but has no such action.
+    UnknownAction,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PublicView,
         Self::ExplicitAllow,
         Self::SuperAdmin,
@@ -55,6 +57,7 @@ impl Reason {
         Self::ScopeTooNarrow,
         Self::UnknownView,
         Self::UnknownFeature,
+        Self::UnknownAction,
     ];
 
     /// Returns `true` if a decision with this reason allows access.
@@ -79,6 +82,7 @@ impl Reason {
             Self::ScopeTooNarrow => "scope_too_narrow",
             Self::UnknownView => "unknown_view",
             Self::UnknownFeature => "unknown_feature",
+            Self::UnknownAction => "unknown_action",
         }
     }
 
@@ -98,6 +102,7 @@ impl Reason {
             Self::ScopeTooNarrow => "Allowed, but with a narrower scope than required",
             Self::UnknownView => "View not found",
             Self::UnknownFeature => "Feature not found",
+            Self::UnknownAction => "The feature has no such action",
         }
     }
 }
@@ -357,6 +362,9 @@ impl Snapshot {
         let Some(feature) = self.catalog.feature(id) else {
             return Decision::denied_action(Reason::UnknownFeature);
         };
+        if !feature.knows(action) {
+            return Decision::denied_action(Reason::UnknownAction);
+        }
         if !feature.enabled {
             return Decision::denied_action(Reason::FeatureDisabled);
         }
@@ -383,11 +391,13 @@ impl Snapshot {
     }
 
     /// Returns the actions of a feature that are listed in the user's effective permissions: the actions of
-    /// [`Action::LISTED`], the feature's custom actions, and all actions for which the user's levels have rules.
+    /// [`Action::LISTED`], the feature's custom actions, and all standard actions for which the user's levels have
+    /// rules.
     #[must_use]
     pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
         let rows = self.levels.iter().filter_map(|level| level.features.get(&feature.id)).flat_map(BTreeMap::keys);
-        Action::listed().chain(feature.actions.iter().flatten().cloned()).chain(rows.cloned()).collect()
+        let standard = rows.filter(|action| action.is_standard()).cloned();
+        Action::listed().chain(feature.actions.iter().flatten().cloned()).chain(standard).collect()
     }
 
     fn levels_where(&self, says: impl Fn(&LevelPermissions) -> bool) -> Vec<UserLevelId> {

@@ -62,7 +62,6 @@ fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> V
 fn of_view(number: usize) -> Grant {
     Grant::View(view(number))
 }
-
 fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
     Grant::Action { feature: feature(number), action: action(name), scope }
 }
@@ -72,17 +71,18 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
 /// The scope that a user has for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
-/// Returns the scopes that these levels resolve to in a catalog without gates, disabled features and public views.
+/// Returns the scopes that these levels resolve to, regardless of the catalog.
 fn resolved(levels: &[LevelPermissions]) -> Reaches {
-    let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
     let views = (0..VIEWS).map(|number| {
-        let decision = snapshot.view(view(number));
-        ((false, number, 0), decision.allowed.then_some(Scope::Any))
+        let states: Vec<_> = levels.iter().filter_map(|level| level.views.get(&view(number))).collect();
+        let is_allowed = states.contains(&&ViewState::Allow) && !states.contains(&&ViewState::Deny);
+        ((false, number, 0), is_allowed.then_some(Scope::Any))
     });
     let actions = (0..FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
     let actions = actions.map(|(number, name)| {
-        let decision = snapshot.feature(feature(number), &action(name));
-        ((true, number, name), decision.scope.filter(|_| decision.allowed))
+        let rules = || levels.iter().filter_map(|level| level.features.get(&feature(number))?.get(&action(name)));
+        let is_denied = rules().any(|rule| !rule.value);
+        ((true, number, name), rules().map(|rule| rule.scope).max().filter(|_| !is_denied))
     });
     views.chain(actions).collect()
 }

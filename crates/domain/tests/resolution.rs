@@ -257,8 +257,11 @@ proptest! {
     #[test]
     fn a_disabled_feature_is_denied_to_every_user(mut world in world(), number in 0..FEATURES, name in 0..ACTIONS) {
         world.disabled_features.insert(number);
-        let decision = world.snapshot().feature(feature(number), &action(name));
-        prop_assert_eq!(decision, Decision::denied_action(Reason::FeatureDisabled));
+        let snapshot = world.snapshot();
+        let decision = snapshot.feature(feature(number), &action(name));
+        let is_known = snapshot.catalog.feature(feature(number)).unwrap().knows(&action(name));
+        let reason = if is_known { Reason::FeatureDisabled } else { Reason::UnknownAction };
+        prop_assert_eq!(decision, Decision::denied_action(reason));
     }
 
     #[test]
@@ -484,12 +487,14 @@ fn a_scope_that_is_too_narrow_is_reported() {
 
 #[test]
 fn the_actions_are_the_listed_actions_and_those_of_rows() {
-    let snapshot =
-        World::plain(vec![Level { features: vec![(0, 2, false, Scope::Own)], ..Level::default() }]).snapshot();
+    let features = vec![(2, 2, false, Scope::Own), (0, 2, true, Scope::Any)];
+    let snapshot = World::plain(vec![Level { features, ..Level::default() }]).snapshot();
     let names = |number| {
         let feature = snapshot.catalog.feature(feature(number)).unwrap();
         snapshot.actions(feature).into_iter().map(Action::into_string).collect::<Vec<_>>()
     };
-    assert_eq!(names(0), ["Approve", "Create", "Delete", "Export", "Read", "Sign", "Update"]);
-    assert_eq!(names(1), ["Approve", "Create", "Delete", "Export", "Read", "Update"]);
+    assert_eq!(names(2), ["Approve", "Create", "Delete", "Export", "Read", "Sign", "Update"]);
+    // A row for an action that the feature does not have is not listed, and decides nothing.
+    assert_eq!(names(0), ["Approve", "Create", "Delete", "Export", "Read", "Update"]);
+    assert_eq!(snapshot.feature(feature(0), &action(2)), Decision::denied_action(Reason::UnknownAction));
 }

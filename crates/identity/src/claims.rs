@@ -51,17 +51,21 @@ pub(crate) struct TimeLimits {
 pub(crate) struct MappedClaims {
     verified: Verified,
     valid_from: SystemTime,
+    /// The end of the period of validity: the earlier of `expires_at` and the maximum age.
     valid_until: SystemTime,
+    expires_at: SystemTime,
 }
 
 impl MappedClaims {
     /// Returns the verified bearer if the token is valid at the time `now`.
     pub(crate) fn at(&self, now: Timestamp) -> Result<&Verified, AuthenticationError> {
         let now = system_time(now);
-        if now >= self.valid_until {
+        if now >= self.expires_at {
             Err(AuthenticationError::Expired)
+        } else if now >= self.valid_until {
+            Err(AuthenticationError::TooOld)
         } else if now < self.valid_from {
-            Err(AuthenticationError::Invalid)
+            Err(AuthenticationError::NotYetValid)
         } else {
             Ok(&self.verified)
         }
@@ -77,19 +81,24 @@ impl MappedClaims {
 }
 
 impl ClaimMapping {
-    /// Maps the claims of a token. Returns `None` if the claims identify no user, have no accepted audience, or contain
-    /// an invalid time.
-    pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
+    /// Maps the claims of a token. The error is [`AuthenticationError::WrongAudience`], or
+    /// [`AuthenticationError::InvalidClaims`] if the claims identify no user or contain an invalid time.
+    pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Result<MappedClaims, AuthenticationError> {
         if !self.accepts_audience(claims.get(&self.audience_claim)) {
-            return None;
+            return Err(AuthenticationError::WrongAudience);
         }
+        self.map(claims, limits).ok_or(AuthenticationError::InvalidClaims)
+    }
+
+    fn map(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         let (user_id, external_id) = self.user(claims)?;
         let claim = self.super_admin_claim.as_ref().and_then(|claim| claims.get(claim));
         let is_super_admin = claim == Some(&Value::Bool(true));
 
         let issued = optional_time(claims.get("iat"))?;
         let mut valid_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
-        let mut valid_until = time(claims.get("exp")?)?;
+        let expires_at = time(claims.get("exp")?)?;
+        let mut valid_until = expires_at;
         if let Some(issued) = issued {
             valid_from = valid_from.max(issued);
         }
@@ -103,6 +112,7 @@ impl ClaimMapping {
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
             valid_from: valid_from.checked_sub(limits.clock_skew).unwrap_or(UNIX_EPOCH),
             valid_until: valid_until.checked_add(limits.clock_skew).unwrap_or(valid_until),
+            expires_at: expires_at.checked_add(limits.clock_skew).unwrap_or(expires_at),
         })
     }
 

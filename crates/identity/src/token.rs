@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::Algorithm;
+use crate::{Algorithm, AuthenticationError};
 
 /// The fields of a JSON object. Objects with duplicate field names are rejected, since parsers differ in which of the
 /// values they use.
@@ -61,29 +61,35 @@ pub(crate) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// Parses a token. Returns `None` if the string is not a token, or its algorithm is not supported.
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let (message, signature) = text.rsplit_once('.')?;
-        let (header, claims) = message.split_once('.')?;
-        let header: JsonFields = part(header)?;
-        // RFC 7515: a token with unsupported critical extensions must be rejected, and this parser supports none. Even
-        // a `crit` of `null` is rejected.
-        if header.0.contains_key("crit") {
-            return None;
-        }
-        let key_id = match header.get("kid") {
-            None => None,
-            Some(Value::String(id)) => Some(id.clone()),
-            Some(_) => return None,
-        };
-        Some(Self {
-            algorithm: Algorithm::parse(header.get("alg")?.as_str()?)?,
-            key_id,
-            claims: part(claims)?,
-            message: message.as_bytes(),
-            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
-        })
+    /// Parses a token. The error is [`AuthenticationError::MalformedToken`] if the string is not a token, or
+    /// [`AuthenticationError::Untrusted`] if the token's header is not supported.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, AuthenticationError> {
+        let (header, claims, message, signature) = split(text).ok_or(AuthenticationError::MalformedToken)?;
+        let (algorithm, key_id) = supported(&header).ok_or(AuthenticationError::Untrusted)?;
+        Ok(Self { algorithm, key_id, claims, message: message.as_bytes(), signature })
     }
+}
+
+/// Splits a token into its header, its claims, its signing input and its signature.
+fn split(text: &str) -> Option<(JsonFields, JsonFields, &str, Vec<u8>)> {
+    let (message, signature) = text.rsplit_once('.')?;
+    let (header, claims) = message.split_once('.')?;
+    Some((part(header)?, part(claims)?, message, URL_SAFE_NO_PAD.decode(signature).ok()?))
+}
+
+/// Returns the algorithm and the `kid` of a header. Returns `None` if the header is not supported.
+fn supported(header: &JsonFields) -> Option<(Algorithm, Option<String>)> {
+    // RFC 7515: a token with unsupported critical extensions must be rejected, and this parser supports none. Even a
+    // `crit` of `null` is rejected.
+    if header.0.contains_key("crit") {
+        return None;
+    }
+    let key_id = match header.get("kid") {
+        None => None,
+        Some(Value::String(id)) => Some(id.clone()),
+        Some(_) => return None,
+    };
+    Some((Algorithm::parse(header.get("alg")?.as_str()?)?, key_id))
 }
 
 /// Decodes the header or the claims of a token.

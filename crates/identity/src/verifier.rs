@@ -21,6 +21,9 @@ use crate::{AuthenticationError, VerifierOptions};
 /// Maximum length of a token in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
+/// Maximum length of an unverified claim in the log, in bytes.
+const LOGGED_BYTES: usize = 200;
+
 /// The name of the shared secret in error messages about issuers.
 const SHARED_SECRET: &str = "the shared secret";
 
@@ -180,7 +183,7 @@ impl TokenVerifier {
     /// Returns the same errors as [`verify`](Self::verify).
     pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(AuthenticationError::Invalid);
+            return Err(AuthenticationError::MalformedToken);
         }
         let digest = TokenDigest::of(token);
         match self.cache.get(&digest) {
@@ -204,14 +207,31 @@ impl TokenVerifier {
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
         }
-        let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
-        let issuer = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
-        let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
+        let token = Token::parse(text)?;
+        let admitted = self.admit_parsed(&token, digest).await;
+        if let Err(error) = &admitted {
+            let issuer = token.claims.get("iss").and_then(Value::as_str).map(shortened);
+            let key = token.key_id.as_deref().map(shortened);
+            let is_trusted = self.issuer_of(&token).is_some();
+            tracing::info!(issuer, key, is_trusted, reason = error.reason(), "token rejected");
+        }
+        admitted
+    }
+
+    async fn admit_parsed(
+        &self,
+        token: &Token<'_>,
+        digest: TokenDigest,
+    ) -> Result<(Verified, Admission), AuthenticationError> {
+        let issuer = self.issuer_of(token).ok_or(AuthenticationError::Untrusted)?;
+        let claims = issuer.mapping.apply(&token.claims, self.limits);
+        // The signature is checked first, so that an invalid claim is reported only to the bearer of a signed token.
+        let key = issuer.key_of(token, claims.as_ref().ok(), &self.clock, self.limits.clock_skew).await?;
+        let claims = claims?;
         let verified = claims.at(self.clock.now())?.clone();
         // The key may have been removed from the issuer's key set during the verification.
         if key.is_retired() {
-            return Err(AuthenticationError::Invalid);
+            return Err(AuthenticationError::Untrusted);
         }
         let cached = Arc::new(VerifiedToken { claims, key });
         self.cache.insert(digest, Arc::clone(&cached));
@@ -253,6 +273,11 @@ impl TokenVerifier {
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
+}
+
+/// Shortens an unverified text for the log.
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOGGED_BYTES)).unwrap_or_default()
 }
 
 /// Returns an error if two issuers have the same `iss`, or if two issuers are native.

@@ -13,7 +13,7 @@ both_adapters! {
         let (visitor, member) = (api.level_id(company, "Visitor").await, api.level_id(company, "Member").await);
         let body = json!({ "userLevelIds": [visitor, member] });
         let answer = api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
-        assert_eq!(answer.data(), json!({ "message": "User levels updated successfully" }));
+        assert_eq!(answer.data()["message"], "User levels updated successfully");
 
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(fields(&data), ["userLevels"]);

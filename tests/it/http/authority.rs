@@ -336,7 +336,7 @@ both_adapters! {
                 "allowed": true, "scope": null, "reason": "super admin", "reasonCode": "super_admin", "decidedBy": [],
             })
         );
-        let disabled = json!({ "feature": "general.read", "action": "Fly", "scope": "any" });
+        let disabled = json!({ "feature": "general.read", "action": "Publish", "scope": "any" });
         assert_eq!(
             ask(disabled).await,
             json!({

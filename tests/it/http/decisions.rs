@@ -99,7 +99,7 @@ both_adapters! {
             assert_eq!(answer["reason"], "Feature not found");
         }
         let action = api.check(company, company.admin, json!({ "feature": "general.read", "action": "read" })).await;
-        assert_eq!(short(&action), (false, Some("own"), "no_explicit_allow", vec![]));
+        assert_eq!(short(&action), (false, Some("own"), "unknown_action", vec![]));
     }
 
     /// Deny overrides allow: if one level of a user denies a view or an action, the allows of the user's other levels

@@ -29,7 +29,7 @@ both_adapters! {
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
         let answer = put(&api, company, company.admin, &level, "views", json!([{ "viewId": view }])).await.expect(200);
-        assert_eq!(answer.data(), json!({ "message": "View permissions updated successfully" }));
+        assert_eq!(answer.data()["message"], "View permissions updated successfully");
 
         let path = format!("/api/iam/user-levels/{level}/permissions/views");
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
@@ -53,7 +53,7 @@ both_adapters! {
         let feature = api.feature_id("general.read").await;
         let cells = json!([{ "featureId": feature, "action": "Read" }]);
         let answer = put(&api, company, company.admin, &level, "features", cells).await.expect(200);
-        assert_eq!(answer.data(), json!({ "message": "Feature permissions updated successfully" }));
+        assert_eq!(answer.data()["message"], "Feature permissions updated successfully");
 
         let cell = &api.matrix(company, &level, "features").await[0];
         let names = [

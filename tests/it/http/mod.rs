@@ -35,6 +35,7 @@ mod parity;
 mod permissions_current;
 mod provisioning;
 mod service;
+mod strictness;
 mod tenancy;
 mod tokens;
 mod trail;

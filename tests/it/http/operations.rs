@@ -74,9 +74,15 @@ const TABLE: &[Operation] = {
                             "results": [
                                 {
                                     "allowed": false,
+                                    "reasonCode": "not_decided",
                                     "error": {
                                         "code": "ERR_VALIDATION_001",
                                         "message": "companyId is not the company of the request",
+                                        "errors": [{
+                                            "field": "companyId",
+                                            "code": "disagree",
+                                            "message": "companyId is not the company of the request",
+                                        }],
                                     },
                                 },
                             ],
@@ -154,7 +160,7 @@ const TABLE: &[Operation] = {
                 Foreign {
                     ids: &[TheirMember],
                     body: Some(|| json!({ "userLevelIds": [] })),
-                    answer: Data(|| json!({ "message": "User levels updated successfully" })),
+                    answer: Data(|| json!({ "message": "User levels updated successfully", "userLevels": [] })),
                     ..FOREIGN
                 },
             ],

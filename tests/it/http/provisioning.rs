@@ -46,11 +46,11 @@ both_adapters! {
         let company = unknown();
         assert!(modules(&api, company).await.is_empty());
         let answer = provision(&api, company, None).await.expect(201);
-        assert_eq!(answer.data(), json!({ "message": "Company provisioned successfully" }));
+        assert_eq!(answer.data()["message"], "Company provisioned successfully");
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
         assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
         let again = provision(&api, company, None).await.expect(200);
-        assert_eq!(again.data(), json!({ "message": "Company was already provisioned" }));
+        assert_eq!(again.data()["message"], "Company was already provisioned");
         assert_eq!(again.header("x-iam-version"), answer.header("x-iam-version"));
     }
 
@@ -206,7 +206,7 @@ both_adapters! {
 
         let body = json!({ "moduleIds": [risks, core] });
         let answer = api.put(&path).by_super_admin().json(&body).send().await.expect(200);
-        assert_eq!(answer.data(), json!({ "message": "Company modules updated successfully" }));
+        assert_eq!(answer.data()["message"], "Company modules updated successfully");
         let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
         assert_eq!(modules(&api, company).await, expected, "modules must be sorted by name");
         assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);

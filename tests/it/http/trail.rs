@@ -82,8 +82,9 @@ both_adapters! {
     async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
-        // The parameter `userId` is ignored, so it gives no access to another user's trail.
         let path = format!("{PATH}?sessionId=tab&userId={}", company.member);
+        api.get(&path).by(company.admin).within(company.id).send().await.expect(400);
+        let path = format!("{PATH}?sessionId=tab");
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(data, json!({ "trail": [], "recents": [] }));
         api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);

@@ -116,14 +116,14 @@ pub(crate) struct EscalationGuard {
 impl EscalationGuard {
     /// Loads the company's permissions before the change. `own` is the caller's snapshot. It is `None` if the
     /// authorization of the caller did not depend on levels.
-    pub(crate) async fn before<C: Change>(
+    pub(crate) async fn before(
         tx: &dyn UnitOfWork,
         company: CompanyId,
         caller: Caller,
         own: Option<Snapshot>,
-        change: &C,
+        affects: Affects,
+        is_forced: bool,
     ) -> Result<Self, Failure> {
-        let affects = change.affects();
         let own = own.unwrap_or_default();
         // A service is authorized by the role of its key. It holds no levels that could limit its grants.
         let is_limited = matches!(caller, Caller::User { is_super_admin: false, .. })
@@ -132,7 +132,7 @@ impl EscalationGuard {
         if is_limited {
             before = Some(affects.load(tx, company).await?);
         }
-        let is_at_risk = if !affects.may_demote() || is_forced_by(caller, change) {
+        let is_at_risk = if !affects.may_demote() || is_forced {
             false
         } else if own.is_administrator() {
             affects.includes(caller, &own)

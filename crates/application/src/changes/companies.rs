@@ -29,7 +29,8 @@ pub struct SetCompanyModules {
 
 #[async_trait]
 impl Change for SetCompanyModules {
-    type Answer = ();
+    /// The modules of the company after the change, sorted by name.
+    type Answer = Vec<GrantedModule>;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -44,7 +45,8 @@ impl Change for SetCompanyModules {
         tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
             let sent = self.modules.iter().map(ModuleId::as_uuid);
             unknown_ids(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
-        })
+        })?;
+        Ok(tx.company_modules().get_modules_by_company(self.company).await?)
     }
 }
 
@@ -63,7 +65,7 @@ pub struct SwitchCompanyModule {
 
 #[async_trait]
 impl Change for SwitchCompanyModule {
-    type Answer = GrantedModule;
+    type Answer = SwitchedModule;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -82,9 +84,27 @@ impl Change for SwitchCompanyModule {
             }
         })?;
         let modules = tx.company_modules().get_modules_by_company(self.company).await?;
-        let switched = modules.into_iter().find(|granted| granted.granted.module_id == self.module);
-        switched.ok_or(Failure::NotFound(COMPANY_MODULE))
+        let module = modules.iter().find(|granted| granted.granted.module_id == self.module).cloned();
+        Ok(SwitchedModule { module: module.ok_or(Failure::NotFound(COMPANY_MODULE))?, modules })
     }
+}
+
+/// The result of enabling or disabling a module of a company.
+#[derive(Debug, Clone)]
+pub struct SwitchedModule {
+    /// The module after the change.
+    pub module: GrantedModule,
+    /// All modules of the company after the change, sorted by name.
+    pub modules: Vec<GrantedModule>,
+}
+
+/// The result of provisioning a company.
+#[derive(Debug, Clone)]
+pub struct Provisioned {
+    /// `true` if the change provisioned the company, `false` if the company was already provisioned.
+    pub is_new: bool,
+    /// All levels of the company, sorted by name.
+    pub levels: Vec<UserLevel>,
 }
 
 /// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
@@ -101,7 +121,7 @@ pub struct ProvisionCompany {
 
 #[async_trait]
 impl Change for ProvisionCompany {
-    type Answer = bool;
+    type Answer = Provisioned;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -117,12 +137,20 @@ impl Change for ProvisionCompany {
         if let Some(admin) = &self.admin {
             check_can_sign_in(admin, "adminUserId")?;
         }
-        if tx.company_states().read(self.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
-            if let Some(admin) = &self.admin {
-                self.appoint(tx, admin.id, caller).await?;
-            }
-            return Ok(false);
+        let state = tx.company_states().read(self.company).await?;
+        let is_new = state.is_none_or(|state| state.provisioned_at.is_none());
+        if is_new {
+            self.provision(tx, caller).await?;
+        } else if let Some(admin) = &self.admin {
+            self.appoint(tx, admin.id, caller).await?;
         }
+        Ok(Provisioned { is_new, levels: tx.user_levels().find_all(self.company).await? })
+    }
+}
+
+impl ProvisionCompany {
+    /// Adds the module `core`, creates the default levels, and assigns the administrator level.
+    async fn provision(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
         tx.company_states_mut().set_provisioned(self.company).await?;
         let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
         let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
@@ -131,11 +159,9 @@ impl Change for ProvisionCompany {
         if let (Some(admin), Some(level)) = (&self.admin, admin_level) {
             self.assign(tx, admin.id, level, caller).await?;
         }
-        Ok(true)
+        Ok(())
     }
-}
 
-impl ProvisionCompany {
     /// Creates the default levels and returns the administrator level.
     async fn create_levels(&self, tx: &mut dyn UnitOfWork) -> Result<Option<UserLevelId>, Failure> {
         let now = tx.now();

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Caller, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId,
-    is_reserved,
+    Action, Caller, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Name, ResourceType, View,
+    ViewId, is_reserved,
 };
 use iam_storage::{Target, UnitOfWork};
 
@@ -175,7 +175,8 @@ pub struct SetFeatureViews {
 
 #[async_trait]
 impl Change for SetFeatureViews {
-    type Answer = ();
+    /// The views that show the feature after the change, sorted by URL.
+    type Answer = Vec<View>;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -191,7 +192,8 @@ impl Change for SetFeatureViews {
         tx.feature_views_mut().replace_for_feature(self.feature, &self.views).await.map_err(|error| {
             let sent = self.views.iter().map(ViewId::as_uuid);
             unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
-        })
+        })?;
+        Ok(tx.feature_views().get_views_by_feature(self.feature).await?)
     }
 }
 

@@ -71,7 +71,8 @@ pub struct ReplaceFeaturePermissions {
 
 #[async_trait]
 impl Change for ReplaceViewPermissions {
-    type Answer = ();
+    /// The view matrix after the change, sorted by view id.
+    type Answer = Vec<ViewPermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
 
@@ -118,13 +119,15 @@ impl Change for ReplaceViewPermissions {
         tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
             let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
             unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
-        })
+        })?;
+        Ok(tx.view_permissions().find_by_user_level(self.company, self.level).await?)
     }
 }
 
 #[async_trait]
 impl Change for ReplaceFeaturePermissions {
-    type Answer = ();
+    /// The feature matrix after the change, sorted by feature id, then action.
+    type Answer = Vec<FeaturePermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
 
@@ -175,10 +178,13 @@ impl Change for ReplaceFeaturePermissions {
             let name = |permission: &FeaturePermission| format!("{}/{}", permission.feature_id, permission.action);
             check_pinned_cells(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
         }
-        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
-            unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
-        })
+        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(
+            |error| {
+                let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
+                unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+            },
+        )?;
+        Ok(tx.feature_permissions().find_by_user_level(self.company, self.level).await?)
     }
 }
 

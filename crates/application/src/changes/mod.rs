@@ -9,7 +9,7 @@ pub(crate) mod modules;
 pub(crate) mod user_levels;
 pub(crate) mod views;
 
-pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
+pub use companies::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCompanyModule, SwitchedModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 pub use matrices::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};

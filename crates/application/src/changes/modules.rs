@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Caller, Catalog, Description, EntityType, FeatureId, FeatureKey, Icon, Module, ModuleCode, ModuleId, Name,
-    Priority, ViewId, is_reserved,
+    Caller, Catalog, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module, ModuleCode, ModuleId, Name,
+    Priority, View, ViewId, is_reserved,
 };
 use iam_storage::{Target, UnitOfWork};
 
@@ -163,7 +163,8 @@ pub struct SetModuleViews {
 
 #[async_trait]
 impl Change for SetModuleViews {
-    type Answer = ();
+    /// The views that the module gates after the change, sorted by URL.
+    type Answer = Vec<View>;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -184,7 +185,8 @@ impl Change for SetModuleViews {
         tx.module_views_mut().replace_for_module(self.module, &self.views).await.map_err(|error| {
             let sent = self.views.iter().map(ViewId::as_uuid);
             unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
-        })
+        })?;
+        Ok(tx.module_views().get_views_by_module(self.module).await?)
     }
 }
 
@@ -204,7 +206,8 @@ pub struct SetModuleFeatures {
 
 #[async_trait]
 impl Change for SetModuleFeatures {
-    type Answer = ();
+    /// The features that the module gates after the change, sorted by key.
+    type Answer = Vec<Feature>;
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
@@ -229,7 +232,8 @@ impl Change for SetModuleFeatures {
         tx.module_features_mut().replace_for_module(self.module, &self.features).await.map_err(|error| {
             let sent = self.features.iter().map(FeatureId::as_uuid);
             unknown_ids(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
-        })
+        })?;
+        Ok(tx.module_features().get_features_by_module(self.module).await?)
     }
 }
 

@@ -193,7 +193,8 @@ pub struct AssignUserLevels {
 
 #[async_trait]
 impl Change for AssignUserLevels {
-    type Answer = ();
+    /// The levels that the user holds after the change, sorted by name.
+    type Answer = Vec<UserLevel>;
 
     const REQUIREMENT: Requirement = Requirement::AssignLevels;
 
@@ -226,7 +227,8 @@ impl Change for AssignUserLevels {
             .map_err(|error| {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);
                 unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
-            })
+            })?;
+        Ok(tx.assignments().get_user_levels(self.company, self.user.id).await?)
     }
 }
 

@@ -45,6 +45,14 @@ pub(crate) async fn authenticate(
     api: &Api,
     span: &RequestSpan,
 ) -> Result<Authenticated, ApiError> {
+    let outcome = credential_holder(request, api, span).await;
+    if let Err(ApiError { authentication: Some(error), .. }) = &outcome {
+        metrics::counter!("iam_authentication_failures_total", "reason" => error.reason()).increment(1);
+    }
+    outcome
+}
+
+async fn credential_holder(request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = match (headers.next(), headers.next()) {
         // Two `Authorization` headers are ambiguous, so the request is rejected.
@@ -73,7 +81,7 @@ async fn person(token: &str, api: &Api, span: &RequestSpan) -> Result<Authentica
 
 async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) -> Result<(), ApiError> {
     if api.services().application.is_cut_off(user, issued_at).await? {
-        return Err(AuthenticationError::Expired.into());
+        return Err(AuthenticationError::Revoked.into());
     }
     Ok(())
 }
@@ -86,7 +94,8 @@ async fn service(presented: &PresentedKey, api: &Api, span: &RequestSpan) -> Res
             span.record_actor(caller);
             Ok(Authenticated { caller, issued_at: None, external_id: None, admission: None })
         }
-        ServiceAuthentication::Invalid => Err(AuthenticationError::Invalid.into()),
+        ServiceAuthentication::Unknown => Err(AuthenticationError::Untrusted.into()),
+        ServiceAuthentication::Revoked => Err(AuthenticationError::RevokedKey.into()),
         ServiceAuthentication::Expired => Err(AuthenticationError::Expired.into()),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext};
+use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext, Requirement};
 use iam_domain::{Caller, CompanyId, UserId};
 use iam_permissions_cache::Consistency;
 
@@ -22,7 +22,7 @@ use super::body::Body;
 use super::company::{company_missing, find_company};
 use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
-use super::request_reader::{Input, read};
+use super::request_reader::{Input, has_only_company, read};
 use crate::Api;
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
@@ -105,11 +105,39 @@ impl<P: Policy, T: Input> FromRequest for Authorized<P, T> {
     }
 }
 
-/// Authenticates the caller, determines the company, authorizes the caller, and then parses the input.
+/// Authorizes the caller, and then parses the input.
 async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<Authorized<P, T>, ApiError> {
+    let Admitted { caller, api, company, consistency, context, query, body } =
+        admit(request, payload, P::REQUIREMENT, P::COMPANY).await?;
+    let input = match body.json().and_then(T::read_fast) {
+        Some(input) if has_only_company(&query) => input,
+        _ => read(request, &api.services().verifier, company, &query, &body.object())?,
+    };
+    Ok(Authorized { caller, input, api, company, consistency, context, policy: PhantomData })
+}
+
+/// A request whose caller is authorized, and whose input is not parsed yet.
+struct Admitted {
+    caller: Caller,
+    api: Data<Api>,
+    company: Option<CompanyId>,
+    consistency: Consistency,
+    context: RequestContext,
+    query: Vec<(String, String)>,
+    body: Body,
+}
+
+/// Authenticates the caller, determines the company, and authorizes the caller. This function is not generic, since it
+/// would otherwise be compiled once for each operation.
+async fn admit(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    requirement: Requirement,
+    company_rule: CompanyRule,
+) -> Result<Admitted, ApiError> {
     let api = request.app_data::<Data<Api>>().ok_or_else(|| ApiError::internal("no API is mounted"))?.clone();
     let span = request.extensions().get::<RequestSpan>().cloned();
     let span = span.ok_or_else(|| ApiError::internal("the request has no span"))?;
@@ -131,9 +159,9 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     if let Some(company) = company {
         span.record_company(company);
     }
-    let may_be_left_out = match P::COMPANY {
+    let may_be_left_out = match company_rule {
         CompanyRule::Required => false,
-        CompanyRule::OptionalForSuperAdmins => P::REQUIREMENT.is_met_without_company(caller),
+        CompanyRule::OptionalForSuperAdmins => requirement.is_met_without_company(caller),
         CompanyRule::Optional => true,
     };
     if company.is_none() && !may_be_left_out {
@@ -142,20 +170,8 @@ async fn authorize_then_parse<P: Policy, T: Input>(
 
     let consistency = consistency(request.headers())?;
     api.admit_load(caller, company, consistency)?;
-    api.services().application.authorize(caller, company, P::REQUIREMENT, consistency).await?;
-
-    let input = match body.json().and_then(T::read_fast) {
-        Some(input) => input,
-        None => read(request, &api.services().verifier, company, &query, &body.object())?,
-    };
+    api.services().application.authorize(caller, company, requirement, consistency).await?;
     let request_id = Some(Arc::clone(&span.id().0));
-    Ok(Authorized {
-        caller,
-        context: RequestContext { caller, request_id, issued_at, external_id },
-        input,
-        company,
-        consistency,
-        api,
-        policy: PhantomData,
-    })
+    let context = RequestContext { caller, request_id, issued_at, external_id };
+    Ok(Admitted { caller, api, company, consistency, context, query, body })
 }

@@ -235,6 +235,14 @@ impl<'a> FieldReader<'a> {
         }
     }
 
+    /// Records an error for each field that is not one of `known`.
+    pub(crate) fn reject_unknown(&mut self, known: &[&str]) {
+        for name in self.fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let finding = unknown_field(&self.prefix, name, known);
+            self.findings.push(finding);
+        }
+    }
+
     /// Returns `true` if the field is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
@@ -251,6 +259,21 @@ impl<'a> FieldReader<'a> {
         let empty = Value::String(String::new());
         let value = self.fields.get(name).unwrap_or(&empty);
         self.read(name, value)
+    }
+}
+
+/// Maximum length of an unknown name in an error, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// Returns the error for an unknown field or parameter. It suggests a known name that differs only in case.
+pub(crate) fn unknown_field(prefix: &str, name: &str, known: &[&str]) -> FieldError {
+    let shown: String = name.chars().take(LONGEST_NAME).collect();
+    let field = format!("{prefix}{shown}");
+    match known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+        Some(similar) => {
+            FieldError::new(field, FieldCode::UnknownField, format_args!("is unknown; did you mean {similar}?"))
+        }
+        None => FieldError::new(field, FieldCode::UnknownField, "is unknown"),
     }
 }
 

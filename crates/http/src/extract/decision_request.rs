@@ -25,8 +25,10 @@ pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl DecisionRequest {
-    /// Reads a check from its JSON object.
+    /// Reads a check from its JSON object. Unknown fields are errors: if the misspelled name of a field were ignored, the
+    /// decision would be about another user or another scope.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
+        fields.reject_unknown(&["view", "feature", "action", "scope", "userId", "companyId"]);
         let subject = fields.subject("userId");
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
@@ -59,6 +61,7 @@ impl Checks {
             }
             DecisionRequest::of(fields)
         };
+        fields.reject_unknown(&["checks", "companyId"]);
         fields.each("checks", MOST_CHECKS, read).map(Self)
     }
 }

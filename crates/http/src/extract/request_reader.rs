@@ -1,16 +1,18 @@
 //! Reads the input of a handler from the path, query, headers and body of a request.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use iam_application::{FieldCode, FieldError, IfMatch};
 use iam_domain::{CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::body_reader::{FieldReader, Findings};
+use super::body_reader::{FieldReader, Findings, unknown_field};
 use super::conditional::if_match;
 use super::field::Field;
 use crate::respond::ApiError;
@@ -22,6 +24,8 @@ pub(crate) struct RequestReader<'a> {
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
+    /// The names of the query parameters that the input has read.
+    parameters: Vec<&'static str>,
     /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
@@ -56,9 +60,20 @@ pub(super) fn read<T: Input>(
     query: &[(String, String)],
     body: &Option<Result<Map<String, Value>, ApiError>>,
 ) -> Result<T, ApiError> {
-    let mut reader =
-        RequestReader { request, verifier, company, query, body, findings: Findings::default(), fatal: None };
+    let mut reader = RequestReader {
+        request,
+        verifier,
+        company,
+        query,
+        parameters: vec![COMPANY_PARAMETER],
+        body,
+        findings: Findings::default(),
+        fatal: None,
+    };
     let input = T::read(&mut reader);
+    if input.is_some() && !is_compatible(request) {
+        reader.reject_unknown_parameters();
+    }
     let RequestReader { findings, fatal, .. } = reader;
     match (input, fatal) {
         (_, Some(error)) => Err(error),
@@ -67,7 +82,47 @@ pub(super) fn read<T: Input>(
     }
 }
 
+/// The query parameter that specifies the company. All operations accept it.
+const COMPANY_PARAMETER: &str = "companyId";
+
+/// The operations of the original system. They ignore unknown query parameters, because their clients may send some.
+const COMPATIBLE: [(Method, &str); 15] = [
+    (Method::GET, "/api/iam/navigation"),
+    (Method::GET, "/api/iam/permissions/current"),
+    (Method::GET, "/api/iam/user-levels"),
+    (Method::POST, "/api/iam/user-levels"),
+    (Method::GET, "/api/iam/user-levels/{id}"),
+    (Method::PATCH, "/api/iam/user-levels/{id}"),
+    (Method::DELETE, "/api/iam/user-levels/{id}"),
+    (Method::GET, "/api/iam/user-levels/{id}/permissions/views"),
+    (Method::PUT, "/api/iam/user-levels/{id}/permissions/views"),
+    (Method::GET, "/api/iam/user-levels/{id}/permissions/features"),
+    (Method::PUT, "/api/iam/user-levels/{id}/permissions/features"),
+    (Method::GET, "/api/iam/users/{userId}/user-levels"),
+    (Method::PUT, "/api/iam/users/{userId}/user-levels"),
+    (Method::GET, "/api/iam/views"),
+    (Method::GET, "/api/iam/features"),
+];
+
+/// Returns `true` if the request is for an operation of the original system.
+fn is_compatible(request: &HttpRequest) -> bool {
+    let pattern = request.match_pattern();
+    COMPATIBLE.iter().any(|(method, path)| method == request.method() && Some(*path) == pattern.as_deref())
+}
+
+/// Returns `true` if the query contains only the company, which all operations accept.
+pub(super) fn has_only_company(query: &[(String, String)]) -> bool {
+    query.iter().all(|(name, _)| name == COMPANY_PARAMETER)
+}
+
 impl<'a> RequestReader<'a> {
+    fn reject_unknown_parameters(&mut self) {
+        let names: BTreeSet<_> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        for name in names.into_iter().filter(|name| !self.parameters.contains(name)) {
+            self.findings.push(unknown_field("", name, &self.parameters));
+        }
+    }
+
     /// Returns the company of the request. If the policy requires a company, the result is always `Some`.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
@@ -101,7 +156,7 @@ impl<'a> RequestReader<'a> {
     }
 
     /// Reads an optional user from the query, identified by user id or external id.
-    pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
+    pub(crate) fn query_user(&mut self, name: &'static str) -> Option<Option<NamedUser>> {
         match self.query::<String>(name)? {
             Some(text) => self.user_named(name, &text).map(Some),
             None => Some(None),
@@ -116,7 +171,8 @@ impl<'a> RequestReader<'a> {
     }
 
     /// Reads an optional query parameter. An empty value counts as omitted.
-    pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
+    pub(crate) fn query<T: Field>(&mut self, name: &'static str) -> Option<Option<T>> {
+        self.parameters.push(name);
         let query = self.query;
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
@@ -130,7 +186,7 @@ impl<'a> RequestReader<'a> {
     }
 
     /// Reads a required query parameter.
-    pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
+    pub(crate) fn required_query<T: Field>(&mut self, name: &'static str) -> Option<T> {
         match self.query(name)? {
             Some(value) => Some(value),
             None => self.reject(name, FieldCode::Required, "is required"),

@@ -39,26 +39,11 @@ mod tests {
     use super::*;
     use crate::respond::DecisionData;
 
-    const REASONS: [Reason; 12] = [
-        Reason::PublicView,
-        Reason::ExplicitAllow,
-        Reason::SuperAdmin,
-        Reason::ExplicitDeny,
-        Reason::ViewModuleMissing,
-        Reason::FeatureModuleMissing,
-        Reason::FeatureDisabled,
-        Reason::NoUserLevels,
-        Reason::NoExplicitAllow,
-        Reason::ScopeTooNarrow,
-        Reason::UnknownView,
-        Reason::UnknownFeature,
-    ];
-
     #[test]
     fn the_output_matches_the_schema() {
         let levels: Vec<_> = (1..=3).map(|n| UserLevelId::from_uuid(uuid::Uuid::from_u128(n))).collect();
         let scopes = [None, Some(Scope::Own), Some(Scope::Team), Some(Scope::Company), Some(Scope::Any)];
-        for (reason, scope, allowed, count) in REASONS.into_iter().flat_map(|reason| {
+        for (reason, scope, allowed, count) in Reason::ALL.into_iter().flat_map(|reason| {
             scopes.into_iter().flat_map(move |scope| {
                 [true, false].into_iter().flat_map(move |allowed| (0..=3).map(move |n| (reason, scope, allowed, n)))
             })

@@ -50,6 +50,10 @@ pub(crate) struct RefusedCheck {
     /// Always `false`.
     #[schema(schema_with = schema::never)]
     allowed: bool,
+    /// Always `not_decided`.
+    #[serde(rename = "reasonCode")]
+    #[schema(schema_with = schema::not_decided)]
+    reason_code: &'static str,
     /// The error that prevented a decision.
     error: Refusal,
 }
@@ -62,7 +66,7 @@ struct Refusal {
     code: &'static str,
     /// The human-readable message.
     message: String,
-    /// The field errors, if there are several.
+    /// The field errors, if fields of the check are invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
 }
@@ -72,6 +76,7 @@ impl RefusedCheck {
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
-        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(ApiError::internal)
+        serde_json::to_writer(body, &Self { allowed: false, reason_code: "not_decided", error })
+            .map_err(ApiError::internal)
     }
 }

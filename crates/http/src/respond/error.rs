@@ -80,6 +80,8 @@ pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) errors: Vec<FieldError>,
+    /// The reason why the caller is not authenticated. `None` for all other errors.
+    pub(crate) authentication: Option<AuthenticationError>,
     /// The value of the `Retry-After` header, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// The cause of a server-side error, for the log.
@@ -89,7 +91,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Creates an error without field errors.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), errors: Vec::new(), retry_after: None, cause: None }
+        Self { code, message: message.into(), errors: Vec::new(), authentication: None, retry_after: None, cause: None }
     }
 
     /// Creates the error for an unavailable dependency or a request that timed out.
@@ -120,17 +122,14 @@ impl ApiError {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// Creates the error for an invalid request. A single field error becomes the message; several field errors are
-    /// listed in `errors`.
-    pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
-        match findings.pop() {
-            Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),
-            Some(last) => {
-                findings.push(last);
-                Self { errors: findings, ..Self::new(Code::InvalidFields, "Validation failed") }
-            }
-            None => Self::new(Code::Invalid, "The request is not valid"),
-        }
+    /// Creates the error for an invalid request. A single field error also determines the message.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let error = match errors.as_slice() {
+            [] => Self::new(Code::Invalid, "The request is not valid"),
+            [only] => Self::new(Code::Invalid, only.message.clone()),
+            _ => Self::new(Code::InvalidFields, "Validation failed"),
+        };
+        Self { errors, ..error }
     }
 }
 
@@ -163,7 +162,7 @@ impl From<AuthenticationError> for ApiError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Unavailable => Self::unavailable(error),
-            _ => Self::new(Code::Unauthenticated, error.to_string()),
+            _ => Self { authentication: Some(error), ..Self::new(Code::Unauthenticated, error.to_string()) },
         }
     }
 }
@@ -204,9 +203,23 @@ pub(crate) struct ErrorBody {
     code: &'static str,
     /// The human-readable message.
     message: String,
+    /// The reason why the caller is not authenticated. Omitted from all other errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::authentication_reason, required = false)]
+    reason: Option<&'static str>,
     /// The individual errors that `message` summarizes. Omitted if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
+}
+
+/// Returns the value of the `WWW-Authenticate` header (RFC 6750). If the request has no credential, it contains no error
+/// code.
+fn challenge(error: AuthenticationError) -> HeaderValue {
+    let value = match error {
+        AuthenticationError::Missing => Ok(HeaderValue::from_static("Bearer")),
+        error => format!(r#"Bearer error="invalid_token", error_description="{}""#, error.description()).try_into(),
+    };
+    value.unwrap_or(HeaderValue::from_static("Bearer"))
 }
 
 impl ResponseError for ApiError {
@@ -219,6 +232,7 @@ impl ResponseError for ApiError {
             status: "error",
             code: self.code.as_str(),
             message: self.message.clone(),
+            reason: self.authentication.map(AuthenticationError::reason),
             errors: self.errors.iter().map(Finding::from).collect(),
         });
         let headers = response.headers_mut();
@@ -226,8 +240,8 @@ impl ResponseError for ApiError {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.code == Code::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(error) = self.authentication {
+            headers.insert(header::WWW_AUTHENTICATE, challenge(error));
         }
         response
     }

@@ -33,13 +33,15 @@ impl ApiResponse {
         Self::with(StatusCode::OK)
     }
 
-    /// Starts a response with status 201.
-    pub(crate) fn created() -> Self {
-        Self::with(StatusCode::CREATED)
+    /// Starts a response with status 201 and the URL of the created resource, relative to the server.
+    pub(crate) fn created(location: &str) -> Self {
+        let mut response = Self::with(StatusCode::CREATED);
+        response.builder.insert_header((header::LOCATION, location));
+        response
     }
 
     /// Starts a response with this status and `Cache-Control: no-store`.
-    pub(crate) fn with(status: StatusCode) -> Self {
+    fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
         Self { builder }

@@ -2,6 +2,7 @@
 
 use iam_application::FieldCode;
 use iam_domain::Reason;
+use iam_identity::AuthenticationError;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::error::Code;
@@ -36,6 +37,11 @@ pub(crate) fn error_code() -> Object {
     one_of("The machine-readable error code.", Code::ALL.iter().map(|code| code.as_str()))
 }
 
+/// Returns the schema of the reason why a caller is not authenticated.
+pub(crate) fn authentication_reason() -> Object {
+    one_of("The machine-readable reason of a response with status 401.", AuthenticationError::REASONS)
+}
+
 /// Returns the schema of the code of a validation error.
 pub(crate) fn field_code() -> Object {
     one_of("The machine-readable code of the validation error.", FieldCode::ALL.iter().map(|code| code.as_str()))
@@ -44,6 +50,11 @@ pub(crate) fn field_code() -> Object {
 /// Returns the schema of the code of the reason for a decision.
 pub(crate) fn reason_code() -> Object {
     one_of("The machine-readable code of the reason.", Reason::ALL.iter().map(|reason| reason.code()))
+}
+
+/// Returns the schema of the reason code of a check that cannot be decided.
+pub(crate) fn not_decided() -> Object {
+    one_of("Always `not_decided`.", ["not_decided"])
 }
 
 /// Returns the schema of a boolean that is always `false`.

@@ -1,6 +1,5 @@
 //! Lists, creates and revokes the API keys of services, for super admins.
 
-use actix_web::http::StatusCode;
 use actix_web::{delete, get, post};
 use iam_application::{CreateApiKey, RevokeApiKey};
 use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
@@ -102,7 +101,8 @@ pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Attribute
     let (name, role, company, expires_at) = (name.clone(), *role, *company, *expires_at);
     let done = call.make(CreateApiKey { prefix, digest, name, role, company, expires_at }).await?;
     let key = secret.expose_secret().to_owned();
-    ApiResponse::with(StatusCode::CREATED).data(CreatedKeyData { api_key: done.value, key })
+    ApiResponse::created(&format!("/api/iam/api-keys/{}", done.value.id))
+        .data(CreatedKeyData { api_key: done.value, key })
 }
 
 impl Input for RevokeApiKey {

@@ -103,7 +103,7 @@ fn action(request: &mut RequestReader<'_>) -> Option<Option<String>> {
     Some(action)
 }
 
-fn time(request: &mut RequestReader<'_>, name: &str) -> Option<Option<Timestamp>> {
+fn time(request: &mut RequestReader<'_>, name: &'static str) -> Option<Option<Timestamp>> {
     match request.query::<String>(name)? {
         None => Some(None),
         Some(text) => match Timestamp::parse(&text) {

@@ -1,20 +1,26 @@
 //! Manages the modules of companies and provisions companies, for super admins.
 
-use actix_web::http::StatusCode;
 use actix_web::{get, patch, post, put};
-use iam_application::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
-use iam_domain::{GrantedModule, ModuleId, UserId};
+use iam_application::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCompanyModule, SwitchedModule};
+use iam_domain::{GrantedModule, ModuleId, UserId, UserLevel};
 use utoipa::ToSchema;
 
-use super::data;
+use super::{changed_data, data};
 use crate::extract::{Authorized, Input, PlatformCompany, RequestReader};
-use crate::respond::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 data! {
     /// The modules of the company, sorted by name.
     GrantedModulesData { modules: Vec<GrantedModule> }
     /// The module of the company.
     GrantedModuleData { module: GrantedModule }
+}
+
+changed_data! {
+    /// The modules of the company after the change, sorted by name.
+    SetModulesData { modules: Vec<GrantedModule> }
+    /// All levels of the company, sorted by name.
+    ProvisionedData { user_levels: Vec<UserLevel> }
 }
 
 /// Lists the modules of a company, sorted by name, each with its `enabled` flag.
@@ -46,12 +52,13 @@ impl Input for SetCompanyModules {
 #[utoipa::path(
     tag = "Companies",
     request_body = ModuleIds,
-    responses((status = 200, body = Success<Message>), (status = 412)),
+    responses((status = 200, body = Success<SetModulesData>), (status = 412)),
 )]
 #[put("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCompanyModules>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("Company modules updated successfully")
+    let data = SetModulesData { message: "Company modules updated successfully", modules: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.modules)?.data(data)
 }
 
 /// The requested value of the `enabled` flag of a company's module.
@@ -73,7 +80,7 @@ impl Input for SwitchCompanyModule {
 
 /// Enables or disables a module of a company.
 ///
-/// `If-Match` is compared with the entity tag of the company's module list.
+/// `If-Match` is compared with the entity tag of the company's module list, which the response also contains.
 #[utoipa::path(
     tag = "Companies",
     request_body = Switch,
@@ -82,7 +89,8 @@ impl Input for SwitchCompanyModule {
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
 pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).data(GrantedModuleData { module: done.value })
+    let SwitchedModule { module, modules } = done.value;
+    ApiResponse::ok().commit(done.stamp).etag(&modules)?.data(GrantedModuleData { module })
 }
 
 /// The options for provisioning a company.
@@ -115,18 +123,21 @@ impl Input for ProvisionCompany {
     tag = "Companies",
     request_body = Option<Provision>,
     responses(
-        (status = 201, body = Success<Message>),
-        (status = 200, body = Success<Message>, description = "The company is already provisioned"),
+        (status = 201, body = Success<ProvisionedData>),
+        (status = 200, body = Success<ProvisionedData>, description = "The company is already provisioned"),
         (status = 409, description = "No level of the company has the permissions to administer it"),
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]
 pub(crate) async fn provision_company(call: Authorized<PlatformCompany, ProvisionCompany>) -> ApiResult {
+    let company = call.company()?;
     let done = call.execute().await?;
-    let (status, message) = if done.value {
-        (StatusCode::CREATED, "Company provisioned successfully")
+    let Provisioned { is_new, levels: user_levels } = done.value;
+    let (response, message) = if is_new {
+        let location = format!("/api/iam/user-levels?companyId={company}");
+        (ApiResponse::created(&location), "Company provisioned successfully")
     } else {
-        (StatusCode::OK, "Company was already provisioned")
+        (ApiResponse::ok(), "Company was already provisioned")
     };
-    ApiResponse::with(status).commit(done.stamp).message(message)
+    response.commit(done.stamp).data(ProvisionedData { message, user_levels })
 }

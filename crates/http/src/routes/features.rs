@@ -5,8 +5,8 @@ use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeatu
 use iam_domain::{Action, Category, Description, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId};
 use utoipa::ToSchema;
 
-use super::data;
-use super::views::ViewsData;
+use super::views::{SetViewsData, ViewsData};
+use super::{changed_data, data};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -15,6 +15,11 @@ data! {
     FeaturesData { features: Vec<Feature> }
     /// The feature.
     FeatureData { feature: Feature }
+}
+
+changed_data! {
+    /// The features after the change, sorted by key.
+    SetFeaturesData { features: Vec<Feature> }
 }
 
 /// The feature specified in the path.
@@ -100,7 +105,8 @@ impl Input for CreateFeature {
 #[post("/api/iam/features")]
 pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
+    let location = format!("/api/iam/features/{}", done.value.id);
+    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 /// A partial update of a feature. Omitted fields remain unchanged, and `null` clears an optional field.
@@ -209,10 +215,11 @@ impl Input for SetFeatureViews {
 #[utoipa::path(
     tag = "Catalog",
     request_body = FeatureViewIds,
-    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+    responses((status = 200, body = Success<SetViewsData>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/features/{id}/views")]
 pub(crate) async fn set_feature_views(call: Authorized<Platform, SetFeatureViews>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("Feature views updated successfully")
+    let data = SetViewsData { message: "Feature views updated successfully", views: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.views)?.data(data)
 }

@@ -5,16 +5,23 @@ use iam_application::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePer
 use iam_domain::{Action, FeatureId, FeaturePermission, Scope, ViewId, ViewPermission, ViewState};
 use utoipa::ToSchema;
 
-use super::data;
 use super::user_levels::{OneLevel, force};
+use super::{changed_data, data};
 use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, RequestReader};
-use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, ErrorBody, Success};
 
 data! {
     /// The cells of the view matrix, sorted by view id.
     ViewPermissionsData { permissions: Vec<ViewPermission> }
     /// The cells of the feature matrix, sorted by feature id and action.
     FeaturePermissionsData { permissions: Vec<FeaturePermission> }
+}
+
+changed_data! {
+    /// The cells of the view matrix after the change, sorted by view id.
+    ReplacedViewPermissionsData { permissions: Vec<ViewPermission> }
+    /// The cells of the feature matrix after the change, sorted by feature id and action.
+    ReplacedFeaturePermissionsData { permissions: Vec<FeaturePermission> }
 }
 
 /// Returns the view matrix of a level: all its permissions for views.
@@ -72,7 +79,7 @@ impl Input for ReplaceViewPermissions {
     tag = "Permissions",
     request_body = ViewMatrix,
     responses(
-        (status = 200, body = Success<Message>),
+        (status = 200, body = Success<ReplacedViewPermissionsData>),
         (
             status = 403,
             body = ErrorBody,
@@ -85,7 +92,9 @@ impl Input for ReplaceViewPermissions {
 #[put("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("View permissions updated successfully")
+    let data =
+        ReplacedViewPermissionsData { message: "View permissions updated successfully", permissions: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)
 }
 
 /// Returns the feature matrix of a level: all its permissions for actions on features.
@@ -161,7 +170,7 @@ impl Input for ReplaceFeaturePermissions {
     )),
     request_body = FeatureMatrix,
     responses(
-        (status = 200, body = Success<Message>),
+        (status = 200, body = Success<ReplacedFeaturePermissionsData>),
         (
             status = 403,
             body = ErrorBody,
@@ -177,5 +186,7 @@ pub(crate) async fn replace_feature_permissions(
     call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("Feature permissions updated successfully")
+    let data =
+        ReplacedFeaturePermissionsData { message: "Feature permissions updated successfully", permissions: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)
 }

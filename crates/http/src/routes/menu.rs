@@ -6,7 +6,7 @@ use iam_application::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 use iam_domain::{
-    FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
+    CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
 };
 use utoipa::ToSchema;
 
@@ -23,6 +23,11 @@ data! {
     SubMenuItemsData { sub_menu_items: Vec<SubMenuItem> }
     /// The sub-item.
     SubMenuItemData { sub_menu_item: SubMenuItem }
+}
+
+/// Returns the URL of an item of the menu, which contains the company of the item, if any.
+fn located(path: String, company: Option<CompanyId>) -> String {
+    company.map_or_else(|| path.clone(), |company| format!("{path}?companyId={company}"))
 }
 
 /// The menu item specified in the path.
@@ -119,8 +124,10 @@ impl Input for CreateMenuItem {
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
 pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
+    let company = call.company_if_any();
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    let location = located(format!("/api/iam/menu-items/{}", done.value.id), company);
+    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 /// A partial update of a menu item. Omitted fields remain unchanged, and `null` clears an optional field.
@@ -277,8 +284,13 @@ impl Input for CreateSubMenuItem {
 )]
 #[post("/api/iam/sub-menu-items")]
 pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMenuItem>) -> ApiResult {
+    let company = call.company_if_any();
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+    let location = located(format!("/api/iam/sub-menu-items/{}", done.value.id), company);
+    ApiResponse::created(&location)
+        .commit(done.stamp)
+        .etag(&done.value)?
+        .data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 /// A partial update of a sub-item. Omitted fields remain unchanged, and `null` clears an optional field.

@@ -38,7 +38,7 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
 /// Reads an optional query parameter whose type implements `FromStr`, such as a keyword or a number.
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     request: &mut RequestReader<'_>,
-    name: &str,
+    name: &'static str,
 ) -> Option<Option<T>> {
     match request.query::<String>(name)? {
         None => Some(None),
@@ -62,3 +62,19 @@ macro_rules! data {
     )+};
 }
 pub(crate) use data;
+
+/// Defines types of response data of a change: a message, and the changed entities.
+macro_rules! changed_data {
+    ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[serde(rename_all = "camelCase")]
+        pub(crate) struct $name {
+            /// The human-readable result of the operation.
+            pub(crate) message: &'static str,
+            $(#[doc = $doc])+
+            pub(crate) $field: $type,
+        }
+    )+};
+}
+pub(crate) use changed_data;

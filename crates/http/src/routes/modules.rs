@@ -6,8 +6,8 @@ use iam_domain::{Description, FeatureId, Icon, Module, ModuleCode, ModuleId, Nam
 use utoipa::ToSchema;
 
 use super::data;
-use super::features::FeaturesData;
-use super::views::ViewsData;
+use super::features::{FeaturesData, SetFeaturesData};
+use super::views::{SetViewsData, ViewsData};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -91,7 +91,8 @@ impl Input for CreateModule {
 #[post("/api/iam/modules")]
 pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
+    let location = format!("/api/iam/modules/{}", done.value.id);
+    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// A partial update of a module. Omitted fields remain unchanged, and `null` clears an optional string.
@@ -225,12 +226,13 @@ impl Input for SetModuleViews {
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleViewIds,
-    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+    responses((status = 200, body = Success<SetViewsData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/views")]
 pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("Module views updated successfully")
+    let data = SetViewsData { message: "Module views updated successfully", views: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.views)?.data(data)
 }
 
 /// Lists the features that a module gates, sorted by key. Features without a key are last.
@@ -267,10 +269,11 @@ impl Input for SetModuleFeatures {
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleFeatureIds,
-    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+    responses((status = 200, body = Success<SetFeaturesData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/features")]
 pub(crate) async fn set_module_features(call: Authorized<Platform, SetModuleFeatures>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("Module features updated successfully")
+    let data = SetFeaturesData { message: "Module features updated successfully", features: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.features)?.data(data)
 }

@@ -3,6 +3,7 @@
 use actix_web::{delete, get, post};
 use iam_application::NewTrailEntry;
 use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -97,7 +98,9 @@ pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
         label: call.input.label.clone(),
     };
     let entry = call.application().track(&entry).await?;
-    ApiResponse::created().data(StepData { entry: entry.into() })
+    let session = utf8_percent_encode(entry.session_id.as_str(), NON_ALPHANUMERIC);
+    let location = format!("/api/iam/nav-trail?sessionId={session}&companyId={}", entry.company_id);
+    ApiResponse::created(&location).data(StepData { entry: entry.into() })
 }
 
 /// The session specified in the query.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::users::OneUser;
-use super::{data, page_size};
+use super::{changed_data, data, page_size};
 use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
@@ -16,6 +16,11 @@ data! {
     UserLevelsData { user_levels: Vec<UserLevel> }
     /// The user level.
     UserLevelData { user_level: UserLevel }
+}
+
+changed_data! {
+    /// The levels that the user holds after the change, sorted by name.
+    AssignedLevelsData { user_levels: Vec<UserLevel> }
 }
 
 /// The level specified in the path.
@@ -67,7 +72,9 @@ impl Input for CreateUserLevel {
 #[post("/api/iam/user-levels")]
 pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    let UserLevel { id, company_id, .. } = done.value;
+    let location = format!("/api/iam/user-levels/{id}?companyId={company_id}");
+    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 /// Returns a level.
@@ -253,7 +260,7 @@ impl Input for AssignUserLevels {
     )),
     request_body = UserLevelIds,
     responses(
-        (status = 200, body = Success<Message>),
+        (status = 200, body = Success<AssignedLevelsData>),
         (
             status = 403,
             body = ErrorBody,
@@ -266,5 +273,6 @@ impl Input for AssignUserLevels {
 #[put("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().commit(done.stamp).message("User levels updated successfully")
+    let data = AssignedLevelsData { message: "User levels updated successfully", user_levels: done.value };
+    ApiResponse::ok().commit(done.stamp).etag(&data.user_levels)?.data(data)
 }

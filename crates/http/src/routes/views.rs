@@ -5,7 +5,7 @@ use iam_application::{CreateView, DeleteView, UpdateView};
 use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
-use super::data;
+use super::{changed_data, data};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -14,6 +14,11 @@ data! {
     ViewsData { views: Vec<View> }
     /// The view.
     ViewData { view: View }
+}
+
+changed_data! {
+    /// The views after the change, sorted by URL.
+    SetViewsData { views: Vec<View> }
 }
 
 /// The view specified in the path.
@@ -90,7 +95,8 @@ impl Input for CreateView {
 #[post("/api/iam/views")]
 pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
+    let location = format!("/api/iam/views/{}", done.value.id);
+    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 /// A partial update of a view. Omitted fields remain unchanged, and `null` clears an optional string.

@@ -53,7 +53,7 @@ fn a_string_with_only_the_prefix_of_a_key_is_invalid() {
     {
         assert!(PresentedKey::parse(wrong).is_none(), "{wrong}");
         let outcome = Credential::of(Some(&format!("Bearer {wrong}"))).map(drop);
-        assert_eq!(outcome, Err(AuthenticationError::Invalid), "{wrong}");
+        assert_eq!(outcome, Err(AuthenticationError::MalformedToken), "{wrong}");
     }
     assert!(PresentedKey::parse(&text.replace("iam_", "key_")).is_none());
 }

@@ -73,7 +73,7 @@ fn setting_the_clock_back_makes_a_cached_token_not_yet_valid() {
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
     assert!(verify(&verifier, &token).is_ok());
     now.store(NOW - 1, Ordering::Relaxed);
-    assert_eq!(verify(&verifier, &token), Err(AuthenticationError::Invalid));
+    assert_eq!(verify(&verifier, &token), Err(AuthenticationError::NotYetValid));
 }
 
 #[test]
@@ -85,10 +85,11 @@ fn a_token_that_fails_verification_is_not_cached() {
     let strange = signed_by(&PAIRS[4].signer());
     for number in 0..1000 {
         for garbage in [format!("{good}{number}"), format!("{number}{good}"), format!("a.b.{number}")] {
-            assert_eq!(verify(&verifier, &garbage), Err(AuthenticationError::Invalid));
+            let error = verify(&verifier, &garbage).unwrap_err();
+            assert!(matches!(error, AuthenticationError::Untrusted | AuthenticationError::MalformedToken));
         }
     }
-    assert_eq!(verify(&verifier, &strange), Err(AuthenticationError::Invalid));
+    assert_eq!(verify(&verifier, &strange), Err(AuthenticationError::Untrusted));
     assert_eq!(verify(&verifier, &expired), Err(AuthenticationError::Expired));
     assert_eq!(verifier.remembered(), 1);
 }
@@ -124,7 +125,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..caching(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(clock());
     // Uses up the one read that the rate limit allows for unknown keys.
-    assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Untrusted));
     verifier
 }
 
@@ -135,7 +136,7 @@ async fn only_the_tokens_of_a_removed_key_are_evicted() {
     let file = TempFile::new(&old.public);
     let verifier = of_file(&file).await;
     assert!(verifier.verify(&old_token).await.is_ok());
-    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Untrusted));
 
     // The file has both keys during the rotation.
     file.write(&format!("{}{}", new.public, old.public));
@@ -145,7 +146,7 @@ async fn only_the_tokens_of_a_removed_key_are_evicted() {
 
     file.write(&new.public);
     verifier.refresh().await;
-    assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Untrusted));
     assert_eq!(verifier.remembered(), 1, "the token of the new key must remain cached");
     assert!(verifier.verify(&new_token).await.is_ok());
 
@@ -153,7 +154,7 @@ async fn only_the_tokens_of_a_removed_key_are_evicted() {
     file.write(&old.public);
     verifier.refresh().await;
     assert!(verifier.verify(&old_token).await.is_ok());
-    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Untrusted));
 }
 
 /// Verifies a token while the content of the key file changes to `content`. Returns the verifier, the token, and `true`
@@ -187,7 +188,7 @@ async fn a_verification_in_progress_fails_if_its_key_is_removed() {
     let (verifier, token, is_good) = verified_while_keys_become(PAIRS[5].public.clone()).await;
     assert!(!is_good);
     assert_eq!(verifier.remembered(), 0);
-    assert_eq!(verifier.verify(&token).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.verify(&token).await, Err(AuthenticationError::Untrusted));
     assert!(verifier.verify(&signed_by(&PAIRS[5].signer())).await.is_ok());
 }
 
@@ -242,7 +243,7 @@ async fn a_token_is_refused_once_its_key_is_removed_even_under_concurrent_use() 
     file.write(&new.public);
     verifier.refresh().await;
     for _ in 0..100 {
-        assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
+        assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Untrusted));
         assert!(verifier.verify(&new_token).await.is_ok());
     }
     is_over.store(true, Ordering::Relaxed);

@@ -47,7 +47,7 @@ fn an_issuer_cannot_sign_for_another_issuer() {
         let outcome = bearer(&verifier, pair, &json!({ "iss": name }));
         assert_eq!(
             outcome.map(drop),
-            if is_good { Ok(()) } else { Err(AuthenticationError::Invalid) },
+            if is_good { Ok(()) } else { Err(AuthenticationError::Untrusted) },
             "{pair} {name}"
         );
     }
@@ -57,7 +57,7 @@ fn an_issuer_cannot_sign_for_another_issuer() {
 fn a_token_of_an_unknown_issuer_is_invalid() {
     let verifier = of_issuers(vec![of(FIRST, 2)]);
     for name in [json!(null), json!(SECOND), json!(""), json!(1), json!([FIRST]), json!("https://first.example")] {
-        assert_eq!(bearer(&verifier, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid), "{name}");
+        assert_eq!(bearer(&verifier, 2, &json!({ "iss": name })), Err(AuthenticationError::Untrusted), "{name}");
     }
 }
 
@@ -68,20 +68,20 @@ fn the_secret_cannot_sign_for_an_issuer_with_keys() {
     let named = with_secret_and(vec![of(FIRST, 2)], Some(SECOND));
     let outcome = |verifier: &TokenVerifier, name: Value| verify(verifier, &signed(&signer, &json!({ "iss": name })));
 
-    assert_eq!(outcome(&unnamed, json!(FIRST)), Err(AuthenticationError::Invalid));
+    assert_eq!(outcome(&unnamed, json!(FIRST)), Err(AuthenticationError::Untrusted));
     assert!(outcome(&unnamed, json!(null)).is_ok());
     assert!(outcome(&unnamed, json!(SECOND)).is_ok());
-    assert_eq!(outcome(&unnamed, json!(1)), Err(AuthenticationError::Invalid));
+    assert_eq!(outcome(&unnamed, json!(1)), Err(AuthenticationError::Untrusted));
 
-    assert_eq!(outcome(&named, json!(FIRST)), Err(AuthenticationError::Invalid));
-    assert_eq!(outcome(&named, json!(null)), Err(AuthenticationError::Invalid));
-    assert_eq!(outcome(&named, json!("https://third.example/")), Err(AuthenticationError::Invalid));
+    assert_eq!(outcome(&named, json!(FIRST)), Err(AuthenticationError::Untrusted));
+    assert_eq!(outcome(&named, json!(null)), Err(AuthenticationError::Untrusted));
+    assert_eq!(outcome(&named, json!("https://third.example/")), Err(AuthenticationError::Untrusted));
     assert!(outcome(&named, json!(SECOND)).is_ok());
 
     // No other issuer may sign tokens with the secret's `iss`.
     for name in [json!(null), json!(SECOND)] {
-        assert_eq!(bearer(&unnamed, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid));
-        assert_eq!(bearer(&named, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid));
+        assert_eq!(bearer(&unnamed, 2, &json!({ "iss": name })), Err(AuthenticationError::Untrusted));
+        assert_eq!(bearer(&named, 2, &json!({ "iss": name })), Err(AuthenticationError::Untrusted));
     }
 }
 
@@ -123,18 +123,18 @@ fn a_native_subject_that_is_a_derived_user_id_is_rejected() {
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let claims = json!({ "iss": FIRST, "sub": theirs });
-    assert_eq!(bearer(&verifier, 2, &claims), Err(AuthenticationError::Invalid));
+    assert_eq!(bearer(&verifier, 2, &claims), Err(AuthenticationError::InvalidClaims));
     let of_secret = with_secret_and(vec![of(SECOND, 3)], None);
     for claim in ["sub", "userId"] {
         let token = signed(&TokenSigner::hs256(&secret()), &json!({ "iss": null, claim: theirs }));
-        assert_eq!(verify(&of_secret, &token), Err(AuthenticationError::Invalid), "{claim}");
+        assert_eq!(verify(&of_secret, &token), Err(AuthenticationError::InvalidClaims), "{claim}");
     }
 }
 
 #[test]
 fn a_shared_secret_without_an_issuer_accepts_only_uuid_subjects() {
     let token = signed(&TokenSigner::hs256(&secret()), &json!({ "iss": FIRST, "sub": "somebody" }));
-    assert_eq!(verify(&with_secret_and(Vec::new(), None), &token), Err(AuthenticationError::Invalid));
+    assert_eq!(verify(&with_secret_and(Vec::new(), None), &token), Err(AuthenticationError::InvalidClaims));
     let verified = verify(&with_secret_and(Vec::new(), Some(FIRST)), &token).unwrap();
     assert_eq!(verified.external_id.as_deref(), Some(&external(FIRST, "somebody")));
     let token = signed(&TokenSigner::hs256(&secret()), &json!({ "iss": FIRST }));
@@ -150,7 +150,7 @@ fn the_configured_user_claim_identifies_the_user() {
     assert_eq!(verified.external_id.as_deref(), Some(&external(FIRST, "somebody")));
     let long = "x".repeat(256);
     for value in [json!(null), json!(""), json!(1), json!(true), json!(["a"]), json!({}), json!("a\nb"), json!(long)] {
-        assert_eq!(bearer(&verifier, 2, &claims(value.clone())), Err(AuthenticationError::Invalid), "{value}");
+        assert_eq!(bearer(&verifier, 2, &claims(value.clone())), Err(AuthenticationError::InvalidClaims), "{value}");
     }
     assert!(bearer(&verifier, 2, &claims(json!(&long[1..]))).is_ok());
 }

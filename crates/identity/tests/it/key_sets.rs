@@ -35,7 +35,7 @@ fn without_a_key_id_every_key_is_tried() {
         assert!(verify(&without, &signed_by(&pair.signer())).is_ok());
         assert!(verify(&without, &signed_by(&pair.signer().with_key_id("c"))).is_ok());
     }
-    assert_eq!(verify(&with_ids, &signed_by(&Pair::p256().signer())), Err(AuthenticationError::Invalid));
+    assert_eq!(verify(&with_ids, &signed_by(&Pair::p256().signer())), Err(AuthenticationError::Untrusted));
 }
 
 #[test]

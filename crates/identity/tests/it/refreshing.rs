@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::jwks_server::{Answer, JwksServer};
 use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, claims_with, clock, issuer, signed_by};
 
-pub(crate) const INVALID: AuthenticationError = AuthenticationError::Invalid;
+pub(crate) const INVALID: AuthenticationError = AuthenticationError::Untrusted;
 const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;
 
 /// Returns options with a timeout that is long enough for fetches on a busy machine.

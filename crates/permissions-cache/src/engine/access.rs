@@ -94,8 +94,10 @@ impl Access {
     #[must_use]
     pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
         let action = action.action();
-        self.set.index.feature_by_key(permission.key()).is_some_and(|feature| {
-            let outcome = self.set.outcome(cell(feature, &action));
+        let column =
+            self.set.index.feature_by_key(permission.key()).and_then(|feature| feature.column(action.as_str()));
+        column.is_some_and(|column| {
+            let outcome = self.set.outcome(CellRef::Action(column));
             IamPermission::suffices(outcome.allowed, outcome.scope)
         })
     }
@@ -166,7 +168,7 @@ impl Access {
         columns.column("Read").is_some_and(|column| self.act(CellRef::Action(column)).allowed)
     }
 
-    fn act(&self, cell: CellRef<'_>) -> Outcome {
+    fn act(&self, cell: CellRef) -> Outcome {
         match self.subject {
             Subject::SuperAdmin(_) => Outcome { allowed: true, scope: Some(Scope::Any), reason: Reason::SuperAdmin },
             Subject::Service => Outcome::denied_action(Reason::NoUserLevels),
@@ -188,21 +190,18 @@ pub(crate) const fn is_non_member(set: &CompiledSet, subject: Subject) -> bool {
     }
 }
 
-fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
-    feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
-}
-
-/// Returns the cell of the compiled set that determines the decision of a check, or the outcome if the view or feature
-/// does not exist.
-fn find<'a>(set: &CompiledSet, check: &'a Check) -> Result<CellRef<'a>, Outcome> {
+/// Returns the cell of the compiled set that determines the decision of a check, or the outcome if the view, the feature
+/// or the action does not exist.
+fn find(set: &CompiledSet, check: &Check) -> Result<CellRef, Outcome> {
     match check {
         Check::View(view) => {
             set.index.view(view).map(CellRef::View).ok_or(Outcome::of_view(false, Reason::UnknownView))
         }
-        Check::Feature { feature, action, .. } => match set.index.feature(feature) {
-            Some(feature) => Ok(cell(feature, action)),
-            None => Err(Outcome::denied_action(Reason::UnknownFeature)),
-        },
+        Check::Feature { feature, action, .. } => {
+            let feature = set.index.feature(feature).ok_or(Outcome::denied_action(Reason::UnknownFeature))?;
+            let column = feature.column(action.as_str()).ok_or(Outcome::denied_action(Reason::UnknownAction))?;
+            Ok(CellRef::Action(column))
+        }
     }
 }
 
@@ -244,7 +243,7 @@ pub struct Verdict<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
     /// The levels that determined the decision for a cell of a compiled set. They are computed on demand.
-    Of(&'a CompiledSet, CellRef<'a>),
+    Of(&'a CompiledSet, CellRef),
     Listed(&'a [UserLevelId]),
 }
 

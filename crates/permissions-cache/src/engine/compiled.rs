@@ -45,13 +45,19 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// A reference to a cell of a compiled set: a view, an action of a feature, or an action that the catalog does not
-/// list.
+/// A reference to a cell of a compiled set: a view, or an action of a feature.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum CellRef<'a> {
+pub(crate) enum CellRef {
     View(Column),
     Action(Column),
-    Unlisted(FeatureId, &'a Action),
+}
+
+impl CellRef {
+    const fn column(self) -> Column {
+        match self {
+            Self::View(column) | Self::Action(column) => column,
+        }
+    }
 }
 
 /// The compiled permissions of one set of levels in one company, at one version of the company and of the catalog.
@@ -165,38 +171,26 @@ impl CompiledSet {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
 
-    pub(crate) fn outcome(&self, cell: CellRef<'_>) -> Outcome {
+    pub(crate) fn outcome(&self, cell: CellRef) -> Outcome {
         let code = self.code(cell);
         match cell {
             CellRef::View(_) => Outcome::of_view(code.is_allowed(), code.reason()),
-            CellRef::Action(_) | CellRef::Unlisted(..) => {
+            CellRef::Action(_) => {
                 Outcome { allowed: code.is_allowed(), scope: Some(code.scope()), reason: code.reason() }
             }
         }
     }
 
-    fn code(&self, cell: CellRef<'_>) -> Code {
-        match cell {
-            CellRef::View(column) | CellRef::Action(column) => {
-                self.codes.get(column.get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
-            }
-            CellRef::Unlisted(feature, _) => before_levels(&self.index.catalog, &self.modules, feature)
-                .unwrap_or_else(|| by_levels(self.rules(cell).map(|(_, rule)| rule))),
-        }
+    fn code(&self, cell: CellRef) -> Code {
+        self.codes.get(cell.column().get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
     }
 
-    fn rules(&self, cell: CellRef<'_>) -> impl Iterator<Item = (UserLevelId, Rule)> {
-        self.levels.iter().map(move |level| {
-            let rule = match cell {
-                CellRef::View(column) | CellRef::Action(column) => level.rule(column),
-                CellRef::Unlisted(feature, action) => level.unlisted(feature, action),
-            };
-            (level.level(), rule)
-        })
+    fn rules(&self, cell: CellRef) -> impl Iterator<Item = (UserLevelId, Rule)> {
+        self.levels.iter().map(move |level| (level.level(), level.rule(cell.column())))
     }
 
     /// Returns the levels that determined the decision for a cell, in ascending order of id.
-    pub(crate) fn decided_by(&self, cell: CellRef<'_>) -> impl Iterator<Item = UserLevelId> {
+    pub(crate) fn decided_by(&self, cell: CellRef) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
         self.rules(cell)
             .filter(move |(_, rule)| match code {
@@ -208,21 +202,20 @@ impl CompiledSet {
     }
 
     /// Returns the actions of a feature that effective permissions include: those of [`Action::LISTED`], those that the
-    /// feature lists, and those for which a level has a rule.
+    /// feature lists, and the other standard actions for which a level has a rule.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         columns: &'a FeatureColumns,
         feature: &'a Feature,
-    ) -> BTreeMap<&'a str, CellRef<'a>> {
-        let is_named = move |column| self.rules(CellRef::Action(column)).any(|(_, rule)| rule != Rule::NONE);
+    ) -> BTreeMap<&'a str, CellRef> {
+        let is_named = move |cell| self.rules(cell).any(|(_, rule)| rule != Rule::NONE);
         let own = feature.actions.as_deref().unwrap_or_default();
-        let listed = columns.columns().filter(move |(action, column)| {
-            Action::LISTED.contains(action) || own.iter().any(|own| own.as_str() == *action) || is_named(*column)
-        });
-        let unlisted = self.levels.iter().flat_map(|level| level.all_unlisted()).filter(|(of, ..)| *of == feature.id);
-        listed
+        columns
+            .columns()
             .map(|(action, column)| (action, CellRef::Action(column)))
-            .chain(unlisted.map(|(of, action, _)| (action.as_str(), CellRef::Unlisted(*of, action))))
+            .filter(|(action, cell)| {
+                Action::LISTED.contains(action) || own.iter().any(|own| own.as_str() == *action) || is_named(*cell)
+            })
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iam_domain::{Action, FeatureId, FeatureRule, LevelPermissions, Scope, UserLevelId, ViewState};
+use iam_domain::{Action, FeatureRule, LevelPermissions, Scope, UserLevelId, ViewState};
 
 use crate::engine::index::{CatalogIndex, Column};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
@@ -66,8 +66,8 @@ pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// The rules for actions that the catalog does not list. Such rules are rare, but decisions apply them too.
-    unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
+    /// `true` if the level has rules for actions that the catalog does not list. Decisions do not apply such rules.
+    has_unlisted: bool,
     _reservation: Reservation,
 }
 
@@ -84,29 +84,28 @@ impl LevelRules {
                 put(column, Rule::view(*state));
             }
         }
-        let mut unlisted = Vec::new();
+        let mut has_unlisted = false;
         for (feature, rules) in &level.features {
             let Some(columns) = index.feature_by_id(*feature) else { continue };
             for (action, rule) in rules {
                 match columns.column(action.as_str()) {
                     Some(column) => put(column, Rule::feature(*rule)),
-                    None => unlisted.push((*feature, action.clone(), *rule)),
+                    None => has_unlisted = true,
                 }
             }
         }
-        Self::reserved(level.level, Arc::clone(index), rules, unlisted, memory)
+        Self::reserved(level.level, Arc::clone(index), rules, has_unlisted, memory)
     }
 
     fn reserved(
         level: UserLevelId,
         index: Arc<CatalogIndex>,
         rules: Vec<Rule>,
-        unlisted: Vec<(FeatureId, Action, FeatureRule)>,
+        has_unlisted: bool,
         memory: &MemoryUsage,
     ) -> Self {
-        let bytes =
-            size_of::<Self>() + rules.len() + unlisted.len() * (size_of::<(FeatureId, Action, FeatureRule)>() + 16);
-        Self { level, index, rules: rules.into(), unlisted: unlisted.into(), _reservation: memory.reserve(bytes) }
+        let bytes = size_of::<Self>() + rules.len();
+        Self { level, index, rules: rules.into(), has_unlisted, _reservation: memory.reserve(bytes) }
     }
 
     pub(crate) const fn level(&self) -> UserLevelId {
@@ -121,9 +120,9 @@ impl LevelRules {
     ///
     /// * A view or feature was deleted and recreated with the same id, so its rules may have been deleted.
     /// * A feature was changed, and the level has rules for one of its custom actions, which may have been deleted.
-    /// * The level has rules for unlisted actions.
+    /// * The level has rules for actions that the catalog did not list, and may list now.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
-        if !self.unlisted.is_empty() {
+        if self.has_unlisted {
             return None;
         }
         let mut rules = vec![Rule::NONE; index.columns()];
@@ -156,24 +155,15 @@ impl LevelRules {
                 }
             }
         }
-        Some(Self::reserved(self.level, Arc::clone(index), rules, Vec::new(), memory))
+        Some(Self::reserved(self.level, Arc::clone(index), rules, false, memory))
     }
 
     pub(crate) fn rule(&self, column: Column) -> Rule {
         self.rules.get(column.get()).copied().unwrap_or(Rule::NONE)
     }
 
-    /// Returns the rules for actions that the catalog does not list.
-    pub(crate) fn all_unlisted(&self) -> &[(FeatureId, Action, FeatureRule)] {
-        &self.unlisted
-    }
-
-    pub(crate) fn unlisted(&self, feature: FeatureId, action: &Action) -> Rule {
-        let mut rules = self.unlisted.iter().filter(|(of, named, _)| *of == feature && named == action);
-        rules.next().map_or(Rule::NONE, |(_, _, rule)| Rule::feature(*rule))
-    }
-
-    /// Converts the rules into the type of the reference implementation (`iam-domain`).
+    /// Converts the rules into the type of the reference implementation (`iam-domain`). Rules for actions that the
+    /// catalog does not list are omitted.
     pub(crate) fn to_snapshot(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
         let listed = self.index.features().flat_map(|(columns, feature)| {
@@ -181,6 +171,6 @@ impl LevelRules {
                 Some((feature.id, Action::stored(action).ok()?, self.rule(column).as_feature_rule()?))
             })
         });
-        LevelPermissions::new(self.level, views, listed.chain(self.unlisted.iter().cloned()))
+        LevelPermissions::new(self.level, views, listed)
     }
 }

@@ -268,6 +268,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
             };
             match found {
                 None => Decision::denied_action(Reason::UnknownFeature),
+                Some(feature) if !feature.knows(action) => Decision::denied_action(Reason::UnknownAction),
                 Some(_) if is_super_admin => Decision {
                     allowed: true,
                     scope: Some(Scope::Any),

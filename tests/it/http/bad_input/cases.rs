@@ -86,14 +86,7 @@ impl Cases<'_> {
     }
 
     fn presence(&mut self, pointer: &str, name: &str, field: Field) {
-        let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
-        let missing = match (field.presence, field.kind) {
-            (Optional | Clears, _) => Expected::Accepted,
-            (Required, Kind::Reference(_)) => Expected::Invalid("View or feature is required".to_owned()),
-            (Required, _) if is_list => Expected::invalid(name, "must be an array"),
-            (Required, _) => Expected::required(name),
-        };
-        self.add(pointer, "is missing", None, missing);
+        self.add(pointer, "is missing", None, missing(name, field));
         if field.presence == Clears {
             self.set(pointer, Value::Null, Expected::Accepted);
         } else {
@@ -307,7 +300,7 @@ impl Cases<'_> {
 
     fn apart(&mut self, pointer: &str, name: &str, fields: &[Field], most: usize) {
         let valid = self.valid.pointer(&format!("{pointer}/0")).unwrap().clone();
-        for case in cases_of(&valid, self.letter, fields) {
+        for case in cases_of(&valid, self.letter, fields, true) {
             let body = format!(r#"{{"{name}":[{},{valid}]}}"#, case.body);
             let expected = case.expected.in_place(name);
             self.all.push(Case { what: format!("{pointer}/0{}", case.what), body, splice: case.splice, expected });
@@ -343,8 +336,20 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
     Expected::invalid(name, what)
 }
 
-/// Returns all test cases of a form: each field, several errors in one body, and unknown fields.
-pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
+/// Returns the expected response if the field with this path is missing.
+fn missing(name: &str, field: Field) -> Expected {
+    let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
+    match (field.presence, field.kind) {
+        (Optional | Clears, _) => Expected::Accepted,
+        (Required, Kind::Reference(_)) => Expected::Invalid("View or feature is required".to_owned()),
+        (Required, _) if is_list => Expected::invalid(name, "must be an array"),
+        (Required, _) => Expected::required(name),
+    }
+}
+
+/// Returns all test cases of a form: each field, several errors in one body, and unknown fields. If `is_strict` is
+/// `true`, unknown fields are errors.
+pub fn cases_of(valid: &Value, letter: char, fields: &[Field], is_strict: bool) -> Vec<Case> {
     let mut cases = Cases { valid, letter, all: Vec::new() };
     for field in fields {
         cases.field("", "", *field);
@@ -356,14 +361,33 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
         let body = Value::Object(wrong).to_string();
         all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
     }
+    all.extend(fields.iter().map(|field| in_other_case(valid, *field, is_strict)));
     let mut more = valid.clone();
     more["id"] = json!(Entity::Gone);
     more["an unknown field"] = json!({ "isDefault": [null] });
-    all.push(Case {
-        what: "more fields".to_owned(),
-        body: more.to_string(),
-        splice: None,
-        expected: Expected::Accepted,
-    });
+    let expected = if is_strict {
+        Expected::Findings(vec!["id".to_owned(), "an unknown field".to_owned()])
+    } else {
+        Expected::Accepted
+    };
+    all.push(Case { what: "more fields".to_owned(), body: more.to_string(), splice: None, expected });
     all
+}
+
+/// Returns the test case in which the name of the field begins with a capital letter. It is then another field.
+fn in_other_case(valid: &Value, field: Field, is_strict: bool) -> Case {
+    let name = field.name;
+    let other = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+    let mut body = valid.clone();
+    let value = body.as_object_mut().unwrap().remove(name);
+    body[&other] = value.unwrap_or_else(|| json!("x"));
+    let expected = match (is_strict, field.presence) {
+        (false, _) => missing(name, field),
+        (true, Required) => {
+            let missing = if matches!(field.kind, Kind::Reference(_)) { "view" } else { name };
+            Expected::Findings(vec![missing.to_owned(), other.clone()])
+        }
+        (true, _) => Expected::invalid(&other, &format!("is unknown; did you mean {name}?")),
+    };
+    Case { what: format!("{other} instead of {name}"), body: body.to_string(), splice: None, expected }
 }

@@ -95,6 +95,11 @@ impl Form {
     pub fn valid(&self) -> Value {
         self.body.unwrap_or(operation(self.operation).body)()
     }
+
+    /// Returns `true` if unknown fields are errors, because the body asks for a decision.
+    pub fn is_strict(&self) -> bool {
+        ["/check", "/checks", "/explain"].iter().any(|path| self.operation.ends_with(path))
+    }
 }
 
 fn view_question() -> Value {

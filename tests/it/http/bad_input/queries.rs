@@ -105,12 +105,18 @@ pub async fn queries(world: &World) -> usize {
         "from=0000-01-01T00:00:00%2B23:59",
         "from=2026-11-22T12:00:00%2B01:00",
         "action=%F0%9F%90%84",
-        "unknown=parameter",
         "limit",
         &format!("action={}", "x".repeat(3000)),
         &format!("cursor={}", cursor(&format!("8000000000000000000/{id}"))),
     ] {
         cases.push(("GET /api/iam/audit-logs", fine.to_owned(), Expected::NothingToDo));
+    }
+    for (query, expected) in [
+        ("unknown=parameter", Expected::invalid("unknown", "is unknown")),
+        ("Limit=5", Expected::invalid("Limit", "is unknown; did you mean limit?")),
+        ("a=1&b=2", Expected::Findings(vec!["a".to_owned(), "b".to_owned()])),
+    ] {
+        cases.push(("GET /api/iam/audit-logs", query.to_owned(), expected));
     }
     for name in ["GET /api/iam/nav-trail", "DELETE /api/iam/nav-trail"] {
         let mut add = |query: String, expected| cases.push((name, query, expected));

@@ -54,6 +54,8 @@ impl Theirs {
         for (_, value) in answer.headers.iter() {
             text.push_str(value.to_str().unwrap());
         }
+        // The header `Location` contains sent values in percent-encoded form.
+        let text = text.replace("%20", " ");
         let text = sent.iter().fold(text, |text, sent| text.replace(sent.as_str(), ""));
         let found: Vec<_> = self.secrets.iter().filter(|secret| text.contains(secret.as_str())).collect();
         assert!(found.is_empty(), "{about}: {found:?} in {text}");

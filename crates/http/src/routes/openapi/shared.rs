@@ -21,7 +21,7 @@ const TAGS: [(&str, &str); 11] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 27] = [
+const WITH_ENTITY_TAG: [&str; 35] = [
     "navigation",
     "currentPermissions",
     "createUserLevel",
@@ -49,6 +49,14 @@ const WITH_ENTITY_TAG: [&str; 27] = [
     "getSubMenuItem",
     "updateSubMenuItem",
     "getCompanyModules",
+    "assignUserLevels",
+    "replaceViewPermissions",
+    "replaceFeaturePermissions",
+    "setFeatureViews",
+    "setModuleViews",
+    "setModuleFeatures",
+    "setCompanyModules",
+    "switchCompanyModule",
 ];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
@@ -168,6 +176,11 @@ fn headers() -> Value {
             "required": true,
             "schema": { "type": "string", "pattern": "^\"[!#-~]+\"$" },
         },
+        "Location": {
+            "description": "The URL of the created resource, relative to the server.",
+            "required": true,
+            "schema": { "type": "string", "format": "uri-reference", "pattern": "^/api/iam/" },
+        },
         "Version": {
             "description": "The version of the data that the response reflects, as an opaque string. Send it as \
                 `X-IAM-Min-Version` to require this version or a later one.",
@@ -187,9 +200,10 @@ fn headers() -> Value {
             "schema": { "type": "string", "pattern": "^[0-9]+$" },
         },
         "Authenticate": {
-            "description": "The authentication scheme.",
+            "description": "The authentication scheme, and for an invalid credential the error code \
+                `invalid_token` with a description (RFC 6750).",
             "required": true,
-            "schema": { "type": "string" },
+            "schema": { "type": "string", "pattern": "^Bearer( error=\"invalid_token\", error_description=\"[^\"]+\")?$" },
         },
         "Allow": {
             "description": "The methods that the path supports.",
@@ -279,6 +293,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         }
         if has_entity_tag {
             headers["ETag"] = header("EntityTag");
+        }
+        if status == "201" {
+            headers["Location"] = header("Location");
         }
         response["headers"] = headers;
     }

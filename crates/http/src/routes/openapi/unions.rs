@@ -1,4 +1,4 @@
-//! Schemas that are discriminated unions: decisions by `reasonCode`, and audit records by `action`.
+//! Schemas that are discriminated unions: decisions and results of checks by `reasonCode`, and audit records by `action`.
 
 use iam_domain::Reason;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ pub(super) fn define(document: &mut Value) {
     for name in ["DecisionData", "ExplanationData"] {
         split_by_reason(schemas, name);
     }
+    add_refused_checks(schemas);
     merge_rule(schemas);
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
@@ -88,6 +89,18 @@ fn split_by_reason(schemas: &mut Value, name: &str) {
         "oneOf": variants,
         "discriminator": { "propertyName": "reasonCode", "mapping": mapping },
     });
+}
+
+/// Makes the result of a check the union of a decision and a check that cannot be decided.
+fn add_refused_checks(schemas: &mut Value) {
+    let mut union = schemas["DecisionData"].clone();
+    let refused = json!(path("RefusedCheck"));
+    if let Some(variants) = union["oneOf"].as_array_mut() {
+        variants.push(json!({ "$ref": refused }));
+    }
+    union["discriminator"]["mapping"]["not_decided"] = refused;
+    union["description"] = schemas["CheckResult"]["description"].clone();
+    schemas["CheckResult"] = union;
 }
 
 /// The shape of the member `changes` of an audit record.
