@@ -34,6 +34,7 @@ mod external_ids;
 mod failure;
 mod field_error;
 mod health;
+mod nullified;
 mod patch;
 mod reads;
 mod trail;
@@ -43,12 +44,12 @@ pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use change::{Affects, Change, RequestContext};
 pub use changes::{
-    AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
-    CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
-    DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned, ReplaceFeaturePermissions,
-    ReplaceViewPermissions, RevokeApiKey, SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews,
-    SwitchCompanyModule, SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem,
-    UpdateUserLevel, UpdateView,
+    AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
+    CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
+    DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
+    ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey, SetCompanyModules,
+    SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule, UpdateFeature,
+    UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
@@ -56,7 +57,8 @@ pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
-pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
+pub use iam_storage::{AuditCursor, AuditFilter, Membership, NewTrailEntry};
+pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;
-pub use reads::{AuditPage, HoldersPage, Total};
+pub use reads::{AuditPage, HoldersPage, MembershipsPage, Total};
 pub use trail::Trail;

@@ -8,7 +8,7 @@ use iam_domain::{
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter};
+use iam_storage::{AuditCursor, AuditFilter, Membership};
 
 use crate::changes::credentials::API_KEY;
 use crate::changes::features::FEATURE;
@@ -53,6 +53,15 @@ pub struct HoldersPage {
     pub has_next: bool,
     /// The stored external ids of these users.
     pub external_ids: BTreeMap<UserId, ExternalId>,
+}
+
+/// A page of the companies in which a user holds levels.
+#[derive(Debug, Clone)]
+pub struct MembershipsPage {
+    /// The memberships, ordered by company id.
+    pub memberships: Vec<Membership>,
+    /// `true` if there is a next page.
+    pub has_next: bool,
 }
 
 /// Returns the users that a record refers to: the actor if it is a user, and the changed user if the record is about a
@@ -303,6 +312,26 @@ impl Application {
             found = items.find_by_id(None, id).await?;
         }
         found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
+    }
+
+    /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
+    /// greater than `after`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn memberships(
+        &self,
+        user: UserId,
+        after: Option<CompanyId>,
+        limit: u64,
+    ) -> Result<MembershipsPage, Failure> {
+        // One company more than requested shows whether there is a next page.
+        let mut memberships = self.reader().assignments().get_memberships(user, after, limit + 1).await?;
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_next = memberships.len() > page;
+        memberships.truncate(page);
+        Ok(MembershipsPage { memberships, has_next })
     }
 
     /// Returns a page of the audit log of a company, or of the platform if `company` is `None` (keyset pagination).

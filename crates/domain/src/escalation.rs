@@ -92,7 +92,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
 
 /// A permission that a level can allow or deny: a view, or an action of a feature.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Grantable<'a> {
+pub(crate) enum Grantable<'a> {
     View(ViewId),
     Action(FeatureId, &'a Action),
 }
@@ -109,7 +109,7 @@ impl Grantable<'_> {
         matches!(self, Self::View(view) if catalog.view(view).is_some_and(|view| !view.requires_auth))
     }
 
-    fn grant(self, scope: Scope) -> Grant {
+    pub(crate) fn grant(self, scope: Scope) -> Grant {
         match self {
             Self::View(view) => Grant::View(view),
             Self::Action(feature, action) => Grant::Action { feature, action: action.clone(), scope },
@@ -117,7 +117,7 @@ impl Grantable<'_> {
     }
 }
 
-fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
+pub(crate) fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
     let actions = level.features.iter();
     let actions = actions.flat_map(|(feature, rules)| rules.keys().map(|action| Grantable::Action(*feature, action)));
     level.views.keys().copied().map(Grantable::View).chain(actions)
@@ -129,14 +129,14 @@ fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl It
 }
 
 /// A set of levels that one user holds.
-struct Levels<'a>(Vec<&'a LevelPermissions>);
+pub(crate) struct Levels<'a>(pub(crate) Vec<&'a LevelPermissions>);
 
 impl<'a> Levels<'a> {
-    fn of(snapshot: &'a CompanySnapshot, ids: &BTreeSet<UserLevelId>) -> Self {
+    pub(crate) fn of(snapshot: &'a CompanySnapshot, ids: &BTreeSet<UserLevelId>) -> Self {
         Self(ids.iter().filter_map(|id| snapshot.levels.get(id)).collect())
     }
 
-    fn reach(&self, grantable: Grantable<'_>) -> Reach {
+    pub(crate) fn reach(&self, grantable: Grantable<'_>) -> Reach {
         let mut granted = None;
         let mut is_denied = false;
         for level in &self.0 {
@@ -153,11 +153,11 @@ impl<'a> Levels<'a> {
 /// The scopes with which a set of levels allows a permission. A view has no scope; the scope of an allowed view counts
 /// as `any`.
 #[derive(Clone, Copy)]
-struct Reach {
+pub(crate) struct Reach {
     /// The scope if denies are ignored. `None` if no level allows the permission.
-    granted: Option<Scope>,
+    pub(crate) granted: Option<Scope>,
     /// The scope with denies applied. `None` if no level allows the permission, or if a level denies it.
-    resolved: Option<Scope>,
+    pub(crate) resolved: Option<Scope>,
 }
 
 impl Reach {

@@ -55,6 +55,7 @@ mod external;
 mod iam;
 mod ids;
 mod menu;
+mod nullified;
 mod permission;
 pub mod provisioning;
 mod resolution;
@@ -80,6 +81,7 @@ pub use ids::{
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
 };
 pub use menu::{Menu, MenuItem, SubMenuItem};
+pub use nullified::nullified;
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
 pub use tenancy::{Assignment, FeaturePermission, UserLevel, ViewPermission};

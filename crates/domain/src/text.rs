@@ -268,6 +268,11 @@ impl Action {
         Self::STANDARD.contains(&self.as_str())
     }
 
+    /// Returns the actions of [`Self::STANDARD`].
+    pub fn standard() -> impl Iterator<Item = Self> {
+        Self::STANDARD.into_iter().map(|name| Self(name.to_owned()))
+    }
+
     /// Returns the actions of [`Self::LISTED`].
     pub fn listed() -> impl Iterator<Item = Self> {
         Self::LISTED.into_iter().map(|name| Self(name.to_owned()))

@@ -74,7 +74,10 @@ pub use credentials::service::Credentials;
 pub use credentials::table::KnownApiKey;
 pub use engine::access::{Access, AccessId, Verdict};
 pub use engine::check::{Check, FeatureRef, Subject, ViewRef};
-pub use engine::effective::{ActionPermission, EffectivePermissions};
+pub use engine::effective::{
+    ActionPermission, AvailableCatalog, AvailableFeature, AvailableView, EffectivePermissions,
+    EffectivePermissionsByKey,
+};
 pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
 pub use engine::outcome::Outcome;
 pub use iam_storage::Stamped;

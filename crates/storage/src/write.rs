@@ -192,14 +192,15 @@ pub trait AssignmentsMut: Send + Sync {
     /// Removes a level from a user. Returns `false` if the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
     /// Replaces the user's levels in this company. Assignments in other companies, and existing assignments of levels
-    /// that are also in `levels`, are preserved. Returns `Unknown` if a level does not exist in this company.
+    /// that are also in `levels`, are preserved. Returns the levels that the user held before. Returns `Unknown` if a
+    /// level does not exist in this company.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<()>;
+    ) -> Result<Vec<UserLevelId>>;
 }
 
 /// Write operations on menu items. They require a unit of work for the target of the item's owner

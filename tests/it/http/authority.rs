@@ -210,9 +210,11 @@ both_adapters! {
         assert_eq!(attempt("two").await, 403);
         api.set_matrix(company, &level, "features", cells).await;
         assert_eq!(attempt("three").await, 201);
-        let visitor = api.level_id(company, "Visitor").await;
-        api.assign(company, user, &[&level, &visitor]).await;
-        assert_eq!(attempt("four").await, 403, "the level Visitor denies Update, so the user must lose the right");
+        let denying = api.new_level(company, "Denying").await;
+        let cells = json!([{ "featureId": manage, "action": "Update", "value": false }]);
+        api.set_matrix(company, &denying, "features", cells).await;
+        api.assign(company, user, &[&level, &denying]).await;
+        assert_eq!(attempt("four").await, 403, "the second level denies Update, so the user must lose the right");
     }
 
     /// A change is authorized while it holds the lock, which prevents a time-of-check race. The creation of a level is
@@ -355,7 +357,7 @@ both_adapters! {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
-        assert_eq!(request.send().await.expect(200).data()["reasonCode"], "explicit_deny");
+        assert_eq!(request.send().await.expect(200).data()["reasonCode"], "no_explicit_allow");
 
         // If another caller checks a super admin, the decision depends only on the levels of the super admin.
         let question = json!({ "view": "/home", "userId": api.super_admin });

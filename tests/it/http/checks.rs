@@ -51,7 +51,7 @@ both_adapters! {
                 "unknown_view",
                 "explicit_allow",
                 "scope_too_narrow",
-                "explicit_deny",
+                "no_explicit_allow",
                 "unknown_feature",
             ]
         );

@@ -246,6 +246,8 @@ async fn decisions(examples: &mut Examples, callers: &Callers) {
     let member = callers.company.member;
     let by_member = |method: &str, path: &str| callers.request(method, path).by(member).within(callers.company.id);
     examples.record("GET /api/iam/navigation", by_member("GET", "/api/iam/navigation"), None).await;
+    examples.record("GET /api/iam/me", by_member("GET", "/api/iam/me"), None).await;
+    examples.record("GET /api/iam/me/catalog", by_member("GET", "/api/iam/me/catalog"), None).await;
     let path = "/api/iam/permissions/current";
     examples.record("GET /api/iam/permissions/current", by_member("GET", path), None).await;
     let path = format!("/api/iam/users/{member}/permissions");

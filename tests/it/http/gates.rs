@@ -48,7 +48,7 @@ both_adapters! {
         assert_eq!(
             feature,
             json!({
-                "allowed": false, "scope": "own", "reasonCode": "feature_module_missing", "decidedBy": [],
+                "allowed": false, "scope": null, "reasonCode": "feature_module_missing", "decidedBy": [],
                 "reason": "Company does not have access to the module containing this feature",
             })
         );

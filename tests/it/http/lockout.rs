@@ -23,6 +23,8 @@ both_adapters! {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
         let extra = api.new_level(company, "Extra").await;
+        let denying = api.new_level(company, "Denying").await;
+        api.set_matrix(company, &denying, "features", json!([deny(&api, LEVELS, "Update").await])).await;
         api.assign(company, company.admin, &[&admin, &extra]).await;
         let features = sendable(&api, company, &admin, "features").await;
         let changed = async |key: &str, field: &str, value: Value| {
@@ -35,7 +37,7 @@ both_adapters! {
         let attempts = [
             ("all levels taken", put_levels(&api, company, company.admin, &[])),
             ("another level instead", put_levels(&api, company, company.admin, &[&visitor])),
-            ("a level that denies", put_levels(&api, company, company.admin, &[&admin, &visitor])),
+            ("a level that denies", put_levels(&api, company, company.admin, &[&admin, &denying])),
             ("no rows", put_matrix(&api, company, &admin, "features", &[])),
             ("a denied row", {
                 put_matrix(&api, company, &admin, "features", &changed(LEVELS, "value", json!(false)).await)

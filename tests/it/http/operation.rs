@@ -284,10 +284,15 @@ impl Operation {
         (403, "ERR_AUTH_003", text)
     }
 
+    /// Returns `true` if the operation describes the caller, regardless of the company.
+    pub fn describes_the_caller(&self) -> bool {
+        self.path().ends_with("/me")
+    }
+
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
     /// affect decisions.
     pub fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
+        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));
         let is_beside_decisions = ["/nav-trail", "/not-before"].iter().any(|end| self.path().ends_with(end))
             || self.path().contains("/api-keys");

@@ -41,6 +41,8 @@ const TABLE: &[Operation] = {
     &[
         Operation { name: "GET /api/iam/navigation", ..DECISION },
         Operation { name: "GET /api/iam/permissions/current", ..DECISION },
+        Operation { name: "GET /api/iam/me", company: CompanyParameter::Optional, ..DECISION },
+        Operation { name: "GET /api/iam/me/catalog", needs: Needs::Membership, ..DECISION },
         Operation {
             name: "POST /api/iam/check",
             body: || json!({ "view": "/dashboard", "userId": Caller }),
@@ -160,7 +162,9 @@ const TABLE: &[Operation] = {
                 Foreign {
                     ids: &[TheirMember],
                     body: Some(|| json!({ "userLevelIds": [] })),
-                    answer: Data(|| json!({ "message": "User levels updated successfully", "userLevels": [] })),
+                    answer: Data(
+                        || json!({ "message": "User levels updated successfully", "userLevels": [], "nullified": { "count": 0, "cells": [] } }),
+                    ),
                     ..FOREIGN
                 },
             ],

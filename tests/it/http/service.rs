@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 67] = [
+const OPERATIONS: [&str; 69] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -31,6 +31,8 @@ const OPERATIONS: [&str; 67] = [
     "GET /api/iam/features",
     "GET /api/iam/features/{id}",
     "GET /api/iam/features/{id}/views",
+    "GET /api/iam/me",
+    "GET /api/iam/me/catalog",
     "GET /api/iam/menu-items",
     "GET /api/iam/menu-items/{id}",
     "GET /api/iam/modules",

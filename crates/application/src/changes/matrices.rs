@@ -9,9 +9,9 @@ use iam_domain::{
 };
 use iam_storage::{MatrixCell, Target, UnitOfWork};
 
-use super::user_levels::find_user_level;
+use super::user_levels::{find_user_level, level_permissions};
 use crate::failure::{list_names, unknown_field, unknown_ids};
-use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Requirement};
+use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Nullified, Requirement};
 
 /// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
@@ -39,6 +39,15 @@ pub struct NewFeaturePermission {
     /// If `false`, the permission is pinned: only super admins can change or remove it. If `None`, an existing
     /// permission retains its value, and a new permission is not pinned.
     pub modifiable: Option<bool>,
+}
+
+/// The result of replacing a matrix. `C` is the type of its cells.
+#[derive(Debug, Clone)]
+pub struct ReplacedMatrix<C> {
+    /// The matrix after the change: sorted by view id, or by feature id, then action.
+    pub cells: Vec<C>,
+    /// The permissions of users that the denies of the matrix hide.
+    pub nullified: Nullified,
 }
 
 /// Replaces all view permissions of a level (its view matrix).
@@ -71,8 +80,7 @@ pub struct ReplaceFeaturePermissions {
 
 #[async_trait]
 impl Change for ReplaceViewPermissions {
-    /// The view matrix after the change, sorted by view id.
-    type Answer = Vec<ViewPermission>;
+    type Answer = ReplacedMatrix<ViewPermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
 
@@ -120,14 +128,26 @@ impl Change for ReplaceViewPermissions {
             let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
             unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })?;
-        Ok(tx.view_permissions().find_by_user_level(self.company, self.level).await?)
+        let cells = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        let denied = |cells: &[ViewPermission]| -> BTreeSet<_> {
+            cells.iter().filter(|cell| cell.state == ViewState::Deny).map(|cell| cell.view_id).collect()
+        };
+        let mut nullified = Nullified::default();
+        if !denied(&cells).is_subset(&denied(&stored)) {
+            let after = tx.snapshots().load_company(self.company).await?.value;
+            let mut before = after.clone();
+            if let Some(level) = before.levels.get_mut(&self.level) {
+                level.views = stored.iter().map(|cell| (cell.view_id, cell.state)).collect();
+            }
+            nullified = Nullified::between(&before, &after);
+        }
+        Ok(ReplacedMatrix { cells, nullified })
     }
 }
 
 #[async_trait]
 impl Change for ReplaceFeaturePermissions {
-    /// The feature matrix after the change, sorted by feature id, then action.
-    type Answer = Vec<FeaturePermission>;
+    type Answer = ReplacedMatrix<FeaturePermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
 
@@ -184,7 +204,22 @@ impl Change for ReplaceFeaturePermissions {
                 unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
             },
         )?;
-        Ok(tx.feature_permissions().find_by_user_level(self.company, self.level).await?)
+        let cells = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        let denied = |cells: &[FeaturePermission]| -> BTreeSet<_> {
+            cells.iter().filter(|cell| !cell.value).map(|cell| (cell.feature_id, cell.action.clone())).collect()
+        };
+        let mut nullified = Nullified::default();
+        if !denied(&cells).is_subset(&denied(&stored)) {
+            let after = tx.snapshots().load_company(self.company).await?.value;
+            let mut before = after.clone();
+            if let Some(level) = before.levels.get_mut(&self.level) {
+                let views = std::mem::take(&mut level.views);
+                *level = level_permissions(self.level, Vec::new(), stored);
+                level.views = views;
+            }
+            nullified = Nullified::between(&before, &after);
+        }
+        Ok(ReplacedMatrix { cells, nullified })
     }
 }
 

@@ -12,10 +12,12 @@ pub(crate) mod views;
 pub use companies::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCompanyModule, SwitchedModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
-pub use matrices::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
+pub use matrices::{
+    NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
+};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
-pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
+pub use user_levels::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
 pub use views::{CreateView, DeleteView, UpdateView};

@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Caller, CompanyId, Description, EntityType, ExternalId, Name, NamedUser, UserId, UserLevel, UserLevelId,
+    Caller, CompanyId, Description, EntityType, ExternalId, FeaturePermission, FeatureRule, LevelPermissions, Name,
+    NamedUser, UserId, UserLevel, UserLevelId, ViewPermission,
 };
 use iam_storage::{Target, UnitOfWork};
 
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
 use crate::failure::unknown_ids;
-use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Requirement};
+use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Nullified, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -176,6 +177,15 @@ async fn in_use(
     Ok(Failure::InUse { message, errors })
 }
 
+/// The result of replacing the levels of a user.
+#[derive(Debug, Clone)]
+pub struct AssignedLevels {
+    /// The levels that the user holds after the change, sorted by name.
+    pub levels: Vec<UserLevel>,
+    /// The permissions of the user that the denies of the new levels hide.
+    pub nullified: Nullified,
+}
+
 /// Replaces the user's levels in this company. The user's levels in other companies remain unchanged.
 #[derive(Debug, Clone)]
 pub struct AssignUserLevels {
@@ -193,8 +203,7 @@ pub struct AssignUserLevels {
 
 #[async_trait]
 impl Change for AssignUserLevels {
-    /// The levels that the user holds after the change, sorted by name.
-    type Answer = Vec<UserLevel>;
+    type Answer = AssignedLevels;
 
     const REQUIREMENT: Requirement = Requirement::AssignLevels;
 
@@ -221,15 +230,48 @@ impl Change for AssignUserLevels {
         if self.if_match.needs_content() {
             self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
         }
-        tx.assignments_mut()
+        let before = tx
+            .assignments_mut()
             .replace_for_user(self.company, self.user.id, &self.levels, caller.actor().id())
             .await
             .map_err(|error| {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);
                 unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
             })?;
-        Ok(tx.assignments().get_user_levels(self.company, self.user.id).await?)
+        let assigned = tx.assignments().get_assigned_levels(self.company, self.user.id).await?;
+        let denies = assigned.iter().any(|held| held.has_denies && !before.contains(&held.level.id));
+        let nullified = if denies { self.nullified(tx, &before).await? } else { Nullified::default() };
+        Ok(AssignedLevels { levels: assigned.into_iter().map(|held| held.level).collect(), nullified })
     }
+}
+
+impl AssignUserLevels {
+    /// Returns the permissions that the new levels of the user hide. `held` contains the levels that the user held
+    /// before.
+    async fn nullified(&self, tx: &dyn UnitOfWork, held: &[UserLevelId]) -> Result<Nullified, Failure> {
+        let (company, user) = (self.company, self.user.id);
+        let after = tx.snapshots().load_users(company, &[user]).await?.value;
+        let mut before = after.clone();
+        before.holders.insert(user, held.iter().copied().collect());
+        for level in held.iter().filter(|level| !after.levels.contains_key(level)) {
+            let views = tx.view_permissions().find_by_user_level(company, *level).await?;
+            let features = tx.feature_permissions().find_by_user_level(company, *level).await?;
+            before.levels.insert(*level, level_permissions(*level, views, features));
+        }
+        Ok(Nullified::between(&before, &after))
+    }
+}
+
+/// Returns the permissions of a level with these cells.
+pub(super) fn level_permissions(
+    level: UserLevelId,
+    views: Vec<ViewPermission>,
+    features: Vec<FeaturePermission>,
+) -> LevelPermissions {
+    let views = views.into_iter().map(|cell| (cell.view_id, cell.state));
+    let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
+    let features = features.into_iter().map(|cell| (cell.feature_id, cell.action.clone(), rule(&cell)));
+    LevelPermissions::new(level, views, features)
 }
 
 /// Checks that the named user can sign in. Levels can be assigned only to such users.

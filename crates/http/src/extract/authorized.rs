@@ -14,7 +14,7 @@ use actix_web::dev::Payload;
 use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext, Requirement};
-use iam_domain::{Caller, CompanyId, UserId};
+use iam_domain::{Caller, CompanyId, ExternalId, UserId};
 use iam_permissions_cache::Consistency;
 
 use super::authenticate::{Authenticated, authenticate};
@@ -59,6 +59,16 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Executes a change for a request whose input contains more than the change.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
+    }
+
+    /// Returns the caller.
+    pub(crate) const fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// Returns the external id of the caller, if an external issuer issued the token.
+    pub(crate) fn external_id(&self) -> Option<&ExternalId> {
+        self.context.external_id.as_deref()
     }
 
     /// Returns the company that the request specifies, if any.

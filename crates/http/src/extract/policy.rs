@@ -38,6 +38,8 @@ macro_rules! policies {
 policies! {
     /// Any authenticated caller, including non-members of the company. For a non-member, every decision is a denial.
     Anyone: Authenticated, Required;
+    /// Any authenticated caller. The request needs no company.
+    Myself: Authenticated, Optional;
     /// Any member of the company.
     Member: Member, Required;
     /// Callers who may read the company's IAM data.

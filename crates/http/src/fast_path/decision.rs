@@ -3,13 +3,15 @@
 use iam_domain::Scope;
 use iam_permissions_cache::Verdict;
 
+use crate::respond::granted_scope;
+
 /// Writes a decision as JSON, in the form of [`DecisionData`](crate::respond::DecisionData). The strings of a decision
 /// contain no characters that JSON requires to be escaped, so they are written unchanged.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());
     put(if outcome.allowed { r#"{"allowed":true,"scope":"# } else { r#"{"allowed":false,"scope":"# });
-    put(match outcome.scope {
+    put(match granted_scope(outcome.allowed, outcome.scope) {
         None => "null",
         Some(Scope::Own) => r#""own""#,
         Some(Scope::Team) => r#""team""#,
@@ -51,8 +53,13 @@ mod tests {
             let decided_by = levels[..count].to_vec();
             let mut written = Vec::new();
             write(&Verdict::of(Outcome { allowed, scope, reason }, &decided_by), &mut written);
-            let described =
-                DecisionData { allowed, scope, reason: reason.text(), reason_code: reason.code(), decided_by };
+            let described = DecisionData {
+                allowed,
+                scope: granted_scope(allowed, scope),
+                reason: reason.text(),
+                reason_code: reason.code(),
+                decided_by,
+            };
             assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&described).unwrap());
         }
     }

@@ -7,13 +7,18 @@ use utoipa::ToSchema;
 use super::error::{ApiError, Finding};
 use super::schema;
 
+/// Returns the scope of a decision in a response: `None` if the decision is a denial.
+pub(crate) const fn granted_scope(allowed: bool, scope: Option<Scope>) -> Option<Scope> {
+    if allowed { scope } else { None }
+}
+
 /// The decision that results from a check.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DecisionData {
     /// Whether the view or action is allowed.
     pub(crate) allowed: bool,
-    /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
+    /// The scope with which the action is allowed. `null` for views, and if the action is denied.
     #[schema(required = true)]
     pub(crate) scope: Option<Scope>,
     /// The human-readable reason for the decision.

@@ -7,7 +7,7 @@ use super::schema;
 
 /// The envelope of every successful response.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Success<T: ToSchema> {
+pub(crate) struct Success<T> {
     /// Always `success`.
     #[schema(schema_with = schema::success_status)]
     status: &'static str,
@@ -15,7 +15,7 @@ pub(crate) struct Success<T: ToSchema> {
     data: T,
 }
 
-impl<T: ToSchema> Success<T> {
+impl<T> Success<T> {
     pub(crate) const fn new(data: T) -> Self {
         Self { status: "success", data }
     }

@@ -9,7 +9,6 @@ use iam_permissions_cache::AccessId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::envelope::Success;
 use super::error::ApiError;
@@ -19,6 +18,7 @@ use super::error::ApiError;
 pub(crate) enum ResponseKind {
     Navigation,
     Permissions,
+    PermissionsByKey,
 }
 
 /// A serialized body with its entity tag.
@@ -30,7 +30,7 @@ pub(crate) struct CachedResponse {
 }
 
 impl CachedResponse {
-    pub(crate) fn new(data: impl Serialize + ToSchema) -> Result<Self, ApiError> {
+    pub(crate) fn new(data: impl Serialize) -> Result<Self, ApiError> {
         let bytes = serde_json::to_vec(&Success::new(data)).map_err(ApiError::internal)?;
         let etag = Etag::of_bytes(&bytes);
         let etag_header = HeaderValue::from_str(etag.as_str()).map_err(ApiError::internal)?;
@@ -70,7 +70,7 @@ impl ResponseCache {
         &self,
         id: AccessId,
         kind: ResponseKind,
-        data: impl Serialize + ToSchema,
+        data: impl Serialize,
     ) -> Result<Arc<CachedResponse>, ApiError> {
         let body = Arc::new(CachedResponse::new(data)?);
         self.0.insert((id, kind), Arc::clone(&body));

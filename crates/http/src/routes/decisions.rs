@@ -8,10 +8,11 @@ use iam_domain::{Scope, UserId};
 use iam_permissions_cache::{Access, EffectivePermissions, Navigation};
 use utoipa::ToSchema;
 
+use super::flag;
 use super::users::OneUser;
 use crate::Api;
 use crate::extract::decision_request::{Checks, DecisionRequest, Item};
-use crate::extract::{Anyone, Authorized, ReadIam};
+use crate::extract::{Anyone, Authorized, Input, ReadIam, RequestReader};
 use crate::fast_path;
 use crate::respond::{
     ApiError, ApiResponse, ApiResult, CachedResponse, ChecksData, DecisionData, RefusedCheck, ResponseKind, Success,
@@ -37,29 +38,60 @@ pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
+/// Whether views and features are identified by URL and key instead of id.
+pub(crate) struct ByKeys(bool);
+
+impl Input for ByKeys {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        flag(request, "keys").map(Self)
+    }
+}
+
 /// Returns the effective permissions of the caller.
-#[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
+#[utoipa::path(
+    tag = "Decisions",
+    params(("keys" = Option<bool>, Query, description = "If true, views are listed by URL and features by key")),
+    responses((status = 200, body = Success<EffectivePermissions>), (status = 304)),
+)]
 #[get("/api/iam/permissions/current")]
-pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
+pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone, ByKeys>) -> ApiResult {
     let access = call.application().own_access(&call.decision_context()?).await?;
-    let body = permissions_body(call.api(), &access)?;
+    let body = permissions_body(call.api(), &access, &call.input)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// Returns the effective permissions of a user.
-#[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
-#[get("/api/iam/users/{userId}/permissions")]
-pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
-    let access = call.application().access_of_user(&call.decision_context()?, call.input.0.id).await?;
-    let body = permissions_body(call.api(), &access)?;
-    Ok(ApiResponse::ok().freshness_headers(&access).json(body.bytes.clone()))
+/// A user, and whether views and features are identified by URL and key instead of id.
+pub(crate) struct PermissionsOf(OneUser, ByKeys);
+
+impl Input for PermissionsOf {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (user, by_keys) = (OneUser::read(request), ByKeys::read(request));
+        Some(Self(user?, by_keys?))
+    }
 }
 
-fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, ApiError> {
+/// Returns the effective permissions of a user.
+#[utoipa::path(
+    tag = "Decisions",
+    params(("keys" = Option<bool>, Query, description = "If true, views are listed by URL and features by key")),
+    responses((status = 200, body = Success<EffectivePermissions>), (status = 304)),
+)]
+#[get("/api/iam/users/{userId}/permissions")]
+pub(crate) async fn permissions_of_user(request: HttpRequest, call: Authorized<ReadIam, PermissionsOf>) -> ApiResult {
+    let PermissionsOf(OneUser(user), by_keys) = &call.input;
+    let access = call.application().access_of_user(&call.decision_context()?, user.id).await?;
+    let body = permissions_body(call.api(), &access, by_keys)?;
+    Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
+}
+
+fn permissions_body(api: &Api, access: &Access, ByKeys(by_keys): &ByKeys) -> Result<Arc<CachedResponse>, ApiError> {
     let cache = api.response_cache();
-    cache
-        .get(access.id(), ResponseKind::Permissions)
-        .map_or_else(|| cache.keep(access.id(), ResponseKind::Permissions, access.effective()), Ok)
+    let kind = if *by_keys { ResponseKind::PermissionsByKey } else { ResponseKind::Permissions };
+    match cache.get(access.id(), kind) {
+        Some(body) => Ok(body),
+        None if *by_keys => cache.keep(access.id(), kind, access.effective_by_key()),
+        None => cache.keep(access.id(), kind, access.effective()),
+    }
 }
 
 /// A check of a view, or of an action on a feature.

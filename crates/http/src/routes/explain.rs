@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::decisions::CheckRequest;
 use crate::extract::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Authorized};
-use crate::respond::{ApiResponse, ApiResult, Success, schema};
+use crate::respond::{ApiResponse, ApiResult, Success, granted_scope, schema};
 
 /// A decision, with the rules and permissions that determined it.
 #[derive(Serialize, ToSchema)]
@@ -16,7 +16,7 @@ use crate::respond::{ApiResponse, ApiResult, Success, schema};
 pub(crate) struct ExplanationData {
     /// Whether the view or action is allowed.
     allowed: bool,
-    /// The scope granted for the action, or `own` if no scope is granted. `null` for views.
+    /// The scope with which the action is allowed. `null` for views, and if the action is denied.
     #[schema(required = true)]
     scope: Option<Scope>,
     /// The human-readable description of the rule that determined the decision.
@@ -41,7 +41,7 @@ impl From<Explanation> for ExplanationData {
         let Explanation { decision, gate, levels, suggestion } = explanation;
         Self {
             allowed: decision.allowed,
-            scope: decision.scope,
+            scope: granted_scope(decision.allowed, decision.scope),
             reason: decision.reason.text(),
             reason_code: decision.reason.code(),
             decided_by: decision.decided_by,

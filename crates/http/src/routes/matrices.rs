@@ -1,12 +1,16 @@
 //! Returns and replaces the permission matrices of user levels.
 
 use actix_web::{get, put};
-use iam_application::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
+use iam_application::{
+    NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
+};
 use iam_domain::{Action, FeatureId, FeaturePermission, Scope, ViewId, ViewPermission, ViewState};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::data;
+use super::nullified::NullifiedData;
 use super::user_levels::{OneLevel, force};
-use super::{changed_data, data};
 use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Success};
 
@@ -17,11 +21,28 @@ data! {
     FeaturePermissionsData { permissions: Vec<FeaturePermission> }
 }
 
-changed_data! {
+/// The result of replacing a view matrix.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplacedViewPermissionsData {
+    /// The human-readable result of the operation.
+    message: &'static str,
     /// The cells of the view matrix after the change, sorted by view id.
-    ReplacedViewPermissionsData { permissions: Vec<ViewPermission> }
+    permissions: Vec<ViewPermission>,
+    /// The permissions that a deny hides since this change.
+    nullified: NullifiedData,
+}
+
+/// The result of replacing a feature matrix.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplacedFeaturePermissionsData {
+    /// The human-readable result of the operation.
+    message: &'static str,
     /// The cells of the feature matrix after the change, sorted by feature id and action.
-    ReplacedFeaturePermissionsData { permissions: Vec<FeaturePermission> }
+    permissions: Vec<FeaturePermission>,
+    /// The permissions that a deny hides since this change.
+    nullified: NullifiedData,
 }
 
 /// Returns the view matrix of a level: all its permissions for views.
@@ -92,8 +113,9 @@ impl Input for ReplaceViewPermissions {
 #[put("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
-    let data =
-        ReplacedViewPermissionsData { message: "View permissions updated successfully", permissions: done.value };
+    let ReplacedMatrix { cells: permissions, nullified } = done.value;
+    let message = "View permissions updated successfully";
+    let data = ReplacedViewPermissionsData { message, permissions, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)
 }
 
@@ -186,7 +208,8 @@ pub(crate) async fn replace_feature_permissions(
     call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
-    let data =
-        ReplacedFeaturePermissionsData { message: "Feature permissions updated successfully", permissions: done.value };
+    let ReplacedMatrix { cells: permissions, nullified } = done.value;
+    let message = "Feature permissions updated successfully";
+    let data = ReplacedFeaturePermissionsData { message, permissions, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)
 }

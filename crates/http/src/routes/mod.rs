@@ -9,8 +9,10 @@ pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod matrices;
+pub(crate) mod me;
 pub(crate) mod menu;
 pub(crate) mod modules;
+pub(crate) mod nullified;
 pub(crate) mod openapi;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
@@ -32,6 +34,15 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
         None => Some(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
         Some(_) => request.reject("limit", FieldCode::Range, format_args!("must be between 1 and {MAX_LIMIT}")),
+    }
+}
+
+/// Reads the query parameter with this name, which is `true` or `false`. Default: `false`.
+fn flag(request: &mut RequestReader<'_>, name: &'static str) -> Option<bool> {
+    match request.query::<String>(name)?.as_deref() {
+        None | Some("false") => Some(false),
+        Some("true") => Some(true),
+        Some(_) => request.reject(name, FieldCode::Type, "must be true or false"),
     }
 }
 

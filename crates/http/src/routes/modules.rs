@@ -1,13 +1,13 @@
 //! Manages the modules of the catalog, and the views and features that they gate.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{CreateModule, DeleteModule, FieldCode, SetModuleFeatures, SetModuleViews, UpdateModule};
+use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
 use iam_domain::{Description, FeatureId, Icon, Module, ModuleCode, ModuleId, Name, Priority, ViewId};
 use utoipa::ToSchema;
 
-use super::data;
 use super::features::{FeaturesData, SetFeaturesData};
 use super::views::{SetViewsData, ViewsData};
+use super::{data, flag};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -163,11 +163,7 @@ pub(crate) struct Ungate {
 impl Input for DeleteModule {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let id = request.path("id");
-        let in_query = match request.query::<String>("ungate")?.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return request.reject("ungate", FieldCode::Type, "must be true or false"),
-        };
+        let in_query = flag(request, "ungate")?;
         let in_body = match request.optional_body()? {
             Some(mut body) => body.or("ungate", false)?,
             None => false,

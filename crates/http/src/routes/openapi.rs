@@ -59,6 +59,7 @@ operations! {
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
+    me::{get_me, get_my_catalog},
     api_keys::{list_api_keys, create_api_key, get_api_key, revoke_api_key},
     audit::{list_audit_logs},
     health::{health, database_health, live, ready},

@@ -1,13 +1,14 @@
 //! Manages user levels and their assignments to users.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, FieldCode, Patch, UpdateUserLevel};
+use iam_application::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
 use iam_domain::{Description, ExternalId, Name, UserId, UserLevel, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::nullified::NullifiedData;
 use super::users::OneUser;
-use super::{changed_data, data, page_size};
+use super::{data, flag, page_size};
 use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
@@ -18,9 +19,16 @@ data! {
     UserLevelData { user_level: UserLevel }
 }
 
-changed_data! {
+/// The result of replacing the levels of a user.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssignedLevelsData {
+    /// The human-readable result of the operation.
+    message: &'static str,
     /// The levels that the user holds after the change, sorted by name.
-    AssignedLevelsData { user_levels: Vec<UserLevel> }
+    user_levels: Vec<UserLevel>,
+    /// The permissions that a deny hides since this change.
+    nullified: NullifiedData,
 }
 
 /// The level specified in the path.
@@ -224,11 +232,7 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
 /// Reads the query parameter `force`. If it is `true`, a super admin may make the change even if no administrator of
 /// the company remains.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
-    match request.query::<String>("force")?.as_deref() {
-        None | Some("false") => Some(false),
-        Some("true") => Some(true),
-        Some(_) => request.reject("force", FieldCode::Type, "must be true or false"),
-    }
+    flag(request, "force")
 }
 
 /// The requested levels of a user, which replace the levels that the user holds now.
@@ -273,6 +277,8 @@ impl Input for AssignUserLevels {
 #[put("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
-    let data = AssignedLevelsData { message: "User levels updated successfully", user_levels: done.value };
+    let AssignedLevels { levels: user_levels, nullified } = done.value;
+    let message = "User levels updated successfully";
+    let data = AssignedLevelsData { message, user_levels, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.user_levels)?.data(data)
 }

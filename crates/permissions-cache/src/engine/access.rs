@@ -12,7 +12,10 @@ use iam_domain::{
 use crate::engine::compiled::{CellRef, CompiledSet};
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
-use crate::{ActionPermission, Check, EffectivePermissions, Subject};
+use crate::{
+    ActionPermission, AvailableCatalog, AvailableFeature, AvailableView, Check, EffectivePermissions,
+    EffectivePermissionsByKey, Subject,
+};
 
 /// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
 /// database, is immutable, and is cheap to clone.
@@ -141,6 +144,50 @@ impl Access {
             (feature.id, actions.collect::<BTreeMap<_, _>>())
         });
         EffectivePermissions { views, features: features.collect() }
+    }
+
+    /// Returns the effective permissions of the subject, by the URLs of views and the keys of features.
+    #[must_use]
+    pub fn effective_by_key(&self) -> EffectivePermissionsByKey {
+        let catalog = &self.set.index.catalog;
+        let EffectivePermissions { views, features } = self.effective();
+        let url = |id| catalog.view(id).map_or_else(|| id.to_string(), |view| view.url.to_string());
+        let key = |id| {
+            let key = catalog.feature(id).and_then(|feature| feature.key.as_ref());
+            key.map_or_else(|| id.to_string(), ToString::to_string)
+        };
+        EffectivePermissionsByKey {
+            views: views.into_iter().map(|(id, is_allowed)| (url(id), is_allowed)).collect(),
+            features: features.into_iter().map(|(id, actions)| (key(id), actions)).collect(),
+        }
+    }
+
+    /// Returns the part of the catalog that is available in the company.
+    #[must_use]
+    pub fn available_catalog(&self) -> AvailableCatalog {
+        let (catalog, modules) = (&self.set.index.catalog, self.set.modules());
+        let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
+        let mut views: Vec<_> =
+            views.map(|view| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() }).collect();
+        views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
+        let features =
+            catalog.features().filter(|feature| feature.enabled && catalog.is_feature_open(feature.id, modules));
+        let mut features: Vec<_> = features
+            .map(|feature| {
+                let own = feature.actions.iter().flatten().filter(|action| !action.is_standard()).cloned();
+                AvailableFeature {
+                    id: feature.id,
+                    key: feature.key.clone(),
+                    name: feature.name.clone(),
+                    actions: Action::standard().chain(own).collect(),
+                }
+            })
+            .collect();
+        features.sort_by(|a, b| {
+            let key = |feature: &AvailableFeature| feature.key.as_ref().map(|key| key.as_str().to_owned());
+            (key(a).is_none(), key(a), a.id).cmp(&(key(b).is_none(), key(b), b.id))
+        });
+        AvailableCatalog { views, features }
     }
 
     /// Returns `true` if the view exists and the subject may see it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iam_domain::{Action, FeatureId, Scope, ViewId};
+use iam_domain::{Action, FeatureId, FeatureKey, Name, Scope, ViewId, ViewUrl};
 use serde::Serialize;
 
 /// The decision about an action: whether it is allowed, and with which scope.
@@ -21,10 +21,61 @@ pub struct ActionPermission {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {
-    /// A map from the id of each view to `true` if the user may see the view.
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<uuid::Uuid, bool>))]
+    /// A map from the id of each view to `true` if the user may see the view. With `keys=true`, the keys of the map are
+    /// the URLs of the views.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
     pub views: BTreeMap<ViewId, bool>,
-    /// The decisions about the actions of each feature, by feature id and action.
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<uuid::Uuid, BTreeMap<String, ActionPermission>>))]
+    /// The decisions about the actions of each feature, by feature id and action. With `keys=true`, by feature key and
+    /// action; a feature without a key is listed by its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
+}
+
+/// The effective permissions of a user, by the URLs of views and the keys of features instead of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EffectivePermissionsByKey {
+    /// A map from the URL of each view to `true` if the user may see the view.
+    pub views: BTreeMap<String, bool>,
+    /// The decisions about the actions of each feature, by feature key and action. A feature without a key is listed by
+    /// its id.
+    pub features: BTreeMap<String, BTreeMap<Action, ActionPermission>>,
+}
+
+/// A view that is available in a company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AvailableView {
+    /// The id of the view.
+    pub id: ViewId,
+    /// The URL of the view.
+    pub url: ViewUrl,
+    /// The name of the view.
+    pub name: Name,
+}
+
+/// A feature that is available in a company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AvailableFeature {
+    /// The id of the feature.
+    pub id: FeatureId,
+    /// The key of the feature. `null` if it has none.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub key: Option<FeatureKey>,
+    /// The name of the feature.
+    pub name: Name,
+    /// The actions of the feature: the standard actions, and its custom actions.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub actions: Vec<Action>,
+}
+
+/// The part of the catalog that is available in a company: the views and the enabled features whose module gate is
+/// open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AvailableCatalog {
+    /// The views, ordered by URL.
+    pub views: Vec<AvailableView>,
+    /// The features, ordered by key. Features without a key are last.
+    pub features: Vec<AvailableFeature>,
 }

@@ -140,7 +140,7 @@ impl Change {
             }
             Self::Assign(of, who, levels) => {
                 let levels: Vec<_> = levels.iter().map(|number| level(*of, *number)).collect();
-                tx.assignments_mut().replace_for_user(company(*of), user(*who), &levels, None).await
+                tx.assignments_mut().replace_for_user(company(*of), user(*who), &levels, None).await.map(drop)
             }
             Self::CreateLevel(of, number) => tx.user_levels_mut().create(&a_level(*of, *number, now)).await,
             Self::DeleteLevel(of, number) => {
@@ -455,7 +455,7 @@ async fn a_catalog_is_never_combined_with_rows_deleted_before_it() {
     // the feature.
     store
         .change_company(0, async |tx: &mut dyn UnitOfWork| {
-            tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await
+            tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await.map(drop)
         })
         .await;
     let versions = store

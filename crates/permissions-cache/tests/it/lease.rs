@@ -251,7 +251,7 @@ async fn another_database() -> Arc<MemoryStorage> {
     let other = one_company().await;
     other
         .change_company(0, async |tx: &mut dyn UnitOfWork| {
-            tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await
+            tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await.map(drop)
         })
         .await;
     Arc::clone(&other.memory)

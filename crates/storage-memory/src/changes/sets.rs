@@ -128,14 +128,15 @@ impl Unit {
         })
     }
 
-    /// Changes the levels of a user. Returns `true` if the operation added or removed a level.
+    /// Changes the levels of a user. Returns the levels that the user held before, and `true` if the operation added or
+    /// removed a level.
     fn assignments(
         &mut self,
         company: CompanyId,
         user: UserId,
         edit: SetEdit<'_, UserLevelId>,
         (assigned_by, created_at): (Option<Uuid>, Timestamp),
-    ) -> Result<bool> {
+    ) -> Result<(Vec<UserLevelId>, bool)> {
         self.change(Target::Company(company), |unit| {
             let data = unit.work.company_mut(company);
             let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
@@ -149,7 +150,8 @@ impl Unit {
                 data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
             }
             unit.recorder.assignments_updated(user, &there, &diff);
-            Ok(!diff.is_empty())
+            let is_changed = !diff.is_empty();
+            Ok((there, is_changed))
         })
     }
 }
@@ -232,12 +234,14 @@ impl CompanyModulesMut for Repository<Unit> {
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
         let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
-        self.0.assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
+        self.0
+            .assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
+            .map(|(_, changed)| changed)
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
         let now = self.0.recorder.now();
-        self.0.assignments(company, user, SetEdit::Remove(level), (None, now))
+        self.0.assignments(company, user, SetEdit::Remove(level), (None, now)).map(|(_, changed)| changed)
     }
 
     async fn replace_for_user(
@@ -246,8 +250,8 @@ impl AssignmentsMut for Repository<Unit> {
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<()> {
+    ) -> Result<Vec<UserLevelId>> {
         let now = self.0.recorder.now();
-        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(drop)
+        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(|(held, _)| held)
     }
 }

@@ -8,7 +8,8 @@ use iam_domain::{
     UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
+    AssignedLevel, Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result,
+    UserLevels, ViewPermissions,
 };
 
 use crate::limit::to_usize;
@@ -129,6 +130,22 @@ fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) 
 impl<S: StateSource> Assignments for Repository<S> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
+    }
+
+    async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>> {
+        let state = self.0.state();
+        let held = state.company(company).levels_of(user);
+        let held = held.map(|data| AssignedLevel { level: data.level.clone(), has_denies: data.has_denies() });
+        Ok(sorted(held, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id))))
+    }
+
+    async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>> {
+        let state = self.0.state();
+        let companies = state.companies_where(|company| company.levels_of(user).next().is_some());
+        let page = companies.into_iter().filter(|company| Some(*company) > after).take(to_usize(limit));
+        let membership =
+            |company| Membership { company, levels: levels_by_name(state.company(company).levels_of(user)) };
+        Ok(page.map(membership).collect())
     }
 
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {

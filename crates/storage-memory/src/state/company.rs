@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use iam_domain::{
     Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
-    ModuleId, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission,
+    ModuleId, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
 };
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
@@ -34,6 +34,13 @@ pub(crate) struct LevelData {
     pub(crate) views: OrdMap<ViewId, ViewPermission>,
     pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
     pub(crate) holders: OrdMap<UserId, Assignment>,
+}
+
+impl LevelData {
+    /// Returns `true` if the level denies a view or an action.
+    pub(crate) fn has_denies(&self) -> bool {
+        self.views.values().any(|cell| cell.state == ViewState::Deny) || self.features.values().any(|cell| !cell.value)
+    }
 }
 
 impl CompanyData {

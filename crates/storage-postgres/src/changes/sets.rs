@@ -394,12 +394,12 @@ impl AssignmentsMut for Repository<Unit> {
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<()> {
+    ) -> Result<Vec<UserLevelId>> {
         self.change(Target::Company(company), async |unit| {
             let held = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
             let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
             unit.0.recorder.assignments_updated(user, &held, &diff);
-            Ok(())
+            Ok(held)
         })
         .await
     }

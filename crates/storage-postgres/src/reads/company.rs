@@ -6,7 +6,8 @@ use iam_domain::{
     UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
+    AssignedLevel, Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result,
+    UserLevels, ViewPermissions,
 };
 use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::entities::{
 use crate::error::from_db;
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, statement};
+use crate::statement::{column, convert, statement};
 
 #[async_trait]
 impl<T: Executor> CompanyModules for Repository<T> {
@@ -190,6 +191,50 @@ impl<T: Executor> Assignments for Repository<T> {
             self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
         )
         .await
+    }
+
+    async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>> {
+        let sql = format!(
+            "SELECT {}, EXISTS (
+                SELECT FROM user_level_view_permissions p
+                WHERE p.company_id = l.company_id AND p.user_level_id = l.id AND p.state = 'deny'
+            ) OR EXISTS (
+                SELECT FROM user_level_feature_permissions p
+                WHERE p.company_id = l.company_id AND p.user_level_id = l.id AND NOT p.value
+            ) AS has_denies
+            FROM user_user_levels h
+            JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id",
+            columns::<user_levels::Entity>("l")
+        );
+        let values = [company.as_uuid().into(), user.as_uuid().into()];
+        let rows = self.rows(self.for_company(company, statement(sql, values))).await?;
+        let assigned = |row| {
+            let level = convert::<user_levels::Model, UserLevel>(row)?;
+            Ok(AssignedLevel { level, has_denies: column(row, "has_denies")? })
+        };
+        rows.iter().map(assigned).collect()
+    }
+
+    async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>> {
+        let sql = format!(
+            "WITH page AS (
+                SELECT DISTINCT company_id FROM user_user_levels
+                WHERE user_id = $1 AND ($2::uuid IS NULL OR company_id > $2) ORDER BY company_id LIMIT $3
+            )
+            SELECT {} FROM page JOIN user_user_levels h USING (company_id)
+            JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            WHERE h.user_id = $1 ORDER BY l.company_id, l.name, l.id",
+            columns::<user_levels::Entity>("l")
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [user.as_uuid().into(), after.map(|after| after.as_uuid()).into(), limit.into()];
+        let levels: Vec<UserLevel> =
+            self.query::<user_levels::Model, _>(self.for_company(None, statement(sql, values))).await?;
+        let by_company = levels.chunk_by(|a, b| a.company_id == b.company_id);
+        let membership =
+            |levels: &[UserLevel]| Some(Membership { company: levels.first()?.company_id, levels: levels.to_vec() });
+        Ok(by_company.filter_map(membership).collect())
     }
 
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use iam_domain::{ApiKeyId, Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
+use iam_domain::{ApiKeyId, Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId, ViewState};
 
 use super::fixtures::{
     action, ascending, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
-    some_company, some_user, unique, versions,
+    some_company, some_feature, some_user, some_view, unique, versions, view_cell,
 };
 use super::outcomes::assert_unknown;
 use crate::Storage;
@@ -111,6 +111,51 @@ pub async fn holders_are_listed_in_pages(storage: Arc<dyn Storage>) {
     assert_eq!(page(foreign.company_id, admin.id, None, 9).await, []);
 }
 
+/// The companies in which a user holds levels are listed page by page, sorted by id, each with the user's levels.
+pub async fn memberships_are_listed_in_pages(storage: Arc<dyn Storage>) {
+    let (user, mut companies) = (some_user(), [some_company(), some_company(), some_company()]);
+    companies.sort();
+    for company in companies {
+        let (admin, member) = (level(company, "Admin"), level(company, "Member"));
+        given(&storage, &[&member, &admin, &holding(user, &member), &holding(user, &admin)]).await;
+        given(&storage, &[&holding(some_user(), &admin)]).await;
+    }
+    let page = async |after, limit| {
+        let page = storage.reader().assignments().get_memberships(user, after, limit).await.unwrap();
+        for membership in &page {
+            let names: Vec<_> = membership.levels.iter().map(|level| level.name.as_str()).collect();
+            assert_eq!(names, ["Admin", "Member"]);
+            assert!(membership.levels.iter().all(|level| level.company_id == membership.company));
+        }
+        page.into_iter().map(|membership| membership.company).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 2).await, companies[..2]);
+    assert_eq!(page(Some(companies[1]), 2).await, companies[2..]);
+    assert_eq!(page(Some(companies[2]), 2).await, []);
+    assert_eq!(page(None, u64::MAX).await, companies);
+    assert_eq!(storage.reader().assignments().get_memberships(some_user(), None, 9).await.unwrap(), []);
+}
+
+/// The levels of a user are returned by name, and each states whether one of its matrices contains a deny.
+pub async fn assigned_levels_state_whether_they_deny(storage: Arc<dyn Storage>) {
+    let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
+    given(&storage, &[&view, &feature]).await;
+    let levels = ["Allowing", "Denying a view", "Denying an action", "Without cells"].map(|text| level(company, text));
+    for level in &levels {
+        given(&storage, &[level, &holding(user, level)]).await;
+    }
+    let denied = FeaturePermission { value: false, ..feature_cell(&levels[2], feature.id, "Read") };
+    given(
+        &storage,
+        &[&view_cell(&levels[0], view.id, ViewState::Allow), &feature_cell(&levels[0], feature.id, "Read")],
+    )
+    .await;
+    given(&storage, &[&view_cell(&levels[1], view.id, ViewState::Deny), &denied]).await;
+    let assigned = storage.reader().assignments().get_assigned_levels(company, user).await.unwrap();
+    assert!(assigned.iter().map(|assigned| &assigned.level).eq(&levels));
+    assert!(assigned.iter().map(|assigned| assigned.has_denies).eq([false, true, true, false]));
+}
+
 /// Unknown users hold no levels, and unknown levels have no holders.
 pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
     let assignments = storage.reader().assignments();
@@ -130,9 +175,7 @@ pub async fn assignments_of_one_user_in_two_companies_are_separate(storage: Arc<
         let levels = storage.reader().assignments().get_user_levels(company, user).await.unwrap();
         keys(&levels, |level| level.id)
     };
-    let replace = async |levels: &[UserLevelId]| {
-        change!(storage, mine, tx => tx.assignments_mut().replace_for_user(mine, user, levels, None))
-    };
+    let replace = async |levels: &[UserLevelId]| change!(storage, mine, tx => tx.assignments_mut().replace_for_user(mine, user, levels, None));
     assert_eq!((held(mine).await, held(theirs).await), (vec![my_admin.id], vec![their_admin.id]));
     replace(&[my_member.id]).await.unwrap();
     assert_eq!((held(mine).await, held(theirs).await), (vec![my_member.id], vec![their_admin.id]));

@@ -118,7 +118,7 @@ impl Members {
             }
             Self::LevelsOfUser(company, user) => {
                 let levels = ids(elements, UserLevelId::from_uuid);
-                tx.assignments_mut().replace_for_user(*company, *user, &levels, None).await
+                tx.assignments_mut().replace_for_user(*company, *user, &levels, None).await.map(drop)
             }
             Self::ViewCells(level) => {
                 let cells = ids(elements, |id| view_cell(level, ViewId::from_uuid(id), ViewState::Allow));

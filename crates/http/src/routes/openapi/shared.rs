@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 const AUTHENTICATED: &str = "/api/iam/";
 
 /// The tags with their descriptions, in the order of the documentation.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
+    ("Caller", "Who am I, and in which companies do I hold levels?"),
     ("Decisions", "What may a user see and do? Checks, explanations, all permissions of a user, and the user's menu."),
     ("User levels", "The levels (roles) of a company, and their assignment to users."),
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
@@ -21,9 +22,10 @@ const TAGS: [(&str, &str); 11] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 35] = [
+const WITH_ENTITY_TAG: [&str; 36] = [
     "navigation",
     "currentPermissions",
+    "permissionsOfUser",
     "createUserLevel",
     "getUserLevel",
     "updateUserLevel",
@@ -256,7 +258,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
     let versions = match tag.as_str() {
         "Decisions" => true,
-        "Navigation trail" | "API keys" | "Users" => false,
+        "Caller" | "Navigation trail" | "API keys" | "Users" => false,
         _ => is_change,
     };
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());

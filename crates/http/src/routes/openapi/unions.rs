@@ -13,6 +13,8 @@ pub(super) fn define(document: &mut Value) {
     merge_rule(schemas);
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
+    name_variants(schemas, "Me", "kind", "Whether the caller is a user or a service.");
+    name_variants(schemas, "NullifiedCell", "kind", "Whether a view or an action is hidden.");
     split_by_action(schemas);
 }
 
@@ -80,6 +82,9 @@ fn split_by_reason(schemas: &mut Value, name: &str) {
             "description": whole["properties"]["allowed"]["description"],
         });
         schema["properties"]["reasonCode"]["enum"] = json!(codes);
+        if !allowed {
+            schema["properties"]["scope"] = json!({ "type": "null", "description": "A denial has no scope." });
+        }
         mapping.extend(codes.into_iter().map(|code| (code.to_owned(), json!(path(&variant)))));
         variants.push(json!({ "$ref": path(&variant) }));
         schemas[variant] = schema;

@@ -1,0 +1,54 @@
+//! The permissions that a change nullifies, as they are returned to the caller.
+
+use iam_domain::escalation::Grant;
+use iam_domain::{Action, CompanySnapshot, FeatureId, FeatureKey, ViewId, ViewUrl, nullified};
+
+/// Maximum number of cells that are listed.
+const LISTED_CELLS: usize = 10;
+
+/// The permissions that users had before a change, and that a deny hides after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nullified {
+    /// The number of views and actions.
+    pub count: usize,
+    /// The first ten views and actions.
+    pub cells: Vec<NullifiedCell>,
+}
+
+/// A view or an action that a deny hides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NullifiedCell {
+    /// A view.
+    View {
+        /// The id of the view.
+        id: ViewId,
+        /// The URL of the view.
+        url: Option<ViewUrl>,
+    },
+    /// An action of a feature.
+    Action {
+        /// The id of the feature.
+        feature: FeatureId,
+        /// The key of the feature, if it has one.
+        key: Option<FeatureKey>,
+        /// The action.
+        action: Action,
+    },
+}
+
+impl Nullified {
+    /// Compares the permissions of all users in both snapshots.
+    pub(crate) fn between(before: &CompanySnapshot, after: &CompanySnapshot) -> Self {
+        let hidden = nullified(before, after);
+        let catalog = &after.catalog;
+        let cell = |grant: &Grant| match grant {
+            Grant::View(id) => NullifiedCell::View { id: *id, url: catalog.view(*id).map(|view| view.url.clone()) },
+            Grant::Action { feature, action, .. } => NullifiedCell::Action {
+                feature: *feature,
+                key: catalog.feature(*feature).and_then(|feature| feature.key.clone()),
+                action: action.clone(),
+            },
+        };
+        Self { count: hidden.len(), cells: hidden.iter().take(LISTED_CELLS).map(cell).collect() }
+    }
+}

@@ -1,0 +1,37 @@
+//! Determines the permissions that a change nullifies: a deny hides an allow that a user had before.
+//!
+//! A deny overrides every allow, so an assignment of a level that denies can take permissions away from a user. Module
+//! gates and `enabled` flags are ignored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::CompanySnapshot;
+use crate::escalation::{Grant, Levels, grantables};
+
+/// Compares `before` with `after`, and returns the permissions that a user had before, that one of the user's levels
+/// still allows, and that another level denies now. The result is in ascending order, and contains each action once,
+/// with the widest scope that a user had.
+///
+/// The snapshots may contain a subset of the company's users, and must contain all levels that these users hold.
+#[must_use]
+pub fn nullified(before: &CompanySnapshot, after: &CompanySnapshot) -> Vec<Grant> {
+    let none = BTreeSet::new();
+    // Users with the same levels are compared once, because a `BTreeSet` contains no duplicates.
+    let sets: BTreeSet<_> =
+        after.holders.iter().map(|(user, is)| (before.holders.get(user).unwrap_or(&none), is)).collect();
+    let sets: Vec<_> = sets.into_iter().map(|(was, is)| (Levels::of(before, was), Levels::of(after, is))).collect();
+    let mut hidden = BTreeMap::new();
+    for (was, is) in &sets {
+        for grantable in is.0.iter().flat_map(|level| grantables(level)) {
+            let reach = is.reach(grantable);
+            if reach.granted.is_some()
+                && reach.resolved.is_none()
+                && let Some(scope) = was.reach(grantable).resolved
+            {
+                let widest = hidden.entry(grantable).or_insert(scope);
+                *widest = scope.max(*widest);
+            }
+        }
+    }
+    hidden.into_iter().map(|(grantable, scope)| grantable.grant(scope)).collect()
+}

@@ -1,0 +1,103 @@
+//! Tests of the descriptions of the caller: identity, memberships, available catalog, and permissions by key.
+
+use serde_json::{Value, json};
+
+use crate::support::api::{both_adapters, each, new_user};
+
+/// Returns the names of the members of a JSON object.
+fn names(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+both_adapters! {
+    /// A user learns its companies and its levels in each of them, without specifying a company.
+    async fn a_user_learns_its_companies_and_levels(api: TestApi) {
+        let (one, two) = (api.company().await, api.company().await);
+        let level = api.level_id(two, "Visitor").await;
+        api.assign(two, one.member, &[&level]).await;
+        let me = api.get("/api/iam/me").by(one.member).send().await.expect(200).data();
+        assert_eq!((&me["kind"], &me["id"], &me["superAdmin"]), (&json!("user"), &json!(one.member), &json!(false)));
+        let mut expected = [(one.id.to_string(), "Member"), (two.id.to_string(), "Visitor")];
+        expected.sort();
+        let companies = me["companies"].as_array().unwrap();
+        let found: Vec<_> = companies
+            .iter()
+            .map(|company| (company["companyId"].as_str().unwrap().to_owned(), each(&company["userLevels"], "name")[0]))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(me["nextCursor"], json!(null));
+        // The companies are listed page by page.
+        let first = api.get("/api/iam/me?limit=1").by(one.member).send().await.expect(200).data();
+        assert_eq!((first["companies"].as_array().unwrap().len(), &first["nextCursor"]), (1, &json!(expected[0].0)));
+        let path = format!("/api/iam/me?limit=1&cursor={}", expected[0].0);
+        let second = api.get(&path).by(one.member).send().await.expect(200).data();
+        assert_eq!((&second["companies"][0]["companyId"], &second["nextCursor"]), (&json!(expected[1].0), &json!(null)));
+    }
+
+    /// A user without levels has no companies, and a super admin is reported as such.
+    async fn a_user_without_levels_has_no_companies(api: TestApi) {
+        let me = api.get("/api/iam/me").by(new_user()).send().await.expect(200).data();
+        assert_eq!((&me["companies"], &me["superAdmin"]), (&json!([]), &json!(false)));
+        let me = api.get("/api/iam/me").by_super_admin().send().await.expect(200).data();
+        assert_eq!((&me["companies"], &me["superAdmin"]), (&json!([]), &json!(true)));
+    }
+
+    /// A service learns its role, and the company to which its key is restricted.
+    async fn a_service_learns_its_role(api: TestApi) {
+        let company = api.company().await;
+        for restricted in [Some(company.id), None] {
+            let key = api.api_key("read", restricted).await;
+            let me = api.get("/api/iam/me").by_key(&key).send().await.expect(200).data();
+            assert_eq!((&me["kind"], &me["role"]), (&json!("service"), &json!("read")));
+            assert_eq!(me["companyId"], json!(restricted));
+        }
+    }
+
+    /// Every member may read the catalog of the company: only views and features of modules that the company has.
+    async fn every_member_reads_the_available_catalog(api: TestApi) {
+        let company = api.company().await;
+        let read = async || {
+            let request = api.get("/api/iam/me/catalog").by(company.visitor).within(company.id);
+            request.send().await.expect(200).data()
+        };
+        let before = read().await;
+        let (urls, keys) = (each(&before["views"], "url"), each(&before["features"], "key"));
+        assert!(urls.contains(&"/dashboard") && !urls.contains(&"/modules/risks"), "{urls:?}");
+        assert!(keys.contains(&"general.read") && !keys.iter().any(|key| key.starts_with("risks.")), "{keys:?}");
+        assert!(urls.is_sorted() && keys.is_sorted());
+        let general = before["features"].as_array().unwrap().iter().find(|feature| feature["key"] == "general.read");
+        assert!(general.unwrap()["actions"].as_array().unwrap().contains(&json!("Publish")));
+        // The catalog grows when the company receives a module.
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        let modules = [api.module_id("core").await, api.module_id("risks").await];
+        api.put(&path).by_super_admin().json(&json!({ "moduleIds": modules })).send().await.expect(200);
+        let after = read().await;
+        assert!(each(&after["views"], "url").contains(&"/modules/risks"));
+        // Super admins are treated like members, and non-members are denied.
+        let request = api.get("/api/iam/me/catalog").by_super_admin().within(company.id);
+        assert_eq!(request.send().await.expect(200).data(), after);
+        api.get("/api/iam/me/catalog").by(new_user()).within(company.id).send().await.expect(403);
+    }
+
+    /// With `keys=true`, the permissions contain URLs and keys instead of ids. They can be revalidated like the others.
+    async fn permissions_can_be_listed_by_key(api: TestApi) {
+        let company = api.company().await;
+        let keyless = api.make("features", None, json!({ "name": "Keyless" })).await["id"].as_str().unwrap().to_owned();
+        let of_member = format!("/api/iam/users/{}/permissions", company.member);
+        for (path, user) in [("/api/iam/permissions/current", company.member), (of_member.as_str(), company.admin)] {
+            let get = |query: &str| api.get(&format!("{path}{query}")).by(user).within(company.id);
+            let (by_id, by_key) = (get("").send().await.expect(200), get("?keys=true").send().await.expect(200));
+            let (ids, keys) = (by_id.data(), by_key.data());
+            assert_eq!(ids["views"][api.view_id("/dashboard").await], keys["views"]["/dashboard"]);
+            assert_eq!(ids["features"][api.feature_id("general.read").await], keys["features"]["general.read"]);
+            assert_eq!(keys["features"][&keyless]["Read"], json!({ "allowed": false, "scope": "own" }));
+            assert_eq!(names(&ids["views"]).len(), names(&keys["views"]).len());
+            assert_eq!(names(&ids["features"]).len(), names(&keys["features"]).len());
+            assert_ne!(by_id.etag(), by_key.etag());
+            get("?keys=true").header("if-none-match", by_key.etag()).send().await.expect(304);
+            get("?keys=true").header("if-none-match", by_id.etag()).send().await.expect(200);
+            get("?keys=yes").send().await.expect(400);
+            assert_eq!(get("?keys=false").send().await.expect(200).etag(), by_id.etag());
+        }
+    }
+}
