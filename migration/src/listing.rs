@@ -42,7 +42,7 @@ impl fmt::Display for Listing<'_> {
             write!(f, "\n  more users who gain permissions: {more} (--max-users {gaining} lists all)")?;
         }
         if self.plan.not_gaining > 0 {
-            write!(f, "\n  users who hold one of these levels and gain nothing: {}", self.plan.not_gaining)?;
+            write!(f, "\n  users who hold a level with denies to remove, but gain nothing: {}", self.plan.not_gaining)?;
         }
         Ok(())
     }
