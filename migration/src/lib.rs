@@ -44,16 +44,21 @@
 //! A statement that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) cannot be a migration.
 //! `docs/schema-changes.md` in the repository describes the alternative, and how to write a migration.
 
+pub mod additive_defaults;
 mod bookkeeping;
+mod change;
 mod error;
+mod gains;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;
 mod m20261125_000004_states_and_histories;
 mod m20261125_000005_indexes_without_rivals;
 mod m20261126_000006_seeded_rows;
+mod provisioned_levels;
 mod seed;
 mod session;
+mod stored_company;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, DynIden, RuntimeErr};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};

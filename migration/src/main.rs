@@ -5,13 +5,17 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints to the terminal")]
 
 mod connect;
+mod listing;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use connect::connect;
+use listing::{Listing, Totals};
 use migration::MigrationError;
+use migration::additive_defaults::{self, Outcome};
+use sea_orm::DatabaseConnection;
 
 /// Migrates the database of the IAM service.
 #[derive(Parser)]
@@ -38,6 +42,16 @@ enum Command {
         /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
+        /// Instead of inserting rows, list the default levels that earlier releases provisioned with denies and the
+        /// permissions that users would gain without these denies.
+        #[arg(long, conflicts_with = "restore")]
+        additive_defaults: bool,
+        /// Also remove the listed denies.
+        #[arg(long, requires = "additive_defaults")]
+        accept_gains: bool,
+        /// Maximum number of users to list for each company.
+        #[arg(long, requires = "additive_defaults", value_name = "N", default_value_t = 20)]
+        max_users: usize,
     },
     /// Revert the last migrations, without confirmation: drops the tables that they created WITH ALL DATA.
     Down {
@@ -75,7 +89,10 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
                 println!("{} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
             }
         }
-        Command::Seed { restore } => {
+        Command::Seed { additive_defaults: true, accept_gains, max_users, .. } => {
+            make_defaults_additive(&db, accept_gains, max_users).await?;
+        }
+        Command::Seed { restore, .. } => {
             let report = if restore { migration::restore_seed(&db).await } else { migration::seed(&db).await };
             match unless_ahead(report)? {
                 Some(report) if report.is_empty() => println!("nothing to insert"),
@@ -93,6 +110,48 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             println!("recreated the tables {}", migration::TABLES.join(", "));
             print_names("applied", &applied);
         }
+    }
+    Ok(())
+}
+
+/// Lists the default levels with denies and what users gain without them. Removes these denies if `accept_gains` is
+/// `true`.
+async fn make_defaults_additive(
+    db: &DatabaseConnection,
+    accept_gains: bool,
+    max_users: usize,
+) -> Result<(), MigrationError> {
+    let Some(companies) = unless_ahead(additive_defaults::companies(db).await)? else { return Ok(()) };
+    let mut totals = Totals::default();
+    for company in companies {
+        let mut plan = additive_defaults::plan(db, company).await?;
+        loop {
+            if !plan.is_empty() {
+                println!("{}", Listing { plan: &plan, max_users });
+            }
+            if !accept_gains || plan.levels.is_empty() {
+                break;
+            }
+            match additive_defaults::apply(db, &plan).await? {
+                Outcome::Applied => {
+                    println!("  these denies were removed");
+                    break;
+                }
+                Outcome::Outdated(current) => {
+                    println!("  nothing was removed, because the company was changed in the meantime");
+                    plan = current;
+                }
+            }
+        }
+        totals.add(&plan);
+    }
+    if totals.is_empty() {
+        println!("nothing to do: no unedited default level has denies");
+        return Ok(());
+    }
+    println!("{totals}");
+    if !accept_gains {
+        println!("nothing was changed; to remove these denies: migration seed --additive-defaults --accept-gains");
     }
     Ok(())
 }

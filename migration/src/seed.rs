@@ -11,10 +11,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::bookkeeping::Bookkeeping;
+use crate::change::{acquire_global_lock, append_audit_records, begin_on_current_schema, to_json};
 use crate::error::MigrationError;
-use crate::session::{begin, statement};
-use crate::{Migrator, compare, names};
+use crate::session::statement;
 
 /// The numbers of rows that [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,10 +168,6 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// Acquires the global lock in exclusive mode. The global lock is the advisory lock of all changes; `global_lock.rs` of
-// the PostgreSQL adapter defines it. The lock is fair (FIFO): changes to companies that arrive later wait.
-const ACQUIRE_GLOBAL_LOCK: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
-
 // Locks the row with the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
@@ -185,13 +180,6 @@ const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
-
-const APPEND_AUDIT_RECORDS: &str = r#"
-    INSERT INTO iam_audit_logs (id, actor_kind, action, entity_type, entity_id, changes, "timestamp")
-    SELECT id, "actorKind", action, "entityType", "entityId", changes, $2
-    FROM jsonb_to_recordset($1) AS record (
-        id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
-    )"#;
 
 /// Inserts the catalog rows of [`iam_domain::seed`] that this installation has never received, and returns the number
 /// of inserted rows of each type.
@@ -232,11 +220,7 @@ enum Deleted {
 }
 
 async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport, MigrationError> {
-    let tx = begin(db).await?;
-    let pending = names(compare::<Migrator>(&Bookkeeping::read::<Migrator>(&tx).await?)?, false);
-    if !pending.is_empty() {
-        return Err(MigrationError::Behind { pending });
-    }
+    let tx = begin_on_current_schema(db).await?;
     let mut run = Run::begin(&tx).await?;
     let report = run.insert_catalog(deleted).await?;
     if !report.is_empty() {
@@ -275,7 +259,7 @@ impl Seeded {
 impl<'a> Run<'a> {
     /// Starts a run: locks the catalog, and then reads the clock of the database.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
-        tx.execute_raw(statement(ACQUIRE_GLOBAL_LOCK, [])).await?;
+        acquire_global_lock(tx).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
@@ -453,13 +437,8 @@ impl<'a> Run<'a> {
 
     /// Writes the audit records of the change, and increments the catalog's version.
     async fn publish(self) -> Result<(), DbErr> {
-        let at = self.at.as_datetime();
-        self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;
-        self.tx.execute_raw(statement(BUMP_CATALOG, [at.into()])).await?;
+        append_audit_records(self.tx, &self.records, self.at).await?;
+        self.tx.execute_raw(statement(BUMP_CATALOG, [self.at.as_datetime().into()])).await?;
         Ok(())
     }
-}
-
-fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbErr> {
-    serde_json::to_value(value).map_err(|error| DbErr::Json(error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! Tests that run the binaries as separate processes.
 
+mod additive_defaults;
 mod bouncer;
 mod demo;
 mod draining;
