@@ -17,7 +17,7 @@ use crate::changes::modules::MODULE;
 use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
-use crate::{Application, Failure};
+use crate::{Application, Failure, Names};
 
 /// Maximum number of audit records that are counted for the total.
 const COUNT_LIMIT: u64 = 10_000;
@@ -42,6 +42,8 @@ pub struct AuditPage {
     pub total: Option<Total>,
     /// The stored external ids of the users that the records refer to.
     pub external_ids: BTreeMap<UserId, ExternalId>,
+    /// The current names of the entities that the records contain, by id.
+    pub names: Names,
 }
 
 /// A page of the users who hold a level.
@@ -365,7 +367,8 @@ impl Application {
             }),
         };
         let external_ids = external_ids(self.reader().users(), records.iter().flat_map(named_users)).await?;
-        Ok(AuditPage { records, next, total, external_ids })
+        let names = self.names_in(company, &records).await?;
+        Ok(AuditPage { records, next, total, external_ids, names })
     }
 
     /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids are greater than

@@ -63,6 +63,7 @@ both_adapters! {
             "entityType",
             "id",
             "metadata",
+            "names",
             "timestamp",
             "userId",
         ];

@@ -14,6 +14,7 @@ fn bare(decision: &Value) -> Value {
     for part in ["gate", "levels", "suggestion"] {
         all[part] = json!([]);
     }
+    all["names"] = json!({});
     all
 }
 
@@ -43,6 +44,7 @@ both_adapters! {
                     { "userLevelId": levels[0], "says": "deny" }, { "userLevelId": levels[1], "says": "nothing" },
                 ],
                 "suggestion": [{ "step": "grantModule", "id": module }, { "step": "allow", "id": levels[0] }],
+                "names": { &levels[0]: "One", &levels[1]: "Two", &module: "Risks" },
             })
         );
 
@@ -98,9 +100,11 @@ both_adapters! {
                 json!({ "feature": "nothing", "action": "Read" }),
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
-                let names = ["allowed", "decidedBy", "gate", "levels", "reason", "reasonCode", "scope", "suggestion"];
+                let own = ["gate", "levels", "names", "suggestion"];
+                let mut names = [own.as_slice(), &["allowed", "decidedBy", "reason", "reasonCode", "scope"]].concat();
+                names.sort_unstable();
                 assert_eq!(fields(&explained), names);
-                for part in ["gate", "levels", "suggestion"] {
+                for part in own {
                     explained.as_object_mut().unwrap().remove(part);
                 }
                 assert_eq!(explained, api.check(company, user, question.clone()).await, "{question}");

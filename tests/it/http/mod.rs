@@ -29,6 +29,7 @@ mod matrix;
 mod me;
 mod menu;
 mod names;
+mod naming;
 mod navigation;
 mod nullified;
 mod operation;

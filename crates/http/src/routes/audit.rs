@@ -3,7 +3,7 @@
 use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use iam_application::{AuditCursor, AuditFilter, FieldCode, Total};
+use iam_application::{AuditCursor, AuditFilter, FieldCode, Names, Total, names_of_record};
 use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,6 +34,10 @@ pub(crate) struct AuditEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     entity_path_id: Option<String>,
+    /// The names of the levels, views, features, modules and API keys whose ids the record contains, by id. These are
+    /// the current names; a deleted entity has the name in the record. An id without a known name is omitted.
+    #[schema(value_type = BTreeMap<String, String>)]
+    names: Names,
 }
 
 /// A page of audit records, sorted from newest to oldest.
@@ -173,6 +177,7 @@ pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> 
             entity_path_id: external_entity_id.as_ref().map(ExternalId::path_id),
             external_user_id,
             external_entity_id,
+            names: names_of_record(&record, &page.names),
             record,
         }
     };

@@ -1,6 +1,7 @@
 //! Explains decisions, and suggests the smallest set of changes that would turn a denial into an allow.
 
 use actix_web::post;
+use iam_application::{Names, ids_in};
 use iam_domain::{Explanation, GatingModule, LevelContribution, Scope, Step, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,10 +35,13 @@ pub(crate) struct ExplanationData {
     /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
     /// changes exist.
     suggestion: Vec<Step>,
+    /// The names of the levels, modules and features whose ids the explanation contains, by id.
+    #[schema(value_type = BTreeMap<String, String>)]
+    names: Names,
 }
 
-impl From<Explanation> for ExplanationData {
-    fn from(explanation: Explanation) -> Self {
+impl ExplanationData {
+    fn new(explanation: Explanation, names: Names) -> Self {
         let Explanation { decision, gate, levels, suggestion } = explanation;
         Self {
             allowed: decision.allowed,
@@ -48,6 +52,7 @@ impl From<Explanation> for ExplanationData {
             gate,
             levels,
             suggestion,
+            names,
         }
     }
 }
@@ -63,5 +68,7 @@ impl From<Explanation> for ExplanationData {
 #[post("/api/iam/explain")]
 pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
-    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::from(access.explain(&call.input.check)))
+    let explanation = access.explain(&call.input.check);
+    let names = call.application().names(Some(call.company()?), &ids_in(&explanation)).await?;
+    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::new(explanation, names))
 }
