@@ -17,10 +17,12 @@ total = collections.Counter()
 for counts in responses.values():
     total.update(counts)
 sent = sum(total.values())
-print(f"{len(operations) - len(idle)} of {len(operations)} operations succeeded at least once; responses:", ", ".join(f"{status}: {count}" for status, count in sorted(total.items())))
+
+idle = sorted(name for name, counts in operations.items() if not any(status.startswith("2") for status in counts))
+print(f"{len(operations) - len(idle)} of {len(operations)} operations succeeded at least once")
+print("responses:", ", ".join(f"{status}: {count}" for status, count in sorted(total.items())))
 
 failures = []
-idle = sorted(name for name, counts in operations.items() if not any(status.startswith("2") for status in counts))
 if 100 * (len(operations) - len(idle)) < int(sys.argv[2]) * len(operations):
     failures.append(f"{len(idle)} of {len(operations)} operations never succeeded: {', '.join(idle)}")
 for status, reason in (("401", "not authenticated"), ("429", "limited")):
