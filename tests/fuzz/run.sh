@@ -80,7 +80,7 @@ pass() {
 }
 
 failed=0
-pass 'Super admin' 90 || failed=1
+pass 'Super admin' 75 || failed=1
 pass 'Member' 10 || failed=1
 if [ "$failed" -ne 0 ]; then
     step "failed; repeat the requests with SEED=$seed"
