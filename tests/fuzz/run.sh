@@ -54,8 +54,13 @@ pass() {
     env -u IAM__RATE_LIMIT__PER_SECOND DATABASE_URL='' JWT_SECRET='' PORT=0 IAM__ADMIN__PORT=0 "$server" demo \
         >"$work/server.log" 2>&1 &
     child=$!
+    local deadline=$((SECONDS + 60))
     until grep -q '^# The same request by the visitor is denied' "$work/server.log"; do
-        kill -0 "$child" || { cat "$work/server.log"; exit 1; }
+        if ! kill -0 "$child" || [ "$SECONDS" -ge "$deadline" ]; then
+            cat "$work/server.log"
+            step "the server has not printed the demo within a minute"
+            exit 1
+        fi
         sleep 0.1
     done
     BASE_URL=$(sed -n 's/^The service listens on \(http[^ ]*\)\. .*/\1/p' "$work/server.log")
