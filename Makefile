@@ -1,8 +1,8 @@
 # The development tasks of this repository. `make` without a target lists them.
 #
 # Variables, each with the targets that use it: PORT (run); IMAGE, RUST_IMAGE and RUNTIME_IMAGE (image); TEST_DATABASE_URL
-# (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos).
-# PORT and the URLs can be set on the command line of make or in the environment.
+# (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos);
+# FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
@@ -83,6 +83,14 @@ chaos-proof: tools ## Feed the soak test's model false observations of each kind
 clients: tools ## Generate clients from docs/openapi.json, type-check them and run them (Node 20 and Python 3.11)
 	$(CARGO) build --workspace --bins --tests
 	tests/clients/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
+
+# Installs Schemathesis into a virtual environment in the target directory.
+.PHONY: fuzz
+fuzz: export FUZZ_CASES ?= 400
+fuzz: export FUZZ_SECONDS ?= 300
+fuzz: tools ## Fuzz the API with requests derived from its OpenAPI document (FUZZ_CASES=400 FUZZ_SECONDS=300; SEED repeats)
+	$(CARGO) build --workspace --bins
+	tests/fuzz/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
 
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
