@@ -76,7 +76,7 @@ impl Input for MembershipsQuery {
     tag = "Caller",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
+        ("cursor" = Option<CompanyId>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<Me>)),
 )]

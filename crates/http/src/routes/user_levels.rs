@@ -213,7 +213,7 @@ impl Input for HoldersQuery {
     tag = "User levels",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
+        ("cursor" = Option<UserId>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<HoldersData>), (status = 404, description = "The level does not exist")),
 )]

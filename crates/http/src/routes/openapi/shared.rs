@@ -107,6 +107,9 @@ pub(super) fn complete(document: &mut Value) {
             }
         }
     }
+    for name in ["CheckRequest", "ChecksRequest"] {
+        document["components"]["schemas"][name]["additionalProperties"] = json!(false);
+    }
     name_data(document);
     clean_descriptions(document);
     for name in bodies {
@@ -358,7 +361,8 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
             parameters.push(parameter("If-None-Match", "header", (text, string())));
         }
         let text = "The minimum version that the response must reflect: the `X-IAM-Version` of an earlier response.";
-        parameters.push(parameter("X-IAM-Min-Version", "header", (text, string())));
+        let version = json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" });
+        parameters.push(parameter("X-IAM-Min-Version", "header", (text, version)));
         let text = "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.";
         parameters.push(parameter("Cache-Control", "header", (text, string())));
     }
