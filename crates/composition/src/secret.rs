@@ -80,9 +80,14 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
         (None, Mode::Production) => Err(SecretError::Missing),
         (None, Mode::Development) => {
             tracing::warn!("JWT_SECRET is not set: using a random secret; a restart invalidates all tokens");
-            Ok(URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into())
+            Ok(random_secret())
         }
     }
+}
+
+/// Generates a random secret.
+pub(crate) fn random_secret() -> SecretString {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into()
 }
 
 /// Returns the kind of characters (white space or quotes) that surround the secret by mistake, if any.

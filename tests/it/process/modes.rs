@@ -168,7 +168,7 @@ fn keys_are_fetched_from_the_issuer_regardless_of_proxy_variables() {
 fn the_error_for_an_invalid_web_origin_contains_the_reason() {
     for (origins, says) in [
         ("https://a.example, null", r#"entry 2, "null": null is the origin of pages of any site without an origin"#),
-        ("app.example.com", r#"entry 1, "app.example.com": must be scheme://host"#),
+        ("app.example.com", r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#),
         ("http://localhost:5173/admin", "must not have a path"),
         ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not contain credentials"#),
         ("https://*", "a wildcard can only be the whole first label"),

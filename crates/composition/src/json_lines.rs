@@ -1,0 +1,92 @@
+//! The JSON format of log lines: one flat object per line, with the fields of the event and of its spans side by side.
+
+use std::error::Error;
+use std::fmt;
+
+use iam_application::causes;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The formatter of JSON log lines. The keys `timestamp`, `level`, `target` and `message` come first. If a field of the
+/// event has the name of a field of a span, the line contains the value of the span.
+pub(crate) struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let mut fields = fields.0;
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            // The subscriber stores the fields of a span as a JSON object.
+            let of_span = extensions.get::<FormattedFields<N>>();
+            let of_span = of_span.and_then(|fields| serde_json::from_str::<Map<String, Value>>(&fields.fields).ok());
+            fields.extend(of_span.unwrap_or_default());
+        }
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let message = fields.remove("message").unwrap_or_default();
+        let head = [
+            ("timestamp", Value::from(timestamp)),
+            ("level", Value::from(event.metadata().level().as_str())),
+            ("target", Value::from(event.metadata().target())),
+            ("message", message),
+        ];
+        for (position, (name, value)) in head.iter().enumerate() {
+            write!(writer, "{}\"{name}\":{value}", if position == 0 { '{' } else { ',' })?;
+        }
+        for (name, value) in &fields {
+            write!(writer, ",{}:{value}", Value::from(name.as_str()))?;
+        }
+        writeln!(writer, "}}")
+    }
+}
+
+/// The fields of an event, as JSON values.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.insert(field, causes(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}"));
+    }
+}
