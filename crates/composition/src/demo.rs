@@ -148,8 +148,9 @@ impl fmt::Display for DemoGuide {
         let post =
             |path: &str, body: &str| format!("{} \\\n  -H 'Content-Type: application/json' -d '{body}'", get(path));
         let create_risks = r#"{"feature":"risks.create","action":"Create"}"#;
-        writeln!(f, "The IAM demo is listening on {base} with its data in memory. API documentation: {base}/docs")?;
-        writeln!(f, "Paste these lines into another shell. The tokens are valid for a day:\n")?;
+        writeln!(f, "The IAM demo is listening on {base} with its data in memory.")?;
+        writeln!(f, "API documentation: {base}/docs\n")?;
+        writeln!(f, "Paste these lines into another shell. The tokens are valid for a day.")?;
         writeln!(f, "export API={base}/api/iam")?;
         writeln!(f, "export COMPANY={company}")?;
         writeln!(f, "export TOKEN={token}")?;

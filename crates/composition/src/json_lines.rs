@@ -12,8 +12,11 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The formatter of JSON log lines. The keys `timestamp`, `level`, `target` and `message` come first. If a field of the
-/// event has the name of a field of a span, the line contains the value of the span.
+/// The keys at the beginning of each line. A field with one of these names has the suffix `_`.
+const HEAD: [&str; 4] = ["timestamp", "level", "target", "message"];
+
+/// The formatter of JSON log lines. The keys of [`HEAD`] come first. If a field of the event has the name of a field of
+/// a span, the line contains the value of the span.
 pub(crate) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -35,17 +38,14 @@ where
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         let message = fields.remove("message").unwrap_or_default();
-        let head = [
-            ("timestamp", Value::from(timestamp)),
-            ("level", Value::from(event.metadata().level().as_str())),
-            ("target", Value::from(event.metadata().target())),
-            ("message", message),
-        ];
-        for (position, (name, value)) in head.iter().enumerate() {
+        let metadata = event.metadata();
+        let head = [timestamp.into(), metadata.level().as_str().into(), metadata.target().into(), message];
+        for (position, (name, value)) in HEAD.iter().zip(head).enumerate() {
             write!(writer, "{}\"{name}\":{value}", if position == 0 { '{' } else { ',' })?;
         }
         for (name, value) in &fields {
-            write!(writer, ",{}:{value}", Value::from(name.as_str()))?;
+            let suffix = if HEAD.contains(&name.as_str()) { "_" } else { "" };
+            write!(writer, ",{}:{value}", Value::from(format!("{name}{suffix}")))?;
         }
         writeln!(writer, "}}")
     }

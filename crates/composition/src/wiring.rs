@@ -116,7 +116,7 @@ impl System {
             }
             StorageMode::Postgres(url) => {
                 let storage = Arc::new(open(&options(url, &settings.database))?);
-                tracing::info!(database = storage.address(), "[IAM Database] Using PostgreSQL persistence");
+                tracing::info!(address = storage.address(), "[IAM Database] Using PostgreSQL persistence");
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
                 let shared = || Arc::clone(&storage);

@@ -12,5 +12,7 @@ mod migration;
 mod modes;
 mod persistence;
 mod replicas;
+mod settings;
 mod shutdown;
+mod token;
 mod unreachable;

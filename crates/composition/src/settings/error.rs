@@ -69,6 +69,7 @@ fn must_be(expected: &str) -> String {
     let rule = match expected {
         "a sequence" => "a list",
         "a map" => "a table",
+        expected if expected.starts_with("struct ") => "a table",
         expected => expected,
     };
     format!("must be {rule}")

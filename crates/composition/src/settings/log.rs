@@ -4,12 +4,16 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{boolean, word};
 
+/// The log filter if the settings specify none. The HTTP server's own lines about its threads are omitted.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+
 /// The log settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
-    /// value of the variable `RUST_LOG`, or else `info`.
+    /// value of the variable `RUST_LOG`, or else
+    /// `info,actix_server=warn`.
     pub filter: Option<String>,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,
@@ -22,7 +26,7 @@ impl LogSettings {
     /// Returns the log filter.
     #[must_use]
     pub fn filter(&self) -> &str {
-        self.filter.as_deref().unwrap_or("info")
+        self.filter.as_deref().unwrap_or(DEFAULT_FILTER)
     }
 }
 

@@ -86,16 +86,24 @@ pub(super) trait Number: FromStr {
 }
 
 macro_rules! numbers {
-    ($($number:ty),*) => {
+    ($($number:ty: $range:expr),*) => {
         $(impl Number for $number {
             fn range() -> String {
-                format!("from {} to {}", Self::MIN, Self::MAX)
+                $range
             }
         })*
     };
 }
 
-numbers!(u16, u32, u64, usize, NonZeroU32, NonZeroUsize);
+// The upper limit of a 64-bit number is of no use in a message.
+numbers! {
+    u16: format!("from {} to {}", Self::MIN, Self::MAX),
+    u32: format!("from {} to {}", Self::MIN, Self::MAX),
+    NonZeroU32: format!("from {} to {}", Self::MIN, Self::MAX),
+    u64: format!("of at least {}", Self::MIN),
+    usize: format!("of at least {}", Self::MIN),
+    NonZeroUsize: format!("of at least {}", Self::MIN)
+}
 
 /// Deserializes a number.
 pub(super) fn number<'de, D: Deserializer<'de>, N: Number>(deserializer: D) -> Result<N, D::Error> {
