@@ -90,3 +90,49 @@ impl Visit for Fields {
         self.insert(field, format!("{value:?}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_flat_object_with_the_fields_of_its_spans() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logs = tracing_subscriber::fmt().json().event_format(JsonLines).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(logs.finish(), || {
+            let span = tracing::info_span!("request", route = "/check", company = tracing::field::Empty);
+            span.record("company", tracing::field::display(7));
+            let _entered = span.entered();
+            let inner = SharedError(io::Error::other("refused"));
+            let error = &inner as &dyn Error;
+            tracing::warn!(company = "other", target = "x", duration_ms = 1.5, status = 503, error, "a \"message\"");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let (_, line) = text.trim_end().split_once("\",").unwrap();
+        let expected = r#""level":"WARN","target":"iam_composition::json_lines::tests","message":"a \"message\"","#;
+        let fields = r#""company":"7","duration_ms":1.5,"error":"unavailable: refused","route":"/check","status":503,"target_":"x"}"#;
+        assert_eq!(line, format!("{expected}{fields}"));
+        assert!(text.starts_with("{\"timestamp\":\"") && text.lines().count() == 1, "{text}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("unavailable")]
+    struct SharedError(#[source] io::Error);
+}

@@ -32,7 +32,7 @@ fn the_printed_lines_work_when_they_are_pasted_into_a_shell() {
     assert_eq!(denied["data"]["allowed"], false, "{text}");
     assert_eq!(denied["data"]["reasonCode"], "feature_module_missing", "{text}");
     assert_eq!(explanation["status"], "success", "{text}");
-    assert_eq!(levels["data"].as_array().map(Vec::len), Some(3), "{text}");
+    assert_eq!(levels["data"]["userLevels"].as_array().map(Vec::len), Some(3), "{text}");
 }
 
 #[test]
