@@ -28,7 +28,7 @@ help: ## List the targets
 
 .PHONY: run
 run: tools ## Run the service in memory with a demo company and ready-made tokens (PORT=4000: another port)
-	IAM__ADMIN__PORT=$${IAM__ADMIN__PORT:-0} $(CARGO) run -p iam-http -- demo
+	@IAM__ADMIN__PORT=$${IAM__ADMIN__PORT:-0} $(CARGO) run -p iam-http -- demo
 
 .PHONY: postgres
 postgres: ## Start a private PostgreSQL server until Ctrl-C and print its DATABASE_URL

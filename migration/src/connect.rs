@@ -35,7 +35,7 @@ pub(crate) enum ConnectError {
     Unreachable {
         /// The kind of failure.
         problem: Problem,
-        /// The address of the server: host and port, or the path of the Unix socket.
+        /// The address of the server: host and port, or the path of the Unix socket, and the name of the database.
         server: String,
         /// The message of the server or of the operating system.
         cause: String,
@@ -144,13 +144,18 @@ fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// Returns the address of the server as shown in messages: host and port, or the path of the Unix socket.
+/// Returns the address of the database as shown in messages: host and port, or the path of the Unix socket, and the name
+/// of the database. If the URL contains no name, the database has the name of the role, which is not shown.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
-    match options.get_socket() {
+    let server = match options.get_socket() {
         Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
         None if options.get_host().contains(':') => format!("[{}]:{port}", options.get_host()),
         None => format!("{}:{port}", options.get_host()),
+    };
+    match options.get_database() {
+        Some(database) => format!("{server}, database {database}"),
+        None => server,
     }
 }
 
@@ -171,9 +176,9 @@ mod tests {
     #[test]
     fn the_server_address_contains_no_user_or_password() {
         for (url, named) in [
-            ("postgres://u:secret@db.example/x", "db.example:5432"),
-            ("postgres://u:secret@[::1]:5433/x", "[::1]:5433"),
-            ("postgresql://u:secret@%2Frun%2Fpostgresql:5433/x", "/run/postgresql/.s.PGSQL.5433"),
+            ("postgres://u:secret@db.example/x", "db.example:5432, database x"),
+            ("postgres://u:secret@[::1]:5433/x", "[::1]:5433, database x"),
+            ("postgresql://u:secret@%2Frun%2Fpostgresql:5433/x", "/run/postgresql/.s.PGSQL.5433, database x"),
         ] {
             assert_eq!(server(&parse(url).unwrap()), named, "{url}");
         }

@@ -54,13 +54,13 @@ mypy --strict with_python.py
 step "start the demo server"
 DATABASE_URL='' JWT_SECRET='' PORT=0 "$server" demo >server.log 2>&1 &
 child=$!
-until grep -q '^# The same request by the visitor is denied' server.log; do
+until grep -q '^# List the user levels' server.log; do
     kill -0 "$child" || { cat server.log; exit 1; }
     sleep 0.1
 done
-BASE_URL=$(sed -n 's/^The service listens on \(http[^ ]*\)\. .*/\1/p' server.log)
-COMPANY=$(sed -n 's/^Demo company: //p' server.log)
-TOKEN=$(sed -n '/^Admin (user /{n;p;}' server.log)
+BASE_URL=$(sed -n 's,^export API=\(.*\)/api/iam$,\1,p' server.log)
+COMPANY=$(sed -n 's/^export COMPANY=//p' server.log)
+TOKEN=$(sed -n 's/^export TOKEN=//p' server.log)
 export BASE_URL COMPANY TOKEN
 
 for program in with-openapi-fetch with-hey-api; do

@@ -1,25 +1,29 @@
-//! The demo: a company with three users, a super admin, tokens for these four users, and `curl` commands to paste.
+//! The demo: a company with three users, a super admin, tokens for two of them, and `curl` commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext};
 use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
-use iam_identity::{SigningError, TokenSigner};
-use serde_json::json;
+use iam_identity::SigningError;
 
+use crate::development_token::signed;
+use crate::secret::random_secret;
 use crate::{Mode, ModeError, Settings, StorageMode, System};
 
 /// Lifetime of the demo tokens, in seconds.
-const TOKEN_LIFETIME: i64 = 24 * 60 * 60;
+const TOKEN_LIFETIME: u32 = 24 * 60 * 60;
+/// The log filter of the demo, unless the settings specify one.
+const LOG_FILTER: &str = "warn";
 
 // The ids of the company and of its users do not change when the demo restarts. Commands that an earlier run printed
 // therefore still work, provided that the secret is the same.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
+const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
 /// The demo users, each as a pair: the name of the level that the user holds, and the id of the user.
 const USERS: [(&str, &str); 3] = [
-    ("Admin", "c0ffee00-0000-4000-8000-00000000000a"),
+    ("Admin", ADMIN),
     ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
@@ -57,17 +61,22 @@ pub enum DemoError {
 pub struct Demo(());
 
 impl Demo {
-    /// Checks that the settings allow the demo.
+    /// Checks that the settings allow the demo, and sets the defaults of the demo: a random secret that signs the
+    /// tokens, and a log of warnings and errors only.
     ///
     /// # Errors
     ///
     /// [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`].
-    pub fn admit(settings: &Settings) -> Result<Self, DemoError> {
+    pub fn admit(settings: &mut Settings) -> Result<Self, DemoError> {
         match StorageMode::try_from(&settings.database)? {
             StorageMode::Postgres(_) => Err(DemoError::Database),
             StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production),
             StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers),
-            StorageMode::InMemory => Ok(Self(())),
+            StorageMode::InMemory => {
+                settings.log.filter.get_or_insert_with(|| LOG_FILTER.to_owned());
+                settings.auth.jwt_secret.get_or_insert_with(random_secret);
+                Ok(Self(()))
+            }
         }
     }
 
@@ -84,20 +93,10 @@ impl Demo {
         let levels = system.application.user_levels(company).await?;
 
         let shared = system.secret.as_ref().ok_or(DemoError::Issuers)?;
-        let signer = TokenSigner::hs256(&shared.secret);
-        let now = system.clock.now().millis() / 1000;
-        let person = |name, id: UserId, is_super_admin: bool| -> Result<Person, SigningError> {
-            let token = signer.sign_claims(&json!({
-                "iss": shared.issuer,
-                "aud": shared.audiences,
-                "userId": id,
-                "isSuperAdmin": is_super_admin,
-                "iat": now,
-                "exp": now + TOKEN_LIFETIME,
-            }))?;
-            Ok(Person { name, id, token })
+        let token = |user: UserId, is_super_admin| {
+            signed(shared, &user.to_string(), is_super_admin, system.clock.now(), TOKEN_LIFETIME)
         };
-        let user = async |name: &'static str, id| -> Result<Person, DemoError> {
+        for (name, id) in USERS {
             let user = UserId::parse(id)?;
             let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
             let assign = AssignUserLevels {
@@ -108,37 +107,25 @@ impl Demo {
                 if_match: IfMatch::default(),
             };
             system.application.execute(by.clone(), assign).await?;
-            Ok(person(name, user, false)?)
-        };
-        let [(admin, admin_id), (member, member_id), (visitor, visitor_id)] = USERS;
+        }
         Ok(DemoGuide {
             base: format!("http://{}", reachable(address)),
             company,
-            admin: user(admin, admin_id).await?,
-            member: user(member, member_id).await?,
-            visitor: user(visitor, visitor_id).await?,
-            super_admin: person("Super admin", super_admin, true)?,
+            token: token(UserId::parse(ADMIN)?, false)?,
+            super_admin_token: token(super_admin, true)?,
         })
     }
 }
 
-/// A demo user with a token.
-#[derive(Debug, Clone)]
-struct Person {
-    name: &'static str,
-    id: UserId,
-    token: String,
-}
-
-/// The demo tokens, and commands to try. The [`Display`](fmt::Display) output is meant for a terminal.
+/// The demo tokens, and commands to try. The [`Display`](fmt::Display) output is meant for a terminal, and fits on one
+/// screen.
 #[derive(Debug, Clone)]
 pub struct DemoGuide {
     base: String,
     company: CompanyId,
-    admin: Person,
-    member: Person,
-    visitor: Person,
-    super_admin: Person,
+    /// The token of the company's administrator.
+    token: String,
+    super_admin_token: String,
 }
 
 /// Returns the address at which a client on this machine reaches the server. If the server listens on all addresses,
@@ -152,55 +139,32 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The `curl` command, with options that print the response body, and the status code on the next line.
-const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
-
-impl DemoGuide {
-    /// Returns a command that sends a GET request to `path` as this user in the demo company.
-    fn get(&self, person: &Person, path: &str) -> String {
-        let Self { base, company, .. } = self;
-        let token = &person.token;
-        format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
-    }
-
-    /// Returns a command that sends a POST request with this JSON body to `path` as this user in the demo company.
-    fn post(&self, person: &Person, path: &str, body: &str) -> String {
-        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.get(person, path))
-    }
-}
-
 impl fmt::Display for DemoGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base, company, admin, member, visitor, super_admin } = self;
-        writeln!(f, "The service listens on {base}. Interactive API documentation: {base}/docs")?;
-        writeln!(f, "\nDemo company: {company}\n\nTokens, valid for a day:")?;
-        for Person { name, id, token } in [admin, member, visitor, super_admin] {
-            writeln!(f, "\n{name} (user {id}):\n{token}")?;
-        }
-        writeln!(f, "\nCommands to paste:")?;
-        let general = r#"{"feature":"general.read","action":"Read"}"#;
-        let risks = r#"{"feature":"risks.create","action":"Create"}"#;
-        let auditors = r#"{"name":"Auditors","description":"Read-only access"}"#;
-        for (what, line) in [
-            ("Check that the service is up", format!("{CURL} '{base}/health'")),
-            ("List all permissions of the member", self.get(member, "/permissions/current")),
-            ("Get the menu of the member", self.get(member, "/navigation")),
+        let Self { base, company, token, super_admin_token } = self;
+        // The commands contain variables instead of the values, so that each of them fits into a line or two.
+        let headers = r#"-H "Authorization: Bearer $TOKEN" -H "X-Company-Id: $COMPANY""#;
+        let get = |path: &str| format!(r"curl -sw '\n' $API{path} {headers}");
+        let post =
+            |path: &str, body: &str| format!("{} \\\n  -H 'Content-Type: application/json' -d '{body}'", get(path));
+        let create_risks = r#"{"feature":"risks.create","action":"Create"}"#;
+        writeln!(f, "The IAM demo is listening on {base} with its data in memory.")?;
+        writeln!(f, "API documentation: {base}/docs\n")?;
+        writeln!(f, "Paste these lines into another shell. The tokens are valid for a day.")?;
+        writeln!(f, "export API={base}/api/iam")?;
+        writeln!(f, "export COMPANY={company}")?;
+        writeln!(f, "export TOKEN={token}")?;
+        writeln!(f, "export SUPER_ADMIN_TOKEN={super_admin_token}\n")?;
+        for (what, command) in [
             (
-                "Check whether the admin may read: allowed. The response contains the deciding level",
-                self.post(admin, "/check", general),
+                "May the company's admin (TOKEN) open this page? Allowed, by the level Admin.",
+                post("/check", r#"{"view":"/admin/user-levels"}"#),
             ),
-            (
-                "Check whether the admin may create risks: denied, because the company does not have the module",
-                self.post(admin, "/check", risks),
-            ),
-            ("List the user levels of the company", self.get(admin, "/user-levels")),
-            (
-                "Create a user level. A second request fails because the name is already in use",
-                self.post(admin, "/user-levels", auditors),
-            ),
-            ("The same request by the visitor is denied", self.post(visitor, "/user-levels", auditors)),
+            ("May the admin create risks? Denied: the company does not have the module.", post("/check", create_risks)),
+            ("Why not, and what would allow it?", post("/explain", create_risks)),
+            ("List the user levels of the company.", get("/user-levels")),
         ] {
-            writeln!(f, "\n# {what}\n{line}")?;
+            writeln!(f, "# {what}\n{command}")?;
         }
         Ok(())
     }
@@ -212,7 +176,8 @@ mod tests {
 
     use iam_application::DecisionContext;
     use iam_domain::{Action, Reason};
-    use iam_permissions_cache::{Check, Consistency, FeatureRef};
+    use iam_permissions_cache::{Check, Consistency, FeatureRef, ViewRef};
+    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -223,8 +188,9 @@ mod tests {
 
     #[test]
     fn the_demo_rejects_databases_production_mode_and_other_issuers() {
-        let admit =
-            |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
+        let admit = |variables: &[(&str, &str)]| {
+            Demo::admit(&mut settings(variables)).map(drop).map_err(|error| error.to_string())
+        };
         let url = ("DATABASE_URL", "postgres://localhost/iam");
         assert!(admit(&[url]).unwrap_err().contains("unset DATABASE_URL"));
         assert!(admit(&[url, ("USE_DATABASE", "false")]).is_ok());
@@ -234,38 +200,55 @@ mod tests {
         assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("DATABASE_URL is not set"));
     }
 
+    #[test]
+    fn the_demo_logs_only_warnings_and_has_a_secret_unless_the_settings_differ() {
+        let admitted = |variables: &[(&str, &str)]| {
+            let mut settings = settings(variables);
+            Demo::admit(&mut settings).unwrap();
+            settings
+        };
+        let defaults = admitted(&[]);
+        assert_eq!(defaults.log.filter(), "warn");
+        assert!(defaults.auth.jwt_secret.unwrap().expose_secret().len() >= 32);
+        assert_eq!(admitted(&[("IAM__LOG__FILTER", "debug")]).log.filter(), "debug");
+        assert_eq!(admitted(&[("RUST_LOG", "info")]).log.filter(), "info");
+        assert_eq!(admitted(&[("JWT_SECRET", "mine")]).auth.jwt_secret.unwrap().expose_secret(), "mine");
+    }
+
     #[tokio::test]
     async fn the_guide_contains_valid_tokens_and_the_actual_decisions() {
-        let settings = settings(&[
+        let mut settings = settings(&[
             ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example"),
             ("IAM__AUTH__JWT_AUDIENCE", "https://api.example"),
         ]);
-        let demo = Demo::admit(&settings).unwrap();
+        let demo = Demo::admit(&mut settings).unwrap();
         let system = System::start(&settings).await.unwrap();
         let guide = demo.prepare(&system, "0.0.0.0:4000".parse().unwrap()).await.unwrap();
 
-        for (person, is_super_admin) in
-            [(&guide.admin, false), (&guide.member, false), (&guide.visitor, false), (&guide.super_admin, true)]
+        for (token, id, is_super_admin) in [(&guide.token, ADMIN, false), (&guide.super_admin_token, SUPER_ADMIN, true)]
         {
-            let verified = system.verifier.verify(&person.token).await.unwrap();
-            assert_eq!((verified.user_id, verified.is_super_admin), (person.id, is_super_admin));
+            let verified = system.verifier.verify(token).await.unwrap();
+            assert_eq!((verified.user_id.to_string().as_str(), verified.is_super_admin), (id, is_super_admin));
         }
 
-        let check = async |feature, action: &str| {
-            let feature = FeatureRef::parse(feature);
-            let action = Action::parse(action).unwrap();
-            let check = Check::Feature { feature, action, least_scope: None };
-            let caller = Caller::user(guide.admin.id);
+        let check = async |check: Check| {
+            let caller = Caller::user(UserId::parse(ADMIN).unwrap());
             let context = DecisionContext { caller, company: guide.company, consistency: Consistency::Cached };
             system.application.own_access(&context).await.unwrap().check(&check)
         };
-        assert!(check("general.read", "Read").await.allowed);
-        assert_eq!(check("risks.create", "Create").await.reason, Reason::FeatureModuleMissing);
+        let create_risks = Check::Feature {
+            feature: FeatureRef::parse("risks.create"),
+            action: Action::parse("Create").unwrap(),
+            least_scope: None,
+        };
+        assert!(check(Check::View(ViewRef::parse("/admin/user-levels"))).await.allowed);
+        assert_eq!(check(create_risks).await.reason, Reason::FeatureModuleMissing);
 
         let text = guide.to_string();
         assert!(text.contains("http://127.0.0.1:4000/docs"));
-        let curls: Vec<_> = text.lines().filter(|line| line.starts_with("curl ")).collect();
-        assert_eq!(curls.len(), 8);
-        assert!(curls.iter().all(|line| line.matches('\'').count() % 2 == 0 && line.contains("127.0.0.1:4000")));
+        assert!(text.lines().count() <= 24, "{text}");
+        let is_token = |line: &str| line.contains("TOKEN=");
+        assert!(text.lines().all(|line| line.len() <= 100 || is_token(line)), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("curl ")).count(), 4);
     }
 }

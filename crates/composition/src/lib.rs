@@ -41,7 +41,9 @@
 //! * **Stopping** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
 
 mod demo;
+mod development_token;
 mod issuers;
+mod json_lines;
 mod mode;
 mod monitor;
 mod open_files;
@@ -53,6 +55,7 @@ mod telemetry;
 mod wiring;
 
 pub use demo::{Demo, DemoError, DemoGuide};
+pub use development_token::{DevelopmentToken, DevelopmentTokenError};
 pub use issuers::AuthError;
 pub use mode::{ModeError, StorageMode};
 pub use operator::{ApiKeyAttributes, Operator, OperatorError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iam_application::causes;
 use iam_storage_postgres::PostgresStorage;
-use migration::MigrationError;
+use migration::{MigrationError, MigrationStatus};
 
 use crate::probe::Progress;
 
@@ -57,8 +57,8 @@ fn pauses() -> impl Iterator<Item = Duration> {
 /// respond.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
-    match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
-        Ok(pending) => schema_problem(pending),
+    match tokio::time::timeout(SCHEMA_LIMIT, migration::status(&connection)).await {
+        Ok(status) => schema_problem(status),
         Err(_) => Some(unchecked("the database does not respond".to_owned())),
     }
 }
@@ -75,17 +75,22 @@ fn unchecked(cause: String) -> Problem {
 }
 
 /// Returns the problem with the schema, if migrations are pending or if the pending migrations cannot be determined.
-fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
-    let pending = match pending {
+fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>) -> Option<Problem> {
+    let pending = match status {
+        Ok(status) if status.iter().all(|migration| !migration.applied) => {
+            let text = "the schema is missing: run the migration (migration up)".to_owned();
+            return Some(Problem { text, cause: None });
+        }
+        Ok(status) => status.iter().filter(|migration| !migration.applied).count(),
         // If the program was rolled back to an older version, the database has migrations that this version does not
         // contain. These additional migrations are accepted.
-        Ok(pending) | Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending,
+        Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending.len(),
         Err(error) => {
             return Some(unchecked(causes(&error)));
         }
     };
-    (!pending.is_empty()).then(|| Problem {
-        text: format!("schema is behind: {} migrations pending (run the migration command)", pending.len()),
+    (pending > 0).then(|| Problem {
+        text: format!("schema is behind: {pending} migrations pending (run the migration command)"),
         cause: None,
     })
 }
@@ -94,8 +99,14 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
 mod tests {
     use super::*;
 
-    fn text(pending: Result<Vec<String>, MigrationError>) -> Option<String> {
-        schema_problem(pending).map(|problem| problem.text)
+    fn text(status: Result<Vec<MigrationStatus>, MigrationError>) -> Option<String> {
+        schema_problem(status).map(|problem| problem.text)
+    }
+
+    /// Returns the status of migrations, of which the first `applied` are applied and the last `pending` are not.
+    fn status(applied: usize, pending: usize) -> Vec<MigrationStatus> {
+        let status = |number| MigrationStatus { name: format!("m{number}"), applied: number < applied };
+        (0..applied + pending).map(status).collect()
     }
 
     #[test]
@@ -103,9 +114,10 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let ahead = |pending| MigrationError::Ahead { unknown: names(&["m9"]), pending: names(pending) };
         let behind = |n| Some(format!("schema is behind: {n} migrations pending (run the migration command)"));
-        assert_eq!(text(Ok(names(&[]))), None);
+        assert_eq!(text(Ok(status(2, 0))), None);
         assert_eq!(text(Err(ahead(&[]))), None);
-        assert_eq!(text(Ok(names(&["m1", "m2"]))), behind(2));
+        assert_eq!(text(Ok(status(1, 2))), behind(2));
+        assert_eq!(text(Ok(status(0, 2))).as_deref(), Some("the schema is missing: run the migration (migration up)"));
         assert_eq!(text(Err(ahead(&["m1"]))), behind(1));
     }
 

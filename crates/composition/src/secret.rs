@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::Mode;
 
 /// Secrets from tutorials, examples and defaults of other products, reduced to letters and digits in lower case.
-const WELL_KNOWN: [&str; 34] = [
+const WELL_KNOWN: [&str; 35] = [
     "secret",
     "secretkey",
     "mysecret",
@@ -42,8 +42,9 @@ const WELL_KNOWN: [&str; 34] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The secret in the examples of this repository.
+    // The secrets in the examples of this repository, and of its overlay for development.
     "asecretofatleastthirtytwobytes",
+    "fordevelopmentonly",
 ];
 
 /// The reason why a secret is rejected. The message omits the secret.
@@ -80,9 +81,14 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
         (None, Mode::Production) => Err(SecretError::Missing),
         (None, Mode::Development) => {
             tracing::warn!("JWT_SECRET is not set: using a random secret; a restart invalidates all tokens");
-            Ok(URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into())
+            Ok(random_secret())
         }
     }
+}
+
+/// Generates a random secret.
+pub(crate) fn random_secret() -> SecretString {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into()
 }
 
 /// Returns the kind of characters (white space or quotes) that surround the secret by mistake, if any.
@@ -145,6 +151,7 @@ mod tests {
             "your-super-secret-jwt-key-change-in-production",
             "Your_Super_Secret_JWT_Key_Change_In_Production!",
             "super-secret-jwt-token-with-at-least-32-characters-long",
+            "for-development-only",
             "a-string-secret-at-least-256-bits-long",
             &"x".repeat(64),
             &"dev-secret-".repeat(4),

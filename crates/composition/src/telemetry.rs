@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 
+use crate::json_lines::JsonLines;
 use crate::{LogFormat, LogSettings};
 
 /// The upper bounds of histogram buckets, in seconds: from the duration of a cache hit to the default request timeout.
@@ -20,7 +21,10 @@ const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The log filter cannot be parsed.
-    #[error("log.filter (IAM__LOG__FILTER, else RUST_LOG): {0}")]
+    #[error(
+        "log.filter (IAM__LOG__FILTER, else RUST_LOG): must be a level (off, error, warn, info, debug or trace), \
+        optionally with levels of modules, as in info,iam_http=debug"
+    )]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// This process already has a metrics recorder.
     #[error("metrics are already set up")]
@@ -38,11 +42,15 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 /// [`TelemetryError`] if the filter cannot be parsed.
 pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
     // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
-    let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
+    let filter = EnvFilter::try_new(settings.filter())?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match settings.format {
         LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).finish()),
-        LogFormat::Json => Box::new(logs.json().with_span_list(false).finish()),
+        LogFormat::Json => {
+            // `json` also makes the subscriber store the fields of spans as JSON objects.
+            let logs = logs.json();
+            Box::new(logs.event_format(JsonLines).finish())
+        }
     })
 }
 

@@ -115,8 +115,8 @@ impl System {
                 (Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {
-                tracing::info!("[IAM Database] Using PostgreSQL persistence");
                 let storage = Arc::new(open(&options(url, &settings.database))?);
+                tracing::info!(address = storage.address(), "[IAM Database] Using PostgreSQL persistence");
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
                 let shared = || Arc::clone(&storage);
@@ -127,7 +127,7 @@ impl System {
         let runtime = Handle::current();
         let options = settings.cache.options(settings.database.max_connections.get());
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
-        tasks.spawn(follow(Arc::clone(&permissions)));
+        tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
         Ok(Self {
             application: Arc::new(Application::new(storage, permissions, runtime)),
@@ -168,7 +168,9 @@ pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartEr
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
             OptionsError::Url(problem) => ("database.url (DATABASE_URL)", problem.to_string()),
-            OptionsError::ListenerUrl(problem) => ("database.direct_url", problem.to_string()),
+            OptionsError::ListenerUrl(problem) => {
+                ("database.direct_url (IAM__DATABASE__DIRECT_URL)", problem.to_string())
+            }
             other => ("database", other.to_string()),
         };
         SettingsError::Invalid { key: key.to_owned(), problem }.into()
@@ -208,8 +210,11 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Polls the database for changes, until the task is cancelled.
-async fn follow(permissions: Arc<Permissions>) {
+/// Waits until the storage is ready, and then polls the database for changes until the task is cancelled. Before, the
+/// lease is not valid, so the permissions cache serves no cached data. Polls of a database that is unreachable or has no
+/// schema would only log further errors.
+async fn follow(permissions: Arc<Permissions>, progress: Arc<Progress>) {
+    progress.ready().await;
     permissions.follow().await;
 }
 

@@ -48,6 +48,9 @@ pub struct HttpOptions {
     /// Maximum total size of the response cache, in bytes. Callers with identical responses share one cached body.
     /// Default: 64 MiB.
     pub max_body_bytes: u64,
+    /// Whether one line is logged for each request, at the level `info`. Otherwise, the line has the level `debug`.
+    /// Default: `false`.
+    pub log_requests: bool,
 }
 
 impl Default for HttpOptions {
@@ -61,6 +64,7 @@ impl Default for HttpOptions {
                 burst: NonZeroU32::MIN.saturating_add(99),
             },
             max_body_bytes: 64 * 1024 * 1024,
+            log_requests: false,
         }
     }
 }

@@ -1,22 +1,22 @@
 //! The server binary. It loads the settings, starts the services and listeners, and shuts them down on a signal.
 
 mod keys;
+mod listen;
+mod token;
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use actix_web::rt::net::TcpSocket;
 use clap::{Parser, Subcommand};
-use iam_composition::{AdminSettings, Demo, Metrics, ServerSettings, Settings, System};
+use iam_composition::{AdminSettings, Demo, Metrics, Mode, ServerSettings, Settings, System};
 use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans, Server, Services};
 use keys::Keys;
+use listen::listen;
+use token::Token;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Maximum length of a listener's accept queue in the kernel, in connections (the `backlog` of `listen`).
-const BACKLOG: u32 = 1024;
 
 /// Multi-tenant authorization service: decides what users may see and do in each company. Without a command, serves the
 /// HTTP API.
@@ -32,8 +32,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves the API with in-memory storage and a demo company, and prints curl commands with valid tokens.
+    /// Serves the API with in-memory storage and a demo company, and prints valid tokens and curl commands.
+    ///
+    /// The log contains only warnings and errors, unless IAM__LOG__FILTER or RUST_LOG is set.
     Demo,
+    /// Prints a token that the server with the same settings accepts. Development mode only.
+    ///
+    /// Standard output contains only the token, for `export TOKEN=$(iam-http token --user …)`. The token is signed with
+    /// JWT_SECRET, which must have the same value for the server and for this command. In production mode the command
+    /// fails, because there the identity provider issues the tokens.
+    Token(Token),
     /// Manages API keys in the configured database.
     #[command(subcommand)]
     Keys(Keys),
@@ -57,18 +65,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
-    let settings = Settings::load(&iam_composition::environment())?;
+    let mut settings = Settings::load(&iam_composition::environment())?;
     let demo = match command {
-        Some(Command::Demo) => Some(Demo::admit(&settings)?),
+        Some(Command::Demo) => Some(Demo::admit(&mut settings)?),
+        Some(Command::Token(token)) => return token.run(&settings),
         Some(Command::Keys(keys)) => return keys.run(&settings).await,
         None => None,
     };
     tracing::subscriber::set_global_default(RequestSpans::new(iam_composition::stderr_logs(&settings.log)?))?;
     let mut signals = Signals::new()?;
+    let mode = match settings.server.mode {
+        Mode::Development => "development",
+        Mode::Production => "production",
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), mode, "starting iam-http");
 
     let cors_origins = AllowedOrigins::parse(settings.server.allowed_origins())
         .map_err(|error| format!("server.cors_origins (IAM__SERVER__CORS_ORIGINS): {error}"))?;
-    let (listener, address) = listen("PORT", &settings.server.host, settings.server.port).await?;
+    let names = ("server.host (IAM__SERVER__HOST)", "server.port (PORT)");
+    let (listener, address) = listen(names, &settings.server.host, settings.server.port).await?;
     let admin = admin_server(&settings.admin).await?;
     let system = System::start(&settings).await?;
     let server = server(listener, &settings, cors_origins, &system);
@@ -126,6 +141,7 @@ fn server(listener: TcpListener, settings: &Settings, cors_origins: AllowedOrigi
         request_timeout,
         rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
         max_body_bytes: settings.cache.max_body_bytes,
+        log_requests: settings.log.requests,
         ..HttpOptions::default()
     };
     Server::new(listener, workers, shutdown_timeout, services, options)
@@ -136,40 +152,10 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
         return Ok(None);
     }
     let metrics = Metrics::install()?;
-    let (listener, address) = listen("IAM__ADMIN__PORT", &settings.host, settings.port).await?;
+    let names = ("admin.host (IAM__ADMIN__HOST)", "admin.port (IAM__ADMIN__PORT)");
+    let (listener, address) = listen(names, &settings.host, settings.port).await?;
     tracing::info!("metrics on http://{address}/metrics");
     Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
-}
-
-/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port.
-async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = async {
-        let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
-        for address in tokio::net::lookup_host((host, port)).await? {
-            match bind(address) {
-                Err(error) => last = error,
-                bound => return bound,
-            }
-        }
-        Err(last)
-    };
-    listener.await.map_err(|error| {
-        let why = match error.kind() {
-            ErrorKind::AddrInUse => "the port is in use; configure another port, or 0 for any free port".to_owned(),
-            _ => error.to_string(),
-        };
-        io::Error::new(error.kind(), format!("{setting}: cannot listen on port {port} of {host}: {why}"))
-    })
-}
-
-fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Without this option, the connections of an exited server that are still in TIME_WAIT would block the port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?.into_std()?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }
 
 /// The signals that shut down the process: SIGTERM and SIGINT.

@@ -218,7 +218,7 @@ impl KeyRing {
         let old = self.current.load_full();
         let keys = keys.sharing(&old);
         if !keys.is_same(&old) {
-            tracing::info!(issuer, ?keys, "the issuer's keys have changed");
+            tracing::info!(issuer, keys = keys.algorithms(), "the issuer's keys have changed");
             let keys = Arc::new(keys);
             self.current.store(Arc::clone(&keys));
             old.retire_unless_in(&keys);

@@ -73,6 +73,12 @@ pub enum KeyError {
 }
 
 impl KeySet {
+    /// Returns the algorithms of the keys, separated by commas, for log lines.
+    pub(crate) fn algorithms(&self) -> String {
+        let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.as_str()).collect();
+        algorithms.join(", ")
+    }
+
     pub(crate) fn of(keys: impl IntoIterator<Item = Key>) -> Self {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }

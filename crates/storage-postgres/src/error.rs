@@ -9,6 +9,8 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use uuid::Uuid;
 
+use crate::connections::reachability::reason;
+
 /// The meaning of a named constraint in the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
@@ -142,6 +144,9 @@ pub(crate) fn is_retryable(error: &DbErr) -> bool {
 
 /// Maps an error by its SQLSTATE, if no rule for a constraint applies.
 fn by_sqlstate(error: DbErr) -> StorageError {
+    if let Some(why) = driver(&error).and_then(reason) {
+        return StorageError::Unavailable { retryable: false, source: Some(Box::new(why)) };
+    }
     let retryable = match code(&error).as_deref() {
         _ if is_retryable(&error) => Some(true),
         // in_failed_sql_transaction

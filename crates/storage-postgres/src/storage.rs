@@ -92,6 +92,13 @@ impl PostgresStorage {
         .await
     }
 
+    /// Returns the address of the database for log lines: host and port, or the path of the socket, and the name of the
+    /// database. It contains no role or password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        reachability::server(&self.main_pool().connect_options())
+    }
+
     /// Returns why the latest new connection was rejected, or `None` if it was accepted. Until a connection is
     /// accepted, the database cannot be used.
     #[must_use]
@@ -140,7 +147,7 @@ impl PostgresStorage {
         let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
         if tokio::time::timeout(limit, close).await.is_err() {
             tracing::warn!(
-                ?limit,
+                timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
                 "some database connections are still in use after the timeout: they remain open until the process ends"
             );
         }

@@ -1,37 +1,57 @@
-//! Tests of the demo that `make run` starts: the commands that it prints work when they are pasted into a shell.
+//! Tests of the demo that `make run` starts: the lines that it prints fit on one screen, and work in a shell.
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::process::{ServerProcess, run, text_of};
 
-#[test]
-fn every_printed_command_works() {
-    let mut server = ServerProcess::start(&["demo"], &[]);
-    server.wait_for_line("# The same request by the visitor is denied");
+/// The last comment of the guide.
+const LAST: &str = "# List the user levels of the company.";
+
+/// Starts the demo, and returns the process and the lines that it has printed.
+fn demo(environment: &[(&str, &str)]) -> (ServerProcess, Vec<String>) {
+    let mut server = ServerProcess::start(&["demo"], environment);
     let lines = server.wait_for(|log| {
-        let lines: Vec<String> = log.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
-        (lines.len() >= 8).then_some(lines)
+        let (_, rest) = log.split_once(LAST)?;
+        rest.contains("curl ").then(|| log.lines().map(str::to_owned).collect())
     });
-    let statuses: Vec<String> = lines
-        .iter()
-        .map(|line| {
-            let output = Command::new("sh").arg("-c").arg(line).output().unwrap();
-            let text = String::from_utf8(output.stdout).unwrap();
-            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-            text.lines().last().unwrap().to_owned()
-        })
-        .collect();
-    assert_eq!(statuses, ["200", "200", "200", "200", "200", "200", "201", "403"]);
+    (server, lines)
 }
 
 #[test]
-fn the_demo_prints_the_company_and_a_token_for_each_level() {
-    let mut server = ServerProcess::start(&["demo"], &[]);
-    server.wait_for_line("# The same request by the visitor is denied");
-    let log = server.log();
-    for what in ["Demo company: ", "Admin (user ", "Member (user ", "Visitor (user ", "Super admin (user "] {
-        assert!(log.contains(what), "{what:?} is not in {log}");
+fn the_printed_lines_work_when_they_are_pasted_into_a_shell() {
+    let (_server, lines) = demo(&[]);
+    let begin = lines.iter().position(|line| line.starts_with("export ")).unwrap();
+    let output = Command::new("sh").arg("-c").arg(lines[begin..].join("\n")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [allowed, denied, explanation, levels] = answers.as_slice() else { panic!("{text}") };
+    assert_eq!(allowed["data"]["allowed"], true, "{text}");
+    assert_eq!(denied["data"]["allowed"], false, "{text}");
+    assert_eq!(denied["data"]["reasonCode"], "feature_module_missing", "{text}");
+    assert_eq!(explanation["status"], "success", "{text}");
+    assert_eq!(levels["data"]["userLevels"].as_array().map(Vec::len), Some(3), "{text}");
+}
+
+#[test]
+fn the_output_of_the_demo_fits_on_one_screen() {
+    let (_server, lines) = demo(&[]);
+    assert!(lines.len() <= 24, "{lines:#?}");
+    for line in lines.iter().filter(|line| !line.contains("TOKEN=")) {
+        assert!(line.len() <= 100, "{line}");
     }
+    let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    for start in ["export COMPANY=", "export TOKEN=eyJ", "API documentation: http://127.0.0.1:"] {
+        assert!(has(start), "{start} in {lines:#?}");
+    }
+}
+
+#[test]
+fn the_demo_logs_more_if_the_filter_is_set() {
+    let (_server, lines) = demo(&[("IAM__LOG__FILTER", "info")]);
+    assert!(lines.iter().any(|line| line.contains("INFO") && line.contains("starting iam-http")), "{lines:#?}");
 }
 
 #[test]

@@ -13,5 +13,7 @@ mod migration;
 mod modes;
 mod persistence;
 mod replicas;
+mod settings;
 mod shutdown;
+mod token;
 mod unreachable;

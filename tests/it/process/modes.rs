@@ -120,8 +120,8 @@ mod postgres {
         let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
         server.wait_for_line("[Database] PostgreSQL connection established");
         let answer = crate::support::process::wait_until(|| {
-            let answer = server.get("/readyz");
-            String::from_utf8_lossy(&answer.body).contains("pending").then_some(answer)
+            let answer = server.get("/readyz?verbose");
+            String::from_utf8_lossy(&answer.body).contains("the schema is missing").then_some(answer)
         });
         assert_eq!(answer.status, 503);
         assert_eq!(server.get("/livez").status, 200);
@@ -129,16 +129,47 @@ mod postgres {
         assert!(migration::status(&connection).await.unwrap().iter().all(|migration| !migration.applied));
         migration::up(&connection).await.unwrap();
         crate::support::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+        // The operator learns once what to do, and no other component reports the consequences.
+        let log = server.rest_of_the_log();
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+        let about = |text: &str| warnings.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(about("not ready: the schema is missing: run the migration"), 1, "{log}");
+        assert_eq!(about("storage corrupt") + about("a poll for changes failed") + about("wake-up"), 0, "{log}");
     }
 
     #[test]
     fn without_the_database_the_process_is_alive_but_not_ready() {
-        let server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE)]);
+        let mut server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE)]);
         assert_eq!(server.get("/livez").status, 200);
         assert_eq!(server.get("/readyz").status, 503);
         assert_eq!(server.get("/health/db").json(), serde_json::json!({ "healthy": false }));
-        assert!(!server.log().contains("hunter2"), "{}", server.log());
-        server.stop();
+        server.wait_for_line("Connection refused");
+        let log = server.rest_of_the_log();
+        assert!(!log.contains("hunter2"), "{log}");
+        let cause = "no process listens at this address (127.0.0.1:1, database iam): error communicating with database: \
+            Connection refused";
+        assert_eq!(log.matches(cause).count(), 1, "{log}");
+        assert!(!log.contains("timed out"), "{log}");
+    }
+}
+
+#[test]
+fn the_first_log_lines_identify_version_mode_storage_issuers_and_listeners() {
+    let url = ("DATABASE_URL", "postgres://iam:hunter2@127.0.0.1:1/tenants");
+    let issuer = ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example.com");
+    let secret = ("JWT_SECRET", LONG_SECRET);
+    let log = ServerProcess::start(&[], &[url, issuer, secret]).rest_of_the_log();
+    for line in [
+        "starting iam-http version=\"0.1.0\" mode=\"development\"",
+        "metrics on http://127.0.0.1:",
+        "trusted issuer issuer=\"https://sign-in.example.com\" key_source=\"jwt_secret\"",
+        "[IAM Database] Using PostgreSQL persistence address=\"127.0.0.1:1, database tenants\"",
+        "listening on http://127.0.0.1:",
+    ] {
+        assert_eq!(log.lines().filter(|text| text.contains(line)).count(), 1, "{line} in {log}");
+    }
+    for secret in ["hunter2", LONG_SECRET] {
+        assert!(!log.contains(secret), "{log}");
     }
 }
 
@@ -168,7 +199,7 @@ fn keys_are_fetched_from_the_issuer_regardless_of_proxy_variables() {
 fn the_error_for_an_invalid_web_origin_contains_the_reason() {
     for (origins, says) in [
         ("https://a.example, null", r#"entry 2, "null": null is the origin of pages of any site without an origin"#),
-        ("app.example.com", r#"entry 1, "app.example.com": must be scheme://host"#),
+        ("app.example.com", r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#),
         ("http://localhost:5173/admin", "must not have a path"),
         ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not contain credentials"#),
         ("https://*", "a wildcard can only be the whole first label"),

@@ -51,18 +51,21 @@ fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
 #[test]
 fn the_error_for_a_refused_connection_contains_the_port() {
     let refused = "the database server refuses connections: no process listens at this address";
-    for (host, shown) in [("127.0.0.1:1", "(127.0.0.1:1)"), ("[::1]:1", "([::1]:1)")] {
+    for (host, shown) in [("127.0.0.1:1", "(127.0.0.1:1, database iam)"), ("[::1]:1", "([::1]:1, database iam)")] {
         assert_all_commands_report(&format!("postgres://iam:hunter2@{host}/iam"), &[refused, shown]);
     }
     assert_all_commands_report(
         "postgres://iam:hunter2@%2Fnowhere:5433/iam",
-        &["the database server refuses connections: no process listens at this address", "(/nowhere/.s.PGSQL.5433)"],
+        &[
+            "the database server refuses connections: no process listens at this address",
+            "(/nowhere/.s.PGSQL.5433, database iam)",
+        ],
     );
 }
 
 #[test]
 fn the_error_for_an_unresolvable_host_contains_the_host() {
-    let unknown = "the name of the database server cannot be resolved (nosuch.invalid:5433)";
+    let unknown = "the name of the database server cannot be resolved (nosuch.invalid:5433, database iam)";
     assert_all_commands_report("postgres://iam:hunter2@nosuch.invalid:5433/iam", &[unknown]);
 }
 
@@ -76,7 +79,7 @@ fn the_error_contains_the_message_of_the_server() {
     ] {
         let port = server_that_answers(code, message);
         let url = format!("postgres://iam:hunter2@127.0.0.1:{port}/iam?sslmode=disable");
-        assert_all_commands_report(&url, &[problem, &format!("(127.0.0.1:{port})"), message]);
+        assert_all_commands_report(&url, &[problem, &format!("(127.0.0.1:{port}, database iam)"), message]);
     }
 }
 
@@ -92,7 +95,11 @@ mod postgres {
         let (server, name) = server.split_once('/').unwrap();
         assert_all_commands_report(
             &url,
-            &["the database does not exist", &format!("({server})"), &format!("database \"{name}\" does not exist")],
+            &[
+                "the database does not exist",
+                &format!("({server}, database {name})"),
+                &format!("database \"{name}\" does not exist"),
+            ],
         );
     }
 

@@ -7,7 +7,7 @@ use iam_identity::VerifierOptions;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::parse::{duration, list, optional_duration};
+use super::parse::{boolean, clock_skew, list, number, optional_duration, seconds};
 
 /// The authentication settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,8 +23,8 @@ pub struct AuthSettings {
     /// The trusted issuers that sign tokens with their own keys: an array of tables in the file, a JSON array in the
     /// environment.
     pub issuers: Vec<IssuerSettings>,
-    /// The tolerated clock skew between token issuers and this process. Default: 30 s.
-    #[serde(deserialize_with = "duration")]
+    /// The tolerated clock skew between token issuers and this process, at most 5 min. Default: 30 s.
+    #[serde(deserialize_with = "clock_skew")]
     pub clock_skew: Duration,
     /// Maximum age of tokens since their `iat`. `0` means no maximum. Default: no maximum in development, 24 h in
     /// production.
@@ -34,10 +34,12 @@ pub struct AuthSettings {
     /// development, 1 h in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
-    /// Interval between two fetches of a key set (JWKS). Default: 5 min.
-    #[serde(deserialize_with = "duration")]
+    /// Interval between two fetches of a key set (JWKS), at least 1 s, which protects the issuer's server from overload.
+    /// Default: 5 min.
+    #[serde(deserialize_with = "seconds")]
     pub jwks_refresh: Duration,
     /// Maximum number of verified tokens that are cached. `0` disables the cache. Default: 10,000.
+    #[serde(deserialize_with = "number")]
     pub remembered_tokens: usize,
 }
 
@@ -85,7 +87,9 @@ pub struct IssuerSettings {
     pub super_admin_claim: Option<String>,
     /// Whether this is the native issuer. A subject of the native issuer that is a UUID is used as the user id
     /// unchanged.
+    #[serde(deserialize_with = "boolean")]
     pub native: bool,
     /// Whether the issuer's tokens can grant super admin.
+    #[serde(deserialize_with = "boolean")]
     pub super_admins: bool,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iam_permissions_cache::{CacheOptions, FillOptions};
 use serde::Deserialize;
 
-use super::parse::duration;
+use super::parse::{duration, number, positive_duration};
 
 /// The settings of the permissions cache and of the effective-permission rows. Effective-permission rows are written to
 /// tables that other programs read.
@@ -14,30 +14,36 @@ use super::parse::duration;
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
     /// Maximum number of cached users. A user counts once for each company.
+    #[serde(deserialize_with = "number")]
     pub max_entries: NonZeroUsize,
     /// Approximate maximum size of the compiled permissions in the cache, in bytes.
+    #[serde(deserialize_with = "number")]
     pub max_bytes: NonZeroUsize,
     /// Maximum number of users who are cached as non-members (negative caching).
+    #[serde(deserialize_with = "number")]
     pub max_non_members: usize,
     /// Maximum total size of cached response bodies, in bytes. Subjects with the same response share a body.
+    #[serde(deserialize_with = "number")]
     pub max_body_bytes: u64,
     /// The lease: the period, counted from the start of the last successful poll, during which cached entries may be
     /// served. The lease bounds staleness.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "positive_duration")]
     pub lease: Duration,
     /// The outage grace: the maximum staleness of cached entries that are served while the database is unreachable.
     /// Such responses state their age. The value must be greater than the lease to have an effect.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
     /// Timeout for a load from the database, and for the requests that wait for this load.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "positive_duration")]
     pub load_timeout: Duration,
     /// The lifetime of effective-permission rows. The SQL views that other programs read hide expired rows.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "positive_duration")]
     pub rows_valid_for: Duration,
     /// Maximum number of users whose effective-permission rows are written every two seconds. `0` disables the writing.
+    #[serde(deserialize_with = "number")]
     pub rows_users: usize,
     /// Maximum number of users of one company whose effective-permission rows are written every two seconds.
+    #[serde(deserialize_with = "number")]
     pub rows_users_of_company: usize,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::parse::{database_duration, database_limit, duration};
+use super::parse::{database_duration, database_limit, duration, number};
 
 /// The settings of the database.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,8 +21,10 @@ pub struct DatabaseSettings {
     /// [`StorageMode::select`](crate::StorageMode::select).
     pub use_database: Option<String>,
     /// Maximum number of connections in the pool.
+    #[serde(deserialize_with = "number")]
     pub max_connections: NonZeroU32,
     /// Minimum number of connections that the pool keeps open.
+    #[serde(deserialize_with = "number")]
     pub min_connections: u32,
     /// Timeout for acquiring a connection from the pool, including the time to open one.
     #[serde(deserialize_with = "duration")]

@@ -51,15 +51,26 @@ impl SettingsError {
 /// Describes the problem without quoting the value.
 fn problem(error: ConfigError) -> String {
     match error {
-        ConfigError::Type { expected, .. } => format!("must be {expected}"),
+        ConfigError::Type { expected, .. } => must_be(expected),
         ConfigError::At { error, .. } => problem(*error),
         other => match other.to_string() {
             // The message is like `invalid type: string "the value", expected …`.
             text if text.starts_with("invalid ") => {
                 let (_, expected) = text.rsplit_once(", expected ").unwrap_or(("", "something else"));
-                format!("must be {expected}")
+                must_be(expected)
             }
             text => text,
         },
     }
+}
+
+/// Returns the rule for a value of the expected type, in the terms of a settings file.
+fn must_be(expected: &str) -> String {
+    let rule = match expected {
+        "a sequence" => "a list",
+        "a map" => "a table",
+        expected if expected.starts_with("struct ") => "a table",
+        expected => expected,
+    };
+    format!("must be {rule}")
 }

@@ -2,22 +2,31 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::parse::word;
+use super::parse::{boolean, word};
+
+/// The log filter if the settings specify none. The HTTP server's own lines about its threads are omitted.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
 
 /// The log settings.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
-    /// value of the variable `RUST_LOG`, or else `info`.
-    pub filter: String,
+    /// value of the variable `RUST_LOG`, or else
+    /// `info,actix_server=warn`.
+    pub filter: Option<String>,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,
+    /// Whether one line is logged for each request, at the level `info`. Otherwise, the line has the level `debug`.
+    #[serde(deserialize_with = "boolean")]
+    pub requests: bool,
 }
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::default() }
+impl LogSettings {
+    /// Returns the log filter.
+    #[must_use]
+    pub fn filter(&self) -> &str {
+        self.filter.as_deref().unwrap_or(DEFAULT_FILTER)
     }
 }
 

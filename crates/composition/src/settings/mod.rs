@@ -90,10 +90,11 @@ impl Settings {
         if let Some((name, _)) = environment.iter().find(|(name, value)| is_ours(name) && value.contains(REPLACED)) {
             return Err(SettingsError::NotUnicode(name.clone()));
         }
+        let named = |key: &str| named(key, environment);
         let mut builder = Config::builder();
         if let Some(filter) = variable(RUST_LOG) {
             let set = builder.set_default("log.filter", filter.as_str());
-            builder = set.map_err(|error| SettingsError::invalid("log.filter".to_owned(), error))?;
+            builder = set.map_err(|error| SettingsError::invalid(named("log.filter"), error))?;
         }
         if let Some(path) = variable(FILE) {
             builder = builder.add_source(file(path.into())?);
@@ -105,7 +106,7 @@ impl Settings {
             if key.split('.').count() != 2 {
                 return Err(unknown());
             }
-            let value = if name == ISSUERS { json(&key, value)? } else { Value::from(value.as_str()) };
+            let value = if name == ISSUERS { json(&named(&key), value)? } else { Value::from(value.as_str()) };
             builder = builder.set_override(key, value).map_err(|_| unknown())?;
         }
         for (name, key) in PLAIN_NAMES {
@@ -119,11 +120,15 @@ impl Settings {
     }
 }
 
-/// Returns the name of a key for messages. If an environment variable without the prefix also sets the key, its name is
-/// added in parentheses, because most operators know this name.
-fn named(key: &str) -> String {
-    match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
-        Some((variable, _)) => format!("{key} ({variable})"),
+/// Returns the name of a key for messages. If an environment variable sets the key, its name is added in parentheses.
+fn named(key: &str, environment: &BTreeMap<String, String>) -> String {
+    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+    let plain = PLAIN_NAMES.iter().find(|(name, plain)| *plain == key && is_set(name)).map(|(name, _)| *name);
+    // The key of an issuer is like `auth.issuers[0].issuer`; one variable sets all of them.
+    let setting = key.split('[').next().unwrap_or(key);
+    let prefixed = || Some(format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('.', "__")));
+    match plain.map(str::to_owned).or_else(|| prefixed().filter(|name| is_set(name))) {
+        Some(variable) => format!("{key} ({variable})"),
         None => key.to_owned(),
     }
 }
@@ -274,12 +279,12 @@ mod tests {
 
     #[test]
     fn rust_log_is_the_log_filter_if_no_setting_specifies_one() {
-        let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter;
+        let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter().to_owned();
         let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
         let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
         let json = TempFile::new("log-format", r#"log.format = "json""#);
-        assert_eq!(filter(&[]), "info");
-        assert_eq!(filter(&[("RUST_LOG", "")]), "info");
+        assert_eq!(filter(&[]), "info,actix_server=warn");
+        assert_eq!(filter(&[("RUST_LOG", "")]), filter(&[]));
         assert_eq!(filter(&[rust_log]), "warn");
         assert_eq!(filter(&[rust_log, json.variable()]), "warn");
         assert_eq!(filter(&[rust_log, file.variable()]), "trace");
@@ -293,7 +298,7 @@ mod tests {
         for variable in ["IAM__SERVER__PROT", "IAM__SERVER__PORT__X", "IAM__SERVER", "IAM__", "IAM__SERVER__A[0"] {
             assert!(load(&[(variable, "1")]).is_err(), "{variable}");
         }
-        assert!(error(&[("IAM__SERVER__PROT", "1")]).starts_with("server.prot: "));
+        assert!(error(&[("IAM__SERVER__PROT", "1")]).starts_with("server.prot (IAM__SERVER__PROT): "));
         assert!(error(&[("IAM__SEVER__PORT", "1")]).starts_with("sever: "));
         assert!(error(&[("IAM__SERVER__PORT__X", "1")]).starts_with("IAM__SERVER__PORT__X: "));
         let file = TempFile::new("unknown", "[database]\nmax_conections = 3");
@@ -338,7 +343,7 @@ mod tests {
         }
         let file = TempFile::new("secrets", "[auth]\njwt_secret = [\"hunter2\"]");
         let error = error(&[file.variable()]);
-        assert!(error.starts_with("auth.jwt_secret (JWT_SECRET): ") && !error.contains("hunter2"), "{error}");
+        assert!(error.starts_with("auth.jwt_secret: ") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
@@ -350,7 +355,7 @@ mod tests {
         }
         for text in ["5", "s", "-1s", "1.5s", "5 s", "1d", "99999999999999999999s", "18446744073709551615h"] {
             let error = drain_delay(text).unwrap_err().to_string();
-            assert!(error.starts_with("server.drain_delay: must be a duration"), "{error}");
+            assert!(error.starts_with("server.drain_delay (IAM__SERVER__DRAIN_DELAY): must be a duration"), "{error}");
         }
         let file = TempFile::new("durations", "database.statement_timeout = \"250ms\"");
         assert_eq!(load(&[file.variable()]).unwrap().database.statement_timeout, Duration::from_millis(250));
@@ -362,7 +367,7 @@ mod tests {
         assert_eq!((port("0").unwrap(), port("65535").unwrap()), (0, 65535));
         for text in ["65536", "-1", "http", "80.0", "true"] {
             let error = port(text).unwrap_err().to_string();
-            assert_eq!(error, "server.port (PORT): must be a number from 0 to 65535", "{text}");
+            assert_eq!(error, "server.port (PORT): must be a whole number from 0 to 65535", "{text}");
         }
     }
 
@@ -438,16 +443,17 @@ mod tests {
     #[test]
     fn the_error_for_an_invalid_issuer_setting_contains_its_name_but_not_its_value() {
         for (json, expected) in [
-            (r#"hunter2"#, "auth.issuers: must be a JSON array of objects (line 1, column 1)"),
-            (r#"{"issuer": "hunter2"}"#, "auth.issuers: must be a JSON array of objects (line 1"),
-            (r#"[{"issuer": "hunter2"]"#, "auth.issuers: must be a JSON array of objects (line 1, column 22)"),
-            (r#"["hunter2"]"#, "auth.issuers[0]: must be "),
-            (r#"[{"issuer": {"hunter2": 1}}]"#, "auth.issuers[0].issuer: "),
-            (r#"[{"native": "hunter2"}]"#, "auth.issuers[0].native: "),
-            (r#"[{}, {"jwks_rul": "hunter2"}]"#, "auth.issuers[1].jwks_rul: unknown field `jwks_rul`"),
+            (r#"hunter2"#, ": must be a JSON array of objects (line 1, column 1)"),
+            (r#"{"issuer": "hunter2"}"#, ": must be a JSON array of objects (line 1"),
+            (r#"[{"issuer": "hunter2"]"#, ": must be a JSON array of objects (line 1, column 22)"),
+            (r#"["hunter2"]"#, "[0]: must be "),
+            (r#"[{"issuer": {"hunter2": 1}}]"#, "[0].issuer: "),
+            (r#"[{"native": "hunter2"}]"#, "[0].native: must be true or false"),
+            (r#"[{}, {"jwks_rul": "hunter2"}]"#, "[1].jwks_rul: unknown field `jwks_rul`"),
         ] {
-            let error = error(&[(ISSUERS, json)]);
-            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{error}");
+            let error = error(&[(ISSUERS, json)]).replace(" (IAM__AUTH__ISSUERS)", "");
+            assert!(error.starts_with(&format!("auth.issuers{expected}")), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! Parses the values of settings. Error messages describe the expected form and never repeat the value.
 
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{Error, SeqAccess, Visitor};
@@ -22,10 +25,28 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// The rule that every duration follows, for error messages.
+const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
+
 /// Deserializes a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
+    parse_duration(&text).ok_or_else(|| D::Error::custom(format!("must be a duration: {DURATION}")))
+}
+
+/// Deserializes a duration of at least one millisecond.
+pub(super) fn positive_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    within(deserializer, "of at least 1ms", Duration::from_millis(1)..=Duration::MAX)
+}
+
+/// Deserializes a duration of at least one second.
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    within(deserializer, "of at least 1s", Duration::from_secs(1)..=Duration::MAX)
+}
+
+/// Deserializes a clock skew. Clocks that differ by more than five minutes must be synchronized.
+pub(super) fn clock_skew<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    within(deserializer, "from 0 to 5m", Duration::ZERO..=Duration::from_secs(5 * 60))
 }
 
 /// Maximum duration that PostgreSQL accepts: 2^31 - 1 milliseconds.
@@ -33,15 +54,13 @@ const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_ab
 
 /// Deserializes a duration within PostgreSQL's range.
 pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let limit = duration(deserializer)?;
-    if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
+    within(deserializer, "from 0 to 596h", Duration::ZERO..=LONGEST_IN_DATABASE)
 }
 
 /// Deserializes a positive duration within PostgreSQL's range. `0` is rejected, because PostgreSQL interprets it as no
 /// limit.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let limit = database_duration(deserializer)?;
-    if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }
+    within(deserializer, "from 1ms to 596h", Duration::from_millis(1)..=LONGEST_IN_DATABASE)
 }
 
 /// Deserializes an optional duration.
@@ -49,10 +68,57 @@ pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> R
     duration(deserializer).map(Some)
 }
 
-/// Deserializes a port.
-pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+/// Deserializes a duration in this range. `shown` is the range in the error message.
+fn within<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    shown: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
+    let duration = parse_duration(&text).filter(|duration| range.contains(duration));
+    duration.ok_or_else(|| D::Error::custom(format!("must be a duration {shown}: {DURATION}")))
+}
+
+/// A number that a setting can have.
+pub(super) trait Number: FromStr {
+    /// The range of the number, for error messages.
+    fn range() -> String;
+}
+
+macro_rules! numbers {
+    ($($number:ty: $range:expr),*) => {
+        $(impl Number for $number {
+            fn range() -> String {
+                $range
+            }
+        })*
+    };
+}
+
+// The upper limit of a 64-bit number is of no use in a message.
+numbers! {
+    u16: format!("from {} to {}", Self::MIN, Self::MAX),
+    u32: format!("from {} to {}", Self::MIN, Self::MAX),
+    NonZeroU32: format!("from {} to {}", Self::MIN, Self::MAX),
+    u64: format!("of at least {}", Self::MIN),
+    usize: format!("of at least {}", Self::MIN),
+    NonZeroUsize: format!("of at least {}", Self::MIN)
+}
+
+/// Deserializes a number.
+pub(super) fn number<'de, D: Deserializer<'de>, N: Number>(deserializer: D) -> Result<N, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(format!("must be a whole number {}", N::range())))
+}
+
+/// Deserializes an optional number.
+pub(super) fn optional_number<'de, D: Deserializer<'de>, N: Number>(deserializer: D) -> Result<Option<N>, D::Error> {
+    number(deserializer).map(Some)
+}
+
+/// Deserializes `true` or `false`.
+pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    word(deserializer, &[("true", true), ("false", false)], "must be true or false")
 }
 
 /// Deserializes one of the keywords `words`. `problem` is the error message for any other value.
@@ -74,7 +140,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
         type Value = Vec<String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
+            f.write_str("a list: an array in the file, or items separated by commas in the environment")
         }
 
         fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {

@@ -4,14 +4,18 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
+use super::parse::optional_number;
+
 /// The settings of the rate limit per caller, which is disabled by default. Each replica enforces the limit
 /// independently.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
     /// Sustained rate, in requests per second. `None` disables the rate limit.
+    #[serde(deserialize_with = "optional_number")]
     pub per_second: Option<NonZeroU32>,
     /// Maximum burst, in requests. Default: the value of `per_second`.
+    #[serde(deserialize_with = "optional_number")]
     pub burst: Option<NonZeroU32>,
 }
 

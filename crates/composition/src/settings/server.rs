@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::parse::{duration, list, port, word};
+use super::parse::{boolean, duration, list, number, optional_number, positive_duration, word};
 
 /// The mode of the service, which determines how strictly the settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,18 +33,19 @@ pub struct ServerSettings {
     /// The address or host name to listen on.
     pub host: String,
     /// The port to listen on. `0` selects any free port.
-    #[serde(deserialize_with = "port")]
+    #[serde(deserialize_with = "number")]
     pub port: u16,
     /// Time for which new requests are still accepted after `/readyz` reports that the process is draining.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
     /// Timeout for handling a request.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "positive_duration")]
     pub request_timeout: Duration,
     /// Maximum time that a graceful shutdown waits for running requests.
     #[serde(deserialize_with = "duration")]
     pub shutdown_timeout: Duration,
     /// Number of worker threads that serve requests. Default: one per core.
+    #[serde(deserialize_with = "optional_number")]
     pub workers: Option<NonZeroUsize>,
     /// The web origins that may call the API from a browser (CORS). `*` allows any origin. Default: any origin in
     /// development, none in production.
@@ -93,11 +94,12 @@ impl<'de> Deserialize<'de> for Origins {
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
     /// Whether the process listens on the admin port.
+    #[serde(deserialize_with = "boolean")]
     pub enabled: bool,
     /// The address or host name to listen on.
     pub host: String,
     /// The port to listen on. `0` selects any free port.
-    #[serde(deserialize_with = "port")]
+    #[serde(deserialize_with = "number")]
     pub port: u16,
 }
 

@@ -49,7 +49,9 @@ pub struct OriginError {
 enum Problem {
     #[error("null is the origin of pages of any site without an origin, so it cannot be allowed")]
     Null,
-    #[error("must be scheme://host or scheme://host:port, such as https://app.example.com")]
+    #[error("needs a scheme, as in https://app.example.com")]
+    Scheme,
+    #[error("must be scheme://host or scheme://host:port, as in https://app.example.com")]
     Form,
     #[error("must not contain credentials")]
     Credentials,
@@ -114,7 +116,7 @@ impl AllowedOrigins {
             "null" => return Err(Problem::Null),
             _ => {}
         }
-        let (scheme, rest) = entry.split_once("://").ok_or(Problem::Form)?;
+        let (scheme, rest) = entry.split_once("://").ok_or(Problem::Scheme)?;
         if rest.contains(|character: char| character.is_whitespace() || character.is_control()) {
             return Err(Problem::Form);
         }
@@ -267,10 +269,10 @@ mod tests {
     fn the_error_for_an_invalid_origin_contains_the_reason() {
         for (entries, expected) in [
             ("null", Problem::Null),
-            ("none", Problem::Form),
-            ("app.example.com", Problem::Form),
-            ("//app.example.com", Problem::Form),
-            ("https:app.example.com", Problem::Form),
+            ("none", Problem::Scheme),
+            ("app.example.com", Problem::Scheme),
+            ("//app.example.com", Problem::Scheme),
+            ("https:app.example.com", Problem::Scheme),
             ("https://", Problem::Form),
             ("https://a b", Problem::Form),
             ("https://a.example https://b.example", Problem::Form),
@@ -284,7 +286,7 @@ mod tests {
             ("https://a.example/#x", Problem::Path),
             ("https://user:hunter2@a.example", Problem::Credentials),
             ("https://hunter2@a.example/path", Problem::Credentials),
-            ("*.example.com", Problem::Form),
+            ("*.example.com", Problem::Scheme),
             ("*://a.example", Problem::Wildcard),
             ("https://*", Problem::Wildcard),
             ("https://*.com", Problem::Wildcard),

@@ -33,17 +33,19 @@ use crate::respond::{ApiError, Code};
 /// common response headers, logs failures, and records metrics and the access log. Inside it, requests with an `Origin`
 /// header pass through [`Cors`], and all requests pass through [`TimeoutAndPanic`].
 ///
-/// The lines of the access log have the level debug. They contain neither query strings nor headers, since both may
-/// contain secrets.
+/// The lines of the access log have the level `info` if [`HttpOptions::log_requests`] is set, and `debug` otherwise.
+/// They contain neither query strings nor headers, since both may contain secrets.
 pub(crate) struct Observe {
     cors: Cors,
     limit: Duration,
+    log_requests: bool,
 }
 
 impl Observe {
     /// Creates the middleware for an API with these options.
     pub(crate) fn new(options: &HttpOptions) -> Self {
-        Self { cors: cors(&options.cors_origins), limit: options.request_timeout }
+        let HttpOptions { request_timeout, log_requests, .. } = *options;
+        Self { cors: cors(&options.cors_origins), limit: request_timeout, log_requests }
     }
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct Observed<P, C> {
     /// The service for requests with an `Origin` header, which browsers send with cross-origin requests. It wraps
     /// `plain`.
     with_cors: C,
+    log_requests: bool,
 }
 
 type Shared<S> = Rc<TimeoutAndPanic<S>>;
@@ -73,7 +76,10 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let plain = Rc::new(TimeoutAndPanic::new(service, self.limit));
         let with_cors = self.cors.new_transform(Rc::clone(&plain));
-        Box::pin(async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await? }) })
+        let log_requests = self.log_requests;
+        Box::pin(
+            async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await?, log_requests }) },
+        )
     }
 }
 
@@ -94,7 +100,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let span = RequestSpan::new(RequestId::of(&request), self.routes.of(&request));
-        let observation = Observation::begin(&mut request, span);
+        let observation = Observation::begin(&mut request, span, self.log_requests);
         let span = &observation.span;
         if observation.has_origin {
             let response = span.in_scope(|| self.with_cors.call(request));
@@ -113,13 +119,14 @@ struct Observation {
     method: Method,
     is_documentation: bool,
     has_origin: bool,
+    log_requests: bool,
     /// The state of the connection. `None` if another application's server serves the API.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
 }
 
 impl Observation {
-    fn begin(request: &mut ServiceRequest, span: RequestSpan) -> Self {
+    fn begin(request: &mut ServiceRequest, span: RequestSpan, log_requests: bool) -> Self {
         let started = Instant::now();
         request.extensions_mut().insert(span.clone());
         let method = request.method().clone();
@@ -134,6 +141,7 @@ impl Observation {
             method,
             is_documentation: request.path() == "/docs" || request.path().starts_with("/docs/"),
             has_origin: request.headers().contains_key(header::ORIGIN),
+            log_requests,
             _running: connection.as_ref().map(ConnectionState::request_runs),
             connection,
         }
@@ -167,8 +175,18 @@ impl Observation {
         };
         let elapsed = self.started.elapsed();
         count(&self.method, self.span.route(), status, elapsed);
-        self.span.in_scope(|| tracing::debug!(method = %self.method, status = status.as_u16(), ?elapsed, "request"));
+        self.span.in_scope(|| self.log(status, elapsed));
         outcome
+    }
+
+    /// Writes the line of the access log. Its span contains the other fields: request id, route, company and actor.
+    fn log(&self, status: StatusCode, elapsed: Duration) {
+        let (method, status, duration_ms) = (self.method.as_str(), status.as_u16(), milliseconds(elapsed));
+        if self.log_requests {
+            tracing::info!(method, status, duration_ms, "request");
+        } else {
+            tracing::debug!(method, status, duration_ms, "request");
+        }
     }
 
     /// Adds the request id and the security headers, sets `Connection: close` if the server is draining or closing, and
@@ -198,6 +216,11 @@ impl Observation {
         }
         if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { body }
     }
+}
+
+/// Returns a duration in milliseconds, rounded to microseconds.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 /// The body of a response to HEAD: `Content-Length` is sent, but the content is not.

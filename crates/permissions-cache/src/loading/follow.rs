@@ -59,16 +59,22 @@ impl Polls {
 
     /// Listens for wake-ups. If the subscription fails, retries it with exponential back-off.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
+        const FAILED: &str = "the wake-up subscription failed: only periodic polls detect changes";
         let mut pause = FIRST_PAUSE;
+        let mut failing = false;
         loop {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
-            tracing::warn!(
-                error = &error as &dyn Error,
-                "the wake-up subscription failed: only periodic polls detect changes"
-            );
+            let lasted = began.elapsed() > self.context.options.lease * 2;
+            // A repeated failure is logged once.
+            if failing && !lasted {
+                tracing::debug!(error = &error as &dyn Error, "{FAILED}");
+            } else {
+                tracing::warn!(error = &error as &dyn Error, "{FAILED}");
+            }
+            failing = true;
             metrics::counter!("iam_cache_channel_lost_total").increment(1);
-            if began.elapsed() > self.context.options.lease * 2 {
+            if lasted {
                 pause = FIRST_PAUSE;
             }
             sleep(pause).await;

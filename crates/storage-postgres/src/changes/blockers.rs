@@ -66,7 +66,8 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
-                    tracing::warn!(pids = ?ended, "terminated sessions of the service that blocked a change");
+                    let pids: Vec<_> = ended.iter().map(ToString::to_string).collect();
+                    tracing::warn!(pids = pids.join(", "), "terminated sessions of the service that blocked a change");
                     has_ended = true;
                 }
                 seen = blocking;

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use crate::connections::failures::ConnectionFailures;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
+use crate::connections::reachability::{Diagnosis, timed_out};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
 
@@ -39,13 +40,15 @@ pub(crate) struct Connections {
     failures: Arc<ConnectionFailures>,
     session: Session,
     outdated: Arc<OutdatedConnections>,
+    diagnosis: Arc<Diagnosis>,
 }
 
 impl Connections {
     /// Wraps a pool that has these hooks and whose connections are owned by `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
         let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
-        Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
+        let (outdated, diagnosis) = (Arc::clone(&hooks.outdated), Arc::default());
+        Self { pool, limit, runtime, failures, session, outdated, diagnosis }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -66,15 +69,12 @@ impl Connections {
 
     /// Acquires a connection from the pool for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
-        let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
-        let connection = connection.map_err(|error| {
+        let connection = match on_runtime(&self.runtime, self.pool.acquire()).await {
+            Ok(connection) => connection,
             // The pool retries until its timeout, and then reports only the timeout, not the cause.
-            let cause = match (error, self.session.refusal()) {
-                (sqlx::Error::PoolTimedOut, Some(refusal)) => sqlx::Error::Configuration(Box::new(refusal)),
-                (error, _) => error,
-            };
-            DbErr::Conn(RuntimeErr::SqlxError(Arc::new(cause)))
-        })?;
+            Err(sqlx::Error::PoolTimedOut) => return Err(conn_error(self.cause_of_timeout().await)),
+            Err(error) => return Err(conn_error(error)),
+        };
         Ok(PooledConnection {
             connection: Some(connection),
             runtime: self.runtime.clone(),
@@ -83,6 +83,16 @@ impl Connections {
             is_answered: true,
             in_transaction: false,
         })
+    }
+
+    /// Returns why the pool provided no connection in time.
+    async fn cause_of_timeout(&self) -> sqlx::Error {
+        if let Some(refusal) = self.session.refusal() {
+            return sqlx::Error::Configuration(Box::new(refusal));
+        }
+        let (diagnosis, session) = (Arc::clone(&self.diagnosis), self.session.clone());
+        let options = self.pool.connect_options();
+        timed_out(on_runtime(&self.runtime, async move { diagnosis.of(&options, &session).await }).await)
     }
 }
 
@@ -273,6 +283,10 @@ fn is_server_response(error: &sqlx::Error) -> bool {
         sqlx::Error::RowNotFound => true,
         _ => false,
     }
+}
+
+fn conn_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
 fn exec_error(error: sqlx::Error) -> DbErr {

@@ -3,16 +3,23 @@
 //! The pool cannot report the cause: it retries until its deadline, and then reports a timeout.
 
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{self, ConnectOptions, Connection};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::connections::session::{Refusal, Session};
 
-/// The error for a database that cannot be reached or used. Its message identifies the server by host and port, and
-/// contains no role or password. Its source contains the server's message.
+/// Timeout for the connection attempt that determines why the pool provided no connection.
+const DIAGNOSIS_LIMIT: Duration = Duration::from_millis(500);
+/// Time for which the result of such an attempt is used again.
+const DIAGNOSIS_TTL: Duration = Duration::from_secs(1);
+
+/// The error for a database that cannot be reached or used. Its message identifies the server by host and port, and the
+/// database by its name, and contains no role or password. Its source contains the server's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} ({server})")]
 pub struct Unreachable {
@@ -49,15 +56,58 @@ enum Problem {
     Session(#[from] Refusal),
     #[error("the database cannot be reached")]
     Other,
+    #[error("no connection of the pool became free in time, although the database accepts connections")]
+    Busy,
 }
 
-/// Returns the server's name for messages: host and port, or the path of the socket.
+/// Returns the server's name for messages: host and port, or the path of the socket, and the name of the database. If
+/// the URL contains no name, the database has the name of the role, which is not shown.
 pub(crate) fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
-    match options.get_socket() {
+    let server = match options.get_socket() {
         Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
         None if options.get_host().contains(':') => format!("[{}]:{port}", options.get_host()),
         None => format!("{}:{port}", options.get_host()),
+    };
+    match options.get_database() {
+        Some(database) => format!("{server}, database {database}"),
+        None => server,
+    }
+}
+
+/// The latest attempt to determine why a pool provided no connection in time. At most one attempt runs at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnosis(Mutex<Option<(Instant, Arc<Unreachable>)>>);
+
+impl Diagnosis {
+    /// Returns why no connection can be opened with these options, or that all connections of the pool are in use. The
+    /// result of an attempt is used again for a second.
+    pub(crate) async fn of(&self, options: &PgConnectOptions, session: &Session) -> Arc<Unreachable> {
+        let mut latest = self.0.lock().await;
+        if let Some((at, why)) = latest.as_ref()
+            && at.elapsed() < DIAGNOSIS_TTL
+        {
+            return Arc::clone(why);
+        }
+        let why = Arc::new(match connect_once(options, session, DIAGNOSIS_LIMIT).await {
+            Err(why) => why,
+            Ok(()) => Unreachable { server: server(options), problem: Problem::Busy, source: None },
+        });
+        *latest = Some((Instant::now(), Arc::clone(&why)));
+        why
+    }
+}
+
+/// Returns the error of an operation that timed out for this reason. It counts as a timeout.
+pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
+}
+
+/// Returns the reason in an error that [`timed_out`] created.
+pub(crate) fn reason(error: &sqlx::Error) -> Option<Arc<Unreachable>> {
+    match error {
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref().cloned(),
+        _ => None,
     }
 }
 

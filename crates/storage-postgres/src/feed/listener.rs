@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connections::deadlines::RETURN_LIMIT;
+use crate::connections::reachability::Diagnosis;
 use crate::connections::session::Session;
 use crate::error::from_db;
 
@@ -69,13 +70,15 @@ impl ListenerOptions {
             // An automatic reconnect would hide the fact that wake-ups may have been lost in the meantime.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
-            Ok(listener)
+            Ok::<_, sqlx::Error>(listener)
         };
         match timeout(self.timeout, listen).await {
-            Ok(outcome) => {
-                outcome.map_err(|error: sqlx::Error| from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into()))))
+            Ok(Ok(listener)) => Ok(listener),
+            // The pool reports only that its timeout has passed, not the cause.
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
+                Err(unavailable(Diagnosis::default().of(&self.options, &self.session).await))
             }
-            Err(timed_out) => Err(unavailable(timed_out)),
+            Ok(Err(error)) => Err(from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into())))),
         }
     }
 }

@@ -1,0 +1,112 @@
+//! Tests of the errors for wrong settings: each error identifies the setting and states the rule that the value breaks.
+
+use std::collections::BTreeSet;
+
+use crate::support::process::{run, text_of};
+
+const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
+
+/// Settings that accept every text, or whose errors other tests check. The case for the port uses its short name.
+const WITHOUT_RULE: [&str; 5] = [
+    "IAM__DATABASE__URL",
+    "IAM__AUTH__JWT_SECRET",
+    "IAM__AUTH__JWT_AUDIENCE",
+    "IAM__DATABASE__USE_DATABASE",
+    "IAM__SERVER__PORT",
+];
+
+/// Returns the wrong values, each with its setting, and the message that a server with this setting prints.
+fn cases() -> Vec<(&'static str, &'static str, String)> {
+    let whole = |range: &str| format!("must be a whole number {range}");
+    let duration = |range: &str| format!("must be a duration{range}: {DURATION}");
+    let of_32_bits = "from 0 to 4294967295";
+    let positive = "from 1 to 4294967295";
+    let in_database = " from 0 to 596h";
+    let boolean = || "must be true or false".to_owned();
+    vec![
+        ("IAM__SERVER__MODE", "prod", "must be development or production".to_owned()),
+        ("IAM__SERVER__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),
+        ("IAM__SERVER__HOST", "192.0.2.1", "must be an address of this machine, as in 127.0.0.1".to_owned()),
+        ("PORT", "65536", whole("from 0 to 65535")),
+        ("IAM__SERVER__DRAIN_DELAY", "5", duration("")),
+        ("IAM__SERVER__DRAIN_DELAY", "-1s", duration("")),
+        ("IAM__SERVER__REQUEST_TIMEOUT", "0", duration(" of at least 1ms")),
+        ("IAM__SERVER__SHUTDOWN_TIMEOUT", "1 s", duration("")),
+        ("IAM__SERVER__WORKERS", "0", whole("of at least 1")),
+        ("IAM__SERVER__WORKERS", "four", whole("of at least 1")),
+        (
+            "IAM__SERVER__CORS_ORIGINS",
+            "app.example.com",
+            r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#.to_owned(),
+        ),
+        ("IAM__ADMIN__ENABLED", "yes", boolean()),
+        ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),
+        ("IAM__ADMIN__PORT", "-1", whole("from 0 to 65535")),
+        ("IAM__DATABASE__DIRECT_URL", "mysql://localhost/iam", "it must begin with postgres://".to_owned()),
+        ("IAM__DATABASE__MAX_CONNECTIONS", "0", whole(positive)),
+        ("IAM__DATABASE__MIN_CONNECTIONS", "-1", whole(of_32_bits)),
+        ("IAM__DATABASE__ACQUIRE_TIMEOUT", "3", duration("")),
+        ("IAM__DATABASE__IDLE_TIMEOUT", "never", duration("")),
+        ("IAM__DATABASE__MAX_LIFETIME", "1d", duration("")),
+        ("IAM__DATABASE__STATEMENT_TIMEOUT", "597h", duration(in_database)),
+        ("IAM__DATABASE__LOCK_TIMEOUT", "597h", duration(in_database)),
+        ("IAM__DATABASE__CHANGE_TIMEOUT", "0", duration(" from 1ms to 596h")),
+        ("IAM__DATABASE__SILENCE_TIMEOUT", "0s", duration(" from 1ms to 596h")),
+        ("IAM__DATABASE__SLOW_STATEMENT", "0.2s", duration("")),
+        ("IAM__CACHE__LEASE", "0", duration(" of at least 1ms")),
+        ("IAM__CACHE__OUTAGE_GRACE", "1", duration("")),
+        ("IAM__CACHE__LOAD_TIMEOUT", "0", duration(" of at least 1ms")),
+        ("IAM__CACHE__MAX_ENTRIES", "0", whole("of at least 1")),
+        ("IAM__CACHE__MAX_BYTES", "64MiB", whole("of at least 1")),
+        ("IAM__CACHE__MAX_NON_MEMBERS", "-1", whole("of at least 0")),
+        ("IAM__CACHE__MAX_BODY_BYTES", "-1", whole("of at least 0")),
+        ("IAM__CACHE__ROWS_VALID_FOR", "0", duration(" of at least 1ms")),
+        ("IAM__CACHE__ROWS_USERS", "all", whole("of at least 0")),
+        ("IAM__CACHE__ROWS_USERS_OF_COMPANY", "1.5", whole("of at least 0")),
+        ("IAM__AUTH__JWT_ISSUER", "a|b", "has a character or a form that it must not have".to_owned()),
+        ("IAM__AUTH__ISSUERS", "https://a.example", "must be a JSON array of objects (line 1".to_owned()),
+        ("IAM__AUTH__CLOCK_SKEW", "301s", duration(" from 0 to 5m")),
+        ("IAM__AUTH__MAX_TOKEN_AGE", "1d", duration("")),
+        ("IAM__AUTH__MAX_SUPER_ADMIN_TOKEN_AGE", "1", duration("")),
+        ("IAM__AUTH__JWKS_REFRESH", "999ms", duration(" of at least 1s")),
+        ("IAM__AUTH__REMEMBERED_TOKENS", "-1", whole("of at least 0")),
+        ("IAM__RATE_LIMIT__PER_SECOND", "0", whole(positive)),
+        ("IAM__RATE_LIMIT__BURST", "4294967296", whole(positive)),
+        ("IAM__LOG__FILTER", "iam_http=loud", "must be a level (off, error, warn, info, debug or trace)".to_owned()),
+        ("IAM__LOG__FORMAT", "yaml", "must be text or json".to_owned()),
+        ("IAM__LOG__REQUESTS", "1", boolean()),
+    ]
+}
+
+#[test]
+fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
+    for (variable, value, rule) in cases() {
+        // The operating system selects the ports, except in cases of a port setting.
+        let ports = [("IAM__SERVER__PORT", "0"), ("IAM__ADMIN__PORT", "0")];
+        let database = [("DATABASE_URL", "postgres://iam@127.0.0.1:1/iam")];
+        // The other URL of the database is used only with a database.
+        let database = if variable == "IAM__DATABASE__DIRECT_URL" { &database[..] } else { &[] };
+        let environment = [&ports[..], database, &[(variable, value)]].concat();
+        let output = run("iam-http", &[], &environment);
+        let text = text_of(&output);
+        assert_eq!(output.status.code(), Some(1), "{variable}={value}: {text}");
+        let message = text.lines().last().unwrap_or_default();
+        let (key, problem) = message.split_once(": ").unwrap();
+        assert!(key.starts_with("iam-http"), "{message}");
+        assert!(problem.contains(&rule), "{variable}={value}: {message}, expected {rule}");
+        assert!(problem.contains(variable), "{variable}={value}: {message}");
+    }
+}
+
+#[test]
+fn every_setting_of_the_documentation_has_a_wrong_value_in_these_tests() {
+    let manual = include_str!("../../../docs/settings.md");
+    let documented: BTreeSet<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `IAM__"))
+        .filter_map(|line| line.split('`').next())
+        .collect();
+    let tested: BTreeSet<&str> = cases().iter().map(|(variable, ..)| *variable).chain(WITHOUT_RULE).collect();
+    let tested: BTreeSet<&str> = tested.iter().filter_map(|variable| variable.strip_prefix("IAM__")).collect();
+    assert_eq!(documented, tested);
+}
