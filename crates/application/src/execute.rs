@@ -56,11 +56,11 @@ impl Application {
                 request_id: context.request_id.as_deref().map(str::to_owned),
             };
             if caller.is_super_admin() {
-                tracing::info!(actor = %caller.actor(), ?target, "change requested by a super admin");
+                tracing::info!(changes = %target, "change requested by a super admin");
             }
             let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
             invalidation.settle(&outcome);
-            outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
+            outcome.inspect_err(record_denial)
         };
         let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
         let (_, stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;

@@ -4,6 +4,8 @@
 //! [`Recorder`](crate::Recorder), from which [`UnitOfWork::commit`] derives the audit records. Updates and deletions
 //! return the previous value of the entity.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CommitStamp, CompanyId, ExternalId, Feature,
@@ -30,6 +32,16 @@ pub enum Target {
     Company(CompanyId),
     /// The credentials: the API keys, and the token cut-offs of users.
     Credentials,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Company(company) => write!(f, "company {company}"),
+            Self::Catalog => f.write_str("catalog"),
+            Self::Credentials => f.write_str("credentials"),
+        }
+    }
 }
 
 impl Target {

@@ -103,7 +103,7 @@ const TABLE: &[Operation] = {
                 answer: Data(|| {
                     json!({
                         "allowed": false, "scope": null, "reason": "User has no assigned user levels",
-                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [],
+                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [], "names": {},
                     })
                 }),
                 ..FOREIGN

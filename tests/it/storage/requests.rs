@@ -92,6 +92,8 @@ mod postgres {
             self.ask("GET /api/iam/navigation", &[], member).await;
             let visitor = |request: Request| request.by(company.visitor).within(company.id);
             self.ask("GET /api/iam/permissions/current", &[], visitor).await;
+            self.ask("GET /api/iam/me", &[], member).await;
+            self.ask("GET /api/iam/me/catalog", &[], member).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
             // The user is already cached, but `Cache-Control: no-cache` requires up-to-date data.
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);

@@ -32,7 +32,7 @@ impl Application {
                 requirement.is_met_by(&access)
             }
         };
-        require(requirement, is_met).inspect_err(|failure| record_denial(caller, company, failure))
+        require(requirement, is_met).inspect_err(|failure| record_denial(failure))
     }
 }
 
@@ -72,9 +72,9 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
 
 /// If the failure is a denial, counts and logs it, because the caller may be probing for access. Ignores other
 /// failures.
-pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
+pub(crate) fn record_denial(failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);
-        tracing::info!(actor = %caller.actor(), ?company, %failure, "request denied");
+        tracing::info!(%failure, "request denied");
     }
 }
