@@ -32,7 +32,7 @@ impl Application {
                 requirement.is_met_by(&access)
             }
         };
-        require(requirement, is_met).inspect_err(|failure| record_denial(failure))
+        require(requirement, is_met).inspect_err(record_denial)
     }
 }
 
