@@ -17,7 +17,7 @@ from iam_client.models import (
     SuccessAuditData,
     SuccessDecisionData,
     SuccessExplanationData,
-    SuccessMessage,
+    SuccessReplacedViewPermissionsData,
     SuccessUserLevelsData,
     SuccessViewPermissionsData,
     SuggestedStepGrantModule,
@@ -44,7 +44,8 @@ cells[-1].state = ViewState.DENY if cells[-1].state == ViewState.INHERIT else Vi
 body = ViewMatrix(views=cells)
 etag = matrix.headers["etag"]
 changed = replace_view_permissions.sync(visitor.id, client=client, body=body, if_match=etag)
-assert isinstance(changed, SuccessMessage), changed
+assert isinstance(changed, SuccessReplacedViewPermissionsData), changed
+assert len(changed.data.permissions) == len(cells), changed
 repeated = replace_view_permissions.sync(visitor.id, client=client, body=body, if_match=etag)
 assert isinstance(repeated, Error) and repeated.code.value == "ERR_RESOURCE_003", repeated
 
