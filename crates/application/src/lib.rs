@@ -59,7 +59,7 @@ pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{AuditCursor, AuditFilter, Membership, NewTrailEntry};
-pub use names::{Names, ids_in, names_of_record};
+pub use names::{Names, names_of_record};
 pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;
 pub use reads::{AuditPage, HoldersPage, MembershipsPage, Total};

@@ -2,40 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iam_domain::{ApiKeyId, AuditRecord, CompanyId, Explanation, FeatureId, ModuleId, Step, ViewId};
+use iam_domain::{
+    ApiKeyId, AuditRecord, Catalog, CompanyId, EntityType, Explanation, FeatureId, ModuleId, Step, ViewId,
+};
+use iam_permissions_cache::Access;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Application, Failure};
+use crate::{Application, Failure, causes};
 
 /// The names of entities by id.
 pub type Names = BTreeMap<Uuid, String>;
 
 impl Application {
-    /// Returns the current names of the views, features and modules with these ids, and of the levels of the company. Other ids are omitted.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
-    pub async fn names(&self, company: Option<CompanyId>, ids: &BTreeSet<Uuid>) -> Result<Names, Failure> {
-        let mut names = Names::new();
-        if ids.is_empty() {
-            return Ok(names);
+    /// Returns the names of the entities that an explanation contains. The names of modules and features come from the
+    /// access that the explanation is derived from. If the levels cannot be read, their names are omitted.
+    pub async fn names_in_explanation(&self, company: CompanyId, access: &Access, explanation: &Explanation) -> Names {
+        let ids = ids_in(explanation);
+        let mut names = names_in_catalog(access.catalog(), &ids);
+        match self.names_of_levels(company, &ids, &names).await {
+            Ok(levels) => names.extend(levels),
+            Err(error) => tracing::debug!(error = causes(&error), "an explanation lacks the names of levels"),
         }
-        let catalog = self.reader().snapshots().load_catalog().await?.value;
-        for id in ids {
-            let view = catalog.view(ViewId::from_uuid(*id)).map(|view| view.name.to_string());
-            let feature = || catalog.feature(FeatureId::from_uuid(*id)).map(|feature| feature.name.to_string());
-            let module = || catalog.module(ModuleId::from_uuid(*id)).map(|module| module.name.to_string());
-            names.extend(view.or_else(feature).or_else(module).map(|name| (*id, name)));
+        names
+    }
+
+    /// Returns the names of those levels of the company whose ids are in `ids` and not in `known`.
+    async fn names_of_levels(&self, company: CompanyId, ids: &BTreeSet<Uuid>, known: &Names) -> Result<Names, Failure> {
+        if ids.iter().all(|id| known.contains_key(id)) {
+            return Ok(Names::new());
         }
-        let has_others = |names: &Names| ids.iter().any(|id| !names.contains_key(id));
-        if let Some(company) = company.filter(|_| has_others(&names)) {
-            let levels = self.reader().user_levels().find_all(company).await?;
-            let levels = levels.into_iter().filter(|level| ids.contains(&level.id.as_uuid()));
-            names.extend(levels.map(|level| (level.id.as_uuid(), level.name.to_string())));
-        }
-        Ok(names)
+        let levels = self.reader().user_levels().find_all(company).await?;
+        let levels = levels.into_iter().filter(|level| ids.contains(&level.id.as_uuid()));
+        Ok(levels.map(|level| (level.id.as_uuid(), level.name.to_string())).collect())
     }
 
     /// Returns the names of the API keys with these ids that are restricted to the company.
@@ -61,17 +60,36 @@ impl Application {
             ids.insert(record.entity_id);
             record.changes.iter().for_each(|changes| collect_ids(changes, &mut ids));
         }
-        let services = records.iter().filter(|record| record.actor.user_id().is_none());
-        let keys = services.filter_map(|record| record.actor.id()).collect();
+        let is_service = |record: &&AuditRecord| record.actor.user_id().is_none();
+        let mut keys: BTreeSet<_> = records.iter().filter(is_service).filter_map(|record| record.actor.id()).collect();
+        let about_keys = records.iter().filter(|record| record.entity_type == EntityType::ApiKey);
+        keys.extend(about_keys.map(|record| record.entity_id));
         let mut names = self.names_of_keys(company, keys).await?;
-        names.extend(self.names(company, &ids).await?);
+        if !ids.is_empty() {
+            let catalog = self.reader().snapshots().load_catalog().await?.value;
+            names.extend(names_in_catalog(&catalog, &ids));
+        }
+        if let Some(company) = company {
+            let levels = self.names_of_levels(company, &ids, &names).await?;
+            names.extend(levels);
+        }
         Ok(names)
     }
 }
 
+/// Returns the names of the views, features and modules of the catalog whose ids are in `ids`.
+fn names_in_catalog(catalog: &Catalog, ids: &BTreeSet<Uuid>) -> Names {
+    let name = |id: Uuid| {
+        let view = catalog.view(ViewId::from_uuid(id)).map(|view| view.name.to_string());
+        let feature = || catalog.feature(FeatureId::from_uuid(id)).map(|feature| feature.name.to_string());
+        let module = || catalog.module(ModuleId::from_uuid(id)).map(|module| module.name.to_string());
+        view.or_else(feature).or_else(module)
+    };
+    ids.iter().filter_map(|id| Some((*id, name(*id)?))).collect()
+}
+
 /// Returns the ids in an explanation that have names.
-#[must_use]
-pub fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
+fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     let modules = explanation.gate.iter().map(|module| module.module_id.as_uuid());
     let levels = explanation.levels.iter().map(|level| level.user_level_id.as_uuid());
     let deciding = explanation.decision.decided_by.iter().map(|level| level.as_uuid());

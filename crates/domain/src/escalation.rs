@@ -105,7 +105,7 @@ impl Grantable<'_> {
         }
     }
 
-    fn is_public(self, catalog: &Catalog) -> bool {
+    pub(crate) fn is_public(self, catalog: &Catalog) -> bool {
         matches!(self, Self::View(view) if catalog.view(view).is_some_and(|view| !view.requires_auth))
     }
 

@@ -1,7 +1,7 @@
 //! Determines the permissions that a change nullifies: a deny hides an allow that a user had before.
 //!
-//! A deny overrides every allow, so an assignment of a level that denies can take permissions away from a user. Module
-//! gates and `enabled` flags are ignored.
+//! A deny overrides every allow, so an assignment of a level that denies can take permissions away from a user. Public
+//! views cannot be hidden. Module gates and `enabled` flags are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,7 @@ pub fn nullified(before: &CompanySnapshot, after: &CompanySnapshot) -> Vec<Grant
             let reach = is.reach(grantable);
             if reach.granted.is_some()
                 && reach.resolved.is_none()
+                && !grantable.is_public(&after.catalog)
                 && let Some(scope) = was.reach(grantable).resolved
             {
                 let widest = hidden.entry(grantable).or_insert(scope);

@@ -72,6 +72,20 @@ both_adapters! {
         assert_eq!(assign(&api, company, &[&denying]).await, nothing());
     }
 
+    /// A deny of a public view hides nothing.
+    async fn a_public_view_cannot_be_hidden(api: TestApi) {
+        let company = api.company().await;
+        let public = json!({ "name": "Public", "url": "/public", "requiresAuth": false });
+        let view = api.make("views", None, public).await["id"].as_str().unwrap().to_owned();
+        let mut levels = Vec::new();
+        for state in ["allow", "deny"] {
+            let level = api.new_level(company, state).await;
+            api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": state }])).await;
+            levels.push(level);
+        }
+        assert_eq!(assign(&api, company, &[&levels[0], &levels[1]]).await, nothing());
+    }
+
     /// A change to a matrix reports the allows of other levels that its new denies hide. At most ten are listed.
     async fn a_matrix_reports_the_allows_that_it_hides(api: TestApi) {
         let company = api.company().await;

@@ -71,7 +71,7 @@ pub(super) fn read<T: Input>(
         fatal: None,
     };
     let input = T::read(&mut reader);
-    if input.is_some() && !is_compatible(request) {
+    if !is_compatible(request) {
         reader.reject_unknown_parameters();
     }
     let RequestReader { findings, fatal, .. } = reader;

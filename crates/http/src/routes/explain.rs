@@ -1,7 +1,7 @@
 //! Explains decisions, and suggests the smallest set of changes that would turn a denial into an allow.
 
 use actix_web::post;
-use iam_application::{Names, ids_in};
+use iam_application::Names;
 use iam_domain::{Explanation, GatingModule, LevelContribution, Scope, Step, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -69,6 +69,6 @@ impl ExplanationData {
 pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     let explanation = access.explain(&call.input.check);
-    let names = call.application().names(Some(call.company()?), &ids_in(&explanation)).await?;
+    let names = call.application().names_in_explanation(call.company()?, &access, &explanation).await;
     ApiResponse::ok().freshness_headers(&access).data(ExplanationData::new(explanation, names))
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// The permissions that users had before the change, and that a deny hides after it.
 ///
 /// A deny overrides every allow. These users still hold a level that allows the view or action, but another level
-/// denies it now.
+/// denies it now. Module gates and `enabled` flags are ignored.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Nullified)]
 pub(crate) struct NullifiedData {

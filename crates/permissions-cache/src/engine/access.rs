@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{
-    Action, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions, ViewId,
+    Action, Catalog, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions,
+    ViewId,
 };
 
 use crate::engine::compiled::{CellRef, CompiledSet};
@@ -160,6 +161,12 @@ impl Access {
             views: views.into_iter().map(|(id, is_allowed)| (url(id), is_allowed)).collect(),
             features: features.into_iter().map(|(id, actions)| (key(id), actions)).collect(),
         }
+    }
+
+    /// Returns the catalog from which the access was resolved.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.set.index.catalog
     }
 
     /// Returns the part of the catalog that is available in the company.

@@ -121,9 +121,10 @@ pub async fn queries(world: &World) -> usize {
     for name in ["GET /api/iam/nav-trail", "DELETE /api/iam/nav-trail"] {
         let mut add = |query: String, expected| cases.push((name, query, expected));
         let required = || Expected::Invalid("sessionId is required".to_owned());
-        for missing in ["", "sessionid=s", "sessionId", "sessionId=", "sessionId=%20", "sessionId=+%09"] {
+        for missing in ["", "sessionId", "sessionId=", "sessionId=%20", "sessionId=+%09"] {
             add(missing.to_owned(), required());
         }
+        add("sessionid=s".to_owned(), Expected::Findings(vec!["sessionId".to_owned(), "sessionid".to_owned()]));
         let nul = || Expected::invalid("sessionId", "must not contain NUL characters");
         add("sessionId=%00".to_owned(), nul());
         add("sessionId=a%00".to_owned(), nul());
