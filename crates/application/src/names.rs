@@ -16,10 +16,14 @@ pub type Names = BTreeMap<Uuid, String>;
 
 impl Application {
     /// Returns the names of the entities that an explanation contains. The names of modules and features come from the
-    /// access that the explanation is derived from. If the levels cannot be read, their names are omitted.
+    /// access that the explanation is derived from. If the levels cannot be read, for example during an outage of the
+    /// database, their names are omitted.
     pub async fn names_in_explanation(&self, company: CompanyId, access: &Access, explanation: &Explanation) -> Names {
         let ids = ids_in(explanation);
         let mut names = names_in_catalog(access.catalog(), &ids);
+        if access.age().is_some() {
+            return names;
+        }
         match self.names_of_levels(company, &ids, &names).await {
             Ok(levels) => names.extend(levels),
             Err(error) => tracing::debug!(error = causes(&error), "an explanation lacks the names of levels"),

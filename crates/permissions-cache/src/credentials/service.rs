@@ -84,13 +84,20 @@ impl Credentials {
         if cache.credentials.is_current(&table) && cache.lease.runs() {
             return Ok(answer);
         }
+        let last_known = || {
+            let last = cache.last_known_credentials();
+            last.filter(|(_, age)| *age < self.context.options.outage_grace).map(|(table, _)| read(&table))
+        };
+        if self.polls.is_in_outage()
+            && let Some(answer) = last_known()
+        {
+            return Ok(answer);
+        }
         let arrived = cache.tickets.now();
         for _ in 0..STEPS {
             if let Err(error) = self.context.in_time(self.loads.get((), arrived)).await {
                 let is_outage = matches!(error, StorageError::Unavailable { .. });
-                let last = cache.last_known_credentials();
-                let last = last.filter(|(_, age)| is_outage && *age < self.context.options.outage_grace);
-                return last.map(|(table, _)| read(&table)).ok_or(error);
+                return last_known().filter(|_| is_outage).ok_or(error);
             }
             if let Some(table) = cache.credentials_seen_after(arrived) {
                 self.polls.ensure_primary().await?;

@@ -19,6 +19,8 @@ pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
     is_followed: Arc<AtomicBool>,
+    /// `true` if the latest completed poll has failed.
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Polls {
@@ -26,16 +28,29 @@ impl Polls {
         let is_followed = Arc::<AtomicBool>::default();
         let (tickets, alone) = (Arc::clone(&context.cache.tickets), Arc::new(Semaphore::new(1)));
         let (polling, followed) = (context.clone(), Arc::clone(&is_followed));
+        let is_failing = Arc::<AtomicBool>::default();
+        let failing = Arc::clone(&is_failing);
         let coalescer = Coalescer::new(tickets, alone, context.runtime.clone(), move |(), began| {
             let (context, is_followed) = (polling.clone(), followed.load(Ordering::Acquire));
-            Box::pin(async move { poll(&context, is_followed, began).await })
+            let failing = Arc::clone(&failing);
+            Box::pin(async move {
+                let outcome = poll(&context, is_followed, began).await;
+                failing.store(outcome.is_err(), Ordering::Release);
+                outcome
+            })
         });
-        Self { context: context.clone(), coalescer, is_followed }
+        Self { context: context.clone(), coalescer, is_followed, is_failing }
     }
 
     /// Allows successful polls to renew the lease from now on.
     pub(crate) fn begin_to_follow(&self) {
         self.is_followed.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` during an outage of the database: the latest poll has failed, and [`Polls::follow`] keeps polling.
+    /// Within the outage grace, requests then need not wait for a poll of their own, which would fail, too.
+    pub(crate) fn is_in_outage(&self) -> bool {
+        self.is_followed.load(Ordering::Acquire) && self.is_failing.load(Ordering::Acquire)
     }
 
     /// Waits for a poll that began after `since`. Returns an error if the poll failed.

@@ -159,6 +159,11 @@ impl Resolver {
                 Lookup::Current(_) => break,
                 Lookup::NeedsCatalog(since) => self.loads.catalog(since).await?,
                 Lookup::Unconfirmed => {
+                    if self.polls.is_in_outage()
+                        && let Some(last) = self.in_outage(key, subject, consistency)
+                    {
+                        return Ok(Step::Answer(last));
+                    }
                     cache.counters.confirmations.add(1);
                     if let Err(error) = self.polls.poll_after(arrived).await {
                         // During an outage, the cached set may be served within the outage grace, although no poll

@@ -236,6 +236,28 @@ async fn the_grace_period_excludes_data_that_an_unknown_outcome_may_affect() {
 }
 
 #[tokio::test]
+async fn during_an_outage_requests_do_not_wait_for_a_poll_of_their_own() {
+    let store = one_company().await;
+    let (lease, minute) = (Duration::from_millis(20), Duration::from_secs(60));
+    let options = CacheOptions { lease, load_timeout: minute, outage_grace: minute, ..CacheOptions::default() };
+    let replica = Replica::new(&store, options).await;
+    let access = async || {
+        let cached = replica.permissions.access(company(0), Subject::User(user(0)), Consistency::Cached);
+        cached.await.unwrap()
+    };
+    assert!(sees(&replica.permissions, 0, 0).await);
+    store.all(Does::Fail);
+    while access().await.age().is_none() {
+        yield_now().await;
+    }
+    // From now on, no poll completes. A request that waited for a poll would wait for a minute.
+    store.all(Does::Hang);
+    let waited = tokio::time::timeout(minute / 6, access()).await;
+    assert!(waited.unwrap().age().is_some());
+    store.all(Does::Answer);
+}
+
+#[tokio::test]
 async fn the_grace_ends() {
     let store = one_company().await;
     let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_millis(50), ..patient() });
