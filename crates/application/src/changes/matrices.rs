@@ -213,9 +213,7 @@ impl Change for ReplaceFeaturePermissions {
             let after = tx.snapshots().load_company(self.company).await?.value;
             let mut before = after.clone();
             if let Some(level) = before.levels.get_mut(&self.level) {
-                let views = std::mem::take(&mut level.views);
-                *level = level_permissions(self.level, Vec::new(), stored);
-                level.views = views;
+                level.features = level_permissions(self.level, Vec::new(), stored).features;
             }
             nullified = Nullified::between(&before, &after);
         }

@@ -269,7 +269,7 @@ fn the_bearer_of_a_forged_token_learns_nothing_about_its_claims() {
         json!({ "exp": NOW - 1 }),
         json!({ "nbf": NOW + 1 }),
         json!({ "iss": "https://unknown.example/" }),
-        json!({ "userId": "nobody", "sub": "nobody" }),
+        json!({ "userId": "no-uuid", "sub": "no-uuid" }),
         json!({ "exp": null }),
     ] {
         assert_eq!(forged(&claims), Err(AuthenticationError::Untrusted), "{claims}");

@@ -190,9 +190,9 @@ impl Access {
                 }
             })
             .collect();
-        features.sort_by(|a, b| {
-            let key = |feature: &AvailableFeature| feature.key.as_ref().map(|key| key.as_str().to_owned());
-            (key(a).is_none(), key(a), a.id).cmp(&(key(b).is_none(), key(b), b.id))
+        features.sort_by_cached_key(|feature| {
+            let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
+            (key.is_none(), key, feature.id)
         });
         AvailableCatalog { views, features }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use iam_storage::{Polled, Result};
+use iam_storage::{Polled, Result, StorageError};
 use tokio::sync::Semaphore;
 
 use crate::engine::compiled::CompiledSet;
@@ -19,7 +19,7 @@ pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
     is_followed: Arc<AtomicBool>,
-    /// `true` if the latest completed poll has failed.
+    /// `true` if the latest completed poll has found the database unavailable.
     is_failing: Arc<AtomicBool>,
 }
 
@@ -35,7 +35,9 @@ impl Polls {
             let failing = Arc::clone(&failing);
             Box::pin(async move {
                 let outcome = poll(&context, is_followed, began).await;
-                failing.store(outcome.is_err(), Ordering::Release);
+                let is_outage =
+                    outcome.as_ref().is_err_and(|error| matches!(**error, StorageError::Unavailable { .. }));
+                failing.store(is_outage, Ordering::Release);
                 outcome
             })
         });
@@ -47,7 +49,8 @@ impl Polls {
         self.is_followed.store(true, Ordering::Release);
     }
 
-    /// Returns `true` during an outage of the database: the latest poll has failed, and [`Polls::follow`] keeps polling.
+    /// Returns `true` during an outage of the database: the latest poll found it unavailable, and [`Polls::follow`] keeps
+    /// polling.
     /// Within the outage grace, requests then need not wait for a poll of their own, which would fail, too.
     pub(crate) fn is_in_outage(&self) -> bool {
         self.is_followed.load(Ordering::Acquire) && self.is_failing.load(Ordering::Acquire)
