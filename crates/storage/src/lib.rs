@@ -76,15 +76,15 @@ pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use read::{
-    ApiKeys, AssignedLevel, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState,
-    CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems,
-    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
+    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
+    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
     ViewPermissions, Views,
 };
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut,
-    FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, SubMenuItemsMut, Target,
-    UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut,
+    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
+    ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
 };

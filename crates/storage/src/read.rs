@@ -128,15 +128,6 @@ pub trait FeaturePermissions: Send + Sync {
     ) -> Result<Option<FeaturePermission>>;
 }
 
-/// A level that a user holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AssignedLevel {
-    /// The level.
-    pub level: UserLevel,
-    /// `true` if the level denies a view or an action.
-    pub has_denies: bool,
-}
-
 /// The levels that a user holds in one company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
@@ -151,8 +142,6 @@ pub struct Membership {
 pub trait Assignments: Send + Sync {
     /// Returns the levels that a user holds in a company, ordered by name.
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
-    /// Returns the levels that a user holds in a company, ordered by name, and whether they contain denies.
-    async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>>;
     /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
     /// greater than `after` (keyset pagination). **Across companies**: for the user itself.
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>>;

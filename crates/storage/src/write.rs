@@ -196,6 +196,24 @@ pub trait FeaturePermissionsMut: Send + Sync {
     ) -> Result<()>;
 }
 
+/// A level that a user holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignedLevel {
+    /// The level.
+    pub level: UserLevel,
+    /// `true` if the level denies a view or an action.
+    pub has_denies: bool,
+}
+
+/// The levels of a user in one company, before and after their replacement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedLevels {
+    /// The levels that the user held before, ordered by id.
+    pub before: Vec<UserLevelId>,
+    /// The levels that the user holds now, ordered by name.
+    pub after: Vec<AssignedLevel>,
+}
+
 /// Write operations on the assignments of levels to users.
 #[async_trait]
 pub trait AssignmentsMut: Send + Sync {
@@ -204,15 +222,14 @@ pub trait AssignmentsMut: Send + Sync {
     /// Removes a level from a user. Returns `false` if the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
     /// Replaces the user's levels in this company. Assignments in other companies, and existing assignments of levels
-    /// that are also in `levels`, are preserved. Returns the levels that the user held before. Returns `Unknown` if a
-    /// level does not exist in this company.
+    /// that are also in `levels`, are preserved. Returns `Unknown` if a level does not exist in this company.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<Vec<UserLevelId>>;
+    ) -> Result<ReplacedLevels>;
 }
 
 /// Write operations on menu items. They require a unit of work for the target of the item's owner

@@ -93,7 +93,6 @@ pub mod postgres {
         c.of("FeaturePermissions::find_by_feature", features.find_by_feature(company, feature(1))).await;
         c.of("FeaturePermissions::find", features.find(company, level(1), feature(1), &read)).await;
         c.of("Assignments::get_user_levels", reader.assignments().get_user_levels(company, user)).await;
-        c.of("Assignments::get_assigned_levels", reader.assignments().get_assigned_levels(company, user)).await;
         c.of("Assignments::get_memberships", reader.assignments().get_memberships(user, None, 9)).await;
         c.of("Assignments::get_users", reader.assignments().get_users(company, level(1))).await;
         let actions = [("key", Action::update())];

@@ -5,7 +5,7 @@ use iam_domain::{
     Caller, CompanyId, Description, EntityType, ExternalId, FeaturePermission, FeatureRule, LevelPermissions, Name,
     NamedUser, UserId, UserLevel, UserLevelId, ViewPermission,
 };
-use iam_storage::{Target, UnitOfWork};
+use iam_storage::{ReplacedLevels, Target, UnitOfWork};
 
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
@@ -230,7 +230,7 @@ impl Change for AssignUserLevels {
         if self.if_match.needs_content() {
             self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
         }
-        let before = tx
+        let ReplacedLevels { before, after } = tx
             .assignments_mut()
             .replace_for_user(self.company, self.user.id, &self.levels, caller.actor().id())
             .await
@@ -238,10 +238,9 @@ impl Change for AssignUserLevels {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);
                 unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
             })?;
-        let assigned = tx.assignments().get_assigned_levels(self.company, self.user.id).await?;
-        let denies = assigned.iter().any(|held| held.has_denies && !before.contains(&held.level.id));
+        let denies = after.iter().any(|held| held.has_denies && !before.contains(&held.level.id));
         let nullified = if denies { self.nullified(tx, &before).await? } else { Nullified::default() };
-        Ok(AssignedLevels { levels: assigned.into_iter().map(|held| held.level).collect(), nullified })
+        Ok(AssignedLevels { levels: after.into_iter().map(|held| held.level).collect(), nullified })
     }
 }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
 use iam_storage::{
-    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Recorder, Result, SetDiff,
-    StorageError, Target,
+    AssignedLevel, AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Recorder,
+    ReplacedLevels, Result, SetDiff, StorageError, Target,
 };
 use imbl::OrdSet;
 use uuid::Uuid;
 
 use crate::repository::Repository;
-use crate::state::CatalogData;
+use crate::state::{CatalogData, LevelData};
 use crate::unit_of_work::Unit;
 
 /// An operation that changes a set.
@@ -250,8 +250,13 @@ impl AssignmentsMut for Repository<Unit> {
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<Vec<UserLevelId>> {
+    ) -> Result<ReplacedLevels> {
         let now = self.0.recorder.now();
-        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(|(held, _)| held)
+        let (before, _) = self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now))?;
+        let data = self.0.work.company(company);
+        let mut held: Vec<_> = data.levels_of(user).collect();
+        held.sort_by_key(|held| (&held.level.name, held.level.id));
+        let assigned = |held: &LevelData| AssignedLevel { level: held.level.clone(), has_denies: held.has_denies() };
+        Ok(ReplacedLevels { before, after: held.into_iter().map(assigned).collect() })
     }
 }

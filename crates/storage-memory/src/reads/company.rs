@@ -8,8 +8,8 @@ use iam_domain::{
     UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    AssignedLevel, Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result,
-    UserLevels, ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
+    ViewPermissions,
 };
 
 use crate::limit::to_usize;
@@ -130,13 +130,6 @@ fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) 
 impl<S: StateSource> Assignments for Repository<S> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
-    }
-
-    async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>> {
-        let state = self.0.state();
-        let held = state.company(company).levels_of(user);
-        let held = held.map(|data| AssignedLevel { level: data.level.clone(), has_denies: data.has_denies() });
-        Ok(sorted(held, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id))))
     }
 
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>> {

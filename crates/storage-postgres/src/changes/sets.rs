@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevelId, ViewId};
+use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevel, UserLevelId, ViewId};
 use iam_storage::{
-    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetDiff,
-    StorageError, Target,
+    AssignedLevel, AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut,
+    ReplacedLevels, Result, SetDiff, StorageError, Target,
 };
 use uuid::Uuid;
 
 use super::Unit;
+use crate::entities::{columns, user_levels};
 use crate::error::Operation;
 use crate::repository::Repository;
-use crate::statement::{column, statement};
+use crate::statement::{column, convert, statement};
 
 /// One side of a mapping: the table and type of its entities, and its column in the mapping table.
 struct Side {
@@ -130,18 +131,25 @@ impl Repository<Unit> {
     }
 
     /// Assigns the levels `given` to a user, and removes the levels `taken` from the user. If `taken` is `None`, all
-    /// levels except `given` are removed. Returns the levels that the user held before.
+    /// levels except `given` are removed. Returns the levels that the user held before, and the levels `given`.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
         given: &[UserLevelId],
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<Uuid>, sea_orm::Value),
-    ) -> Result<Vec<UserLevelId>> {
+    ) -> Result<ReplacedLevels> {
         // All CTEs of the statement read the same snapshot. So `held` contains the levels that the user held before the
-        // statement modified them.
-        let sql = "WITH held AS MATERIALIZED (
+        // statement modified them. The statement returns a row for each level in `held` or `wanted`.
+        let (level, wanted) = (columns::<user_levels::Entity>("level"), columns::<user_levels::Entity>("wanted"));
+        let sql = format!(
+            "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
+            ),
+            wanted AS MATERIALIZED (
+                SELECT {level} FROM unnest($3::uuid[]) AS sent (id), LATERAL (
+                    SELECT {level} FROM user_levels AS level WHERE company_id = $1 AND id = sent.id OFFSET 0
+                ) AS level
             ),
             taken AS (
                 DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2
@@ -149,30 +157,41 @@ impl Repository<Unit> {
             ),
             given AS (
                 INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
-                SELECT $2, level.id, level.company_id, $5, $6
-                FROM (SELECT unnest($3::uuid[]) AS id EXCEPT SELECT id FROM held) AS new, LATERAL (
-                    SELECT id, company_id FROM user_levels WHERE company_id = $1 AND id = new.id OFFSET 0
-                ) AS level
-                RETURNING user_level_id AS id
+                SELECT $2, id, company_id, $5, $6 FROM wanted WHERE id NOT IN (SELECT id FROM held)
             )
-            SELECT ARRAY(SELECT id FROM held ORDER BY id) AS held, ARRAY(SELECT id FROM given) AS given";
-        let wanted = uuids(given, UserLevelId::as_uuid);
+            SELECT held.id AS held_id, wanted.id IS NOT NULL AS is_wanted, {wanted}, EXISTS (
+                SELECT FROM user_level_view_permissions AS cell
+                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND cell.state = 'deny'
+            ) OR EXISTS (
+                SELECT FROM user_level_feature_permissions AS cell
+                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND NOT cell.value
+            ) AS has_denies
+            FROM held FULL JOIN wanted USING (id) ORDER BY wanted.name, wanted.id, held.id"
+        );
+        let sent: BTreeSet<Uuid> = given.iter().map(UserLevelId::as_uuid).collect();
         let values = [
             company.as_uuid().into(),
             user.as_uuid().into(),
-            wanted.clone().into(),
+            sent.iter().copied().collect::<Vec<_>>().into(),
             taken.map(|taken| uuids(taken, UserLevelId::as_uuid)).into(),
             assigned_by.into(),
             at,
         ];
-        let row = self.single(statement(sql, values)).await?;
-        let (held, added): (Vec<Uuid>, Vec<Uuid>) = (column(&row, "held")?, column(&row, "given")?);
-        let missing: BTreeSet<Uuid> =
-            wanted.into_iter().filter(|id| !held.contains(id) && !added.contains(id)).collect();
-        if missing.is_empty() {
-            return Ok(held.into_iter().map(UserLevelId::from_uuid).collect());
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for row in &self.rows(statement(sql, values)).await? {
+            before.extend(column::<Option<Uuid>>(row, "held_id")?.map(UserLevelId::from_uuid));
+            if column(row, "is_wanted")? {
+                let level = convert::<user_levels::Model, UserLevel>(row)?;
+                after.push(AssignedLevel { level, has_denies: column(row, "has_denies")? });
+            }
         }
-        Err(StorageError::Unknown { entity: EntityType::UserLevel, ids: missing.into_iter().collect() })
+        before.sort_unstable();
+        let known: BTreeSet<Uuid> = after.iter().map(|given| given.level.id.as_uuid()).collect();
+        if known == sent {
+            return Ok(ReplacedLevels { before, after });
+        }
+        let ids = sent.difference(&known).copied().collect();
+        Err(StorageError::Unknown { entity: EntityType::UserLevel, ids })
     }
 }
 
@@ -366,7 +385,7 @@ impl AssignmentsMut for Repository<Unit> {
         let Assignment { user_id, user_level_id, company_id, assigned_by, created_at } = *assignment;
         self.change(Target::Company(company_id), async |unit| {
             let by = (assigned_by, created_at.as_datetime().into());
-            let held = unit.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
+            let held = unit.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?.before;
             let is_new = !held.contains(&user_level_id);
             if is_new {
                 unit.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
@@ -378,7 +397,7 @@ impl AssignmentsMut for Repository<Unit> {
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
         self.change(Target::Company(company), async |unit| {
-            let held = unit.reassign((company, user), &[], Some(&[level]), (None, unit.at())).await?;
+            let held = unit.reassign((company, user), &[], Some(&[level]), (None, unit.at())).await?.before;
             let was_held = held.contains(&level);
             if was_held {
                 unit.0.recorder.assignments_updated(user, &held, &removing(level));
@@ -394,12 +413,12 @@ impl AssignmentsMut for Repository<Unit> {
         user: UserId,
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
-    ) -> Result<Vec<UserLevelId>> {
+    ) -> Result<ReplacedLevels> {
         self.change(Target::Company(company), async |unit| {
-            let held = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
-            let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
-            unit.0.recorder.assignments_updated(user, &held, &diff);
-            Ok(held)
+            let replaced = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
+            let diff = SetDiff::new(replaced.before.iter().copied(), levels.iter().copied());
+            unit.0.recorder.assignments_updated(user, &replaced.before, &diff);
+            Ok(replaced)
         })
         .await
     }

@@ -6,8 +6,8 @@ use iam_domain::{
     UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    AssignedLevel, Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result,
-    UserLevels, ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
+    ViewPermissions,
 };
 use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::entities::{
 use crate::error::from_db;
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, convert, statement};
+use crate::statement::{column, statement};
 
 #[async_trait]
 impl<T: Executor> CompanyModules for Repository<T> {
@@ -191,29 +191,6 @@ impl<T: Executor> Assignments for Repository<T> {
             self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
         )
         .await
-    }
-
-    async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>> {
-        let sql = format!(
-            "SELECT {}, EXISTS (
-                SELECT FROM user_level_view_permissions p
-                WHERE p.company_id = l.company_id AND p.user_level_id = l.id AND p.state = 'deny'
-            ) OR EXISTS (
-                SELECT FROM user_level_feature_permissions p
-                WHERE p.company_id = l.company_id AND p.user_level_id = l.id AND NOT p.value
-            ) AS has_denies
-            FROM user_user_levels h
-            JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
-            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id",
-            columns::<user_levels::Entity>("l")
-        );
-        let values = [company.as_uuid().into(), user.as_uuid().into()];
-        let rows = self.rows(self.for_company(company, statement(sql, values))).await?;
-        let assigned = |row| {
-            let level = convert::<user_levels::Model, UserLevel>(row)?;
-            Ok(AssignedLevel { level, has_denies: column(row, "has_denies")? })
-        };
-        rows.iter().map(assigned).collect()
     }
 
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>> {

@@ -9,7 +9,7 @@ use super::fixtures::{
     some_company, some_feature, some_user, some_view, unique, versions, view_cell,
 };
 use super::outcomes::assert_unknown;
-use crate::Storage;
+use crate::{ReplacedLevels, Storage};
 
 /// The levels of a user are sorted by the bytes of their names. The users who hold a level are sorted by id.
 pub async fn levels_of_a_user_are_ordered_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
@@ -136,14 +136,17 @@ pub async fn memberships_are_listed_in_pages(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().assignments().get_memberships(some_user(), None, 9).await.unwrap(), []);
 }
 
-/// The levels of a user are returned by name, and each states whether one of its matrices contains a deny.
-pub async fn assigned_levels_state_whether_they_deny(storage: Arc<dyn Storage>) {
+/// Replacing the levels of a user returns the previous levels by id, and the new levels by name. Each new level states
+/// whether one of its matrices contains a deny.
+pub async fn replaced_levels_state_whether_they_deny(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;
     let levels = ["Allowing", "Denying a view", "Denying an action", "Without cells"].map(|text| level(company, text));
-    for level in &levels {
-        given(&storage, &[level, &holding(user, level)]).await;
+    let former = level(company, "Former");
+    for level in levels.iter().chain([&former]) {
+        given(&storage, &[level]).await;
     }
+    given(&storage, &[&holding(user, &former), &holding(user, &levels[3])]).await;
     let denied = FeaturePermission { value: false, ..feature_cell(&levels[2], feature.id, "Read") };
     given(
         &storage,
@@ -151,9 +154,18 @@ pub async fn assigned_levels_state_whether_they_deny(storage: Arc<dyn Storage>) 
     )
     .await;
     given(&storage, &[&view_cell(&levels[1], view.id, ViewState::Deny), &denied]).await;
-    let assigned = storage.reader().assignments().get_assigned_levels(company, user).await.unwrap();
-    assert!(assigned.iter().map(|assigned| &assigned.level).eq(&levels));
-    assert!(assigned.iter().map(|assigned| assigned.has_denies).eq([false, true, true, false]));
+    let replace = async |levels: &[UserLevelId]| {
+        change!(storage, company, tx => tx.assignments_mut().replace_for_user(company, user, levels, None)).unwrap()
+    };
+    let mut held = vec![levels[3].id, former.id];
+    held.sort();
+    let replaced = replace(&[levels[3].id, levels[1].id, levels[0].id, levels[2].id, levels[1].id]).await;
+    assert_eq!(replaced.before, held);
+    assert!(replaced.after.iter().map(|assigned| &assigned.level).eq(&levels));
+    assert!(replaced.after.iter().map(|assigned| assigned.has_denies).eq([false, true, true, false]));
+    let mut held = keys(&levels, |level| level.id);
+    held.sort();
+    assert_eq!(replace(&[]).await, ReplacedLevels { before: held, after: vec![] });
 }
 
 /// Unknown users hold no levels, and unknown levels have no holders.

@@ -146,7 +146,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         levels_of_a_user_are_ordered_by_name_and_holders_by_id,
         holders_are_listed_in_pages,
         memberships_are_listed_in_pages,
-        assigned_levels_state_whether_they_deny,
+        replaced_levels_state_whether_they_deny,
         unknown_users_hold_nothing,
         assignments_of_one_user_in_two_companies_are_separate,
         levels_of_another_company_cannot_be_assigned,
