@@ -62,7 +62,7 @@ pub trait Change: Send + Sync + 'static {
         Affects::None
     }
 
-    /// Returns the external id of the user whom the change is about, if the request contains it. The external id is
+    /// Returns the external id of the user to whom the change applies, if the request contains it. The external id is
     /// stored together with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None

@@ -24,8 +24,7 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Checks that a service specifies the subject. A service holds no levels, so its own permissions are never what it
-    /// asks for.
+    /// Checks that a service specifies the subject. The subject defaults to the caller, but a service holds no levels.
     fn check_subject(&self, named: &NamedSubject) -> Result<(), Failure> {
         match (named, self.caller) {
             (None, Caller::Service(_)) => Err(Failure::Invalid(vec![FieldError::new(
@@ -70,7 +69,7 @@ impl Application {
 
     /// Returns the access (the resolved permissions) of the subject of a decision request. If the subject is another
     /// user, the caller must meet [`Requirement::CheckOthers`]. This requirement is checked before `named`, so that
-    /// callers who do not meet it cannot learn whether `named` is valid.
+    /// callers who do not meet it cannot determine whether `named` is valid.
     ///
     /// # Errors
     ///
@@ -169,7 +168,7 @@ impl SubjectAccesses {
         &self.accesses
     }
 
-    /// Returns the resolved permissions of the subject of one of the decision requests.
+    /// Returns the resolved permissions of the subject that `named` specifies.
     ///
     /// # Errors
     ///
