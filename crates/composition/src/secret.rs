@@ -42,7 +42,7 @@ const WELL_KNOWN: [&str; 35] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The secrets in the examples of this repository, and of its overlay for development.
+    // The secrets in this repository's examples and in its development overlay.
     "asecretofatleastthirtytwobytes",
     "fordevelopmentonly",
 ];
