@@ -69,8 +69,8 @@ impl DevelopmentToken {
     ///
     /// # Errors
     ///
-    /// [`DevelopmentTokenError`] in production mode, if no shared secret is set, or if the server would reject the
-    /// token.
+    /// Returns [`DevelopmentTokenError`] in production mode, if no shared secret is set, or if the server would reject
+    /// the token.
     pub fn sign(&self, settings: &Settings) -> Result<String, DevelopmentTokenError> {
         let auth = &settings.auth;
         if settings.server.mode == Mode::Production {

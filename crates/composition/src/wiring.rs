@@ -89,7 +89,7 @@ impl System {
     ///
     /// # Errors
     ///
-    /// [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
+    /// Returns [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);

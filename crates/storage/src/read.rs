@@ -154,7 +154,7 @@ pub trait Assignments: Send + Sync {
     /// Returns the levels that a user holds in a company, ordered by name, and whether they contain denies.
     async fn get_assigned_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedLevel>>;
     /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
-    /// greater than `after` (keyset pagination). **Across companies**: for the user itself.
+    /// greater than `after` (keyset pagination). **Across companies**: for users who list their own companies.
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>>;
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;

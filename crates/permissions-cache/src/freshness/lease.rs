@@ -14,8 +14,8 @@ use crate::freshness::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The start of the last poll that confirmed the cached data. This process knows all changes that were committed
-    /// before this time.
+    /// The start of the last poll that confirmed the cached data. All changes that were committed before this time have
+    /// been reported to this process.
     confirmed: AtomicU64,
     /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
     acknowledged: AtomicU64,

@@ -1,4 +1,4 @@
-//! Test cases about the assignments of levels to users.
+//! Test cases for the assignments of levels to users.
 
 use std::sync::Arc;
 
@@ -136,7 +136,8 @@ pub async fn memberships_are_listed_in_pages(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().assignments().get_memberships(some_user(), None, 9).await.unwrap(), []);
 }
 
-/// The levels of a user are returned by name, and each states whether one of its matrices contains a deny.
+/// The levels of a user are sorted by name. For each level, the result states whether one of its matrices contains a
+/// deny.
 pub async fn assigned_levels_state_whether_they_deny(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;

@@ -1,4 +1,4 @@
-//! Test cases about units of work. A unit of work is atomic and can change only its target. Other readers see its
+//! Test cases for units of work. A unit of work is atomic and can change only its target. Other readers see its
 //! writes after the commit and not before.
 
 use std::sync::Arc;
@@ -107,8 +107,8 @@ pub async fn writes_are_visible_inside_before_and_outside_after_the_commit(stora
     assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
 }
 
-/// A change to the catalog is visible inside its unit of work at once. Outside, it is visible after the commit and not
-/// before.
+/// Inside its unit of work, a change to the catalog is visible immediately. Outside, it is visible only after the
+/// commit.
 pub async fn catalog_writes_are_visible_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
     let mut tx = begin(&storage, Target::Catalog).await;
