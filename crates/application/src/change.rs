@@ -1,5 +1,5 @@
-//! Changes (commands): values that declare which permission they require, which target they lock, which permissions
-//! they affect, and how they are applied.
+//! Changes (commands): use cases that modify data. Each change declares its requirement, the target that it locks, and
+//! the permissions that it affects.
 
 use std::sync::Arc;
 

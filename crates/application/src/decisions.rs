@@ -73,9 +73,9 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error or the caller is a service and `named` is `None`, and the errors of
-    /// [`Self::own_access`].
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users. Returns
+    /// [`Failure::Invalid`] if `named` is a validation error, or if the caller is a service and `named` is `None`. Also
+    /// returns the errors of [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
         context.check_subject(named)?;
@@ -172,9 +172,9 @@ impl SubjectAccesses {
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error or the caller is a service and `named` is `None`, and [`Failure::Internal`] if
-    /// `named` was not passed to [`Application::accesses_of_subjects`].
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users. Returns
+    /// [`Failure::Invalid`] if `named` is a validation error, or if the caller is a service and `named` is `None`.
+    /// Returns [`Failure::Internal`] if `named` was not passed to [`Application::accesses_of_subjects`].
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         self.context.check_subject(named)?;
         let subject = match (self.context.other(named), self.unmet) {

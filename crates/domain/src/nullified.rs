@@ -1,5 +1,5 @@
-//! Determines the permissions that a change nullifies: permissions that a user had before the change, and that a deny
-//! overrides after it.
+//! Determines the permissions that a change nullifies. A user had these permissions before the change, and a deny
+//! overrides them after it.
 //!
 //! A deny overrides every allow, so assigning a level that contains denies can remove permissions from a user. A deny
 //! has no effect on public views. Module gates and `enabled` flags are ignored.

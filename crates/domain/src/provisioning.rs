@@ -147,8 +147,8 @@ mod tests {
     use super::*;
     use crate::{Timestamp, seed};
 
-    /// Returns the name, the numbers of view cells and of denied view cells, and the numbers of feature cells and of
-    /// denied feature cells.
+    /// Returns the name of each level and four counts: view cells, denied view cells, feature cells and denied feature
+    /// cells.
     fn counts(levels: &[DefaultLevel]) -> Vec<(&str, usize, usize, usize, usize)> {
         let count = |level: &DefaultLevel| {
             let views = level.views.iter().filter(|(_, state)| *state == ViewState::Deny).count();

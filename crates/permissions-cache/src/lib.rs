@@ -50,9 +50,9 @@
 //!   after the request arrived. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
 //! * **Another database history**: polls, loads and own changes detect a restored or replaced database by its epoch
 //!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
-//! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, which begins after
-//!   the latest change that any of them must observe. A load continues if the waiting requests are cancelled. Its
-//!   result is cached only if it has the latest known version. Errors are never cached.
+//! * **Loads** are coalesced (single flight): requests that wait for the same data share one load. This load begins
+//!   after the latest change that any of these requests must observe. A load continues if the waiting requests are
+//!   cancelled. Its result is cached only if it has the latest known version. Errors are never cached.
 //! * **After a change to the catalog**, each compiled set is recompiled when it is next requested. Where possible, it
 //!   is recompiled from cached rules, without another load of the company's data.
 

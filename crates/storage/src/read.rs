@@ -195,8 +195,8 @@ pub struct MenuUse {
 /// every company's menu.
 #[async_trait]
 pub trait MenuItems: Send + Sync {
-    /// Returns the common items and, if a company is given, the company's own items, ordered by sort order, label and
-    /// id.
+    /// Returns the common items, ordered by sort order, label and id. If a company is given, the company's own items
+    /// are included.
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>>;
     /// Returns the item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>>;

@@ -345,7 +345,7 @@ pub async fn each_unit_of_work_increments_the_version(storage: Arc<dyn Storage>)
     assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
 }
 
-/// The time of a unit of work is constant, and is not earlier than the time of a previous unit of work.
+/// The time of a unit of work is constant, and is not earlier than that of any previous unit of work.
 pub async fn the_time_of_units_of_work_never_goes_back(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
