@@ -1,5 +1,5 @@
-//! Changes (commands): values that declare which permission they require, which target they lock, which permissions
-//! they affect, and how they are applied.
+//! Changes (commands): use cases that modify data. Each change declares its requirement, the target that it locks, and
+//! the permissions that it affects.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub trait Change: Send + Sync + 'static {
         Affects::None
     }
 
-    /// Returns the external id of the user whom the change is about, if the request contains it. The external id is
+    /// Returns the external id of the user to whom the change applies, if the request contains it. The external id is
     /// stored together with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None

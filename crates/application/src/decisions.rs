@@ -24,8 +24,7 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Checks that a service specifies the subject. A service holds no levels, so its own permissions are never what it
-    /// asks for.
+    /// Checks that a service specifies the subject. The subject defaults to the caller, but a service holds no levels.
     fn check_subject(&self, named: &NamedSubject) -> Result<(), Failure> {
         match (named, self.caller) {
             (None, Caller::Service(_)) => Err(Failure::Invalid(vec![FieldError::new(
@@ -70,13 +69,13 @@ impl Application {
 
     /// Returns the access (the resolved permissions) of the subject of a decision request. If the subject is another
     /// user, the caller must meet [`Requirement::CheckOthers`]. This requirement is checked before `named`, so that
-    /// callers who do not meet it cannot learn whether `named` is valid.
+    /// callers who do not meet it cannot determine whether `named` is valid.
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error or the caller is a service and `named` is `None`, and the errors of
-    /// [`Self::own_access`].
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users. Returns
+    /// [`Failure::Invalid`] if `named` is a validation error, or if the caller is a service and `named` is `None`. Also
+    /// returns the errors of [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
         context.check_subject(named)?;
@@ -169,13 +168,13 @@ impl SubjectAccesses {
         &self.accesses
     }
 
-    /// Returns the resolved permissions of the subject of one of the decision requests.
+    /// Returns the resolved permissions of the subject that `named` specifies.
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users, [`Failure::Invalid`]
-    /// if `named` is a validation error or the caller is a service and `named` is `None`, and [`Failure::Internal`] if
-    /// `named` was not passed to [`Application::accesses_of_subjects`].
+    /// Returns [`Failure::Forbidden`] if the caller may not request decisions about other users. Returns
+    /// [`Failure::Invalid`] if `named` is a validation error, or if the caller is a service and `named` is `None`.
+    /// Returns [`Failure::Internal`] if `named` was not passed to [`Application::accesses_of_subjects`].
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         self.context.check_subject(named)?;
         let subject = match (self.context.other(named), self.unmet) {

@@ -40,8 +40,8 @@ impl Application {
         Ok(Committed { stamp, value })
     }
 
-    /// Runs the unit of work of a change in its own task. This function is not generic, since it would otherwise be
-    /// compiled once for each change.
+    /// Runs the unit of work of a change in its own task. This function is not generic, so it is compiled only once and
+    /// not for each type of change.
     async fn execute_in_task(&self, request: ChangeRequest, work: Arc<AnyWork>) -> Result<CommitStamp, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
@@ -77,7 +77,7 @@ pub struct Committed<T> {
     pub value: T,
 }
 
-/// The properties of a change that its execution needs, with the context of the request.
+/// The data that the execution of a change requires: the context of the request, and the properties of the change.
 #[derive(Clone)]
 struct ChangeRequest {
     context: RequestContext,
@@ -87,7 +87,7 @@ struct ChangeRequest {
     is_forced: bool,
 }
 
-/// The unit of work of any change. Its output is `true` if the change left the data unchanged.
+/// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
 type AnyWork = dyn Work<Output = bool, Error = Failure>;
 
 /// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller

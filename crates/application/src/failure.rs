@@ -37,7 +37,7 @@ pub enum Failure {
     InUse {
         /// The human-readable message, which contains the number of uses.
         message: String,
-        /// The uses that prevent the deletion, as far as the caller may read them.
+        /// The uses that prevent the deletion. Uses that the caller may not read are omitted.
         errors: Vec<FieldError>,
     },
     /// The entity has changed since the caller read it: the entity tag in `If-Match` does not match (optimistic

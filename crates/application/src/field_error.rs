@@ -105,11 +105,7 @@ impl FieldError {
     /// Returns the entry that states how many field errors are omitted.
     #[must_use]
     pub fn more(count: usize) -> Self {
-        Self {
-            field: "body".to_owned(),
-            message: format!("{count} more findings are not listed"),
-            code: FieldCode::More,
-        }
+        Self { field: "body".to_owned(), message: format!("{count} more errors are not listed"), code: FieldCode::More }
     }
 
     /// Creates the error for a field. The message consists of the name of the field and `rest`.

@@ -26,7 +26,9 @@ impl Application {
         }
         match self.names_of_levels(company, &ids, &names).await {
             Ok(levels) => names.extend(levels),
-            Err(error) => tracing::debug!(error = causes(&error), "an explanation lacks the names of levels"),
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "could not read the names of the levels in an explanation")
+            }
         }
         names
     }
@@ -41,7 +43,8 @@ impl Application {
         Ok(levels.map(|level| (level.id.as_uuid(), level.name.to_string())).collect())
     }
 
-    /// Returns the names of the API keys with these ids that are restricted to the company.
+    /// Returns the names of the API keys with these ids. If a company is given, keys that are not restricted to this
+    /// company are omitted.
     ///
     /// # Errors
     ///
@@ -50,14 +53,15 @@ impl Application {
         let mut names = Names::new();
         for id in ids {
             let key = self.reader().api_keys().find_by_id(ApiKeyId::from_uuid(id)).await?;
-            // A company must not learn the names of the platform's keys.
+            // The names of other companies' keys and of platform-wide keys must not be disclosed to a company.
             let key = key.filter(|key| company.is_none() || key.company_id == company);
             names.extend(key.map(|key| (id, key.name.to_string())));
         }
         Ok(names)
     }
 
-    /// Returns the names of the entities that audit records of the company contain.
+    /// Returns the names of the entities that the audit records contain. `company` is the company of the audit log, or
+    /// `None` for the audit log of the platform.
     pub(crate) async fn names_in(&self, company: Option<CompanyId>, records: &[AuditRecord]) -> Result<Names, Failure> {
         let mut ids = BTreeSet::new();
         for record in records {
@@ -92,7 +96,7 @@ fn names_in_catalog(catalog: &Catalog, ids: &BTreeSet<Uuid>) -> Names {
     ids.iter().filter_map(|id| Some((*id, name(*id)?))).collect()
 }
 
-/// Returns the ids in an explanation that have names.
+/// Returns the ids of the modules, features and levels that an explanation contains.
 fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     let modules = explanation.gate.iter().map(|module| module.module_id.as_uuid());
     let levels = explanation.levels.iter().map(|level| level.user_level_id.as_uuid());
@@ -106,7 +110,7 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     modules.chain(levels).chain(deciding).chain(steps).collect()
 }
 
-/// Returns the names of the entities that one audit record contains. An entity that was deleted has the name that the
+/// Returns the names of the entities that one audit record contains. For a deleted entity, this is the name that the
 /// record contains.
 #[must_use]
 pub fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
@@ -122,8 +126,8 @@ pub fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
     of_record
 }
 
-/// Adds the ids in a JSON value: strings, and the names of members. The name of a cell begins with the id of its
-/// feature.
+/// Collects the ids in a JSON value, from its strings and from the names of its members. The name of the member for a
+/// cell of a feature matrix begins with the id of the feature.
 fn collect_ids(value: &Value, ids: &mut BTreeSet<Uuid>) {
     let mut add = |text: &str| ids.extend(text.split('/').next().and_then(|text| Uuid::try_parse(text).ok()));
     match value {

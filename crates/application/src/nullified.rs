@@ -6,16 +6,16 @@ use iam_domain::{Action, CompanySnapshot, FeatureId, FeatureKey, ViewId, ViewUrl
 /// Maximum number of cells that are listed.
 const LISTED_CELLS: usize = 10;
 
-/// The permissions that users had before a change, and that a deny hides after it.
+/// The permissions that users had before a change, and that a deny overrides after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nullified {
-    /// The number of views and actions.
+    /// The total number of such views and actions.
     pub count: usize,
-    /// The first ten views and actions.
+    /// The first ten of these views and actions.
     pub cells: Vec<NullifiedCell>,
 }
 
-/// A view or an action that a deny hides.
+/// A view or an action for which a deny overrides an allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NullifiedCell {
     /// A view.
@@ -37,7 +37,7 @@ pub enum NullifiedCell {
 }
 
 impl Nullified {
-    /// Compares the permissions of all users in both snapshots.
+    /// Returns the permissions that users have in `before`, and that a deny overrides in `after`.
     pub(crate) fn between(before: &CompanySnapshot, after: &CompanySnapshot) -> Self {
         let hidden = nullified(before, after);
         let catalog = &after.catalog;

@@ -66,8 +66,8 @@ pub struct MembershipsPage {
     pub has_next: bool,
 }
 
-/// Returns the users that a record refers to: the actor if it is a user, and the changed user if the record is about a
-/// user.
+/// Returns the users that a record refers to: the actor if it is a user, and the user to whom the change applies, if
+/// any.
 fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
@@ -328,7 +328,7 @@ impl Application {
         after: Option<CompanyId>,
         limit: u64,
     ) -> Result<MembershipsPage, Failure> {
-        // One company more than requested shows whether there is a next page.
+        // One company more than requested is read, to determine whether there is a next page.
         let mut memberships = self.reader().assignments().get_memberships(user, after, limit + 1).await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_next = memberships.len() > page;
@@ -350,7 +350,7 @@ impl Application {
         include_total: bool,
     ) -> Result<AuditPage, Failure> {
         let logs = self.reader().audit_logs();
-        // One record more than requested shows whether there is a next page.
+        // One record more than requested is read, to determine whether there is a next page.
         let mut records = logs.list_for_company(company, filter, cursor, limit + 1).await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_next = records.len() > page;
@@ -385,7 +385,7 @@ impl Application {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<HoldersPage, Failure> {
-        // One user more than requested shows whether there is a next page.
+        // One user more than requested is read, to determine whether there is a next page.
         let mut users = self.reader().assignments().list_users(company, level, after, limit + 1).await?;
         if users.is_empty() {
             self.user_level(company, level).await?;

@@ -66,7 +66,8 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`].
+    /// Returns [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`] if the
+    /// settings do not allow the demo.
     pub fn admit(settings: &mut Settings) -> Result<Self, DemoError> {
         match StorageMode::try_from(&settings.database)? {
             StorageMode::Postgres(_) => Err(DemoError::Database),
@@ -84,7 +85,8 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError`] if the company cannot be created or a token cannot be signed, which is not expected in practice.
+    /// Returns [`DemoError`] if the company cannot be created or a token cannot be signed, which is not expected in
+    /// practice.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = UserId::parse(SUPER_ADMIN)?;

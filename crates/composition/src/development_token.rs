@@ -19,9 +19,9 @@ pub enum DevelopmentTokenError {
         provider issues the tokens"
     )]
     Production,
-    /// No shared secret is set. The server generates a random secret, which no other process knows.
+    /// No shared secret is set. The server then generates a random secret, which no other process can read.
     #[error(
-        "JWT_SECRET is not set: the server generates a random secret, which this command does not know. Set JWT_SECRET \
+        "JWT_SECRET is not set: the server generates a random secret, which this command cannot read. Set JWT_SECRET \
         to the same value for the server and for this command"
     )]
     NoSecret,
@@ -65,12 +65,12 @@ pub struct DevelopmentToken {
 }
 
 impl DevelopmentToken {
-    /// Signs the token with the shared secret of these settings. The server with the same settings accepts the token.
+    /// Signs the token with the shared secret of these settings. A server with the same settings accepts the token.
     ///
     /// # Errors
     ///
-    /// [`DevelopmentTokenError`] in production mode, if no shared secret is set, or if the server would reject the
-    /// token.
+    /// Returns [`DevelopmentTokenError`] in production mode, if no shared secret is set, or if the server would reject
+    /// the token.
     pub fn sign(&self, settings: &Settings) -> Result<String, DevelopmentTokenError> {
         let auth = &settings.auth;
         if settings.server.mode == Mode::Production {

@@ -37,7 +37,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         // Without configured audiences, this service accepts tokens that the identity provider issued for other
         // services. The bearer of such a token could become a super admin of this service.
         if settings.server.mode == Mode::Production && issuer.super_admins {
-            let problem = "is required in production where super_admins is true";
+            let problem = "is required in production if super_admins is true";
             return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
         }
         tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
@@ -214,7 +214,10 @@ mod tests {
         let good = r#"{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks"}"#;
         for (second, expected) in [
             (r#"{"jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: is required"),
-            (r#"{"issuer": "a|b", "jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: has a character"),
+            (
+                r#"{"issuer": "a|b", "jwks_url": "https://a.example"}"#,
+                "auth.issuers[1].issuer: contains a disallowed character",
+            ),
             (r#"{"issuer": "a"}"#, "auth.issuers[1]: needs exactly one of"),
             (r#"{"issuer": "a", "jwks_file": "a", "public_key_file": "b"}"#, "auth.issuers[1]: needs exactly one of"),
             (
@@ -264,7 +267,7 @@ mod tests {
         let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
-        let audiences = "auth.issuers[0].audiences: is required in production where super_admins is true";
+        let audiences = "auth.issuers[0].audiences: is required in production if super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
         assert!(verifier(&settings(&[issuer])).await.is_ok());
     }

@@ -1,4 +1,4 @@
-//! The JSON format of log lines: one flat object per line, with the fields of the event and of its spans side by side.
+//! The JSON format of log lines: one flat object per line, which contains the fields of the event and of its spans.
 
 use std::error::Error;
 use std::fmt;
@@ -12,11 +12,11 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The keys at the beginning of each line. A field with one of these names has the suffix `_`.
+/// The keys at the beginning of each line. If a field has one of these names, the suffix `_` is appended to its name.
 const HEAD: [&str; 4] = ["timestamp", "level", "target", "message"];
 
-/// The formatter of JSON log lines. The keys of [`HEAD`] come first. If a field of the event has the name of a field of
-/// a span, the line contains the value of the span.
+/// The formatter of JSON log lines. The keys of [`HEAD`] come first. If the event and a span have a field of the same
+/// name, the line contains the value of the span.
 pub(crate) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines

@@ -36,9 +36,9 @@
 //! * **Public keys** come from files and URLs. They are read again periodically, to support key rotation. If a key set
 //!   is invalid or its server is unavailable, the keys that were loaded before remain in use.
 //! * **Storage** is PostgreSQL or memory, selected by unambiguous rules ([`StorageMode::select`]).
-//! * **Starting** does not need a reachable database. Until the database is reachable and its schema is up to date, the
-//!   readiness probe reports not-ready, with the reason. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
+//! * **Startup** does not require a reachable database. Until the database is reachable and its schema is up to date,
+//!   the readiness probe reports not-ready, with the reason. The process never changes the schema.
+//! * **Shutdown** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
 
 mod demo;
 mod development_token;

@@ -33,8 +33,8 @@ impl StorageMode {
     ///
     /// # Errors
     ///
-    /// [`ModeError`] if `use_database` is `true` without a URL, if `use_database` is neither `true` nor `false`, or if
-    /// the URL is needed but is not a PostgreSQL URL.
+    /// Returns [`ModeError`] if `use_database` is `true` without a URL, if `use_database` is neither `true` nor
+    /// `false`, or if the URL is needed but is not a PostgreSQL URL.
     pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
         let url = url.filter(|url| !url.expose_secret().is_empty());
         match (url, use_database.filter(|choice| !choice.is_empty())) {

@@ -26,7 +26,7 @@ pub struct OpenFilesError {
 ///
 /// # Errors
 ///
-/// [`OpenFilesError`] if the limit is still too low for this number of workers and database connections.
+/// Returns [`OpenFilesError`] if the limit is still too low for this number of workers and database connections.
 pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // Some systems enforce a lower hard limit than they report. The attempt to raise the limit then fails, and the

@@ -66,10 +66,10 @@ pub struct ApiKeyAttributes {
     pub name: Name,
     /// The role of the key.
     pub role: ServiceRole,
-    /// The company to which the key is restricted. `None`: the key is valid in all companies and for platform-wide
+    /// The company to which the key is restricted. `None` if the key is valid in all companies and for platform-wide
     /// requests.
     pub company: Option<CompanyId>,
-    /// The time when the key expires. `None`: never.
+    /// The time when the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -105,8 +105,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] if a setting is invalid;
-    /// [`OperatorError::Unreachable`] if the connection fails.
+    /// Returns [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] if a setting is
+    /// invalid; [`OperatorError::Unreachable`] if the connection fails.
     pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
         let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
             StorageMode::InMemory => return Err(OperatorError::InMemory),
@@ -127,8 +127,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperatorError::Expired`] if the expiry time has already passed; [`OperatorError::Randomness`] if no random
-    /// bytes are available; [`OperatorError::Storage`] if the database fails.
+    /// Returns [`OperatorError::Expired`] if the expiry time has already passed; [`OperatorError::Randomness`] if no
+    /// random bytes are available; [`OperatorError::Storage`] if the database fails.
     pub async fn create_api_key(&self, wanted: ApiKeyAttributes) -> Result<(ApiKey, SecretString), OperatorError> {
         let ApiKeyAttributes { name, role, company, expires_at } = wanted;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
@@ -143,7 +143,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperatorError::Storage`] if the database fails.
+    /// Returns [`OperatorError::Storage`] if the database fails.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>, OperatorError> {
         Ok(self.storage.reader().api_keys().find_all().await?)
     }
@@ -152,7 +152,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`OperatorError::NotFound`] if no key has this id or prefix; [`OperatorError::Storage`] if the database fails.
+    /// Returns [`OperatorError::NotFound`] if no key has this id or prefix; [`OperatorError::Storage`] if the database
+    /// fails.
     pub async fn revoke_api_key(&self, id_or_prefix: &str) -> Result<(), OperatorError> {
         let keys = self.api_keys().await?;
         let is_meant = |key: &ApiKey| key.id.to_string() == id_or_prefix || key.prefix.as_str() == id_or_prefix;

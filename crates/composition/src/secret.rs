@@ -42,7 +42,7 @@ const WELL_KNOWN: [&str; 35] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The secrets in the examples of this repository, and of its overlay for development.
+    // The secrets in this repository's examples and in its development overlay.
     "asecretofatleastthirtytwobytes",
     "fordevelopmentonly",
 ];
@@ -69,7 +69,8 @@ pub enum SecretError {
 ///
 /// # Errors
 ///
-/// [`SecretError`] if white space or quotes surround the secret; in production also if the secret is missing or weak.
+/// Returns [`SecretError`] if the secret is surrounded by white space or quotes. In production, also returns it if the
+/// secret is missing or weak.
 pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<SecretString, SecretError> {
     let configured = configured.filter(|secret| !secret.expose_secret().is_empty());
     if let Some(around) = configured.and_then(|secret| surroundings(secret.expose_secret())) {

@@ -39,7 +39,7 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 ///
 /// # Errors
 ///
-/// [`TelemetryError`] if the filter cannot be parsed.
+/// Returns [`TelemetryError`] if the filter cannot be parsed.
 pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
     // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
     let filter = EnvFilter::try_new(settings.filter())?.add_directive(QUIET_POOL.parse()?);
@@ -64,7 +64,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// [`TelemetryError`] if metrics are already set up.
+    /// Returns [`TelemetryError`] if metrics are already set up.
     pub fn install() -> Result<Self, TelemetryError> {
         let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
         let upkeep = handle.clone();

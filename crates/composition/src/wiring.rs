@@ -35,7 +35,7 @@ pub enum StartError {
     /// The settings do not select a storage backend.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// The settings of authentication cannot be used.
+    /// The authentication settings cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// Logs or metrics cannot be set up.
@@ -89,7 +89,7 @@ impl System {
     ///
     /// # Errors
     ///
-    /// [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
+    /// Returns [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
@@ -210,9 +210,9 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Waits until the storage is ready, and then polls the database for changes until the task is cancelled. Before, the
-/// lease is not valid, so the permissions cache serves no cached data. Polls of a database that is unreachable or has no
-/// schema would only log further errors.
+/// Waits until the storage is ready, and then polls the database for changes until the task is cancelled. Before that,
+/// the lease is not valid, so the permissions cache serves no cached data. Polls of a database that is unreachable or
+/// has no schema would only log further errors.
 async fn follow(permissions: Arc<Permissions>, progress: Arc<Progress>) {
     progress.ready().await;
     permissions.follow().await;

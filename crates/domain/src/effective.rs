@@ -7,11 +7,11 @@ use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 /// catalog changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
-    /// The user whom the decision is about.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
     /// The company in which the decision applies.
     pub company_id: CompanyId,
-    /// The view that the decision is about.
+    /// The view to which the decision applies.
     pub view_id: ViewId,
     /// `true` if the user may see the view.
     pub has_access: bool,
@@ -29,13 +29,13 @@ pub struct EffectiveViewPermission {
 /// company or of the catalog changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
-    /// The user whom the decision is about.
+    /// The user to whom the decision applies.
     pub user_id: UserId,
     /// The company in which the decision applies.
     pub company_id: CompanyId,
     /// The feature that the action belongs to.
     pub feature_id: FeatureId,
-    /// The action that the decision is about.
+    /// The action to which the decision applies.
     pub action: Action,
     /// `true` if the action is allowed.
     pub allowed: bool,

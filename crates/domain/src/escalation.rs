@@ -37,8 +37,8 @@ pub enum Grant {
 }
 
 /// Compares `before` with `after`, and returns the granted permissions that the caller does not hold. `held` contains
-/// the caller's levels before the change. If the caller holds an action with a narrower scope than is granted, the
-/// action counts as not held. Public views count as held. The result is in ascending order. It contains each action
+/// the caller's levels before the change. If the caller holds an action with a narrower scope than the granted scope,
+/// the action counts as not held. Public views count as held. The result is in ascending order. It contains each action
 /// once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
 ///
 /// The snapshots may contain a subset of the company's users. This subset must include all users whose levels change. A

@@ -1,6 +1,6 @@
 //! Explanations of decisions: how the decision was derived, and the smallest change that would allow access.
 //!
-//! An explanation uses the same snapshot as its decision, so the two cannot contradict each other.
+//! An explanation uses the same snapshot as its decision, so the two are always consistent.
 
 use serde::Serialize;
 

@@ -1,16 +1,17 @@
-//! Determines the permissions that a change nullifies: a deny hides an allow that a user had before.
+//! Determines the permissions that a change nullifies. A user had these permissions before the change, and a deny
+//! overrides them after it.
 //!
-//! A deny overrides every allow, so an assignment of a level that denies can take permissions away from a user. Public
-//! views cannot be hidden. Module gates and `enabled` flags are ignored.
+//! A deny overrides every allow, so assigning a level that contains denies can remove permissions from a user. A deny
+//! has no effect on public views. Module gates and `enabled` flags are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::CompanySnapshot;
 use crate::escalation::{Grant, Levels, grantables};
 
-/// Compares `before` with `after`, and returns the permissions that a user had before, that one of the user's levels
-/// still allows, and that another level denies now. The result is in ascending order, and contains each action once,
-/// with the widest scope that a user had.
+/// Returns the permissions that the change from `before` to `after` nullifies. A user had each of these permissions
+/// before. One of the user's levels still allows it, but another level now denies it. The result is in ascending order,
+/// and contains each action once, with the widest scope that a user had.
 ///
 /// The snapshots may contain a subset of the company's users, and must contain all levels that these users hold.
 #[must_use]

@@ -46,8 +46,8 @@ struct Template {
     own_features: Rules,
 }
 
-/// Returns the templates of the default levels. The levels add up: they contain no denies, so a user who holds two of
-/// them may do everything that either of them allows.
+/// Returns the templates of the default levels. The levels contain no denies, so a user who holds two of them may do
+/// everything that either of them allows.
 const fn templates() -> [Template; 3] {
     [
         Template {
@@ -78,7 +78,7 @@ const fn templates() -> [Template; 3] {
     ]
 }
 
-/// Returns the templates of earlier releases. In these templates, Member and Visitor deny what they do not allow.
+/// Returns the templates of earlier releases. In these templates, Member and Visitor contain denies.
 const fn templates_with_denies() -> [Template; 3] {
     let [admin, member, visitor] = templates();
     [
@@ -107,9 +107,9 @@ pub fn default_levels(catalog: &Catalog) -> Result<Vec<DefaultLevel>, TextError>
     templates().iter().map(|template| level(template, catalog)).collect()
 }
 
-/// Creates the three default levels as earlier releases created them. In these levels, Member and Visitor deny what
-/// they do not allow, so that a user who holds one of them beside another level may do less than with the other level
-/// alone.
+/// Creates the three default levels as earlier releases created them. In these levels, Member and Visitor contain
+/// denies. A user who holds one of them in addition to another level may therefore have fewer permissions than with the
+/// other level alone.
 ///
 /// # Errors
 ///
@@ -147,8 +147,8 @@ mod tests {
     use super::*;
     use crate::{Timestamp, seed};
 
-    /// Returns the name, the numbers of view cells and of denied view cells, and the numbers of feature cells and of
-    /// denied feature cells.
+    /// Returns the name of each level and four counts: view cells, denied view cells, feature cells and denied feature
+    /// cells.
     fn counts(levels: &[DefaultLevel]) -> Vec<(&str, usize, usize, usize, usize)> {
         let count = |level: &DefaultLevel| {
             let views = level.views.iter().filter(|(_, state)| *state == ViewState::Deny).count();

@@ -390,7 +390,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns the actions of a feature that are listed in the user's effective permissions: the actions of
+    /// Returns the actions of a feature that are listed in the user's effective permissions. These are the actions of
     /// [`Action::LISTED`], the feature's custom actions, and all standard actions for which the user's levels have
     /// rules.
     #[must_use]

@@ -24,12 +24,12 @@ pub enum TextError {
     /// The string contains a NUL character, which PostgreSQL cannot store.
     #[error("must not contain NUL characters")]
     Nul,
-    /// The string contains a character that is not allowed, or does not have the required form.
-    #[error("has a character or a form that it must not have")]
+    /// The string contains a disallowed character or has an invalid format.
+    #[error("contains a disallowed character or has an invalid format")]
     Character,
     /// The string has an invisible character at its start or end, or between two ASCII characters. Such a string can
     /// look identical to another string.
-    #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
+    #[error("must not begin or end with an invisible character, or contain one between two ASCII characters")]
     Invisible,
     /// The string contains a bidirectional control character that embeds, overrides or isolates the direction of text.
     #[error("must not contain characters that override or isolate the direction of text")]
@@ -98,8 +98,8 @@ fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Returns `true` if the invisible characters at the end of a string belong to the character before them: a variation
-/// selector of an emoji or an ideograph, or the tags of a regional flag.
+/// Returns `true` if the invisible characters at the end of a string belong to the character before them. Such
+/// characters are the variation selector of an emoji or an ideograph, and the tags of a regional flag.
 fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     const BLACK_FLAG: char = '\u{1f3f4}';
     const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';

@@ -6,8 +6,8 @@ use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, V
 
 /// Maximum number of stored steps of a navigation trail per session. If there are more, the oldest steps are deleted.
 pub const TRAIL_LIMIT: usize = 100;
-/// Maximum number of stored steps of navigation trails per user and company, over all sessions. If there are more, the
-/// oldest steps are deleted.
+/// Maximum number of stored steps of navigation trails per user and company, across all sessions. If there are more,
+/// the oldest steps are deleted.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
 /// Maximum number of recently visited URLs that a response contains.
 pub const RECENT_LIMIT: usize = 10;

@@ -242,8 +242,8 @@ proptest! {
         }
     }
 
-    /// However the members of a group grant permissions to each other, together they never hold more than before. They
-    /// may use unassigned levels, and deny rules that they remove later.
+    /// The members of a group grant permissions to each other. They may use unassigned levels, and add denies that they
+    /// remove later. Together, they never hold more permissions than before.
     #[test]
     fn a_group_never_holds_more_than_the_union_of_its_members_permissions(
         start in companies(),

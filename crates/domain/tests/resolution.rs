@@ -494,7 +494,7 @@ fn the_actions_are_the_listed_actions_and_those_of_rows() {
         snapshot.actions(feature).into_iter().map(Action::into_string).collect::<Vec<_>>()
     };
     assert_eq!(names(2), ["Approve", "Create", "Delete", "Export", "Read", "Sign", "Update"]);
-    // A row for an action that the feature does not have is not listed, and decides nothing.
+    // An action that the feature does not have is not listed, even if a level has a row for it.
     assert_eq!(names(0), ["Approve", "Create", "Delete", "Export", "Read", "Update"]);
     assert_eq!(snapshot.feature(feature(0), &action(2)), Decision::denied_action(Reason::UnknownAction));
 }

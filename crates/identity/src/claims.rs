@@ -51,7 +51,8 @@ pub(crate) struct TimeLimits {
 pub(crate) struct MappedClaims {
     verified: Verified,
     valid_from: SystemTime,
-    /// The end of the period of validity: the earlier of `expires_at` and the maximum age.
+    /// The time when the token becomes invalid: at `expires_at`, or when it reaches the maximum age, whichever is
+    /// earlier.
     valid_until: SystemTime,
     expires_at: SystemTime,
 }

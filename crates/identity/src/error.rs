@@ -3,7 +3,7 @@
 /// The reason why authentication failed.
 ///
 /// Until the signature of a token is verified, all failures of a well-formed token are [`Untrusted`](Self::Untrusted).
-/// An attacker therefore cannot learn which issuers, keys and API keys exist. The log contains the details.
+/// An attacker therefore cannot determine which issuers, keys and API keys exist. The log contains the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
     /// The request has no `Authorization` header.
@@ -90,7 +90,7 @@ impl AuthenticationError {
             Self::NotYetValid => "The token is not valid yet",
             Self::Expired => "The credential has expired",
             Self::TooOld => "The token is older than the maximum age of tokens",
-            Self::Revoked => "The tokens that the user had at this time were revoked",
+            Self::Revoked => "The token was revoked",
             Self::RevokedKey => "The API key was revoked",
             Self::Unavailable => "The keys of the token issuer are not available",
         }

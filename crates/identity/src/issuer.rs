@@ -50,9 +50,9 @@ impl TrustedIssuer {
     }
 }
 
-/// The secret that the identity provider shares with this service, for HS256 tokens. The claim `userId`, or else `sub`,
-/// identifies the user. If the value is a UUID, it is used as the user id unchanged. The claim `isSuperAdmin` grants
-/// super admin.
+/// The secret that the identity provider shares with this service, for HS256 tokens. The claim `userId` identifies the
+/// user, or the claim `sub` if `userId` is absent. If the value is a UUID, it is used as the user id unchanged. The
+/// claim `isSuperAdmin` grants super admin.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
     /// The secret. It should have at least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
@@ -72,7 +72,7 @@ impl SharedSecret {
     }
 }
 
-/// The error for a configuration of issuers that is contradictory or cannot be used.
+/// The error for issuer configurations that conflict with each other or cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {

@@ -40,7 +40,7 @@ struct Refresh {
     interval: Duration,
     /// Minimum time between two reads that are triggered by unknown keys (rate limit).
     unknown_key_interval: Duration,
-    /// The runtime on which reads run, so that they outlive the requests that wait for them.
+    /// The runtime on which reads run. A read continues if the requests that wait for it are cancelled.
     runtime: Handle,
     /// The outcome of past reads. The mutex is held during a read, so that only one task reads at a time.
     history: Arc<Mutex<ReadHistory>>,

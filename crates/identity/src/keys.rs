@@ -68,7 +68,7 @@ pub enum KeyError {
     #[error("it is not a JSON Web Key Set")]
     NotKeySet,
     /// The input has more than [`MAX_KEYS`] keys.
-    #[error("there are more than {MAX_KEYS} keys in it")]
+    #[error("it contains more than {MAX_KEYS} keys")]
     TooMany,
 }
 

@@ -86,15 +86,15 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Creates a verifier of the tokens of these issuers. Key files are read now. Key sets at URLs are fetched later,
-    /// so that an unavailable server does not prevent the start.
+    /// Creates a verifier for tokens from these issuers. Key files are read now. Key sets at URLs are fetched later, so
+    /// that an unavailable server does not prevent startup.
     ///
     /// Call this function on a runtime that runs as long as the process, since later reads of keys run on this runtime.
     /// Then run [`keep_fresh`](Self::keep_fresh) in the background.
     ///
     /// # Errors
     ///
-    /// Returns [`TrustError`] if the issuers contradict each other, or if a key file cannot be used.
+    /// Returns [`TrustError`] if the issuer configurations conflict with each other, or if a key file cannot be used.
     pub async fn start(
         secret: Option<SharedSecret>,
         issuers: Vec<TrustedIssuer>,
@@ -165,8 +165,8 @@ impl TokenVerifier {
         self.cache.len()
     }
 
-    /// Verifies the token and returns its bearer. Waits only if the issuer's keys must be fetched. The method is cancel
-    /// safe.
+    /// Verifies the token and returns its bearer. Waits only if the issuer's keys must be fetched. The method is
+    /// cancel-safe.
     ///
     /// # Errors
     ///

@@ -1,12 +1,13 @@
 //! The cached data, and the rules that determine whether it may be served. `Cache::apply` applies all invalidations.
 //!
 //! The cache has two parts. The [`Entries`] serve cache hits and are read without a lock. The [`State`] contains the
-//! latest versions that this process knows (see [`Tracker`]), and the cached data of each company. Polls, loads and
-//! evictions update both parts under one mutex, which a cache hit never acquires.
+//! latest known versions (see [`Tracker`]), and the cached data of each company. Polls, loads and evictions update both
+//! parts under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
-//! three conditions hold. First, this process knows of no later change to the company (the set is alive). Second, the
-//! set was compiled for the latest known version of the catalog. Third, the lease has not expired (see [`Lease`]).
+//! three conditions hold. First, no later change to the company has been reported to this process (the set is alive).
+//! Second, the set was compiled for the latest known version of the catalog. Third, the lease has not expired (see
+//! [`Lease`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,15 +31,15 @@ use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
 use crate::stats::{CacheStats, Counters};
 
-/// The value of `catalog_version` while this process does not know the version of the catalog. It is a sentinel: no
-/// catalog has this version.
+/// The value of `catalog_version` while the version of the catalog is unknown. It is a sentinel: no catalog has this
+/// version.
 const NO_VERSION: i64 = -1;
 
 /// The cache of permissions and credentials.
 pub(crate) struct Cache {
     pub(crate) entries: Entries,
-    /// The latest version of the catalog that this process knows, or [`NO_VERSION`] if it knows none. Compiled sets for
-    /// other versions of the catalog are not served.
+    /// The latest known version of the catalog, or [`NO_VERSION`] if none is known. Compiled sets for other versions of
+    /// the catalog are not served.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -53,7 +54,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the latest loaded catalog. The tracker may already know a later version of the catalog.
+    /// The index of the latest loaded catalog. The tracker may already contain a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
     /// The start of the latest load whose credentials were cached, as a ticket (logical timestamp) and as a clock time.
@@ -156,7 +157,7 @@ impl Cache {
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
-            tracing::warn!("{why}: all cached data is discarded");
+            tracing::warn!("all cached data is discarded because {why}");
         }
     }
 
@@ -173,9 +174,9 @@ impl Cache {
         }
     }
 
-    /// Returns the table of credentials if two conditions hold: the table has the latest known version, and a load that
-    /// began after `arrived` read it. The cache's mutex prevents other threads from replacing the table during these
-    /// checks.
+    /// Returns the table of credentials if two conditions hold: the table has the latest known version, and it was read
+    /// by a load that began after `arrived`. The cache's mutex prevents other threads from replacing the table during
+    /// these checks.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();
@@ -228,7 +229,9 @@ impl Cache {
     /// Discards all cached data, because it may be from another database history or from a server other than the
     /// primary.
     fn reset(&self, state: &mut State) {
-        tracing::warn!("the database history may have changed (restore or failover): all cached data is discarded");
+        tracing::warn!(
+            "all cached data is discarded because the database history may have changed (restore or failover)"
+        );
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
         state.companies.retain(|id, company| {

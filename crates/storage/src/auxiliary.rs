@@ -39,7 +39,7 @@ pub trait NavTrail: Send + Sync {
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
     /// Adds a step to the trail of its session. Each session retains its newest
     /// [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user retains the newest
-    /// [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company. Older steps are
+    /// [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps across all sessions in a company. Older steps are
     /// deleted. Returns `Unknown` if the view does not exist.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
     /// Deletes the steps of a session, and returns the number of deleted steps.

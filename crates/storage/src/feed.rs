@@ -7,7 +7,7 @@ use iam_domain::CompanyId;
 
 use crate::Result;
 
-/// The identifier of one state of the catalog, of the credentials, or of a company: the version, and the random stamp
+/// Identifies one state of the catalog, the credentials or a company. It consists of the version, and the random stamp
 /// of the change that produced this version.
 ///
 /// Each committed change increments the version and sets a new random stamp. The stamp distinguishes states with the

@@ -1,12 +1,12 @@
 //! The storage contract of the IAM service.
 //!
-//! The contract consists of small object-safe traits. Most resources have two: one for reads ([`Views`],
-//! [`UserLevels`], …; [`Reader`] combines these traits) and one for writes ([`ViewsMut`], [`UserLevelsMut`], …;
-//! [`Writer`] combines these traits). Writes run in a [`UnitOfWork`], a transaction on one [`Target`]. It first locks
-//! the target and increments the target's version. Its reads see its own uncommitted writes, and its commit derives the
-//! audit records from its mutations. Auxiliary data comprises navigation trails, effective-permission rows, and the
-//! last uses of API keys. No decision depends on auxiliary data. It is written outside units of work, and each write is
-//! a transaction of its own. A [`ChangeFeed`] reports committed changes, so that caches can be invalidated.
+//! The contract consists of small object-safe traits. Most resources have one trait for reads (such as [`Views`]) and
+//! one for writes (such as [`ViewsMut`]). [`Reader`] combines all traits for reads, and [`Writer`] combines all traits
+//! for writes. Writes run in a [`UnitOfWork`], a transaction on one [`Target`]. A unit of work first locks the target
+//! and increments the target's version. Its reads see its own uncommitted writes, and its commit derives the audit
+//! records from its mutations. Auxiliary data comprises navigation trails, effective-permission rows, and the last uses
+//! of API keys. No decision depends on auxiliary data. It is written outside units of work, and each write is a
+//! transaction of its own. A [`ChangeFeed`] reports committed changes, so that caches can be invalidated.
 //!
 //! # Adapters
 //!

@@ -143,7 +143,7 @@ pub trait Assignments: Send + Sync {
     /// Returns the levels that a user holds in a company, ordered by name.
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
     /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
-    /// greater than `after` (keyset pagination). **Across companies**: for the user itself.
+    /// greater than `after` (keyset pagination). **Across companies**: for users who list their own companies.
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>>;
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
@@ -184,8 +184,8 @@ pub struct MenuUse {
 /// every company's menu.
 #[async_trait]
 pub trait MenuItems: Send + Sync {
-    /// Returns the common items and, if a company is given, the company's own items, ordered by sort order, label and
-    /// id.
+    /// Returns the common items, ordered by sort order, label and id. If a company is given, the company's own items
+    /// are included.
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>>;
     /// Returns the item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>>;

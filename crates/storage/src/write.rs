@@ -291,8 +291,8 @@ pub trait UsersMut: Send + Sync {
 pub trait ApiKeysMut: Send + Sync {
     /// Creates an API key with its digest.
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()>;
-    /// Revokes a key, with the time of the unit of work as the time of revocation. Returns the previous value of the
-    /// key. The operation is idempotent: it does not change a key that is already revoked.
+    /// Revokes a key. The time of revocation is the time of the unit of work. Returns the previous value of the key.
+    /// The operation is idempotent: it does not change a key that is already revoked.
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey>;
 }
 

@@ -411,8 +411,8 @@ both_adapters! {
 
     /// Not even super admins can create, disable or delete a reserved feature (`iam.…`), or change its key.
     async fn reserved_features_stay(api: TestApi) {
-        let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
-                        deleted, re-keyed or gated";
+        let reserved = "Features whose keys begin with iam. are reserved for the service. They cannot be created, \
+                        disabled, deleted or gated by a module, and their keys cannot be changed";
         let own = format!("/api/iam/features/{}", api.feature_id("iam.manage_levels").await);
         let other = format!("/api/iam/features/{}", api.feature_id("general.read").await);
         let new = json!({ "key": "iam.fly", "name": "Fly" });

@@ -271,7 +271,8 @@ both_adapters! {
         let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
         let mut messages = each(&refused["errors"], "message");
         messages.sort_unstable();
-        let mut expected = [format!("is held by {external}"), format!("is held by {native}")];
+        let mut expected =
+            [format!("The level is assigned to {external}"), format!("The level is assigned to {native}")];
         expected.sort_unstable();
         assert_eq!(messages, expected);
     }
@@ -286,7 +287,8 @@ both_adapters! {
         // issuer and the subject.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
-        let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
+        let message = "userId does not identify a user who can sign in. Identify users of external issuers by \
+                       issuer|subject";
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let path = format!("/api/iam/users/{}/user-levels", encoded(&named("auth0|1")));
         issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
@@ -309,7 +311,8 @@ both_adapters! {
             let put = |levels: Value| router.put(&path).bearer(bearer).within(company.id).json(&levels).send();
             let member = api.level_id(company, "Member").await;
             let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
-            let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
+            let message = "userId does not identify a user who can sign in. Identify users of external issuers by \
+                           issuer|subject";
             assert_eq!(refused.error().2, message);
             put(json!({ "userLevelIds": [] })).await.expect(200);
             let provision = router.post(&format!("/api/iam/companies/{}/provision", new_company())).bearer(bearer);
@@ -325,7 +328,8 @@ both_adapters! {
         let path = format!("/api/iam/companies/{}/provision", company.id);
         let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
         let refused = router.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
-        let message = "adminUserId names no user who can sign in; users of external issuers are named issuer|subject";
+        let message = "adminUserId does not identify a user who can sign in. Identify users of external issuers by \
+                       issuer|subject";
         assert_eq!(refused.error().2, message);
         let body = json!({ "adminUserId": named(subject) });
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);

@@ -32,8 +32,8 @@ async fn put(api: &TestApi, path: &str, body: Value) -> Answer {
 
 fn conflict(opened: &str) -> (u16, String, String) {
     let message = format!(
-        "This would open to every company: {opened}. Say \"ungate\": true to do so; \
-         to switch off, use enabled"
+        "This change would make the following available to every company: {opened}. To confirm, set \"ungate\": true. \
+         To disable the module instead, update it with \"enabled\": false"
     );
     (409, "ERR_RESOURCE_002".to_owned(), message)
 }

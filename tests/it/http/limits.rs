@@ -56,7 +56,7 @@ both_adapters! {
         let unknown = answer(json!({ "views": unknown })).await;
         let findings = unknown["errors"].as_array().unwrap();
         assert_eq!(findings.len(), 101);
-        assert_eq!(findings[100]["message"], "4900 more findings are not listed");
+        assert_eq!(findings[100]["message"], "4900 more errors are not listed");
         let too_many = answer(json!({ "views": vec![0; 400_000] })).await;
         assert_eq!(too_many["code"], "ERR_VALIDATION_001");
         assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");

@@ -157,7 +157,9 @@ both_adapters! {
         api.set_matrix(company, &admin, "features", json!([])).await;
         let (status, code, message) = provision(&api, company, Some(company.admin)).await.error();
         assert_eq!((status, code.as_str()), (409, "ERR_RESOURCE_002"));
-        assert_eq!(message, "No user level of this company can administer it: give one the permissions first");
+        let expected = "No user level of this company grants the permissions to administer it. Grant them to a level \
+                        first";
+        assert_eq!(message, expected);
     }
 
     /// Of two concurrent provisioning requests, exactly one provisions the company.

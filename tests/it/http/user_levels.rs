@@ -197,8 +197,8 @@ both_adapters! {
         let refused = api.delete(&path).by(company.admin).within(company.id).send().await.expect(400);
         let message = "Cannot delete user level: 12 user(s) are assigned to it";
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
-        let mut expected: Vec<_> = users[..10].iter().map(|user| format!("is held by {user}")).collect();
-        expected.push("is held by 2 more".to_owned());
+        let mut expected: Vec<_> = users[..10].iter().map(|user| format!("The level is assigned to {user}")).collect();
+        expected.push("The level is assigned to 2 more users".to_owned());
         assert_eq!(each(&refused.json()["errors"], "message"), expected);
         let read = api.api_key("administer", Some(company.id)).await;
         let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);

@@ -63,7 +63,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__CACHE__ROWS_VALID_FOR", "0", duration(" of at least 1ms")),
         ("IAM__CACHE__ROWS_USERS", "all", whole("of at least 0")),
         ("IAM__CACHE__ROWS_USERS_OF_COMPANY", "1.5", whole("of at least 0")),
-        ("IAM__AUTH__JWT_ISSUER", "a|b", "has a character or a form that it must not have".to_owned()),
+        ("IAM__AUTH__JWT_ISSUER", "a|b", "contains a disallowed character or has an invalid format".to_owned()),
         ("IAM__AUTH__ISSUERS", "https://a.example", "must be a JSON array of objects (line 1".to_owned()),
         ("IAM__AUTH__CLOCK_SKEW", "301s", duration(" from 0 to 5m")),
         ("IAM__AUTH__MAX_TOKEN_AGE", "1d", duration("")),

@@ -58,8 +58,8 @@ impl Requirement {
         }
     }
 
-    /// Returns whether the caller meets the requirement, or the user and the company whose levels must be checked to
-    /// determine this.
+    /// Checks the requirement without loading levels. Returns [`RequirementCheck::LevelsOf`] if the result depends on
+    /// the levels of the caller.
     pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> RequirementCheck {
         match (caller, self, company) {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => {
@@ -113,7 +113,7 @@ impl Requirement {
     }
 }
 
-/// The result of checking a requirement without levels: decided, or dependent on the levels of a user.
+/// The result of checking a requirement without loading levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequirementCheck {
     /// The result of the check does not depend on levels. The value is `true` if the caller meets the requirement.

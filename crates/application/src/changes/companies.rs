@@ -218,8 +218,9 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes the user an administrator if the company has none. Assigns a level that alone makes the user an
-    /// administrator. If denies of the user's other levels prevent this, removes the other levels.
+    /// Makes the user an administrator if the company has none. Assigns a level that is sufficient on its own to make
+    /// the user an administrator. If denies of the user's other levels override the permissions of this level, removes
+    /// the other levels.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.administrator_level_sets().next().is_some() {
@@ -232,7 +233,8 @@ impl ProvisionCompany {
         });
         let Some(level) = able else {
             return Err(Failure::Conflict(
-                "No user level of this company can administer it: give one the permissions first".to_owned(),
+                "No user level of this company grants the permissions to administer it. Grant them to a level first"
+                    .to_owned(),
             ));
         };
         self.assign(tx, admin, level, caller).await?;

@@ -200,8 +200,8 @@ impl Change for SetFeatureViews {
 /// Returns the failure for a change to one of the service's own features, whose keys begin with `iam.`.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
-        "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \
-         or gated"
+        "Features whose keys begin with iam. are reserved for the service. They cannot be created, disabled, deleted \
+         or gated by a module, and their keys cannot be changed"
             .to_owned(),
     )
 }

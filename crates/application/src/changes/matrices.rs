@@ -44,9 +44,10 @@ pub struct NewFeaturePermission {
 /// The result of replacing a matrix. `C` is the type of its cells.
 #[derive(Debug, Clone)]
 pub struct ReplacedMatrix<C> {
-    /// The matrix after the change: sorted by view id, or by feature id, then action.
+    /// The matrix after the change. A view matrix is sorted by view id, a feature matrix by feature id and then by
+    /// action.
     pub cells: Vec<C>,
-    /// The permissions of users that the denies of the matrix hide.
+    /// The permissions of users that denies of the matrix override.
     pub nullified: Nullified,
 }
 
@@ -267,7 +268,9 @@ fn check_pinned_cells<C: MatrixCell>(
     if names.is_empty() {
         return Ok(());
     }
-    let findings = names.iter().map(|name| FieldError::new(field, FieldCode::Pinned, format_args!("pins {name}")));
+    let findings = names.iter().map(|name| {
+        FieldError::new(field, FieldCode::Pinned, format_args!("must not change or add a pinned permission: {name}"))
+    });
     let errors = FieldError::bounded(findings);
     Err(Failure::ForbiddenChange {
         message: format!("Only super admins may change pinned permissions: {}", list_names(&names)),

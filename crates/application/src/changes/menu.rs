@@ -292,7 +292,8 @@ impl Change for DeleteSubMenuItem {
     }
 }
 
-/// Checks that all feature keys exist. An unknown key, such as a typo, would hide the menu item from all users.
+/// Checks that all feature keys exist. With an unknown key, such as a typo, the menu item would be hidden from all
+/// users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         return Ok(());

@@ -237,14 +237,15 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that would become
-/// available to all companies, although the caller has not confirmed this.
+/// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that the change
+/// would make available to all companies without the caller's confirmation.
 fn check_no_gate_removed(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());
     }
     Err(Failure::Conflict(format!(
-        "This would open to every company: {}. Say \"ungate\": true to do so; to switch off, use enabled",
+        "This change would make the following available to every company: {}. To confirm, set \"ungate\": true. To \
+         disable the module instead, update it with \"enabled\": false",
         opened.join(", ")
     )))
 }

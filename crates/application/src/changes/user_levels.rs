@@ -163,14 +163,18 @@ async fn in_use(
     let external_ids = external_ids(tx.users(), named()).await?;
     let holder = |user: UserId| {
         let name = external_ids.get(&user).map_or_else(|| user.to_string(), ToString::to_string);
-        FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: FieldCode::Assigned }
+        FieldError {
+            field: "id".to_owned(),
+            message: format!("The level is assigned to {name}"),
+            code: FieldCode::Assigned,
+        }
     };
     let mut errors: Vec<_> = named().map(holder).collect();
     let more = count.saturating_sub(LISTED_HOLDERS);
     if more > 0 {
         errors.push(FieldError {
             field: "id".to_owned(),
-            message: format!("is held by {more} more"),
+            message: format!("The level is assigned to {more} more users"),
             code: FieldCode::More,
         });
     }
@@ -182,7 +186,7 @@ async fn in_use(
 pub struct AssignedLevels {
     /// The levels that the user holds after the change, sorted by name.
     pub levels: Vec<UserLevel>,
-    /// The permissions of the user that the denies of the new levels hide.
+    /// The user's permissions that denies of the new levels override.
     pub nullified: Nullified,
 }
 
@@ -245,8 +249,8 @@ impl Change for AssignUserLevels {
 }
 
 impl AssignUserLevels {
-    /// Returns the permissions that the new levels of the user hide. `held` contains the levels that the user held
-    /// before.
+    /// Returns the user's permissions that denies of the new levels override. `held` contains the levels that the user
+    /// held before the change.
     async fn nullified(&self, tx: &dyn UnitOfWork, held: &[UserLevelId]) -> Result<Nullified, Failure> {
         let (company, user) = (self.company, self.user.id);
         let after = tx.snapshots().load_users(company, &[user]).await?.value;
@@ -261,7 +265,7 @@ impl AssignUserLevels {
     }
 }
 
-/// Returns the permissions of a level with these cells.
+/// Converts the cells of a level's matrices into the permissions of the level.
 pub(super) fn level_permissions(
     level: UserLevelId,
     views: Vec<ViewPermission>,
@@ -278,7 +282,8 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
     if user.can_sign_in {
         return Ok(());
     }
-    Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
+    let problem = "does not identify a user who can sign in. Identify users of external issuers by issuer|subject";
+    Err(Failure::invalid(field, problem))
 }
 
 /// Returns `true` if the user is a user of an external issuer and already holds a level in the company. Administrators

@@ -34,7 +34,7 @@ pub struct AuthSettings {
     /// development, 1 h in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
-    /// Interval between two fetches of a key set (JWKS), at least 1 s, which protects the issuer's server from overload.
+    /// Interval between two fetches of a key set (JWKS). The minimum of 1 s protects the issuer's server from overload.
     /// Default: 5 min.
     #[serde(deserialize_with = "seconds")]
     pub jwks_refresh: Duration,

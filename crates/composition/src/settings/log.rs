@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{boolean, word};
 
-/// The log filter if the settings specify none. The HTTP server's own lines about its threads are omitted.
+/// The default log filter. It omits the lines that the HTTP server logs about its threads.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
 
 /// The log settings.
@@ -12,12 +12,11 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn";
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
-    /// value of the variable `RUST_LOG`, or else
-    /// `info,actix_server=warn`.
+    /// value of the variable `RUST_LOG` if it is set, and otherwise `info,actix_server=warn`.
     pub filter: Option<String>,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,
-    /// Whether one line is logged for each request, at the level `info`. Otherwise, the line has the level `debug`.
+    /// If `true`, each request is logged at the level `info`. If `false`, each request is logged at the level `debug`.
     #[serde(deserialize_with = "boolean")]
     pub requests: bool,
 }

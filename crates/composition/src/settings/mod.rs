@@ -79,7 +79,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] if the file, an environment variable or a key is invalid.
+    /// Returns [`SettingsError`] if the file, an environment variable or a key is invalid.
     pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let is_ours = |name: &str| {

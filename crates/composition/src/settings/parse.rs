@@ -44,7 +44,7 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dura
     within(deserializer, "of at least 1s", Duration::from_secs(1)..=Duration::MAX)
 }
 
-/// Deserializes a clock skew. Clocks that differ by more than five minutes must be synchronized.
+/// Deserializes a clock skew of at most five minutes. Clocks that differ by more must be synchronized instead.
 pub(super) fn clock_skew<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     within(deserializer, "from 0 to 5m", Duration::ZERO..=Duration::from_secs(5 * 60))
 }
@@ -79,7 +79,7 @@ fn within<'de, D: Deserializer<'de>>(
     duration.ok_or_else(|| D::Error::custom(format!("must be a duration {shown}: {DURATION}")))
 }
 
-/// A number that a setting can have.
+/// A type of number that a setting can have.
 pub(super) trait Number: FromStr {
     /// The range of the number, for error messages.
     fn range() -> String;
@@ -95,7 +95,7 @@ macro_rules! numbers {
     };
 }
 
-// The upper limit of a 64-bit number is of no use in a message.
+// The messages omit the maximum of 64-bit numbers, which is irrelevant in practice.
 numbers! {
     u16: format!("from {} to {}", Self::MIN, Self::MAX),
     u32: format!("from {} to {}", Self::MIN, Self::MAX),

@@ -1,8 +1,8 @@
 //! Generators of test data for property-based tests.
 //!
-//! A world is all input of the decisions about one user. Worlds are small (four views, three features, three modules,
-//! four levels), so that rules often interact. Rows may contradict each other within one level, and may refer to
-//! entities that the catalog does not have.
+//! A world contains all input of the decisions about one user. Worlds are small (four views, three features, three
+//! modules, four levels), so that rules often interact. Rows of one level may conflict with each other, and rows may
+//! refer to entities that the catalog does not have.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -255,7 +255,8 @@ fn a_token_has_at_most_eight_kibibytes() {
     assert_eq!(outcome, Err(AuthenticationError::MalformedToken), "{length} bytes");
 }
 
-/// The claims are read before the signature is checked. The reason must not depend on them until it is verified.
+/// The claims are parsed before the signature is verified. If the signature is invalid, the reason must not depend on
+/// the claims.
 #[test]
 fn the_bearer_of_a_forged_token_learns_nothing_about_its_claims() {
     let forged = |claims: &Value| {

@@ -108,8 +108,8 @@ impl Table {
 pub(crate) struct CredentialCache {
     /// The table of all credentials. If another database history is detected, an empty table replaces it.
     table: ArcSwap<Table>,
-    /// The latest version of the credentials that this process knows, or `None` if it knows none. The table is served
-    /// only if it was loaded at this version.
+    /// The latest known version of the credentials, or `None` if none is known. The table is served only if it was
+    /// loaded at this version.
     known: AtomicState,
     /// The times of the latest uses of API keys that have not been written to the database yet (write-behind).
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,

@@ -27,7 +27,7 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// The id of the decisions of an access, for use as a cache key. Two accesses with equal ids make the same decision
+/// Identifies the decisions of an access, for use as a cache key. Two accesses with equal ids make the same decision
 /// about every check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {

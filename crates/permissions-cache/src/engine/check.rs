@@ -69,7 +69,7 @@ impl FeatureRef {
     }
 }
 
-/// A permission check: the question of whether the subject may see a view or perform an action of a feature.
+/// A permission check: whether the subject may see a view or perform an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// Checks whether the subject may see the view.

@@ -201,8 +201,9 @@ impl CompiledSet {
             .map(|(level, _)| level)
     }
 
-    /// Returns the actions of a feature that effective permissions include: those of [`Action::LISTED`], those that the
-    /// feature lists, and the other standard actions for which a level has a rule.
+    /// Returns the actions of a feature that effective permissions include. These are the actions of
+    /// [`Action::LISTED`], the actions that the feature lists, and the other standard actions for which a level has a
+    /// rule.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         columns: &'a FeatureColumns,

@@ -31,7 +31,7 @@ pub struct EffectivePermissions {
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
 }
 
-/// The effective permissions of a user, by the URLs of views and the keys of features instead of their ids.
+/// The effective permissions of a user, keyed by view URL and feature key instead of by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EffectivePermissionsByKey {
     /// A map from the URL of each view to `true` if the user may see the view.

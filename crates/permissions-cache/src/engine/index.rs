@@ -11,7 +11,7 @@ use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
-/// A column of a catalog index: the position of a view, or of an action of a feature, in the arrays of compiled sets.
+/// A column of a catalog index. It is the position of a view or of a feature's action in the arrays of compiled sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Column(u32);
 

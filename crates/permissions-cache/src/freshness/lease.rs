@@ -14,8 +14,8 @@ use crate::freshness::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The start of the last poll that confirmed the cached data. This process knows all changes that were committed
-    /// before this time.
+    /// The start of the last poll that confirmed the cached data. All changes that were committed before this time have
+    /// been reported to this process.
     confirmed: AtomicU64,
     /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
     acknowledged: AtomicU64,
@@ -92,8 +92,8 @@ impl Lease {
         self.acknowledged.store(at.as_millis(), Ordering::Release);
     }
 
-    /// Returns `true` if a poll that begins now should be followed by an acknowledged commit: the lease has expired, or
-    /// at least half of its length has passed since the last acknowledged commit began.
+    /// Returns `true` if a poll that begins now should be followed by an acknowledged commit. This is the case if the
+    /// lease has expired, or if at least half of its length has passed since the last acknowledged commit began.
     pub(crate) fn wants_acknowledgement(&self, length: Duration) -> bool {
         let last = Moment::from_millis(self.acknowledged.load(Ordering::Acquire));
         !self.runs() || Moment::now().since(last) >= length / 2

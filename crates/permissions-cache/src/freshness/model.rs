@@ -281,13 +281,13 @@ impl World {
         self.tracker.on_confirmed(poll.generation, poll.began);
     }
 
-    /// Checks two invariants. First, each version that the tracker knows was the latest version at some time since the
-    /// latest poll and since this replica's latest own change. Second, if a poll reported the catalog, the known
+    /// Checks two invariants. First, each version that the tracker contains was the latest version at some time since
+    /// the latest poll and since this replica's latest own change. Second, if a poll reported the catalog, the known
     /// versions of the catalog and of each company were the latest versions at a common time since the latest poll.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
-                assert_eq!(self.known(part), None, "the tracker must know no version before the first poll");
+                assert_eq!(self.known(part), None, "the tracker must not have a version before the first poll");
             }
             return;
         };
@@ -325,8 +325,8 @@ impl World {
         }
     }
 
-    /// Checks that the tracker converges: without further failures, it learns all latest versions, and the results of
-    /// loads are cached.
+    /// Checks that the tracker converges: without further failures, it then contains all latest versions, and the
+    /// results of loads are cached.
     fn settle(&mut self) {
         self.poll = None;
         self.loads.clear();

@@ -6,7 +6,7 @@
 //! returns this version or a later one, whereas a read that began earlier may return an older version. Three rules
 //! ensure correctness:
 //!
-//! * The tracker knows no version before the first poll. Each later poll continues from the position that the last
+//! * The tracker has no version before the first poll. Each later poll continues from the position that the last
 //!   successful poll returned, so no change is missed, even if polls fail for a long time.
 //! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
 //!   is not cached if it has another version. The same version with another stamp counts as another version.
@@ -73,12 +73,12 @@ struct Known {
 enum Seen {
     /// The returned version and its stamp equal the known version and its stamp.
     Same,
-    /// The returned version is newer than the known version, or the tracker knew no version.
+    /// The returned version is newer than the known version, or no version was known.
     Newer,
     /// The read began before the latest change was reported, so the returned version may be outdated.
     Outdated,
-    /// The returned version contradicts the known version: it is older, or has another stamp, although the read began
-    /// after the known version was learned. The database was therefore restored.
+    /// The returned version is inconsistent with the known version: it is older, or has another stamp, although the
+    /// read began after the known version was learned. The database was therefore restored.
     Regressed,
 }
 

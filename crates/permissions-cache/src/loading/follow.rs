@@ -66,7 +66,7 @@ impl Polls {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
             let lasted = began.elapsed() > self.context.options.lease * 2;
-            // A repeated failure is logged once.
+            // Consecutive failures are logged as a warning only once.
             if failing && !lasted {
                 tracing::debug!(error = &error as &dyn Error, "{FAILED}");
             } else {

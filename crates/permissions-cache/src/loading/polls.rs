@@ -1,5 +1,5 @@
-//! Polls the primary for changes. A successful poll confirms the cached data: this process then knows every change that
-//! was committed before the poll began.
+//! Polls the primary for changes. A successful poll confirms the cached data: every change that was committed before
+//! the poll began has then been reported to this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,9 +49,9 @@ impl Polls {
         self.is_followed.store(true, Ordering::Release);
     }
 
-    /// Returns `true` during an outage of the database: the latest poll found it unavailable, and [`Polls::follow`] keeps
-    /// polling.
-    /// Within the outage grace, requests then need not wait for a poll of their own, which would fail, too.
+    /// Returns `true` during an outage of the database: the latest poll found it unavailable, and [`Polls::follow`]
+    /// keeps polling. Requests within the outage grace then do not wait for a poll of their own, because this poll
+    /// would fail too.
     pub(crate) fn is_in_outage(&self) -> bool {
         self.is_followed.load(Ordering::Acquire) && self.is_failing.load(Ordering::Acquire)
     }
@@ -80,8 +80,8 @@ impl Polls {
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Returns `true` if a set that was just loaded belongs to the current database history. If this process does not
-    /// know the current history, polls first to determine it.
+    /// Returns `true` if a set that was just loaded belongs to the current database history. If the current history is
+    /// unknown, polls first to determine it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
         self.ensure_polled().await?;

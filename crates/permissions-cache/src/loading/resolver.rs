@@ -109,7 +109,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Loads one subject. The load begins after the ticket `since`.
+    /// Loads one subject. The load starts only after the ticket `since` was issued.
     async fn load(
         &self,
         company: CompanyId,

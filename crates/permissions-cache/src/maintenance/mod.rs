@@ -30,8 +30,8 @@ pub struct FillOptions {
 
 impl Default for FillOptions {
     /// Returns the default options. Rows expire after 15 minutes. Every 2 seconds, the rows of at most 40 users are
-    /// written (at most 10 users per company, with about 150 rows per user), and at most 5,000 expired rows of views
-    /// and 5,000 of features are deleted. At most 10,000 users are loaded when the process starts.
+    /// written: at most 10 users per company, with about 150 rows per user. In the same interval, at most 5,000 expired
+    /// rows of views and 5,000 of features are deleted. At most 10,000 users are loaded when the process starts.
     fn default() -> Self {
         Self {
             valid_for: Duration::from_secs(15 * 60),

@@ -155,7 +155,7 @@ impl Change {
     }
 }
 
-/// A step of the test: a change, checks of some users of a company one by one, or a check of some users in one call.
+/// A step of the test: a change, individual checks of some users of a company, or a check of several users in one call.
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),

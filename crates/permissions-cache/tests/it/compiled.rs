@@ -31,7 +31,7 @@ fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
 }
 
 /// Generates the permission rows of a level. The rows may refer to entities that the catalog does not have, and may
-/// contradict each other.
+/// conflict with each other.
 fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
     let states = vec![ViewState::Allow, ViewState::Allow, ViewState::Inherit, ViewState::Deny];
     let views = (0..=VIEWS, prop::sample::select(states)).prop_map(|(number, state)| (view(number), state));

@@ -252,8 +252,8 @@ async fn a_load_that_failed_is_repeated() {
     }
 }
 
-/// If a poll, or a load of the catalog or of several users, fails, the request fails, and the next request succeeds.
-/// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
+/// If a poll, a load of the catalog, or a load of several users fails, the request fails, and the next request
+/// succeeds. The paused clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
 async fn failures_of_other_reads_are_not_cached() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {

@@ -1,4 +1,4 @@
-//! Test cases about the assignments of levels to users.
+//! Test cases for the assignments of levels to users.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Test cases about the audit log: each change is recorded with its actor.
+//! Test cases for the audit log: each change is recorded with its actor.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Test cases about views, modules and features.
+//! Test cases for views, modules and features.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -305,7 +305,8 @@ pub async fn features_are_ordered_by_key_and_features_without_a_key_come_last(st
     assert_eq!(only(listed, &ids, |feature| feature.id), [3, 5, 0, 1, 2, 4].map(|id| ids[id]));
 }
 
-/// A feature's own actions are stored in the given order. `None` and an empty list are stored as different values.
+/// The custom actions of a feature are stored in the given order. `None` and an empty list are stored as different
+/// values.
 pub async fn custom_actions_are_stored_unchanged(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());
@@ -345,7 +346,7 @@ async fn linked_entities(storage: &Arc<dyn Storage>) -> LinkedEntities {
     tied
 }
 
-/// Returns the numbers of cells and mappings of the linked entities: one number for each read in the body, in this
+/// Returns the numbers of cells and mappings of the linked entities: one number for each read in the body, in the same
 /// order.
 async fn count_links(storage: &Arc<dyn Storage>, linked_entities: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
@@ -436,7 +437,7 @@ pub async fn entries_that_a_menu_uses_cannot_be_deleted(storage: Arc<dyn Storage
     }
 }
 
-/// Reads of mappings return the mapped entities with all of their fields.
+/// Reading a mapping returns the mapped entities with all of their fields.
 pub async fn mapped_entries_are_read_completely(storage: Arc<dyn Storage>) {
     let LinkedEntities { company, view, feature, module } = linked_entities(&storage).await;
     let reader = storage.reader();

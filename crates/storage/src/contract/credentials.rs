@@ -1,4 +1,4 @@
-//! Test cases about users, API keys, and the data against which credentials are verified.
+//! Test cases for users, API keys, and the data against which credentials are verified.
 
 use std::sync::Arc;
 
@@ -88,8 +88,8 @@ pub async fn the_prefix_and_the_id_of_a_key_are_unique(storage: Arc<dyn Storage>
     }
 }
 
-/// Revoking a key is idempotent: the time of revocation is the time of the first unit of work that revoked the key.
-/// Revoking the key again changes nothing and writes no audit record.
+/// Revoking a key is idempotent: only the first unit of work that revokes the key sets the time of revocation. Revoking
+/// the key again changes nothing and writes no audit record.
 pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;

@@ -1,4 +1,4 @@
-//! Test cases about effective-permission rows. An effective-permission row is a resolved decision, and is returned only
+//! Test cases for effective-permission rows. An effective-permission row is a resolved decision, and is returned only
 //! while it is current.
 
 use std::collections::BTreeSet;
@@ -335,8 +335,8 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(wrong.find(&storage, tenant.company).await, None);
 }
 
-/// `find_active` returns the users who have unexpired rows, regardless of the versions of the rows. The list has no
-/// duplicates, begins with the latest expiry, and contains at most `limit` users.
+/// `find_active` returns the users who have unexpired rows, regardless of the versions of the rows. The users are
+/// ordered by expiry (latest first), without duplicates. The list contains at most `limit` users.
 pub async fn active_users_are_ordered_by_latest_use(storage: Arc<dyn Storage>) {
     let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;

@@ -1,4 +1,4 @@
-//! Helpers for the cases about effective-permission rows: both kinds of rows, and a company with users and permissions.
+//! Helpers for the tests of effective-permission rows: both kinds of rows, and a company with users and permissions.
 
 use std::fmt::Debug;
 use std::sync::Arc;

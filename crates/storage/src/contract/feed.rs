@@ -1,4 +1,4 @@
-//! Test cases about the change feed: polls and wake-ups.
+//! Test cases for the change feed: polls and wake-ups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

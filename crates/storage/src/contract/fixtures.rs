@@ -263,7 +263,8 @@ impl Given for OwnedSubItem<'_> {
     }
 }
 
-/// Stores entities of any type in this order. Successive entities with the same target share a unit of work.
+/// Stores the given entities, which may be of different types, in the order of the slice. Consecutive entities with the
+/// same target are stored in one unit of work.
 pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
     for neighbours in things.chunk_by(|one, other| one.target() == other.target()) {
         let mut tx = begin(storage, neighbours[0].target()).await;
@@ -274,7 +275,7 @@ pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
     }
 }
 
-/// Stores entities of one type in this order.
+/// Stores the given entities, which are of one type, in the order of the slice.
 pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]) {
     let things: Vec<&dyn Given> = things.iter().map(|thing| thing as &dyn Given).collect();
     given(storage, &things).await;

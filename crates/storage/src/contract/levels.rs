@@ -1,4 +1,4 @@
-//! Test cases about user levels.
+//! Test cases for user levels.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Test cases about mappings: adding and removing elements, and the order of the lists.
+//! Test cases for mappings: adding and removing elements, and the order of the lists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Adding an unknown element to a set returns `Unknown` with the id of the element. If the owner of the set (such as
-/// the module of mapped views) is unknown, the error contains the id of the owner.
+/// Adding an unknown element to a set returns `Unknown` with the id of the element. If the owner of the set (such as a
+/// module) is unknown, the error contains the id of the owner.
 pub async fn the_error_for_an_unknown_element_or_owner_contains_its_id(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();

@@ -1,4 +1,4 @@
-//! Test cases about view and feature matrices: single cells, and the order of the lists.
+//! Test cases for view and feature matrices: single cells, and the order of the lists.
 
 use std::sync::Arc;
 

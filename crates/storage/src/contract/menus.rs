@@ -1,4 +1,4 @@
-//! Test cases about menu items and sub-items (menu entries). The entries of the common menu appear in the menus of all
+//! Test cases for menu items and sub-items (menu entries). The entries of the common menu appear in the menus of all
 //! companies. Other entries belong to one company.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Test cases about concurrent operations. No case depends on the order in which the operations run. Each case asserts
+//! Test cases for concurrent operations. No case depends on the order in which the operations run. Each case asserts
 //! an invariant that must hold in every order.
 
 use std::sync::Arc;

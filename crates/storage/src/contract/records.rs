@@ -1,4 +1,4 @@
-//! Test cases about audit records. Records are stored exactly as they were appended. Lists of records can be filtered,
+//! Test cases for audit records. Records are stored exactly as they were appended. Lists of records can be filtered,
 //! and are returned page by page.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Test cases about replacing a whole set. A replace operation is atomic, even if other operations read or replace the
+//! Test cases for replacing a whole set. A replace operation is atomic, even if other operations read or replace the
 //! set concurrently.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Helpers for the test cases about sets: mappings, matrices and assignments.
+//! Helpers for the tests of sets: mappings, matrices and assignments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

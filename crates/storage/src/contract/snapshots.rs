@@ -1,4 +1,4 @@
-//! Test cases about snapshots: consistent reads of the data from which decisions are computed.
+//! Test cases for snapshots: consistent reads of the data from which decisions are computed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

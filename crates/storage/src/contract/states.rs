@@ -1,4 +1,4 @@
-//! Test cases about the version of a company, and about its provisioning.
+//! Test cases for the version of a company, and about its provisioning.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Sto
     assert_eq!(states.versions(Some(company)).await.unwrap().company, 1);
 }
 
-/// Provisioning a company is idempotent: the provisioning time is the time of the first unit of work that provisioned
-/// the company. Provisioning the company again changes nothing and writes no audit record.
+/// Provisioning a company is idempotent: only the first unit of work that provisions the company sets the provisioning
+/// time. Provisioning the company again changes nothing and writes no audit record.
 pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let mut tx = begin(&storage, company).await;
@@ -38,8 +38,8 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["company.provisioned"]);
 }
 
-/// A company remains provisioned after later changes. Inside the unit of work that provisions the company, reads return
-/// it as provisioned before the commit.
+/// A company remains provisioned after later changes. Reads inside the unit of work that provisions the company return
+/// it as provisioned even before the commit.
 pub async fn a_company_remains_provisioned_after_later_changes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;

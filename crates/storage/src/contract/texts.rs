@@ -1,4 +1,4 @@
-//! Test cases about strings. Strings of every allowed length are stored exactly, including the case of each character.
+//! Test cases for strings. Strings of every allowed length are stored exactly, including the case of each character.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

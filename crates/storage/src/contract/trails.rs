@@ -1,4 +1,4 @@
-//! Test cases about navigation trails.
+//! Test cases for navigation trails.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
 }
 
-/// A user retains the newest steps over all sessions in a company, and older steps are deleted. In each session, the
+/// A user retains the newest steps across all sessions in a company, and older steps are deleted. In each session, the
 /// depths of the retained steps start at 0.
 pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
     const SESSIONS: usize = 20;
@@ -140,7 +140,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
     assert_eq!(brief.trail(&storage).await.len(), TRAIL_LIMIT);
 }
 
-/// `find_recent` returns the latest step for each URL over all sessions of the user, newest first, up to the limit.
+/// `find_recent` returns the latest step for each URL across all sessions of the user, newest first, up to the limit.
 pub async fn recent_views_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
     let monday = some_visit();
     let tuesday = Visit::new(monday.company, monday.user);

@@ -1,4 +1,4 @@
-//! Test cases about `transact`: work is committed, rolled back, or retried.
+//! Test cases for `transact`: work is committed, rolled back, or retried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -217,7 +217,8 @@ impl Cases<'_> {
         for text in ["\0", "a\0b", "ab\0"] {
             self.set(pointer, json!(text), Expected::invalid(name, "must not contain NUL characters"));
         }
-        let invisible = "must not begin or end with an invisible character, nor have one between letters of ASCII";
+        let invisible =
+            "must not begin or end with an invisible character, or contain one between two ASCII characters";
         let direction = "must not contain characters that override or isolate the direction of text";
         for (text, what) in [("a\u{200b}", invisible), ("a\u{200d}b", invisible), ("a\u{202e}b", direction)] {
             self.set(pointer, json!(text), Expected::invalid(name, what));
