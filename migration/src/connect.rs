@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The SQL that sets up a session. It disables the timeouts that the role, the database or the server configures for
 /// short requests. `statement_timeout` is disabled by a separate statement, because the old value still applies to the
-/// statement that changes it. Each of the other settings is changed only if this version of PostgreSQL has it.
+/// statement that changes it. Each of the other settings is changed only if the server supports it.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
@@ -28,7 +28,7 @@ const SET_UP: &str = "
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The driver cannot parse the URL.
-    #[error("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name")]
+    #[error("DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name")]
     Url,
     /// No session could be opened.
     #[error("{problem} ({server}): {cause}")]

@@ -3,8 +3,8 @@
 
 use sea_orm_migration::prelude::*;
 
-/// Adds a transaction id and a random stamp to each row of `company_states`, and the tables `iam_installation` and
-/// `iam_heartbeats`.
+/// Adds a transaction id and a random stamp to each row of `company_states`, and creates the tables `iam_installation`
+/// and `iam_heartbeats`.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -19,8 +19,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger sets the transaction id and the random stamp of a row when it is written. They are therefore set for every
-/// writer, including replicas of an earlier release, the seed and operators.
+/// A trigger sets the transaction id and the random stamp of a row whenever the row is written. The trigger applies to
+/// every writer, including replicas of an earlier release, the seed and operators.
 pub(crate) const UP: &str = "
 -- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions have
 -- decreased.
