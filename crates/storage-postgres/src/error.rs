@@ -18,7 +18,7 @@ enum Rule {
     Unique(Constraint),
     /// A foreign key. When a row is written, a violation means that the row refers to an entity of type `missing` that
     /// does not exist. When a row is deleted, a violation means that other rows still refer to the deleted row. The
-    /// conflict is then `in_use`.
+    /// statement then fails with the conflict `in_use`.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
