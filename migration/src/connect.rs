@@ -35,7 +35,7 @@ pub(crate) enum ConnectError {
     Unreachable {
         /// The kind of failure.
         problem: Problem,
-        /// The address of the server: host and port, or the path of the Unix socket, and the name of the database.
+        /// The address of the database: host and port (or the path of the Unix socket), and the name of the database.
         server: String,
         /// The message of the server or of the operating system.
         cause: String,
@@ -144,8 +144,8 @@ fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// Returns the address of the database as shown in messages: host and port, or the path of the Unix socket, and the name
-/// of the database. If the URL contains no name, the database has the name of the role, which is not shown.
+/// Returns the address of the database for messages: host and port (or the path of the Unix socket), and the name of
+/// the database. If the URL contains no database name, the database has the name of the role, which is not shown.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {

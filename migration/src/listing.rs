@@ -1,10 +1,10 @@
-//! The text that `seed --additive-defaults` prints about each company, and the totals of all companies.
+//! The text that `seed --additive-defaults` prints for each company, and the totals across all companies.
 
 use std::fmt;
 
 use migration::additive_defaults::{GainedAction, Gains, Plan};
 
-/// The text about one company. It lists at most `max_users` of the users who gain permissions.
+/// The text for one company. It lists at most `max_users` of the users who gain permissions.
 #[derive(Debug)]
 pub(crate) struct Listing<'a> {
     pub(crate) plan: &'a Plan,
@@ -70,7 +70,7 @@ fn users_who_gain(plan: &Plan) -> usize {
     plan.gaining.iter().map(|group| group.users.len()).sum()
 }
 
-/// The totals of all companies.
+/// The totals across all companies.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     companies: usize,

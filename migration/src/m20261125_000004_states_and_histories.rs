@@ -1,4 +1,4 @@
-//! The fourth migration: the stamps that identify each state of the data, the id of the installation, and the id of the
+//! The fourth migration: adds stamps that identify the states of the data, an id of the installation, and an id of the
 //! database's history.
 
 use sea_orm_migration::prelude::*;

@@ -1,4 +1,4 @@
-//! Reads, with one statement, all stored data of a company on which the decisions about its users depend.
+//! Reads all stored data on which decisions about a company's users depend. One statement reads all of this data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

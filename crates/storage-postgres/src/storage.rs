@@ -92,8 +92,8 @@ impl PostgresStorage {
         .await
     }
 
-    /// Returns the address of the database for log lines: host and port, or the path of the socket, and the name of the
-    /// database. It contains no role or password.
+    /// Returns the address of the database for log lines: host and port (or the path of the socket), and the name of
+    /// the database. It contains no role or password.
     #[must_use]
     pub fn address(&self) -> String {
         reachability::server(&self.main_pool().connect_options())

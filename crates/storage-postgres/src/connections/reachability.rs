@@ -60,8 +60,8 @@ enum Problem {
     Busy,
 }
 
-/// Returns the server's name for messages: host and port, or the path of the socket, and the name of the database. If
-/// the URL contains no name, the database has the name of the role, which is not shown.
+/// Returns the address of the database for messages: host and port (or the path of the socket), and the name of the
+/// database. If the URL contains no database name, the database has the name of the role, which is not shown.
 pub(crate) fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {

@@ -279,7 +279,8 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
     }
 }
 
-/// Returns the schema of the changed cells of a matrix, before and after the change, and the number of cells by state.
+/// Returns the schema of a change to a matrix: the changed cells before and after the change, and the number of cells
+/// per state.
 fn matrix(states: &[&str], cell: &Value) -> Value {
     let counts: Map<_, _> =
         states.iter().map(|state| ((*state).to_owned(), json!({ "type": "integer", "minimum": 0 }))).collect();
