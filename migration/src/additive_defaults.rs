@@ -1,12 +1,12 @@
-//! Removes the denies of default levels that earlier releases provisioned.
+//! Removes the deny rules from default levels that earlier releases provisioned.
 //!
-//! Earlier releases provisioned the levels Member and Visitor with denies. A deny overrides every allow, so a user who
-//! held Visitor beside Member could do less than with Member alone. The current default levels contain only allows. The
-//! functions of this module remove the denies from default levels that were never edited, and return what users gain by
-//! this.
+//! Earlier releases provisioned the levels Member and Visitor with deny rules. A deny rule overrides every allow rule,
+//! so a user with both Member and Visitor had fewer permissions than a user with only Member. The current default
+//! levels contain only allow rules. The functions of this module remove the deny rules from default levels that were
+//! never edited, and return the permissions that users gain as a result.
 //!
-//! Each company is one change: [`apply`] holds the global lock and increments the version of the company, so running
-//! replicas read the change at their next poll.
+//! The update of each company is one change: [`apply`] holds the global lock and increments the version of the company,
+//! so running replicas read the change at their next poll.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ use crate::stored_company::{StoredCompany, StoredLevel};
 pub use crate::gains::{GainedAction, Gains};
 pub use crate::provisioned_levels::Edit;
 
-/// Query for the companies that have a default level with a deny.
+/// Query for the companies that have a default level with a deny rule.
 const FIND_COMPANIES: &str = "
     SELECT DISTINCT company_id FROM user_levels AS level WHERE is_default AND (
         EXISTS (SELECT FROM user_level_view_permissions AS cell WHERE cell.company_id = level.company_id
@@ -38,7 +38,7 @@ const FIND_COMPANIES: &str = "
             AND cell.user_level_id = level.id AND NOT value)
     ) ORDER BY company_id";
 
-/// Locks the row of the company $1 and increments its version. The statement also returns the time after the lock.
+/// Query that locks the row of the company $1, increments the version, and then returns the current time.
 const RAISE_VERSION: &str = "
     INSERT INTO company_states AS state (company_id, version) VALUES ($1, 1)
     ON CONFLICT (company_id) DO UPDATE SET version = state.version + 1, updated_at = clock_timestamp()
@@ -50,33 +50,33 @@ const DELETE_DENIED_VIEWS: &str = "
 const DELETE_DENIED_ACTIONS: &str = "
     DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2 AND NOT value";
 
-/// What the removal of denies changes in one company.
+/// The effects of removing the deny rules from the default levels of one company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The id of the company.
     pub company: CompanyId,
-    /// The default levels that lose their denies, in ascending order of name.
+    /// The default levels whose deny rules are removed, in ascending order of name.
     pub levels: Vec<PlannedLevel>,
-    /// The default levels that have denies, but are left unchanged because they were edited.
+    /// The default levels that have deny rules but are left unchanged, because they were edited.
     pub edited: Vec<EditedLevel>,
     /// The users who gain permissions, grouped by the levels that they hold.
     pub gaining: Vec<GainingUsers>,
-    /// The number of users who hold one of `levels` and gain nothing.
+    /// The number of users who hold one of `levels` but gain no permission.
     pub not_gaining: usize,
 }
 
-/// A default level that loses its denies.
+/// A default level whose deny rules are removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedLevel {
     /// The id of the level.
     pub id: UserLevelId,
     /// The name of the level.
     pub name: Name,
-    /// The number of denied cells in both matrices.
+    /// The number of deny rules in both matrices.
     pub denies: usize,
 }
 
-/// A default level that has denies and was edited.
+/// A default level that has deny rules but is left unchanged, because it was edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditedLevel {
     /// The id of the level.
@@ -139,11 +139,12 @@ impl Plan {
 pub enum Outcome {
     /// The company was changed as planned.
     Applied,
-    /// The company differs from the plan. Nothing was changed. The new plan describes the present state.
+    /// Nothing was changed, because the company has changed since the plan was computed. Contains the plan for the
+    /// current state.
     Outdated(Plan),
 }
 
-/// Returns the companies that have a default level with a deny, in ascending order of id. Changes nothing.
+/// Returns the companies that have a default level with a deny rule, in ascending order of id. Changes nothing.
 ///
 /// # Errors
 ///
@@ -155,7 +156,7 @@ pub async fn companies(db: &DatabaseConnection) -> Result<Vec<CompanyId>, Migrat
     Ok(ids.collect::<Result<_, DbErr>>()?)
 }
 
-/// Returns what the removal of denies changes in a company. Changes nothing.
+/// Returns the effects of removing the deny rules from the default levels of a company. Changes nothing.
 ///
 /// # Errors
 ///
@@ -165,9 +166,9 @@ pub async fn plan(db: &DatabaseConnection, company: CompanyId) -> Result<Plan, M
     Ok(Plan::new(company, &StoredCompany::load(&tx, company).await?)?)
 }
 
-/// Removes the denies of one company's default levels in one transaction, and writes an audit record for each changed
-/// matrix. The transaction first acquires the global lock and the row lock of the company, and then plans again. If the
-/// new plan differs from `plan`, the function changes nothing. No user therefore gains a
+/// Removes the deny rules from one company's default levels in one transaction, and writes an audit record for each
+/// changed matrix. The transaction first acquires the global lock and the row lock of the company, and then computes
+/// the plan again. If the new plan differs from `plan`, the function changes nothing. Therefore, no user gains a
 /// permission that `plan` does not list.
 ///
 /// # Errors
@@ -206,8 +207,8 @@ async fn raise_version(tx: &DatabaseTransaction, company: CompanyId) -> Result<T
     Ok(Timestamp::new(row.try_get::<DateTimeUtc>("", "at")?))
 }
 
-/// Returns the audit records of the removal of a level's denies, in the form in which the service records changes of
-/// matrices.
+/// Returns the audit records for removing the deny rules from a level, in the format that the service uses for changes
+/// to matrices.
 fn audit_records(company: CompanyId, level: &StoredLevel, at: Timestamp) -> Vec<AuditRecord> {
     let views: Map<_, _> = level
         .denied_views()

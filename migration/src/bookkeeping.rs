@@ -87,7 +87,7 @@ impl Bookkeeping {
     }
 }
 
-/// Reads the names of migrations from a table, whatever type its column `version` has.
+/// Reads the names of migrations from a table, regardless of the type of its column `version`.
 async fn versions(db: &impl ConnectionTrait, schema: &str, table: &str) -> Result<BTreeSet<String>, DbErr> {
     let version = Expr::col(seaql_migrations::Column::Version).cast_as("text");
     let query = Query::select().expr_as(version, "version").from((schema.to_owned(), table.to_owned())).take();

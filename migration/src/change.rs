@@ -1,4 +1,5 @@
-//! What every change of the command line needs: a transaction on the current schema, the global lock, and audit records.
+//! Functions for commands that change data: they begin a transaction on the current schema, acquire the global lock,
+//! and write audit records.
 
 use iam_domain::{AuditRecord, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
@@ -10,8 +11,9 @@ use crate::error::MigrationError;
 use crate::session::{begin, statement};
 use crate::{Migrator, compare, names};
 
-// Acquires the global lock in exclusive mode. The global lock is the advisory lock of all changes; `global_lock.rs` of
-// the PostgreSQL adapter defines it. The lock is fair (FIFO): changes to companies that arrive later wait.
+// Query that acquires the global lock in exclusive mode. The global lock is an advisory lock that every change
+// acquires; `global_lock.rs` in the PostgreSQL adapter defines its key. The lock is fair (FIFO): changes to companies
+// that request it later must wait.
 const ACQUIRE_GLOBAL_LOCK: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 const APPEND_AUDIT_RECORDS: &str = r#"
@@ -28,13 +30,14 @@ pub(crate) async fn begin_on_current_schema(db: &DatabaseConnection) -> Result<D
     if pending.is_empty() { Ok(tx) } else { Err(MigrationError::Behind { pending }) }
 }
 
-/// Waits until no other change is in progress. Until the transaction ends, no other change can begin.
+/// Acquires the global lock, after all changes in progress have ended. No other change can begin until the transaction
+/// ends.
 pub(crate) async fn acquire_global_lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     tx.execute_raw(statement(ACQUIRE_GLOBAL_LOCK, [])).await.map(drop)
 }
 
-/// Writes audit records with the timestamp `at`. The timestamps of the records themselves are not used, because JSON
-/// has them only with millisecond precision.
+/// Writes audit records with the timestamp `at`. The records' own timestamps are ignored, because their JSON has only
+/// millisecond precision.
 pub(crate) async fn append_audit_records(
     tx: &DatabaseTransaction,
     records: &[AuditRecord],
@@ -44,7 +47,7 @@ pub(crate) async fn append_audit_records(
     tx.execute_raw(statement(APPEND_AUDIT_RECORDS, values)).await.map(drop)
 }
 
-/// Returns a value as JSON.
+/// Serializes a value to JSON. A serialization error is returned as [`DbErr::Json`].
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbErr> {
     serde_json::to_value(value).map_err(|error| DbErr::Json(error.to_string()))
 }

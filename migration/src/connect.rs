@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The SQL that sets up a session. It disables the timeouts that the role, the database or the server configures for
 /// short requests. `statement_timeout` is disabled by a separate statement, because the old value still applies to the
-/// statement that changes it. Each of the other settings is changed only if this version of PostgreSQL has it.
+/// statement that changes it. Each of the other settings is changed only if the server supports it.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
@@ -28,14 +28,14 @@ const SET_UP: &str = "
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The driver cannot parse the URL.
-    #[error("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name")]
+    #[error("DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name")]
     Url,
     /// No session could be opened.
     #[error("{problem} ({server}): {cause}")]
     Unreachable {
         /// The kind of failure.
         problem: Problem,
-        /// The address of the server: host and port, or the path of the Unix socket, and the name of the database.
+        /// The address of the database: host and port (or the path of the Unix socket), and the name of the database.
         server: String,
         /// The message of the server or of the operating system.
         cause: String,
@@ -144,8 +144,8 @@ fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// Returns the address of the database as shown in messages: host and port, or the path of the Unix socket, and the name
-/// of the database. If the URL contains no name, the database has the name of the role, which is not shown.
+/// Returns the address of the database for messages: host and port (or the path of the Unix socket), and the name of
+/// the database. If the URL contains no database name, the database has the name of the role, which is not shown.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {

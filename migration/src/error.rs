@@ -49,7 +49,7 @@ pub enum MigrationError {
     ReadOnly,
     /// The encoding of the database is not UTF8, so the database cannot store every string. The service rejects such a
     /// database.
-    #[error("the database has the encoding {0}: it must be UTF8")]
+    #[error("the encoding of the database is {0}, but must be UTF8")]
     Encoding(String),
     /// The database reported an error, or could not be reached.
     #[error(transparent)]

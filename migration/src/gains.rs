@@ -1,4 +1,4 @@
-//! The permissions that users gain when levels lose their denies.
+//! The permissions that users gain when the deny rules of levels are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ impl Gains {
     }
 }
 
-/// Returns the data of the company after these levels have lost their denies.
+/// Returns the data of the company without the deny rules of these levels.
 fn without_denies(company: &CompanySnapshot, levels: &BTreeSet<UserLevelId>) -> CompanySnapshot {
     let mut company = company.clone();
     for level in company.levels.values_mut().filter(|level| levels.contains(&level.level)) {
@@ -65,7 +65,7 @@ fn without_denies(company: &CompanySnapshot, levels: &BTreeSet<UserLevelId>) -> 
     company
 }
 
-/// The users who hold exactly the same levels, and what each of them gains.
+/// The users who hold exactly the same levels, and the permissions that each of them gains.
 pub(crate) struct Group<'a> {
     /// The levels that the users hold.
     pub(crate) held: &'a BTreeSet<UserLevelId>,
@@ -75,7 +75,8 @@ pub(crate) struct Group<'a> {
     pub(crate) gains: Gains,
 }
 
-/// Returns what the users who hold at least one of `levels` gain if these levels lose their denies.
+/// Returns the permissions that users gain if the deny rules of `levels` are removed. The result contains every user
+/// who holds at least one of `levels`.
 pub(crate) fn gains_without_denies<'a>(
     company: &'a CompanySnapshot,
     levels: &BTreeSet<UserLevelId>,

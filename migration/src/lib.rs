@@ -41,7 +41,7 @@
 //! * **Reading needs no `CREATE` privilege.** [`status`] and [`pending`] only read. For a database that a newer release
 //!   has migrated they return [`MigrationError::Ahead`]; the caller decides whether that is fatal.
 //!
-//! A statement that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) cannot be a migration.
+//! A statement that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) cannot be part of a migration.
 //! `docs/schema-changes.md` in the repository describes the alternative, and how to write a migration.
 
 pub mod additive_defaults;
@@ -250,8 +250,8 @@ pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationEr
     Ok(names(status(db).await?, false))
 }
 
-/// Fails if no migration is applied although relations with names from [`TABLES`] or [`VIEWS`] exist. Such relations
-/// belong to another product.
+/// Fails if no migration has been applied but relations with names from [`TABLES`] or [`VIEWS`] already exist. Such
+/// relations belong to another product.
 async fn check_no_foreign_relations(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
         return Ok(());
@@ -310,7 +310,7 @@ fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationS
     Err(MigrationError::Ahead { unknown: recorded.into_iter().collect(), pending: names(statuses, false) })
 }
 
-/// Returns the names of the applied migrations, or of the pending ones.
+/// Returns the names of the applied migrations if `applied` is `true`, and otherwise of the pending migrations.
 fn names(statuses: Vec<MigrationStatus>, applied: bool) -> Vec<String> {
     statuses.into_iter().filter(|status| status.applied == applied).map(|status| status.name).collect()
 }

@@ -1,10 +1,10 @@
-//! The text that `seed --additive-defaults` prints about each company, and the totals of all companies.
+//! The text that `seed --additive-defaults` prints for each company, and the totals across all companies.
 
 use std::fmt;
 
 use migration::additive_defaults::{GainedAction, Gains, Plan};
 
-/// The text about one company. It lists at most `max_users` of the users who gain permissions.
+/// The text for one company. It lists at most `max_users` of the users who gain permissions.
 #[derive(Debug)]
 pub(crate) struct Listing<'a> {
     pub(crate) plan: &'a Plan,
@@ -15,10 +15,10 @@ impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "company {}", self.plan.company)?;
         for level in &self.plan.levels {
-            write!(f, "\n  level {:?} ({}): denies to remove: {}", level.name.as_str(), level.id, level.denies)?;
+            write!(f, "\n  level {:?} ({}): deny rules to remove: {}", level.name.as_str(), level.id, level.denies)?;
         }
         for level in &self.plan.edited {
-            write!(f, "\n  level {:?} ({}): left unchanged, {}", level.name.as_str(), level.id, level.edit)?;
+            write!(f, "\n  level {:?} ({}): left unchanged, because {}", level.name.as_str(), level.id, level.edit)?;
         }
         let mut left = self.max_users;
         for group in self.plan.gaining.iter() {
@@ -42,13 +42,17 @@ impl fmt::Display for Listing<'_> {
             write!(f, "\n  more users who gain permissions: {more} (--max-users {gaining} lists all)")?;
         }
         if self.plan.not_gaining > 0 {
-            write!(f, "\n  users who hold a level with denies to remove, but gain nothing: {}", self.plan.not_gaining)?;
+            write!(
+                f,
+                "\n  users who hold a level with deny rules to remove, but gain nothing: {}",
+                self.plan.not_gaining
+            )?;
         }
         Ok(())
     }
 }
 
-/// Writes a line for each view and for each feature. The actions are in the order of features.
+/// Writes one line for each view, and one line for each feature with its actions. `gains.actions` is sorted by feature.
 fn write_gains(f: &mut fmt::Formatter<'_>, gains: &Gains) -> fmt::Result {
     for url in &gains.views {
         write!(f, "\n    view {url}")?;
@@ -66,7 +70,7 @@ fn users_who_gain(plan: &Plan) -> usize {
     plan.gaining.iter().map(|group| group.users.len()).sum()
 }
 
-/// The totals of all companies.
+/// The totals across all companies.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     companies: usize,
@@ -86,7 +90,7 @@ impl Totals {
         self.edited += plan.edited.len();
     }
 
-    /// Returns `true` if no level loses denies.
+    /// Returns `true` if no level has deny rules to remove.
     pub(crate) const fn is_empty(&self) -> bool {
         self.levels == 0
     }
@@ -96,7 +100,7 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "total: companies {}, levels {}, denies {}, users who gain permissions {}, edited levels {}",
+            "total: companies {}, levels {}, deny rules {}, users who gain permissions {}, edited levels {}",
             self.companies, self.levels, self.denies, self.gaining, self.edited
         )
     }

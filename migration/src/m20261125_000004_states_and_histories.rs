@@ -1,10 +1,10 @@
-//! The fourth migration: the stamps that identify each state of the data, the id of the installation, and the id of the
+//! The fourth migration: adds stamps that identify the states of the data, an id of the installation, and an id of the
 //! database's history.
 
 use sea_orm_migration::prelude::*;
 
-/// Adds a transaction id and a random stamp to each row of `company_states`, and the tables `iam_installation` and
-/// `iam_heartbeats`.
+/// Adds a transaction id and a random stamp to each row of `company_states`, and creates the tables `iam_installation`
+/// and `iam_heartbeats`.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -19,8 +19,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger sets the transaction id and the random stamp of a row when it is written. They are therefore set for every
-/// writer, including replicas of an earlier release, the seed and operators.
+/// A trigger sets the transaction id and the random stamp of a row whenever the row is written. The trigger applies to
+/// every writer, including replicas of an earlier release, the seed and operators.
 pub(crate) const UP: &str = "
 -- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions have
 -- decreased.

@@ -1,8 +1,8 @@
-//! The sixth migration: the record of the seed rows that an installation has already received.
+//! The sixth migration: the table that records which seed rows an installation has already received.
 
 use sea_orm_migration::prelude::*;
 
-/// Creates the table that records seeded rows, so that the seed does not insert rows again that operators have deleted.
+/// Creates the table that records seeded rows, so that the seed does not reinsert rows that operators have deleted.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -18,8 +18,8 @@ impl MigrationTrait for Migration {
 }
 
 /// The migration also records the rows that earlier releases seeded. Each of these rows still exists or has an audit
-/// record. The migration identifies them by their version 5 UUIDs, because the ids of all other rows have another
-/// version.
+/// record. The migration identifies them by their version 5 UUIDs, because the ids of all other rows are UUIDs of
+/// another version.
 pub(crate) const UP: &str = "
 -- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (

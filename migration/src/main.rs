@@ -42,24 +42,25 @@ enum Command {
         /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
-        /// Instead of inserting rows, list the default levels that earlier releases provisioned with denies and the
-        /// permissions that users would gain without these denies.
+        /// List the default levels that earlier releases provisioned with deny rules, and the permissions that users
+        /// would gain without these rules. No rows are inserted.
         #[arg(long, conflicts_with = "restore")]
         additive_defaults: bool,
-        /// Also remove the listed denies.
+        /// Also remove the listed deny rules.
         #[arg(long, requires = "additive_defaults")]
         accept_gains: bool,
         /// Maximum number of users to list for each company.
         #[arg(long, requires = "additive_defaults", value_name = "N", default_value_t = 20)]
         max_users: usize,
     },
-    /// Revert the last migrations, without confirmation: drops the tables that they created WITH ALL DATA.
+    /// Revert the last migrations without confirmation. This drops the tables that they created, INCLUDING ALL DATA in
+    /// them.
     Down {
         /// Number of migrations to revert.
         #[arg(long, default_value_t = 1)]
         steps: u32,
     },
-    /// Drop all IAM tables WITH ALL THEIR DATA, without confirmation, and create them again.
+    /// Drop all IAM tables without confirmation, INCLUDING ALL DATA in them, and create them again.
     Fresh,
 }
 
@@ -114,8 +115,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lists the default levels with denies and what users gain without them. Removes these denies if `accept_gains` is
-/// `true`.
+/// Lists the default levels with deny rules, and the permissions that users would gain without these rules. Removes the
+/// rules if `accept_gains` is `true`.
 async fn make_defaults_additive(
     db: &DatabaseConnection,
     accept_gains: bool,
@@ -134,7 +135,7 @@ async fn make_defaults_additive(
             }
             match additive_defaults::apply(db, &plan).await? {
                 Outcome::Applied => {
-                    println!("  these denies were removed");
+                    println!("  these deny rules were removed");
                     break;
                 }
                 Outcome::Outdated(current) => {
@@ -146,12 +147,14 @@ async fn make_defaults_additive(
         totals.add(&plan);
     }
     if totals.is_empty() {
-        println!("nothing to do: no unedited default level has denies");
+        println!("nothing to do: no unedited default level has deny rules");
         return Ok(());
     }
     println!("{totals}");
     if !accept_gains {
-        println!("nothing was changed; to remove these denies: migration seed --additive-defaults --accept-gains");
+        println!(
+            "nothing was changed; to remove these deny rules, run: migration seed --additive-defaults --accept-gains"
+        );
     }
     Ok(())
 }

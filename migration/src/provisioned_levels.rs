@@ -1,4 +1,4 @@
-//! Determines whether a default level still has the matrices with denies that an earlier release provisioned.
+//! Determines whether a default level is unedited: its matrices still equal those that an earlier release provisioned.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::stored_company::StoredLevel;
 /// The first difference between a default level and the level that provisioning created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
-    /// The level has another name than a default level.
+    /// The name of the level is no longer the name of a default level.
     Renamed,
     /// A cell of the view matrix was added, changed, pinned or removed. The string is the URL of the view.
     View(String),
@@ -29,7 +29,9 @@ impl fmt::Display for Edit {
         match self {
             Self::Renamed => f.write_str("its name was edited"),
             Self::View(url) => write!(f, "its cell for the view {url} was edited"),
-            Self::Action { feature, action } => write!(f, "its cell for {action} of {feature} was edited"),
+            Self::Action { feature, action } => {
+                write!(f, "its cell for the action {action} of the feature {feature} was edited")
+            }
         }
     }
 }
@@ -37,8 +39,8 @@ impl fmt::Display for Edit {
 /// Returns the first difference between a default level and the level that an earlier release created for the views and
 /// features that existed at that time. Returns `None` if the level was never edited.
 ///
-/// Views and features that are newer than the level have no cells in an unedited level. Those that were deleted since
-/// have no cells either, because a deletion cascades to the cells.
+/// An unedited level has no cells for views and features that are newer than the level. It has no cells for deleted
+/// views and features either, because their deletion cascades to the cells.
 pub(crate) fn first_edit(level: &StoredLevel, catalog: &Catalog) -> Result<Option<Edit>, TextError> {
     let views = catalog.views().filter(|view| view.created_at <= level.created_at).cloned();
     let features = catalog.features().filter(|feature| feature.created_at <= level.created_at).cloned();
@@ -75,7 +77,7 @@ pub(crate) fn feature_label(catalog: &Catalog, id: FeatureId) -> String {
     key.map_or_else(|| id.to_string(), ToString::to_string)
 }
 
-/// Returns the first key whose values in the two maps differ, or that only one of them contains.
+/// Returns the lowest key that only one of the two maps contains, or for which the maps contain different values.
 fn first_difference<K: Ord + Clone, V: PartialEq>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> Option<K> {
     a.keys().chain(b.keys()).filter(|key| a.get(key) != b.get(key)).min().cloned()
 }
@@ -91,13 +93,14 @@ mod tests {
         Timestamp::from_millis(millis).unwrap()
     }
 
-    /// Returns the seeded catalog, whose rows have this time of creation.
+    /// Returns the seed catalog, in which all rows have this creation time.
     fn catalog(created_at: Timestamp) -> Catalog {
         let seeded = seed::catalog(created_at).unwrap();
         Catalog::new(seeded.views, seeded.features, [], [], [])
     }
 
-    /// Returns a level of an earlier release, created at 1,000 ms for a catalog that was created before.
+    /// Returns a level as an earlier release provisioned it: created at 1,000 ms, for a catalog that was created at 0
+    /// ms.
     fn level(name: &str) -> StoredLevel {
         let levels = default_levels_with_denies(&catalog(at(0))).unwrap();
         let level = levels.into_iter().find(|level| level.name.as_str() == name).unwrap();
@@ -169,7 +172,7 @@ mod tests {
         let views: Vec<_> = old.views().cloned().chain(old.views().map(newer)).collect();
         let grown = Catalog::new(views, old.features().cloned(), [], [], []);
         assert_eq!(first_edit(&level, &grown).unwrap(), None);
-        // A cell for a newer view was added by hand.
+        // A cell for a newer view was added manually.
         let added = grown.views().find(|view| view.created_at == at(2000)).unwrap();
         let mut edited = level;
         edited.views.push(ViewCell { view: added.id, state: ViewState::Deny, modifiable: true });

@@ -63,8 +63,8 @@ impl fmt::Display for SeedReport {
 }
 
 // These statements insert rows from a JSON array of domain entities, so the columns of each table are listed only here.
-// If a row conflicts with an existing row, it is not inserted. The conflict concerns the natural key if an operator
-// created a row with the same key, or the id if an operator renamed the seeded row.
+// If a row conflicts with an existing row, it is not inserted. The rows have the same natural key if an operator
+// created the existing row, and the same id if an operator renamed the seeded row.
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -189,8 +189,9 @@ const BUMP_CATALOG: &str = "
 /// their URL, code or key, or by the seed's fixed id if they were renamed. A mapping or a menu entry is added if at
 /// least one of the views, modules and features that it refers to is new. It is not added if one of them was deleted.
 ///
-/// The insertion is one change to the catalog. It increments the catalog's version, which running replicas read at
-/// their next poll, and writes an audit record for each row and mapping, as the in-memory storage does for its seed.
+/// All insertions together are one change to the catalog. The change increments the catalog's version, which running
+/// replicas read at their next poll. It also writes an audit record for each row and mapping, as the in-memory storage
+/// does for its seed.
 ///
 /// # Errors
 ///
@@ -200,8 +201,8 @@ pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError>
     insert(db, Deleted::Stay).await
 }
 
-/// Does the same as [`seed`], and also inserts deleted views, modules and features again, with their mappings and menu
-/// entries.
+/// Does the same as [`seed`], and also reinserts the views, modules and features that were deleted, with their mappings
+/// and menu entries.
 ///
 /// # Errors
 ///

@@ -19,9 +19,9 @@ const SET_UP: &str = "
         current_setting('transaction_read_only') = 'on' AS is_read_only,
         current_setting('server_encoding') AS encoding";
 
-/// Query that reduces the search path to the current schema until the transaction ends, so that no name resolves to
-/// another schema. The query also acquires the advisory lock of the schema's migrators. The key of this lock consists
-/// of "IAMm" and the schema's OID.
+/// Query that restricts the search path to the current schema until the transaction ends, so that no name resolves to
+/// another schema. The query also acquires an advisory lock, so that only one migrator runs in this schema at a time.
+/// The key of this lock consists of "IAMm" and the schema's OID.
 const ENTER_SCHEMA: &str = "
     SELECT set_config('search_path', quote_ident(nspname), true),
         pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
@@ -44,7 +44,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // Limit each wait for a table lock, because all other sessions that use the table queue behind this wait.
+    // Limit each wait for a table lock, because other sessions that use the table queue behind the waiting transaction.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }

@@ -1,4 +1,4 @@
-//! The stored data of one company that determines the decisions about its users, read with one statement.
+//! Reads all stored data on which decisions about a company's users depend. One statement reads all of this data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use crate::session::statement;
 
-/// Query for the catalog and for the data of the company $1, as one JSON object. It is one statement, because at READ
-/// COMMITTED two statements could read two different states of the database.
+/// Query that returns the catalog and the data of the company $1 as one JSON object. It is a single statement, because
+/// at READ COMMITTED two statements could read two different states of the database.
 const LOAD: &str = "
     SELECT json_build_object(
         'views', (SELECT coalesce(json_agg(json_build_object('id', id, 'name', name, 'url', url, 'category', category,
@@ -120,7 +120,7 @@ pub(crate) struct StoredCompany {
 }
 
 impl StoredCompany {
-    /// Reads a company. A company without rows has neither levels nor users.
+    /// Reads the data of a company. If no rows are stored for the company, the result has neither levels nor users.
     pub(crate) async fn load(tx: &impl ConnectionTrait, company: CompanyId) -> Result<Self, DbErr> {
         let row = tx.query_one_raw(statement(LOAD, [company.as_uuid().into()])).await?;
         let row = row.ok_or_else(|| DbErr::RecordNotFound("the query for a company returned no row".to_owned()))?;

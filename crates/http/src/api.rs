@@ -48,7 +48,7 @@ pub struct HttpOptions {
     /// Maximum total size of the response cache, in bytes. Callers with identical responses share one cached body.
     /// Default: 64 MiB.
     pub max_body_bytes: u64,
-    /// Whether one line is logged for each request, at the level `info`. Otherwise, the line has the level `debug`.
+    /// Whether the access log line of each request has the level `info`. If `false`, the line has the level `debug`.
     /// Default: `false`.
     pub log_requests: bool,
 }

@@ -8,12 +8,12 @@ use actix_web::rt::net::TcpSocket;
 /// Maximum length of a listener's accept queue in the kernel, in connections (the `backlog` of `listen`).
 const BACKLOG: u32 = 1024;
 
-/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port. `names` are the names
-/// of the settings of host and port, for error messages.
+/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port. `names` contains the
+/// names of the settings for host and port, for error messages.
 pub(crate) async fn listen(names: (&str, &str), host: &str, port: u16) -> Result<(TcpListener, SocketAddr), String> {
     let (of_host, of_port) = names;
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-        let rule = "must be an IP address of this machine or a name that resolves to one, as in 127.0.0.1 or 0.0.0.0";
+        let rule = "must be an IP address of this machine or a name that resolves to one, such as 127.0.0.1 or 0.0.0.0";
         format!("{of_host}: {rule}: {error}")
     })?;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -27,7 +27,7 @@ pub(crate) async fn listen(names: (&str, &str), host: &str, port: u16) -> Result
         ErrorKind::AddrInUse => "the port is in use; configure another port, or 0 for any free port",
         ErrorKind::PermissionDenied => "the process may not use this port; configure a port from 1024 to 65535",
         ErrorKind::AddrNotAvailable => {
-            return Err(format!("{of_host}: must be an address of this machine, as in 127.0.0.1 or 0.0.0.0: {last}"));
+            return Err(format!("{of_host}: must be an address of this machine, such as 127.0.0.1 or 0.0.0.0: {last}"));
         }
         _ => return Err(format!("{of_host} and {of_port}: cannot listen on port {port} of {host}: {last}")),
     };

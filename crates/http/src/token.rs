@@ -9,7 +9,7 @@ use iam_domain::CompanyId;
 
 #[derive(Args)]
 pub(crate) struct Token {
-    /// Sets the user: a UUID or, if IAM__AUTH__JWT_ISSUER is set, any name that this issuer gives its users.
+    /// Sets the subject of the token: a UUID or, if IAM__AUTH__JWT_ISSUER is set, any subject of this issuer.
     #[arg(long)]
     user: String,
     /// Prints a curl command for the company with this UUID to standard error.
@@ -38,8 +38,8 @@ impl Token {
     }
 }
 
-/// Returns a curl command that asks the server of these settings for a decision in the company. The command contains
-/// the variable TOKEN instead of the token.
+/// Returns a curl command that requests a decision in the company from the server with these settings. The command
+/// contains the variable TOKEN instead of the token.
 fn example(settings: &Settings, company: CompanyId) -> String {
     let (host, port) = (settings.server.host.as_str(), settings.server.port);
     let host = match host {

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tick_is_later_than_the_previous_one_even_if_the_clock_stands_still() {
+    fn every_tick_is_later_than_the_previous_one_even_if_the_clock_stops() {
         let start = Timestamp::from_millis(1_700_000_000_000).unwrap();
         let clock = StorageClock::new(Clock::new(move || start));
         let ticks: Vec<_> = (0..10_000).map(|_| clock.tick()).collect();

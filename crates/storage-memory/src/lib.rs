@@ -43,11 +43,12 @@
 //!   credentials, or the catalog with the companies to which its changes cascade.
 //! * **Locks** work as in a database. A change to the catalog or to the credentials excludes all other changes. Changes
 //!   to one company are serialized, and changes to different companies run concurrently.
-//!   [`MemoryOptions::lock_timeout`] limits the time to wait for the locks.
+//!   [`MemoryOptions::lock_timeout`] limits the time that a change waits for its locks.
 //! * **The change feed** reads a log of changed companies, which is part of the state. Each commit sends a wake-up to
 //!   the subscribers.
 //! * **Trails, effective-permission rows and uses of API keys** are stored separately. Writing this data never waits
-//!   for a unit of work. Effective-permission rows are rejected while a change that would outdate them is in progress.
+//!   for a unit of work. Effective-permission rows are rejected while a change that would invalidate them is in
+//!   progress.
 //!
 //! The data of a storage does not survive a restart, and processes do not share it. Therefore, each storage has a
 //! random epoch of its own.

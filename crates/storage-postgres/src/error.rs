@@ -18,7 +18,7 @@ enum Rule {
     Unique(Constraint),
     /// A foreign key. When a row is written, a violation means that the row refers to an entity of type `missing` that
     /// does not exist. When a row is deleted, a violation means that other rows still refer to the deleted row. The
-    /// conflict is then `in_use`.
+    /// statement then fails with the conflict `in_use`.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
@@ -68,7 +68,7 @@ fn rule(constraint: &str) -> Option<Rule> {
 
 /// The kind of operation that a failed statement performed. It determines the meaning of a foreign-key violation. If
 /// the statement wrote rows, a referenced row does not exist. If the statement deleted rows, other rows still refer to
-/// them.
+/// the deleted rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation<'a> {
     /// The statement writes rows that refer to these entities.
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsupported_feature_is_no_outdated_plan() {
+    fn an_unsupported_feature_is_not_an_outdated_plan() {
         assert!(!is_outdated(&answer("0A000", None)));
         assert!(matches!(from_db(answer("0A000", None)), StorageError::Corrupt { .. }));
     }

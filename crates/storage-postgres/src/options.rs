@@ -32,8 +32,8 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// Minimum number of connections that the pool keeps open. Default: 0.
     pub min_connections: u32,
-    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s is raised to
-    /// 2 s.
+    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s is increased
+    /// to 2 s.
     pub acquire_timeout: Duration,
     /// Idle time after which a connection is closed. Default: 10 minutes. `None`: no limit.
     pub idle_timeout: Option<Duration>,

@@ -1,5 +1,5 @@
 //! The connection pool of a storage, which executes the reads and writes outside units of work. It also contains the
-//! state that a unit of work needs to begin.
+//! state that is needed to begin a unit of work.
 
 use std::sync::Arc;
 use std::time::Duration;

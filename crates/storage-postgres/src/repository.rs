@@ -41,8 +41,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// Returns the catalog cache, or `None` if this executor may read uncommitted changes to the catalog.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
-    /// Returns the cache of matrices of a unit of work. Returns `None` for the pool, because other sessions can change
-    /// the matrices between two reads.
+    /// Returns the matrix cache of a unit of work. Returns `None` for the pool, because other sessions can change the
+    /// matrices between two reads.
     fn read_matrices(&self) -> Option<&ReadMatrices>;
 
     /// Restricts a statement to the rows of one company (`None`: all companies). If the transaction already has this

@@ -1,4 +1,4 @@
-//! Row-level security: wraps each statement so that it sets the company whose rows it may see.
+//! Row-level security: wraps each statement so that the statement first sets the company whose rows it may see.
 
 use iam_domain::CompanyId;
 use sea_orm::Statement;

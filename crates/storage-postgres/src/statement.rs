@@ -11,7 +11,7 @@ pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; 
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
-/// Returns a number of rows for `LIMIT`, capped at the maximum of `bigint`. No table has more rows.
+/// Caps the value of a `LIMIT` clause at the maximum of `bigint`. No table has more rows.
 pub(crate) fn limit(limit: u64) -> u64 {
     limit.min(i64::MAX.unsigned_abs())
 }
@@ -26,8 +26,8 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// Returns the error for a database that lacks a row of `company_states` or `iam_installation`. Every migrated schema
-/// has this row. Either a restore is in progress, or the table was emptied.
+/// Returns the error for a missing row that every migrated schema has in `company_states` or `iam_installation`. Either
+/// a restore is in progress, or the rows of the table were deleted.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
     StorageError::Unavailable { retryable: false, source: Some(source) }

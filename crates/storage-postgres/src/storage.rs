@@ -41,17 +41,17 @@ impl std::fmt::Debug for PostgresStorage {
 #[non_exhaustive]
 pub enum OptionsError {
     /// [`PostgresOptions::url`] cannot be used.
-    #[error("the database url {0}")]
+    #[error("the database URL {0}")]
     Url(#[source] UrlError),
     /// [`PostgresOptions::listener_url`] cannot be used.
-    #[error("the listener's database url {0}")]
+    #[error("the listener's database URL {0}")]
     ListenerUrl(#[source] UrlError),
 }
 
 impl PostgresStorage {
     /// Creates a storage that connects on first use, so the service may start before its database. The schema is
     /// neither created nor checked. Call this function within a Tokio runtime that runs as long as the storage is used:
-    /// this runtime owns the connections, whichever task uses them.
+    /// this runtime owns the connections, regardless of which task uses them.
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl PostgresStorage {
         .await
     }
 
-    /// Returns the address of the database for log lines: host and port, or the path of the socket, and the name of the
-    /// database. It contains no role or password.
+    /// Returns the address of the database for log lines: host and port (or the path of the socket), and the name of
+    /// the database. It contains no role or password.
     #[must_use]
     pub fn address(&self) -> String {
         reachability::server(&self.main_pool().connect_options())

@@ -219,11 +219,12 @@ mod postgres {
         assert!(listed.contains(&of_staff.join("\n")), "{listed}");
         for line in [
             format!("company {}", company.id),
-            format!("  level \"Member\" ({}): denies to remove: 21", case.member),
-            format!("  level \"Visitor\" ({}): denies to remove: 97", case.visitor),
-            "  users who hold a level with denies to remove, but gain nothing: 2".to_owned(),
-            "total: companies 1, levels 2, denies 118, users who gain permissions 2, edited levels 0".to_owned(),
-            "nothing was changed; to remove these denies: migration seed --additive-defaults --accept-gains".to_owned(),
+            format!("  level \"Member\" ({}): deny rules to remove: 21", case.member),
+            format!("  level \"Visitor\" ({}): deny rules to remove: 97", case.visitor),
+            "  users who hold a level with deny rules to remove, but gain nothing: 2".to_owned(),
+            "total: companies 1, levels 2, deny rules 118, users who gain permissions 2, edited levels 0".to_owned(),
+            "nothing was changed; to remove these deny rules, run: migration seed --additive-defaults --accept-gains"
+                .to_owned(),
         ] {
             assert!(lines.contains(&line.as_str()), "{line} is missing: {listed}");
         }
@@ -237,7 +238,7 @@ mod postgres {
         let applied = case.run(&["--accept-gains"]);
         let of_company: Vec<_> = lines.iter().take_while(|line| !line.starts_with("total")).copied().collect();
         assert!(
-            applied.starts_with(&format!("{}\n  these denies were removed\ntotal", of_company.join("\n"))),
+            applied.starts_with(&format!("{}\n  these deny rules were removed\ntotal", of_company.join("\n"))),
             "{applied}"
         );
         assert!(!applied.contains("nothing was changed"), "{applied}");
@@ -252,7 +253,7 @@ mod postgres {
 
         let after = case.content().await;
         for options in [&[] as &[_], &["--accept-gains"]] {
-            assert_eq!(case.run(options), "nothing to do: no unedited default level has denies\n");
+            assert_eq!(case.run(options), "nothing to do: no unedited default level has deny rules\n");
         }
         assert_eq!(case.content().await, after);
     }
@@ -336,16 +337,17 @@ mod postgres {
         let (guest, member) = (case.denies(&case.visitor).await, case.denies(&case.member).await);
         let text = case.run(&["--accept-gains"]);
         for line in [
-            format!("  level \"Guest\" ({}): left unchanged, its name was edited", case.visitor),
+            format!("  level \"Guest\" ({}): left unchanged, because its name was edited", case.visitor),
             format!(
-                "  level \"Member\" ({}): left unchanged, its cell for the view /admin/permissions was edited",
+                "  level \"Member\" ({}): left unchanged, because its cell for the view /admin/permissions was edited",
                 case.member
             ),
             format!(
-                "  level \"Member\" ({}): left unchanged, its cell for Read of general.read was edited",
+                "  level \"Member\" ({}): left unchanged, because its cell for the action Read of the \
+                feature general.read was edited",
                 other.member
             ),
-            "total: companies 1, levels 1, denies 97, users who gain permissions 0, edited levels 3".to_owned(),
+            "total: companies 1, levels 1, deny rules 97, users who gain permissions 0, edited levels 3".to_owned(),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing: {text}");
         }
@@ -460,7 +462,7 @@ mod postgres {
         assert_eq!(additive_defaults::companies(&db).await.unwrap(), [second.company.id]);
         let before = first.denies(&first.visitor).await;
         let text = first.run(&["--accept-gains"]);
-        assert!(text.contains("total: companies 1, levels 2, denies 118, "), "{text}");
+        assert!(text.contains("total: companies 1, levels 2, deny rules 118, "), "{text}");
         assert_eq!((before, first.denies(&first.visitor).await, second.denies(&second.visitor).await), (0, 0, 0));
         assert_eq!(additive_defaults::companies(&db).await.unwrap(), []);
     }

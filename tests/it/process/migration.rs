@@ -190,7 +190,7 @@ mod postgres {
             for command in ["up", "seed", "down", "fresh"] {
                 let output = run("migration", &[command], &[("DATABASE_URL", &url)]);
                 assert_ne!(output.status.code(), Some(0), "{encoding} {command}: {}", text_of(&output));
-                let expected = format!("the database has the encoding {encoding}: it must be UTF8");
+                let expected = format!("the encoding of the database is {encoding}, but must be UTF8");
                 assert!(text_of(&output).contains(&expected), "{command}: {}", text_of(&output));
             }
             let status = run("migration", &["status"], &[("DATABASE_URL", &url)]);

@@ -198,7 +198,10 @@ fn keys_are_fetched_from_the_issuer_regardless_of_proxy_variables() {
 #[test]
 fn the_error_for_an_invalid_web_origin_contains_the_reason() {
     for (origins, says) in [
-        ("https://a.example, null", r#"entry 2, "null": null is the origin of pages of any site without an origin"#),
+        (
+            "https://a.example, null",
+            r#"entry 2, "null": cannot be allowed, because browsers send it for every page with an opaque origin"#,
+        ),
         ("app.example.com", r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#),
         ("http://localhost:5173/admin", "must not have a path"),
         ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not contain credentials"#),

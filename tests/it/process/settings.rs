@@ -26,7 +26,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
     vec![
         ("IAM__SERVER__MODE", "prod", "must be development or production".to_owned()),
         ("IAM__SERVER__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),
-        ("IAM__SERVER__HOST", "192.0.2.1", "must be an address of this machine, as in 127.0.0.1".to_owned()),
+        ("IAM__SERVER__HOST", "192.0.2.1", "must be an address of this machine, such as 127.0.0.1".to_owned()),
         ("PORT", "65536", whole("from 0 to 65535")),
         ("IAM__SERVER__DRAIN_DELAY", "5", duration("")),
         ("IAM__SERVER__DRAIN_DELAY", "-1s", duration("")),

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn if_none_match_compares_weakly_in_lists_and_over_lines() {
+    fn if_none_match_compares_weakly_within_and_across_header_lines() {
         let etag = Etag::of_bytes(b"x");
         let own: &'static str = Box::leak(etag.as_str().to_owned().into_boxed_str());
         let weak: &'static str = Box::leak(format!("\"a\", W/{own}").into_boxed_str());

@@ -25,8 +25,8 @@ pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl DecisionRequest {
-    /// Reads a check from its JSON object. Unknown fields are errors: if the misspelled name of a field were ignored, the
-    /// decision would be about another user or another scope.
+    /// Reads a check from its JSON object. Unknown fields are errors: if a misspelled field name were ignored, the
+    /// decision would be made for another user or another scope.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
         fields.reject_unknown(&["view", "feature", "action", "scope", "userId", "companyId"]);
         let subject = fields.subject("userId");
@@ -54,8 +54,8 @@ impl Checks {
     /// Reads a batch of checks, all in the company of the request.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
-            // All checks are decided in the company of the request. A check that specifies another company is
-            // therefore invalid.
+            // All checks are decided in the company of the request. Therefore, a check that specifies another company
+            // is invalid.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return fields.reject("companyId", FieldCode::Disagree, "is not the company of the request");
             }
@@ -76,7 +76,7 @@ mod tests {
     const ID: &str = "018f3c1e-0000-7000-8000-000000000001";
 
     #[test]
-    fn the_error_of_an_invalid_check_is_in_its_place() {
+    fn an_invalid_check_is_replaced_by_its_field_errors() {
         let body = format!(
             r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":"{ID}"}}]}}"#,
             "018f3c1e-0000-7000-8000-000000000002"

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A type that can be read from the JSON value of a field or parameter.
 pub(crate) trait Field: Sized {
     /// Converts a JSON value. `Err` contains the error code and the message. The message does not contain the field
-    /// name, which the caller puts in front of it.
+    /// name; the caller prepends it.
     fn read(value: &Value) -> Result<Self, (FieldCode, String)>;
 }
 

@@ -15,8 +15,8 @@ const LONGEST_PATH: usize = 200;
 /// This suffices for a permission matrix with 20,000 cells. It also limits memory usage: parsing a body of
 /// [`BODY_LIMIT`](super::body::BODY_LIMIT) bytes takes at most about twenty times that size.
 const BUDGET: usize = 250_000;
-/// The number of values that an object counts as, in addition to its members. It accounts for the memory of the
-/// object's map.
+/// The number of values that an object adds to the total, in addition to its members. It accounts for the memory usage
+/// of the object's map.
 const OBJECT_COST: usize = 10;
 
 /// Parses a document. The error contains the path of the invalid field, or `body`.

@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Grace period for the first request on a new connection. It starts when the server starts closing, or when the
-/// connection is accepted, whichever is later.
+/// Grace period for the first request on a new connection. It begins when the server enters the phase
+/// [`Phase::Closing`] or when the connection is accepted, whichever is later.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of a server.
@@ -78,7 +78,7 @@ enum End {
     Over,
 }
 
-/// The last transfer on a connection. From this, the server derives whether a request is pending.
+/// The direction of the last transfer on a connection, from which the server derives whether a request is pending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Traffic {
     /// No data has been received yet.

@@ -47,7 +47,7 @@ pub struct OriginError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("null is the origin of pages of any site without an origin, so it cannot be allowed")]
+    #[error("cannot be allowed, because browsers send it for every page with an opaque origin")]
     Null,
     #[error("needs a scheme, as in https://app.example.com")]
     Scheme,

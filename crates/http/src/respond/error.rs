@@ -212,8 +212,8 @@ pub(crate) struct ErrorBody {
     errors: Vec<Finding>,
 }
 
-/// Returns the value of the `WWW-Authenticate` header (RFC 6750). If the request has no credential, it contains no error
-/// code.
+/// Returns the value of the `WWW-Authenticate` header (RFC 6750). If the request has no credential, the value contains
+/// no error code.
 fn challenge(error: AuthenticationError) -> HeaderValue {
     let value = match error {
         AuthenticationError::Missing => Ok(HeaderValue::from_static("Bearer")),

@@ -32,27 +32,27 @@ pub(crate) fn probe_status() -> Object {
     one_of("`ok`, or `unavailable` if a condition does not hold.", ["ok", "unavailable"])
 }
 
-/// Returns the schema of the code of an error response.
+/// Returns the schema of the field `code` of an error response.
 pub(crate) fn error_code() -> Object {
     one_of("The machine-readable error code.", Code::ALL.iter().map(|code| code.as_str()))
 }
 
-/// Returns the schema of the reason why a caller is not authenticated.
+/// Returns the schema of the field `reason` of a response with status 401.
 pub(crate) fn authentication_reason() -> Object {
     one_of("The machine-readable reason of a response with status 401.", AuthenticationError::REASONS)
 }
 
-/// Returns the schema of the code of a validation error.
+/// Returns the schema of the field `code` of a validation error.
 pub(crate) fn field_code() -> Object {
     one_of("The machine-readable code of the validation error.", FieldCode::ALL.iter().map(|code| code.as_str()))
 }
 
-/// Returns the schema of the code of the reason for a decision.
+/// Returns the schema of the field `reasonCode` of a decision.
 pub(crate) fn reason_code() -> Object {
     one_of("The machine-readable code of the reason.", Reason::ALL.iter().map(|reason| reason.code()))
 }
 
-/// Returns the schema of the reason code of a check that cannot be decided.
+/// Returns the schema of the field `reasonCode` of a check that cannot be decided.
 pub(crate) fn not_decided() -> Object {
     one_of("Always `not_decided`.", ["not_decided"])
 }

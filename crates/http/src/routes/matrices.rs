@@ -29,7 +29,7 @@ pub(crate) struct ReplacedViewPermissionsData {
     message: &'static str,
     /// The cells of the view matrix after the change, sorted by view id.
     permissions: Vec<ViewPermission>,
-    /// The permissions that a deny hides since this change.
+    /// The permissions that a deny overrides as a result of this change.
     nullified: NullifiedData,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct ReplacedFeaturePermissionsData {
     message: &'static str,
     /// The cells of the feature matrix after the change, sorted by feature id and action.
     permissions: Vec<FeaturePermission>,
-    /// The permissions that a deny hides since this change.
+    /// The permissions that a deny overrides as a result of this change.
     nullified: NullifiedData,
 }
 

@@ -25,7 +25,7 @@ data! {
     SubMenuItemData { sub_menu_item: SubMenuItem }
 }
 
-/// Returns the URL of an item of the menu, which contains the company of the item, if any.
+/// Returns the URL of a menu item. If the item belongs to a company, the URL contains the company.
 fn located(path: String, company: Option<CompanyId>) -> String {
     company.map_or_else(|| path.clone(), |company| format!("{path}?companyId={company}"))
 }

@@ -5,7 +5,7 @@ use iam_domain::{Action, FeatureId, FeatureKey, ViewId, ViewUrl};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The permissions that users had before the change, and that a deny hides after it.
+/// The permissions that users had before the change, and that a deny overrides after it.
 ///
 /// A deny overrides every allow. These users still hold a level that allows the view or action, but another level
 /// denies it now. Module gates and `enabled` flags are ignored.
@@ -18,7 +18,7 @@ pub(crate) struct NullifiedData {
     cells: Vec<NullifiedCellData>,
 }
 
-/// A view or an action that a deny hides.
+/// A view or an action for which a deny overrides an allow.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[schema(as = NullifiedCell)]

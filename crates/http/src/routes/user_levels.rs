@@ -27,7 +27,7 @@ pub(crate) struct AssignedLevelsData {
     message: &'static str,
     /// The levels that the user holds after the change, sorted by name.
     user_levels: Vec<UserLevel>,
-    /// The permissions that a deny hides since this change.
+    /// The permissions that a deny overrides as a result of this change.
     nullified: NullifiedData,
 }
 

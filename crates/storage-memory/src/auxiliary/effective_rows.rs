@@ -22,8 +22,8 @@ impl SharedStorage {
     /// Returns the current rows of a user, ordered by row key. If `key` is given, the result contains at most the row
     /// with this key.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // The rows are loaded before the state. A row that matches the versions of this later state was therefore still
-        // current after the rows were loaded.
+        // The rows are loaded before the state. Therefore, a row whose versions match those of the state was still
+        // current when the state was loaded.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -37,7 +37,7 @@ impl SharedStorage {
     }
 
     /// Writes rows that were resolved at these versions, and returns their number. Returns `Stale` if the versions are
-    /// not current, or if a change that would outdate the rows is in progress.
+    /// not current, or if a change that would invalidate the rows is in progress.
     fn write_rows<R: EffectiveRow>(
         &self,
         company: CompanyId,
@@ -48,7 +48,7 @@ impl SharedStorage {
         if rows.is_empty() {
             return Ok(0);
         }
-        // While these locks are held, no change that would outdate the rows can begin.
+        // While these locks are held, no change that would invalidate the rows can begin.
         let _held_off = self.locks.try_block_changes(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
         // The version of a company is 0 until its first change. Rows cannot be written at version 0.
@@ -70,8 +70,8 @@ impl SharedStorage {
         Ok(rows.len() as u64)
     }
 
-    /// Returns at most `limit` users with unexpired rows, ordered by the latest expiry time of their rows, latest
-    /// first.
+    /// Returns at most `limit` users with unexpired rows, sorted by the latest expiry time of their rows in descending
+    /// order.
     fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
         let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
         let users = auxiliary

@@ -197,7 +197,7 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Deletes at most `limit` effective-permission rows for which `matches` returns `true`, over all companies. Returns
+/// Deletes at most `limit` effective-permission rows for which `matches` returns `true`, across all companies. Returns
 /// the number of deleted rows.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);

@@ -17,7 +17,7 @@ fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
 
-/// Deletes the oldest steps of a user until one more step fits into the limits of the session and of the user.
+/// Deletes the oldest steps of a user until another step is within the limits per session and per user.
 fn make_room(sessions: &mut Sessions, session: &SessionId) {
     if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
         steps.pop_front();
@@ -55,8 +55,8 @@ impl NavTrail for SharedStorage {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // Changes to auxiliary data are serialized. If the view is deleted after this check, the deletion therefore
-            // clears the view id of this step after the step is stored.
+            // Changes to auxiliary data are serialized. Therefore, if the view is deleted after this check, the
+            // deletion clears the view id after this step is stored.
             self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
-/// Interval between checks for the sessions that block a waiting change. The first check comes after one interval. A
+/// Interval between checks for the sessions that block a waiting change. The first check runs after one interval. A
 /// session that blocks the change at two consecutive checks is terminated. The earliest termination is one second after
 /// the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -67,7 +67,10 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
                     let pids: Vec<_> = ended.iter().map(ToString::to_string).collect();
-                    tracing::warn!(pids = pids.join(", "), "terminated sessions of the service that blocked a change");
+                    tracing::warn!(
+                        pids = pids.join(", "),
+                        "terminated database sessions (opened by this service) that were blocking a change"
+                    );
                     has_ended = true;
                 }
                 seen = blocking;

@@ -5,8 +5,8 @@ use iam_storage::Target;
 
 /// The key of the advisory lock. Each installation in a database has its own key. The seed of the package `migration`
 /// acquires the same lock. Changes to companies hold the lock in shared mode, so they run concurrently. A change to the
-/// credentials needs the lock in exclusive mode, so it waits until all these changes have ended. If a change accepts
-/// the credentials of its caller while it holds the global lock, these credentials therefore cannot be revoked before
+/// credentials needs the lock in exclusive mode, so it waits until all these changes have ended. Therefore, if a change
+/// verifies the credentials of its caller while it holds the global lock, these credentials cannot be revoked before
 /// the change commits.
 ///
 /// Unlike row locks, the global lock is fair (FIFO): a continuous stream of changes to companies cannot starve a change

@@ -217,7 +217,7 @@ impl Repository<Unit> {
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Applies a diff to the matrix of a level with one statement. For an empty diff, no statement is sent.
+    /// Applies a diff to the matrix of a level with one statement. Executes no statement if the diff is empty.
     async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());

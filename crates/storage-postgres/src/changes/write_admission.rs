@@ -3,9 +3,9 @@
 //! The database serializes the changes to one company. Therefore at most one change per company has a connection, on
 //! which it waits for its locks. A company that is changed continuously cannot starve changes to other companies.
 //!
-//! All changes to companies together leave a quarter of the pool, and at least two connections, to other work. In a
-//! very small pool they may still use one connection. So changes to many companies cannot starve reads or changes that
-//! revoke rights.
+//! Together, the changes to companies leave a quarter of the pool, but at least two connections, for other work. In a
+//! pool of one or two connections, they may use one connection. This limit prevents changes to many companies from
+//! starving reads or changes that revoke rights.
 //!
 //! Changes to the catalog and to the credentials are serialized too. At most two changes of each kind have a connection
 //! at a time. The limit is low, because this process may hang. Another replica must then terminate the sessions of

@@ -25,7 +25,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout for a statement on the control pool. When it expires, the statement's connection is closed.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
-/// A pool of few, short-lived connections with short timeouts.
+/// A pool with few connections, which have a short lifetime and short timeouts.
 #[derive(Debug)]
 pub(crate) struct ControlPool {
     connections: Connections,

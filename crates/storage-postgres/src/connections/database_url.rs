@@ -58,7 +58,7 @@ pub enum UrlError {
     /// The scheme is neither `postgres` nor `postgresql`.
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
-    /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and a fragment is not used.
+    /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and fragments are not used.
     #[error("has a #, which must be percent-encoded as %23")]
     Fragment,
     /// The URL has an unknown parameter.
@@ -69,7 +69,7 @@ pub enum UrlError {
     #[error("has an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
-    #[error("has an unsupported value of the parameter {0}")]
+    #[error("has an unsupported value for the parameter {0}")]
     Value(String),
     /// The driver rejects the URL.
     #[error("cannot be used: a user name, a password, a database name or a parameter cannot be decoded")]

@@ -10,8 +10,8 @@ use crate::connections::failures::{ConnectionFailures, IdleCheck};
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::session::Session;
 
-/// Idle time after which a connection is pinged before use. If the connection is dead, the ping times out, which takes
-/// less time than the timeout of a statement.
+/// Idle time after which a connection is pinged before use. If the connection is dead, the ping times out sooner than a
+/// statement would.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// The hooks that a pool runs after it has opened a connection and before it reuses an idle connection.

@@ -15,7 +15,7 @@ use crate::connections::session::{Refusal, Session};
 
 /// Timeout for the connection attempt that determines why the pool provided no connection.
 const DIAGNOSIS_LIMIT: Duration = Duration::from_millis(500);
-/// Time for which the result of such an attempt is used again.
+/// Time for which the result of such an attempt is reused.
 const DIAGNOSIS_TTL: Duration = Duration::from_secs(1);
 
 /// The error for a database that cannot be reached or used. Its message identifies the server by host and port, and the
@@ -46,9 +46,9 @@ enum Problem {
     Database,
     #[error("the role lacks the CONNECT privilege, or the database does not allow connections")]
     Forbidden,
-    #[error("TLS with the database server fails")]
+    #[error("a TLS connection to the database server cannot be established")]
     Tls,
-    #[error("the connection limit of the database server, the database or the role is reached")]
+    #[error("the connection limit of the database server, the database or the role has been reached")]
     Full,
     #[error("the database server is starting up or shutting down")]
     Starting,
@@ -60,8 +60,8 @@ enum Problem {
     Busy,
 }
 
-/// Returns the server's name for messages: host and port, or the path of the socket, and the name of the database. If
-/// the URL contains no name, the database has the name of the role, which is not shown.
+/// Returns the address of the database for messages: host and port (or the path of the socket), and the name of the
+/// database. If the URL contains no database name, the database has the name of the role, which is not shown.
 pub(crate) fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {
@@ -80,8 +80,8 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
 pub(crate) struct Diagnosis(Mutex<Option<(Instant, Arc<Unreachable>)>>);
 
 impl Diagnosis {
-    /// Returns why no connection can be opened with these options, or that all connections of the pool are in use. The
-    /// result of an attempt is used again for a second.
+    /// Determines why the pool provided no connection: either no connection can be opened with these options, or all
+    /// connections of the pool are in use. The result is reused for one second.
     pub(crate) async fn of(&self, options: &PgConnectOptions, session: &Session) -> Arc<Unreachable> {
         let mut latest = self.0.lock().await;
         if let Some((at, why)) = latest.as_ref()
@@ -98,7 +98,7 @@ impl Diagnosis {
     }
 }
 
-/// Returns the error of an operation that timed out for this reason. It counts as a timeout.
+/// Returns the error for an operation that timed out for this reason. Its kind is [`io::ErrorKind::TimedOut`].
 pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }

@@ -38,12 +38,12 @@ pub enum Refusal {
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
     /// The encoding of the database is not UTF8, so the database cannot store every string.
-    #[error("the database has the encoding {0}: it must be UTF8")]
+    #[error("the encoding of the database is {0}, but must be UTF8")]
     Encoding(String),
     /// The client encoding is not UTF8, so strings would be corrupted in transfer.
-    #[error("the database session has the client encoding {0}: it must be UTF8")]
+    #[error("the client encoding of the database session is {0}, but must be UTF8")]
     ClientEncoding(String),
-    /// The setting `row_security` is off: queries would fail instead of omitting the rows that the policies hide.
+    /// The setting `row_security` is off: queries would fail instead of omitting the rows that the policies exclude.
     #[error("the setting row_security cannot be enabled")]
     RowSecurity,
     /// The statement that sets up the session failed.

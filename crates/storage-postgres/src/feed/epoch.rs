@@ -6,10 +6,11 @@ use sea_orm::QueryResult;
 
 use crate::statement::{column, incomplete};
 
-/// SQL expression for the epoch, over the row of `iam_installation` under the alias `installation`. It is a hash of the
-/// installation's history id, the start time of the server process, the OID of the database, and the identity of the
-/// table `company_states`. So the epoch changes in several cases: a restore in place creates or rewrites the table, a
-/// copy of the database has another OID, and a promoted standby is a server process with another start time.
+/// SQL expression for the epoch. The expression refers to the row of `iam_installation` by the alias `installation`.
+/// The epoch is a hash of the installation's history id, the start time of the server process, the OID of the database,
+/// and the identity of the table `company_states`. So the epoch changes in several cases: a restore in place creates or
+/// rewrites the table, a copy of the database has another OID, and a promoted standby is a server process with another
+/// start time.
 pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";

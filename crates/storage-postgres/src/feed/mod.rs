@@ -32,7 +32,8 @@ impl PostgresStorage {
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
-                    "the role lacks EXECUTE on pg_control_system: restores and failovers are detected without it"
+                    "the role lacks EXECUTE on pg_control_system; restores and failovers are detected without the \
+                    system identifier and the timeline of the cluster"
                 );
                 poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control().query_repeatable(poll(true, since)).await
@@ -73,8 +74,8 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // The statement sets `synchronous_commit` to `on`, whatever the role's default is. The acknowledgement is then
-        // as durable as any change.
+        // The statement sets `synchronous_commit` to `on`, regardless of the role's default. The acknowledgement is
+        // then as durable as any change.
         let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable

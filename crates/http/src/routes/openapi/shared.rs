@@ -81,7 +81,7 @@ pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ),
 ];
 
-/// Adds what the operations share to the document.
+/// Adds the parts that operations share to the document.
 pub(super) fn complete(document: &mut Value) {
     document["info"] = info();
     document["servers"] = json!([{ "url": "/", "description": "The server that serves this document" }]);
@@ -121,7 +121,7 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-/// Lets the envelopes of successful responses refer to the schemas of their data, so that each schema occurs once.
+/// Replaces the data schemas in the envelopes of successful responses with references, so that each schema occurs once.
 fn name_data(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     let envelopes = schemas.as_object().into_iter().flat_map(Map::keys);
@@ -238,7 +238,7 @@ fn header(name: &str) -> Value {
     json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
-/// Returns the members of a JSON object. Any other value has none.
+/// Returns the members of a JSON object. For any other value, the iterator is empty.
 fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
 }

@@ -1,9 +1,10 @@
-//! Schemas that are discriminated unions: decisions and results of checks by `reasonCode`, and audit records by `action`.
+//! Schemas that are discriminated unions. The discriminator of decisions and results of checks is `reasonCode`; that of
+//! audit records is `action`.
 
 use iam_domain::Reason;
 use serde_json::{Map, Value, json};
 
-/// Replaces the schemas of decisions and of audit records by discriminated unions.
+/// Replaces the schemas of decisions, audit records and tagged enums with discriminated unions.
 pub(super) fn define(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     for name in ["DecisionData", "ExplanationData"] {
@@ -14,7 +15,7 @@ pub(super) fn define(document: &mut Value) {
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
     name_variants(schemas, "Me", "kind", "Whether the caller is a user or a service.");
-    name_variants(schemas, "NullifiedCell", "kind", "Whether a view or an action is hidden.");
+    name_variants(schemas, "NullifiedCell", "kind", "Whether the entry is a view or an action.");
     split_by_action(schemas);
 }
 
@@ -35,7 +36,7 @@ fn merge_rule(schemas: &mut Value) {
     remove(schemas, "LevelRule");
 }
 
-/// Adds the properties of another object schema.
+/// Adds the properties of the object schema `other`, and its list of required properties, to `schema`.
 fn merge(schema: &mut Value, other: &Value) {
     for (name, property) in other["properties"].as_object().into_iter().flatten() {
         schema["properties"][name] = property.clone();
@@ -51,7 +52,7 @@ fn remove(schemas: &mut Value, name: &str) {
     }
 }
 
-/// Gives each variant of a tagged union a schema of its own, and declares the tag as the discriminator.
+/// Defines a separate schema for each variant of a tagged union, and declares the tag as the discriminator.
 fn name_variants(schemas: &mut Value, name: &str, tag: &str, description: &str) {
     let mut variants = Vec::new();
     let mut mapping = Map::new();
@@ -67,7 +68,7 @@ fn name_variants(schemas: &mut Value, name: &str, tag: &str, description: &str) 
     schemas[name]["discriminator"] = json!({ "propertyName": tag, "mapping": mapping });
 }
 
-/// Replaces the schema of a decision by the union of an allowed decision and a denied decision.
+/// Replaces the schema of a decision with the union of an allowed decision and a denied decision.
 fn split_by_reason(schemas: &mut Value, name: &str) {
     let whole = schemas[name].clone();
     let mut variants = Vec::new();
@@ -96,7 +97,7 @@ fn split_by_reason(schemas: &mut Value, name: &str) {
     });
 }
 
-/// Makes the result of a check the union of a decision and a check that cannot be decided.
+/// Defines the result of a check as the union of a decision and a check that cannot be decided.
 fn add_refused_checks(schemas: &mut Value) {
     let mut union = schemas["DecisionData"].clone();
     let refused = json!(path("RefusedCheck"));
@@ -123,7 +124,7 @@ enum Changes {
     FeatureMatrix,
     /// The levels of a user.
     Assignments,
-    /// The ids that were added to a set and removed from it.
+    /// The ids that were added to a set, and the ids that were removed from it.
     Set(&'static str),
     /// The `enabled` flag of a company's module.
     Switch,
@@ -167,7 +168,7 @@ const ACTIONS: [(&str, &str, Changes); 30] = [
     ("user.cut_off", "user", Changes::CutOff),
 ];
 
-/// Replaces the schema of an audit record by the union of one schema for each action.
+/// Replaces the schema of an audit record with a union that contains one schema for each action.
 fn split_by_action(schemas: &mut Value) {
     let entry = schemas["AuditEntry"].take();
     let description = entry["description"].clone();
@@ -278,7 +279,8 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
     }
 }
 
-/// Returns the schema of the changed cells of a matrix, before and after the change, and the number of cells by state.
+/// Returns the schema of a change to a matrix: the changed cells before and after the change, and the number of cells
+/// per state.
 fn matrix(states: &[&str], cell: &Value) -> Value {
     let counts: Map<_, _> =
         states.iter().map(|state| ((*state).to_owned(), json!({ "type": "integer", "minimum": 0 }))).collect();
