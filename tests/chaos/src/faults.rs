@@ -160,7 +160,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Injects only the fault that is needed to detect this falsification.
+    /// Injects only the fault without which the checks cannot detect this falsification.
     pub(crate) async fn run_for(&mut self, lie: Falsification) -> Result<()> {
         if lie == Falsification::EndlessFault {
             self.bring(Fault::Refuse).await?;
