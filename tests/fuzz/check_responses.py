@@ -11,7 +11,7 @@ MAX_REJECTED = 5  # percent
 
 with open(sys.argv[1]) as file:
     responses = json.load(file)
-# The requests with a method that the path does not support are no operations.
+# Requests with an unsupported method do not count as operations.
 operations = {name: counts for name, counts in responses.items() if set(counts) != {"405"}}
 total = collections.Counter()
 for counts in responses.values():
@@ -25,7 +25,7 @@ print("responses:", ", ".join(f"{status}: {count}" for status, count in sorted(t
 failures = []
 if 100 * (len(operations) - len(idle)) < int(sys.argv[2]) * len(operations):
     failures.append(f"{len(idle)} of {len(operations)} operations never succeeded: {', '.join(idle)}")
-for status, reason in (("401", "not authenticated"), ("429", "limited")):
+for status, reason in (("401", "rejected as unauthenticated"), ("429", "rejected by the rate limit")):
     if 100 * total[status] > MAX_REJECTED * sent:
         failures.append(f"{total[status]} of {sent} requests were {reason}")
 for failure in failures:

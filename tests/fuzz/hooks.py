@@ -21,7 +21,7 @@ SESSION.headers.update({"Authorization": f"Bearer {os.environ['TOKEN']}", "X-Com
 USERS = [f"c0ffee00-0000-4000-8000-{number:012x}" for number in (0xA, 0xB, 0xC, 0x1)]
 NEW_USER = "c0ffee00-0000-4000-8000-0000000000ff"
 
-# The member of a body, and the collection that contains its value.
+# Maps the members of request bodies to the collections whose ids they contain.
 COLLECTIONS = {
     "viewId": "views", "viewIds": "views", "view": "views",
     "featureId": "features", "featureIds": "features", "feature": "features",
@@ -36,7 +36,7 @@ responses = collections.defaultdict(collections.Counter)
 
 
 def ids(collection):
-    """Returns the ids of a collection that existed at the first use or were created later."""
+    """Returns the known ids of a collection. The first call reads them; later creations and deletions update them."""
     if collection not in known:
         answer = SESSION.get(f"{os.environ['BASE_URL']}/api/iam/{collection}", timeout=10).json()
         lists = [value for value in answer.get("data", {}).values() if isinstance(value, list)]
@@ -52,13 +52,13 @@ def is_uuid(value):
 
 
 def existing(collection, value, choice):
-    """Returns an id that exists in place of a value that could be one."""
+    """Returns an existing id of the collection to replace the value, or the value itself if the collection is empty."""
     candidates = ids(collection)
     return candidates[(choice + zlib.crc32(value.encode(errors="replace"))) % len(candidates)] if candidates else value
 
 
 def with_existing(value, choice, name=None):
-    """Returns a body in which the ids that occur are replaced with ids that exist."""
+    """Returns the body with its ids replaced by existing ids."""
     if isinstance(value, dict):
         return {key: with_existing(item, choice, key) for key, item in value.items()}
     if isinstance(value, list):

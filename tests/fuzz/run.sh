@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the API: Schemathesis derives requests from /openapi.json of a demo server, sends them, and checks that each
-# response conforms to the document and that none is a server error. One pass sends the token of a super admin, one pass
-# the token of a member. Each pass starts its own server.
+# response conforms to the document and that none is a server error. One pass sends the token of a super admin, the
+# other pass the token of a member. Each pass starts its own server.
 # usage: tests/fuzz/run.sh IAM_HTTP (the path of the server binary)
 # FUZZ_CASES: maximum number of cases per operation (400). FUZZ_SECONDS: time limit of each pass (300). SEED: the seed.
 set -euo pipefail
@@ -43,14 +43,14 @@ if ! cmp -s "$source/requirements.txt" "$venv/requirements.txt"; then
     cp "$source/requirements.txt" "$venv"
 fi
 
-# Extra checks beside those of the document: every documented header is sent, and undocumented methods are rejected.
+# The checks of each response. In addition to conformance, they verify that undocumented methods are rejected.
 checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
 checks+=,response_headers_conformance,unsupported_method,allow_header_conformance
 
 # usage: pass ROLE SHARE (the minimum share of operations that succeed at least once, in percent)
 pass() {
     step "requests of the $1, at most $cases per operation and $seconds s, SEED=$seed"
-    # Without rate limits, no request is rejected before it is validated.
+    # Rate limits are disabled, so that no request is rejected before it is validated.
     env -u IAM__RATE_LIMIT__PER_SECOND DATABASE_URL='' PORT=0 IAM__ADMIN__PORT=0 "$server" demo \
         >"$work/server.log" 2>&1 &
     child=$!
@@ -58,7 +58,7 @@ pass() {
     until grep -q '^# List the user levels' "$work/server.log"; do
         if ! kill -0 "$child" || [ "$SECONDS" -ge "$deadline" ]; then
             cat "$work/server.log"
-            step "the server has not printed the demo within a minute"
+            step "the server did not print the output of the demo within a minute"
             exit 1
         fi
         sleep 0.1

@@ -4,8 +4,8 @@
 
 #![expect(unreachable_pub, reason = "one binary: its public items are used only within it")]
 
-// `cfg(test)` is always set in this binary. The attribute tells clippy that these modules are tests, in which `unwrap`
-// is allowed.
+// `cfg(test)` is always set in this binary. The attribute marks these modules as tests for clippy, which allows
+// `unwrap` in tests.
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]

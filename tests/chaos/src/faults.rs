@@ -160,7 +160,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Injects only the fault that is needed to detect this falsification.
+    /// Injects only the fault without which the checks cannot detect this falsification.
     pub(crate) async fn run_for(&mut self, lie: Falsification) -> Result<()> {
         if lie == Falsification::EndlessFault {
             self.bring(Fault::Refuse).await?;
@@ -334,8 +334,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Returns for each of these replicas the time until it completes a decision and the changes of its probe, or
-    /// `None` if the replica does not complete them within `patience`.
+    /// Measures for each of these replicas the time until it completes a decision and the changes of its probe. Returns
+    /// `None` for a replica that does not complete them within `patience`.
     async fn probe(&self, replicas: &[usize], patience: Duration) -> Vec<(usize, Option<Duration>)> {
         let mut asking = JoinSet::new();
         for probe in self.probes.iter().filter(|probe| replicas.contains(&probe.replica)).cloned() {

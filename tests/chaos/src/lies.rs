@@ -1,12 +1,13 @@
-//! Deliberate falsifications of the observations (fault injection into the test itself). The checks must detect each of
-//! them, which shows that the checks work.
+//! Deliberate falsifications of the observations (fault injection into the test itself). They verify that the checks
+//! detect violations.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::http::Answer;
 use crate::report::Broken;
 
-/// A kind of falsification.
+/// A deliberate inconsistency between the recorded observations and the actual behaviour of the service. The checks
+/// must detect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Falsification {
     /// Revocations are recorded as acknowledged but never sent.
@@ -28,7 +29,7 @@ pub(crate) enum Falsification {
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 impl Falsification {
-    /// All kinds of falsifications.
+    /// All falsifications.
     pub(crate) const ALL: [Self; 7] = [
         Self::UnsentRevocation,
         Self::UnsentGrant,

@@ -1,8 +1,8 @@
 //! The soak test. It runs replicas of the service on a PostgreSQL primary with a standby, injects random faults, and
 //! compares every response with a model of the acknowledged changes.
 //!
-//! `make chaos` runs the test. The exit status is 0 if every guarantee of docs/consistency.md was met, 1 with a report
-//! if a guarantee was violated, and 2 if the test could not run.
+//! `make chaos` runs the test. The exit status is 0 if every guarantee of docs/consistency.md was met, and 2 if the
+//! test could not run. If a guarantee was violated, the test prints a report and exits with 1.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command writes to the terminal")]
 
 mod audit;

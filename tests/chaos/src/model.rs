@@ -36,8 +36,8 @@ impl Subject {
         matches!(self, Self::Key { .. } | Self::Token { .. })
     }
 
-    /// Returns `true` if the only possible change of the subject is its deletion or revocation. Such a change is
-    /// idempotent, so it can be retried if its response is lost.
+    /// Returns `true` if the subject can only be deleted or revoked. Such a change is idempotent, so it can be retried
+    /// if its response is lost.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Level { .. } | Self::Key { .. } | Self::Token { .. })
     }
@@ -54,7 +54,7 @@ impl Subject {
     }
 }
 
-/// A change of a register.
+/// A write to a register.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) bits: Bits,
@@ -146,12 +146,13 @@ impl Register {
         self
     }
 
-    /// Returns `true` if the register is not retired. The model does not judge responses about retired registers.
+    /// Returns `true` if the register is not retired. The model does not judge responses that show a retired register.
     pub(crate) fn is_live(&self) -> bool {
         locked(&self.history).is_live
     }
 
-    /// Retires the register: its state can no longer be determined, so responses about it are no longer judged.
+    /// Retires the register: its state can no longer be determined, so the model no longer judges responses that show
+    /// it.
     pub(crate) fn retire(&self) {
         locked(&self.history).is_live = false;
     }

@@ -11,8 +11,7 @@ use crate::world::{World, new_id};
 /// Maximum time from the end of a fault until every replica must have recovered.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
 
-/// A test user of one replica. Decisions about this user and changes to the user's levels verify that the replica
-/// works.
+/// A test user of one replica. Decisions for this user and changes to the user's levels verify that the replica works.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) replica: usize,
@@ -20,8 +19,8 @@ pub(crate) struct Probe {
     pub(crate) token: String,
 }
 
-/// A request that a healthy replica must complete: a decision, a change to a company (which takes the global lock in
-/// shared mode), or a cut-off (which takes the global lock in exclusive mode).
+/// A request that a healthy replica must complete: a decision, a change to a company (which acquires the global lock in
+/// shared mode), or a cut-off (which acquires the global lock in exclusive mode).
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Decision,

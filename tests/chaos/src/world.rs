@@ -240,8 +240,8 @@ impl World {
         (!is_unavailable).then_some(answer)
     }
 
-    /// Reports an unexpected status as a violation. A status during a restore, or in a response about a retired
-    /// register, is not reported.
+    /// Reports an unexpected status as a violation. A status is not reported if a restore was in progress, or if the
+    /// request concerned a retired register.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
         if self.overlaps_restore(begin, Instant::now()) || !register.is_live() {
             return;
@@ -340,7 +340,7 @@ impl World {
         set.fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
-    /// Returns the first change of a new register: its initial state, already acknowledged.
+    /// Returns the first write to a new register: its initial state, already acknowledged.
     pub(crate) fn initially(bits: Bits) -> Change {
         let begin = Instant::now();
         Change { bits, replica: None, begin, known: Some(begin), version: None, request: "its making".to_owned() }

@@ -31,8 +31,8 @@ async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, 
     (page(api, company, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// Sends a change of the platform and asserts that it wrote exactly one audit record. Returns the record and the
-/// response.
+/// Sends a change to the data of the platform and asserts that it wrote exactly one audit record. Returns the record
+/// and the response.
 async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer) {
     let count = async || platform(api, "limit=1&includeTotal=true").await["total"].as_u64().unwrap();
     let before = count().await;

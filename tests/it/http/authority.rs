@@ -322,7 +322,7 @@ both_adapters! {
         }
     }
 
-    /// Decisions about a super admin have the reason code `super_admin`. Unknown views and features are denied even to
+    /// Decisions for a super admin have the reason code `super_admin`. Unknown views and features are denied even to
     /// super admins.
     async fn decisions_about_super_admins_give_the_reason(api: TestApi) {
         let company = api.company().await;
@@ -351,8 +351,8 @@ both_adapters! {
         assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
     }
 
-    /// The super admin claim applies to decisions about the bearer of the token. It does not apply to checks about
-    /// other users.
+    /// The super admin claim applies to decisions for the bearer of the token. It does not apply to checks for other
+    /// users.
     async fn the_super_admin_claim_applies_only_to_the_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });

@@ -93,7 +93,7 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
     let body = match &case.splice {
         None => body.into_bytes(),
         Some(bytes) => {
-            let (start, end) = body.split_once(SPLICE).expect("a place for the splice");
+            let (start, end) = body.split_once(SPLICE).expect("the body must contain the placeholder");
             [start.as_bytes(), bytes, end.as_bytes()].concat()
         }
     };

@@ -224,7 +224,7 @@ both_adapters! {
         }
     }
 
-    /// A feature that a menu item requires cannot be deleted. Otherwise the menu item would be hidden from all users.
+    /// A feature that a menu item requires cannot be deleted. Otherwise no user could see the menu item.
     async fn a_feature_that_a_menu_requires_cannot_be_deleted(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });

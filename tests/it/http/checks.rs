@@ -159,8 +159,8 @@ both_adapters! {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    /// If the caller lacks the right to check other users, the result of each check about another user is an error.
-    /// Checks about the caller are evaluated.
+    /// If the caller lacks the right to check other users, the result of each check for another user is an error.
+    /// Checks for the caller are evaluated.
     async fn only_permitted_callers_may_check_other_users(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -181,7 +181,7 @@ both_adapters! {
         assert_eq!(answers[3]["reasonCode"], "no_user_levels");
     }
 
-    /// The super admin claim applies to checks about the caller. It does not apply to checks about other users.
+    /// The super admin claim applies to checks for the caller. It does not apply to checks for other users.
     async fn the_super_admin_claim_applies_only_to_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
@@ -232,8 +232,8 @@ both_adapters! {
         assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
     }
 
-    /// Checks that are sent after a change reflect this change. This applies to checks about the caller and about
-    /// another user.
+    /// Checks that are sent after a change reflect this change. This applies to checks for the caller and for another
+    /// user.
     async fn the_next_checks_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([

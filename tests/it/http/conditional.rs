@@ -1,4 +1,4 @@
-//! Tests of optimistic concurrency with `If-Match`, of versions, of request ids, and of the headers of every response.
+//! Tests of optimistic concurrency with `If-Match`, versions, request ids, and the headers of every response.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Tests of read consistency: the minimum version that a request requires, and the version that a response states.
 //!
-//! Most tests use two replicas. One replica makes changes. The other replica does not learn of them, and its lease
+//! Most tests use two replicas. One replica makes changes. The other replica does not detect them, and its lease
 //! remains valid, so it reads the database only if a request requires a newer version or an up-to-date response.
 
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ fn is_allowed(answer: Answer) -> bool {
 }
 
 /// Creates a company and loads the permissions of its administrator into the cache of the replica `b`. Afterwards the
-/// replica `b` does not learn of changes.
+/// replica `b` does not detect changes.
 async fn company_with_cached_administrator(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.catch_up().await;
@@ -89,7 +89,7 @@ both_adapters! {
         let company = company_with_cached_administrator(&a, &b).await;
         revoke(&a.api, company, company.admin).await;
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(kept.iter().all(|answer| answer.status == 200), "the replica must not have learned of the change yet");
+        assert!(kept.iter().all(|answer| answer.status == 200), "the replica must not have detected the change yet");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
         assert!(are_responses_to_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
@@ -129,7 +129,7 @@ both_adapters! {
         let off = json!({ "enabled": false });
         let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
         let asked = || question(&b.api).by(company.admin).within(company.id);
-        assert!(is_allowed(asked().send().await), "the replica must not have learned of the change yet");
+        assert!(is_allowed(asked().send().await), "the replica must not have detected the change yet");
         let answer = asked().header(LEAST, &version(&written).to_string()).send().await;
         assert!(version(&answer).catalog >= version(&written).catalog);
         assert!(!is_allowed(answer));

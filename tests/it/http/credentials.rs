@@ -174,7 +174,8 @@ both_adapters! {
                 assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
                 changes(&api, company, &key, "Never").await.expect(403);
             }
-            // Requests for the platform's resources with this key are denied, or rejected because they name no company.
+            // Requests for the platform's resources with this key are denied, or rejected because they specify no
+            // company.
             for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
                 let answer = api.get(path).bearer(&key).send().await;
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
@@ -182,8 +183,8 @@ both_adapters! {
         }
     }
 
-    /// A service holds no levels, so checks about itself are denied and are not an error. A service may send such
-    /// checks in every company, with its own id as the subject.
+    /// A service holds no levels, so checks of its own permissions are denied and are not an error. A service may send
+    /// such checks in every company, with its own id as the subject.
     async fn a_check_of_a_service_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
@@ -207,7 +208,7 @@ both_adapters! {
 
     /// A key for all companies can read and change the platform's data as its role allows, but cannot read API keys.
     async fn a_global_key_permits_the_operations_of_its_role(api: TestApi) {
-        // A request that must name a company, but does not, gets 400.
+        // A request that must specify a company, but does not, gets 400.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
@@ -278,8 +279,8 @@ both_adapters! {
         assert_eq!(router.get("/health").send().await.json()["timestamp"], json!(time.now()));
     }
 
-    /// Other replicas learn of the revocation of a key through the change feed. A replica that has not learned of the
-    /// revocation yet also rejects changes with the revoked key.
+    /// Other replicas detect the revocation of a key through the change feed. Even a replica that has not yet detected
+    /// the revocation rejects changes with the revoked key.
     async fn a_revoked_key_is_rejected_by_all_replicas(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -300,7 +301,7 @@ both_adapters! {
     }
 
     /// A change to credentials takes effect at once on the replica that makes it (read-your-writes). This also holds
-    /// while this replica does not learn of changes through polls.
+    /// while this replica does not detect changes through polls.
     async fn a_change_applies_immediately_on_its_own_replica(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -321,8 +322,8 @@ both_adapters! {
         expired_token(&reads(router, company, &bearer).await);
     }
 
-    /// A key expires after its request was authenticated, while the change waits for the lock. The change is rejected
-    /// and stores nothing.
+    /// If a key expires after its request was authenticated, while the change waits for the lock, the change is
+    /// rejected and stores nothing.
     async fn a_change_whose_key_expires_while_waiting_is_rejected(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
@@ -335,8 +336,8 @@ both_adapters! {
         }
     }
 
-    /// A key is revoked while requests with this key arrive continuously. After the first rejected request, the key is
-    /// never accepted again.
+    /// If a key is revoked while requests with this key arrive continuously, the key is never accepted again after the
+    /// first rejected request.
     async fn a_key_revoked_during_use_is_never_accepted_again(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -426,7 +427,7 @@ both_adapters! {
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
     }
 
-    /// An assignment that a service makes is stored with its author, the id of the service's API key.
+    /// An assignment by a service is stored with the id of the service's API key as its author.
     async fn an_assignment_by_a_service_contains_the_key_as_its_assigner(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;

@@ -13,7 +13,7 @@ use crate::support::replica::{Line, Replica};
 both_adapters! {
     /// Tokens that were issued before the cut-off are rejected, including tokens of super admins. Tokens that were
     /// issued later are accepted. The replica that sets the cut-off applies it at once, and the other replicas apply it
-    /// when they learn of it.
+    /// when they detect it.
     async fn a_cut_off_rejects_the_tokens_of_a_user(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -33,8 +33,7 @@ both_adapters! {
                     expired_token(&reads(&replica.api, company, token).await);
                 }
             }
-            // The replica `deaf` has not learned of the cut-off yet and accepts reads, but it rejects changes of the
-            // user.
+            // The replica `deaf` has not detected the cut-off yet and accepts reads, but it rejects the user's changes.
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
@@ -49,8 +48,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
-            // Waits until the replica `deaf` has learned of this cut-off. Otherwise it would learn of this cut-off and
-            // of the next one in the same poll.
+            // Waits until the replica `deaf` has detected this cut-off. Otherwise it would detect this cut-off and the
+            // next one in the same poll.
             deaf.catch_up().await;
         }
         // Other users are not affected.

@@ -120,7 +120,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, None, "explicit_deny", vec![levels[1].as_str()]));
     }
 
-    /// A decision about an allowed view lists all levels that allow it. A decision about a denied view lists all levels
+    /// A decision for an allowed view lists all levels that allow it. A decision for a denied view lists all levels
     /// that deny it.
     async fn all_deciding_levels_are_returned(api: TestApi) {
         let company = api.company().await;
@@ -222,7 +222,7 @@ both_adapters! {
         let about = ask(company.admin, company.visitor).await.expect(200).data();
         let visitor = api.level_id(company, "Visitor").await;
         assert_eq!(short(&about), (true, Some("company"), "explicit_allow", vec![visitor.as_str()]));
-        // A check about an unknown user is denied and is not an error.
+        // A check for an unknown user is denied and is not an error.
         assert_eq!(ask(company.admin, new_user()).await.expect(200).data()["reasonCode"], "no_user_levels");
         for (key, action, status) in [
             ("iam.manage_levels", "Update", 200),

@@ -131,7 +131,7 @@ both_adapters! {
         }
     }
 
-    /// Non-members can request decisions about themselves. All of these decisions are denials.
+    /// Non-members can request decisions for themselves. All of these decisions are denials.
     async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         let decisions = operations().filter(|operation| operation.needs == Needs::Token);

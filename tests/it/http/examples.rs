@@ -1,5 +1,5 @@
 //! Records the examples of the OpenAPI document: one request and response for each operation, and one value for each
-//! field. The committed examples must equal the recorded ones, so they are true.
+//! field. The committed examples must equal the recorded ones, so they show actual responses.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -125,7 +125,8 @@ impl Examples {
     }
 
     /// Adds examples of fields that no recorded request or response contains: the value of a constant, or the value of
-    /// a field of the same name in another schema. Afterwards every field whose value contains no object has an example.
+    /// a field with the same name in another schema. Afterwards every field has an example, except fields that contain
+    /// objects and the fields in [`WITHOUT_EXAMPLE`].
     fn fill(&mut self) {
         for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
             for (field, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -148,7 +149,7 @@ impl Examples {
         }
     }
 
-    /// Records the values of the fields of the named schemas in this value.
+    /// Records the values of fields as examples, if the fields belong to named schemas.
     fn learn(&mut self, schema: &Value, name: Option<&str>, value: &Value) {
         if let Some(reference) = schema["$ref"].as_str() {
             let target = DOCUMENT.pointer(reference.strip_prefix('#').unwrap()).unwrap();
@@ -184,8 +185,8 @@ impl Examples {
     }
 }
 
-/// Fields that no response of the tests contains: they occur only for users of external issuers, for more than 10,000
-/// records, and while the process is not ready.
+/// The fields without an example. They occur only in responses for users of external issuers, in counts of more than
+/// 10,000 records, and while the process is not ready.
 const WITHOUT_EXAMPLE: [&str; 7] = [
     "AuditData.totalIsLowerBound",
     "AuditEntryBase.entityPathId",
@@ -216,7 +217,7 @@ fn contains_objects(schema: &Value) -> bool {
         || parts.chain(schema.get("items")).any(contains_objects)
 }
 
-/// The requests of one company's administrator, of a member and of a super admin.
+/// Creates the requests of a company's administrator, of a member and of a super admin.
 struct Callers {
     api: TestApi,
     company: Company,
@@ -227,12 +228,12 @@ impl Callers {
         self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path)
     }
 
-    /// A request of the company's administrator.
+    /// Creates a request of the company's administrator.
     fn admin(&self, method: &str, path: &str) -> Request {
         self.request(method, path).by(self.company.admin).within(self.company.id)
     }
 
-    /// A request of a super admin that specifies no company.
+    /// Creates a super admin's request, which specifies no company.
     fn platform(&self, method: &str, path: &str) -> Request {
         self.request(method, path).by_super_admin()
     }

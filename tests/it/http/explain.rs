@@ -112,8 +112,9 @@ both_adapters! {
         }
     }
 
-    /// Non-members and super admins get the decision without a derivation. Non-members must learn nothing about the
-    /// company. For super admins there is no derivation, because the company's rules do not apply to them.
+    /// Non-members and super admins get the decision without a derivation. The response to a non-member must reveal
+    /// nothing about the company. For super admins there is no derivation, because the company's rules do not apply to
+    /// them.
     async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
@@ -130,7 +131,7 @@ both_adapters! {
         assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
     }
 
-    /// An explanation of a decision about another user requires the right to check other users.
+    /// An explanation for another user requires the right to check other users.
     async fn only_permitted_callers_may_check_other_users(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });

@@ -121,7 +121,8 @@ both_adapters! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId specifies an unknown issuer");
-            // A caller who may not check other users learns neither which issuers are trusted nor which users exist.
+            // A response to a caller who may not check other users reveals neither which issuers are trusted nor which
+            // users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": unknown });
                 let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
@@ -283,7 +284,7 @@ both_adapters! {
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Levels cannot be assigned to the user id alone. A caller who knows only the user id would otherwise learn the
+        // Levels cannot be assigned to the user id alone. Otherwise a caller who has only the user id could read the
         // issuer and the subject.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
@@ -344,7 +345,7 @@ both_adapters! {
         );
         expired_token(&reads(router, company, &bearer).await);
         // A cut-off can also be set for the user id alone, because a cut-off grants nothing. Only super admins can set
-        // cut-offs, and they may learn the issuer and subject of users.
+        // cut-offs, and they may read the issuer and subject of users.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Company, TestApi, both_adapters, each};
 
-/// Returns the reason code of the decision about a view for the company's administrator.
+/// Checks whether the company's administrator may access a view, and returns the reason code of the decision.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "view": view })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
 }
 
-/// Returns the reason code of the decision about the action Read of a feature for the company's administrator.
+/// Checks whether the company's administrator may perform `Read` on a feature, and returns the reason code of the
+/// decision.
 async fn why_action(api: &TestApi, company: Company, feature: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "feature": feature, "action": "Read" })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
@@ -199,7 +200,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
     }
 
-    /// A new view or feature is not gated by any module. Decisions about it therefore depend only on the levels.
+    /// A new view or feature is not gated by any module. Decisions for it therefore depend only on the levels.
     async fn new_views_and_features_have_no_gate(api: TestApi) {
         let company = api.company().await;
         api.make("views", None, json!({ "name": "New", "url": "/new" })).await;

@@ -204,7 +204,7 @@ async fn the_table_lists_every_operation_that_changes_data() {
 
 both_adapters! {
     /// Each change is visible at once on the replica that makes it. It becomes visible on another replica when that
-    /// replica learns of the change. A change to one company leaves the cache entries of other companies unchanged.
+    /// replica detects the change. A change to one company leaves the cache entries of other companies unchanged.
     async fn a_change_is_visible_on_its_own_and_on_other_replicas(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         // This API instance has no limit on forced loads. It reads the database for each request of this test.
@@ -244,7 +244,7 @@ both_adapters! {
                 "{what}: the decisions must differ or be equal, as the table states"
             );
             let compared = b.stats().confirmations - at_b.confirmations;
-            assert_eq!(compared, 0, "{what}: no request may have to wait for a poll");
+            assert_eq!(compared, 0, "{what}: no request may wait for a poll");
 
             // A replica that has changed the catalog polls until the change feed reports this change.
             a.catch_up().await;

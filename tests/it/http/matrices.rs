@@ -368,7 +368,8 @@ both_adapters! {
         let (level, view, _) = pinned(&api, company).await;
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;
         let cell = api.matrix(company, &level, "views").await[0].clone();
-        assert_eq!((&cell["state"], &cell["modifiable"]), (&json!("deny"), &json!(false)), "omitted: still pinned");
+        let stored = (&cell["state"], &cell["modifiable"]);
+        assert_eq!(stored, (&json!("deny"), &json!(false)), "a cell must remain pinned if `modifiable` is omitted");
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "modifiable": true }])).await;
         assert_eq!(api.matrix(company, &level, "views").await[0]["modifiable"], true);
         api.set_matrix(company, &level, "features", json!([])).await;

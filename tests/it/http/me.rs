@@ -1,4 +1,5 @@
-//! Tests of the descriptions of the caller: identity, memberships, available catalog, and permissions by key.
+//! Tests of the endpoints that describe the caller: its identity, its levels, the available catalog, and its
+//! permissions by key.
 
 use serde_json::{Value, json};
 
@@ -10,8 +11,9 @@ fn names(object: &Value) -> Vec<&str> {
 }
 
 both_adapters! {
-    /// A user learns its companies and its levels in each of them, without specifying a company.
-    async fn a_user_learns_its_companies_and_levels(api: TestApi) {
+    /// `GET /me` returns the companies of a user with the user's levels in each of them. The request specifies no
+    /// company.
+    async fn me_returns_the_companies_and_levels_of_a_user(api: TestApi) {
         let (one, two) = (api.company().await, api.company().await);
         let level = api.level_id(two, "Visitor").await;
         api.assign(two, one.member, &[&level]).await;
@@ -34,7 +36,7 @@ both_adapters! {
         assert_eq!((&second["companies"][0]["companyId"], &second["nextCursor"]), (&json!(expected[1].0), &json!(null)));
     }
 
-    /// A user without levels has no companies, and a super admin is reported as such.
+    /// For a user without levels, the list of companies is empty. For a super admin, `superAdmin` is `true`.
     async fn a_user_without_levels_has_no_companies(api: TestApi) {
         let me = api.get("/api/iam/me").by(new_user()).send().await.expect(200).data();
         assert_eq!((&me["companies"], &me["superAdmin"]), (&json!([]), &json!(false)));
@@ -42,8 +44,8 @@ both_adapters! {
         assert_eq!((&me["companies"], &me["superAdmin"]), (&json!([]), &json!(true)));
     }
 
-    /// A service learns its role, and the company to which its key is restricted.
-    async fn a_service_learns_its_role(api: TestApi) {
+    /// For a service, `GET /me` returns the role of its key, and the company to which the key is restricted.
+    async fn me_returns_the_role_of_a_service(api: TestApi) {
         let company = api.company().await;
         for restricted in [Some(company.id), None] {
             let key = api.api_key("read", restricted).await;
@@ -53,7 +55,8 @@ both_adapters! {
         }
     }
 
-    /// Every member may read the catalog of the company: only views and features of modules that the company has.
+    /// Every member may read the available catalog. It omits the views and features of modules that the company does
+    /// not have.
     async fn every_member_reads_the_available_catalog(api: TestApi) {
         let company = api.company().await;
         let read = async || {
@@ -67,19 +70,19 @@ both_adapters! {
         assert!(urls.is_sorted() && keys.is_sorted());
         let general = before["features"].as_array().unwrap().iter().find(|feature| feature["key"] == "general.read");
         assert!(general.unwrap()["actions"].as_array().unwrap().contains(&json!("Publish")));
-        // The catalog grows when the company receives a module.
+        // When the company receives a module, the catalog also contains the views and features of that module.
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let modules = [api.module_id("core").await, api.module_id("risks").await];
         api.put(&path).by_super_admin().json(&json!({ "moduleIds": modules })).send().await.expect(200);
         let after = read().await;
         assert!(each(&after["views"], "url").contains(&"/modules/risks"));
-        // Super admins are treated like members, and non-members are denied.
+        // A super admin receives the same catalog, and a non-member receives 403.
         let request = api.get("/api/iam/me/catalog").by_super_admin().within(company.id);
         assert_eq!(request.send().await.expect(200).data(), after);
         api.get("/api/iam/me/catalog").by(new_user()).within(company.id).send().await.expect(403);
     }
 
-    /// With `keys=true`, the permissions contain URLs and keys instead of ids. They can be revalidated like the others.
+    /// With `keys=true`, the permissions contain URLs and keys instead of ids. This form has its own entity tag.
     async fn permissions_can_be_listed_by_key(api: TestApi) {
         let company = api.company().await;
         let keyless = api.make("features", None, json!({ "name": "Keyless" })).await["id"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Tests of the HTTP API over both storage adapters.
+//! Tests of the HTTP API with both storage adapters.
 
 mod assignments;
 mod audit;

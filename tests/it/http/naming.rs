@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::api::both_adapters;
 
 both_adapters! {
-    /// An explanation names the levels and the modules whose ids it contains.
+    /// An explanation contains the names of the levels and modules whose ids it contains.
     async fn an_explanation_names_levels_and_modules(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "risks.create", "action": "Delete" });
@@ -17,7 +17,8 @@ both_adapters! {
         assert_eq!(explanation["names"][&module], "Risks");
     }
 
-    /// An audit record names the entities whose ids it contains, and a deleted entity by its recorded name.
+    /// An audit record contains the names of the entities whose ids it contains. For a deleted entity, this is the
+    /// recorded name.
     async fn an_audit_record_names_its_entities(api: TestApi) {
         let company = api.company().await;
         let (level, view) = (api.new_level(company, "Auditors").await, api.view_id("/dashboard").await);
@@ -31,7 +32,7 @@ both_adapters! {
         let path = format!("/api/iam/user-levels/{level}");
         api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);
         assert_eq!(logs("user_level.deleted").await["names"][&level], "Auditors");
-        // A key of the company is named, and a key of the platform is not.
+        // The record contains the name of a key that is restricted to the company, but not of a key for all companies.
         for (restricted, is_named) in [(Some(company.id), true), (None, false)] {
             let key = api.api_key("administer", restricted).await;
             let body = json!({ "name": format!("By a service {is_named}") });

@@ -1,4 +1,4 @@
-//! Tests of the default levels, which add up, and of the report about allows that a deny hides.
+//! Tests of combined default levels, and of the list of allows that a deny overrides.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn nothing() -> Value {
 
 both_adapters! {
     /// A user who holds two default levels may do what either of them allows.
-    async fn the_default_levels_add_up(api: TestApi) {
+    async fn the_permissions_of_default_levels_are_combined(api: TestApi) {
         let company = api.company().await;
         let [admin, member, visitor] =
             [api.level_id(company, "Admin").await, api.level_id(company, "Member").await, api.level_id(company, "Visitor").await];
@@ -46,8 +46,8 @@ both_adapters! {
         }
     }
 
-    /// An assignment reports the allows that the denies of the new level hide.
-    async fn an_assignment_reports_the_allows_that_it_hides(api: TestApi) {
+    /// The response to an assignment lists the permissions that the denies of the newly assigned level override.
+    async fn an_assignment_lists_the_allows_that_it_overrides(api: TestApi) {
         let company = api.company().await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
         let member = api.level_id(company, "Member").await;
@@ -58,22 +58,23 @@ both_adapters! {
             { "featureId": feature, "action": "Delete", "value": false },
         ]);
         assert_eq!(set_features(&api, company, &denying, cells).await, nothing());
-        // The member could not delete before, so that deny hides nothing.
+        // The member was not allowed to delete before, so the deny of Delete overrides no allow.
         let expected = json!({ "count": 2, "cells": [
             { "kind": "view", "viewId": view, "url": "/dashboard" },
             { "kind": "action", "featureId": feature, "key": "general.read", "action": "Read" },
         ] });
         assert_eq!(assign(&api, company, &[&member, &denying]).await, expected);
-        // The user held the denying level already, and the allows that are gone are not hidden.
+        // The next assignments override no allow. The user already held the denying level, and an allow that is removed
+        // is not overridden.
         assert_eq!(assign(&api, company, &[&member, &denying]).await, nothing());
         assert_eq!(assign(&api, company, &[&denying]).await, nothing());
         assert_eq!(assign(&api, company, &[&member]).await, nothing());
-        // The new level hides nothing if the level that allowed it is removed by the same change.
+        // The new level overrides no allow if the same change removes the level with the allows.
         assert_eq!(assign(&api, company, &[&denying]).await, nothing());
     }
 
-    /// A deny of a public view hides nothing.
-    async fn a_public_view_cannot_be_hidden(api: TestApi) {
+    /// A deny of a public view has no effect, so it overrides no allow.
+    async fn a_deny_of_a_public_view_overrides_no_allow(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Public", "url": "/public", "requiresAuth": false });
         let view = api.make("views", None, public).await["id"].as_str().unwrap().to_owned();
@@ -86,8 +87,9 @@ both_adapters! {
         assert_eq!(assign(&api, company, &[&levels[0], &levels[1]]).await, nothing());
     }
 
-    /// A change to a matrix reports the allows of other levels that its new denies hide. At most ten are listed.
-    async fn a_matrix_reports_the_allows_that_it_hides(api: TestApi) {
+    /// The response to a change to a matrix lists the allows of other levels that the new denies override, at most ten
+    /// of them.
+    async fn a_matrix_lists_the_allows_that_it_overrides(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let empty = api.new_level(company, "Suspended").await;

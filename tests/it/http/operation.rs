@@ -187,7 +187,7 @@ pub enum ForeignAnswer {
     Unknown(&'static str, Entity),
     /// A successful response with this data.
     Data(fn() -> Value),
-    /// A successful response whose data allows nothing.
+    /// A successful response (2xx) whose body grants no permission.
     NothingAllowed,
     Success,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
-/// The common values of the rows for decisions about the caller and for the caller's menu.
+/// The values that the rows for the caller's own decisions and for the caller's menu have in common.
 const DECISION: Operation = Operation {
     name: "",
     needs: Needs::Token,
@@ -419,7 +419,7 @@ pub fn operations() -> impl Iterator<Item = Operation> {
 
 /// Returns the row of the operation with this method and path.
 pub fn operation(name: &str) -> Operation {
-    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
+    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("the table has no row for {name}"))
 }
 
 /// Returns the method and path of every operation in the OpenAPI document.

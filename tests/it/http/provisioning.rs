@@ -1,4 +1,4 @@
-//! Tests, through the API, of the provisioning of companies and of the modules of companies.
+//! Tests of provisioning and of the endpoints for a company's modules, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

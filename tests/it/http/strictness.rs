@@ -1,5 +1,5 @@
-//! Tests of strictness: requests that are almost right are rejected with a precise error, and rejected credentials are
-//! explained without revealing which issuers and keys exist.
+//! Tests of strict validation: requests with small mistakes are rejected with a precise error. The responses to
+//! rejected credentials state the reason, but do not reveal which issuers and keys exist.
 
 use iam_identity::TokenSigner;
 use secrecy::SecretString;
@@ -26,7 +26,8 @@ fn expect_finding(answer: &Answer, field: &str, code: &str) {
 }
 
 both_adapters! {
-    /// If the misspelled name of a field were ignored, the decision would be about another subject.
+    /// A check with an unknown field is rejected. If a misspelled field were ignored, the decision would apply to
+    /// another subject.
     async fn unknown_fields_of_a_check_are_errors(api: TestApi) {
         let company = api.company().await;
         for (name, suggestion) in [("userID", "did you mean userId?"), ("user", "unknown"), ("Scope", "did you mean scope?")]
@@ -51,7 +52,7 @@ both_adapters! {
         expect_finding(&answer, "userId", "unknown_field");
     }
 
-    /// A service holds no levels, so a check without a user is a mistake of the service.
+    /// A check by a service must specify a user, because a service holds no levels.
     async fn a_service_must_specify_the_user_of_a_check(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;
@@ -67,7 +68,7 @@ both_adapters! {
         assert_eq!(results[1]["reasonCode"], "explicit_allow");
     }
 
-    /// An action that the feature does not have is denied with its own reason, also to super admins.
+    /// An action that the feature does not have is denied with the reason code `unknown_action`, even to super admins.
     async fn an_unknown_action_is_denied(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Raed" });
@@ -106,7 +107,8 @@ both_adapters! {
         expect_finding(&answer, "userId", "unknown_field");
     }
 
-    /// A rejected token is explained only to the bearer of a token that a trusted issuer signed.
+    /// A response with status 401 states the reason. For a well-formed token without a valid signature, and for an API
+    /// key without the correct secret, the reason is always `untrusted`.
     async fn a_401_states_the_reason(api: TestApi) {
         let company = api.company().await;
         let claims = |change: Value| {
@@ -157,7 +159,8 @@ both_adapters! {
         assert_eq!(request.send().await.expect(401).json()["reason"], "revoked");
     }
 
-    /// A response with status 201 contains the URL of what was created, and that URL works as it is.
+    /// The header `Location` of a response with status 201 contains the URL of the created resource. A client can send
+    /// a `GET` to this URL without modifying it.
     async fn a_created_resource_has_a_location(api: TestApi) {
         let company = api.company().await;
         for (path, body, by_super_admin) in [
@@ -188,9 +191,9 @@ both_adapters! {
         assert_eq!((again.header("location"), &again.data()["userLevels"]), (None, &levels["userLevels"]));
     }
 
-    /// A change returns the content that a following read would return, with its entity tag. A client can therefore
-    /// make the next change without a read.
-    async fn a_change_returns_what_it_made_and_its_entity_tag(api: TestApi) {
+    /// The response to a change has the same content and entity tag as a subsequent read. A client can therefore make
+    /// the next change without a read.
+    async fn a_change_returns_its_content_and_entity_tag(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditor").await;
         let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);

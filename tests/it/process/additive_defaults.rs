@@ -138,7 +138,7 @@ mod postgres {
         json!({ "feature": feature, "action": action })
     }
 
-    /// Returns the line of a listing about the gained actions of a feature.
+    /// Returns the line of the listing that contains the gained actions of a feature.
     fn gained(feature: &str, actions: &str) -> String {
         format!("    feature {feature}: {actions}")
     }
@@ -168,7 +168,7 @@ mod postgres {
             (with_staff, action("general.delete", "Delete")),
             (with_staff, json!({ "view": "/admin/permissions" })),
         ];
-        // With the default lease, the replica polls often enough to learn of a change without a wake-up.
+        // With the default lease, the replica polls often enough to detect a change without a wake-up.
         let replica = Replica::with_options(api, patient()).await;
         let answers = async || {
             let mut answers = Vec::new();

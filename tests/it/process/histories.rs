@@ -212,7 +212,7 @@ mod postgres {
             if is_told {
                 run(&mut connection, bump.to_owned()).await.unwrap();
             } else {
-                // Replicas learn of the deletion at the next change to the credentials.
+                // Replicas detect the deletion at the next change to the credentials.
                 api.api_key("read", None).await;
             }
             for replica in &replicas {

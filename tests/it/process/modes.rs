@@ -1,4 +1,4 @@
-//! Tests of start-up: which storage backend a process selects, and which invalid settings prevent it from starting.
+//! Tests of startup: which storage backend a process selects, and with which invalid settings startup fails.
 
 use std::net::TcpListener;
 
@@ -129,7 +129,8 @@ mod postgres {
         assert!(migration::status(&connection).await.unwrap().iter().all(|migration| !migration.applied));
         migration::up(&connection).await.unwrap();
         crate::support::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
-        // The operator learns once what to do, and no other component reports the consequences.
+        // The log states once that the migration must be run. No other component logs the consequences of the missing
+        // schema.
         let log = server.rest_of_the_log();
         let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
         let about = |text: &str| warnings.iter().filter(|line| line.contains(text)).count();

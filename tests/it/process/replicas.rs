@@ -8,7 +8,7 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
-/// A lease that is too long to expire during a test. Processes can therefore learn of changes only through a poll, a
+/// A lease that is too long to expire during a test. Processes can therefore detect changes only through a poll, a
 /// wake-up or a request that requires up-to-date data.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
@@ -42,7 +42,7 @@ impl Case {
         case
     }
 
-    /// Sends a check of whether the administrator may access the dashboard. Does not wait for the response.
+    /// Sends a request that checks whether the administrator may access the dashboard. Does not wait for the response.
     fn open(&self, server: &ServerProcess) -> Exchange {
         self.open_with(server, &[])
     }

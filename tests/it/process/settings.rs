@@ -1,4 +1,5 @@
-//! Tests of the errors for wrong settings: each error identifies the setting and states the rule that the value breaks.
+//! Tests of the errors for invalid settings: each error identifies the setting and states the rule that the value
+//! violates.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use crate::support::process::{run, text_of};
 
 const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
 
-/// Settings that accept every text, or whose errors other tests check. The case for the port uses its short name.
+/// Settings that accept every string, or whose errors other tests check. The case for the port uses its short name.
 const WITHOUT_RULE: [&str; 5] = [
     "IAM__DATABASE__URL",
     "IAM__AUTH__JWT_SECRET",
@@ -15,7 +16,7 @@ const WITHOUT_RULE: [&str; 5] = [
     "IAM__SERVER__PORT",
 ];
 
-/// Returns the wrong values, each with its setting, and the message that a server with this setting prints.
+/// Returns invalid values, each with its setting and the error message of a server with this value.
 fn cases() -> Vec<(&'static str, &'static str, String)> {
     let whole = |range: &str| format!("must be a whole number {range}");
     let duration = |range: &str| format!("must be a duration{range}: {DURATION}");
@@ -84,7 +85,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
         // The operating system selects the ports, except in cases of a port setting.
         let ports = [("IAM__SERVER__PORT", "0"), ("IAM__ADMIN__PORT", "0")];
         let database = [("DATABASE_URL", "postgres://iam@127.0.0.1:1/iam")];
-        // The other URL of the database is used only with a database.
+        // `IAM__DATABASE__DIRECT_URL` is read only if a database is configured.
         let database = if variable == "IAM__DATABASE__DIRECT_URL" { &database[..] } else { &[] };
         let environment = [&ports[..], database, &[(variable, value)]].concat();
         let output = run("iam-http", &[], &environment);

@@ -16,8 +16,8 @@ mod postgres {
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// The SQL that renames the migrations table. Afterwards the database looks as if an earlier build, which did not
-    /// know `iam_migrations`, had migrated it.
+    /// The SQL that renames the migrations table. The database is then in the state that an earlier build, without
+    /// `iam_migrations`, would have left.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 

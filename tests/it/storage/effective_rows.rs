@@ -108,12 +108,12 @@ mod postgres {
         (decision.allowed, scope)
     }
 
-    /// Creates a company and caches its administrator on two replicas. Afterwards the second replica does not learn of
+    /// Creates a company and caches its administrator on two replicas. Afterwards the second replica does not detect
     /// changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
         let company = api.company().await;
-        // If a replica learns of a change during a load, it does not cache the loaded data, which may be outdated. Both
+        // If a replica detects a change during a load, it does not cache the loaded data, which may be outdated. Both
         // replicas therefore apply all changes before the load.
         a.replica.catch_up().await;
         b.replica.catch_up().await;
@@ -196,7 +196,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
     }
 
-    /// A change invalidates rows even if no replica learns of the change. The next fill writes these rows again.
+    /// A change invalidates rows even if no replica detects the change. The next fill writes these rows again.
     #[actix_web::test]
     async fn rows_are_rewritten_after_a_change_without_a_wake_up() {
         let api = TestApi::postgres().await;

@@ -169,7 +169,7 @@ pub mod postgres {
         }
     }
 
-    /// No statement about one user or one level scans all assignments of a company. The plans are checked in each state
+    /// No statement for one user or one level scans all assignments of a company. The plans are checked in each state
     /// of the planner's statistics: missing for a new table, outdated after growth, and up to date. A connection can
     /// cache a generic plan in any of these states.
     #[actix_web::test]

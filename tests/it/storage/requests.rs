@@ -100,7 +100,7 @@ mod postgres {
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
-            // A batch of a thousand checks about fifty users. None of these users is cached.
+            // A batch of a thousand checks for fifty users. None of these users is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
             let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
             let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();

@@ -59,8 +59,8 @@ mod postgres {
         (crowd, begun)
     }
 
-    /// Asserts that other callers can read while a crowd of changes waits. Also asserts that a change that revokes
-    /// rights begins as soon as the changes in progress have ended.
+    /// Asserts that other callers can read while many changes wait. Also asserts that a change that revokes rights
+    /// begins as soon as the changes in progress have ended.
     async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
         let held = Arc::new(Semaphore::new(0));
         let (crowd, begun) = crowd(storage, &held, target).await;

@@ -90,8 +90,8 @@ pub fn check(method: &Method, uri: &str, body: &[u8], answer: &Answer) {
     }
 }
 
-/// Returns `true` if the response accepts the whole body of the request: it is successful, and contains no error of a
-/// single check.
+/// Returns `true` if the service accepted the whole body of the request: the response is successful and contains no
+/// error for a single check.
 fn is_accepted(answer: &Answer) -> bool {
     let refuses_check = || {
         answer.json()["data"]["results"]

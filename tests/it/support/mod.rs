@@ -1,4 +1,4 @@
-//! Test fixtures: databases, servers, proxies, replicas and the in-process API over either storage adapter.
+//! Test fixtures: databases, servers, proxies, replicas, and the in-process API with either storage adapter.
 
 pub mod answer;
 pub mod api;

@@ -182,7 +182,7 @@ pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(std::time::Instant::now() < until, "waited too long");
+        assert!(std::time::Instant::now() < until, "the condition was not met within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,5 @@
 //! Replicas of the service inside the test process. A replica is an API instance with its own cache. All replicas use
-//! one storage and learn of each other's changes through the change feed.
+//! one storage and detect each other's changes through the change feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for a future, for at most 60 s.
 pub async fn sooner_or_later<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("waited too long")
+    timeout(PATIENCE, what).await.expect("the future must complete within 60 s")
 }
 
 /// Evaluates the condition repeatedly until it is `true`, for at most 60 s.
@@ -41,7 +41,7 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 pub enum Line {
     /// Polls and wake-ups work.
     Whole,
-    /// Polls do not return, so the replica learns of changes only through the mechanism under test. The replica's long
+    /// Polls do not return, so the replica detects changes only through the mechanism under test. The replica's long
     /// lease remains valid.
     Stalled,
     /// Polls fail, and listening for wake-ups fails.
@@ -79,8 +79,8 @@ impl ChangeFeed for Channel {
                 return Err(broken());
             }
             let polled = self.storage.changes().poll(since).await;
-            // If the connection has become deaf during the poll, the replica must not learn of the changes that the
-            // poll has read.
+            // If the connection has stalled during the poll, the replica must not receive the changes that the poll has
+            // read.
             if *lines.borrow() != Line::Stalled {
                 return polled;
             }
@@ -168,8 +168,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica on the storage of `api`. The lease is too long to expire during a test, so the replica learns
-    /// of changes only through polls and wake-ups.
+    /// Starts a replica on the storage of `api`. The lease is too long to expire during a test, so the replica detects
+    /// changes only through polls and wake-ups.
     pub async fn of(api: &TestApi) -> Self {
         Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..patient() }).await
     }

@@ -30,7 +30,7 @@ fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
             object.remove(name);
         }
         (Value::Array(elements), Some(value)) => elements[name.parse::<usize>().unwrap()] = value,
-        (parent, _) => panic!("{pointer} is in {parent}"),
+        (parent, _) => panic!("the parent of {pointer} must be an object or an array: {parent}"),
     }
     body.to_string()
 }
@@ -375,7 +375,8 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field], is_strict: bool) 
     all
 }
 
-/// Returns the test case in which the name of the field begins with a capital letter. It is then another field.
+/// Returns the test case in which the field name begins with a capital letter. Field names are case-sensitive, so this
+/// is an unknown field.
 fn in_other_case(valid: &Value, field: Field, is_strict: bool) -> Case {
     let name = field.name;
     let other = format!("{}{}", name[..1].to_uppercase(), &name[1..]);

@@ -96,7 +96,7 @@ impl Form {
         self.body.unwrap_or(operation(self.operation).body)()
     }
 
-    /// Returns `true` if unknown fields are errors, because the body asks for a decision.
+    /// Returns `true` if unknown fields are errors, because the body requests a decision.
     pub fn is_strict(&self) -> bool {
         ["/check", "/checks", "/explain"].iter().any(|path| self.operation.ends_with(path))
     }

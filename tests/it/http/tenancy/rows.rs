@@ -59,7 +59,7 @@ mod postgres {
     const NAMED: [(&str, &str); 7] = [
         ("the load for a non-member reads the named company and returns nothing", "AS catalog_version"),
         ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
-        ("changes of the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
+        ("changes to the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
         // A menu item may belong to no company, so its primary key consists of the id alone. The statement finds the
         // row with the sent id by primary key, and then filters it by company.
         ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),

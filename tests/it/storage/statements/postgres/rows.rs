@@ -55,8 +55,8 @@ pub fn at() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000).unwrap()
 }
 
-/// Inserts `rows` related rows of each kind, for example `rows` views of one feature, levels of one user, and cells of
-/// one level.
+/// Inserts `rows` related rows of each kind, for example views of one feature, levels of one user, and cells of one
+/// level.
 pub async fn fill(database: &TestDatabase, rows: u64) {
     let sql = format!(
         "CREATE FUNCTION id(kind integer, n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS
