@@ -81,7 +81,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Adds the numbers of one company.
+    /// Adds the counts of one company's plan.
     pub(crate) fn add(&mut self, plan: &Plan) {
         self.companies += usize::from(!plan.levels.is_empty());
         self.levels += plan.levels.len();

@@ -53,8 +53,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Returns the values of the counters, and the time since the last poll that confirmed the cached data began. The
-    /// other fields are zero.
+    /// Returns the values of the counters, and the age of the cached data: the time since the start of the last poll
+    /// that confirmed it. The other fields are zero.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
         CacheStats {
             hits: self.hits.sum(),

@@ -55,8 +55,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
 pub(crate) struct Repository<T>(pub(crate) T);
 
 impl<T: Executor> Repository<T> {
-    /// Executes a call on the runtime of the connections. Retries it after a serialization failure, a deadlock or the
-    /// use of an outdated connection, up to [`Executor::ATTEMPTS`] times in total.
+    /// Executes a call on the runtime that owns the connections. After a serialization failure, a deadlock or the use of
+    /// an outdated connection, executes it again, in at most [`Executor::ATTEMPTS`] attempts in total.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>>,

@@ -51,7 +51,7 @@ struct State {
     connections: Mutex<Vec<(usize, AbortHandle)>>,
 }
 
-/// In the mode [`Mode::Halve`], the proxy truncates on average one of this many chunks to half its length.
+/// In the mode [`Mode::Halve`], the proxy truncates on average one in this many chunks to half its length.
 const HALVED_ONE_IN: usize = 7;
 
 /// A proxy on the loopback interface.

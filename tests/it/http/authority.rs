@@ -217,8 +217,8 @@ both_adapters! {
         assert_eq!(attempt("four").await, 403, "the second level denies Update, so the user must lose the right");
     }
 
-    /// A change is authorized while it holds the lock, which prevents a time-of-check race. The creation of a level is
-    /// rejected if the caller loses the right while the change waits for the company's row lock.
+    /// A change is authorized while it holds the lock, which prevents a time-of-check to time-of-use race. The creation
+    /// of a level is rejected if the caller loses the permission while the change waits for the company's row lock.
     async fn a_waiting_creation_of_a_level_fails_after_a_revocation(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |router| {

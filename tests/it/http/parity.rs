@@ -88,7 +88,7 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
-/// Returns an exchange in comparable form: its description together with the status, its headers, and its body.
+/// Normalizes an exchange for comparison. Returns its description together with the status, its headers, and its body.
 fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =

@@ -78,7 +78,7 @@ both_adapters! {
         assert_eq!(each(&data["recents"], "url"), expected);
     }
 
-    /// Requests read and change the caller's own trail. They cannot access the trail of another user.
+    /// A caller can read and change only its own navigation trail, not the trail of another user.
     async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;

@@ -272,7 +272,7 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// The tenant tables and their indexes that query plans read.
+    /// The tenant tables, and the indexes of tenant tables, that query plans scan.
     #[derive(Default)]
     struct Scans {
         /// The tables that are read.

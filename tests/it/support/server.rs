@@ -22,7 +22,8 @@ pub struct PostgresServer {
 /// PostgreSQL and PgBouncer refuse to run as root. Dropping this value removes the directory.
 pub struct Tenant {
     folder: PathBuf,
-    /// The id of an unprivileged user if root runs the tests. `None` if the programs run as the same user as the tests.
+    /// The id of the unprivileged user that runs the programs if root runs the tests. `None` if the tests do not run as
+    /// root; the programs then run as the same user as the tests.
     user: Option<u32>,
 }
 

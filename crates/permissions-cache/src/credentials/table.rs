@@ -38,7 +38,7 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// An optional version with its stamp, which is read without a lock.
+/// A lock-free cell with an optional version, and with the random stamp of the change that produced the version.
 #[derive(Debug)]
 struct AtomicState {
     /// The version, or -1 for `None`.

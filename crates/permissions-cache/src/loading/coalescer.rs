@@ -24,7 +24,7 @@ struct Waiters<T> {
     next: Vec<oneshot::Sender<T>>,
 }
 
-/// Maximum number of keys whose values requests wait for at the same time. Requests for further keys fail immediately
+/// Maximum number of keys that have waiting requests at the same time. Requests for further keys fail immediately
 /// (load shedding).
 const MAX_KEYS: usize = 10_000;
 

@@ -178,7 +178,7 @@ pub async fn expired_rows_are_deleted_in_bounded_batches(storage: Arc<dyn Storag
     both_rows!(check, storage);
 }
 
-/// Rows of a company without any change are rejected as stale, because the company has no version yet.
+/// Rows are rejected as stale if their company was never changed, because such a company has no version yet.
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let unchanged = Tenant { company: some_company(), ..Tenant::new(storage).await };

@@ -145,7 +145,7 @@ pub async fn strings_of_menus_are_stored_unchanged(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The strings of navigation trails are stored exactly.
+/// The strings of navigation trails are stored unchanged.
 pub async fn strings_of_trails_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for odd in string_variants() {

@@ -219,7 +219,7 @@ pub async fn steps_survive_the_deletion_of_their_view(storage: Arc<dyn Storage>)
     assert_eq!(visit.trail(&storage).await, [TrailEntry { view_id: None, ..first }, second]);
 }
 
-/// Writing trails increments no version and writes no audit record.
+/// Writing a navigation trail increments no version and writes no audit record.
 pub async fn writing_trails_is_no_change(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let before = version_and_record_count(&storage, visit.company).await;
