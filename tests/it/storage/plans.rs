@@ -141,15 +141,23 @@ pub mod postgres {
         plan
     }
 
-    /// The indexes of `user_user_levels`, each with the condition that an index scan must contain. The condition
-    /// restricts the scan to one user or to one level. A scan that is restricted only to a company is not allowed.
-    const ENTRIES: [(&str, &str); 3] = [
+    /// The indexes of the assignments and of both matrices, each with the condition that an index scan must contain. The
+    /// condition restricts the scan to one user, level, view or feature. A scan that is restricted only to a company is
+    /// not allowed.
+    const ENTRIES: [(&str, &str); 7] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
         ("user_user_levels_user_level_id_company_id_user_id_idx", "(user_level_id = "),
+        ("ulvp_company_id_user_level_id_view_id_key", "(user_level_id = "),
+        ("ulvp_view_id_company_id_idx", "(view_id = "),
+        ("ulfp_company_id_user_level_id_feature_id_action_key", "(user_level_id = "),
+        ("ulfp_feature_id_company_id_idx", "(feature_id = "),
     ];
 
-    /// Collects the plan nodes that scan more of `user_user_levels` than the rows of one user or one level.
+    /// The tables of [`ENTRIES`].
+    const TABLES: [&str; 3] = ["user_user_levels", "user_level_view_permissions", "user_level_feature_permissions"];
+
+    /// Collects the plan nodes that scan more of [`TABLES`] than the rows of one user, level, view or feature.
     fn of_whole_companies(plan: &Value, found: &mut Vec<Value>) {
         match plan {
             Value::Object(node) => {
@@ -157,7 +165,7 @@ pub mod postgres {
                 let entry = ENTRIES.into_iter().find(|(index, _)| *index == text("Index Name"));
                 let is_read_whole = match entry {
                     Some((_, by)) => !text("Index Cond").contains(by),
-                    None => text("Relation Name") == "user_user_levels" && text("Node Type") == "Seq Scan",
+                    None => TABLES.contains(&text("Relation Name")) && text("Node Type") == "Seq Scan",
                 };
                 if is_read_whole {
                     found.push(plan.clone());
@@ -169,7 +177,7 @@ pub mod postgres {
         }
     }
 
-    /// No statement for one user or one level scans all assignments of a company. The plans are checked in each state
+    /// No statement for one user or one level scans all assignments or matrices of a company. The plans are checked in each state
     /// of the planner's statistics: missing for a new table, outdated after growth, and up to date. A connection can
     /// cache a generic plan in any of these states.
     #[actix_web::test]

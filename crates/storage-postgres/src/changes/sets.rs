@@ -140,7 +140,8 @@ impl Repository<Unit> {
         (assigned_by, at): (Option<Uuid>, sea_orm::Value),
     ) -> Result<ReplacedLevels> {
         // All CTEs of the statement read the same snapshot. So `held` contains the levels that the user held before the
-        // statement modified them. The statement returns a row for each level in `held` or `wanted`.
+        // statement modified them. `OFFSET 0` (an optimization fence) makes the plan look up each level and its
+        // matrices by key. Without it, the plan may read all levels or matrices of the company.
         let (level, wanted) = (columns::<user_levels::Entity>("level"), columns::<user_levels::Entity>("wanted"));
         let sql = format!(
             "WITH held AS MATERIALIZED (
@@ -153,20 +154,20 @@ impl Repository<Unit> {
             ),
             taken AS (
                 DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2
-                    AND CASE WHEN $4::uuid[] IS NULL THEN user_level_id <> ALL($3) ELSE user_level_id = ANY($4) END
+                    AND user_level_id <> ALL($3) AND ($4::uuid[] IS NULL OR user_level_id = ANY($4))
             ),
             given AS (
                 INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
-                SELECT $2, id, company_id, $5, $6 FROM wanted WHERE id NOT IN (SELECT id FROM held)
+                SELECT $2, id, company_id, $5, $6 FROM wanted ON CONFLICT DO NOTHING
             )
-            SELECT held.id AS held_id, wanted.id IS NOT NULL AS is_wanted, {wanted}, EXISTS (
+            SELECT before.held, {wanted}, EXISTS (
                 SELECT FROM user_level_view_permissions AS cell
-                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND cell.state = 'deny'
+                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND cell.state = 'deny' OFFSET 0
             ) OR EXISTS (
                 SELECT FROM user_level_feature_permissions AS cell
-                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND NOT cell.value
+                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND NOT cell.value OFFSET 0
             ) AS has_denies
-            FROM held FULL JOIN wanted USING (id) ORDER BY wanted.name, wanted.id, held.id"
+            FROM (SELECT ARRAY(SELECT id FROM held) AS held) AS before LEFT JOIN wanted ON true"
         );
         let sent: BTreeSet<Uuid> = given.iter().map(UserLevelId::as_uuid).collect();
         let values = [
@@ -177,18 +178,19 @@ impl Repository<Unit> {
             assigned_by.into(),
             at,
         ];
-        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut before, mut after): (Vec<Uuid>, Vec<AssignedLevel>) = (Vec::new(), Vec::new());
         for row in &self.rows(statement(sql, values)).await? {
-            before.extend(column::<Option<Uuid>>(row, "held_id")?.map(UserLevelId::from_uuid));
-            if column(row, "is_wanted")? {
+            before = column(row, "held")?;
+            if column::<Option<Uuid>>(row, "id")?.is_some() {
                 let level = convert::<user_levels::Model, UserLevel>(row)?;
                 after.push(AssignedLevel { level, has_denies: column(row, "has_denies")? });
             }
         }
         before.sort_unstable();
+        after.sort_unstable_by(|a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
         let known: BTreeSet<Uuid> = after.iter().map(|given| given.level.id.as_uuid()).collect();
         if known == sent {
-            return Ok(ReplacedLevels { before, after });
+            return Ok(ReplacedLevels { before: before.into_iter().map(UserLevelId::from_uuid).collect(), after });
         }
         let ids = sent.difference(&known).copied().collect();
         Err(StorageError::Unknown { entity: EntityType::UserLevel, ids })
