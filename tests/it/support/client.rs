@@ -78,7 +78,10 @@ impl Connection {
             answer.body.resize(length, 0);
             self.reader.read_exact(&mut answer.body)?;
         }
-        contract::check(&method, &uri, &body, &answer);
+        // The metrics are not part of the API.
+        if uri != "/metrics" {
+            contract::check(&method, &uri, &body, &answer);
+        }
         Ok(answer)
     }
 
