@@ -221,12 +221,7 @@ impl Clients {
 }
 
 /// Sends one request without retries.
-fn ask(
-    address: SocketAddr,
-    headers: &str,
-    connections: &Connections,
-    own: &mut Option<Connection>,
-) -> io::Result<()> {
+fn ask(address: SocketAddr, headers: &str, connections: &Connections, own: &mut Option<Connection>) -> io::Result<()> {
     let mut take = || match connections {
         Connections::Own => own.take(),
         Connections::Pool(pool) => pool.lock().unwrap().pop(),

@@ -9,8 +9,8 @@ mod postgres {
 
     use crate::process::persistence::{start, super_admin};
     use crate::support::api::{new_company, new_user};
-    use crate::support::database::{Content, TestDatabase, run};
     use crate::support::client::Connection;
+    use crate::support::database::{Content, TestDatabase, run};
     use crate::support::process::{ServerProcess, wait_until};
     use crate::support::proxy::Proxy;
     use crate::support::replica::until;

@@ -5,8 +5,8 @@ use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeatu
 use iam_domain::{Action, Category, Description, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId};
 use utoipa::ToSchema;
 
-use super::views::{SetViewsData, ViewsData};
 use super::data;
+use super::views::{SetViewsData, ViewsData};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
