@@ -15,8 +15,8 @@ use crate::{Application, Failure, causes};
 pub type Names = BTreeMap<Uuid, String>;
 
 impl Application {
-    /// Returns the names of the entities that an explanation contains. The names of modules and features come from the
-    /// access that the explanation is derived from. If the levels cannot be read, for example during an outage of the
+    /// Returns the names of the entities that an explanation contains. The names of views, features and modules come from
+    /// the access that the explanation is derived from. If the levels cannot be read, for example during an outage of the
     /// database, their names are omitted.
     pub async fn names_in_explanation(&self, company: CompanyId, access: &Access, explanation: &Explanation) -> Names {
         let ids = ids_in(explanation);
@@ -98,6 +98,8 @@ fn names_in_catalog(catalog: &Catalog, ids: &BTreeSet<Uuid>) -> Names {
 
 /// Returns the ids of the modules, features and levels that an explanation contains.
 fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
+    let view = explanation.view.map(|view| view.as_uuid());
+    let feature = explanation.feature.map(|feature| feature.as_uuid());
     let modules = explanation.gate.iter().map(|module| module.module_id.as_uuid());
     let levels = explanation.levels.iter().map(|level| level.user_level_id.as_uuid());
     let deciding = explanation.decision.decided_by.iter().map(|level| level.as_uuid());
@@ -107,7 +109,7 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
         Step::Undeny(id) | Step::Allow(id) => Some(id.as_uuid()),
         Step::AssignLevel => None,
     });
-    modules.chain(levels).chain(deciding).chain(steps).collect()
+    view.into_iter().chain(feature).chain(modules).chain(levels).chain(deciding).chain(steps).collect()
 }
 
 /// Returns the names of the entities that one audit record contains. For a deleted entity, this is the name that the

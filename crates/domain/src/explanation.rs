@@ -108,6 +108,10 @@ pub enum Step {
 pub struct Explanation {
     /// The decision that is explained.
     pub decision: Decision,
+    /// The view that the decision is about. `None` if the decision is about an action, or if the view does not exist.
+    pub view: Option<ViewId>,
+    /// The feature that the decision is about. `None` if the decision is about a view, or if the feature does not exist.
+    pub feature: Option<FeatureId>,
     /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
     /// feature.
     pub gate: Vec<GatingModule>,
@@ -134,7 +138,8 @@ impl Snapshot {
             Some(_) if !decision.allowed => [steps_to_open_gate(&gate), steps_to_allow(&levels, None)].concat(),
             _ => Vec::new(),
         };
-        Explanation { decision, gate, levels, suggestion }
+        let view = self.catalog.view(id).map(|view| view.id);
+        Explanation { decision, view, feature: None, gate, levels, suggestion }
     }
 
     /// Explains the decision on whether the user may perform an action of a feature with at least the required scope.
@@ -151,7 +156,8 @@ impl Snapshot {
             }
             _ => Vec::new(),
         };
-        Explanation { decision, gate, levels, suggestion }
+        let feature = self.catalog.feature(id).map(|feature| feature.id);
+        Explanation { decision, view: None, feature, gate, levels, suggestion }
     }
 
     fn gate(&self, modules: impl Iterator<Item = ModuleId>) -> Vec<GatingModule> {

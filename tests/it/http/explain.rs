@@ -9,12 +9,16 @@ async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
 }
 
-fn bare(decision: &Value) -> Value {
+/// Returns the explanation that contains only the decision and the subject.
+fn bare(decision: &Value, subject: UserId) -> Value {
     let mut all = decision.clone();
     for part in ["gate", "levels", "suggestion"] {
         all[part] = json!([]);
     }
-    all["names"] = json!({});
+    for part in ["viewId", "featureId", "externalUserId"] {
+        all[part] = Value::Null;
+    }
+    (all["userId"], all["names"]) = (json!(subject), json!({}));
     all
 }
 
@@ -39,12 +43,13 @@ both_adapters! {
                 "allowed": false, "scope": null,
                 "reason": "Company does not have access to the module containing this view",
                 "reasonCode": "view_module_missing", "decidedBy": [],
+                "userId": user, "externalUserId": null, "viewId": view, "featureId": null,
                 "gate": [{ "moduleId": module, "enabled": true, "granted": false }],
                 "levels": [
                     { "userLevelId": levels[0], "says": "deny" }, { "userLevelId": levels[1], "says": "nothing" },
                 ],
                 "suggestion": [{ "step": "grantModule", "id": module }, { "step": "allow", "id": levels[0] }],
-                "names": { &levels[0]: "One", &levels[1]: "Two", &module: "Risks" },
+                "names": { &levels[0]: "One", &levels[1]: "Two", &module: "Risks", &view: "Risks" },
             })
         );
 
@@ -100,12 +105,13 @@ both_adapters! {
                 json!({ "feature": "nothing", "action": "Read" }),
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
-                let own = ["gate", "levels", "names", "suggestion"];
+                let subject = ["userId", "externalUserId", "viewId", "featureId"];
+                let own = [subject.as_slice(), &["gate", "levels", "names", "suggestion"]].concat();
                 let mut names = [own.as_slice(), &["allowed", "decidedBy", "reason", "reasonCode", "scope"]].concat();
                 names.sort_unstable();
                 assert_eq!(fields(&explained), names);
-                for part in own {
-                    explained.as_object_mut().unwrap().remove(part);
+                for part in &own {
+                    explained.as_object_mut().unwrap().remove(*part);
                 }
                 assert_eq!(explained, api.check(company, user, question.clone()).await, "{question}");
             }
@@ -113,8 +119,8 @@ both_adapters! {
     }
 
     /// Non-members and super admins get the decision without a derivation. The response to a non-member must reveal
-    /// nothing about the company. For super admins there is no derivation, because the company's rules do not apply to
-    /// them.
+    /// nothing about the company, and must not reveal whether the view exists. For super admins there is no derivation,
+    /// because the company's rules do not apply to them.
     async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
@@ -123,12 +129,14 @@ both_adapters! {
             let answer =
                 api.post("/api/iam/explain").by(non_member).within(id).json(&question).send().await.expect(200).data();
             assert_eq!(answer["reasonCode"], "no_user_levels");
-            assert_eq!(answer, bare(&api.check(Company { id, ..company }, non_member, question.clone()).await));
+            assert_eq!(answer, bare(&api.check(Company { id, ..company }, non_member, question.clone()).await, non_member));
         }
         let request = api.post("/api/iam/explain").by_super_admin().within(company.id).json(&question);
         let answer = request.send().await.expect(200).data();
         assert_eq!(answer["reason"], "super admin");
         assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
+        let view = api.view_id("/modules/risks").await;
+        assert_eq!((&answer["viewId"], &answer["names"]), (&json!(view), &json!({ &view: "Risks" })));
     }
 
     /// An explanation for another user requires the right to check other users.

@@ -116,6 +116,17 @@ both_adapters! {
             let ask = json!({ "view": "/dashboard", "userId": name });
             let check = router.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
             assert_eq!(check.expect(200).data()["allowed"], true);
+            // An explanation contains the external id if the token or the request contains it. It is not looked up.
+            let explain = || router.post("/api/iam/explain").within(company.id);
+            for (request, ask, expected) in [
+                (explain().bearer(&bearer), json!({ "view": "/dashboard" }), json!(name)),
+                (explain().bearer(&bearer), json!({ "view": "/dashboard", "userId": id }), json!(name)),
+                (explain().by(company.admin), ask.clone(), json!(name)),
+                (explain().by(company.admin), json!({ "view": "/dashboard", "userId": id }), json!(null)),
+            ] {
+                let explanation = request.json(&ask).send().await.expect(200).data();
+                assert_eq!((&explanation["userId"], &explanation["externalUserId"]), (&json!(id), &expected), "{ask}");
+            }
             let asks = json!({ "checks": [ask, { "view": "/dashboard", "userId": "https://nobody.example|1" }] });
             let checks = router.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
             let results = checks.expect(200).data();
@@ -200,6 +211,9 @@ both_adapters! {
                 let answer =
                     by_admin(router.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
                 assert!(answer.to_string().contains("\"allowed\":true"), "{path} {answer}");
+                if path == "explain" {
+                    assert_eq!((&answer["userId"], &answer["externalUserId"]), (&json!(id), &json!(name)));
+                }
             }
             let query = format!("/api/iam/audit-logs?entityType=assignment&entityId={path_id}");
             let logs = by_admin(router.get(&query)).send().await.expect(200).data();

@@ -1,9 +1,11 @@
 //! Tests of the endpoints that describe the caller: its identity, its levels, the available catalog, and its
 //! permissions by key.
 
+use iam_domain::Versions;
 use serde_json::{Value, json};
 
 use crate::support::api::{both_adapters, each, new_user};
+use crate::support::replica::Replica;
 
 /// Returns the names of the members of a JSON object.
 fn names(object: &Value) -> Vec<&str> {
@@ -34,6 +36,27 @@ both_adapters! {
         let path = format!("/api/iam/me?limit=1&cursor={}", expected[0].0);
         let second = api.get(&path).by(one.member).send().await.expect(200).data();
         assert_eq!((&second["companies"][0]["companyId"], &second["nextCursor"]), (&json!(expected[1].0), &json!(null)));
+    }
+
+    /// The levels reflect every earlier change, whether or not the request requires its version. A version that no
+    /// response ever contained is not awaited, and a malformed version is rejected.
+    async fn the_levels_reflect_every_earlier_change(api: TestApi) {
+        let replica = Replica::of(&api).await;
+        let company = api.company().await;
+        let level = api.level_id(company, "Visitor").await;
+        let me = || replica.api.get("/api/iam/me").by(company.member);
+        me().send().await.expect(200);
+        let path = format!("/api/iam/users/{}/user-levels", company.member);
+        let change = api.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [level] }));
+        let version = change.send().await.expect(200).header("x-iam-version").unwrap().to_owned();
+        let later = Versions { company: i64::MAX, ..Versions::parse(&version).unwrap() }.to_string();
+        for least in [version, later] {
+            for request in [me(), me().within(company.id)] {
+                let data = request.header("x-iam-min-version", &least).send().await.expect(200).data();
+                assert_eq!(each(&data["companies"][0]["userLevels"], "name"), ["Visitor"]);
+            }
+        }
+        me().header("x-iam-min-version", "3").send().await.expect(400);
     }
 
     /// For a user without levels, the list of companies is empty. For a super admin, `superAdmin` is `true`.

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::support::api::both_adapters;
 
 both_adapters! {
-    /// An explanation contains the names of the levels and modules whose ids it contains.
-    async fn an_explanation_names_levels_and_modules(api: TestApi) {
+    /// An explanation contains the names of the view or feature, the levels and the modules whose ids it contains.
+    async fn an_explanation_names_what_it_contains(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "risks.create", "action": "Delete" });
         let request = api.post("/api/iam/explain").by(company.member).within(company.id).json(&question);
@@ -15,6 +15,16 @@ both_adapters! {
         assert_eq!(explanation["gate"][0]["moduleId"], module.as_str());
         assert_eq!(explanation["names"][&level], "Member");
         assert_eq!(explanation["names"][&module], "Risks");
+        let feature = api.feature_id("risks.create").await;
+        assert_eq!((&explanation["featureId"], &explanation["viewId"]), (&json!(feature), &json!(null)));
+        assert_eq!(explanation["names"][&feature], "Create Risks");
+        // What does not exist has neither an id nor a name.
+        for question in [json!({ "view": "/nowhere" }), json!({ "feature": "nothing", "action": "Read" })] {
+            let request = api.post("/api/iam/explain").by(company.member).within(company.id).json(&question);
+            let explanation = request.send().await.expect(200).data();
+            assert_eq!((&explanation["featureId"], &explanation["viewId"]), (&json!(null), &json!(null)));
+            assert_eq!(explanation["names"], json!({}));
+        }
     }
 
     /// An audit record contains the names of the entities whose ids it contains. For a deleted entity, this is the

@@ -103,7 +103,8 @@ const TABLE: &[Operation] = {
                 answer: Data(|| {
                     json!({
                         "allowed": false, "scope": null, "reason": "User has no assigned user levels",
-                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [], "names": {},
+                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [],
+                        "names": {}, "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
                     })
                 }),
                 ..FOREIGN

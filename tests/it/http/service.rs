@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::{App, test};
 use iam_application::{HealthProbe, Readiness, ReadinessCheck};
-use iam_http::{AllowedOrigins, Api, HttpOptions, Services};
+use iam_http::{AllowedOrigins, HttpOptions, Services};
 use iam_identity::{TokenVerifier, system_clock};
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
+use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
 const OPERATIONS: [&str; 69] = [
@@ -135,14 +134,12 @@ both_adapters! {
     /// While the storage is unavailable, the readiness check returns 503 with the reasons. The liveness check still
     /// returns 200.
     async fn a_broken_storage_is_reported(api: TestApi) {
-        let services = Services {
+        let services = || Services {
             application: Arc::clone(&api.application),
             verifier: Arc::new(TokenVerifier::hs256(&secret())),
             probe: Arc::new(Broken),
             clock: system_clock(),
         };
-        let broken = Api::new(services, HttpOptions::default());
-        let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &broken))).await;
         let unready = json!({
             "status": "unavailable",
             "checks": [
@@ -155,10 +152,7 @@ both_adapters! {
             ("/readyz?verbose", 503, unready),
             ("/livez", 200, json!({ "status": "ok" })),
         ] {
-            let response = test::call_service(&service, test::TestRequest::get().uri(path).to_request()).await;
-            assert_eq!(response.status().as_u16(), status, "{path}");
-            let body: Value = serde_json::from_slice(&test::read_body(response).await).unwrap();
-            assert_eq!(body, expected, "{path}");
+            assert_eq!(get_from(services(), path, "").await.expect(status).json(), expected, "{path}");
         }
     }
 

@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix_web::dev::ServiceResponse;
-use actix_web::{App, test};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use iam_composition::{Settings, StartError, System};
-use iam_http::{Api, HttpOptions, Services};
+use iam_http::Services;
 use iam_identity::TokenSigner;
 use pem::Pem;
 use serde_json::{Value, json};
 
-use crate::support::api::{new_user, now, secret};
+use crate::support::api::{Answer, get_from, new_user, now, secret};
 
 /// A key pair: a signer with the private key, and the public key in PEM format.
 pub struct Pair {
@@ -105,26 +103,20 @@ fn token_with_claims(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_fo
 }
 
 /// Returns the response to a request with this token.
-async fn answer(system: &System, token: &str) -> ServiceResponse {
+async fn answer(system: &System, token: &str) -> Answer {
     let services = Services {
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         probe: Arc::clone(&system.probe),
         clock: system.clock.clone(),
     };
-    let api = Api::new(services, HttpOptions::default());
-    let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await;
-    let request =
-        test::TestRequest::get().uri("/api/iam/views").insert_header(("authorization", format!("Bearer {token}")));
-    test::call_service(&service, request.to_request()).await
+    get_from(services, "/api/iam/views", &format!("Bearer {token}")).await
 }
 
 /// Returns the status of the response to a request with this token, and the message if the response is an error.
 async fn ask(system: &System, token: &str) -> (u16, String) {
-    let response = answer(system, token).await;
-    let status = response.status().as_u16();
-    let body: Value = serde_json::from_slice(&test::read_body(response).await).unwrap();
-    (status, body["error"]["message"].as_str().or(body["message"].as_str()).unwrap_or_default().to_owned())
+    let answer = answer(system, token).await;
+    (answer.status.as_u16(), answer.json()["message"].as_str().unwrap_or_default().to_owned())
 }
 
 fn accepted() -> (u16, String) {
@@ -204,8 +196,8 @@ async fn only_tokens_that_cannot_be_verified_are_503() {
     );
 
     let response = answer(&system, &token(&Pair::ed25519().signer, 0)).await;
-    assert!(response.headers().contains_key("retry-after"));
-    assert!(!response.headers().contains_key("www-authenticate"));
+    assert!(response.header("retry-after").is_some());
+    assert!(response.header("www-authenticate").is_none());
 }
 
 #[actix_web::test]

@@ -13,7 +13,7 @@ mod postgres {
         let company = new_company().to_string();
         let token = super_admin();
         let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
-        server.request(method, path, &headers, body.as_ref()).status
+        server.request(method, path, &headers, body.as_ref()).status.as_u16()
     }
 
     fn change(server: &ServerProcess) -> u16 {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::contract;
 use crate::support::process::{ServerProcess, run, text_of};
 
 /// The last comment of the guide.
@@ -33,6 +34,14 @@ fn the_printed_lines_work_when_they_are_pasted_into_a_shell() {
     assert_eq!(denied["data"]["reasonCode"], "feature_module_missing", "{text}");
     assert_eq!(explanation["status"], "success", "{text}");
     assert_eq!(levels["data"]["userLevels"].as_array().map(Vec::len), Some(3), "{text}");
+    // The shell prints only the bodies, so only they are validated.
+    let operations = [("check", "post"), ("check", "post"), ("explain", "post"), ("user-levels", "get")];
+    for ((name, method), answer) in operations.into_iter().zip(&answers) {
+        let path = format!("/api/iam/{name}");
+        let schema = || contract::response_schema(&path, method, "200");
+        let errors = contract::response_errors(&format!("{method} {path} 200"), schema, answer);
+        assert_eq!(errors, Vec::<String>::new(), "{answer}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::persistence::{start, super_admin};
 use crate::support::api::new_company;
-use crate::support::keep_alive::KeptConnection;
+use crate::support::client::Connection;
 use crate::support::process::{ServerProcess, wait_until};
 
 /// Starts a server with two workers and this drain delay.
@@ -42,34 +42,34 @@ fn responses_contain_connection_close_only_during_the_drain() {
         ("GET", "/docs/", "", 200),
     ];
     let headers = headers();
-    let mut kept: Vec<_> = requests.iter().map(|_| KeptConnection::open(server.address).unwrap()).collect();
+    let mut kept: Vec<_> = requests.iter().map(|_| Connection::open(server.address).unwrap()).collect();
     for ((method, path, body, status), connection) in requests.iter().zip(&mut kept) {
         connection.request(method, path, &headers, body).unwrap();
-        let answer = connection.answer(method).unwrap();
-        assert_eq!((answer.status, answer.closes()), (*status, false), "{method} {path}");
+        let answer = connection.answer().unwrap();
+        assert_eq!((answer.status.as_u16(), answer.closes()), (*status, false), "{method} {path}");
     }
     // Later, this connection is used for a request without a token.
-    let mut unknown = KeptConnection::open(server.address).unwrap();
+    let mut unknown = Connection::open(server.address).unwrap();
     server.signal("TERM");
     is_draining(&server);
     for ((method, path, body, status), connection) in requests.iter().zip(&mut kept) {
         let status = if *path == "/readyz" { &503 } else { status };
         connection.request(method, path, &headers, body).unwrap();
-        let answer = connection.answer(method).unwrap();
-        assert_eq!((answer.status, answer.closes()), (*status, true), "{method} {path}");
+        let answer = connection.answer().unwrap();
+        assert_eq!((answer.status.as_u16(), answer.closes()), (*status, true), "{method} {path}");
         assert_eq!(connection.rest().unwrap(), b"", "{method} {path}");
     }
     unknown.request("POST", "/api/iam/check", "", QUESTION).unwrap();
-    let answer = unknown.answer("POST").unwrap();
-    assert_eq!((answer.status, answer.closes()), (401, true));
+    let answer = unknown.answer().unwrap();
+    assert_eq!((answer.status.as_u16(), answer.closes()), (401, true));
 }
 
 #[test]
 fn an_idle_connection_is_kept_until_the_delay_ends() {
     let mut server = draining_for("700ms");
-    let mut idle = KeptConnection::open(server.address).unwrap();
+    let mut idle = Connection::open(server.address).unwrap();
     idle.request("GET", "/livez", "", "").unwrap();
-    assert_eq!(idle.answer("GET").unwrap().status, 200);
+    assert_eq!(idle.answer().unwrap().status, 200);
     let signalled = Instant::now();
     server.signal("TERM");
     assert_eq!(idle.rest().unwrap(), b"");
@@ -80,7 +80,7 @@ fn an_idle_connection_is_kept_until_the_delay_ends() {
 #[test]
 fn a_connection_without_a_request_does_not_delay_the_exit() {
     let mut server = draining_for("0s");
-    let mut unused = KeptConnection::open(server.address).unwrap();
+    let mut unused = Connection::open(server.address).unwrap();
     server.signal("TERM");
     assert_eq!(unused.rest().unwrap(), b"");
     assert_eq!(server.wait().code(), Some(0));
@@ -89,9 +89,9 @@ fn a_connection_without_a_request_does_not_delay_the_exit() {
 #[test]
 fn a_request_with_a_partially_sent_head_is_answered() {
     let mut server = draining_for("0s");
-    let mut slow = KeptConnection::open(server.address).unwrap();
+    let mut slow = Connection::open(server.address).unwrap();
     slow.request("GET", "/livez", "", "").unwrap();
-    assert_eq!(slow.answer("GET").unwrap().status, 200);
+    assert_eq!(slow.answer().unwrap().status, 200);
     slow.send(b"GET /livez HTTP/1.1\r\nho").unwrap();
     // Connections are assigned to the two workers in turn. When a worker has responded on a later connection, it has
     // read the partial request.
@@ -101,8 +101,8 @@ fn a_request_with_a_partially_sent_head_is_answered() {
     server.signal("TERM");
     wait_until(|| (!server.accepts()).then_some(()));
     slow.send(b"st: test\r\n\r\n").unwrap();
-    let answer = slow.answer("GET").unwrap();
-    assert_eq!((answer.status, answer.closes()), (200, true));
+    let answer = slow.answer().unwrap();
+    assert_eq!((answer.status.as_u16(), answer.closes()), (200, true));
     assert_eq!(slow.rest().unwrap(), b"");
     assert_eq!(server.wait().code(), Some(0));
 }
@@ -112,10 +112,10 @@ fn all_pipelined_requests_are_answered() {
     let mut server = draining_for("5m");
     server.signal("TERM");
     is_draining(&server);
-    let mut pipelining = KeptConnection::open(server.address).unwrap();
+    let mut pipelining = Connection::open(server.address).unwrap();
     pipelining.send("GET /livez HTTP/1.1\r\nhost: test\r\n\r\n".repeat(3).as_bytes()).unwrap();
     for _ in 0..3 {
-        assert_eq!(pipelining.answer("GET").unwrap().status, 200);
+        assert_eq!(pipelining.answer().unwrap().status, 200);
     }
     server.signal("TERM");
     server.wait();
@@ -169,7 +169,7 @@ enum Connections {
     Own,
     /// Clients share a pool of idle connections and reuse the most recently used connection first, as a reverse proxy
     /// does with its upstream connections.
-    Pool(Arc<Mutex<Vec<KeptConnection>>>),
+    Pool(Arc<Mutex<Vec<Connection>>>),
 }
 
 /// Clients that send checks continuously.
@@ -221,23 +221,18 @@ impl Clients {
 }
 
 /// Sends one request without retries.
-fn ask(
-    address: SocketAddr,
-    headers: &str,
-    connections: &Connections,
-    own: &mut Option<KeptConnection>,
-) -> io::Result<()> {
+fn ask(address: SocketAddr, headers: &str, connections: &Connections, own: &mut Option<Connection>) -> io::Result<()> {
     let mut take = || match connections {
         Connections::Own => own.take(),
         Connections::Pool(pool) => pool.lock().unwrap().pop(),
     };
-    let kept = std::iter::from_fn(&mut take).find(KeptConnection::is_open);
+    let kept = std::iter::from_fn(&mut take).find(Connection::is_open);
     let mut connection = match kept {
         Some(kept) => kept,
-        None => KeptConnection::open(address)?,
+        None => Connection::open(address)?,
     };
     connection.request("POST", "/api/iam/check", headers, QUESTION)?;
-    let answer = connection.answer("POST")?;
+    let answer = connection.answer()?;
     if answer.status != 200 {
         return Err(io::Error::other(format!("{answer:?}")));
     }

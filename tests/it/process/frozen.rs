@@ -4,17 +4,18 @@
 mod postgres {
     use std::time::Duration;
 
-    use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
+    use sea_orm::sqlx::{AssertSqlSafe, Connection as _, PgConnection, query_scalar};
     use serde_json::json;
 
     use crate::process::persistence::{start, super_admin};
     use crate::support::api::{new_company, new_user};
+    use crate::support::client::Connection;
     use crate::support::database::{Content, TestDatabase, run};
-    use crate::support::process::{Exchange, ServerProcess, wait_until};
+    use crate::support::process::{ServerProcess, wait_until};
     use crate::support::proxy::Proxy;
     use crate::support::replica::until;
 
-    fn open(server: &ServerProcess, method: &str, path: &str, company: &str, name: Option<&str>) -> Exchange {
+    fn open(server: &ServerProcess, method: &str, path: &str, company: &str, name: Option<&str>) -> Connection {
         let token = super_admin();
         let headers = [("authorization", token.as_str()), ("x-company-id", company)];
         let body = name.map(|name| json!({ "name": name }));
@@ -22,12 +23,12 @@ mod postgres {
     }
 
     fn add(server: &ServerProcess, company: &str, name: &str) -> u16 {
-        open(server, "POST", "/api/iam/user-levels", company, Some(name)).finish().status
+        open(server, "POST", "/api/iam/user-levels", company, Some(name)).answer().unwrap().status.as_u16()
     }
 
     fn cut_off(server: &ServerProcess) -> u16 {
         let path = format!("/api/iam/users/{}/not-before", new_user());
-        open(server, "PUT", &path, &new_company().to_string(), None).finish().status
+        open(server, "PUT", &path, &new_company().to_string(), None).answer().unwrap().status.as_u16()
     }
 
     /// Starts a change to the company. Returns when the change waits for a lock inside its transaction.
@@ -35,15 +36,15 @@ mod postgres {
         database: &TestDatabase,
         server: &ServerProcess,
         company: &str,
-    ) -> (PgConnection, Exchange) {
+    ) -> (PgConnection, Connection) {
         let mut blocker = database.connect().await;
         run(&mut blocker, "BEGIN; LOCK TABLE user_levels IN SHARE MODE".to_owned()).await.unwrap();
-        let exchange = open(server, "POST", "/api/iam/user-levels", company, Some("Lost"));
+        let request = open(server, "POST", "/api/iam/user-levels", company, Some("Lost"));
         let mut watch = database.connect().await;
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock')";
         until(async || query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap()).await;
-        (blocker, exchange)
+        (blocker, request)
     }
 
     async fn release(mut blocker: PgConnection) {
@@ -58,14 +59,14 @@ mod postgres {
         let environment = [("DATABASE_URL", database.url()), patient, ("IAM__DATABASE__LOCK_TIMEOUT", "30s")];
         let (frozen, sound) = (start(&environment), start(&environment));
         let company = new_company().to_string();
-        let (blocker, exchange) = inside_a_change(&database, &frozen, &company).await;
+        let (blocker, request) = inside_a_change(&database, &frozen, &company).await;
         frozen.signal("STOP");
         release(blocker).await;
         assert_eq!(cut_off(&sound), 200);
         wait_until(|| (add(&sound, &company, "Next") == 201).then_some(()));
         // After the process resumes, its interrupted change fails. The process then continues to serve requests.
         frozen.signal("CONT");
-        drop(exchange);
+        drop(request);
         wait_until(|| (add(&frozen, &company, &new_user().to_string()) == 201).then_some(()));
         frozen.stop();
     }
@@ -85,7 +86,7 @@ mod postgres {
         let company = new_company().to_string();
         assert_eq!(add(&server, &company, "Before"), 201);
         proxy.fall_silent();
-        let _exchange = open(&server, "POST", "/api/iam/user-levels", &company, Some("Lost"));
+        let _request = open(&server, "POST", "/api/iam/user-levels", &company, Some("Lost"));
         std::thread::sleep(Duration::from_millis(100));
         server.stop();
     }

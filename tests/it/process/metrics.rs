@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::persistence::{authorization, start, super_admin};
-use crate::support::api::{new_company, new_user};
-use crate::support::process::{HttpAnswer, ServerProcess};
+use crate::support::api::{Answer, new_company, new_user};
+use crate::support::process::ServerProcess;
 
 /// Sends a request to the admin port.
-fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
+fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
     let admin = server.wait_for(|log| {
         let (_, rest) = log.split_once("metrics on http://")?;
         rest.split_once("/metrics")?.0.parse().ok()
@@ -35,7 +35,7 @@ fn every_rejection_is_counted() {
         let company = company.to_string();
         let headers = [("authorization", by), ("x-company-id", company.as_str())];
         let answer = server.request(method, &format!("/api/iam{path}"), &headers, body.as_ref());
-        (answer.status, answer.json())
+        (answer.status.as_u16(), answer.json())
     };
     let (root, admin_token) = (super_admin(), authorization(admin, false));
     let by_stranger = authorization(new_user(), false);
@@ -74,9 +74,9 @@ fn head_returns_the_headers_of_the_metrics_without_a_body() {
         assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
     }
     let head = admin(&mut server, "HEAD", "/metrics");
-    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
     assert!(head.header("content-type").unwrap().starts_with("text/plain"));
     let refused = admin(&mut server, "POST", "/metrics");
-    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, Some("GET, HEAD")));
     server.stop();
 }

@@ -5,8 +5,9 @@ use iam_domain::{CompanyId, UserId};
 use serde_json::json;
 
 use super::persistence::{authorization, start, super_admin};
-use crate::support::api::{new_company, new_user};
-use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
+use crate::support::api::{Answer, new_company, new_user};
+use crate::support::client::Connection;
+use crate::support::process::{ServerProcess, wait_until};
 
 /// A lease that is too long to expire during a test. Processes can therefore detect changes only through a poll, a
 /// wake-up or a request that requires up-to-date data.
@@ -33,7 +34,7 @@ impl Case {
         let headers = [("authorization", case.super_admin.as_str())];
         // After a 503 the request is repeated. The repeated request returns 200 if the first one was committed after
         // all, because provisioning is idempotent.
-        let status = known(|| server.request("POST", &path, &headers, Some(&body))).status;
+        let status = known(|| server.request("POST", &path, &headers, Some(&body))).status.as_u16();
         assert!(matches!(status, 200 | 201), "{status}");
         let path = format!("/api/iam/user-levels?companyId={company}");
         let levels = known(|| server.request("GET", &path, &headers, None)).json();
@@ -43,11 +44,11 @@ impl Case {
     }
 
     /// Sends a request that checks whether the administrator may access the dashboard. Does not wait for the response.
-    fn open(&self, server: &ServerProcess) -> Exchange {
+    fn open(&self, server: &ServerProcess) -> Connection {
         self.open_with(server, &[])
     }
 
-    fn open_with(&self, server: &ServerProcess, more: &[(&str, &str)]) -> Exchange {
+    fn open_with(&self, server: &ServerProcess, more: &[(&str, &str)]) -> Connection {
         let company = self.company.to_string();
         let mut headers = vec![("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
         headers.extend_from_slice(more);
@@ -56,12 +57,19 @@ impl Case {
 
     /// Checks whether the administrator may access the dashboard, with `Cache-Control: no-cache`, which requires
     /// up-to-date data.
-    pub(crate) fn request_without_cache(&self, server: &ServerProcess) -> HttpAnswer {
-        self.open_with(server, &[("cache-control", "no-cache")]).finish()
+    pub(crate) fn request_without_cache(&self, server: &ServerProcess) -> Answer {
+        self.open_with(server, &[("cache-control", "no-cache")]).answer().unwrap()
     }
 
-    pub(crate) fn ask(&self, server: &ServerProcess) -> HttpAnswer {
-        self.open(server).finish()
+    /// Requests the explanation of whether the administrator may access the dashboard.
+    fn explain(&self, server: &ServerProcess) -> Answer {
+        let company = self.company.to_string();
+        let headers = [("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
+        server.request("POST", "/api/iam/explain", &headers, Some(&json!({ "view": "/dashboard" })))
+    }
+
+    pub(crate) fn ask(&self, server: &ServerProcess) -> Answer {
+        self.open(server).answer().unwrap()
     }
 
     /// Assigns the Admin level to the user, or revokes it if `is_admin` is `false`. Returns the status of the response.
@@ -69,7 +77,7 @@ impl Case {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
         let headers = [("authorization", self.super_admin.as_str())];
-        known(|| server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels })))).status
+        known(|| server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels })))).status.as_u16()
     }
 
     pub(crate) fn wait_for(&self, server: &ServerProcess, is_allowed: bool) {
@@ -78,13 +86,13 @@ impl Case {
 }
 
 /// Repeats a request until its status is not 503. Returns the last response.
-fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
+fn known(ask: impl Fn() -> Answer) -> Answer {
     wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
 
 /// Returns the decision in the response, or `None` if the response is 503.
-pub(crate) fn allowed(answer: &HttpAnswer) -> Option<bool> {
-    match answer.status {
+pub(crate) fn allowed(answer: &Answer) -> Option<bool> {
+    match answer.status.as_u16() {
         200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
         503 => None,
         status => panic!("{status}: {}", String::from_utf8_lossy(&answer.body)),
@@ -176,8 +184,8 @@ mod postgres {
             std::thread::sleep(LEASE + Duration::from_millis(100));
             let mut asked: Vec<_> = (0..10).map(|_| case.open(&b)).collect();
             b.signal("CONT");
-            for exchange in &mut asked {
-                assert_eq!(allowed(&exchange.finish()), Some(is_admin));
+            for request in &mut asked {
+                assert_eq!(allowed(&request.answer().unwrap()), Some(is_admin));
             }
         }
     }
@@ -246,7 +254,7 @@ mod postgres {
         wait_for_one_of_now();
         runtime.block_on(proxy.refuse());
         proxy.cut();
-        let mut aged = 0;
+        let (mut aged, mut explained) = (0, 0);
         wait_until(|| {
             let answer = case.ask(&server);
             if let Some(age) = answer.header("age") {
@@ -254,10 +262,18 @@ mod postgres {
                 assert_eq!(answer.header("warning"), Some(r#"110 - "Response is Stale""#));
                 assert_eq!(allowed(&answer), Some(true));
                 aged += 1;
+                // An explanation contains the names that are cached, which do not include those of levels.
+                let explanation = case.explain(&server);
+                if explanation.header("age").is_some() {
+                    let data = explanation.data();
+                    assert_eq!(data["names"][data["viewId"].as_str().unwrap()], "Dashboard");
+                    assert_eq!(data["names"].get(&case.level), None);
+                    explained += 1;
+                }
             }
             // A second 503 shows that the outage grace has ended. A single 503 could have been caused by a slow
             // machine.
-            (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
+            (aged > 0 && explained > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
         });
         runtime.block_on(proxy.admit());
         wait_for_one_of_now();

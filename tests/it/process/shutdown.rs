@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::persistence::{start, super_admin};
 use crate::support::api::new_company;
+use crate::support::client::Connection;
 use crate::support::process::wait_until;
 
 #[test]
@@ -34,19 +35,22 @@ fn a_request_in_progress_is_completed() {
     // A single worker accepts connections in order. With several workers, a connection may still be queued for a worker
     // when the server stops. Such a connection might never be served.
     let mut server = start(&[("IAM__SERVER__WORKERS", "1")]);
-    let (token, company) = (super_admin(), new_company().to_string());
-    let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
-    let body = json!({ "name": "Auditors" }).to_string();
-    let (first, second) = body.split_at(5);
-    let mut exchange = server.begin("POST", "/api/iam/user-levels", &headers, body.len());
-    exchange.send(first);
+    let (token, company, body) = (super_admin(), new_company(), json!({ "name": "Auditors" }).to_string());
+    let request = format!(
+        "POST /api/iam/user-levels HTTP/1.1\r\nhost: test\r\nauthorization: {token}\r\nx-company-id: {company}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (first, second) = request.as_bytes().split_at(request.len() - 5);
+    let mut connection = Connection::open(server.address).unwrap();
+    connection.send(first).unwrap();
     // The worker accepts connections in order. When a later connection is served, the first request has therefore
     // reached the service.
     assert_eq!(server.get("/livez").status, 200);
     server.signal("TERM");
     wait_until(|| (!server.accepts()).then_some(()));
-    exchange.send(second);
-    assert_eq!(exchange.finish().status, 201);
+    connection.send(second).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 201);
     assert_eq!(server.wait().code(), Some(0));
 }
 
@@ -96,17 +100,17 @@ mod postgres {
         let lock = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
         run(&mut holder, lock.to_owned()).await.unwrap();
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
-        let (mut exchange, mut asked) = (ask(), Instant::now());
+        let (mut request, mut asked) = (ask(), Instant::now());
         until(async || {
             // On a busy machine, the request may time out before its change begins, so it is repeated. If both changes
             // begin after all, one of the two changes is rejected.
             if asked.elapsed() > Duration::from_secs(6) {
-                (exchange, asked) = (ask(), Instant::now());
+                (request, asked) = (ask(), Instant::now());
             }
             waiting(&mut observer).await > 0
         })
         .await;
-        drop(exchange);
+        drop(request);
         let metrics: SocketAddr =
             server.wait_for(|log| log.split_once("metrics on http://")?.1.split_once('/')?.0.parse().ok());
         server.signal("TERM");

@@ -13,6 +13,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Returns `true` if the response announces that the server will close the connection (`Connection: close`).
+    pub fn closes(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
     /// Returns the whole body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)

@@ -81,8 +81,6 @@ pub struct Request {
     inner: test::TestRequest,
     /// A body that is sent in parts, each as soon as it is available. `None` if the body is sent as a whole.
     parts: Option<Parts>,
-    method: Method,
-    path: String,
     body: Vec<u8>,
     api: TestApi,
 }
@@ -154,13 +152,43 @@ impl Request {
 
     /// Sends the request and returns the response. Request and response must conform to the OpenAPI document.
     pub async fn send(self) -> Answer {
-        let answer = (self.api.call)(self.inner, self.parts).await;
-        contract::check(&self.method, &self.path, &self.body, &answer);
-        answer
+        (self.api.call)(self.inner, self.body, self.parts).await
     }
 }
 
-type Call = Rc<dyn Fn(test::TestRequest, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
+/// Sends a request with this body. Request and response must conform to the OpenAPI document.
+type Call = Rc<dyn Fn(test::TestRequest, Vec<u8>, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
+
+/// Creates an API with these services.
+async fn serve(services: Services, options: HttpOptions) -> Call {
+    let api = Api::new(services, options);
+    let service = Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
+    Rc::new(move |request, body, parts| {
+        let service = Rc::clone(&service);
+        Box::pin(async move {
+            let mut request = request.to_request();
+            if let Some(parts) = parts {
+                *request.payload() = Payload::from(parts);
+            }
+            let (method, uri) = (request.method().clone(), request.uri().to_string());
+            // A server converts an error of the actix service into its response. The test does the same.
+            let response = match test::try_call_service(service.as_ref(), request).await {
+                Ok(response) => response.into_parts().1.map_into_boxed_body(),
+                Err(error) => error.error_response(),
+            };
+            let (status, headers) = (response.status(), response.headers().clone());
+            let answer = Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() };
+            contract::check(&method, &uri, &body, &answer);
+            answer
+        })
+    })
+}
+
+/// Sends a `GET` with this `Authorization` header to an API with these services.
+pub async fn get_from(services: Services, path: &str, authorization: &str) -> Answer {
+    let request = test::TestRequest::get().uri(path).insert_header(("authorization", authorization));
+    serve(services, HttpOptions::default()).await(request, Vec::new(), None).await
+}
 
 /// An instance of the API on one storage, with the seeded catalog.
 #[derive(Clone)]
@@ -231,32 +259,14 @@ impl TestApi {
             probe: Arc::new(Fine),
             clock,
         };
-        let api = Api::new(services, options);
-        let service =
-            Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
-        let call: Call = Rc::new(move |request, parts| {
-            let service = Rc::clone(&service);
-            Box::pin(async move {
-                let mut request = request.to_request();
-                if let Some(parts) = parts {
-                    *request.payload() = Payload::from(parts);
-                }
-                // A server converts an error of the actix service into its response. The test does the same.
-                let response = match test::try_call_service(service.as_ref(), request).await {
-                    Ok(response) => response.into_parts().1.map_into_boxed_body(),
-                    Err(error) => error.error_response(),
-                };
-                let (status, headers) = (response.status(), response.headers().clone());
-                Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
-            })
-        });
+        let call = serve(services, options).await;
         Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
     /// Creates a request for the given method and path.
     pub fn request(&self, method: Method, path: &str) -> Request {
-        let inner = test::TestRequest::default().method(method.clone()).uri(path);
-        Request { inner, parts: None, method, path: path.to_owned(), body: Vec::new(), api: self.clone() }
+        let inner = test::TestRequest::default().method(method).uri(path);
+        Request { inner, parts: None, body: Vec::new(), api: self.clone() }
     }
 
     pub fn get(&self, path: &str) -> Request {

@@ -3,10 +3,10 @@
 pub mod answer;
 pub mod api;
 pub mod bouncer;
+pub mod client;
 pub mod clock;
 pub mod contract;
 pub mod database;
-pub mod keep_alive;
 pub mod process;
 pub mod proxy;
 pub mod replica;

@@ -1,6 +1,6 @@
 //! Runs the binaries as processes, and sends HTTP requests to them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::answer::Answer;
+use super::client::Connection;
 
 /// Timeout for any single wait, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -122,38 +125,23 @@ impl ServerProcess {
     }
 
     /// Sends a request and waits for the response.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> HttpAnswer {
-        let mut exchange = self.open(method, path, headers, body);
-        exchange.finish()
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        self.open(method, path, headers, body).answer().unwrap()
     }
 
     /// Sends a `GET` without headers and waits for the response.
-    pub fn get(&self, path: &str) -> HttpAnswer {
+    pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], None)
     }
 
-    /// Sends a request without waiting for the response. The caller can wait for the response or drop the exchange.
-    pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Exchange {
+    /// Sends a request without waiting for the response. The caller can wait for the response or drop the connection.
+    pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Connection {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut exchange = self.begin(method, path, headers, body.len());
-        exchange.send(&body);
-        exchange
-    }
-
-    /// Sends the request line and the headers. The caller sends the body later; `length` is its length.
-    pub fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Exchange {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if length > 0 {
-            head.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
-        }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        Exchange { stream }
+        let mut connection = Connection::open(self.address).unwrap();
+        let line = |(name, value): &(&str, &str)| format!("{name}: {value}\r\n");
+        let headers = headers.iter().chain(&[("connection", "close")]).map(line).collect::<String>();
+        connection.request(method, path, &headers, &body).unwrap();
+        connection
     }
 }
 
@@ -184,53 +172,5 @@ pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         }
         assert!(std::time::Instant::now() < until, "the condition was not met within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A request in progress. Dropping this value closes the connection.
-pub struct Exchange {
-    stream: TcpStream,
-}
-
-impl Exchange {
-    /// Sends a part of the body.
-    pub fn send(&mut self, part: &str) {
-        self.stream.write_all(part.as_bytes()).unwrap();
-    }
-
-    /// Waits for the response.
-    pub fn finish(&mut self) -> HttpAnswer {
-        let mut bytes = Vec::new();
-        self.stream.read_to_end(&mut bytes).unwrap();
-        HttpAnswer::parse(&bytes)
-    }
-}
-
-/// A response of the server.
-#[derive(Debug)]
-pub struct HttpAnswer {
-    pub status: u16,
-    head: String,
-    pub body: Vec<u8>,
-}
-
-impl HttpAnswer {
-    fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP response");
-        let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.to_owned(), body: bytes[end + 4..].to_vec() }
-    }
-
-    /// Returns the value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
-    }
-
-    /// Returns the body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }

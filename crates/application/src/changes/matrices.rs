@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
-    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId,
+    LevelPermissions, Scope, UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
 use iam_storage::{MatrixCell, Target, UnitOfWork};
 
@@ -130,18 +130,11 @@ impl Change for ReplaceViewPermissions {
             unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })?;
         let cells = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
-        let denied = |cells: &[ViewPermission]| -> BTreeSet<_> {
-            cells.iter().filter(|cell| cell.state == ViewState::Deny).map(|cell| cell.view_id).collect()
-        };
-        let mut nullified = Nullified::default();
-        if !denied(&cells).is_subset(&denied(&stored)) {
-            let after = tx.snapshots().load_company(self.company).await?.value;
-            let mut before = after.clone();
-            if let Some(level) = before.levels.get_mut(&self.level) {
-                level.views = stored.iter().map(|cell| (cell.view_id, cell.state)).collect();
-            }
-            nullified = Nullified::between(&before, &after);
-        }
+        let denies = |cell: &ViewPermission| cell.state == ViewState::Deny;
+        let nullified = nullified(tx, self.company, self.level, (stored, &cells), denies, |level, stored| {
+            level.views = stored.into_iter().map(|cell| (cell.view_id, cell.state)).collect();
+        })
+        .await?;
         Ok(ReplacedMatrix { cells, nullified })
     }
 }
@@ -206,18 +199,11 @@ impl Change for ReplaceFeaturePermissions {
             },
         )?;
         let cells = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
-        let denied = |cells: &[FeaturePermission]| -> BTreeSet<_> {
-            cells.iter().filter(|cell| !cell.value).map(|cell| (cell.feature_id, cell.action.clone())).collect()
-        };
-        let mut nullified = Nullified::default();
-        if !denied(&cells).is_subset(&denied(&stored)) {
-            let after = tx.snapshots().load_company(self.company).await?.value;
-            let mut before = after.clone();
-            if let Some(level) = before.levels.get_mut(&self.level) {
-                level.features = level_permissions(self.level, Vec::new(), stored).features;
-            }
-            nullified = Nullified::between(&before, &after);
-        }
+        let denies = |cell: &FeaturePermission| !cell.value;
+        let nullified = nullified(tx, self.company, self.level, (stored, &cells), denies, |level, stored| {
+            level.features = level_permissions(self.level, Vec::new(), stored).features;
+        })
+        .await?;
         Ok(ReplacedMatrix { cells, nullified })
     }
 }
@@ -246,6 +232,30 @@ impl ReplaceFeaturePermissions {
             .collect();
         if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(FieldError::bounded(errors))) }
     }
+}
+
+/// Returns the permissions of users that the deny rules of a new matrix override. `matrices` contains the old matrix and the
+/// new one, and `restore` puts the old matrix into the level.
+async fn nullified<C: MatrixCell>(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    level: UserLevelId,
+    matrices: (Vec<C>, &[C]),
+    denies: impl Fn(&C) -> bool,
+    restore: impl FnOnce(&mut LevelPermissions, Vec<C>),
+) -> Result<Nullified, Failure> {
+    let (old, new) = matrices;
+    let denied =
+        |cells: &[C]| -> BTreeSet<_> { cells.iter().filter(|cell| denies(cell)).map(MatrixCell::key).collect() };
+    if denied(new).is_subset(&denied(&old)) {
+        return Ok(Nullified::default());
+    }
+    let after = tx.snapshots().load_company(company).await?.value;
+    let mut before = after.clone();
+    if let Some(level) = before.levels.get_mut(&level) {
+        restore(level, old);
+    }
+    Ok(Nullified::between(&before, &after))
 }
 
 /// Checks that a caller who is not a super admin does not change the pinned permissions of the matrix. The caller must

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use iam_application::{FIELD_ERRORS_LIMIT, FieldCode, FieldError, Patch};
-use iam_domain::{Description, NamedUser, UserId};
+use iam_domain::{Description, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use serde_json::{Map, Value};
 
@@ -110,10 +110,10 @@ impl<'a> FieldReader<'a> {
     /// Reads the optional subject of a check. An error about an external id could reveal which issuers are configured.
     /// Therefore, such an error is returned in place of the user, and is reported only to callers who may check other
     /// users.
-    pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
+    pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
-            Ok(user) => Some(Some(Ok(user.id))),
+            Ok(user) => Some(Some(Ok(user))),
             Err(error @ UserNameError::Form) => self.reject(name, FieldCode::User, error),
             Err(error) => Some(Some(Err(FieldError::new(name, FieldCode::User, error)))),
         }

@@ -2,7 +2,7 @@
 //! fields.
 
 use iam_application::{FieldCode, FieldError, NamedSubject};
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, ExternalId};
 use iam_permissions_cache::Check;
 
 use super::body_reader::FieldReader;
@@ -15,6 +15,8 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 pub(crate) struct DecisionRequest {
     pub(crate) check: Check,
     pub(crate) subject: NamedSubject,
+    /// The external id of the subject, if the request identifies the subject by it.
+    pub(crate) external_id: Option<ExternalId>,
 }
 
 /// A check in a batch, or the field errors if the check is invalid.
@@ -46,7 +48,9 @@ impl DecisionRequest {
             (false, false) => fields.reject("view", FieldCode::Required, "or feature is required"),
             (true, true) => fields.reject("view", FieldCode::Alone, "cannot be combined with feature"),
         };
-        Some(Self { check: check?, subject: subject? })
+        let (check, subject) = (check?, subject?);
+        let external_id = subject.as_ref().and_then(|user| user.as_ref().ok()?.external_id.clone());
+        Some(Self { check, subject: subject.map(|user| user.map(|user| user.id)), external_id })
     }
 }
 

@@ -103,7 +103,7 @@ impl<'de> Visitor<'de> for FastDecisionRequest {
             _ => None,
         };
         let user = user.map(UserId::parse).transpose().map_err(|_| unsupported())?;
-        Ok(DecisionRequest { check: check.ok_or_else(unsupported)?, subject: user.map(Ok) })
+        Ok(DecisionRequest { check: check.ok_or_else(unsupported)?, subject: user.map(Ok), external_id: None })
     }
 }
 

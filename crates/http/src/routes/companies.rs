@@ -5,7 +5,7 @@ use iam_application::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCo
 use iam_domain::{GrantedModule, ModuleId, UserId, UserLevel};
 use utoipa::ToSchema;
 
-use super::{changed_data, data};
+use super::data;
 use crate::extract::{Authorized, Input, PlatformCompany, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
@@ -14,13 +14,10 @@ data! {
     GrantedModulesData { modules: Vec<GrantedModule> }
     /// The module of the company.
     GrantedModuleData { module: GrantedModule }
-}
-
-changed_data! {
     /// The modules of the company after the change, sorted by name.
-    SetModulesData { modules: Vec<GrantedModule> }
+    SetModulesData { modules: Vec<GrantedModule>, message }
     /// All levels of the company, sorted by name.
-    ProvisionedData { user_levels: Vec<UserLevel> }
+    ProvisionedData { user_levels: Vec<UserLevel>, message }
 }
 
 /// Lists the modules of a company, sorted by name, each with its `enabled` flag.

@@ -2,7 +2,9 @@
 
 use actix_web::post;
 use iam_application::Names;
-use iam_domain::{Explanation, GatingModule, LevelContribution, Scope, Step, UserLevelId};
+use iam_domain::{
+    Explanation, ExternalId, FeatureId, GatingModule, LevelContribution, Scope, Step, UserId, UserLevelId, ViewId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,6 +29,21 @@ pub(crate) struct ExplanationData {
     reason_code: &'static str,
     /// The ids of the user levels that determined the decision.
     decided_by: Vec<UserLevelId>,
+    /// The subject: the user whose permissions were checked. `null` if a service checked its own permissions.
+    #[schema(required = true)]
+    user_id: Option<UserId>,
+    /// The external id (`issuer|subject`) of the subject, if the subject is the caller, or if the request identifies the
+    /// subject by it. It is not looked up: otherwise it is `null`, and always for users of the native issuer.
+    #[schema(value_type = Option<String>, required = true)]
+    external_user_id: Option<ExternalId>,
+    /// The view. `null` if the check is about a feature, if the view does not exist, or if the subject is not a member
+    /// of the company.
+    #[schema(required = true)]
+    view_id: Option<ViewId>,
+    /// The feature. `null` if the check is about a view, if the feature does not exist, or if the subject is not a
+    /// member of the company.
+    #[schema(required = true)]
+    feature_id: Option<FeatureId>,
     /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
     /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
@@ -35,20 +52,30 @@ pub(crate) struct ExplanationData {
     /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
     /// changes exist.
     suggestion: Vec<Step>,
-    /// The names of the levels, modules and features whose ids the explanation contains, by id.
+    /// The names of the views, features, modules and levels whose ids the explanation contains, by id. While the
+    /// database is unreachable, the names of the levels are omitted.
     #[schema(value_type = BTreeMap<String, String>)]
     names: Names,
 }
 
 impl ExplanationData {
-    fn new(explanation: Explanation, names: Names) -> Self {
-        let Explanation { decision, gate, levels, suggestion } = explanation;
+    fn new(
+        explanation: Explanation,
+        names: Names,
+        user_id: Option<UserId>,
+        external_user_id: Option<ExternalId>,
+    ) -> Self {
+        let Explanation { decision, view, feature, gate, levels, suggestion } = explanation;
         Self {
             allowed: decision.allowed,
             scope: granted_scope(decision.allowed, decision.scope),
             reason: decision.reason.text(),
             reason_code: decision.reason.code(),
             decided_by: decision.decided_by,
+            user_id,
+            external_user_id,
+            view_id: view,
+            feature_id: feature,
             gate,
             levels,
             suggestion,
@@ -70,5 +97,8 @@ pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiRes
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     let explanation = access.explain(&call.input.check);
     let names = call.application().names_in_explanation(call.company()?, &access, &explanation).await;
-    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::new(explanation, names))
+    let user_id = access.subject().user_id();
+    let external_id_of_caller = || call.external_id().filter(|_| user_id == call.caller().user_id()).cloned();
+    let external_id = call.input.external_id.clone().or_else(external_id_of_caller);
+    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::new(explanation, names, user_id, external_id))
 }

@@ -5,8 +5,8 @@ use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeatu
 use iam_domain::{Action, Category, Description, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId};
 use utoipa::ToSchema;
 
+use super::data;
 use super::views::{SetViewsData, ViewsData};
-use super::{changed_data, data};
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -15,11 +15,8 @@ data! {
     FeaturesData { features: Vec<Feature> }
     /// The feature.
     FeatureData { feature: Feature }
-}
-
-changed_data! {
     /// The features after the change, sorted by key.
-    SetFeaturesData { features: Vec<Feature> }
+    SetFeaturesData { features: Vec<Feature>, message }
 }
 
 /// The feature specified in the path.

@@ -60,32 +60,20 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// Defines types of response data with a single field, such as `{"views": […]}`.
+/// Defines types of response data with a single field, such as `{"views": […]}`, and for a change with a message.
 macro_rules! data {
-    ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty })+) => {$(
+    ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty $(, $message:ident)? })+) => {$(
         $(#[doc = $doc])+
         #[derive(serde::Serialize, utoipa::ToSchema)]
         #[serde(rename_all = "camelCase")]
         pub(crate) struct $name {
+            $(
+                /// The human-readable result of the operation.
+                pub(crate) $message: &'static str,
+            )?
             $(#[doc = $doc])+
             pub(crate) $field: $type,
         }
     )+};
 }
 pub(crate) use data;
-
-/// Defines types of response data of a change: a message, and the changed entities.
-macro_rules! changed_data {
-    ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty })+) => {$(
-        $(#[doc = $doc])+
-        #[derive(serde::Serialize, utoipa::ToSchema)]
-        #[serde(rename_all = "camelCase")]
-        pub(crate) struct $name {
-            /// The human-readable result of the operation.
-            pub(crate) message: &'static str,
-            $(#[doc = $doc])+
-            pub(crate) $field: $type,
-        }
-    )+};
-}
-pub(crate) use changed_data;

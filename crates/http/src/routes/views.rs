@@ -5,7 +5,7 @@ use iam_application::{CreateView, DeleteView, UpdateView};
 use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
-use super::{changed_data, data};
+use super::data;
 use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
@@ -14,11 +14,8 @@ data! {
     ViewsData { views: Vec<View> }
     /// The view.
     ViewData { view: View }
-}
-
-changed_data! {
     /// The views after the change, sorted by URL.
-    SetViewsData { views: Vec<View> }
+    SetViewsData { views: Vec<View>, message }
 }
 
 /// The view specified in the path.

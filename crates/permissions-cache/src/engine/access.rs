@@ -109,24 +109,32 @@ impl Access {
     /// Explains the decision about a check. The explanation comes from the same snapshot as the decision.
     #[must_use]
     pub fn explain(&self, check: &Check) -> Explanation {
-        let decision = self.check(check);
-        let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
-        // An explanation must not reveal anything about the company to a non-member, and no rule of the company applies
-        // to a super admin.
-        if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
-            return bare(decision);
+        let bare = |view, feature| Explanation {
+            decision: self.check(check),
+            view,
+            feature,
+            gate: Vec::new(),
+            levels: Vec::new(),
+            suggestion: Vec::new(),
+        };
+        // An explanation must not reveal to a non-member what exists.
+        if self.is_non_member() {
+            return bare(None, None);
         }
-        let snapshot = self.set.to_snapshot();
+        // No rule of the company applies to a super admin.
+        let has_rules = !matches!(self.subject, Subject::SuperAdmin(_));
+        let index = &self.set.index;
         match check {
-            Check::View(view) => {
-                let id = self.set.index.view(view).and_then(|column| self.set.index.view_in(column));
-                id.map_or_else(|| bare(decision), |id| snapshot.explain_view(id))
-            }
-            Check::Feature { feature, action, least_scope } => {
-                let id = self.set.index.feature(feature).map(|columns| columns.id);
-                let least = least_scope.unwrap_or(Scope::Own);
-                id.map_or_else(|| bare(decision), |id| snapshot.explain_feature(id, action, least))
-            }
+            Check::View(view) => match index.view(view).and_then(|column| index.view_in(column)) {
+                Some(id) if has_rules => self.set.to_snapshot().explain_view(id),
+                view => bare(view, None),
+            },
+            Check::Feature { feature, action, least_scope } => match index.feature(feature).map(|columns| columns.id) {
+                Some(id) if has_rules => {
+                    self.set.to_snapshot().explain_feature(id, action, least_scope.unwrap_or(Scope::Own))
+                }
+                feature => bare(None, feature),
+            },
         }
     }
 

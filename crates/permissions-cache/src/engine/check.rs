@@ -25,12 +25,21 @@ impl From<Caller> for Subject {
 }
 
 impl Subject {
+    /// Returns the id of the user. `None` for a service.
+    #[must_use]
+    pub const fn user_id(self) -> Option<UserId> {
+        match self {
+            Self::User(user) | Self::SuperAdmin(user) => Some(user),
+            Self::Service => None,
+        }
+    }
+
     /// Returns the id of the user whose levels determine the decision. For a service, returns the nil UUID, which no
     /// level is assigned to.
     pub(crate) const fn holder(self) -> UserId {
-        match self {
-            Self::User(user) | Self::SuperAdmin(user) => user,
-            Self::Service => UserId::NIL,
+        match self.user_id() {
+            Some(user) => user,
+            None => UserId::NIL,
         }
     }
 }

@@ -360,7 +360,8 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
             let text = "The entity tags that the client has cached. If one of them matches, the response is 304.";
             parameters.push(parameter("If-None-Match", "header", (text, string())));
         }
-        let text = "The minimum version that the response must reflect: the `X-IAM-Version` of an earlier response.";
+        let text = "The minimum version of the permissions that the response is based on: the `X-IAM-Version` of an \
+            earlier response. All other data is read from the storage and reflects every version.";
         let version = json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" });
         parameters.push(parameter("X-IAM-Min-Version", "header", (text, version)));
         let text = "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.";

@@ -1,43 +1,39 @@
-//! An HTTP client with keep-alive connections, as SDKs and proxies use them. The client never retries a request.
+//! An HTTP client that reads the responses of server processes and validates them. The client never retries a request.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+
+use super::answer::Answer;
+use super::contract;
+
 /// Timeout for a response, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A keep-alive connection, which can carry several requests.
-pub struct KeptConnection {
+/// A connection to a server. Unless a request has the header `Connection: close`, the connection can carry several
+/// requests, as connections of SDKs and proxies do. Dropping this value closes the connection.
+pub struct Connection {
     reader: BufReader<TcpStream>,
+    /// The bytes that were sent, from the first request without a response.
+    sent: Vec<u8>,
 }
 
-/// A response that arrived on a keep-alive connection.
-#[derive(Debug)]
-pub struct KeptAnswer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+/// A request that was sent.
+struct Sent {
+    method: Method,
+    uri: String,
+    body: Vec<u8>,
 }
 
-impl KeptAnswer {
-    /// Returns the value of a header. `name` must be in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Returns `true` if the response announces that the server will close the connection (`Connection: close`).
-    pub fn closes(&self) -> bool {
-        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
-    }
-}
-
-impl KeptConnection {
+impl Connection {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(stream) })
+        Ok(Self { reader: BufReader::new(stream), sent: Vec::new() })
     }
 
     /// Returns `true` if the server has neither closed the connection nor sent data on it. Clients make the same check
@@ -52,6 +48,7 @@ impl KeptConnection {
 
     /// Sends these bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sent.extend_from_slice(bytes);
         self.reader.get_mut().write_all(bytes)
     }
 
@@ -64,20 +61,26 @@ impl KeptConnection {
         self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{content}\r\n{body}").as_bytes())
     }
 
-    /// Reads the response to a request with this method. The response to `HEAD` has no body.
-    pub fn answer(&mut self, method: &str) -> io::Result<KeptAnswer> {
+    /// Reads the response to the first request without a response. A complete response must conform to the OpenAPI
+    /// document.
+    pub fn answer(&mut self) -> io::Result<Answer> {
         let line = self.line()?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = line.split(' ').nth(1).and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok());
         let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, line))?;
-        let mut headers = Vec::new();
+        let mut headers = HeaderMap::new();
         while let Some((name, value)) = self.line()?.split_once(": ") {
-            headers.push((name.to_lowercase(), value.to_owned()));
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let mut answer = KeptAnswer { status, headers, body: Vec::new() };
-        if method != "HEAD" {
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let Sent { method, uri, body } = self.take_request();
+        if method != Method::HEAD {
             let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
             answer.body.resize(length, 0);
             self.reader.read_exact(&mut answer.body)?;
+        }
+        // The metrics are not part of the API.
+        if uri != "/metrics" {
+            contract::check(&method, &uri, &body, &answer);
         }
         Ok(answer)
     }
@@ -86,6 +89,18 @@ impl KeptConnection {
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest).map(|_| rest)
+    }
+
+    /// Removes the first request from the sent bytes, and returns it.
+    fn take_request(&mut self) -> Sent {
+        let end = self.sent.windows(4).position(|window| window == b"\r\n\r\n").expect("a request");
+        let head = String::from_utf8(self.sent.drain(..end + 4).collect()).unwrap();
+        let mut words = head.split(' ');
+        let (method, uri) = (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned());
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        // The server may respond before it has received the whole body.
+        let length = length.map_or(0, |length| length.parse().unwrap()).min(self.sent.len());
+        Sent { method, uri, body: self.sent.drain(..length).collect() }
     }
 
     fn line(&mut self) -> io::Result<String> {
