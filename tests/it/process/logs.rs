@@ -156,7 +156,10 @@ mod postgres {
             let body = String::from_utf8_lossy(&answer.body).into_owned();
             assert!(!body.contains("database") && !body.contains(database.name()), "{body}");
 
-            for message in ["service unavailable", "the wake-up subscription failed"] {
+            for (message, cause) in [
+                ("service unavailable", "terminating connection due to administrator command"),
+                ("the wake-up subscription failed", "the server closed the connection"),
+            ] {
                 let line = server.wait_for(|log| {
                     log.lines().find(|line| line.contains(message) && line.contains("WARN")).map(str::to_owned)
                 });
@@ -168,8 +171,7 @@ mod postgres {
                     error.split_once('"').unwrap().0.to_owned()
                 };
                 let lost = format!("storage unavailable: the connection to the database was lost {address}: ");
-                assert!(error.starts_with(&lost), "{line}");
-                assert!(error.contains("terminating connection due to administrator command"), "{line}");
+                assert!(error.starts_with(&lost) && error.contains(cause), "{line}");
                 assert!(!line.contains(".sources"), "{line}");
             }
         }
@@ -190,7 +192,7 @@ mod postgres {
         let line = lines.first().unwrap();
         assert_eq!(line["level"], "WARN");
         assert!(line["duration_ms"].as_f64().is_some_and(|duration| duration > 0.0), "{line}");
-        assert!(line["statement"].as_str().unwrap().starts_with("SELECT "), "{line}");
+        assert!(line["statement"].as_str().unwrap().contains("SELECT "), "{line}");
         assert!(slow("1h").is_empty());
     }
 }

@@ -97,18 +97,19 @@ fn unavailable(source: impl Into<BoxError>) -> StorageError {
 /// Forwards notifications as wake-ups until the connection is lost, and returns the reason. The payload of a
 /// notification is ignored.
 async fn forward(mut listener: PgListener, woken: &watch::Sender<Option<Arc<Unreachable>>>) -> sqlx::Error {
+    let failed = |kind, why: &str| io::Error::new(kind, why).into();
     loop {
         match timeout(PING_AFTER_QUIET, listener.try_recv()).await {
             Ok(Ok(Some(_))) => {
                 woken.send_replace(None);
             }
-            Ok(Ok(None)) => return io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+            Ok(Ok(None)) => return failed(io::ErrorKind::UnexpectedEof, "the server closed the connection"),
             Ok(Err(error)) => return error,
             // No notification has arrived for a while: the connection may be half-open.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error,
-                Err(_) => return io::Error::from(io::ErrorKind::TimedOut).into(),
+                Err(_) => return failed(io::ErrorKind::TimedOut, "no response in time"),
             },
         }
     }
