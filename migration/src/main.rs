@@ -43,10 +43,10 @@ enum Command {
         #[arg(long)]
         restore: bool,
         /// Instead of inserting rows, list the default levels that earlier releases provisioned with denies and the
-        /// permissions that users would gain without these denies.
+        /// permissions that users would gain without these denies, in all companies.
         #[arg(long, conflicts_with = "restore")]
         additive_defaults: bool,
-        /// Also remove the listed denies.
+        /// Also remove the listed denies, in all companies.
         #[arg(long, requires = "additive_defaults")]
         accept_gains: bool,
         /// Maximum number of users to list for each company.
@@ -151,7 +151,7 @@ async fn make_defaults_additive(
     }
     println!("{totals}");
     if !accept_gains {
-        println!("nothing was changed; to remove these denies: migration seed --additive-defaults --accept-gains");
+        println!("nothing was changed; to remove these denies, run the command again with --accept-gains");
     }
     Ok(())
 }
