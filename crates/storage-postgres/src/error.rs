@@ -372,6 +372,30 @@ mod tests {
     }
 
     #[test]
+    fn an_error_with_the_address_of_the_database_has_the_same_kind() {
+        let io = |kind: std::io::ErrorKind| sqlx::Error::Io(kind.into());
+        let server = |code| sqlx::Error::Database(Box::new(Answer { code, constraint: None }));
+        let errors: [&dyn Fn() -> sqlx::Error; 5] = [
+            &|| io(std::io::ErrorKind::ConnectionReset),
+            &|| io(std::io::ErrorKind::TimedOut),
+            &|| sqlx::Error::Protocol("expected to read 5 bytes, got 0 bytes at EOF".to_owned()),
+            &|| server("57P01"),
+            &|| server("25P03"),
+        ];
+        for error in errors {
+            let (plain, lost) = (exec(error()), exec(reachability::lost("db:5432, database iam", error())));
+            assert_eq!(code(&plain), code(&lost));
+            assert_eq!(is_timeout(&plain), is_timeout(&lost), "{plain}");
+            assert_eq!(is_lost_connection(&plain), is_lost_connection(&lost), "{plain}");
+            let StorageError::Unavailable { retryable: false, source: Some(source) } = from_db(lost) else {
+                panic!("{plain}")
+            };
+            assert!(source.to_string().ends_with(" (db:5432, database iam)"), "{source}");
+            assert!(source.source().is_some());
+        }
+    }
+
+    #[test]
     fn every_other_error_is_corrupt_with_its_source() {
         for error in [
             answer("42601", None),
