@@ -64,8 +64,8 @@ enum Problem {
     Lost,
 }
 
-/// Returns the address of the database for messages: host and port, or the path of the socket, and the name of the database. If
-/// the URL contains no name, the database has the name of the role, which is not shown.
+/// Returns the address of the database for messages: host and port, or the path of the socket, and the name of the
+/// database. If the URL contains no name, the database has the name of the role, which is not shown.
 pub(crate) fn address(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {
@@ -112,11 +112,20 @@ pub(crate) fn not_opened(address: &str, source: sqlx::Error) -> sqlx::Error {
     explained(address, of(&source), Some(source))
 }
 
-/// Returns the error of a statement whose connection was lost before the response arrived, or that received no response
-/// in time.
+/// Adds the address of the database to the error of a statement whose connection was lost before the response arrived,
+/// or that received no response in time. Returns other errors unchanged.
 pub(crate) fn lost(address: &str, source: sqlx::Error) -> sqlx::Error {
-    let is_timeout = matches!(&source, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
-    explained(address, if is_timeout { Problem::Silent } else { Problem::Lost }, Some(source))
+    let problem = match &source {
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::Silent,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Database(_)
+        | sqlx::Error::WorkerCrashed => Problem::Lost,
+        // The driver failed before it sent the statement, or after it received the response.
+        _ => return source,
+    };
+    explained(address, problem, Some(source))
 }
 
 /// Returns the error of an operation for which no connection was available, because new connections are rejected.
