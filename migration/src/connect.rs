@@ -82,13 +82,13 @@ impl Problem {
     }
 }
 
-/// Opens a test connection, and returns a pool with at most one connection, whose sessions are set up for long
-/// transactions.
+/// Opens a test connection. Returns a pool with at most one connection, whose sessions are set up for long transactions,
+/// and the address of the database.
 ///
 /// # Errors
 ///
 /// [`ConnectError`] if the URL is not valid, or the test connection cannot be opened.
-pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectError> {
+pub(crate) async fn connect(url: &str) -> Result<(DatabaseConnection, String), ConnectError> {
     let options = parse(url).ok_or(ConnectError::Url)?;
     let unreachable = |(problem, cause)| ConnectError::Unreachable { problem, server: server(&options), cause };
     match timeout(LIMIT, try_once(&options)).await {
@@ -97,13 +97,14 @@ pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectErro
             return Err(unreachable((Problem::Silent, format!("no response within {} seconds", LIMIT.as_secs()))));
         }
     }
+    let address = server(&options);
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(LIMIT)
         .idle_timeout(None)
         .max_lifetime(None)
         .after_connect(|connection, _| Box::pin(set_up(connection)));
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)))
+    Ok((SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)), address))
 }
 
 /// Parses the connection options of a database URL. Returns `None` if it is not a PostgreSQL URL or cannot be decoded.

@@ -42,11 +42,11 @@ enum Command {
         /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
-        /// List the default levels that earlier releases provisioned with deny rules, and the permissions that users
-        /// would gain without these rules. No rows are inserted.
+        /// Instead of inserting rows, list the default levels that earlier releases provisioned with deny rules, and the
+        /// permissions that users would gain without these rules, in all companies.
         #[arg(long, conflicts_with = "restore")]
         additive_defaults: bool,
-        /// Also remove the listed deny rules.
+        /// Also remove the listed deny rules, in all companies.
         #[arg(long, requires = "additive_defaults")]
         accept_gains: bool,
         /// Maximum number of users to list for each company.
@@ -78,23 +78,28 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let url = cli.database_url.filter(|url| !url.is_empty());
     let url = url.ok_or("DATABASE_URL is not set: set it, or pass --database-url")?;
-    let db = connect(&url).await?;
-    match cli.command.unwrap_or(Command::Up) {
+    let (db, address) = connect(&url).await?;
+    let outcome = execute(cli.command.unwrap_or(Command::Up), &db).await;
+    outcome.map_err(|error| format!("{error} ({address})").into())
+}
+
+async fn execute(command: Command, db: &DatabaseConnection) -> Result<(), MigrationError> {
+    match command {
         Command::Up => {
-            if let Some(applied) = unless_ahead(migration::up(&db).await)? {
+            if let Some(applied) = unless_ahead(migration::up(db).await)? {
                 print_names("applied", &applied);
             }
         }
         Command::Status => {
-            for migration in migration::status(&db).await? {
+            for migration in migration::status(db).await? {
                 println!("{} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
             }
         }
         Command::Seed { additive_defaults: true, accept_gains, max_users, .. } => {
-            make_defaults_additive(&db, accept_gains, max_users).await?;
+            make_defaults_additive(db, accept_gains, max_users).await?;
         }
         Command::Seed { restore, .. } => {
-            let report = if restore { migration::restore_seed(&db).await } else { migration::seed(&db).await };
+            let report = if restore { migration::restore_seed(db).await } else { migration::seed(db).await };
             match unless_ahead(report)? {
                 Some(report) if report.is_empty() => println!("nothing to insert"),
                 Some(report) => println!("inserted {report}"),
@@ -103,10 +108,10 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         }
         Command::Down { steps } => {
             println!("reverting up to {steps} migration(s), dropping the objects that they created");
-            print_names("reverted", &migration::down(&db, steps).await?);
+            print_names("reverted", &migration::down(db, steps).await?);
         }
         Command::Fresh => {
-            let applied = migration::fresh(&db).await?;
+            let applied = migration::fresh(db).await?;
             println!("recreated the views {}", migration::VIEWS.join(", "));
             println!("recreated the tables {}", migration::TABLES.join(", "));
             print_names("applied", &applied);
@@ -152,9 +157,7 @@ async fn make_defaults_additive(
     }
     println!("{totals}");
     if !accept_gains {
-        println!(
-            "nothing was changed; to remove these deny rules, run: migration seed --additive-defaults --accept-gains"
-        );
+        println!("nothing was changed; to remove these deny rules, run the command again with --accept-gains");
     }
     Ok(())
 }

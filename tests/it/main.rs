@@ -15,6 +15,8 @@ mod http;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;

@@ -199,7 +199,7 @@ mod tests {
         assert!(admit(&[("IAM__SERVER__MODE", "production")]).unwrap_err().contains("production"));
         let issuers = r#"[{"issuer": "https://issuer.example", "public_key_file": "keys.pem"}]"#;
         assert!(admit(&[("IAM__AUTH__ISSUERS", issuers)]).unwrap_err().contains("IAM__AUTH__ISSUERS"));
-        assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("DATABASE_URL is not set"));
+        assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("database.url (DATABASE_URL) is not set"));
     }
 
     #[test]

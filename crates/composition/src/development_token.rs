@@ -200,7 +200,11 @@ mod tests {
             (&[], token(USER, false, 60), "Set JWT_SECRET to the same value for the server and for this command"),
             (&[("JWT_SECRET", "")], token(USER, false, 60), "JWT_SECRET is not set"),
             (&[issuers], token(USER, false, 60), "the server accepts only tokens of the issuers"),
-            (&[("JWT_SECRET", " x")], token(USER, false, 60), "JWT_SECRET begins or ends with white space"),
+            (
+                &[("JWT_SECRET", " x")],
+                token(USER, false, 60),
+                "auth.jwt_secret (JWT_SECRET): begins or ends with white space",
+            ),
             (&[SECRET], token("ada", false, 60), "--user must be a UUID"),
             (&[SECRET], token(of_version_8, false, 60), "--user must not be a UUID of version 8"),
             (&[SECRET, age], token(USER, false, 121), "--ttl must be at most 120"),

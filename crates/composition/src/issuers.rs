@@ -9,6 +9,7 @@ use iam_identity::{
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::secret::{SecretError, signing_secret};
+use crate::settings::ISSUERS;
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
 /// Default maximum token ages in production: for all tokens, and for tokens that grant super admin.
@@ -24,9 +25,9 @@ pub enum AuthError {
     /// The shared secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The configured issuers conflict with each other, or the keys of an issuer cannot be used.
-    #[error("auth.issuers: {0}")]
-    Trust(#[from] TrustError),
+    /// The tokens of the configured issuers cannot be verified, for a reason that no single setting causes.
+    #[error("auth.issuers ({ISSUERS}): {0}")]
+    Trust(TrustError),
 }
 
 /// Returns the token verifier, and the shared secret that signs HS256 tokens, if there is one.
@@ -38,14 +39,34 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         // services. The bearer of such a token could become a super admin of this service.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "is required in production if super_admins is true";
-            return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
+            return Err(invalid(key(index, "audiences"), problem).into());
         }
         tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
     let secret = shared_secret(settings.server.mode, auth)?;
-    let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await?;
+    let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await;
+    let verifier = verifier.map_err(|error| rejected(&auth.issuers, error))?;
     log_issuers(secret.as_ref(), &auth.issuers);
     Ok((verifier, secret))
+}
+
+/// Returns the error for issuers that conflict with each other, or whose keys cannot be used.
+fn rejected(issuers: &[IssuerSettings], error: TrustError) -> AuthError {
+    let (issuer, problem) = match &error {
+        TrustError::Twice(issuer) | TrustError::TwoNatives { second: issuer, .. } => (issuer, error.to_string()),
+        TrustError::Keys { issuer, source } => (issuer, source.to_string()),
+        _ => return AuthError::Trust(error),
+    };
+    // If two entries have the same name, the error is about the second one.
+    let Some(index) = issuers.iter().rposition(|settings| settings.issuer == issuer.as_str()) else {
+        return AuthError::Trust(error);
+    };
+    let name = match &error {
+        TrustError::Twice(_) => "issuer",
+        TrustError::TwoNatives { .. } => "native",
+        _ => issuers.get(index).map_or("", key_source),
+    };
+    invalid(key(index, name), problem).into()
 }
 
 /// Logs one line per trusted issuer.
@@ -120,10 +141,16 @@ fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
+/// Returns the key of an issuer's setting, and the variable that can contain it, for error messages. `index` is the
+/// position of the issuer in the list.
+fn key(index: usize, name: &str) -> String {
+    format!("auth.issuers[{index}].{name} ({ISSUERS})")
+}
+
 /// Creates the trusted issuer that these settings describe. `index` is the position of the issuer in the list, for
 /// error messages.
 fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
-    let key = |name: &str| format!("auth.issuers[{index}].{name}");
+    let key = |name: &str| key(index, name);
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
         (Some(url), None, None) => {
             KeySource::JwksUrl(JwksUrl::parse(url.expose_secret()).map_err(|error| invalid(key("jwks_url"), error))?)
@@ -132,7 +159,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
         (None, None, Some(path)) => KeySource::PemFile(path.clone()),
         _ => {
             let problem = "needs exactly one of jwks_url, jwks_file and public_key_file";
-            return Err(invalid(format!("auth.issuers[{index}]"), problem));
+            return Err(invalid(format!("auth.issuers[{index}] ({ISSUERS})"), problem));
         }
     };
     let algorithm = |name: &String| {
@@ -185,7 +212,7 @@ mod tests {
         assert!(secret(&[PRODUCTION, SECRET]).await);
         assert!(!secret(&[ISSUER]).await);
         assert!(!secret(&[PRODUCTION, ISSUER]).await);
-        assert!(problem(&[PRODUCTION]).await.contains("JWT_SECRET is not set"));
+        assert!(problem(&[PRODUCTION]).await.starts_with("auth.jwt_secret (JWT_SECRET): is not set"));
         let weak = ("JWT_SECRET", "secret");
         let not_native =
             ("IAM__AUTH__ISSUERS", r#"[{"issuer": "https://a.example", "jwks_url": "https://a.example"}]"#);
@@ -206,7 +233,8 @@ mod tests {
     #[tokio::test]
     async fn the_secret_and_an_issuer_cannot_both_be_native() {
         let problem = problem(&[SECRET, ISSUER]).await;
-        assert!(problem.starts_with("auth.issuers: the shared secret and issuer https://issuer.example"), "{problem}");
+        let begin = "auth.issuers[0].native (IAM__AUTH__ISSUERS): the shared secret and issuer https://issuer.example";
+        assert!(problem.starts_with(begin), "{problem}");
     }
 
     #[tokio::test]
@@ -228,11 +256,16 @@ mod tests {
                 r#"{"issuer": "a", "jwks_url": "https://a.example", "algorithms": ["HS256"]}"#,
                 "auth.issuers[1].algorithms",
             ),
-            (r#"{"issuer": "a", "jwks_file": "/no/such/file"}"#, "auth.issuers: issuer a: cannot read /no/such/file: "),
-            (good, "auth.issuers: issuer https://issuer.example is configured twice"),
+            (
+                r#"{"issuer": "a", "jwks_file": "/no/such/file"}"#,
+                "auth.issuers[1].jwks_file: cannot read /no/such/file: ",
+            ),
+            (good, "auth.issuers[1].issuer: issuer https://issuer.example is configured twice"),
         ] {
             let problem = problem(&[("IAM__AUTH__ISSUERS", &format!("[{good}, {second}]"))]).await;
-            assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{problem}");
+            let plain = problem.replace(" (IAM__AUTH__ISSUERS)", "");
+            assert!(plain.starts_with(expected) && !problem.contains("hunter2"), "{problem}");
+            assert_ne!(plain, problem);
         }
         let problem_with = async |name: &str, value: &str| problem(&[(name, value)]).await;
         assert!(
@@ -267,7 +300,8 @@ mod tests {
         let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
-        let audiences = "auth.issuers[0].audiences: is required in production if super_admins is true";
+        let audiences =
+            "auth.issuers[0].audiences (IAM__AUTH__ISSUERS): is required in production if super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
         assert!(verifier(&settings(&[issuer])).await.is_ok());
     }

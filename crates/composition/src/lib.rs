@@ -52,6 +52,7 @@ mod probe;
 mod secret;
 mod settings;
 mod telemetry;
+mod text_fields;
 mod wiring;
 
 pub use demo::{Demo, DemoError, DemoGuide};

@@ -17,13 +17,13 @@ pub enum StorageMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// `USE_DATABASE` is `true`, but no URL is set.
-    #[error("USE_DATABASE is true, but DATABASE_URL is not set")]
+    #[error("database.use_database (USE_DATABASE): is true, but database.url (DATABASE_URL) is not set")]
     MissingUrl,
     /// `USE_DATABASE` is neither `true` nor `false`.
-    #[error("USE_DATABASE must be true or false")]
+    #[error("database.use_database (USE_DATABASE): must be true or false")]
     UnknownChoice,
     /// The URL is not a PostgreSQL URL. The message omits the URL, which may contain a password.
-    #[error("DATABASE_URL is not a valid PostgreSQL URL (postgres://user:password@host:port/database)")]
+    #[error("database.url (DATABASE_URL): must be a PostgreSQL URL, postgres://user:password@host:port/database")]
     InvalidUrl,
 }
 

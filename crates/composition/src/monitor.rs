@@ -24,7 +24,7 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     while let Some(problem) = problem_of(&storage).await {
         let is_new = progress.set_waiting(problem.text.clone());
         if is_new {
-            tracing::warn!(cause = problem.cause, "not ready: {}", problem.text);
+            tracing::warn!(address = storage.address(), cause = problem.cause, "not ready: {}", problem.text);
         }
         tokio::time::sleep(FIRST_PAUSE).await;
     }
@@ -58,8 +58,8 @@ fn pauses() -> impl Iterator<Item = Duration> {
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::status(&connection)).await {
-        Ok(status) => schema_problem(status),
-        Err(_) => Some(unchecked("the database does not respond".to_owned())),
+        Ok(status) => schema_problem(status, &storage.address()),
+        Err(_) => Some(unchecked("the database does not respond".to_owned(), &storage.address())),
     }
 }
 
@@ -70,12 +70,12 @@ struct Problem {
 }
 
 /// Returns the problem that the schema cannot be checked, with the cause for the log.
-fn unchecked(cause: String) -> Problem {
-    Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
+fn unchecked(cause: String, address: &str) -> Problem {
+    Problem { text: format!("the schema cannot be checked ({address})"), cause: Some(cause) }
 }
 
 /// Returns the problem with the schema, if migrations are pending or if the pending migrations cannot be determined.
-fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>) -> Option<Problem> {
+fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>, address: &str) -> Option<Problem> {
     let pending = match status {
         Ok(status) if status.iter().all(|migration| !migration.applied) => {
             let text = "the schema is missing: run the migration (migration up)".to_owned();
@@ -85,9 +85,7 @@ fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>) -> Optio
         // If the program was rolled back to an older version, the database has migrations that this version does not
         // contain. These additional migrations are accepted.
         Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending.len(),
-        Err(error) => {
-            return Some(unchecked(causes(&error)));
-        }
+        Err(error) => return Some(unchecked(causes(&error), address)),
     };
     (pending > 0).then(|| Problem {
         text: format!("schema is behind: {pending} migrations pending (run the migration command)"),
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
 
     fn text(status: Result<Vec<MigrationStatus>, MigrationError>) -> Option<String> {
-        schema_problem(status).map(|problem| problem.text)
+        schema_problem(status, "localhost:5432, database iam").map(|problem| problem.text)
     }
 
     /// Returns the status of migrations, of which the first `applied` are applied and the last `pending` are not.
@@ -119,6 +117,8 @@ mod tests {
         assert_eq!(text(Ok(status(1, 2))), behind(2));
         assert_eq!(text(Ok(status(0, 2))).as_deref(), Some("the schema is missing: run the migration (migration up)"));
         assert_eq!(text(Err(ahead(&["m1"]))), behind(1));
+        let unchecked = text(Err(MigrationError::NoSchema));
+        assert_eq!(unchecked.as_deref(), Some("the schema cannot be checked (localhost:5432, database iam)"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const BASE_DESCRIPTORS: u64 = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
-    {needed} even without clients: raise the limit or set IAM__SERVER__WORKERS"
+    {needed} even without clients: raise the limit, or set server.workers (IAM__SERVER__WORKERS)"
 )]
 pub struct OpenFilesError {
     limit: u64,

@@ -8,6 +8,7 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 
 use crate::json_lines::JsonLines;
+use crate::text_fields::TextFields;
 use crate::{LogFormat, LogSettings};
 
 /// The upper bounds of histogram buckets, in seconds: from the duration of a cache hit to the default request timeout.
@@ -45,7 +46,7 @@ pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send +
     let filter = EnvFilter::try_new(settings.filter())?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match settings.format {
-        LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).finish()),
+        LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).fmt_fields(TextFields).finish()),
         LogFormat::Json => {
             // `json` also makes the subscriber store the fields of spans as JSON objects.
             let logs = logs.json();

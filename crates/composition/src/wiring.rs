@@ -200,8 +200,9 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
 /// set up a session, because the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
-        let refusal = database.as_ref()?.refusal()?;
-        Some(refusal).filter(|refusal| !matches!(refusal, Refusal::SetUp(_))).map(|refusal| refusal.to_string())
+        let database = database.as_ref()?;
+        let refusal = database.refusal().filter(|refusal| !matches!(refusal, Refusal::SetUp(_)))?;
+        Some(format!("{refusal} ({})", database.address()))
     })
 }
 

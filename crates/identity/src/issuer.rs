@@ -80,8 +80,13 @@ pub enum TrustError {
     #[error("issuer {0} is configured twice")]
     Twice(Issuer),
     /// Two issuers are native, so each could issue tokens for the other's users.
-    #[error("{0} and {1} are both native, but at most one issuer may be native")]
-    TwoNatives(String, String),
+    #[error("{first} and issuer {second} are both native, but at most one issuer may be native")]
+    TwoNatives {
+        /// The first native issuer, or the shared secret.
+        first: String,
+        /// The second native issuer.
+        second: Issuer,
+    },
     /// The key file of an issuer cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {

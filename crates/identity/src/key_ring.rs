@@ -1,6 +1,7 @@
 //! The current keys of one issuer, and the refresh that replaces these keys (JWKS rotation).
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -201,11 +202,11 @@ impl KeyRing {
             Err(error) => {
                 refresh.is_stale.store(true, Ordering::Release);
                 if history.failure.replace(error.kind()) != Some(error.kind()) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    let error = &error as &dyn Error;
                     tracing::warn!(
                         issuer,
-                        cause,
-                        "the issuer's keys cannot be read, so the previous keys remain in use: {error}"
+                        error,
+                        "the issuer's keys cannot be read, so the previous keys remain in use"
                     );
                 }
                 Err(error)

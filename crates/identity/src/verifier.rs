@@ -290,9 +290,9 @@ fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -
         }
         names.push(&issuer.issuer);
         if issuer.is_native
-            && let Some(other) = native.replace(format!("issuer {}", issuer.issuer))
+            && let Some(first) = native.replace(format!("issuer {}", issuer.issuer))
         {
-            return Err(TrustError::TwoNatives(other, format!("issuer {}", issuer.issuer)));
+            return Err(TrustError::TwoNatives { first, second: issuer.issuer.clone() });
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 //! module maps database errors.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use iam_domain::EntityType;
 use iam_storage::{Constraint, StorageError};
@@ -9,7 +10,7 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use uuid::Uuid;
 
-use crate::connections::reachability::reason;
+use crate::connections::reachability;
 
 /// The meaning of a named constraint in the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +145,8 @@ pub(crate) fn is_retryable(error: &DbErr) -> bool {
 
 /// Maps an error by its SQLSTATE, if no rule for a constraint applies.
 fn by_sqlstate(error: DbErr) -> StorageError {
-    if let Some(why) = driver(&error).and_then(reason) {
-        return StorageError::Unavailable { retryable: false, source: Some(Box::new(why)) };
+    if let Some(why) = reported(&error).and_then(reachability::reason) {
+        return StorageError::Unavailable { retryable: false, source: Some(Box::new(Arc::clone(why))) };
     }
     let retryable = match code(&error).as_deref() {
         _ if is_retryable(&error) => Some(true),
@@ -176,7 +177,13 @@ fn by_sqlstate(error: DbErr) -> StorageError {
     }
 }
 
+/// Returns the driver's error.
 fn driver(error: &DbErr) -> Option<&sqlx::Error> {
+    reported(error).map(reachability::original)
+}
+
+/// Returns the driver's error, possibly with the address of the database.
+fn reported(error: &DbErr) -> Option<&sqlx::Error> {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))
         | DbErr::Exec(RuntimeErr::SqlxError(error))
@@ -246,7 +253,6 @@ fn is_connection_error(error: &DbErr) -> bool {
 mod tests {
     use std::error::Error;
     use std::fmt;
-    use std::sync::Arc;
 
     use sea_orm::ConnAcquireErr;
     use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
@@ -362,6 +368,30 @@ mod tests {
         ] {
             let mapped = from_db(error);
             assert!(matches!(mapped, StorageError::Unavailable { retryable: false, .. }), "{mapped}");
+        }
+    }
+
+    #[test]
+    fn an_error_with_the_address_of_the_database_has_the_same_kind() {
+        let io = |kind: std::io::ErrorKind| sqlx::Error::Io(kind.into());
+        let server = |code| sqlx::Error::Database(Box::new(Answer { code, constraint: None }));
+        let errors: [&dyn Fn() -> sqlx::Error; 5] = [
+            &|| io(std::io::ErrorKind::ConnectionReset),
+            &|| io(std::io::ErrorKind::TimedOut),
+            &|| sqlx::Error::Protocol("expected to read 5 bytes, got 0 bytes at EOF".to_owned()),
+            &|| server("57P01"),
+            &|| server("25P03"),
+        ];
+        for error in errors {
+            let (plain, lost) = (exec(error()), exec(reachability::lost("db:5432, database iam", error())));
+            assert_eq!(code(&plain), code(&lost));
+            assert_eq!(is_timeout(&plain), is_timeout(&lost), "{plain}");
+            assert_eq!(is_lost_connection(&plain), is_lost_connection(&lost), "{plain}");
+            let StorageError::Unavailable { retryable: false, source: Some(source) } = from_db(lost) else {
+                panic!("{plain}")
+            };
+            assert!(source.to_string().ends_with(" (db:5432, database iam)"), "{source}");
+            assert!(source.source().is_some());
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::LevelFilter;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
@@ -49,7 +48,7 @@ pub struct PostgresOptions {
     /// Maximum time for which a client may send nothing inside a transaction, or leave data from the server
     /// unacknowledged. After this time, the server terminates the session, which releases its locks. Default: 3 s.
     pub silence_timeout: Duration,
-    /// Duration above which a statement is logged as a warning. Default: 200 ms.
+    /// Minimum duration of a statement that is logged as a warning. Default: 200 ms.
     pub slow_statement: Duration,
     /// Application name of the connections, as `pg_stat_activity` shows it. Default: `iam`.
     pub application_name: String,
@@ -82,9 +81,8 @@ impl PostgresOptions {
         Ok(database_url::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
-            // Neither the debug log nor the log of slow statements contains bind values.
-            .log_statements(LevelFilter::Debug)
-            .log_slow_statements(LevelFilter::Warn, self.slow_statement))
+            // `Connections` logs the statements.
+            .disable_statement_logging())
     }
 
     /// Returns the settings for new sessions.
@@ -120,7 +118,13 @@ impl PostgresOptions {
     pub(crate) fn hooks(&self) -> PoolHooks {
         // The ping timeout is half of the acquire timeout, so that there is time to open another connection.
         let ping_limit = self.acquire_limit() / 2;
-        PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
+        PoolHooks {
+            session: self.session(),
+            outdated: Arc::default(),
+            failures: Arc::default(),
+            ping_limit,
+            slow_statement: self.slow_statement,
+        }
     }
 
     /// Creates a pool that opens its first connection on first use.

@@ -96,7 +96,7 @@ impl PostgresStorage {
     /// the database. It contains no role or password.
     #[must_use]
     pub fn address(&self) -> String {
-        reachability::server(&self.main_pool().connect_options())
+        reachability::address(&self.main_pool().connect_options())
     }
 
     /// Returns why the latest new connection was rejected, or `None` if it was accepted. Until a connection is

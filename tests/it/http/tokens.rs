@@ -234,7 +234,7 @@ OPVeweIRpCX+SVNHM5yQ/2V+BuXlELDoGIkBiYt+PD5xAJ1FoMhZzTbtIPyLgYFU
 nwN7kT5L7wbNM2n+0wIDAQAB
 -----END PUBLIC KEY-----
 ";
-    let begin = format!("auth.issuers: issuer {ISSUER}: ");
+    let begin = "auth.issuers[0].public_key_file (IAM__AUTH__ISSUERS): ";
     let issuers = json!([{ "issuer": ISSUER, "public_key_file": "/no/such/keys.pem" }]).to_string();
     let missing = start(&[("IAM__AUTH__ISSUERS", &issuers)]).await.unwrap_err().to_string();
     assert!(missing.starts_with(&format!("{begin}cannot read /no/such/keys.pem: ")), "{missing}");

@@ -105,3 +105,94 @@ fn the_line_of_a_request_contains_neither_its_query_nor_its_headers() {
     assert!(log.lines().any(|line| line.contains("asked") && line.contains("route=\"/livez\"")), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }
+
+mod postgres {
+    use sea_orm::sqlx::query_scalar;
+
+    use super::super::persistence::{start, super_admin};
+    use super::*;
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::process::wait_until;
+
+    /// Returns the pattern of the address of this database in log lines: host, port and name.
+    fn address(database: &TestDatabase) -> String {
+        let (_, place) = database.url().split_once('@').unwrap();
+        let (server, _) = place.split_once('/').unwrap();
+        format!("({server}, database {})", database.name())
+    }
+
+    /// The connection that reads and the connection that listens are terminated while they wait for the server.
+    #[actix_web::test]
+    async fn a_lost_connection_is_logged_with_the_database_and_the_cause() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let address = address(&database);
+        for format in ["text", "json"] {
+            let mut server = start(&[("DATABASE_URL", database.url()), ("IAM__LOG__FORMAT", format)]);
+            server.wait_for_line("ready for requests");
+            let (mut holder, mut watch) = (database.connect().await, database.connect().await);
+            run(&mut holder, "BEGIN; LOCK user_levels".to_owned()).await.unwrap();
+            let (company, token) = (new_company().to_string(), super_admin());
+            let headers = [("authorization", token.as_str()), ("x-company-id", &company)];
+            let mut exchange = server.open("GET", LEVELS, &headers, None);
+            for (what, session) in
+                [("waits for a lock", "wait_event_type = 'Lock'"), ("listens", "application_name = 'iam listener'")]
+            {
+                let sql = format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND {session}"
+                );
+                loop {
+                    let ended = query_scalar::<_, bool>(sea_orm::sqlx::AssertSqlSafe(sql.as_str()));
+                    let ended = ended.fetch_all(&mut watch).await.unwrap();
+                    assert!(ended.len() <= 1, "{what}");
+                    if ended == [true] {
+                        break;
+                    }
+                }
+            }
+            run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
+            let answer = exchange.answer().unwrap();
+            assert_eq!(answer.status, 503);
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(!body.contains("database") && !body.contains(database.name()), "{body}");
+
+            for (message, cause) in [
+                ("service unavailable", "terminating connection due to administrator command"),
+                ("the wake-up subscription failed", "the server closed the connection"),
+            ] {
+                let line = server.wait_for(|log| {
+                    log.lines().find(|line| line.contains(message) && line.contains("WARN")).map(str::to_owned)
+                });
+                let error = if format == "json" {
+                    let line: Value = serde_json::from_str(&line).unwrap();
+                    line["error"].as_str().unwrap().to_owned()
+                } else {
+                    let (_, error) = line.split_once("error=\"").unwrap();
+                    error.split_once('"').unwrap().0.to_owned()
+                };
+                let lost = format!("storage unavailable: the connection to the database was lost {address}: ");
+                assert!(error.starts_with(&lost) && error.contains(cause), "{line}");
+                assert!(!line.contains(".sources"), "{line}");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_slow_statement_is_logged_with_its_duration_in_milliseconds() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let environment = [("DATABASE_URL", database.url()), ("IAM__LOG__FORMAT", "json")];
+        let slow = |threshold| {
+            let mut server = start(&[&environment[..], &[("IAM__DATABASE__SLOW_STATEMENT", threshold)]].concat());
+            wait_until(|| server.log().contains("ready for requests").then_some(()));
+            let log = server.rest_of_the_log();
+            let lines = log.lines().filter(|line| line.contains("slow database statement"));
+            lines.map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        };
+        let lines = slow("0");
+        let line = lines.first().unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert!(line["duration_ms"].as_f64().is_some_and(|duration| duration > 0.0), "{line}");
+        assert!(line["statement"].as_str().unwrap().contains("SELECT "), "{line}");
+        assert!(slow("1h").is_empty());
+    }
+}

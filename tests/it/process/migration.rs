@@ -172,7 +172,9 @@ mod postgres {
         for command in ["up", "seed", "down", "fresh"] {
             let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
             assert_ne!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
-            assert!(text_of(&output).contains("the database session is read-only"), "{command}: {}", text_of(&output));
+            let text = text_of(&output);
+            let address = format!(", database {})", database.name());
+            assert!(text.contains("the database session is read-only") && text.contains(&address), "{command}: {text}");
         }
         let output = run("migration", &["status"], &[("DATABASE_URL", database.url())]);
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));

@@ -3,6 +3,7 @@
 mod additive_defaults;
 mod bouncer;
 mod demo;
+mod deployment;
 mod draining;
 mod frozen;
 mod histories;

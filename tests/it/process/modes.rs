@@ -82,7 +82,10 @@ fn a_secret_with_surrounding_white_space_or_quotes_is_a_startup_error_in_every_m
         let mode = ("IAM__SERVER__MODE", mode);
         let secret = "hunter2hunter2hunter2hunter2-Kq3vR8xY2mN5pL7w";
         for (around, what) in [(format!("{secret}\n"), "white space"), (format!("\"{secret}\""), "quotes")] {
-            assert_refuses(&[mode, ("JWT_SECRET", &around)], &format!("JWT_SECRET begins or ends with {what}"));
+            assert_refuses(
+                &[mode, ("JWT_SECRET", &around)],
+                &format!("auth.jwt_secret (JWT_SECRET): begins or ends with {what}"),
+            );
         }
     }
 }

@@ -99,6 +99,67 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
     }
 }
 
+/// Settings whose values are valid one by one, and the beginning of the message that a server with these settings
+/// prints.
+const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
+    (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
+    (
+        &[("USE_DATABASE", "true")],
+        "database.use_database (USE_DATABASE): is true, but database.url (DATABASE_URL) is not set",
+    ),
+    (&[("DATABASE_URL", "mysql://hunter2")], "database.url (DATABASE_URL): must be a PostgreSQL URL, postgres://"),
+    (&[("DATABASE_URL", "postgres://iam:hunter2@localhost:x/iam")], "database.url (DATABASE_URL): "),
+    (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET): begins or ends with white space"),
+    (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET): is not set; production mode needs"),
+    (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET): has 7 bytes; production mode needs"),
+    (&[PRODUCTION, ("JWT_SECRET", "password")], "auth.jwt_secret (JWT_SECRET): is well known or repetitive"),
+    (
+        &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a"}]"#)],
+        "auth.issuers[0] (IAM__AUTH__ISSUERS): needs exactly one of jwks_url, jwks_file and public_key_file",
+    ),
+    (
+        &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "jwks_url": "http://hunter2.example"}]"#)],
+        "auth.issuers[0].jwks_url (IAM__AUTH__ISSUERS): must be an https URL",
+    ),
+    (
+        &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "jwks_file": "/no/such/keys"}]"#)],
+        "auth.issuers[0].jwks_file (IAM__AUTH__ISSUERS): cannot read /no/such/keys: ",
+    ),
+    (
+        &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "public_key_file": "/dev/null"}]"#)],
+        "auth.issuers[0].public_key_file (IAM__AUTH__ISSUERS): /dev/null: ",
+    ),
+    (
+        &[(
+            "IAM__AUTH__ISSUERS",
+            r#"[{"issuer": "a", "jwks_url": "https://a.example"}, {"issuer": "a", "jwks_url": "https://b.example"}]"#,
+        )],
+        "auth.issuers[1].issuer (IAM__AUTH__ISSUERS): issuer a is configured twice",
+    ),
+    (
+        &[
+            ("JWT_SECRET", "hunter2"),
+            ("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "jwks_url": "https://a.example", "native": true}]"#),
+        ],
+        "auth.issuers[0].native (IAM__AUTH__ISSUERS): the shared secret and issuer a are both native",
+    ),
+];
+
+const PRODUCTION: (&str, &str) = ("IAM__SERVER__MODE", "production");
+
+#[test]
+fn the_error_for_settings_that_cannot_be_used_begins_with_the_key_and_the_variable() {
+    for (environment, expected) in UNUSABLE {
+        let ports = [("IAM__SERVER__PORT", "0"), ("IAM__ADMIN__PORT", "0")];
+        let output = run("iam-http", &[], &[&ports[..], environment].concat());
+        let text = text_of(&output);
+        assert_eq!(output.status.code(), Some(1), "{environment:?}: {text}");
+        let message = text.lines().last().unwrap_or_default().strip_prefix("iam-http: ").unwrap();
+        assert!(message.starts_with(expected), "{environment:?}: {message}, expected {expected}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
 #[test]
 fn every_setting_of_the_documentation_has_a_wrong_value_in_these_tests() {
     let manual = include_str!("../../../docs/settings.md");

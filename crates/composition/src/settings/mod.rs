@@ -27,7 +27,7 @@ pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 /// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";
 /// The environment variable that sets the trusted issuers. Its value is a JSON array.
-const ISSUERS: &str = "IAM__AUTH__ISSUERS";
+pub(crate) const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// The prefix of environment variables that set a key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
 /// The environment variable that Rust programs customarily use for log filters. Its value is the default of

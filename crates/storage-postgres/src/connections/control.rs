@@ -43,6 +43,7 @@ impl ControlPool {
             outdated: Arc::clone(&outdated),
             failures: Arc::default(),
             ping_limit: ACQUIRE_TIMEOUT / 2,
+            slow_statement: main.slow_statement,
         };
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)

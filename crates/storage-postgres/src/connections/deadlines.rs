@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sea_orm::sqlx::pool::PoolConnection;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::connections::failures::ConnectionFailures;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
-use crate::connections::reachability::{Diagnosis, timed_out};
+use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
 
@@ -36,19 +36,35 @@ pub(crate) struct Connections {
     pool: PgPool,
     /// Time limit of a statement. `None`: no limit.
     limit: Option<Duration>,
-    runtime: Handle,
-    failures: Arc<ConnectionFailures>,
+    context: Context,
     session: Session,
     outdated: Arc<OutdatedConnections>,
     diagnosis: Arc<Diagnosis>,
 }
 
+/// The data that a pool shares with its connections.
+#[derive(Debug, Clone)]
+struct Context {
+    /// The runtime that owns the connections.
+    runtime: Handle,
+    failures: Arc<ConnectionFailures>,
+    /// The address of the database, for error messages.
+    address: Arc<str>,
+    /// Minimum duration of statements that are logged as slow.
+    slow_statement: Duration,
+}
+
 impl Connections {
     /// Wraps a pool that has these hooks and whose connections are owned by `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
-        let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
-        let (outdated, diagnosis) = (Arc::clone(&hooks.outdated), Arc::default());
-        Self { pool, limit, runtime, failures, session, outdated, diagnosis }
+        let context = Context {
+            runtime,
+            failures: Arc::clone(&hooks.failures),
+            address: reachability::address(&pool.connect_options()).into(),
+            slow_statement: hooks.slow_statement,
+        };
+        let (session, outdated) = (hooks.session.clone(), Arc::clone(&hooks.outdated));
+        Self { pool, limit, context, session, outdated, diagnosis: Arc::default() }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -59,7 +75,7 @@ impl Connections {
 
     /// Returns the Tokio runtime that owns the connections.
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.runtime
+        &self.context.runtime
     }
 
     /// Returns the time limit of a statement.
@@ -69,16 +85,15 @@ impl Connections {
 
     /// Acquires a connection from the pool for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
-        let connection = match on_runtime(&self.runtime, self.pool.acquire()).await {
+        let connection = match on_runtime(self.runtime(), self.pool.acquire()).await {
             Ok(connection) => connection,
             // The pool retries until its timeout, and then reports only the timeout, not the cause.
             Err(sqlx::Error::PoolTimedOut) => return Err(conn_error(self.cause_of_timeout().await)),
-            Err(error) => return Err(conn_error(error)),
+            Err(error) => return Err(conn_error(reachability::not_opened(&self.context.address, error))),
         };
         Ok(PooledConnection {
             connection: Some(connection),
-            runtime: self.runtime.clone(),
-            failures: Arc::clone(&self.failures),
+            context: self.context.clone(),
             discarded: self.outdated.discarded(),
             is_answered: true,
             in_transaction: false,
@@ -88,11 +103,12 @@ impl Connections {
     /// Returns why the pool provided no connection in time.
     async fn cause_of_timeout(&self) -> sqlx::Error {
         if let Some(refusal) = self.session.refusal() {
-            return sqlx::Error::Configuration(Box::new(refusal));
+            return reachability::refused(&self.context.address, refusal);
         }
         let (diagnosis, session) = (Arc::clone(&self.diagnosis), self.session.clone());
         let options = self.pool.connect_options();
-        timed_out(on_runtime(&self.runtime, async move { diagnosis.of(&options, &session).await }).await)
+        let why = on_runtime(self.runtime(), async move { diagnosis.of(&options, &session).await }).await;
+        reachability::timed_out(why)
     }
 }
 
@@ -124,8 +140,7 @@ impl ConnectionTrait for Connections {
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
-    runtime: Handle,
-    failures: Arc<ConnectionFailures>,
+    context: Context,
     /// The receiver that is notified when open connections are discarded.
     discarded: watch::Receiver<()>,
     /// Whether the last statement received a response.
@@ -142,17 +157,17 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<ExecResult, DbErr> {
-        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).execute(self.start()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
+        let outcome: sqlx::Result<PgQueryResult> = within(&context, &statement.sql, limit, discarded, call).await;
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
     /// Executes SQL without parameters.
     pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
-        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.start()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
+        let outcome: sqlx::Result<PgQueryResult> = within(&context, sql, limit, discarded, call).await;
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
@@ -162,9 +177,9 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).fetch_optional(self.start()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
+        let outcome: sqlx::Result<Option<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
@@ -174,9 +189,9 @@ impl PooledConnection {
         sql: &str,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.start()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
+        let outcome: sqlx::Result<Option<PgRow>> = within(&context, sql, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
@@ -186,9 +201,9 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).fetch_all(self.start()?);
-        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, discarded, call).await;
+        let outcome: sqlx::Result<Vec<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
@@ -205,10 +220,11 @@ impl PooledConnection {
     /// Records the outcome of the statement that [`Self::start`] began.
     fn finish<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
         self.is_answered = outcome.as_ref().err().is_none_or(is_server_response);
-        if !self.is_answered {
-            self.failures.record_loss();
+        if self.is_answered {
+            return outcome;
         }
-        outcome
+        self.context.failures.record_loss();
+        outcome.map_err(|error| reachability::lost(&self.context.address, error))
     }
 }
 
@@ -216,7 +232,7 @@ impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         // Dropping the connection may spawn a task, which requires a runtime.
-        let _runtime = self.runtime.enter();
+        let _runtime = self.context.runtime.enter();
         if !self.is_answered {
             // Closes the socket without a termination message, because the peer may be unreachable. The server rolls
             // the transaction back.
@@ -224,19 +240,18 @@ impl Drop for PooledConnection {
         } else if self.in_transaction {
             let mut returning = Self {
                 connection: Some(connection),
-                runtime: self.runtime.clone(),
-                failures: Arc::clone(&self.failures),
+                context: self.context.clone(),
                 discarded: self.discarded.clone(),
                 is_answered: true,
                 in_transaction: false,
             };
-            self.runtime
-                .spawn(async move { returning.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
+            let rollback = async move { returning.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) };
+            self.context.runtime.spawn(rollback);
         } else {
             let back = connection.return_to_pool();
             drop(connection);
             // On timeout, the future is dropped together with its connection, which closes the socket.
-            self.runtime.spawn(timeout(RETURN_LIMIT, back));
+            self.context.runtime.spawn(timeout(RETURN_LIMIT, back));
         }
     }
 }
@@ -247,10 +262,11 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Awaits `call` on the connection's runtime. Fails in two cases: `limit` passes before the response arrives, or all
-/// open connections are discarded meanwhile.
+/// Awaits `call`, which executes `sql`, on the connection's runtime, and logs its duration. Fails in two cases: `limit`
+/// passes before the response arrives, or all open connections are discarded meanwhile.
 async fn within<T>(
-    runtime: &Handle,
+    context: &Context,
+    sql: &str,
     limit: Option<Duration>,
     mut discarded: watch::Receiver<()>,
     call: impl Future<Output = sqlx::Result<T>>,
@@ -262,15 +278,30 @@ async fn within<T>(
         }
     };
     let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
-    on_runtime(runtime, async {
+    let sent_at = Instant::now();
+    let outcome = on_runtime(&context.runtime, async {
         tokio::select! {
             biased;
             outcome = call => outcome,
             Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "the connection was discarded"),
-            () = ends => failed(io::ErrorKind::TimedOut, "the database did not respond in time"),
+            () = ends => failed(io::ErrorKind::TimedOut, "no response in time"),
         }
     })
-    .await
+    .await;
+    log(sql, sent_at.elapsed(), context.slow_statement);
+    outcome
+}
+
+/// Logs a statement with its duration: as a warning if the statement is slow, otherwise at the level debug. Bind values
+/// are not logged.
+fn log(sql: &str, duration: Duration, slow: Duration) {
+    let statement = || sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let duration_ms = duration.as_secs_f64() * 1e3;
+    if duration >= slow {
+        tracing::warn!(duration_ms, statement = statement(), "slow database statement");
+    } else {
+        tracing::debug!(duration_ms, statement = statement(), "database statement");
+    }
 }
 
 /// Returns `true` if an error is a response of the server after which the session can still be used.

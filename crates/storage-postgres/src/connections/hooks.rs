@@ -22,6 +22,8 @@ pub(crate) struct PoolHooks {
     pub(crate) failures: Arc<ConnectionFailures>,
     /// Timeout for the response to a ping of an idle connection.
     pub(crate) ping_limit: Duration,
+    /// Minimum duration of statements that are logged as slow.
+    pub(crate) slow_statement: Duration,
 }
 
 impl PoolHooks {

@@ -1,5 +1,6 @@
 //! Tracks which open connections are outdated, across all pools of a storage.
 
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,10 @@ impl OutdatedConnections {
         }
         let mut state = self.state();
         if state.changed.is_none_or(|changed| changed < sent_at) {
-            tracing::warn!(%error, "the open database connections are outdated and will be replaced");
+            tracing::warn!(
+                error = error as &dyn Error,
+                "the open database connections are outdated and will be replaced"
+            );
             state.changed = Some(Instant::now());
         }
     }

@@ -1,6 +1,7 @@
-//! Determines why the database cannot be reached, by opening a separate connection.
+//! Errors that contain the address of the database, and the reason why it cannot be reached.
 //!
-//! The pool cannot report the cause: it retries until its deadline, and then reports a timeout.
+//! The pool cannot report why it provided no connection: it retries until its deadline, and then reports a timeout. So
+//! the reason is determined by opening a separate connection.
 
 use std::io;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ const DIAGNOSIS_LIMIT: Duration = Duration::from_millis(500);
 /// Time for which the result of such an attempt is reused.
 const DIAGNOSIS_TTL: Duration = Duration::from_secs(1);
 
-/// The error for a database that cannot be reached or used. Its message identifies the server by host and port, and the
-/// database by its name, and contains no role or password. Its source contains the server's message.
+/// The error for a database that cannot be reached or used, or to which a connection was lost. Its message identifies
+/// the server by host and port, and the database by its name, and contains no role or password. Its source contains the
+/// server's message.
 #[derive(Debug, thiserror::Error)]
-#[error("{problem} ({server})")]
+#[error("{problem} ({address})")]
 pub struct Unreachable {
-    server: String,
+    address: String,
     problem: Problem,
     #[source]
     source: Option<sqlx::Error>,
@@ -58,11 +60,13 @@ enum Problem {
     Other,
     #[error("no connection of the pool became free in time, although the database accepts connections")]
     Busy,
+    #[error("the connection to the database was lost")]
+    Lost,
 }
 
 /// Returns the address of the database for messages: host and port (or the path of the socket), and the name of the
 /// database. If the URL contains no database name, the database has the name of the role, which is not shown.
-pub(crate) fn server(options: &PgConnectOptions) -> String {
+pub(crate) fn address(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {
         Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
@@ -91,7 +95,7 @@ impl Diagnosis {
         }
         let why = Arc::new(match connect_once(options, session, DIAGNOSIS_LIMIT).await {
             Err(why) => why,
-            Ok(()) => Unreachable { server: server(options), problem: Problem::Busy, source: None },
+            Ok(()) => Unreachable { address: address(options), problem: Problem::Busy, source: None },
         });
         *latest = Some((Instant::now(), Arc::clone(&why)));
         why
@@ -103,11 +107,51 @@ pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
-/// Returns the reason in an error that [`timed_out`] created.
-pub(crate) fn reason(error: &sqlx::Error) -> Option<Arc<Unreachable>> {
+/// Returns the error of an operation for which no connection could be opened.
+pub(crate) fn not_opened(address: &str, source: sqlx::Error) -> sqlx::Error {
+    explained(address, of(&source), Some(source))
+}
+
+/// Adds the address of the database to the error of a statement whose connection was lost before the response arrived,
+/// or that received no response in time. Returns other errors unchanged.
+pub(crate) fn lost(address: &str, source: sqlx::Error) -> sqlx::Error {
+    let problem = match &source {
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::Silent,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Database(_)
+        | sqlx::Error::WorkerCrashed => Problem::Lost,
+        // The driver failed before it sent the statement, or after it received the response.
+        _ => return source,
+    };
+    explained(address, problem, Some(source))
+}
+
+/// Returns the error of an operation for which no connection was available, because new connections are rejected.
+pub(crate) fn refused(address: &str, refusal: Refusal) -> sqlx::Error {
+    explained(address, Problem::Session(refusal), None)
+}
+
+fn explained(address: &str, problem: Problem, source: Option<sqlx::Error>) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(Arc::new(Unreachable { address: address.to_owned(), problem, source })))
+}
+
+/// Returns the reason in an error that a function of this module created.
+pub(crate) fn reason(error: &sqlx::Error) -> Option<&Arc<Unreachable>> {
     match error {
-        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref().cloned(),
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        sqlx::Error::Configuration(error) => error.downcast_ref(),
         _ => None,
+    }
+}
+
+/// Returns the driver's error. If a function of this module has added the address of the database, this is the error
+/// without the address.
+pub(crate) fn original(error: &sqlx::Error) -> &sqlx::Error {
+    match error {
+        sqlx::Error::Configuration(_) => reason(error).and_then(|why| why.source.as_ref()).unwrap_or(error),
+        _ => error,
     }
 }
 
@@ -123,7 +167,7 @@ pub(crate) async fn connect_once(
         Err(_) => (Problem::Silent, None),
     };
     let (problem, source) = problem;
-    Err(Unreachable { server: server(options), problem, source })
+    Err(Unreachable { address: address(options), problem, source })
 }
 
 async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (Problem, Option<sqlx::Error>)> {

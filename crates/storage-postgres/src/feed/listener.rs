@@ -1,5 +1,7 @@
 //! The connection that listens for notifications from other processes.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connections::deadlines::RETURN_LIMIT;
-use crate::connections::reachability::Diagnosis;
+use crate::connections::reachability::{self, Diagnosis, Unreachable};
 use crate::connections::session::Session;
 use crate::error::from_db;
 
@@ -32,14 +34,16 @@ impl ListenerOptions {
     /// Listens on `channel` until the returned listener is dropped. The connection is owned by `runtime`, which runs as
     /// long as the storage exists.
     pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listener> {
-        let (woken, wakes) = watch::channel(());
+        let (woken, wakes) = watch::channel(None);
         let (listens, is_listening) = oneshot::channel();
         let task = runtime.spawn(async move {
             match self.listen(&channel).await {
                 Ok(listener) => {
                     // If the receiver was dropped, this task is aborted, so the error needs no handling.
                     let _ = listens.send(Ok(()));
-                    forward(listener, woken).await;
+                    let error = forward(listener, &woken).await;
+                    let error = reachability::lost(&reachability::address(&self.options), error);
+                    woken.send_replace(reachability::reason(&error).cloned());
                 }
                 Err(error) => {
                     let _ = listens.send(Err(error));
@@ -78,7 +82,10 @@ impl ListenerOptions {
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
                 Err(unavailable(Diagnosis::default().of(&self.options, &self.session).await))
             }
-            Ok(Err(error)) => Err(from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into())))),
+            Ok(Err(error)) => {
+                let error = reachability::not_opened(&reachability::address(&self.options), error);
+                Err(from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into()))))
+            }
         }
     }
 }
@@ -87,34 +94,41 @@ fn unavailable(source: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 
-/// Forwards notifications as wake-ups until the connection is lost. The payload of a notification is ignored.
-async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
+/// Forwards notifications as wake-ups until the connection is lost, and returns the reason. The payload of a
+/// notification is ignored.
+async fn forward(mut listener: PgListener, woken: &watch::Sender<Option<Arc<Unreachable>>>) -> sqlx::Error {
+    let failed = |kind, why: &str| io::Error::new(kind, why).into();
     loop {
         match timeout(PING_AFTER_QUIET, listener.try_recv()).await {
             Ok(Ok(Some(_))) => {
-                woken.send_replace(());
+                woken.send_replace(None);
             }
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => return tracing::debug!(%error, "lost the LISTEN connection to PostgreSQL"),
+            Ok(Ok(None)) => return failed(io::ErrorKind::UnexpectedEof, "the server closed the connection"),
+            Ok(Err(error)) => return error,
             // No notification has arrived for a while: the connection may be half-open.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return tracing::debug!(%error, "lost the LISTEN connection to PostgreSQL"),
-                Err(_) => return tracing::debug!("the LISTEN connection to PostgreSQL does not respond"),
+                Ok(Err(error)) => return error,
+                Err(_) => return failed(io::ErrorKind::TimedOut, "no response in time"),
             },
         }
     }
 }
 
-/// A stream of wake-ups. It ends when the connection is lost.
+/// A stream of wake-ups. It ends with an error when the connection is lost.
 pub(crate) struct Listener {
-    wakes: watch::Receiver<()>,
+    /// Changes with each wake-up. When the connection is lost, the value is the reason.
+    wakes: watch::Receiver<Option<Arc<Unreachable>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[async_trait]
 impl WakeUps for Listener {
     async fn next(&mut self) -> Result<()> {
-        self.wakes.changed().await.map_err(unavailable)
+        self.wakes.changed().await.map_err(unavailable)?;
+        match self.wakes.borrow_and_update().clone() {
+            None => Ok(()),
+            Some(why) => Err(unavailable(why)),
+        }
     }
 }

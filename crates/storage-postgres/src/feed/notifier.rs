@@ -1,6 +1,7 @@
 //! Notifies the other processes of an installation after commits. All processes of the installation listen on the same
 //! channel.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     loop {
         committed.notified().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
-            tracing::debug!(%error, "cannot notify the other processes; they will read the change at their next poll");
+            let error = &error as &dyn Error;
+            tracing::debug!(error, "cannot notify the other processes; they detect the change at their next poll");
         }
         tokio::time::sleep(MIN_INTERVAL).await;
     }

@@ -1,0 +1,131 @@
+//! Tests of the files in `deploy`: their settings, ports, probes and commands are those of the programs. The tests read
+//! the lines of the files and do not render the manifests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use iam_composition::Settings;
+
+use crate::support::process::{ServerProcess, run, text_of};
+
+const DEPLOYMENT: &str = include_str!("../../../deploy/base/deployment.yaml");
+const JOB: &str = include_str!("../../../deploy/base/migration-job.yaml");
+const NETWORK_POLICY: &str = include_str!("../../../deploy/base/network-policy.yaml");
+const SERVICE: &str = include_str!("../../../deploy/base/service.yaml");
+const BASE: &str = include_str!("../../../deploy/base/kustomization.yaml");
+const DEV: &str = include_str!("../../../deploy/overlays/dev/kustomization.yaml");
+const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
+const CONTAINERFILE: &str = include_str!("../../../deploy/Containerfile");
+
+const SECRET: &str = "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA";
+/// A URL of a database that no server listens for. The server starts without its database.
+const URL: &str = "postgres://iam@127.0.0.1:1/iam";
+
+type Environment = BTreeMap<String, String>;
+
+/// Returns the values of all occurrences of a key in a YAML file.
+fn values<'a>(yaml: &'a str, key: &str) -> Vec<&'a str> {
+    let lines = yaml.lines().map(|line| line.trim().trim_start_matches("- "));
+    lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).collect()
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// Returns the variables that the literals of a ConfigMap set.
+fn literals(kustomization: &str) -> Environment {
+    let literals = kustomization.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once('='));
+    literals.filter(|(name, _)| is_variable(name)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Returns the variables that a service of the compose file sets.
+fn variables_of_compose() -> Environment {
+    let lines = COMPOSE.lines().filter(|line| !line.trim().starts_with('#'));
+    let variables = lines.filter_map(|line| line.trim().split_once(": ")).filter(|(name, _)| is_variable(name));
+    variables
+        .filter(|(name, _)| !name.starts_with("POSTGRES_"))
+        .map(|(name, _)| (name.to_owned(), if name == "JWT_SECRET" { SECRET } else { URL }.to_owned()))
+        .collect()
+}
+
+/// Returns the environments of the server: in the production overlay, in the development overlay, and in the compose
+/// file, whose image sets the hosts.
+fn environments() -> [(&'static str, Environment); 3] {
+    let mut production = literals(BASE);
+    for name in values(DEPLOYMENT, "name").into_iter().filter(|name| is_variable(name)) {
+        production.insert(name.to_owned(), if name == "JWT_SECRET" { SECRET } else { URL }.to_owned());
+    }
+    let mut development = literals(BASE);
+    development.extend(literals(DEV));
+    let mut compose = variables_of_compose();
+    let image = CONTAINERFILE.lines().flat_map(str::split_whitespace).filter_map(|word| word.split_once('='));
+    compose.extend(image.filter(|(name, _)| name.starts_with("IAM__")).map(|(n, v)| (n.to_owned(), v.to_owned())));
+    [("production", production), ("development", development), ("compose", compose)]
+}
+
+#[test]
+fn the_server_accepts_the_settings_and_serves_the_probes() {
+    let probes = values(DEPLOYMENT, "path");
+    assert_eq!(probes, ["/readyz", "/readyz", "/livez"]);
+    for (name, environment) in environments() {
+        let plain = ["DATABASE_URL", "USE_DATABASE", "JWT_SECRET"];
+        for variable in environment.keys() {
+            assert!(variable.starts_with("IAM__") || plain.contains(&variable.as_str()), "{name}: {variable}");
+        }
+        // The other settings are those of the files. The ports may be in use on this machine.
+        let ports = [("PORT", "0"), ("IAM__ADMIN__PORT", "0")];
+        let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ports);
+        let server = ServerProcess::start(&[], &variables.collect::<Vec<_>>());
+        for probe in &probes {
+            let is_ready = *probe != "/readyz" || name == "development";
+            assert_eq!(server.get(probe).status, if is_ready { 200 } else { 503 }, "{name}: {probe}");
+        }
+    }
+}
+
+#[test]
+fn ports_timeouts_and_memory_agree_with_the_settings() {
+    let number = |text: &str| text.parse::<u16>().unwrap();
+    let container: Vec<u16> = values(DEPLOYMENT, "containerPort").into_iter().map(number).collect();
+    for (name, environment) in environments() {
+        let settings = Settings::load(&environment).unwrap();
+        assert_eq!(container, [settings.server.port, settings.admin.port], "{name}");
+        assert_eq!([settings.server.host, settings.admin.host], ["0.0.0.0"; 2], "{name}");
+        let [grace] = values(DEPLOYMENT, "terminationGracePeriodSeconds")[..] else { panic!("{DEPLOYMENT}") };
+        let stop = settings.server.drain_delay + settings.server.shutdown_timeout;
+        assert!(stop < Duration::from_secs(grace.parse().unwrap()), "{name}: {stop:?}");
+        assert!(values(COMPOSE, "stop_grace_period") == [format!("{grace}s")]);
+        let cached = settings.cache.max_bytes.get() as u64 + settings.cache.max_body_bytes;
+        for memory in values(DEPLOYMENT, "memory") {
+            let mebibytes: u64 = memory.strip_suffix("Mi").unwrap().parse().unwrap();
+            assert!(mebibytes * 1024 * 1024 > cached, "{name}: {memory}");
+        }
+    }
+    let [api, metrics] = container[..] else { panic!("{container:?}") };
+    for port in ["http", "metrics"] {
+        assert!(values(DEPLOYMENT, "name").contains(&port));
+    }
+    assert_eq!(values(SERVICE, "targetPort"), ["http"]);
+    assert_eq!(values(DEPLOYMENT, "port"), ["http"; 3]);
+    for port in [api, metrics] {
+        assert!(values(NETWORK_POLICY, "port").contains(&port.to_string().as_str()), "{port}");
+    }
+    assert!(CONTAINERFILE.contains(&format!("EXPOSE {api} {metrics}\n")));
+    assert!(COMPOSE.contains(&format!("\"127.0.0.1:${{PORT:-{api}}}:{api}\"")));
+}
+
+#[test]
+fn the_commands_are_programs_of_the_image() {
+    assert!(CONTAINERFILE.contains("COPY --from=build /out/iam-http /out/migration /usr/local/bin/\n"));
+    assert!(CONTAINERFILE.contains("ENTRYPOINT [\"/usr/local/bin/iam-http\"]"));
+    for (yaml, program, arguments) in [(JOB, "command", "args"), (COMPOSE, "entrypoint", "command")] {
+        assert_eq!(values(yaml, program), ["[/usr/local/bin/migration]"; 2], "{yaml}");
+        assert_eq!(values(yaml, arguments).len(), 2, "{yaml}");
+        for command in values(yaml, arguments) {
+            let command = command.trim_matches(['[', ']']);
+            let output = run("migration", &[command, "--help"], &[]);
+            assert!(output.status.success(), "{command}: {}", text_of(&output));
+        }
+    }
+}
