@@ -196,7 +196,7 @@ both_adapters! {
         let path = format!("/api/iam/modules/{risks}/features");
         let (status, code, message) = put(&api, &path, json!({ "featureIds": [own], "ungate": true })).await.error();
         assert_eq!((status, code.as_str()), (409, "ERR_RESOURCE_002"));
-        assert!(message.starts_with("Features whose key begins with iam. belong to the service"), "{message}");
+        assert!(message.starts_with("Features whose keys begin with iam. are reserved for the service"), "{message}");
         assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
     }
 
