@@ -98,8 +98,8 @@ fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Returns `true` if the invisible characters at the end of a string belong to the character before them. Such
-/// characters are the variation selector of an emoji or an ideograph, and the tags of a regional flag.
+/// Returns `true` if the invisible characters at the end of a string belong to the character before them. This is the
+/// case for the variation selector of an emoji or an ideograph, and for the tag characters of a regional flag.
 fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     const BLACK_FLAG: char = '\u{1f3f4}';
     const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_credentials_requires_no_versions() {
+    fn a_change_to_the_credentials_requires_no_versions() {
         let company = Versions { epoch: 7, catalog: 2, company: 3 };
         let [catalog, credentials] =
             [CommitStamp::Catalog { epoch: 7, version: 2 }, CommitStamp::Credentials { epoch: 7, version: 9 }];

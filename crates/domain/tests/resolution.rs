@@ -30,8 +30,8 @@ impl World {
     }
 }
 
-/// Returns every decision of a snapshot: about each view and each action of each feature, including entities that do
-/// not exist.
+/// Returns all decisions for the user of a snapshot: one for each view and for each action of each feature, including
+/// entities that do not exist.
 fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
     let views = (0..=VIEWS).map(|number| snapshot.view(view(number)));
     let cells = (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
