@@ -16,7 +16,7 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Maximum number of characters that are logged of a key id.
+/// Maximum number of characters of a key id that are logged.
 const LOGGED_ID_CHARACTERS: usize = 64;
 
 impl KeySet {

@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for JsonFields {
                 let mut fields = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name occurs twice"));
+                        return Err(A::Error::custom("duplicate field name"));
                     }
                 }
                 Ok(JsonFields(fields))

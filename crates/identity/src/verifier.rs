@@ -269,7 +269,7 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Returns `true` if one of the issuers is native. Tokens of a native issuer may contain user ids.
+    /// Returns `true` if one of the issuers is native: the subjects of its tokens may be user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
