@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// version of its target. Versions therefore ascend in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch, which identifies one run of the database server on one history of the database. The epoch changes
-    /// when a backup is restored, a standby is promoted, or the database server restarts. Versions of different epochs
-    /// are not comparable.
+    /// The epoch, which identifies a database history and a run of the database server on this history. The epoch
+    /// changes when a backup is restored, a standby is promoted, or the database server restarts. Versions of different
+    /// epochs are not comparable.
     pub epoch: u64,
     /// The version of the catalog.
     pub catalog: i64,

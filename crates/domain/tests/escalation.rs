@@ -1,5 +1,4 @@
-//! Tests of the rules that prevent privilege escalation: a comparison with a naive implementation on generated
-//! companies, and individual cases.
+//! Tests of the rules against privilege escalation: a comparison with a naive implementation, and individual cases.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -304,8 +303,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// Replaces the rows of level 1 with `wanted`. Returns the permissions that this grants, except those that user 0
-/// holds.
+/// Replaces the rows of level 1 with `wanted`, and returns the granted permissions that user 0 does not hold.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -313,8 +311,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// Replaces the levels of user 1 with `wanted`. Returns the permissions that this grants, except those that user 0
-/// holds.
+/// Replaces the levels of user 1 with `wanted`, and returns the granted permissions that user 0 does not hold.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -457,8 +454,7 @@ fn module_gates_and_enabled_flags_do_not_affect_grants() {
 
 // --- Administrators ---
 
-/// Creates a company with the seeded catalog. The levels have the given rules for `Update` on the service's own
-/// features.
+/// Creates a company with the seeded catalog. The levels have these rules for `Update` on the service's own features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {

@@ -154,7 +154,7 @@ fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// Decodes a base64url field. The standard alphabet is accepted too, since some issuers use it.
+/// Decodes a base64url field. The standard alphabet is accepted too, because some issuers use it.
 fn field(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

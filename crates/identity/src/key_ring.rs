@@ -41,7 +41,7 @@ struct Refresh {
     interval: Duration,
     /// Minimum time between consecutive reads that are triggered by unknown keys (rate limit).
     unknown_key_interval: Duration,
-    /// The runtime on which reads run. A read continues if the requests that wait for it are cancelled.
+    /// The runtime on which reads run. A read continues even if the requests that wait for it are cancelled.
     runtime: Handle,
     /// The outcome of past reads. The mutex is held during a read, so that only one task reads at a time.
     history: Arc<Mutex<ReadHistory>>,
@@ -91,7 +91,7 @@ impl KeyRing {
     }
 
     /// Creates an empty ring that reads its keys from a source. Reads that requests trigger run on `runtime`. Such a
-    /// read continues if the waiting requests are cancelled.
+    /// read continues even if the waiting requests are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{Algorithm, AuthenticationError};
 
-/// The fields of a JSON object. Objects with duplicate field names are rejected, since parsers differ in which of the
+/// The fields of a JSON object. Objects with duplicate field names are rejected, because parsers differ in which of the
 /// values they use.
 pub(crate) struct JsonFields(BTreeMap<String, Value>);
 

@@ -89,8 +89,8 @@ impl TokenVerifier {
     /// Creates a verifier for tokens from these issuers. Key files are read now. Key sets at URLs are fetched later, so
     /// that an unavailable server does not prevent startup.
     ///
-    /// Call this function on a runtime that runs as long as the process, since later reads of keys run on this runtime.
-    /// Then run [`keep_fresh`](Self::keep_fresh) in the background.
+    /// Call this function on a runtime that runs as long as the process, because later reads of keys run on this
+    /// runtime. Then run [`keep_fresh`](Self::keep_fresh) in the background.
     ///
     /// # Errors
     ///
