@@ -47,8 +47,8 @@ impl Caller {
         Self::User { id, is_super_admin: true }
     }
 
-    /// Returns the actor that represents the caller in audit records and rate limits. The actor is also the subject of
-    /// the decisions about the caller itself. A service is identified by the id of its API key, which never equals a
+    /// Returns the actor that represents the caller in audit records and rate limits. It is also the subject when the
+    /// caller requests decisions about itself. A service is identified by the id of its API key, which never equals a
     /// user id.
     #[must_use]
     pub const fn actor(&self) -> Actor {
@@ -138,14 +138,14 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The error for a combination of kind and id that is not a valid actor.
+/// The error for an invalid combination of actor kind and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidActor {
     /// The id is missing. An actor of this kind must have an id.
-    #[error("an actor of the kind {0} requires an id")]
+    #[error("an actor of kind {0} requires an id")]
     MissingId(ActorKind),
     /// The id is unexpected. An actor of this kind has no id.
-    #[error("an actor of the kind {0} must not have an id")]
+    #[error("an actor of kind {0} must not have an id")]
     UnexpectedId(ActorKind),
 }
 

@@ -192,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_contradicts_the_kind_is_no_valid_actor() {
+    fn an_id_that_conflicts_with_the_kind_is_rejected() {
         for (user_id, kind) in [(json!(ID), "command_line"), (Value::Null, "user"), (Value::Null, "service")] {
             let error = serde_json::from_value::<AuditRecord>(json(&user_id, kind)).unwrap_err();
-            assert!(error.to_string().starts_with("an actor of the kind"), "{error}");
+            assert!(error.to_string().starts_with("an actor of kind"), "{error}");
         }
         assert!(serde_json::from_value::<AuditRecord>(json(&json!(ID), "robot")).is_err());
     }

@@ -19,7 +19,7 @@ words! {
         Administer = "administer",
 }
 
-/// The public part of an API key. It serves to look up the stored key.
+/// The public part of an API key, used to look up the stored key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKeyPrefix(String);
@@ -32,7 +32,7 @@ impl ApiKeyPrefix {
     ///
     /// # Errors
     ///
-    /// Returns [`TextError::Character`] if the string has the wrong length or contains another character.
+    /// Returns [`TextError::Character`] if the string has the wrong length or contains any other character.
     pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         if text.len() == Self::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {

@@ -1,9 +1,9 @@
-//! Rules against privilege escalation and lockout, which apply to changes to levels and assignments. Callers can grant
-//! only permissions that they hold. A company must always have an administrator.
+//! Rules that prevent privilege escalation and lockout when levels and assignments are changed. Callers can grant only
+//! permissions that they hold. A company must always have an administrator.
 //!
-//! The grants of a change are determined by comparing the company before and after the change. The comparison covers
-//! each set of levels that a user holds, and each changed level by itself. Two results of each set of levels are
-//! compared:
+//! The permissions that a change grants are determined by comparing the company before and after the change. The
+//! comparison covers each set of levels that a user holds, and each changed level by itself. For each set of levels,
+//! two results are compared:
 //!
 //! * The permissions that the set *resolves* to, with denies applied. As a result, removing a deny counts as a grant.
 //! * The permissions that the set *allows* if its denies are ignored. As a result, a grant that is overridden by a deny
@@ -36,10 +36,10 @@ pub enum Grant {
     },
 }
 
-/// Compares `before` with `after`, and returns the granted permissions that the caller does not hold. `held` contains
-/// the caller's levels before the change. If the caller holds an action with a narrower scope than the granted scope,
-/// the action counts as not held. Public views count as held. The result is in ascending order. It contains each action
-/// once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
+/// Returns the permissions that the change from `before` to `after` grants, except those that the caller holds. `held`
+/// contains the caller's levels before the change. If the caller holds an action with a narrower scope than the granted
+/// scope, the action counts as not held. Public views count as held. The result is in ascending order. It contains each
+/// action once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
 ///
 /// The snapshots may contain a subset of the company's users. This subset must include all users whose levels change. A
 /// level that exists in only one of the two snapshots is checked only in combination with the other levels of the users
@@ -150,8 +150,8 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The scopes with which a set of levels allows a permission. A view has no scope; the scope of an allowed view counts
-/// as `any`.
+/// The scopes with which a set of levels allows a permission. A view has no scope, so an allowed view counts as allowed
+/// with scope `any`.
 #[derive(Clone, Copy)]
 pub(crate) struct Reach {
     /// The scope if denies are ignored. `None` if no level allows the permission.

@@ -108,9 +108,11 @@ pub enum Step {
 pub struct Explanation {
     /// The decision that is explained.
     pub decision: Decision,
-    /// The view that the decision is about. `None` if the decision is about an action, or if the view does not exist.
+    /// The view to which the decision applies. `None` if the decision applies to an action, or if the view does not
+    /// exist.
     pub view: Option<ViewId>,
-    /// The feature that the decision is about. `None` if the decision is about a view, or if the feature does not exist.
+    /// The feature to which the decision applies. `None` if the decision applies to a view, or if the feature does not
+    /// exist.
     pub feature: Option<FeatureId>,
     /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
     /// feature.
@@ -119,7 +121,7 @@ pub struct Explanation {
     pub levels: Vec<LevelContribution>,
     /// The suggestion: the smallest set of steps that together would allow access. It is empty if access is already
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
-    /// can allow access then.
+    /// can then allow access.
     ///
     /// Steps change only levels, assignments, modules of the company, and `enabled` flags. They never make a view
     /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
@@ -194,10 +196,10 @@ fn steps_to_open_gate(gate: &[GatingModule]) -> Vec<Step> {
 
 /// Returns the smallest set of steps after which no level denies access and at least one level allows it.
 fn steps_to_allow(levels: &[LevelContribution], least: Option<Scope>) -> Vec<Step> {
-    // The level to change is the level with the greatest `LevelRule`. The first choice is a level that denies. It has
-    // to be changed anyway, so changing its deny to an allow costs no extra step. The second choice is a level that
-    // allows with a narrower scope. Among equal levels, the first level in the list is chosen, so that the suggestion
-    // is deterministic.
+    // The level to change is the level with the greatest `LevelRule`. The first choice is a level that denies access.
+    // This level has to be changed anyway, so changing its deny to an allow costs no extra step. The second choice is a
+    // level that allows access with a narrower scope. Among equal levels, the first level in the list is chosen, so
+    // that the suggestion is deterministic.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

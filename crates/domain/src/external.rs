@@ -135,8 +135,8 @@ impl ExternalId {
     }
 
     /// Returns the internal id of the user: a version 8 UUID that is derived only from issuer and subject. All
-    /// processes derive the same id, even before anything is stored about the user. The derivation uses SHA-256, so
-    /// that ids of different users do not collide in practice.
+    /// processes derive the same id, even before any data of the user is stored. The derivation uses SHA-256, so that
+    /// ids of different users do not collide in practice.
     #[must_use]
     pub fn user_id(&self) -> UserId {
         let issuer = self.issuer.as_str().as_bytes();
@@ -164,7 +164,7 @@ impl Serialize for ExternalId {
     }
 }
 
-/// A user whom the path or the body of a request identifies.
+/// A user that is identified in the path or the body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedUser {
     /// The id of the user.

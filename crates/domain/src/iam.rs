@@ -53,7 +53,7 @@ impl IamPermission {
         }
     }
 
-    /// Returns `true` if a decision about the feature suffices to administer the company: the action is allowed with
+    /// Returns `true` if a decision on this feature is sufficient to administer the company: the action is allowed with
     /// scope `company` or `any`.
     #[must_use]
     pub fn suffices(allowed: bool, scope: Option<Scope>) -> bool {

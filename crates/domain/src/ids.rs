@@ -17,8 +17,8 @@ pub struct InvalidId;
 /// between the version and the variant.
 const COUNTER_BITS: u32 = 12;
 
-/// The latest time of an id, in milliseconds: the last millisecond of the year 9999. Later times are clamped to this
-/// time. A counter overflow can still increment the timestamp without exceeding its 48 bits.
+/// The latest time that an id can contain, in milliseconds: the last millisecond of the year 9999. Later times are
+/// clamped to this time. A counter overflow can still increment the timestamp without exceeding its 48 bits.
 const LATEST_MILLIS: u64 = 253_402_300_799_999;
 
 /// The timestamp in milliseconds and the counter of the greatest id that this process has generated, in one integer.

@@ -32,7 +32,7 @@ const DENY: Option<FeatureRule> = Some(FeatureRule { value: false, scope: Scope:
 const ALLOW_ANY: Option<FeatureRule> = allow(Scope::Any);
 const ALLOW_COMPANY: Option<FeatureRule> = allow(Scope::Company);
 
-/// A default level: its texts, and the rules of its matrices.
+/// The template of a default level: its name, its description, and the rules of its matrices.
 struct Template {
     name: &'static str,
     description: &'static str,

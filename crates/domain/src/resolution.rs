@@ -1,7 +1,7 @@
 //! The authoritative implementation of permission resolution, as pure functions over one snapshot.
 //!
-//! All input of a decision comes from a single consistent [`Snapshot`]. Separate reads could cause read skew: the
-//! user's levels would be read before a change, and the permissions of these levels after it. Such a decision could
+//! All inputs to a decision come from a single consistent [`Snapshot`]. Separate reads could cause read skew: the
+//! user's levels could be read before a change, and the permissions of these levels after it. Such a decision could
 //! allow access that was denied both before and after the change.
 //!
 //! A deny overrides every allow, and the default is deny.
@@ -107,7 +107,7 @@ impl Reason {
     }
 }
 
-/// A decision about a view, or about an action of a feature.
+/// An access decision for a view or for an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// `true` if access is allowed.
@@ -122,20 +122,20 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Creates a decision about a view, with an empty list of deciding levels.
+    /// Creates a decision for a view, with an empty list of deciding levels.
     #[must_use]
     pub const fn of_view(allowed: bool, reason: Reason) -> Self {
         Self { allowed, scope: None, reason, decided_by: Vec::new() }
     }
 
-    /// Creates the denial of an action, with an empty list of deciding levels.
+    /// Creates a decision that denies an action, with an empty list of deciding levels.
     #[must_use]
     pub const fn denied_action(reason: Reason) -> Self {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
     }
 
     /// Returns the decision for a request that requires at least the scope `least`. If the scope of this decision is
-    /// narrower, the result is a denial.
+    /// narrower, the returned decision denies access.
     #[must_use]
     pub fn reaching(self, least: Scope) -> Self {
         match self.scope {
@@ -316,7 +316,7 @@ impl Catalog {
     }
 }
 
-/// A consistent snapshot of all input of decisions about one user in one company.
+/// A consistent snapshot of all inputs to the decisions about one user in one company.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The catalog.
@@ -407,7 +407,7 @@ impl Snapshot {
     }
 }
 
-/// A consistent snapshot of all data that decisions about the users of one company depend on.
+/// A consistent snapshot of all inputs to the decisions about the users of one company.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanySnapshot {
     /// The catalog.

@@ -145,11 +145,11 @@ fn module_id(code: &str) -> ModuleId {
     ModuleId::from_uuid(id("module", code))
 }
 
-/// Creates the seed catalog. `at` becomes the time of creation of all its entities.
+/// Creates the seed catalog. All entities have `at` as their creation time.
 ///
 /// # Errors
 ///
-/// Never fails in practice: all strings of the tables above are valid.
+/// Never fails in practice: all strings in the tables above are valid.
 pub fn catalog(at: Timestamp) -> Result<SeedCatalog, TextError> {
     Ok(SeedCatalog {
         views: VIEWS

@@ -34,8 +34,8 @@ pub enum TextError {
     /// The string contains a bidirectional control character that embeds, overrides or isolates the direction of text.
     #[error("must not contain characters that override or isolate the direction of text")]
     Direction,
-    /// The string is a UUID. Keys and URLs must not be UUIDs, since the same request field can contain an id, a key or
-    /// a URL.
+    /// The string is a UUID. Keys and URLs must not be UUIDs, because the same request field can contain an id, a key
+    /// or a URL.
     #[error("must not be a UUID")]
     LooksLikeId,
 }
@@ -88,7 +88,7 @@ fn is_invisible(character: char) -> bool {
     const BLANK_BRAILLE: char = '\u{2800}';
     match GeneralCategory::for_char(character) {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => true,
-        // Prepended concatenation marks are visible, since they enclose the digits after them.
+        // Prepended concatenation marks are visible, because they enclose the digits after them.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(character),
         _ => is_ignorable(character) || character == BLANK_BRAILLE,
     }
@@ -98,8 +98,8 @@ fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Returns `true` if the invisible characters at the end of a string belong to the character before them. Such
-/// characters are the variation selector of an emoji or an ideograph, and the tags of a regional flag.
+/// Returns `true` if the invisible characters at the end of a string belong to the character before them. This is the
+/// case for the variation selector of an emoji or an ideograph, and for the tag characters of a regional flag.
 fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     const BLACK_FLAG: char = '\u{1f3f4}';
     const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';
@@ -199,7 +199,7 @@ macro_rules! texts {
             }
         }
 
-        /// Deserializes with [`stored`](Self::stored), since a serialized value was validated before.
+        /// Deserializes with [`stored`](Self::stored), because a serialized value was validated before.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::stored(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)

@@ -56,7 +56,7 @@ impl Timestamp {
         Self::from_micros(self.micros().saturating_add(micros)).unwrap_or(*self)
     }
 
-    /// Returns the instant as a date and time of `chrono`.
+    /// Returns the instant as a `chrono` date and time.
     #[must_use]
     pub const fn as_datetime(&self) -> DateTime<Utc> {
         self.0

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, ViewId};
 
-/// Maximum number of stored steps of a navigation trail per session. If there are more, the oldest steps are deleted.
+/// Maximum number of stored navigation steps per session. If the number is exceeded, the oldest steps are deleted.
 pub const TRAIL_LIMIT: usize = 100;
-/// Maximum number of stored steps of navigation trails per user and company, across all sessions. If there are more,
-/// the oldest steps are deleted.
+/// Maximum number of stored navigation steps per user and company, across all sessions. If the number is exceeded, the
+/// oldest steps are deleted.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
 /// Maximum number of recently visited URLs that a response contains.
 pub const RECENT_LIMIT: usize = 10;
@@ -16,7 +16,7 @@ pub const RECENT_LIMIT: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrailEntry {
-    /// The id of the step of the navigation trail.
+    /// The id of the step.
     pub id: TrailEntryId,
     /// The user who visited the view.
     pub user_id: UserId,

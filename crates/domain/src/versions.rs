@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// version of its target. Versions therefore ascend in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The epoch, which identifies one run of the database server on one history of the database. The epoch changes
-    /// when a backup is restored, a standby is promoted, or the database server restarts. Versions of different epochs
-    /// are not comparable.
+    /// The epoch, which identifies a database history and a run of the database server on this history. The epoch
+    /// changes when a backup is restored, a standby is promoted, or the database server restarts. Versions of different
+    /// epochs are not comparable.
     pub epoch: u64,
     /// The version of the catalog.
     pub catalog: i64,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_credentials_requires_no_versions() {
+    fn a_change_to_the_credentials_requires_no_versions() {
         let company = Versions { epoch: 7, catalog: 2, company: 3 };
         let [catalog, credentials] =
             [CommitStamp::Catalog { epoch: 7, version: 2 }, CommitStamp::Credentials { epoch: 7, version: 9 }];

@@ -1,4 +1,4 @@
-//! Tests of the permissions that a caller can grant, in single cases and compared with a naive implementation.
+//! Tests of the rules against privilege escalation: a comparison with a naive implementation, and individual cases.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -54,7 +54,7 @@ fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> 
     company.of_user(user(number)).levels
 }
 
-/// Returns the grants of a change that exceed what the user held before the change.
+/// Returns the permissions that a change grants, except those that the user held before the change.
 fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
     not_held(before, after, &levels_of(before, number))
 }
@@ -106,7 +106,7 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// Returns the granted permissions that the caller does not hold, by comparing every cell of every user and level.
+/// Returns the granted permissions that the caller does not hold. Compares every cell of every user and level.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -290,7 +290,7 @@ proptest! {
     }
 }
 
-// --- Single cases ---
+// --- Individual cases ---
 
 const ALLOW: ViewState = ViewState::Allow;
 const DENY: ViewState = ViewState::Deny;
@@ -303,7 +303,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// Replaces the rows of level 1 with `wanted`. Returns the resulting grants that exceed what user 0 holds.
+/// Replaces the rows of level 1 with `wanted`, and returns the granted permissions that user 0 does not hold.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -311,7 +311,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// Replaces the levels of user 1 with `wanted`. Returns the resulting grants that exceed what user 0 holds.
+/// Replaces the levels of user 1 with `wanted`, and returns the granted permissions that user 0 does not hold.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -367,7 +367,7 @@ fn each_permission_is_returned_once_with_the_widest_scope() {
 }
 
 #[test]
-fn an_allow_hidden_by_a_deny_is_still_a_grant() {
+fn an_allow_overridden_by_a_deny_is_still_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[]), says_of_views(2, &[(0, DENY)])];
     let wanted = says_of_views(1, &[(0, ALLOW)]);
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &wanted), [of_view(0)]);
@@ -429,7 +429,7 @@ fn public_views_are_held_by_every_user() {
 }
 
 #[test]
-fn module_gates_and_switches_neither_hide_nor_remove_permissions() {
+fn module_gates_and_enabled_flags_do_not_affect_grants() {
     let own = Level { features: vec![(0, 0, true, Scope::Own)], ..says_of_views(0, &[(0, ALLOW)]) };
     let shut = |levels| World {
         disabled_features: [1].into(),
@@ -454,7 +454,7 @@ fn module_gates_and_switches_neither_hide_nor_remove_permissions() {
 
 // --- Administrators ---
 
-/// Creates a company with the seeded catalog. The levels get the given rules for `Update` on the service's features.
+/// Creates a company with the seeded catalog. The levels have these rules for `Update` on the service's own features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {

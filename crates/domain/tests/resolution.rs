@@ -30,8 +30,8 @@ impl World {
     }
 }
 
-/// Returns every decision of a snapshot: about each view and each action of each feature, including entities that do
-/// not exist.
+/// Returns all decisions for the user of a snapshot: one for each view and for each action of each feature, including
+/// entities that do not exist.
 fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
     let views = (0..=VIEWS).map(|number| snapshot.view(view(number)));
     let cells = (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
@@ -195,7 +195,7 @@ proptest! {
         for (number, name) in (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name))) {
             let decision = snapshot.feature(feature(number), &action(name));
             let said = |scope| world.levels.iter().any(|level| level.features.contains(&(number, name, true, scope)));
-            // An allowed action never has a wider scope than some level allows, and a denied action has scope `own`.
+            // No action is allowed with a wider scope than a level allows. A denied action has the scope `own`.
             let scope = decision.scope.unwrap();
             let is_said = SCOPES.into_iter().any(|farther| farther >= scope && said(farther));
             prop_assert!(is_said || !decision.allowed);

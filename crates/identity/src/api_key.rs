@@ -10,7 +10,7 @@ use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// The constant prefix of every API key, by which people and secret scanners recognize API keys.
+/// The constant prefix of every API key. People and secret scanners recognize API keys by this prefix.
 const PREFIX: &str = "iam_";
 /// Number of random bytes in the secret part of a key.
 const RANDOM_BYTES: usize = 32;
@@ -80,7 +80,7 @@ impl PresentedKey {
         text.starts_with(PREFIX)
     }
 
-    /// Parses a key. Returns `None` if the string does not have the form of a key.
+    /// Parses a key. Returns `None` if the string does not have the format of an API key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (prefix, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;

@@ -14,7 +14,7 @@ use crate::token::JsonFields;
 pub struct Verified {
     /// The user id.
     pub user_id: UserId,
-    /// `true` if the token has the super admin claim and its issuer may grant super admin.
+    /// `true` if the token has the super admin claim and its issuer may grant super admin rights.
     pub is_super_admin: bool,
     /// The time of issue (`iat`), if the token has one.
     pub issued_at: Option<Timestamp>,
@@ -28,7 +28,7 @@ pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,
     /// The claims that may identify the user, in order of precedence: the first claim that is present is used.
     pub(crate) user_claims: Vec<String>,
-    /// The claim that grants super admin. `None` if the issuer may not grant it.
+    /// The claim that grants super admin rights. `None` if the issuer may not grant them.
     pub(crate) super_admin_claim: Option<String>,
     pub(crate) audience_claim: String,
     /// The accepted audiences. If empty, the audience is not checked.
@@ -72,7 +72,7 @@ impl MappedClaims {
         }
     }
 
-    /// Returns `true` if the token was issued less than `age` ago. The check has a tolerance of one second, since
+    /// Returns `true` if the token was issued less than `age` ago. The check has a tolerance of one second, because
     /// issuers may truncate `iat` to whole seconds.
     pub(crate) fn is_younger_than(&self, age: Duration, now: Timestamp) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));

@@ -25,10 +25,10 @@ pub enum AuthenticationError {
     /// The signature is valid, but the token identifies no user, or a required time is missing or invalid.
     #[error("Invalid token")]
     InvalidClaims,
-    /// The signature is valid, but the time of `nbf` or `iat` is in the future.
+    /// The signature is valid, but `nbf` or `iat` is in the future.
     #[error("Invalid token")]
     NotYetValid,
-    /// The time of `exp` has passed, or the API key has expired.
+    /// The token (`exp`) or the API key has expired.
     #[error("Token expired")]
     Expired,
     /// The token has not expired, but is older than the maximum age of tokens.
@@ -41,7 +41,7 @@ pub enum AuthenticationError {
     #[error("Invalid token")]
     RevokedKey,
     /// The token cannot be verified now, because its issuer's keys are not available, or because the rate limit does
-    /// not allow another fetch of the keys yet. The verification can succeed later.
+    /// not yet allow another fetch of the keys. A later attempt can succeed.
     #[error("The token cannot be verified: its issuer's keys are not available")]
     Unavailable,
 }
@@ -77,7 +77,7 @@ impl AuthenticationError {
         }
     }
 
-    /// Returns a description of the reason for developers, without quotation marks and backslashes.
+    /// Returns a description of the reason for developers. It contains no quotation marks and no backslashes.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {

@@ -21,19 +21,19 @@ pub struct TrustedIssuer {
     pub audience_claim: String,
     /// The name of the claim that contains the subject. Default: `sub`.
     pub user_claim: String,
-    /// The name of the claim that grants super admin if its value is the JSON `true`. Default: `isSuperAdmin`. The
-    /// claim is used only if `may_grant_super_admin` is `true`.
+    /// The name of the claim that grants super admin rights if its value is the JSON literal `true`. Default:
+    /// `isSuperAdmin`. The claim is used only if `may_grant_super_admin` is `true`.
     pub super_admin_claim: String,
     /// If `true`, the issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. At most
     /// one issuer may be native.
     pub is_native: bool,
-    /// If `true`, tokens of this issuer may grant super admin.
+    /// If `true`, tokens of this issuer may grant super admin rights.
     pub may_grant_super_admin: bool,
 }
 
 impl TrustedIssuer {
     /// Creates an issuer with the default claim names. The audience is not checked, the issuer is not native, and its
-    /// tokens cannot grant super admin.
+    /// tokens cannot grant super admin rights.
     #[must_use]
     pub fn new(issuer: Issuer, keys: KeySource) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl TrustedIssuer {
 
 /// The secret that the identity provider shares with this service, for HS256 tokens. The claim `userId` identifies the
 /// user, or the claim `sub` if `userId` is absent. If the value is a UUID, it is used as the user id unchanged. The
-/// claim `isSuperAdmin` grants super admin.
+/// claim `isSuperAdmin` grants super admin rights.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
     /// The secret. It should have at least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.

@@ -14,7 +14,7 @@ use crate::source::{self, KeySource, SourceReader};
 use crate::token::Token;
 use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
 
-/// The interval between two reads of a key file.
+/// The interval between consecutive reads of a key file.
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum number of lookups of a token's key before the key counts as unknown. A lookup is repeated only if the key
@@ -89,7 +89,8 @@ impl IssuerVerifier {
                 SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
                     // Issuers publish a key before they sign with it. The latest read therefore found the keys of all
-                    // tokens that were issued before this read. Only a token that was issued later can have a new key.
+                    // tokens that were issued before this read. Only a token that was issued later can be signed with a
+                    // new key.
                     Renewal::TooSoon(since)
                         if claims.is_some_and(|claims| {
                             claims.is_younger_than(since.saturating_add(clock_skew), clock.now())

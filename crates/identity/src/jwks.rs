@@ -16,7 +16,7 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Maximum number of characters that are logged of a key id.
+/// Maximum number of characters of a key id that are logged.
 const LOGGED_ID_CHARACTERS: usize = 64;
 
 impl KeySet {
@@ -154,7 +154,7 @@ fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// Decodes a base64url field. The standard alphabet is accepted too, since some issuers use it.
+/// Decodes a base64url field. The standard alphabet is accepted too, because some issuers use it.
 fn field(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

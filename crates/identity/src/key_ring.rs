@@ -39,9 +39,9 @@ struct Refresh {
     reader: SourceReader,
     /// The interval between periodic reads.
     interval: Duration,
-    /// Minimum time between two reads that are triggered by unknown keys (rate limit).
+    /// Minimum time between consecutive reads that are triggered by unknown keys (rate limit).
     unknown_key_interval: Duration,
-    /// The runtime on which reads run. A read continues if the requests that wait for it are cancelled.
+    /// The runtime on which reads run. A read continues even if the requests that wait for it are cancelled.
     runtime: Handle,
     /// The outcome of past reads. The mutex is held during a read, so that only one task reads at a time.
     history: Arc<Mutex<ReadHistory>>,
@@ -54,7 +54,7 @@ struct Refresh {
 struct ReadHistory {
     /// The time at which the latest read began. `None` if there was no read yet.
     read_began: Option<Instant>,
-    /// The start time of the latest read for an unknown key. `None` if there was no such read yet.
+    /// The time at which the latest read for an unknown key began. `None` if there was no such read yet.
     unknown_key_read_began: Option<Instant>,
     /// The label of the failure of the latest read. `None` if the read succeeded.
     failure: Option<&'static str>,
@@ -63,7 +63,7 @@ struct ReadHistory {
 }
 
 impl ReadHistory {
-    /// Logs each ignored entry that was not yet ignored by the previous successful read.
+    /// Logs each ignored entry, unless the previous successful read ignored it too.
     fn log_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
@@ -91,7 +91,7 @@ impl KeyRing {
     }
 
     /// Creates an empty ring that reads its keys from a source. Reads that requests trigger run on `runtime`. Such a
-    /// read continues if the waiting requests are cancelled.
+    /// read continues even if the waiting requests are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
@@ -144,8 +144,8 @@ impl KeyRing {
 
     /// Reads the key set again because none of the keys in `tried` verifies a token.
     ///
-    /// Concurrent calls share one read (single flight). The read continues even if the calls are cancelled. Two reads
-    /// that such calls trigger are at least `unknown_key_interval` apart.
+    /// Concurrent calls share one read (single flight). The read continues even if the calls are cancelled. Consecutive
+    /// reads that such calls trigger are at least `unknown_key_interval` apart.
     pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), tried);

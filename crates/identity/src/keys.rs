@@ -21,7 +21,7 @@ const MAX_TRIES: usize = 8;
 /// The marker at the start of each PEM block.
 const BEGIN: &str = "-----BEGIN ";
 
-/// The keys that an issuer may sign tokens with. `Debug` shows only the algorithms of the keys.
+/// The keys that verify the tokens of an issuer. `Debug` shows only the algorithms of the keys.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Arc<Key>>,
@@ -48,7 +48,7 @@ pub enum KeyError {
         block: usize,
     },
     /// A block is not a public key but, for example, a certificate or a private key.
-    #[error("PEM block {block} is labelled {label}, expected PUBLIC KEY")]
+    #[error("PEM block {block} has the label {label}, but the label PUBLIC KEY is required")]
     NotPublic {
         /// The number of the block, counted from 1.
         block: usize,
@@ -83,13 +83,13 @@ impl KeySet {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }
 
-    /// Creates a set that contains only the secret as a key for HS256.
+    /// Creates a key set that contains a single key: the secret, for HS256.
     pub(crate) fn hs256(secret: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
-    /// Parses the public keys of a PEM string, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
+    /// Parses the public keys in a PEM string, which contains one or more `PUBLIC KEY` blocks. The type of a key
     /// determines its algorithm: RS256 for RSA (2048 to 8192 bits), ES256 for P-256, EdDSA for Ed25519. A public key is
     /// never used as the secret of HS256, which prevents algorithm confusion.
     ///

@@ -42,9 +42,9 @@
 //! * **Users** are identified by issuer and subject, both compared exactly ([`ExternalId`](iam_domain::ExternalId)). At
 //!   most one issuer is native: subjects of its tokens that are UUIDs are used as user ids unchanged. A native subject
 //!   that is the computed id of another issuer's user is rejected.
-//! * **Verified tokens are cached** by their digest. The signature of a cached token is not checked again. Every use
-//!   checks the token's period of validity, and that the key that signed the token is still in the issuer's key set.
-//!   Tokens that fail verification are not cached (no negative caching).
+//! * **Verified tokens are cached** by their digest. The signature of a cached token is not checked again. On every
+//!   use, the token's period of validity is checked again, and the key that signed the token must still be in the
+//!   issuer's key set. Tokens that fail verification are not cached (no negative caching).
 
 mod algorithm;
 mod api_key;

@@ -14,12 +14,13 @@ pub struct VerifierOptions {
     pub clock_skew: Duration,
     /// Maximum age of a token, measured from its `iat`. If a maximum age is set, tokens without an `iat` are rejected.
     pub max_token_age: Option<Duration>,
-    /// Maximum age of a token that grants super admin, measured from its `iat`. If both maximum ages are set, the lower
-    /// maximum applies to such tokens.
+    /// Maximum age of a token that grants super admin rights, measured from its `iat`. If both maximum ages are set,
+    /// the lower maximum applies to such tokens.
     pub max_super_admin_token_age: Option<Duration>,
-    /// The interval between two fetches of a key set from its URL.
+    /// The interval between consecutive fetches of a key set from its URL.
     pub jwks_refresh: Duration,
-    /// Minimum time between two reads of an issuer's keys for tokens with an unknown key (rate limit).
+    /// Minimum time between consecutive reads of an issuer's keys, if tokens with an unknown key trigger the reads
+    /// (rate limit).
     pub unknown_key_pause: Duration,
     /// Timeout for fetching a key set, including the time to connect.
     pub jwks_timeout: Duration,

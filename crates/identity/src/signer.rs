@@ -1,4 +1,4 @@
-//! Signing of tokens for demonstrations and tests.
+//! Signs tokens for demonstrations and tests.
 
 use std::fmt;
 
@@ -49,14 +49,14 @@ impl TokenSigner {
         self
     }
 
-    /// Creates a signer of HS256 tokens with the secret.
+    /// Creates a signer that signs HS256 tokens with the secret.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         Self::new(Algorithm::HS256, EncodingKey::from_secret(secret.expose_secret().as_bytes()))
     }
 
-    /// Creates a signer from a private key in a PEM block `BEGIN PRIVATE KEY` (PKCS #8). The type of the key determines
-    /// the algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
+    /// Creates a signer from a private key in a PEM block with the label `PRIVATE KEY` (PKCS #8). The type of the key
+    /// determines the algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
     ///
     /// # Errors
     ///

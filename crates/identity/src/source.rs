@@ -51,7 +51,7 @@ impl fmt::Debug for JwksUrl {
 pub struct JwksUrlError;
 
 impl JwksUrl {
-    /// Parses the URL. The connection must be secure, since an attacker who can modify the response can forge tokens.
+    /// Parses the URL. The connection must be secure, because an attacker who can modify the response can forge tokens.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
         .redirect(Policy::none())
         .connect_timeout(timeout / CONNECT_SHARE)
         .timeout(timeout)
-        // No idle connections are kept alive, since the next fetch is minutes away.
+        // Idle connections are not kept alive, because the next fetch is minutes away.
         .pool_max_idle_per_host(0);
     Ok(client.build()?)
 }
@@ -177,7 +177,7 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
 async fn fetch(client: &Client, url: &JwksUrl) -> Result<Vec<u8>, SourceError> {
     let failed = |error: reqwest::Error| match error.is_timeout() {
         true => SourceError::Slow,
-        // The URL is removed from the error, since it may contain a secret.
+        // The URL is removed from the error, because it may contain a secret.
         false => SourceError::Unreachable(error.without_url()),
     };
     let request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");

@@ -9,7 +9,7 @@ pub fn system_clock() -> Clock {
     Clock::new(read)
 }
 
-#[expect(clippy::disallowed_methods, reason = "all services use this clock")]
+#[expect(clippy::disallowed_methods, reason = "no other function reads the system time")]
 fn read() -> Timestamp {
     Timestamp::new(Utc::now())
 }

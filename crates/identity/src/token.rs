@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{Algorithm, AuthenticationError};
 
-/// The fields of a JSON object. Objects with duplicate field names are rejected, since parsers differ in which of the
+/// The fields of a JSON object. Objects with duplicate field names are rejected, because parsers differ in which of the
 /// values they use.
 pub(crate) struct JsonFields(BTreeMap<String, Value>);
 
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for JsonFields {
                 let mut fields = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name occurs twice"));
+                        return Err(A::Error::custom("duplicate field name"));
                     }
                 }
                 Ok(JsonFields(fields))

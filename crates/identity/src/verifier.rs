@@ -89,8 +89,8 @@ impl TokenVerifier {
     /// Creates a verifier for tokens from these issuers. Key files are read now. Key sets at URLs are fetched later, so
     /// that an unavailable server does not prevent startup.
     ///
-    /// Call this function on a runtime that runs as long as the process, since later reads of keys run on this runtime.
-    /// Then run [`keep_fresh`](Self::keep_fresh) in the background.
+    /// Call this function on a runtime that runs as long as the process, because later reads of keys run on this
+    /// runtime. Then run [`keep_fresh`](Self::keep_fresh) in the background.
     ///
     /// # Errors
     ///
@@ -269,7 +269,7 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Returns `true` if one of the issuers is native. Tokens of a native issuer may contain user ids.
+    /// Returns `true` if one of the issuers is native: the subjects of its tokens may be user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }

@@ -1,6 +1,6 @@
-//! Auxiliary data: navigation trails, effective-permission rows, and the last uses of API keys. No decision depends on
-//! auxiliary data. Each write is a transaction of its own, outside units of work. The write increments no version and
-//! sends no wake-up.
+//! Auxiliary data: navigation trails, effective-permission rows, and the last-used times of API keys. No decision
+//! depends on auxiliary data. Each write runs in its own transaction, outside units of work. It increments no version
+//! and sends no wake-up.
 
 use std::time::Duration;
 
@@ -49,12 +49,12 @@ pub trait NavTrail: Send + Sync {
 /// The operation that records when API keys were last used.
 #[async_trait]
 pub trait ApiKeyUses: Send + Sync {
-    /// Records the times at which API keys were used. Unknown keys are ignored. If a later use of a key is already
-    /// recorded, the earlier time is ignored too.
+    /// Records the times at which API keys were used. Unknown keys are ignored. A time is also ignored if a later use
+    /// of the key is already recorded.
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
-/// Maximum lifetime of a stored row of effective permissions: 365 days.
+/// Maximum lifetime of an effective-permission row: 365 days.
 pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A resolved decision to store as an effective-permission row: whether a user may see a view.
@@ -93,10 +93,10 @@ pub trait EffectiveViewPermissions: Send + Sync {
     /// Returns the current rows of a user, ordered by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
     /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
-    /// which the rows were resolved. The storage's clock determines the timestamps. The current time is stored as the
-    /// time when the rows were computed. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is
-    /// shorter. Returns `Stale` and writes no row if `versions` are not current, or if a change that would outdate the
-    /// rows is in progress. Before the first change to a company, always returns `Stale`.
+    /// which the rows were resolved. The storage's clock determines the timestamps: the current time becomes the
+    /// `computed_at` of the rows. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter.
+    /// Returns `Stale` and writes no row if `versions` are not current, or if a change that would make the rows
+    /// outdated is in progress. Always returns `Stale` before the first change to the company.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -111,13 +111,13 @@ pub trait EffectiveViewPermissions: Send + Sync {
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
     /// Deletes at most `limit` expired rows and returns their number. The operation is not scoped to one company. The
-    /// background sweep uses it.
+    /// background sweep of expired rows uses it.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
     /// Returns the users who have unexpired rows, **regardless of the versions of the rows**. The list contains each
     /// user of a company once, and at most `limit` entries. Users are ordered by the latest expiry time of their rows,
-    /// latest first. If all rows have the same lifetime, the users whose rows were computed most recently are first.
-    /// **Across companies**: a process warms its cache with these users at startup, even if their rows have become
-    /// outdated.
+    /// latest first. If all rows have the same lifetime, this order begins with the users whose rows were computed most
+    /// recently. **Across companies**: at startup, a process warms its cache with these users, even if their rows have
+    /// become outdated.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
@@ -137,10 +137,10 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     /// Returns the current rows of a user, ordered by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
     /// Inserts or replaces (upserts) these rows of one company and returns their number. `versions` are the versions at
-    /// which the rows were resolved. The storage's clock determines the timestamps. The current time is stored as the
-    /// time when the rows were computed. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is
-    /// shorter. Returns `Stale` and writes no row if `versions` are not current, or if a change that would outdate the
-    /// rows is in progress. Before the first change to a company, always returns `Stale`.
+    /// which the rows were resolved. The storage's clock determines the timestamps: the current time becomes the
+    /// `computed_at` of the rows. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter.
+    /// Returns `Stale` and writes no row if `versions` are not current, or if a change that would make the rows
+    /// outdated is in progress. Always returns `Stale` before the first change to the company.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -155,6 +155,6 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
     /// Deletes at most `limit` expired rows and returns their number. The operation is not scoped to one company. The
-    /// background sweep uses it.
+    /// background sweep of expired rows uses it.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

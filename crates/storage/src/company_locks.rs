@@ -18,11 +18,11 @@ pub struct CompanyLocks {
 
 /// A guard that holds a company's exclusive lock until it is dropped.
 #[derive(Debug)]
-pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWriteGuard<()>>);
+pub struct Exclusive(#[expect(dead_code, reason = "holds the lock")] Held<OwnedRwLockWriteGuard<()>>);
 
 /// A guard that holds a company's shared lock until it is dropped.
 #[derive(Debug)]
-pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
+pub struct Shared(#[expect(dead_code, reason = "holds the lock")] Held<OwnedRwLockReadGuard<()>>);
 
 /// A lock guard with a counted reference to its lock. Fields are dropped in declaration order, so the lock is released
 /// before the reference is dropped.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 /// The result of a storage operation.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
-/// The underlying error of an adapter. It is logged and never sent to clients.
+/// The underlying error of an adapter, such as that of the database driver. It is logged and never sent to clients.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The reason why a storage operation failed.
@@ -31,7 +31,7 @@ pub enum StorageError {
         ids: Vec<Uuid>,
     },
     /// The effective-permission rows to write were resolved at versions that are not current. The error is also
-    /// returned while a change that would outdate the rows is in progress.
+    /// returned while a change that would make the rows outdated is in progress.
     #[error("the effective-permission rows were resolved at versions that are not current")]
     Stale,
     /// The operation is not allowed in this unit of work, for example because the unit of work was begun for another
@@ -41,8 +41,8 @@ pub enum StorageError {
     /// The storage cannot be reached, the operation timed out, or a transaction failed for a transient reason.
     #[error("storage unavailable")]
     Unavailable {
-        /// Whether the whole unit of work may be retried immediately. `true` if it failed for a transient reason, such
-        /// as a serialization failure or a deadlock, and nothing was committed.
+        /// Whether the whole unit of work may be retried immediately. This is `true` if it failed for a transient
+        /// reason, such as a serialization failure or a deadlock, and nothing was committed.
         retryable: bool,
         /// The underlying error, such as that of the database driver.
         #[source]

@@ -1,4 +1,5 @@
-//! The change feed. Polls report every committed change, and wake-ups (notifications) trigger the next poll early.
+//! The change feed. Polls report every committed change. Wake-ups (notifications) trigger the next poll before its
+//! regular time.
 
 use std::fmt;
 
@@ -10,10 +11,10 @@ use crate::Result;
 /// Identifies one state of the catalog, the credentials or a company. It consists of the version, and the random stamp
 /// of the change that produced this version.
 ///
-/// Each committed change increments the version and sets a new random stamp. The stamp distinguishes states with the
-/// same version on two database histories, for example before and after a restore from a backup. Two states are the
-/// same only if both version and stamp are equal. An adapter whose database is never restored may always use the stamp
-/// 0.
+/// Each committed change increments the version and sets a new random stamp. The stamp distinguishes states that have
+/// the same version in different database histories, for example before and after a restore from a backup. Two states
+/// are the same only if both version and stamp are equal. An adapter whose database is never restored may always use
+/// the stamp 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateId {
     /// The version; 0 before the first change.
@@ -22,8 +23,8 @@ pub struct StateId {
     pub stamp: i64,
 }
 
-/// An opaque cursor that marks the position up to which the changes of the feed were read. The cursor contains a
-/// string. Only the adapter that created the string interprets it.
+/// An opaque cursor: the position up to which the changes of the feed were read. The cursor contains a string that only
+/// the adapter that created it can interpret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(String);
 
@@ -47,7 +48,7 @@ pub struct Changes {
     /// The epoch, which identifies the database history. Versions are comparable only within one epoch.
     pub epoch: u64,
     /// A second identifier of the database history, or a constant if the adapter cannot read one. If the value changes,
-    /// the database is on another history. An unchanged value does not prove that the history is still the same.
+    /// the database has another history. An unchanged value does not prove that the history is the same.
     pub identity: u64,
     /// The position from which the next poll continues.
     pub position: Position,
@@ -108,8 +109,8 @@ pub trait ChangeFeed: Send + Sync {
     /// Returns `Unavailable` if the storage cannot be reached in time.
     async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Commits a write that changes no target. Returns after the storage has acknowledged the write with the same
-    /// durability as the commit of a change.
+    /// Commits a write that changes no target. Returns as soon as the storage has acknowledged the write with the same
+    /// durability guarantee as the commit of a change.
     ///
     /// # Errors
     ///

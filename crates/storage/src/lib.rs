@@ -4,9 +4,9 @@
 //! one for writes (such as [`ViewsMut`]). [`Reader`] combines all traits for reads, and [`Writer`] combines all traits
 //! for writes. Writes run in a [`UnitOfWork`], a transaction on one [`Target`]. A unit of work first locks the target
 //! and increments the target's version. Its reads see its own uncommitted writes, and its commit derives the audit
-//! records from its mutations. Auxiliary data comprises navigation trails, effective-permission rows, and the last uses
-//! of API keys. No decision depends on auxiliary data. It is written outside units of work, and each write is a
-//! transaction of its own. A [`ChangeFeed`] reports committed changes, so that caches can be invalidated.
+//! records from its mutations. Auxiliary data comprises navigation trails, effective-permission rows, and the last-used
+//! times of API keys. No decision depends on auxiliary data. Each write of auxiliary data runs in its own transaction,
+//! outside units of work. A [`ChangeFeed`] reports committed changes, so that caches can be invalidated.
 //!
 //! # Adapters
 //!

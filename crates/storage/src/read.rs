@@ -255,7 +255,7 @@ pub struct AuditCursor {
 #[async_trait]
 pub trait AuditLogs: Send + Sync {
     /// Returns a page of the records of a company that match the filter: at most `limit` records after `cursor`, or
-    /// from the newest record if there is no cursor (keyset pagination).
+    /// from the newest record if no cursor is given (keyset pagination).
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -287,7 +287,7 @@ pub struct CompanyState {
     pub provisioned_at: Option<Timestamp>,
 }
 
-/// Read operations on the versions of companies, and on their provisioning.
+/// Read operations on the versions and the provisioning state of companies.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
     /// Returns the version and the provisioning time of a company, or `None` before the first change to the company.
@@ -307,7 +307,7 @@ pub struct Stamps {
     pub company: i64,
 }
 
-/// Data that was read in one consistent snapshot, with the versions and stamps of the snapshot.
+/// Data that was read in one consistent snapshot, together with the versions and stamps of this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<T> {
     /// The versions at which the data was read.
@@ -333,7 +333,7 @@ impl<T> Stamped<T> {
 }
 
 /// Read operations that return the data from which decisions are computed. Each operation reads **one** consistent
-/// snapshot of the database, so its result never mixes the levels of one version with the cells of another version.
+/// snapshot of the database, so its result never combines the levels of one version with the cells of another version.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
     /// Returns the data for one user in one company. Levels are ordered by id. For an unknown user or company, the
@@ -383,8 +383,8 @@ pub struct CredentialChanges {
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys in the storage, whether they changed or not. If a cache contains a different number
-    /// of keys, rows were deleted or restored outside the service.
+    /// The total number of API keys in the storage, whether they changed or not. If the number of keys in a cache
+    /// differs, rows were deleted or restored outside the service.
     pub api_key_count: usize,
 }
 
@@ -451,7 +451,7 @@ reader! {
     sub_menu_items: SubMenuItems,
     /// Returns the read operations on the audit log.
     audit_logs: AuditLogs,
-    /// Returns the read operations on the versions of companies, and on their provisioning.
+    /// Returns the read operations on the versions and the provisioning state of companies.
     company_states: CompanyStates,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,

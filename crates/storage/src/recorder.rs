@@ -62,7 +62,7 @@ impl ChangeContext {
 /// The data that a commit writes in addition to the change itself.
 #[derive(Debug, Clone)]
 pub struct Derived {
-    /// The audit records. The records that are derived from mutations are first, and the appended records follow.
+    /// The audit records: first the records that are derived from mutations, then the appended records.
     pub records: Vec<AuditRecord>,
 }
 
@@ -192,7 +192,7 @@ impl Recorder {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
-    /// Records a change to the view permissions of a level. `there` contains the permissions before the change.
+    /// Records a change to the view permissions of a level. `there` is the list of permissions before the change.
     pub fn view_permissions_updated(
         &mut self,
         level: UserLevelId,
@@ -214,7 +214,7 @@ impl Recorder {
         self.matrix_updated("permissions.views_updated", level, counts, there, diff, cell);
     }
 
-    /// Records a change to the feature permissions of a level. `there` contains the permissions before the change.
+    /// Records a change to the feature permissions of a level. `there` is the list of permissions before the change.
     pub fn feature_permissions_updated(
         &mut self,
         level: UserLevelId,
@@ -262,7 +262,7 @@ impl Recorder {
         self.record(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
-    /// Records that a user's levels changed. `there` contains the levels before the change.
+    /// Records that a user's levels changed. `there` is the list of levels before the change.
     pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], diff: &SetDiff<UserLevelId>) {
         if diff.is_empty() {
             return;
@@ -344,19 +344,19 @@ macro_rules! entity_change_methods {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
-            #[doc = "The recorded change is the creation of the entity."]
+            #[doc = "This method records the creation of the entity."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "The recorded change is an update of the entity."]
+            #[doc = "This method records an update of the entity."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "The recorded change is the deletion of the entity."]
+            #[doc = "This method records the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }

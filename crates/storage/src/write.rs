@@ -131,8 +131,8 @@ pub trait ModuleFeaturesMut: Send + Sync {
 /// Write operations on the modules of companies.
 #[async_trait]
 pub trait CompanyModulesMut: Send + Sync {
-    /// Adds a module to a company, in enabled state. If the company already has the module, enabled or disabled,
-    /// changes nothing and returns `false`.
+    /// Adds a module to a company and enables it for the company. If the company already has the module, enabled or
+    /// disabled, changes nothing and returns `false`.
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
     /// Removes a module. Returns `false` if the company does not have it.
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
@@ -205,7 +205,7 @@ pub struct AssignedLevel {
     pub has_denies: bool,
 }
 
-/// The levels of a user in one company, before and after their replacement.
+/// The levels of a user in one company, before and after they are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplacedLevels {
     /// The levels that the user held before, ordered by id.
@@ -268,8 +268,8 @@ pub trait AuditLogsMut: Send + Sync {
 /// The write operation on the provisioning state of a company.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
-    /// Marks the company as provisioned, at the time of the unit of work. Returns `false` if it was already
-    /// provisioned.
+    /// Marks the company as provisioned. The provisioning time is the time of the unit of work. Returns `false` if it
+    /// was already provisioned.
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
@@ -277,8 +277,8 @@ pub trait CompanyStatesMut: Send + Sync {
 #[async_trait]
 pub trait UsersMut: Send + Sync {
     /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this
-    /// operation. It does not count as a change: if the unit of work changes nothing else, the commit does not store
-    /// the external id.
+    /// operation. The operation does not count as a change: if the unit of work changes nothing else, the commit does
+    /// not store the external id.
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
     /// Sets the user's token cut-off, even if the previous cut-off is later. Returns the previous cut-off. Tokens that
     /// were issued (`iat`) before the cut-off, and tokens without `iat`, are rejected. Requires
@@ -341,7 +341,7 @@ unit_of_work! {
     sub_menu_items_mut: SubMenuItemsMut,
     /// Returns the write operation for audit records that are not derived from a mutation.
     audit_logs_mut: AuditLogsMut,
-    /// Returns the write operations on the provisioning of companies.
+    /// Returns the write operation on the provisioning state of companies.
     company_states_mut: CompanyStatesMut,
     /// Returns the write operations on users.
     users_mut: UsersMut,
@@ -370,9 +370,10 @@ pub trait UnitOfWork: Reader + Writer {
     fn is_unchanged(&self) -> bool;
 
     /// Commits all changes together with their audit records, and returns the new version of the target. A new version
-    /// of a company or of the catalog makes earlier effective-permission rows outdated. Outdated rows remain stored
-    /// until they expire. If the unit of work changed nothing, the commit has no effect: it increments no version,
-    /// writes no audit record, sends no wake-up, and returns the version before the unit of work.
+    /// of a company makes the earlier effective-permission rows of this company outdated. A new version of the catalog
+    /// makes all earlier rows outdated. Outdated rows remain stored until they expire. If the unit of work changed
+    /// nothing, the commit has no effect: it increments no version, writes no audit record, sends no wake-up, and
+    /// returns the version before the unit of work.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Generators of test data for property-based tests.
 //!
-//! A world contains all input of the decisions about one user. Worlds are small (four views, three features, three
+//! A world contains all inputs to the decisions about one user. Worlds are small (four views, three features, three
 //! modules, four levels), so that rules often interact. Rows of one level may conflict with each other, and rows may
 //! refer to entities that the catalog does not have.
 
@@ -69,7 +69,7 @@ impl Level {
     }
 }
 
-/// All input of decisions about one user, as plain rows.
+/// All inputs to the decisions about one user, as plain rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct World {
     pub(crate) public_views: BTreeSet<usize>,

@@ -1,4 +1,4 @@
-//! The form of API keys, and their verification.
+//! Tests of the format and the verification of API keys.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The cache of verified tokens: it is bounded, and a cached token is accepted until it expires or the key that signed
-//! it is removed.
+//! Tests of the cache of verified tokens. The cache is bounded. A cached token is accepted until it expires or the key
+//! that signed it is removed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! The claims that a token must have, and the `Authorization` header that contains the token.
+//! Tests of the claims that a token must have, and of the `Authorization` header that contains the token.
 
 use std::time::Duration;
 

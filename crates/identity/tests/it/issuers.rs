@@ -1,4 +1,4 @@
-//! Several issuers: which issuer's keys verify a token, and which user the token identifies.
+//! Tests with several issuers: the issuer whose keys verify a token, and the user whom the token identifies.
 
 use iam_domain::{ExternalId, Issuer};
 use iam_identity::{
@@ -203,7 +203,7 @@ fn a_token_must_have_an_accepted_audience() {
 }
 
 #[tokio::test]
-async fn contradictory_issuers_are_a_startup_error() {
+async fn conflicting_issuer_configurations_are_a_startup_error() {
     let native = |name, pair| TrustedIssuer { is_native: true, ..of(name, pair) };
     let started = async |secret: Option<SharedSecret>, issuers| {
         TokenVerifier::start(secret, issuers, &VerifierOptions::default()).await.map(drop).map_err(|e| e.to_string())

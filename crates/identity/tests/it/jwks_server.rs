@@ -1,4 +1,4 @@
-//! An HTTP server of key sets on a free local port, with configurable faults.
+//! An HTTP server that serves key sets on a free local port, with configurable faults.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,9 +21,9 @@ pub(crate) enum Answer {
     Raw(String),
     /// A response with status 200 and these keys, delayed until the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<Value>),
-    /// No response, while the connection remains open.
+    /// No response. The connection remains open.
     Silence,
-    /// No response, and the connection is closed.
+    /// No response. The connection is closed.
     Close,
     /// A response with status 200 whose body never ends.
     Endless,

@@ -1,4 +1,4 @@
-//! JSON Web Key Sets: which entries become keys, and which are ignored.
+//! Tests of JSON Web Key Sets: the entries that are imported as keys, and the entries that are ignored.
 
 use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, KeySource, MAX_KEYS, TrustedIssuer};
 use iam_identity::{TokenVerifier, VerifierOptions};

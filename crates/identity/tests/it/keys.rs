@@ -1,4 +1,4 @@
-//! Each key verifies only tokens of its own algorithm.
+//! Tests of keys: each key verifies only tokens that are signed with the algorithm of the key.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;

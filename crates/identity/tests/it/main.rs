@@ -1,6 +1,6 @@
 //! Tests of the crate's public API.
 
-// `cfg(test)` always holds here. It marks these modules as tests for clippy, so that they may unwrap.
+// `cfg(test)` is always true here. It marks these modules as tests for clippy, so that they may unwrap.
 #[cfg(test)]
 mod api_keys;
 #[cfg(test)]

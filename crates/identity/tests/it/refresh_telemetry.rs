@@ -1,4 +1,4 @@
-//! The logs and metrics of key refreshes.
+//! Tests of the logs and metrics of key refreshes.
 
 use std::cell::RefCell;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Keys from servers and files: key rotation, outages, invalid responses, and the rate limit on reads.
+//! Tests of keys from servers and files: key rotation, outages, invalid responses, and the rate limit on reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub(crate) fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
-/// Returns options with which only the first unknown key triggers a read. After that, only explicit refreshes read the
-/// keys.
+/// Returns options that allow only the first unknown key to trigger a read. After that read, only explicit refreshes
+/// read the keys.
 fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
 }
@@ -78,7 +78,11 @@ async fn a_new_key_is_accepted_immediately_and_an_old_key_until_it_is_removed() 
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
 
     server.answers(keys(&[(5, "new")]));
-    assert_eq!(outcome(&verifier, &old).await, Ok(()), "a removed key must be accepted until the keys are read again");
+    assert_eq!(
+        outcome(&verifier, &old).await,
+        Ok(()),
+        "a token of a removed key must be accepted until the keys are read again"
+    );
     verifier.refresh().await;
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
@@ -277,7 +281,11 @@ async fn during_an_outage_cached_keys_are_used_and_unknown_keys_are_unavailable(
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "a key outside the key set must be invalid");
+    assert_eq!(
+        outcome(&verifier, &token(5, "b")).await,
+        Err(INVALID),
+        "a token whose key is not in the key set must be invalid"
+    );
 
     server.answers(Answer::Close);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));

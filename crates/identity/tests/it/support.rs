@@ -30,7 +30,7 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// Returns a clock that always shows [`NOW`].
+/// Returns a clock that always returns [`NOW`].
 pub(crate) fn clock() -> Clock {
     Clock::new(|| at(NOW))
 }
@@ -145,10 +145,11 @@ pub(crate) fn trusting(
     options: &VerifierOptions,
 ) -> TokenVerifier {
     let started = TokenVerifier::start(secret, issuers, options).now_or_never();
-    started.expect("a start with keys in memory must not wait").unwrap().with_clock(clock())
+    started.expect("a verifier with keys in memory must start without waiting").unwrap().with_clock(clock())
 }
 
-/// Returns the claims of a token of [`user`]. The token was issued a minute before [`NOW`] and expires an hour after.
+/// Returns the claims of a token for [`user`]. The token was issued one minute before [`NOW`] and expires one hour
+/// after it.
 pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
@@ -176,7 +177,7 @@ pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
 
 /// Verifies the token with keys in memory, so that the verification never waits.
 pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, AuthenticationError> {
-    verifier.verify(token).now_or_never().expect("a verification with keys in memory must not wait")
+    verifier.verify(token).now_or_never().expect("a verification with keys in memory must finish without waiting")
 }
 
 /// A temporary file that is deleted on drop.

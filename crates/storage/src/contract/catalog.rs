@@ -17,7 +17,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// A type of catalog entity (view, module or feature), with the operations that the three types have in common.
+/// A type of catalog entity (view, module or feature). The trait contains the operations that the three types have in
+/// common.
 #[async_trait]
 trait CatalogEntity: Given + Clone + PartialEq + Debug + Send + Sized {
     /// The uniqueness constraint on the natural key: the URL of a view, the code of a module, or the key of a feature.
@@ -346,8 +347,8 @@ async fn linked_entities(storage: &Arc<dyn Storage>) -> LinkedEntities {
     tied
 }
 
-/// Returns the numbers of cells and mappings of the linked entities: one number for each read in the body, in the same
-/// order.
+/// Returns the number of cells for the view, the number of cells for the feature, and the number of elements in each
+/// mapping of the linked entities.
 async fn count_links(storage: &Arc<dyn Storage>, linked_entities: &LinkedEntities) -> [usize; 9] {
     let reader = storage.reader();
     let LinkedEntities { company, view, feature, module } = linked_entities;

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 /// Number of tasks that read concurrently with a write.
 const READERS: usize = 3;
 
-/// Runs `write` while readers repeat `read`, and returns after `write` has finished. Each reader completes one read
-/// before the write begins.
+/// Runs `write` while concurrent readers repeat `read`, and returns after `write` has finished. Each reader completes
+/// one read before the write begins.
 pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     write: impl Future<Output = ()> + Send + 'static,
     read: impl Fn() -> R + Clone + Send + 'static,

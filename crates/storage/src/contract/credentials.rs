@@ -121,7 +121,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     assert!(!format!("{records:?}").contains("digest"), "no audit record may contain the digest of an API key");
 }
 
-/// Recording uses of a key increments no version. The last use of the key is the latest recorded time.
+/// Recording that a key was used increments no version. The key's last-used time is the latest recorded time.
 pub async fn recording_key_uses_is_no_change(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;

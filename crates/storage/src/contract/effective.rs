@@ -1,5 +1,5 @@
-//! Test cases for effective-permission rows. An effective-permission row is a resolved decision, and is returned only
-//! while it is current.
+//! Test cases for effective-permission rows. Such a row contains a resolved decision, and is returned only while it is
+//! current.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -208,7 +208,8 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A change to a company outdates the company's earlier rows: they are no longer returned and cannot be written again.
+/// A change to a company makes the company's earlier rows outdated: they are no longer returned and cannot be written
+/// again.
 pub async fn a_change_outdates_earlier_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -236,7 +237,7 @@ pub async fn a_change_outdates_earlier_rows(storage: Arc<dyn Storage>) {
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
         outdated(then, before).await;
-        // A change that affects no decision increments the version too, so it also outdates the rows.
+        // A change that affects no decision also increments the version, so it makes the rows outdated too.
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
         outdated(then, before).await;
@@ -244,7 +245,7 @@ pub async fn a_change_outdates_earlier_rows(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A change to the catalog outdates the rows of all companies.
+/// A change to the catalog makes the rows of all companies outdated.
 pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -274,7 +275,7 @@ pub async fn rows_are_stale_during_a_change(storage: Arc<dyn Storage>) {
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "a unit of work without changes must not outdate the rows");
+        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "rows must be accepted after a unit of work without changes");
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);
@@ -285,7 +286,8 @@ pub async fn rows_are_stale_during_a_change(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Until a change is committed, reads outside its unit of work still return the rows that the change will outdate.
+/// Until a change is committed, reads outside its unit of work still return the rows that the change will make
+/// outdated.
 pub async fn rows_are_valid_until_the_commit(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -312,8 +314,8 @@ pub async fn writing_effective_rows_is_no_change(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Rows of every scope and of both decisions (allowed and denied) are stored. Actions are compared exactly, including
-/// case.
+/// Rows with every scope and with both decisions (allowed and denied) are stored. Actions are compared exactly,
+/// including case.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     let tenant = Tenant::new(&storage).await;
     let row = NewEffectiveFeaturePermission::new(&tenant, tenant.user, 0);
@@ -342,7 +344,7 @@ pub async fn active_users_are_ordered_by_latest_use(storage: Arc<dyn Storage>) {
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
-    // Other cases may have left rows of other companies in the storage. The closure therefore filters the result.
+    // The storage may contain rows of companies from other test cases. The closure therefore filters the result.
     let active = async || {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()

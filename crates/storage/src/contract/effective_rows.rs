@@ -17,12 +17,12 @@ use crate::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, S
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// The times when a row was computed and when it expires.
+/// The time when a row was computed, and the time when it expires.
 pub(super) type Times = (Timestamp, Timestamp);
 
-/// An effective-permission row for a view or for an action of a feature, with the operations that both kinds have in
-/// common. [`Self::new`] creates the row for the nth view or action of the tenant. The read operations of this trait
-/// assert that the rows have the right company and the current versions.
+/// An effective-permission row for a view or for an action of a feature. The trait contains the operations that both
+/// kinds of rows have in common. [`Self::new`] creates the row for the nth view or action of the tenant. The read
+/// operations of this trait assert that the rows have the right company and the current versions.
 #[async_trait]
 pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
     fn new(tenant: &Tenant, user: UserId, nth: usize) -> Self;

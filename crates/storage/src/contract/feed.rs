@@ -40,7 +40,7 @@ fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, Sta
     changed
 }
 
-/// Returns the state (version and stamp) of a target. The function reads the state without a poll.
+/// Reads the state (version and stamp) of a target without a poll, and returns it.
 async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     let snapshots = storage.reader().snapshots();
     match target {
@@ -64,8 +64,8 @@ pub async fn the_first_poll_returns_the_current_versions(storage: Arc<dyn Storag
     assert_eq!((next.epoch, next.identity), (first.epoch, first.identity));
 }
 
-/// A change is reported after its commit and not before. Exactly one of several successive polls reports the change.
-/// The reported state equals the state that other reads return.
+/// A change is reported only after its commit. Exactly one of several successive polls reports the change. The reported
+/// state equals the state that other reads return.
 pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -175,7 +175,7 @@ pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Units of work without an effect, writes of auxiliary data, and reads are not reported.
+/// Polls do not report units of work without an effect, writes of auxiliary data, or reads.
 pub async fn a_unit_without_changes_is_not_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     let admin = level(company, "Admin");

@@ -1,4 +1,4 @@
-//! Builders of test data, and checks of the rules that apply to every change.
+//! Builders of test data, and assertions of the rules that apply to every change.
 
 use std::sync::Arc;
 
@@ -36,12 +36,12 @@ pub(super) fn some_user() -> UserId {
     UserId::generate(at(0))
 }
 
-/// Parses a name.
+/// Parses a string as a [`Name`].
 pub(super) fn name(text: impl Into<String>) -> Name {
     Name::parse(text).unwrap()
 }
 
-/// Parses an action.
+/// Parses a string as an [`Action`].
 pub(super) fn action(text: impl Into<String>) -> Action {
     Action::parse(text).unwrap()
 }
@@ -317,7 +317,7 @@ pub(super) async fn begin_as(
         match storage.begin(target, context.clone()).await {
             Ok(tx) => return tx,
             Err(StorageError::Unavailable { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("a unit of work must begin, but failed: {error}"),
+            Err(error) => panic!("failed to begin a unit of work: {error}"),
         }
     }
 }

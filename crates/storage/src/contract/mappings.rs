@@ -14,8 +14,8 @@ use super::outcomes::{assert_not_found, assert_unknown};
 use super::sets::scenes;
 use crate::{Storage, Target};
 
-/// Adding and removing elements is idempotent. Adding an element that is already in the set returns `false` and changes
-/// nothing. The same applies to removing an element that is not in the set.
+/// Adding and removing elements is idempotent. Adding an element that is already in the set, or removing an element
+/// that is not in the set, returns `false` and changes nothing.
 pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let (set, element) = (&scene.set, scene.elements[0]);
@@ -199,8 +199,8 @@ pub async fn a_module_is_disabled_and_enabled_for_one_company(storage: Arc<dyn S
     assert!(granted(mine).await.enabled);
 }
 
-/// A company has a disabled module. The module remains disabled if it is added again, or if the company's modules are
-/// replaced with a set that contains it.
+/// A disabled module of a company remains disabled if it is added again, or if the company's modules are replaced with
+/// a set that contains it.
 pub async fn a_module_that_the_company_keeps_retains_its_switch(storage: Arc<dyn Storage>) {
     let (company, off, on) = (some_company(), some_module(), some_module());
     given(&storage, &[&off, &on]).await;

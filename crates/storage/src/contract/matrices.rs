@@ -213,8 +213,8 @@ pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A company cannot write, delete or replace another company's cells, even if it passes the other company's level as
-/// its own.
+/// A company cannot write, delete or replace another company's cells, even if a call combines its own company id with a
+/// level of the other company.
 pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, their_level, view, feature, .. } = two(&storage).await;
     let (views, features) = (storage.reader().view_permissions(), storage.reader().feature_permissions());

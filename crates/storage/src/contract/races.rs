@@ -19,8 +19,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Checks that a second unit of work waits for the first unit of work. It must not begin before the first unit of work
-/// is committed. It must then see the writes of the first unit of work.
+/// Checks that a second unit of work waits for the first. The second must not begin before the first is committed. It
+/// must then see the writes of the first.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
         match target {
@@ -92,8 +92,8 @@ pub async fn catalog_and_company_changes_exclude_each_other(storage: Arc<dyn Sto
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// A change to the credentials waits for every other change, and vice versa. Therefore, a credential that a unit of
-/// work verifies after it has acquired its locks cannot be revoked before its commit.
+/// A change to the credentials waits for every other change, and vice versa. Therefore, if a unit of work verifies a
+/// credential after acquiring its locks, this credential cannot be revoked until the unit of work is committed.
 pub async fn credential_changes_and_others_exclude_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;

@@ -141,7 +141,8 @@ pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
 }
 
-/// Lists of the records about an entity or by a user are sorted newest first and contain at most `limit` records.
+/// The lists of an entity's records and of a user's changes are sorted from newest to oldest, and contain at most
+/// `limit` records.
 pub async fn records_are_ordered_newest_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =

@@ -126,8 +126,8 @@ pub async fn a_replacement_sees_earlier_writes_of_its_unit_of_work(storage: Arc<
     }
 }
 
-/// A unit of work reads a set, changes it, and then replaces it. The replace operation applies to the changed set, not
-/// to the set that was read. The sets of other owners are not changed.
+/// If a unit of work reads a set, changes it, and then replaces it, the replace operation applies to the changed set,
+/// not to the set that was read. The sets of other owners are not changed.
 pub async fn a_replacement_sees_writes_after_a_read_in_its_unit_of_work(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Scene { set: kept, neighbour, .. } = &scene;

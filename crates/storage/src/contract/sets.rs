@@ -131,7 +131,7 @@ impl Members {
         }
     }
 
-    /// Adds an element and returns whether it is new. For a matrix, the result is always `true`.
+    /// Adds an element. Returns `true` if the element is new. For a matrix, always returns `true`.
     pub(super) async fn add(&self, tx: &mut dyn UnitOfWork, element: Uuid) -> Result<bool> {
         let (view, feature) = (ViewId::from_uuid(element), FeatureId::from_uuid(element));
         match self {

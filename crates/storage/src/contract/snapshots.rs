@@ -83,8 +83,8 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
     assert_eq!(unknown.value.catalog.view(view.id), Some(&view));
 }
 
-/// A company's snapshot contains all of its levels and holders. For each user, it contains the same data as the user's
-/// own snapshot.
+/// A company's snapshot contains all levels of the company and all users who hold a level. For each user, it contains
+/// the same data as the user's own snapshot.
 pub async fn a_company_snapshot_contains_all_users(storage: Arc<dyn Storage>) {
     let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
     let (one, both, non_member) = (some_user(), some_user(), some_user());
@@ -109,8 +109,8 @@ pub async fn a_company_snapshot_contains_all_users(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A snapshot contains the module gates. A view or feature that belongs to no module is not gated. A view or feature
-/// that belongs to modules is available if at least one of them is enabled, both for the company and in the catalog.
+/// A snapshot contains the module gates. A view or feature that belongs to no module is not gated. The gate of any
+/// other view or feature is open if at least one of its modules is enabled both for the company and in the catalog.
 pub async fn gates_open_with_an_enabled_module(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -190,8 +190,8 @@ pub async fn the_next_snapshot_contains_the_change(storage: Arc<dyn Storage>) {
     assert_eq!(reasons().await, (Reason::UnknownView, Reason::UnknownFeature));
 }
 
-/// A company that alternates between two states. In both states, the user is denied both views. A read that mixes the
-/// two states would allow one of the views.
+/// A company that alternates between two states. In both states, both views are denied to the user. A read that mixes
+/// data of the two states would allow one of the views.
 #[derive(Debug, Clone)]
 struct InconsistentStates {
     company: CompanyId,

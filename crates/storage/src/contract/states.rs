@@ -1,4 +1,4 @@
-//! Test cases for the version of a company, and about its provisioning.
+//! Test cases for the version and the provisioning state of a company.
 
 use std::sync::Arc;
 

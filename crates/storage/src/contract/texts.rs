@@ -1,4 +1,4 @@
-//! Test cases for strings. Strings of every allowed length are stored exactly, including the case of each character.
+//! Test cases for strings. Strings of every allowed length are stored unchanged, including the case of each character.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ fn longest(characters: usize) -> String {
     (0..characters).map(scramble).collect()
 }
 
-/// Unusual strings: SQL, quotes, escapes, placeholders, white space, control characters, emoji, right-to-left text.
+/// Unusual strings: SQL, quotation marks, escape sequences, placeholders, white space, control characters, emoji, and
+/// right-to-left text.
 const UNUSUAL_STRINGS: [&str; 13] = [
     "'; DROP TABLE views; --",
     "\"quoted\" and 'quoted'",
@@ -75,7 +76,7 @@ fn some_action(odd: Option<&str>) -> Action {
     Action::stored(odd.map_or_else(|| longest(Action::MAX), str::to_owned)).unwrap()
 }
 
-/// The strings of the catalog are stored exactly, and views, modules and features are found by their natural keys.
+/// The strings of the catalog are stored unchanged, and views, modules and features are found by their natural keys.
 pub async fn strings_of_the_catalog_are_stored_unchanged(storage: Arc<dyn Storage>) {
     for odd in string_variants() {
         let view = View {
@@ -111,7 +112,7 @@ pub async fn strings_of_the_catalog_are_stored_unchanged(storage: Arc<dyn Storag
     }
 }
 
-/// The strings of levels and of their matrices are stored exactly.
+/// The strings of levels and of their matrices are stored unchanged.
 pub async fn strings_of_levels_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let company = some_company();
     for odd in string_variants() {
@@ -128,7 +129,7 @@ pub async fn strings_of_levels_are_stored_unchanged(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The strings of menu entries are stored exactly.
+/// The strings of menu entries are stored unchanged.
 pub async fn strings_of_menus_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let owner = Some(some_company());
     for odd in string_variants() {
@@ -164,7 +165,7 @@ pub async fn strings_of_trails_are_stored_unchanged(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The actions of effective-permission rows are stored exactly.
+/// The actions of effective-permission rows are stored unchanged.
 pub async fn strings_of_effective_rows_are_stored_unchanged(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let actions: Vec<_> = string_variants().map(some_action).collect();

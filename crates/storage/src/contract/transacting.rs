@@ -10,8 +10,8 @@ use super::fixtures::{given, level, some_company, version_and_record_count, vers
 use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Work that creates a level. Each of the first `failures` runs then returns an error. The error is retryable if
-/// `retryable` is `true`.
+/// Work that creates a level. Each of the first `failures` runs returns an error after it has created the level. The
+/// error is retryable if `retryable` is `true`.
 struct Create {
     level: UserLevel,
     failures: u32,

@@ -1,5 +1,5 @@
-//! Test cases for units of work. A unit of work is atomic and can change only its target. Other readers see its
-//! writes after the commit and not before.
+//! Test cases for units of work. A unit of work is atomic and can change only its target. Other readers see its writes
+//! only after the commit.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ pub async fn writes_are_visible_inside_before_and_outside_after_the_commit(stora
     assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
 }
 
-/// Inside its unit of work, a change to the catalog is visible immediately. Outside, it is visible only after the
+/// A change to the catalog is visible immediately inside its unit of work, and outside the unit of work only after the
 /// commit.
 pub async fn catalog_writes_are_visible_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
@@ -345,7 +345,7 @@ pub async fn each_unit_of_work_increments_the_version(storage: Arc<dyn Storage>)
     assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
 }
 
-/// The time of a unit of work is constant, and is not earlier than that of any previous unit of work.
+/// The time of a unit of work does not change, and is not earlier than the time of any previous unit of work.
 pub async fn the_time_of_units_of_work_never_goes_back(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
