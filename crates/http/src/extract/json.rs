@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
             if name != self.0 {
                 map.next_value::<IgnoredAny>()?;
             } else if found.is_some() {
-                return Err(A::Error::custom("it occurs twice"));
+                return Err(A::Error::custom("the member occurs twice"));
             } else {
                 found = Some(map.next_value_seed(Text)?);
             }
@@ -142,7 +142,7 @@ struct Strict<'b>(&'b Cell<usize>);
 
 impl Strict<'_> {
     fn spend<E: Error>(self, cost: usize) -> Result<(), E> {
-        let left = self.0.get().checked_sub(cost).ok_or_else(|| E::custom("it holds too many values"))?;
+        let left = self.0.get().checked_sub(cost).ok_or_else(|| E::custom("the document contains too many values"))?;
         self.0.set(left);
         Ok(())
     }

@@ -81,7 +81,8 @@ pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ),
 ];
 
-/// Adds the parts that operations share to the document.
+/// Completes the OpenAPI document: adds the metadata, the tags, and the parameters, headers and responses that
+/// operations share.
 pub(super) fn complete(document: &mut Value) {
     document["info"] = info();
     document["servers"] = json!([{ "url": "/", "description": "The server that serves this document" }]);
@@ -268,7 +269,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     add_parameters(path, is_authenticated, operation);
     for (status, response) in members(&mut operation["responses"]) {
         if let Some((_, name, _)) = ERRORS.iter().find(|(error, ..)| error == status) {
-            // The response of a probe has its own body.
+            // The error response of a probe has its own body schema.
             let is_probe = !is_authenticated && response["content"].is_object();
             let own = response["description"].as_str().unwrap_or_default();
             if is_probe {
@@ -322,8 +323,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     operation["operationId"] = json!(id);
 }
 
-/// States whether the operation requires a body. The schema of an optional body is a union with `null`, although the
-/// body itself must not be `null`.
+/// Sets the field `required` of the request body. The generated schema of an optional body is a union with `null`.
+/// Since the body itself must not be `null`, this function replaces the union.
 fn complete_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let schema = body["content"]["application/json"]["schema"].clone();
@@ -335,7 +336,8 @@ fn complete_body(operation: &mut Value) {
     }
 }
 
-/// Adds the parameters that operations share: those in the path, the company, conditions and freshness requirements.
+/// Adds the parameters that operations share: the path parameters, the company, preconditions, and the required
+/// consistency.
 fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
     let mut parameters: Vec<_> = path
         .split('/')
