@@ -107,9 +107,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads the optional subject of a check. An error about an external id could reveal which issuers are configured.
-    /// Therefore, such an error is returned instead of the user, and is reported only to callers who may check other
-    /// users.
+    /// Reads the optional subject of a check. An error that concerns an external id could reveal which issuers are
+    /// configured. Therefore, such an error is returned instead of the user, and is reported only to callers who may
+    /// check other users.
     pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
