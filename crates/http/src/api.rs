@@ -85,8 +85,8 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Creates the shared state. Call this function once per process, because the rate limits and the cache apply
-    /// across all workers.
+    /// Creates the shared state. Call this function once per process, because all workers must share the rate limiters
+    /// and the cache.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -129,8 +129,8 @@ impl Api {
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
         // Super admins and services may check other subjects. The subject of this request has not been parsed yet, so a
-        // cache lookup for the caller would be inconclusive. Requests of these callers with a minimum version are
-        // therefore not limited.
+        // cache lookup for the caller would be inconclusive. Therefore, this limit does not apply if such a caller
+        // requires a minimum version.
         let may_check_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_min_version = may_check_others && matches!(consistency, Consistency::AtLeast(_));
         if consistency == Consistency::Cached || has_min_version || is_cached() {

@@ -22,7 +22,7 @@ pub(crate) enum Keys {
         name: Name,
         /// Sets the role of the key: check, read or administer.
         ///
-        /// A service with the role check may request decisions about any user. With the role read, it may also read all
+        /// A service with the role check may request decisions for any user. With the role read, it may also read all
         /// IAM data. With the role administer, it may also change IAM data, within the limits that docs/services.md
         /// describes.
         #[arg(long)]

@@ -2,8 +2,8 @@
 //!
 //! A request passes through `middleware` first. The extractor `extract::Authorized` then authenticates the caller,
 //! determines the company, authorizes the caller, and only then parses the parameters and the body. The handler in
-//! `routes` calls a use case, and `respond` builds the response. [`configure`] mounts all routes and middleware: in the
-//! server, in tests, and in other Actix applications.
+//! `routes` calls a use case, and `respond` builds the response. [`configure`] mounts all routes and middleware. The
+//! server, the tests and other Actix applications call it.
 //!
 //! # Embedding in another Actix application
 //!

@@ -1,4 +1,4 @@
-//! Opens the listening sockets of the server. An error identifies the setting that is wrong: the host or the port.
+//! Opens the listening sockets of the server. Errors identify the invalid setting: the host or the port.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -9,11 +9,12 @@ use actix_web::rt::net::TcpSocket;
 const BACKLOG: u32 = 1024;
 
 /// Binds a listening socket, and returns it with its local address. Port 0 selects any free port. `names` contains the
-/// names of the settings for host and port, for error messages.
+/// names of the host and port settings, which error messages include.
 pub(crate) async fn listen(names: (&str, &str), host: &str, port: u16) -> Result<(TcpListener, SocketAddr), String> {
     let (of_host, of_port) = names;
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-        let rule = "must be an IP address of this machine or a name that resolves to one, such as 127.0.0.1 or 0.0.0.0";
+        let rule =
+            "must be an IP address of this machine or a host name that resolves to one, such as 127.0.0.1 or 0.0.0.0";
         format!("{of_host}: {rule}: {error}")
     })?;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -25,13 +26,13 @@ pub(crate) async fn listen(names: (&str, &str), host: &str, port: u16) -> Result
     }
     let why = match last.kind() {
         ErrorKind::AddrInUse => "the port is in use; configure another port, or 0 for any free port",
-        ErrorKind::PermissionDenied => "the process may not use this port; configure a port from 1024 to 65535",
+        ErrorKind::PermissionDenied => "permission denied; configure a port from 1024 to 65535",
         ErrorKind::AddrNotAvailable => {
             return Err(format!("{of_host}: must be an address of this machine, such as 127.0.0.1 or 0.0.0.0: {last}"));
         }
-        _ => return Err(format!("{of_host} and {of_port}: cannot listen on port {port} of {host}: {last}")),
+        _ => return Err(format!("{of_host} and {of_port}: cannot listen on {host} port {port}: {last}")),
     };
-    Err(format!("{of_port}: cannot listen on port {port} of {host}: {why}"))
+    Err(format!("{of_port}: cannot listen on {host} port {port}: {why}"))
 }
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

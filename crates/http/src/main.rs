@@ -36,11 +36,11 @@ enum Command {
     ///
     /// The log contains only warnings and errors, unless IAM__LOG__FILTER or RUST_LOG is set.
     Demo,
-    /// Prints a token that the server with the same settings accepts. Development mode only.
+    /// Prints a token that a server with the same settings accepts. Development mode only.
     ///
-    /// Standard output contains only the token, for `export TOKEN=$(iam-http token --user …)`. The token is signed with
-    /// JWT_SECRET, which must have the same value for the server and for this command. In production mode the command
-    /// fails, because there the identity provider issues the tokens.
+    /// Standard output contains only the token, so a shell can store it: `export TOKEN=$(iam-http token --user …)`. The
+    /// token is signed with JWT_SECRET, which must have the same value for the server and for this command. In
+    /// production mode, the command fails, because only the identity provider issues tokens.
     Token(Token),
     /// Manages API keys in the configured database.
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! The server of the API, and the server of the metrics on a separate port.
+//! The API server, and the metrics server, which listens on a separate port.
 //!
 //! When Actix's own server shuts down, it drops requests that have arrived but are still unread, and connections that
 //! are still in the accept queue. Therefore, this server accepts connections itself, and passes them to workers that
@@ -35,9 +35,9 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for a lingering close. If the server closes a connection before it has read the whole request, it discards
 /// further data until the client closes its side.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Delay before the next `accept` after a failure, for example because no file descriptors are left.
+/// Delay before the next `accept` call after a failed call. A call fails, for example, if no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// During shutdown, the accept queue counts as empty when no connection has been accepted for this time.
+/// Time without a new connection after which the accept queue counts as empty during shutdown.
 const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 /// Maximum time for emptying the accept queue during shutdown.
 const ACCEPT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -60,8 +60,8 @@ impl ServerHandle {
     }
 }
 
-/// The server of the API on one listener. It does not handle signals; its owner shuts it down through a
-/// [`ServerHandle`].
+/// The API server, which accepts connections on one listener. It does not handle signals; its owner shuts it down
+/// through a [`ServerHandle`].
 pub struct Server {
     listener: TcpListener,
     workers: usize,
@@ -120,7 +120,7 @@ impl Server {
     }
 }
 
-/// The sender of the channel through which a worker receives accepted connections.
+/// The sending half of the channel that passes accepted connections to a worker.
 type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
 
 /// Accepts connections, and passes them to the workers round-robin. Returns when the server is closing and the accept
@@ -145,7 +145,7 @@ async fn accept_all(
         }
     }
     if let Err(error) = ignore_new_connections(listener) {
-        tracing::debug!(%error, "connections that arrive during shutdown may be reset");
+        tracing::debug!(%error, "cannot drop SYN segments; connections that arrive during shutdown may be reset");
     }
     let latest = Instant::now() + ACCEPT_DRAIN_TIMEOUT;
     while let Ok(Ok(accepted)) = timeout_at(latest, timeout(ACCEPT_IDLE, listener.accept())).await {
@@ -154,8 +154,7 @@ async fn accept_all(
     Ok(())
 }
 
-/// Passes an accepted connection to a worker. Returns `false` if no connection could be accepted and the next attempt
-/// must be delayed.
+/// Passes an accepted connection to a worker. Returns `false` if `accept` failed and the next call must be delayed.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
@@ -208,8 +207,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts the worker thread, and returns the sender for its connections. After the sender is dropped, the thread
-    /// ends as soon as all its connections are closed, or after the shutdown timeout.
+    /// Starts the worker thread, and returns the sender that passes connections to it. After the sender is dropped, the
+    /// thread ends as soon as all its connections are closed, or after the shutdown timeout.
     fn start(self, number: usize, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -246,7 +245,7 @@ impl Worker {
                     let (service, connection) = (Rc::clone(&service), Connection::new(stream, &phase));
                     connections.spawn_local(async move {
                         if let Err(error) = service.call((connection, Some(peer))).await {
-                            tracing::debug!(%error, "a connection failed");
+                            tracing::debug!(%error, "connection failed");
                         }
                     });
                 }
@@ -274,7 +273,7 @@ impl AdminServerHandle {
     }
 }
 
-/// The HTTP server that serves the metrics on a separate listener.
+/// The HTTP server for the metrics, which has its own listener.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {

@@ -12,9 +12,9 @@ pub(crate) struct Token {
     /// Sets the subject of the token: a UUID or, if IAM__AUTH__JWT_ISSUER is set, any subject of this issuer.
     #[arg(long)]
     user: String,
-    /// Prints a curl command for the company with this UUID to standard error.
+    /// Prints to standard error a curl command for the company with this UUID.
     ///
-    /// A token is valid in every company. The request specifies the company, in the header X-Company-Id.
+    /// A token is valid in every company. Each request specifies the company, for example in the header X-Company-Id.
     #[arg(long, value_parser = CompanyId::parse)]
     company: Option<CompanyId>,
     /// Makes the user a super admin, who has all permissions in every company.
@@ -26,7 +26,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Prints the token to standard output and, if a company is given, a curl command to standard error.
+    /// Prints the token to standard output. If a company is specified, also prints a curl command to standard error.
     pub(crate) fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
         let Self { user, company, super_admin, ttl } = self;
         let token = DevelopmentToken { user, super_admin, ttl }.sign(settings)?;
@@ -38,8 +38,8 @@ impl Token {
     }
 }
 
-/// Returns a curl command that requests a decision in the company from the server with these settings. The command
-/// contains the variable TOKEN instead of the token.
+/// Returns a curl command that sends a check for the company to the server with these settings. The command contains
+/// the variable TOKEN instead of the token.
 fn example(settings: &Settings, company: CompanyId) -> String {
     let (host, port) = (settings.server.host.as_str(), settings.server.port);
     let host = match host {
@@ -48,7 +48,7 @@ fn example(settings: &Settings, company: CompanyId) -> String {
         host => host.to_owned(),
     };
     format!(
-        "# With this token in the variable TOKEN:\n\
+        "# Requires this token in the variable TOKEN:\n\
         curl -s http://{host}:{port}/api/iam/check \\\n  \
         -H \"Authorization: Bearer $TOKEN\" -H 'X-Company-Id: {company}' \\\n  \
         -H 'Content-Type: application/json' -d '{{\"view\": \"/admin/user-levels\"}}'"

@@ -155,7 +155,7 @@ both_adapters! {
             ("userId=https%3A%2F%2Fa.example%7C1", "userId specifies an unknown issuer"),
             ("from=yesterday", "from must be an RFC 3339 time"),
             ("to=2026-11-22", "to must be an RFC 3339 time"),
-            ("limit=1&limit=2", "limit is given twice"),
+            ("limit=1&limit=2", "limit is specified more than once"),
         ] {
             let path = format!("/api/iam/audit-logs?{query}");
             let answer = api.get(&path).by(company.admin).within(company.id).send().await;

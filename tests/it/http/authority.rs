@@ -409,7 +409,7 @@ both_adapters! {
         api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
         let other: CompanyId = new_company();
         let answer = api.get(&path).by(company.admin).within(other).send().await;
-        let message = "companyId is specified twice, with different values";
+        let message = "companyId is specified more than once, with different values";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let answer = api.get("/api/iam/user-levels").by(company.admin).send().await;
         assert_eq!(answer.error(), (400, "ERR_AUTH_002".into(), "Company ID is required".into()));

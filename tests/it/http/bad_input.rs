@@ -33,7 +33,7 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let plain = || vec![("content-type", "application/json")];
     let not_json = || Expected::Begins("body".to_owned(), "is not valid JSON");
     let no_object = || Expected::Invalid("body must be a JSON object".to_owned());
-    let declared = "body must be JSON: Content-Type: application/json, not encoded";
+    let declared = "body must be JSON with Content-Type: application/json and without Content-Encoding";
     let other_type = || Expected::Error(415, "ERR_VALIDATION_005", declared.to_owned());
     let padded = |length: usize| format!("{valid}{}", " ".repeat(length - valid.len())).into_bytes();
     let too_large = || Expected::Error(413, "ERR_VALIDATION_004", format!("body must be at most {BODY_LIMIT} bytes"));
@@ -41,7 +41,7 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let empty = if NEEDS_NO_BODY.contains(&operation.name) {
         Expected::Accepted
     } else {
-        Expected::Invalid("body is required: a JSON object".to_owned())
+        Expected::Invalid("body is required and must be a JSON object".to_owned())
     };
     let gzip = vec![("content-type", "application/json"), ("content-encoding", "gzip")];
     vec![

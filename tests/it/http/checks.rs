@@ -108,7 +108,7 @@ both_adapters! {
             api.post("/api/iam/checks").by(company.member).within(company.id).bytes("application/json", body).send()
         };
         let many = |count: usize| format!(r#"{{"checks":[{}]}}"#, vec![r#"{"view":"/dashboard"}"#; count].join(","));
-        let length = "checks must hold 1 to 1000 elements";
+        let length = "checks must contain 1 to 1000 elements";
         for (body, message) in [
             ("{}".to_owned(), "checks must be an array"),
             (r#"{"checks":null}"#.to_owned(), "checks must be an array"),

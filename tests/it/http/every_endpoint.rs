@@ -243,7 +243,7 @@ both_adapters! {
     async fn contradictory_companies_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
-        let disagree = "companyId is specified twice, with different values";
+        let disagree = "companyId is specified more than once, with different values";
         let no_id = "companyId must be a valid UUID";
         for operation in operations() {
             let has_body = operation.method() != "GET";

@@ -150,7 +150,7 @@ both_adapters! {
             }
         }
         let answer = take("?force=true&force=true").by_super_admin().send().await;
-        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is given twice".into()));
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is specified more than once".into()));
         // The parameter `force` does not bypass the delegation guard.
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let path = format!("/api/iam/users/{}/user-levels?force=true", company.visitor);

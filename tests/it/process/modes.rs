@@ -206,7 +206,7 @@ fn the_error_for_an_invalid_web_origin_contains_the_reason() {
             "https://a.example, null",
             r#"entry 2, "null": cannot be allowed, because browsers send it for every page with an opaque origin"#,
         ),
-        ("app.example.com", r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#),
+        ("app.example.com", r#"entry 1, "app.example.com": must have a scheme, as in https://app.example.com"#),
         ("http://localhost:5173/admin", "must not have a path"),
         ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not contain credentials"#),
         ("https://*", "a wildcard can only be the whole first label"),

@@ -38,7 +38,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         (
             "IAM__SERVER__CORS_ORIGINS",
             "app.example.com",
-            r#"entry 1, "app.example.com": needs a scheme, as in https://app.example.com"#.to_owned(),
+            r#"entry 1, "app.example.com": must have a scheme, as in https://app.example.com"#.to_owned(),
         ),
         ("IAM__ADMIN__ENABLED", "yes", boolean()),
         ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),

@@ -1,9 +1,9 @@
-//! The extractor of every handler that requires an authenticated caller. It authorizes the caller before it parses the
+//! The extractor for every handler that requires an authenticated caller. It authorizes the caller before it parses the
 //! parameters and the body.
 //!
-//! Actix runs the extractors of a handler concurrently. Separate extractors for authorization and body could therefore
-//! report errors in the body to non-members. This extractor checks in a fixed order: authentication (401), company
-//! (400), permission (403), then parameters and body (400).
+//! Actix runs the extractors of a handler concurrently. Therefore, separate extractors for authorization and for the
+//! body could report errors in the body to non-members. This extractor checks in a fixed order: authentication (401),
+//! company (400), permission (403), then parameters and body (400).
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -45,7 +45,7 @@ impl<P: Policy, T> Authorized<P, T> {
         &self.api.services().application
     }
 
-    /// Returns the state of the API that all requests share.
+    /// Returns the API state, which all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
@@ -56,7 +56,7 @@ impl<P: Policy, T> Authorized<P, T> {
         Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
 
-    /// Executes a change for a request whose input contains more than the change.
+    /// Executes a change that the handler has built from the input of the request.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }
@@ -140,8 +140,8 @@ struct Admitted {
     body: Body,
 }
 
-/// Authenticates the caller, determines the company, and authorizes the caller. This function is not generic, since it
-/// would otherwise be compiled once for each operation.
+/// Authenticates the caller, determines the company, and authorizes the caller. This function is not generic, because a
+/// generic function would be compiled once for each operation.
 async fn admit(
     request: &HttpRequest,
     payload: &mut Payload,

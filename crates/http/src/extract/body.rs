@@ -90,9 +90,10 @@ impl Body {
             Self::Absent => return None,
             Self::Broken => Err(invalid("could not be read")),
             Self::TooLarge => Err(ApiError::new(Code::TooLarge, format!("body must be at most {BODY_LIMIT} bytes"))),
-            Self::OtherType => {
-                Err(ApiError::new(Code::NotJson, "body must be JSON: Content-Type: application/json, not encoded"))
-            }
+            Self::OtherType => Err(ApiError::new(
+                Code::NotJson,
+                "body must be JSON with Content-Type: application/json and without Content-Encoding",
+            )),
         })
     }
 }

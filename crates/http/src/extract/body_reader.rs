@@ -1,4 +1,4 @@
-//! Reads the objects in a body field by field, so that one response reports all invalid fields, each with its path.
+//! Reads the JSON objects in a body field by field. One response then reports all invalid fields, each with its path.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -107,9 +107,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads the optional subject of a check. An error about an external id could reveal which issuers are configured.
-    /// Therefore, such an error is returned in place of the user, and is reported only to callers who may check other
-    /// users.
+    /// Reads the optional subject of a check. An error that concerns an external id could reveal which issuers are
+    /// configured. Therefore, such an error is returned instead of the user, and is reported only to callers who may
+    /// check other users.
     pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -124,7 +124,7 @@ impl<'a> FieldReader<'a> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// Reads a field of a partial update. A missing field leaves the stored value unchanged, and `null` clears it.
+    /// Reads a field in a partial update. A missing field leaves the stored value unchanged, and `null` clears it.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -133,7 +133,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads a required list without duplicates.
+    /// Reads a required list, which must not contain duplicates.
     pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
         let values = self.array(name)?;
         let mut elements = Vec::with_capacity(values.len());
@@ -158,7 +158,7 @@ impl<'a> FieldReader<'a> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// Reads a list of a partial update. A missing list leaves the stored list unchanged, and `null` clears it.
+    /// Reads a list in a partial update. A missing list leaves the stored list unchanged, and `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -209,7 +209,7 @@ impl<'a> FieldReader<'a> {
     ) -> Option<Vec<Result<T, Vec<FieldError>>>> {
         let values = self.array(name)?;
         if values.is_empty() || values.len() > most {
-            return self.reject(name, FieldCode::Length, format_args!("must hold 1 to {most} elements"));
+            return self.reject(name, FieldCode::Length, format_args!("must contain 1 to {most} elements"));
         }
         let verifier = self.verifier;
         let read_one = |value: &Value| {
@@ -265,7 +265,8 @@ impl<'a> FieldReader<'a> {
 /// Maximum length of an unknown name in an error, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// Returns the error for an unknown field or parameter. It suggests a known name that differs only in case.
+/// Returns the error for an unknown field or parameter. The message suggests a known name if the two names differ only
+/// in case.
 pub(crate) fn unknown_field(prefix: &str, name: &str, known: &[&str]) -> FieldError {
     let shown: String = name.chars().take(LONGEST_NAME).collect();
     let field = format!("{prefix}{shown}");

@@ -12,8 +12,8 @@ pub(super) fn company_missing() -> ApiError {
     ApiError::new(Code::CompanyMissing, "Company ID is required")
 }
 
-/// Returns the company that is specified in the path, query, body or header, if any. If a company id is invalid, or if
-/// the ids differ, the response is 400.
+/// Returns the company that is specified in the path, query, body or header, if any. If an id is invalid, or if the
+/// request specifies different ids, the response is 400.
 pub(super) fn find_company(
     request: &HttpRequest,
     query: &[(String, String)],
@@ -35,7 +35,8 @@ pub(super) fn find_company(
         agree &= *found.get_or_insert(company) == company;
     }
     if !agree {
-        let finding = FieldError::new("companyId", FieldCode::Disagree, "is specified twice, with different values");
+        let finding =
+            FieldError::new("companyId", FieldCode::Disagree, "is specified more than once, with different values");
         return Err(ApiError::invalid(vec![finding]));
     }
     Ok(found)

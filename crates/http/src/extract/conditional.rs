@@ -1,5 +1,5 @@
-//! Reads the conditional headers of a request: `If-Match` for the optimistic concurrency control of changes, and
-//! `If-None-Match` for the revalidation of cached responses.
+//! Reads the conditional headers of a request: `If-Match` for optimistic concurrency control, and `If-None-Match` for
+//! the revalidation of cached responses.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::{Etag, IfMatch};

@@ -7,8 +7,8 @@ use iam_permissions_cache::Consistency;
 
 use crate::respond::ApiError;
 
-/// The request header with the minimum version that the response must reflect. Its value is the `X-IAM-Version` of an
-/// earlier response, which gives the client read-your-writes and monotonic reads.
+/// The request header that contains the minimum version that the response must reflect. Its value is the
+/// `X-IAM-Version` of an earlier response. This guarantees read-your-writes and monotonic reads for the client.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
 /// Reads the headers `Cache-Control: no-cache` and `X-IAM-Min-Version`. If `X-IAM-Min-Version` occurs twice or is not a
@@ -26,7 +26,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (Some(_), Some(_)) => return Err(invalid()),
     };
     Ok(match (bypasses_cache, least) {
-        // `no-cache` also satisfies any minimum version, since it reads the latest committed version from the storage.
+        // `no-cache` also satisfies any minimum version, since it forces a read of the latest committed version.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),
         (false, None) => Consistency::Cached,

@@ -19,7 +19,7 @@ pub(crate) struct DecisionRequest {
     pub(crate) external_id: Option<ExternalId>,
 }
 
-/// A check in a batch, or the field errors if the check is invalid.
+/// A check in a batch, or its field errors if the check is invalid.
 pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
 /// A batch of checks. An invalid check is replaced by its field errors.

@@ -1,4 +1,4 @@
-//! The types that parameters and body fields can have.
+//! The types of parameters and body fields.
 
 use std::fmt::Display;
 
@@ -76,7 +76,7 @@ text_fields!(
 );
 
 /// Reads a string that identifies stored data, such as a view URL or a feature key. Earlier releases may have stored
-/// strings that are no longer valid for new data. `read` must therefore apply only the rules for stored strings.
+/// strings that are no longer valid for new data. Therefore, `read` must apply only the rules for stored strings.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (FieldCode, String)> {
     read(String::read(value)?).map_err(text_error)
 }
@@ -108,7 +108,7 @@ impl Field for uuid::Uuid {
     }
 }
 
-/// The latest valid time, in microseconds since the Unix epoch: the end of the year 9999. Some programs cannot parse
+/// The latest valid time, in microseconds since the Unix epoch: the end of the year 9999. Some clients cannot parse
 /// later times.
 const LATEST: i64 = 253_402_300_799_999_999;
 
@@ -119,7 +119,7 @@ impl Field for Timestamp {
         if (0..=LATEST).contains(&time.micros()) {
             Ok(time)
         } else {
-            Err(wrong(FieldCode::Range, "must be in the years 1970 to 9999"))
+            Err(wrong(FieldCode::Range, "must be between the years 1970 and 9999"))
         }
     }
 }

@@ -13,7 +13,7 @@ const LONGEST_PATH: usize = 200;
 
 /// Maximum number of values in a document, where an object counts as [`OBJECT_COST`] values in addition to its members.
 /// This suffices for a permission matrix with 20,000 cells. It also limits memory usage: parsing a body of
-/// [`BODY_LIMIT`](super::body::BODY_LIMIT) bytes takes at most about twenty times that size.
+/// [`BODY_LIMIT`](super::body::BODY_LIMIT) bytes uses at most about twenty times that size.
 const BUDGET: usize = 250_000;
 /// The number of values that an object adds to the total, in addition to its members. It accounts for the memory usage
 /// of the object's map.
@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
             if name != self.0 {
                 map.next_value::<IgnoredAny>()?;
             } else if found.is_some() {
-                return Err(A::Error::custom("it occurs twice"));
+                return Err(A::Error::custom("the member occurs twice"));
             } else {
                 found = Some(map.next_value_seed(Text)?);
             }
@@ -136,13 +136,13 @@ impl<'de> Visitor<'de> for Text {
 }
 
 /// A visitor that rejects duplicate members, and rejects documents whose values exceed the [`BUDGET`]. Without this
-/// limit, the parsed values could take far more memory than the document.
+/// limit, the parsed values could use far more memory than the document.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 
 impl Strict<'_> {
     fn spend<E: Error>(self, cost: usize) -> Result<(), E> {
-        let left = self.0.get().checked_sub(cost).ok_or_else(|| E::custom("it holds too many values"))?;
+        let left = self.0.get().checked_sub(cost).ok_or_else(|| E::custom("the document contains too many values"))?;
         self.0.set(left);
         Ok(())
     }

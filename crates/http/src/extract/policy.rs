@@ -9,7 +9,7 @@ pub(crate) enum CompanyRule {
     /// The request must specify a company.
     Required,
     /// Super admins may omit the company. Services may omit it if their role suffices and their key is valid for all
-    /// companies. The request then applies to the platform: the data that belongs to no single company.
+    /// companies. The request then applies to the platform, which is the data that does not belong to a single company.
     OptionalForSuperAdmins,
     /// All callers who satisfy the requirement may omit the company.
     Optional,
@@ -38,14 +38,14 @@ macro_rules! policies {
 policies! {
     /// Any authenticated caller, including non-members of the company. For a non-member, every decision is a denial.
     Anyone: Authenticated, Required;
-    /// Any authenticated caller. The request needs no company.
+    /// Any authenticated caller. The request need not specify a company.
     Myself: Authenticated, Optional;
     /// Any member of the company.
     Member: Member, Required;
     /// Callers who may read the company's IAM data.
     ReadIam: ReadIam, Required;
-    /// Callers who may read the catalog: all callers who may read a company's IAM data. Super admins, and services with
-    /// a key for all companies, may omit the company.
+    /// Callers who may read the catalog: all callers who may read a company's IAM data. Super admins, and services
+    /// whose key is valid for all companies, may omit the company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
     /// Callers who may manage levels.
     ManageLevels: ManageLevels, Required;

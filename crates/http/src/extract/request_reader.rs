@@ -24,19 +24,19 @@ pub(crate) struct RequestReader<'a> {
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
-    /// The names of the query parameters that the input has read.
+    /// The names of the query parameters that the operation supports. [`Self::query`] adds each name that it reads.
     parameters: Vec<&'static str>,
     /// The fields of the body, or an error that concerns the body as a whole. `None` if there is no body.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
-    /// The error that concerns the body as a whole. It is set when the input reads the body.
+    /// The error that concerns the body as a whole. Set when the body is read.
     fatal: Option<ApiError>,
 }
 
 /// The input of a handler, which is read from a request.
 pub(crate) trait Input: Sized + 'static {
-    /// Parses the body on the fast path. A returned value equals the result of [`Self::read`]. `None` means that the
-    /// fast path does not support the body, and that [`Self::read`] must parse it.
+    /// Parses the body on the fast path. The returned value equals the result of [`Self::read`]. Returns `None` if the
+    /// fast path does not support the body, so that [`Self::read`] must parse it.
     fn read_fast(_body: &[u8]) -> Option<Self> {
         None
     }
@@ -82,10 +82,11 @@ pub(super) fn read<T: Input>(
     }
 }
 
-/// The query parameter that specifies the company. All operations accept it.
+/// The name of the query parameter that specifies the company. All operations accept it.
 const COMPANY_PARAMETER: &str = "companyId";
 
-/// The operations of the original system. They ignore unknown query parameters, because their clients may send some.
+/// The operations of the original system. They ignore unknown query parameters, because existing clients may send such
+/// parameters.
 const COMPATIBLE: [(Method, &str); 15] = [
     (Method::GET, "/api/iam/navigation"),
     (Method::GET, "/api/iam/permissions/current"),
@@ -110,7 +111,7 @@ fn is_compatible(request: &HttpRequest) -> bool {
     COMPATIBLE.iter().any(|(method, path)| method == request.method() && Some(*path) == pattern.as_deref())
 }
 
-/// Returns `true` if the query contains only the company, which all operations accept.
+/// Returns `true` if the query contains no parameter other than the company.
 pub(super) fn has_only_company(query: &[(String, String)]) -> bool {
     query.iter().all(|(name, _)| name == COMPANY_PARAMETER)
 }
@@ -177,7 +178,7 @@ impl<'a> RequestReader<'a> {
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
             (_, Some(_)) => {
-                self.findings.push(FieldError::new(name, FieldCode::Duplicate, "is given twice"));
+                self.findings.push(FieldError::new(name, FieldCode::Duplicate, "is specified more than once"));
                 None
             }
             (Some(text), None) if !text.is_empty() => self.parameter(name, text.clone()).map(Some),
@@ -214,7 +215,7 @@ impl<'a> RequestReader<'a> {
                 return Some(FieldReader::of(fields, String::new(), self.verifier, &mut self.findings));
             }
             Some(Err(error)) => self.fatal = Some(error.clone()),
-            None => return self.reject("body", FieldCode::Type, "is required: a JSON object"),
+            None => return self.reject("body", FieldCode::Type, "is required and must be a JSON object"),
         }
         None
     }

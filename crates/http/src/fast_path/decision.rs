@@ -5,8 +5,8 @@ use iam_permissions_cache::Verdict;
 
 use crate::respond::granted_scope;
 
-/// Writes a decision as JSON, in the form of [`DecisionData`](crate::respond::DecisionData). The strings of a decision
-/// contain no characters that JSON requires to be escaped, so they are written unchanged.
+/// Writes a decision as JSON, in the format of [`DecisionData`](crate::respond::DecisionData). The strings of a
+/// decision contain no characters that JSON requires to be escaped, so they are written unchanged.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());

@@ -2,9 +2,8 @@
 //! values.
 //!
 //! A body of the usual form has only documented fields, each at most once, and each string is valid and contains no
-//! escape sequences. Nearly every body has this form. The slow path, the field-by-field reader in `extract`, parses all
-//! other bodies. The slow path also reports all errors. The tests compare the results of the fast path and of the slow
-//! path.
+//! escape sequences. Nearly every body has this form. All other bodies are parsed on the slow path, by the
+//! field-by-field reader in `extract`, which also reports all errors. The tests compare the results of both paths.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +49,7 @@ fn unsupported<E: Error>() -> E {
     E::custom("requires the slow path")
 }
 
-/// Reads a string without escape sequences into `place`. A duplicate field is an error.
+/// Reads a string without escape sequences into `place`. Returns an error if the field is a duplicate.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),

@@ -3,7 +3,7 @@
 //! A server that closes an idle keep-alive connection may lose a request that the client sends at the same moment.
 //! Therefore, while the server is draining, every response has the header `Connection: close`. After such a response,
 //! the client sends no further request on the connection. When the server is closing, it closes each connection that is
-//! still idle. Before it closes a connection, it checks that the kernel holds no unread data for the connection.
+//! still idle. Before it closes a connection, it checks that the receive buffer of the socket is empty.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -114,7 +114,7 @@ impl Connection {
         extensions.insert(self.state.clone());
     }
 
-    /// Advances `end` as far as possible, and registers the task's waker for the next transition.
+    /// Advances `end` to the current stage, and registers the task's waker for the next transition.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let End::Ahead(closing) = &mut self.end
             && closing.as_mut().poll(cx).is_ready()
@@ -138,8 +138,8 @@ impl Connection {
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Returns `true` if the kernel has no unread data from the client. This function peeks at the socket, because
-    /// Tokio's readiness state may lag behind the kernel.
+    /// Returns `true` if the receive buffer of the socket is empty. This function peeks at the socket, because Tokio's
+    /// readiness state may lag behind the kernel.
     fn receive_buffer_is_empty(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)

@@ -49,7 +49,7 @@ pub struct OriginError {
 enum Problem {
     #[error("cannot be allowed, because browsers send it for every page with an opaque origin")]
     Null,
-    #[error("needs a scheme, as in https://app.example.com")]
+    #[error("must have a scheme, as in https://app.example.com")]
     Scheme,
     #[error("must be scheme://host or scheme://host:port, as in https://app.example.com")]
     Form,
@@ -166,8 +166,8 @@ impl AllowedOrigins {
     }
 }
 
-/// Creates the CORS middleware. Allowed origins may send any header. Requests with cookies are not supported, because
-/// the API does not use cookies.
+/// Creates the CORS middleware. Requests from allowed origins may contain any header. Credentialed requests are not
+/// allowed, because the API does not use cookies.
 pub(super) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

@@ -9,9 +9,10 @@ use iam_domain::{Actor, Caller};
 
 use crate::respond::{ApiError, Code};
 
-/// Number of tracked callers above which a cleanup is needed. A cleanup removes the callers whose quota is full again.
+/// Number of tracked callers above which a cleanup is necessary. A cleanup removes the callers whose quota is full
+/// again.
 const MAX_TRACKED_CALLERS: usize = 10_000;
-/// Number of requests between two cleanups. A cleanup iterates over all tracked callers, so it must be rare.
+/// Minimum number of requests between two cleanups. A cleanup iterates over all tracked callers, so it must be rare.
 const CLEAN_EVERY: u64 = 1024;
 
 /// A rate limit that applies to each caller separately.

@@ -1,4 +1,4 @@
-//! The middleware that every request passes through, regardless of its route. Each concern has its own file.
+//! The middleware that every request passes through, regardless of its route. Each concern has its own module.
 
 pub(crate) mod connection;
 mod cors;

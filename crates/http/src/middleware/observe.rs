@@ -29,9 +29,9 @@ use super::timeout_and_panic::TimeoutAndPanic;
 use crate::HttpOptions;
 use crate::respond::{ApiError, Code};
 
-/// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD like GET, adds
-/// common response headers, logs failures, and records metrics and the access log. Inside it, requests with an `Origin`
-/// header pass through [`Cors`], and all requests pass through [`TimeoutAndPanic`].
+/// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as
+/// GET requests, adds common response headers, logs failures, and records metrics and the access log. Inside it,
+/// requests with an `Origin` header pass through [`Cors`], and all requests pass through [`TimeoutAndPanic`].
 ///
 /// The lines of the access log have the level `info` if [`HttpOptions::log_requests`] is set, and `debug` otherwise.
 /// They contain neither query strings nor headers, since both may contain secrets.
@@ -112,7 +112,7 @@ where
     }
 }
 
-/// The data that the middleware needs about a request until the response is complete.
+/// The state that the middleware keeps for a request until the response is complete.
 struct Observation {
     started: Instant,
     span: RequestSpan,
@@ -120,7 +120,7 @@ struct Observation {
     is_documentation: bool,
     has_origin: bool,
     log_requests: bool,
-    /// The state of the connection. `None` if another application's server serves the API.
+    /// The state of the connection. `None` if the API is embedded in an application that has its own server.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
 }
@@ -131,7 +131,8 @@ impl Observation {
         request.extensions_mut().insert(span.clone());
         let method = request.method().clone();
         if method == Method::HEAD {
-            // HEAD is routed like GET, because the response has the same headers. The body is removed later.
+            // A HEAD request is routed as a GET request, because the response has the same headers. The body is removed
+            // later.
             request.head_mut().method = Method::GET;
         }
         let connection = request.conn_data::<ConnectionState>().cloned();
@@ -179,7 +180,8 @@ impl Observation {
         outcome
     }
 
-    /// Writes the line of the access log. Its span contains the other fields: request id, route, company and actor.
+    /// Writes the access log line of the request. Its span contains the other fields: request id, route, company and
+    /// actor.
     fn log(&self, status: StatusCode, elapsed: Duration) {
         let (method, status, duration_ms) = (self.method.as_str(), status.as_u16(), milliseconds(elapsed));
         if self.log_requests {
@@ -238,8 +240,8 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Converts two kinds of error responses that libraries create into the format of [`ApiError`]: the plain-text response
-/// to a rejected CORS preflight, and the response without a body for a missing documentation file.
+/// Converts the error responses of libraries to the format of [`ApiError`]. These are the plain-text response to a
+/// rejected CORS preflight, and the response without a body for a missing documentation file.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {

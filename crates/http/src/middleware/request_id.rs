@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderName;
 
-/// The header with the request id, in requests and responses.
+/// The header that contains the request id, in requests and responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request. If the client's `X-Request-Id` is short and consists of visible ASCII characters, it is used as

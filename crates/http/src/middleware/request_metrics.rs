@@ -1,4 +1,4 @@
-//! Records metrics about the number and duration of requests.
+//! Records the number and the duration of requests as metrics.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -46,9 +46,9 @@ impl RequestSpan {
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
-        // The nested call finds `RequestSpans` if it is the global subscriber and no thread has set a scoped
-        // subscriber. Otherwise, `RequestSpans` cannot create spans while it handles a log line, so the span is created
-        // now.
+        // If a thread has set a scoped subscriber, the nested call returns no subscriber. `RequestSpans` then cannot
+        // create a span while it handles a log line. In this case, and if another subscriber is active, the span is
+        // created now.
         let can_defer = dispatcher::get_default(|_| dispatcher::get_default(Dispatch::is::<RequestSpans>));
         if !can_defer {
             span.get();

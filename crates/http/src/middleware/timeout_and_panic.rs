@@ -45,7 +45,7 @@ impl<S: Service<ServiceRequest, Error = Error>> Service<ServiceRequest> for Time
 }
 
 pin_project! {
-    /// The future of a response, with a timeout. The timer starts when the inner future is pending for the first time.
+    /// The future of a response, with a timeout. The timer starts when the inner future first returns `Poll::Pending`.
     /// Most requests complete at the first poll and need no timer.
     pub(crate) struct Limited<F> {
         #[pin]
@@ -74,6 +74,6 @@ impl<T, F: Future<Output = Result<T, Error>>> Future for Limited<F> {
         if let Some(timer) = this.timer.as_pin_mut() {
             ready!(timer.poll(cx));
         }
-        Poll::Ready(Err(ApiError::unavailable(format!("the request took longer than {:?}", this.limit)).into()))
+        Poll::Ready(Err(ApiError::unavailable(format!("the request exceeded the timeout of {:?}", this.limit)).into()))
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, Finding};
 use super::schema;
 
-/// Returns the scope of a decision in a response: `None` if the decision is a denial.
+/// Returns the scope that the response to a check contains: `None` if the decision is a denial.
 pub(crate) const fn granted_scope(allowed: bool, scope: Option<Scope>) -> Option<Scope> {
     if allowed { scope } else { None }
 }
@@ -77,7 +77,7 @@ struct Refusal {
 }
 
 impl RefusedCheck {
-    /// Writes the error of one check as JSON.
+    /// Writes, as JSON, the result of a check that cannot be decided.
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::schema;
 
-/// The value of the `Retry-After` header if the service is unavailable, in seconds.
+/// The value of the `Retry-After` header in responses with status 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
@@ -94,7 +94,7 @@ impl ApiError {
         Self { code, message: message.into(), errors: Vec::new(), authentication: None, retry_after: None, cause: None }
     }
 
-    /// Creates the error for an unavailable dependency or a request that timed out.
+    /// Creates the error for an unavailable dependency, or for a request that timed out.
     pub(crate) fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
         Self { retry_after: Some(RETRY_AFTER_SECONDS), cause: Some(Arc::from(cause.into())), ..error }
@@ -105,8 +105,8 @@ impl ApiError {
         Self { cause: Some(Arc::from(cause.into())), ..Self::new(Code::Internal, "Internal server error") }
     }
 
-    /// Logs a server-side error with the chain of its causes. Temporary unavailability is logged as a warning, all
-    /// other errors as errors. Client errors are not logged.
+    /// Logs a server-side error with the chain of its causes. The log level is `warn` if the service is unavailable,
+    /// and `error` otherwise. Client errors are not logged.
     pub(crate) fn log(&self) {
         let Some(cause) = &self.cause else { return };
         let error = causes(cause.as_ref());
@@ -122,7 +122,8 @@ impl ApiError {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// Creates the error for an invalid request. A single field error also determines the message.
+    /// Creates the error for an invalid request. If there is exactly one field error, the error has the message of this
+    /// field error.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let error = match errors.as_slice() {
             [] => Self::new(Code::Invalid, "The request is not valid"),

@@ -18,8 +18,8 @@ use crate::extract::matches_if_none_match;
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
-/// The response header with the version of the data that the response reflects, as an opaque string (epoch, catalog
-/// version and company version).
+/// The response header that contains the version of the data that the response reflects. The version is an opaque
+/// string, which encodes the epoch, the catalog version and the company version.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
 
 /// A builder of a response with a body and `Cache-Control: no-store`.
@@ -48,7 +48,7 @@ impl ApiResponse {
     }
 
     /// Adds `X-IAM-Version`, with the versions that the commit created. Clients can require these versions in later
-    /// requests. A change to the credentials has no such versions.
+    /// requests. A change to credentials creates no such versions.
     pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
         if let Some(versions) = stamp.versions() {
             self.builder.insert_header((VERSION, versions.to_string()));
@@ -126,12 +126,12 @@ fn add_freshness_headers(response: &mut HttpResponseBuilder, accesses: &[Access]
     }
 }
 
-/// Returns the lower catalog version and the lower company version of the arguments.
+/// Returns the lower of the two catalog versions and the lower of the two company versions.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Versions of different epochs are not comparable. The result therefore contains the version 0, a minimum that
+        // Versions of different epochs are not comparable. Therefore, the result contains the version 0, a minimum that
         // every response satisfies.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }

@@ -34,8 +34,9 @@ pub(crate) struct AuditEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     entity_path_id: Option<String>,
-    /// The names of the levels, views, features, modules and API keys whose ids the record contains, by id. These are
-    /// the current names; a deleted entity has the name in the record. An id without a known name is omitted.
+    /// The names of the levels, views, features, modules and API keys whose ids the record contains, by id. An existing
+    /// entity has its current name, and a deleted entity has the name stored in the record. An id without a known name
+    /// is omitted.
     #[schema(value_type = BTreeMap<String, String>)]
     names: Names,
 }

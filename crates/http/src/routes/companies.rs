@@ -28,7 +28,7 @@ pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> Ap
     ApiResponse::ok().etag(&modules)?.data(GrantedModulesData { modules })
 }
 
-/// The requested modules of a company.
+/// A request to replace the modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
@@ -58,7 +58,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
     ApiResponse::ok().commit(done.stamp).etag(&data.modules)?.data(data)
 }
 
-/// The requested value of the `enabled` flag of a company's module.
+/// A request to enable or disable a module of a company.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Switch {

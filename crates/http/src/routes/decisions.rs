@@ -1,4 +1,4 @@
-//! Returns decisions: single checks, batches of checks, all permissions of a user, and the user's menu.
+//! Returns decisions for single checks and for batches of checks, all permissions of a user, and the user's menu.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
-/// Whether views and features are identified by URL and key instead of id.
+/// Whether the response identifies views by URL and features by key, instead of by id.
 pub(crate) struct ByKeys(bool);
 
 impl Input for ByKeys {
@@ -60,7 +60,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<A
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// A user, and whether views and features are identified by URL and key instead of id.
+/// A user, and whether the response identifies views by URL and features by key.
 pub(crate) struct PermissionsOf(OneUser, ByKeys);
 
 impl Input for PermissionsOf {
@@ -149,8 +149,8 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.check), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // Any other failure fails the whole request. If it were written as the result of this check, its
-        // `"allowed":false` would look like a denial.
+        // Any other failure fails the whole request. If it were the result of this check, clients could mistake its
+        // `"allowed":false` for a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())

@@ -32,16 +32,17 @@ pub(crate) struct ExplanationData {
     /// The subject: the user whose permissions were checked. `null` if a service checked its own permissions.
     #[schema(required = true)]
     user_id: Option<UserId>,
-    /// The external id (`issuer|subject`) of the subject, if the subject is the caller, or if the request identifies the
-    /// subject by it. It is not looked up: otherwise it is `null`, and always for users of the native issuer.
+    /// The external id (`issuer|subject`) of the subject, if the subject is the caller, or if the request identifies
+    /// the subject by its external id. Otherwise `null`, because the external id is not looked up. Always `null` for
+    /// users of the native issuer.
     #[schema(value_type = Option<String>, required = true)]
     external_user_id: Option<ExternalId>,
-    /// The view. `null` if the check is about a feature, if the view does not exist, or if the subject is not a member
-    /// of the company.
+    /// The view. `null` if the check is for a feature, if the view does not exist, or if the subject is not a member of
+    /// the company.
     #[schema(required = true)]
     view_id: Option<ViewId>,
-    /// The feature. `null` if the check is about a view, if the feature does not exist, or if the subject is not a
-    /// member of the company.
+    /// The feature. `null` if the check is for a view, if the feature does not exist, or if the subject is not a member
+    /// of the company.
     #[schema(required = true)]
     feature_id: Option<FeatureId>,
     /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
@@ -84,9 +85,9 @@ impl ExplanationData {
     }
 }
 
-/// Explains the decision about a view or an action, for the caller or for another user.
+/// Explains why a view or an action is allowed or denied for the caller or for another user.
 ///
-/// To explain decisions about another user, the caller needs the permission to check other users.
+/// To explain decisions for another user, the caller needs the permission to check other users.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

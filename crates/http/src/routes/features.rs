@@ -191,7 +191,7 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The requested views on which a feature is shown.
+/// A request to replace the views on which a feature is shown.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]

@@ -71,8 +71,8 @@ impl Input for MembershipsQuery {
 
 /// Returns the caller: its identity, whether it is a super admin, and its levels in each company.
 ///
-/// The request needs no company. The levels are read from the storage, so they reflect every earlier change, with and
-/// without `X-IAM-Min-Version`.
+/// The request need not specify a company. The levels are read from the storage. Therefore, they reflect every earlier
+/// change, regardless of `X-IAM-Min-Version`.
 #[utoipa::path(
     tag = "Caller",
     params(

@@ -25,7 +25,7 @@ data! {
     SubMenuItemData { sub_menu_item: SubMenuItem }
 }
 
-/// Returns the URL of a menu item. If the item belongs to a company, the URL contains the company.
+/// Returns the URL of a menu item or sub-item. If it belongs to a company, the URL contains the company id.
 fn located(path: String, company: Option<CompanyId>) -> String {
     company.map_or_else(|| path.clone(), |company| format!("{path}?companyId={company}"))
 }
@@ -73,7 +73,7 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
 pub(crate) struct NewMenuItem {
     /// The displayed label.
     label: Label,
-    /// The icon, as the client names it.
+    /// The icon name, as defined by the client.
     #[schema(required = false)]
     icon: Icon,
     /// The priority of the menu item. Default: `standard`.
@@ -85,10 +85,10 @@ pub(crate) struct NewMenuItem {
     /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
-    /// The view that the entry links to.
+    /// The view that the item links to.
     #[schema(required = false)]
     view_id: ViewId,
-    /// The feature that the entry requires.
+    /// The feature that the item requires.
     #[schema(required = false)]
     feature_id: FeatureId,
     /// Whether this item can be the landing page after signing in. Default: `true`.
@@ -138,19 +138,19 @@ pub(crate) struct MenuItemPatch {
     /// The new displayed label.
     #[schema(required = false)]
     label: Label,
-    /// The new icon, as the client names it.
+    /// The new icon name, as defined by the client.
     icon: Option<Icon>,
     /// The new priority of the menu item.
     #[schema(required = false)]
     priority: Priority,
     /// The new keys of the required features.
     required_permissions: Option<Vec<FeatureKey>>,
-    /// The new sort key. Entries are sorted in ascending order of this number.
+    /// The new sort key. Items are sorted in ascending order of this number.
     #[schema(required = false)]
     sort_order: i32,
-    /// The new view that the entry links to.
+    /// The new view that the item links to.
     view_id: Option<ViewId>,
-    /// The new feature that the entry requires.
+    /// The new feature that the item requires.
     feature_id: Option<FeatureId>,
     /// Whether this item can be the landing page after signing in.
     #[schema(required = false)]
@@ -238,13 +238,13 @@ pub(crate) struct NewSubMenuItem {
     menu_item_id: MenuItemId,
     /// The displayed label.
     label: Label,
-    /// The view that the entry links to.
+    /// The view that the item links to.
     #[schema(required = false)]
     view_id: ViewId,
-    /// The feature that the entry requires.
+    /// The feature that the item requires.
     #[schema(required = false)]
     feature_id: FeatureId,
-    /// The icon, as the client names it.
+    /// The icon name, as defined by the client.
     #[schema(required = false)]
     icon: Icon,
     /// The sort key of the item. Items are sorted in ascending order of this number. Default: 0.
@@ -304,13 +304,13 @@ pub(crate) struct SubMenuItemPatch {
     /// The new displayed label.
     #[schema(required = false)]
     label: Label,
-    /// The new view that the entry links to.
+    /// The new view that the item links to.
     view_id: Option<ViewId>,
-    /// The new feature that the entry requires.
+    /// The new feature that the item requires.
     feature_id: Option<FeatureId>,
-    /// The new icon, as the client names it.
+    /// The new icon name, as defined by the client.
     icon: Option<Icon>,
-    /// The new sort key. Entries are sorted in ascending order of this number.
+    /// The new sort key. Items are sorted in ascending order of this number.
     #[schema(required = false)]
     sort_order: i32,
     /// Whether the sub-item is visible.

@@ -60,7 +60,8 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// Defines types of response data with a single field, such as `{"views": […]}`, and for a change with a message.
+/// Defines types of response data that have a single field, such as `{"views": […]}`. The data in the response to a
+/// change also has a message.
 macro_rules! data {
     ($($(#[doc = $doc:tt])+ $name:ident { $field:ident: $type:ty $(, $message:ident)? })+) => {$(
         $(#[doc = $doc])+

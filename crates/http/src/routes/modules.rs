@@ -54,7 +54,7 @@ pub(crate) struct NewModule {
     /// The description.
     #[schema(required = false)]
     description: Description,
-    /// The icon, as the client names it.
+    /// The icon name, as defined by the client.
     #[schema(required = false)]
     icon: Icon,
     /// Whether the module is enabled. `false` disables it for every company. Default: `true`.
@@ -107,7 +107,7 @@ pub(crate) struct ModulePatch {
     name: Name,
     /// The new description.
     description: Option<Description>,
-    /// The new icon, as the client names it.
+    /// The new icon name, as defined by the client.
     icon: Option<Icon>,
     /// Whether the module is enabled for all companies.
     #[schema(required = false)]
@@ -196,7 +196,7 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The requested views that a module gates.
+/// A request to replace the views that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
@@ -239,7 +239,7 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
     ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
 
-/// The requested features that a module gates.
+/// A request to replace the features that a module gates.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]

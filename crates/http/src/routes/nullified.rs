@@ -32,7 +32,7 @@ enum NullifiedCellData {
         #[schema(required = true)]
         url: Option<ViewUrl>,
     },
-    /// An action of a feature.
+    /// An action on a feature.
     #[serde(rename_all = "camelCase")]
     Action {
         /// The id of the feature.

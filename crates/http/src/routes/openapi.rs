@@ -1,10 +1,10 @@
 //! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
-#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+#[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
 mod examples;
-#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+#[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
 mod shared;
-#[expect(clippy::indexing_slicing, reason = "a missing member of a JSON value is null, and the document is constant")]
+#[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
 mod unions;
 
 use std::collections::BTreeMap;
@@ -87,8 +87,8 @@ pub(crate) static ALLOWED_METHODS: LazyLock<BTreeMap<String, String>> = LazyLock
     methods.collect()
 });
 
-/// Serves the OpenAPI document as JSON. The document is built when it is first requested, since it takes megabytes of
-/// memory and most processes never need it.
+/// Serves the OpenAPI document as JSON. The document is built when it is first requested, because it occupies several
+/// megabytes of memory, and most processes never need it.
 pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
     static JSON: LazyLock<Option<Bytes>> =
         LazyLock::new(|| serde_json::to_vec(&document().ok()?).ok().map(Bytes::from));

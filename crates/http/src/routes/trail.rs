@@ -72,7 +72,7 @@ pub(crate) struct NewStep {
     url: Url,
     /// The label of the page.
     label: Label,
-    /// The session of the application, chosen by the client.
+    /// The id of the application session, chosen by the client.
     session_id: SessionId,
 }
 
@@ -115,7 +115,7 @@ impl Input for OneSession {
 /// Returns the trail of one of the caller's sessions, and the most recently visited pages in all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
-    params(("sessionId" = String, Query, min_length = 1, max_length = 255, description = "The session of the application")),
+    params(("sessionId" = String, Query, min_length = 1, max_length = 255, description = "The id of the application session")),
     responses((status = 200, body = Success<TrailData>)),
 )]
 #[get("/api/iam/nav-trail")]
@@ -130,7 +130,7 @@ pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult
 /// Deletes the trail of one of the caller's sessions.
 #[utoipa::path(
     tag = "Navigation trail",
-    params(("sessionId" = String, Query, min_length = 1, max_length = 255, description = "The session of the application")),
+    params(("sessionId" = String, Query, min_length = 1, max_length = 255, description = "The id of the application session")),
     responses((status = 200, body = Success<Message>)),
 )]
 #[delete("/api/iam/nav-trail")]

@@ -235,7 +235,7 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     flag(request, "force")
 }
 
-/// The requested levels of a user, which replace the levels that the user holds now.
+/// The requested levels of a user, which replace the current levels.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]

@@ -58,7 +58,7 @@ pub(crate) struct NewView {
     /// The description.
     #[schema(required = false)]
     description: Description,
-    /// The icon, as the client names it.
+    /// The icon name, as defined by the client.
     #[schema(required = false)]
     icon: Icon,
     /// Whether the view requires permission. `false` makes the view public. Default: `true`.
@@ -111,7 +111,7 @@ pub(crate) struct ViewPatch {
     category: Option<Category>,
     /// The new description.
     description: Option<Description>,
-    /// The new icon, as the client names it.
+    /// The new icon name, as defined by the client.
     icon: Option<Icon>,
     /// Whether the view requires permission. `false` makes the view public.
     #[schema(required = false)]

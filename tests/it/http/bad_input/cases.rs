@@ -190,7 +190,7 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::invalid(name, "must be an RFC 3339 time"));
                 }
                 for text in ["1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"] {
-                    self.set(pointer, json!(text), Expected::invalid(name, "must be in the years 1970 to 9999"));
+                    self.set(pointer, json!(text), Expected::invalid(name, "must be between the years 1970 and 9999"));
                 }
                 for text in ["2998-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999999Z"] {
                     self.set(pointer, json!(text), Expected::Accepted);
@@ -309,7 +309,7 @@ impl Cases<'_> {
         for value in [json!(null), json!(true), json!(0), json!(1.5), json!([]), json!("x")] {
             self.set(pointer, json!([value, valid]), Expected::InPlace("check must be an object".to_owned()));
         }
-        let length = Expected::invalid(name, &format!("must hold 1 to {most} elements"));
+        let length = Expected::invalid(name, &format!("must contain 1 to {most} elements"));
         self.set(pointer, json!([]), length.clone());
         self.set(pointer, json!(vec![valid.clone(); most + 1]), length);
         self.set(pointer, json!(vec![valid; most]), Expected::Accepted);

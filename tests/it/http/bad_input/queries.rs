@@ -88,7 +88,7 @@ pub async fn queries(world: &World) -> usize {
     ];
     for (name, value) in valid_values {
         let twice = format!("{name}={value}&{name}={value}");
-        cases.push(("GET /api/iam/audit-logs", twice, Expected::invalid(name, "is given twice")));
+        cases.push(("GET /api/iam/audit-logs", twice, Expected::invalid(name, "is specified more than once")));
         cases.push(("GET /api/iam/audit-logs", format!("{name}={value}"), Expected::NothingToDo));
         cases.push(("GET /api/iam/audit-logs", format!("{name}="), Expected::NothingToDo));
     }
@@ -128,7 +128,7 @@ pub async fn queries(world: &World) -> usize {
         let nul = || Expected::invalid("sessionId", "must not contain NUL characters");
         add("sessionId=%00".to_owned(), nul());
         add("sessionId=a%00".to_owned(), nul());
-        add("sessionId=s&sessionId=s".to_owned(), Expected::invalid("sessionId", "is given twice"));
+        add("sessionId=s&sessionId=s".to_owned(), Expected::invalid("sessionId", "is specified more than once"));
         add(format!("sessionId={}", long(256)), Expected::invalid("sessionId", "must be at most 255 characters"));
         add(format!("sessionId={}", long(255)), Expected::NothingToDo);
         add("sessionId=%ff".to_owned(), Expected::NothingToDo);

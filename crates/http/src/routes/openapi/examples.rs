@@ -1,5 +1,5 @@
-//! Adds the examples of requests, responses and fields. The tests record the examples from real responses, and check
-//! that the committed file is up to date.
+//! Adds examples of requests, responses and fields to the OpenAPI document. The tests record the examples from real
+//! responses, and check that the committed file is up to date.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::shared::ERRORS;
 /// schema.
 const RECORDED: &str = include_str!("examples.json");
 
-/// The schema of error responses. The probes have responses of their own.
+/// The schema of error responses. The error responses of the probes have other schemas.
 const ERROR: &str = "#/components/schemas/Error";
 
 /// Adds the recorded examples to the document.

@@ -7,8 +7,8 @@ const AUTHENTICATED: &str = "/api/iam/";
 
 /// The tags with their descriptions, in the order of the documentation.
 const TAGS: [(&str, &str); 12] = [
-    ("Caller", "Who am I, and in which companies do I hold levels?"),
-    ("Decisions", "What may a user see and do? Checks, explanations, all permissions of a user, and the user's menu."),
+    ("Caller", "The caller: its identity, and its levels in each company."),
+    ("Decisions", "What a user may see and do: checks, explanations, all permissions of a user, and the user's menu."),
     ("User levels", "The levels (roles) of a company, and their assignment to users."),
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
@@ -69,11 +69,15 @@ pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ("404", "NotFound", "The entity does not exist, or the caller may not see it."),
     ("405", "MethodNotAllowed", "The path does not support the method of the request."),
     ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
-    ("412", "PreconditionFailed", "The entity has changed since it was read: `If-Match` does not match."),
+    ("412", "PreconditionFailed", "The entity has changed since the client read it: `If-Match` does not match."),
     ("413", "PayloadTooLarge", "The body is larger than 1 MiB."),
-    ("415", "UnsupportedMediaType", "The body is not declared as JSON, or is encoded."),
-    ("429", "TooManyRequests", "The caller exceeds a rate limit. Retry after the time in `Retry-After`."),
-    ("500", "InternalServerError", "An unexpected error. The log of the service has the details."),
+    (
+        "415",
+        "UnsupportedMediaType",
+        "The `Content-Type` of the body is not JSON, or the body has a `Content-Encoding`.",
+    ),
+    ("429", "TooManyRequests", "The caller exceeds a rate limit. Retry after the number of seconds in `Retry-After`."),
+    ("500", "InternalServerError", "An unexpected error. The log of the service contains the details."),
     (
         "503",
         "ServiceUnavailable",
@@ -81,7 +85,8 @@ pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ),
 ];
 
-/// Adds the parts that operations share to the document.
+/// Completes the OpenAPI document: adds the metadata, the tags, and the parameters, headers and responses that
+/// operations share.
 pub(super) fn complete(document: &mut Value) {
     document["info"] = info();
     document["servers"] = json!([{ "url": "/", "description": "The server that serves this document" }]);
@@ -201,11 +206,11 @@ fn headers() -> Value {
             "schema": { "type": "string" },
         },
         "RetryAfter": {
-            "description": "The number of seconds after which the request may be repeated.",
+            "description": "The number of seconds after which the client may retry the request.",
             "schema": { "type": "string", "pattern": "^[0-9]+$" },
         },
         "Authenticate": {
-            "description": "The authentication scheme, and for an invalid credential the error code \
+            "description": "The authentication scheme. For an invalid credential, also the error code \
                 `invalid_token` with a description (RFC 6750).",
             "required": true,
             "schema": { "type": "string", "pattern": "^Bearer( error=\"invalid_token\", error_description=\"[^\"]+\")?$" },
@@ -268,11 +273,11 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     add_parameters(path, is_authenticated, operation);
     for (status, response) in members(&mut operation["responses"]) {
         if let Some((_, name, _)) = ERRORS.iter().find(|(error, ..)| error == status) {
-            // The response of a probe has its own body.
+            // The error response of a probe has its own body schema.
             let is_probe = !is_authenticated && response["content"].is_object();
             let own = response["description"].as_str().unwrap_or_default();
             if is_probe {
-                response["description"] = json!("The process or the storage is not available.");
+                response["description"] = json!("The process is not ready, or the storage is unavailable.");
                 response["headers"] = json!({ "X-Request-Id": header("RequestId") });
             } else if own.is_empty() {
                 *response = json!({ "$ref": format!("#/components/responses/{name}") });
@@ -322,8 +327,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     operation["operationId"] = json!(id);
 }
 
-/// States whether the operation requires a body. The schema of an optional body is a union with `null`, although the
-/// body itself must not be `null`.
+/// Sets the field `required` of the request body. The generated schema of an optional body is a union with `null`.
+/// Since the body itself must not be `null`, this function replaces the union.
 fn complete_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let schema = body["content"]["application/json"]["schema"].clone();
@@ -335,7 +340,8 @@ fn complete_body(operation: &mut Value) {
     }
 }
 
-/// Adds the parameters that operations share: those in the path, the company, conditions and freshness requirements.
+/// Adds the parameters that operations share: the path parameters, the company, preconditions, and the required
+/// consistency.
 fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
     let mut parameters: Vec<_> = path
         .split('/')
@@ -346,14 +352,14 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
         let has_status = |status: &str| operation["responses"][status].is_object();
         if !path.contains("{companyId}") {
             let uuid = json!({ "type": "string", "format": "uuid" });
-            let text = "The company of the request. It can be specified here or in the query, and except for `GET` also in the body.";
+            let text = "The company of the request. It can be specified in this header, in the query, or in the body (except for `GET`).";
             parameters.push(parameter("X-Company-Id", "header", (text, uuid.clone())));
             let text = "The company of the request. Equivalent to the header `X-Company-Id`.";
             parameters.push(parameter("companyId", "query", (text, uuid)));
         }
         let string = || json!({ "type": "string" });
         if has_status("412") {
-            let text = "Makes the change only if the entity tag of the content matches.";
+            let text = "The expected entity tags of the content. If none of them matches, the response is 412.";
             parameters.push(parameter("If-Match", "header", (text, string())));
         }
         if has_status("304") {
@@ -361,7 +367,7 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
             parameters.push(parameter("If-None-Match", "header", (text, string())));
         }
         let text = "The minimum version of the permissions that the response is based on: the `X-IAM-Version` of an \
-            earlier response. All other data is read from the storage and reflects every version.";
+            earlier response. All other data is read from the storage and satisfies every minimum version.";
         let version = json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" });
         parameters.push(parameter("X-IAM-Min-Version", "header", (text, version)));
         let text = "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.";

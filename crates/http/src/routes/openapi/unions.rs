@@ -1,5 +1,5 @@
-//! Schemas that are discriminated unions. The discriminator of decisions and results of checks is `reasonCode`; that of
-//! audit records is `action`.
+//! Defines schemas that are discriminated unions. Decisions and the results of checks have the discriminator
+//! `reasonCode`, and audit records have the discriminator `action`.
 
 use iam_domain::Reason;
 use serde_json::{Map, Value, json};
@@ -19,8 +19,8 @@ pub(super) fn define(document: &mut Value) {
     split_by_action(schemas);
 }
 
-/// Adds the members of a level's contribution to each variant of its rule. In JSON, both are members of one object, and
-/// some code generators cannot read an intersection with a union.
+/// Adds the members of a level's contribution to each variant of its rule. In JSON, both have their members in the same
+/// object, but some code generators do not support an `allOf` that contains a `oneOf`.
 fn merge_rule(schemas: &mut Value) {
     let parts = schemas["LevelContribution"]["allOf"].take();
     let own = parts.as_array().into_iter().flatten().find(|part| part["properties"].is_object()).cloned();
@@ -178,7 +178,7 @@ fn split_by_action(schemas: &mut Value) {
     }
     base["properties"]["metadata"] = metadata();
     base["description"] = json!("The members of every audit record.");
-    // Each action has its own schemas of these members.
+    // Each action has its own schemas for these members.
     for name in ["action", "entityType", "changes"] {
         remove(&mut base["properties"], name);
         if let Some(required) = base["required"].as_array_mut() {
@@ -279,8 +279,8 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
     }
 }
 
-/// Returns the schema of a change to a matrix: the changed cells before and after the change, and the number of cells
-/// per state.
+/// Returns the schema of a change to a matrix. It contains the changed cells before and after the change, and the
+/// number of cells per state.
 fn matrix(states: &[&str], cell: &Value) -> Value {
     let counts: Map<_, _> =
         states.iter().map(|state| ((*state).to_owned(), json!({ "type": "integer", "minimum": 0 }))).collect();
