@@ -13,8 +13,8 @@ use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, rech
 use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
 
 impl Application {
-    /// Runs a change, and returns its result with the version that the commit produced. The change runs in its own
-    /// task, so cancelling this future does not cancel the change.
+    /// Runs a change. Returns its result and the version that the commit produced. The change runs in its own task, so
+    /// cancelling this future does not cancel the change.
     ///
     /// # Errors
     ///
@@ -71,13 +71,13 @@ impl Application {
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
-    /// The version that the commit produced. Responses of this version or a later version reflect the change.
+    /// The version that the commit produced. Responses at this version or a later version reflect the change.
     pub stamp: CommitStamp,
     /// The result of the change.
     pub value: T,
 }
 
-/// The data that the execution of a change requires: the context of the request, and the properties of the change.
+/// The input for executing a change: the context of the request, and the properties of the change.
 #[derive(Clone)]
 struct ChangeRequest {
     context: RequestContext,
@@ -90,7 +90,7 @@ struct ChangeRequest {
 /// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
 type AnyWork = dyn Work<Output = bool, Error = Failure>;
 
-/// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
+/// A pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
 /// as unknown: cached data is served again only after a poll has confirmed it.
 struct PendingInvalidation {
@@ -147,7 +147,7 @@ impl<C: Change> Work for ChangeWork<C> {
     }
 }
 
-/// Checks the caller's credentials and permission while the target is locked, and prepares the escalation checks.
+/// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
     let ChangeRequest { context, requirement, target, affects, is_forced } = request;
     let caller = context.caller;

@@ -108,7 +108,7 @@ pub struct Provisioned {
 }
 
 /// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
-/// idempotent: repeating it does not restore levels or modules that were renamed or removed after the first
+/// idempotent: if it is repeated, it does not restore levels or modules that were renamed or removed after the first
 /// provisioning.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
