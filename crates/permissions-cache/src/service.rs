@@ -110,8 +110,8 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// Returns the accesses of several subjects of one company, all at the same versions, in the order of `subjects`.
-    /// Subjects that are not cached are loaded in one query (no N+1 queries).
+    /// Returns the access of each of several subjects in one company, in the order of `subjects`. All are at the same
+    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries).
     ///
     /// # Errors
     ///
@@ -182,9 +182,9 @@ impl Permissions {
         self.cache.changed(target, stamp);
     }
 
-    /// Reports a change of this process whose outcome is unknown: the commit may or may not have succeeded. Invalidates
-    /// the cached data of `target` and revokes the lease, so that other cached data is served only after a poll has
-    /// confirmed it.
+    /// Reports a change that this process made, and whose outcome is unknown: the commit may or may not have succeeded.
+    /// Invalidates the cached data of `target` and revokes the lease, so that other cached data is served only after a
+    /// poll has confirmed it.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
@@ -195,9 +195,9 @@ impl Permissions {
         self.cache.stats()
     }
 
-    /// Polls for changes of other replicas in an endless loop. Run this function in a separate task. Each poll that
+    /// Polls for changes by other replicas in an endless loop. Run this function in a separate task. Each poll that
     /// confirms the cached data renews the lease. A wake-up triggers a poll immediately. Without wake-ups, there are
-    /// four polls per lease.
+    /// four polls per lease duration.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

@@ -15,9 +15,8 @@ const WARM_ATTEMPTS: usize = 2;
 
 impl Permissions {
     /// Loads recently active users into the cache: users with unexpired effective-permission rows. Selects at most
-    /// `max_users` of these users: those whose rows expire last. Returns the number of these users that are then
-    /// cached. A user who is not cached after the first load, for example because of a concurrent change, is loaded
-    /// once more.
+    /// `max_users` of these users: those whose rows expire last. Returns the number of these users who are then cached.
+    /// A user who is not cached after the first load, for example because of a concurrent change, is loaded once more.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A storage whose responses tests can delay, count, and replace with errors.
+//! A storage for tests. Tests can delay its responses, replace them with errors, and count the calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
@@ -36,7 +36,10 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "this must happen within 30 seconds: {what}");
+    assert!(
+        timeout(Duration::from_secs(30), done).await.is_ok(),
+        "the condition did not hold within 30 seconds: {what}"
+    );
 }
 
 /// The kinds of calls to the store.
@@ -65,7 +68,7 @@ pub(crate) enum Does {
     Panic,
 }
 
-/// The handling of the calls of one kind, and the numbers of these calls.
+/// The handling of the calls of one kind, and the counts of these calls.
 struct Control {
     always: Does,
     next: VecDeque<Does>,
