@@ -24,7 +24,8 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Checks that a service specifies the subject. The subject defaults to the caller, but a service holds no levels.
+    /// Checks that a service specifies the subject explicitly. The default subject is the caller, but a service holds
+    /// no levels.
     fn check_subject(&self, named: &NamedSubject) -> Result<(), Failure> {
         match (named, self.caller) {
             (None, Caller::Service(_)) => Err(Failure::Invalid(vec![FieldError::new(

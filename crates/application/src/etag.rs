@@ -12,7 +12,7 @@ use crate::Failure;
 /// (`mod_deflate`, `mod_brotli`) and Caddy write one hyphen before the coding. Jetty writes two hyphens.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
-/// The strong entity tag of the content of a response, including the quotes.
+/// The strong entity tag of the response content, including the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
 

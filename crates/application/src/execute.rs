@@ -100,8 +100,8 @@ struct PendingInvalidation {
 }
 
 impl PendingInvalidation {
-    /// If the change was committed and changed any data, invalidates the cached data of its target. If the outcome is
-    /// unknown, leaves the invalidation pending.
+    /// Settles the invalidation, unless the outcome of the change is unknown. If the change was committed and changed
+    /// any data, invalidates the cached data of its target.
     fn settle(mut self, outcome: &Result<(bool, CommitStamp), Failure>) {
         match outcome {
             Ok((is_unchanged, stamp)) => {
@@ -110,7 +110,7 @@ impl PendingInvalidation {
                 }
                 self.is_settled = true;
             }
-            // These two failures can be failures of the commit itself. The outcome of the change is then unknown: the
+            // These two failures can be caused by the commit itself. The outcome of the change is then unknown: the
             // commit may or may not have succeeded. All other failures occur before the commit.
             Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }

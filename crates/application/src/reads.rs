@@ -1,5 +1,5 @@
-//! Reads: lists, single entities, and the audit log. These methods do not check permissions, so the caller must already
-//! have been authorized.
+//! The reads: lists, individual entities, and the audit log. These methods do not check permissions, so the caller must
+//! already have been authorized.
 
 use std::collections::BTreeMap;
 

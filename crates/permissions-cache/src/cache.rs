@@ -1,8 +1,8 @@
 //! The cached data, and the rules that determine whether it may be served. `Cache::apply` applies all invalidations.
 //!
 //! The cache has two parts. The [`Entries`] serve cache hits and are read without locking. The [`State`] contains the
-//! latest known versions (see [`Tracker`]), and the cached data of each company. Polls, loads and evictions update both
-//! parts under one mutex, which a cache hit never acquires.
+//! latest known versions (see [`Tracker`]), and the cached data of each company. Both parts are updated by polls, loads
+//! and evictions under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
 //! three conditions hold. First, no later change to the company has been reported to this process (the set is alive).
@@ -54,7 +54,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the latest loaded catalog. The tracker may already contain a later version of the catalog.
+    /// The index of the latest loaded catalog. The tracker may already have a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
     /// The ticket (logical timestamp) and the clock time at which the latest load whose credentials were cached began.

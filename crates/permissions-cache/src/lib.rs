@@ -49,8 +49,9 @@
 //!   which is counted from the start of the poll. While the lease is valid, cached data is served without a query.
 //!   After the lease has expired, a request for cached data waits for a poll that confirms the data. This poll begins
 //!   after the arrival of the request. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
-//! * **Another database history**: polls, loads and own changes detect a restored or replaced database by its epoch
-//!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
+//! * **Another database history**: a restored or replaced database is detected by its epoch and versions, in polls,
+//!   loads and own changes. Polls also detect a standby and a read-only server. In each case, all cached data is
+//!   discarded.
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load. This load begins
 //!   after the latest change that any of these requests must observe. A load continues even if the waiting requests are
 //!   cancelled. Its result is cached only if it has the latest known version. Errors are never cached.

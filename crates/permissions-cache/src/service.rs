@@ -24,9 +24,9 @@ use crate::{Access, CacheOptions, CacheStats, Check, Consistency, Navigation, Su
 /// Decides what users may see and do. Share it through an `Arc`. Tasks of any Tokio runtime may call it.
 ///
 /// Every result comes from one consistent snapshot of the database, carries the versions of that snapshot, and
-/// satisfies the requested [`Consistency`]. Errors of the storage are returned to the caller. An error never grants
-/// access (fail closed), is never reported as a denial, and is never cached. Cancelling a call does not cancel loads
-/// that other calls wait for.
+/// satisfies the requested [`Consistency`]. Storage errors are returned to the caller. An error never grants access
+/// (fail closed), is never reported as a denial, and is never cached. Cancelling a call does not cancel loads that
+/// other calls wait for.
 pub struct Permissions {
     cache: Arc<Cache>,
     pub(crate) context: Context,
@@ -44,8 +44,8 @@ impl std::fmt::Debug for Permissions {
 }
 
 impl Permissions {
-    /// Creates a service that uses this storage. Loads and polls run on `runtime`, which must remain running for as
-    /// long as the storage is used.
+    /// Creates a service that uses this storage. The tasks that load data and poll for changes run on `runtime`, which
+    /// must remain running for as long as the storage is used.
     ///
     /// Polls renew the lease only while [`follow`](Self::follow) runs. If it does not run, each request for cached data
     /// waits for a poll. Results are still correct, but requests are slower.
@@ -99,8 +99,8 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Also returns `Unavailable` on a timeout, or if the database does not have the
-    /// required versions.
+    /// Returns storage errors. Also returns `Unavailable` on a timeout, or if the database does not have the required
+    /// versions.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);

@@ -24,7 +24,7 @@ impl Affects {
         }
     }
 
-    /// Returns `true` if the change can remove an administrator of the company.
+    /// Returns `true` if the change can cause users to lose their administrator permissions.
     const fn may_demote(self) -> bool {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }

@@ -219,7 +219,7 @@ impl ProvisionCompany {
     }
 
     /// Makes the user an administrator if the company has none. Assigns a level that is sufficient on its own to make
-    /// the user an administrator. If denies of the user's other levels override the permissions of this level, removes
+    /// the user an administrator. If deny rules of the user's other levels override permissions of this level, removes
     /// the other levels.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;

@@ -188,7 +188,7 @@ async fn in_use(
 pub struct AssignedLevels {
     /// The levels that the user holds after the change, sorted by name.
     pub levels: Vec<UserLevel>,
-    /// The user's permissions that denies of the new levels override.
+    /// The user's permissions that deny rules of the new levels override.
     pub nullified: Nullified,
 }
 

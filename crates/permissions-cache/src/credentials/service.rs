@@ -54,7 +54,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Also returns `Unavailable` on a timeout.
+    /// Returns storage errors. Also returns `Unavailable` on a timeout.
     pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
         self.read(|table| table.not_before(user)).await
     }

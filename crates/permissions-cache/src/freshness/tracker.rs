@@ -9,7 +9,7 @@
 //! * The tracker has no version before the first poll. Each later poll continues from the position that the last
 //!   successful poll returned, so no change is missed, even if polls fail for a long time.
 //! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
-//!   is not cached if it has another version. The same version with another stamp counts as another version.
+//!   is not cached if it has another version. The same version with a different stamp is treated as another version.
 //! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
 //!   the database was restored and has another history. All known versions and all cached data are then discarded.
 

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::loading::coalescer::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
 
-/// The storage that loads read from, the cache that stores their results, and the limits of loads.
+/// The storage from which data is loaded, the cache that stores the results, and the limits of loads.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) storage: Arc<dyn Storage>,

@@ -23,7 +23,8 @@ pub(crate) struct LoadedUser {
     pub(crate) at: Moment,
 }
 
-/// Loads permissions and the catalog. Loads of one user and loads of the catalog are coalesced (single flight).
+/// Loads permissions and the catalog. Concurrent loads of the same user or of the catalog are coalesced (single
+/// flight).
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,

@@ -20,7 +20,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// Returns errors of the query for active users. Errors of the loads are logged.
+    /// Returns an error if the query for active users fails. Failures to load users are only logged.
     pub async fn warm(&self, max_users: u64) -> Result<usize> {
         let active = self.context.storage.effective_view_permissions().find_active(max_users).await?;
         let mut companies: BTreeMap<CompanyId, Vec<UserId>> = BTreeMap::new();

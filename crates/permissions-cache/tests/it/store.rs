@@ -87,7 +87,7 @@ impl Default for Control {
 pub(crate) struct Store {
     /// The storage that receives changes.
     pub(crate) memory: Arc<MemoryStorage>,
-    /// The storage from which loads and polls read. It is the same as `memory` until a test calls [`Store::restore`].
+    /// The storage that is read by loads and polls. It is the same as `memory` until a test calls [`Store::restore`].
     answers: Mutex<Arc<MemoryStorage>>,
     /// The snapshot that every load of a user returns instead of the stored snapshot.
     script: Mutex<Option<Stamped<Snapshot>>>,
@@ -150,7 +150,7 @@ impl Store {
         *self.script.lock().unwrap() = stamped.into();
     }
 
-    /// Replaces the database from which subsequent loads and polls read.
+    /// Replaces the database that is read by subsequent loads and polls.
     pub(crate) fn restore(&self, memory: Arc<MemoryStorage>) {
         *self.answers.lock().unwrap() = memory;
     }

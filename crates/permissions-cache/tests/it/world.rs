@@ -235,8 +235,7 @@ pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consis
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// Returns `Some(true)` if a cache hit allows view 0 to the user, `Some(false)` if it denies view 0, and `None` on a
-/// cache miss.
+/// Decides from the cache whether the user may see view 0. Returns `None` on a cache miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
     Some(outcome.allowed)
