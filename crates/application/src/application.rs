@@ -23,7 +23,8 @@ impl std::fmt::Debug for Application {
 
 impl Application {
     /// Creates an application that uses `storage`. Changes run on `runtime`, which must outlive the runtimes of the
-    /// callers. A change then completes even if the server worker that started it shuts down with its own runtime.
+    /// callers. A change then completes even if the server worker that started it, and the runtime of this worker, shut
+    /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }

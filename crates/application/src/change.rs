@@ -9,14 +9,14 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::{Failure, Requirement};
 
-/// The caller of a change, and metadata of the request that contains the change.
+/// The caller of a change, and metadata of the request that makes the change.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// The caller.
     pub caller: Caller,
     /// The id of the request, which is stored in the audit records.
     pub request_id: Option<Arc<str>>,
-    /// The time when the caller's token was issued (`iat`). A cut-off after this time invalidates the token. If the
+    /// The time at which the caller's token was issued (`iat`). A cut-off after this time invalidates the token. If the
     /// time is `None`, every cut-off invalidates the token.
     pub issued_at: Option<Timestamp>,
     /// The caller's external id: the issuer and the subject. The external id is stored together with the change.
@@ -34,11 +34,11 @@ impl From<Caller> for RequestContext {
 pub enum Affects {
     /// No permissions.
     None,
-    /// The view matrix of a level, and so the permissions of the level's holders.
+    /// The view matrix of a level, and therefore the permissions of the users who hold the level.
     Views(UserLevelId),
-    /// The feature matrix of a level, and so the permissions of the level's holders.
+    /// The feature matrix of a level, and therefore the permissions of the users who hold the level.
     Features(UserLevelId),
-    /// The levels that a user holds, and so the user's permissions.
+    /// The levels that a user holds, and therefore the user's permissions.
     LevelsOf(UserId),
 }
 
@@ -79,6 +79,6 @@ pub trait Change: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Returns any failure. In this case, nothing is committed.
+    /// Returns an error if the change fails. In this case, nothing is committed.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }

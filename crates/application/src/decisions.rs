@@ -13,7 +13,7 @@ use crate::{Application, Failure, FieldCode, FieldError, Requirement};
 pub struct DecisionContext {
     /// The caller.
     pub caller: Caller,
-    /// The company in which the decisions apply.
+    /// The company to which the decisions apply.
     pub company: CompanyId,
     /// The required consistency of the permissions that the decisions are based on.
     pub consistency: Consistency,
@@ -24,7 +24,8 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// Checks that a service specifies the subject. The subject defaults to the caller, but a service holds no levels.
+    /// Checks that a service specifies the subject explicitly. The default subject is the caller, but a service holds
+    /// no levels.
     fn check_subject(&self, named: &NamedSubject) -> Result<(), Failure> {
         match (named, self.caller) {
             (None, Caller::Service(_)) => Err(Failure::Invalid(vec![FieldError::new(
@@ -58,7 +59,7 @@ impl Application {
     }
 
     /// Returns the access (the resolved permissions) that a user's levels grant. This method does not check
-    /// permissions, so the caller must already be authorized.
+    /// permissions, so the caller must already have been authorized.
     ///
     /// # Errors
     ///
@@ -123,7 +124,7 @@ impl Application {
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
-    /// Returns the menu items that the subject may see, with the resolved permissions from which they were determined.
+    /// Returns the menu items that the subject may see, with the resolved permissions from which they were computed.
     /// These permissions are newer than `access` if the company or the catalog has changed since `access` was resolved.
     ///
     /// # Errors
@@ -183,6 +184,9 @@ impl SubjectAccesses {
             (Some(other), None) => Subject::User(other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?),
         };
         let place = self.accesses.binary_search_by_key(&subject, Access::subject);
-        place.ok().and_then(|place| self.accesses.get(place)).ok_or_else(|| Failure::Internal("no such subject".into()))
+        place
+            .ok()
+            .and_then(|place| self.accesses.get(place))
+            .ok_or_else(|| Failure::Internal("the subject was not resolved".into()))
     }
 }

@@ -1,4 +1,5 @@
-//! Entity tags (`ETag`, `If-Match`) for optimistic concurrency: a change that is based on outdated content is rejected.
+//! Entity tags (`ETag`, `If-Match`) for optimistic concurrency: a change that is based on an outdated version of the
+//! entity is rejected.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +12,7 @@ use crate::Failure;
 /// (`mod_deflate`, `mod_brotli`) and Caddy write one hyphen before the coding. Jetty writes two hyphens.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
-/// The strong entity tag of the content of a response, including the quotes.
+/// The strong entity tag of the response content, including the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
 
@@ -63,8 +64,8 @@ pub enum IfMatch {
     Absent,
     /// The entity must exist, with any content (`*`).
     Any,
-    /// The content must have one of these entity tags. The tags are stored as received: with their quotes, and with
-    /// `W/` if a proxy weakened them.
+    /// The content must have one of these entity tags. The tags are stored as received, including their quotes. They
+    /// have the prefix `W/` if a proxy converted them to weak tags.
     OneOf(Vec<String>),
 }
 

@@ -13,8 +13,8 @@ use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, rech
 use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
 
 impl Application {
-    /// Runs a change, and returns its result with the version that the commit produced. The change runs in its own
-    /// task, so cancelling this future does not cancel the change.
+    /// Runs a change. Returns its result and the version that the commit produced. The change runs in its own task, so
+    /// cancelling this future does not cancel the change.
     ///
     /// # Errors
     ///
@@ -71,13 +71,13 @@ impl Application {
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
-    /// The version that the commit produced. Responses of this version or a later version reflect the change.
+    /// The version that the commit produced. Responses at this version or a later version reflect the change.
     pub stamp: CommitStamp,
     /// The result of the change.
     pub value: T,
 }
 
-/// The data that the execution of a change requires: the context of the request, and the properties of the change.
+/// The input for executing a change: the context of the request, and the properties of the change.
 #[derive(Clone)]
 struct ChangeRequest {
     context: RequestContext,
@@ -90,7 +90,7 @@ struct ChangeRequest {
 /// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
 type AnyWork = dyn Work<Output = bool, Error = Failure>;
 
-/// The pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
+/// A pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
 /// as unknown: cached data is served again only after a poll has confirmed it.
 struct PendingInvalidation {
@@ -100,8 +100,8 @@ struct PendingInvalidation {
 }
 
 impl PendingInvalidation {
-    /// If the change was committed and changed any data, invalidates the cached data of its target. If the outcome is
-    /// unknown, leaves the invalidation pending.
+    /// Settles the invalidation, unless the outcome of the change is unknown. If the change was committed and changed
+    /// any data, invalidates the cached data of its target.
     fn settle(mut self, outcome: &Result<(bool, CommitStamp), Failure>) {
         match outcome {
             Ok((is_unchanged, stamp)) => {
@@ -110,7 +110,7 @@ impl PendingInvalidation {
                 }
                 self.is_settled = true;
             }
-            // These two failures can be failures of the commit itself. The outcome of the change is then unknown: the
+            // These two failures can be caused by the commit itself. The outcome of the change is then unknown: the
             // commit may or may not have succeeded. All other failures occur before the commit.
             Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
@@ -147,7 +147,7 @@ impl<C: Change> Work for ChangeWork<C> {
     }
 }
 
-/// Checks the caller's credentials and permission while the target is locked, and prepares the escalation checks.
+/// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
     let ChangeRequest { context, requirement, target, affects, is_forced } = request;
     let caller = context.caller;

@@ -1,4 +1,4 @@
-//! The lookup of the stored external ids of users.
+//! Looks up the stored external ids of users.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -13,9 +13,9 @@ use crate::{FieldCode, FieldError, Requirement};
 #[non_exhaustive]
 pub enum Failure {
     /// The caller does not meet this requirement.
-    #[error("forbidden: {0:?}")]
+    #[error("forbidden: the caller does not meet the requirement {0:?}")]
     Forbidden(Requirement),
-    /// The caller meets the requirement, but may not make this particular change.
+    /// The caller meets the requirement, but is not authorized to make this particular change.
     #[error("forbidden: {message}")]
     ForbiddenChange {
         /// The human-readable reason.
@@ -30,10 +30,10 @@ pub enum Failure {
     #[error("conflict: {0}")]
     Conflict(String),
     /// The request is invalid.
-    #[error("invalid: {0:?}")]
+    #[error("invalid request: {0:?}")]
     Invalid(Vec<FieldError>),
     /// The entity cannot be deleted because it is in use.
-    #[error("in use: {message}")]
+    #[error("entity in use: {message}")]
     InUse {
         /// The human-readable message, which contains the number of uses.
         message: String,
@@ -44,11 +44,11 @@ pub enum Failure {
     /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
-    /// The storage cannot be reached, or an operation of the storage timed out.
-    #[error("unavailable")]
+    /// The storage cannot be reached, or a storage operation timed out.
+    #[error("storage unavailable")]
     Unavailable(#[source] StorageError),
     /// An unexpected error.
-    #[error("internal")]
+    #[error("internal error")]
     Internal(#[source] BoxError),
 }
 
@@ -70,8 +70,8 @@ pub(crate) fn list_names(names: &[String]) -> String {
 }
 
 /// Converts the storage error of an operation on several ids into a failure. Each unknown id is reported with the
-/// request field that contains the id (`views[2].viewId`). `field` returns the name of the field for an index into
-/// `sent`.
+/// request field that contains the id (for example, `views[2].viewId`). `field` returns the name of the field for an
+/// index into `sent`.
 pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
@@ -90,7 +90,7 @@ pub(crate) fn unknown_ids(
 
 /// Creates the field error for an unknown id.
 pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> FieldError {
-    FieldError::new(field, FieldCode::Unknown, format_args!("names an unknown {entity}: {id}"))
+    FieldError::new(field, FieldCode::Unknown, format_args!("refers to an unknown {entity}: {id}"))
 }
 
 /// Returns the name of the request field that refers to an entity of this type.
@@ -133,8 +133,8 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Returns the messages of an error and of all its causes, joined for a log line: `storage unavailable: connection
-/// refused`.
+/// Returns the messages of an error and of all its causes, joined for a log line. For example: `storage unavailable:
+/// connection refused`.
 #[must_use]
 pub fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());

@@ -1,4 +1,4 @@
-//! Validation errors: each describes what is wrong with one field of the request.
+//! Validation errors. Each error describes the problem with one field of the request.
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
@@ -32,7 +32,7 @@ codes! {
     Direction = "direction";
     /// The request specifies different values for the field.
     Disagree = "disagree";
-    /// The element, the member or the parameter occurs twice.
+    /// The list element, object member or parameter occurs more than once.
     Duplicate = "duplicate";
     /// The value is invalid.
     Invalid = "invalid";
@@ -44,13 +44,13 @@ codes! {
     LooksLikeId = "looks_like_id";
     /// The body is not valid JSON.
     Malformed = "malformed";
-    /// This entry states how many errors are omitted.
+    /// This entry states the number of omitted errors.
     More = "more";
     /// The change would grant a permission that the caller does not hold.
     NotHeld = "not_held";
     /// The string contains a NUL character.
     Nul = "nul";
-    /// The change would modify a pinned cell.
+    /// The change would modify or add a pinned permission.
     Pinned = "pinned";
     /// The number or time is out of range.
     Range = "range";
@@ -70,16 +70,16 @@ codes! {
     User = "user";
     /// The string is not a UUID.
     Uuid = "uuid";
-    /// The minimum version is malformed.
+    /// The minimum version that the request requires is malformed.
     Version = "version";
 }
 
-/// A validation error: it describes what is wrong with one field of the request.
+/// A validation error, which describes the problem with one field of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field, such as `name` or `views[2].viewId`.
     pub field: String,
-    /// A human-readable message, as a whole sentence.
+    /// The human-readable message.
     pub message: String,
     /// The machine-readable code.
     pub code: FieldCode,
@@ -102,13 +102,13 @@ impl FieldError {
         listed
     }
 
-    /// Returns the entry that states how many field errors are omitted.
+    /// Returns the entry that states the number of omitted field errors.
     #[must_use]
     pub fn more(count: usize) -> Self {
         Self { field: "body".to_owned(), message: format!("{count} more errors are not listed"), code: FieldCode::More }
     }
 
-    /// Creates the error for a field. The message consists of the name of the field and `rest`.
+    /// Creates the error for a field. The message consists of the field name, followed by `rest`.
     pub fn new(field: impl Into<String>, code: FieldCode, rest: impl std::fmt::Display) -> Self {
         let field = field.into();
         let message = format!("{field} {rest}");

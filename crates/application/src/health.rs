@@ -1,21 +1,21 @@
-//! The health of the process, which liveness and readiness probes query. The composition root implements
+//! The health checks of the process, which liveness and readiness probes call. The composition root implements
 //! [`HealthProbe`].
 
 use async_trait::async_trait;
 
-/// One condition of readiness.
+/// The result of checking one condition that the process must meet to be ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
     /// The name of the condition.
     pub name: &'static str,
-    /// The reason why the condition is not met, for operators. `None` if the condition is met.
+    /// The reason why the condition is not met, as a message for operators. `None` if the condition is met.
     pub problem: Option<String>,
 }
 
 /// The readiness of the process to serve requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Readiness {
-    /// The conditions that were checked.
+    /// The results, one per checked condition.
     pub checks: Vec<ReadinessCheck>,
 }
 
@@ -30,7 +30,7 @@ impl Readiness {
 /// The health checks of the process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
-    /// Returns `true` if the storage responds to a ping within a time limit. The result is cached for one second.
+    /// Returns `true` if the storage responds to a ping before the timeout. The result is cached for one second.
     async fn storage_is_healthy(&self) -> bool;
     /// Checks whether the process is ready to serve requests. The check does not acquire a connection from the database
     /// connection pool.

@@ -15,9 +15,9 @@ use crate::{Application, Failure, causes};
 pub type Names = BTreeMap<Uuid, String>;
 
 impl Application {
-    /// Returns the names of the entities that an explanation contains. The names of views, features and modules come from
-    /// the access that the explanation is derived from. If the levels cannot be read, for example during an outage of the
-    /// database, their names are omitted.
+    /// Returns the names of the entities that an explanation refers to. The names of views, features and modules come
+    /// from the catalog of `access`. If the levels cannot be read, for example during an outage of the database, their
+    /// names are omitted.
     pub async fn names_in_explanation(&self, company: CompanyId, access: &Access, explanation: &Explanation) -> Names {
         let ids = ids_in(explanation);
         let mut names = names_in_catalog(access.catalog(), &ids);
@@ -60,7 +60,7 @@ impl Application {
         Ok(names)
     }
 
-    /// Returns the names of the entities that the audit records contain. `company` is the company of the audit log, or
+    /// Returns the names of the entities that the audit records refer to. `company` is the company of the audit log, or
     /// `None` for the audit log of the platform.
     pub(crate) async fn names_in(&self, company: Option<CompanyId>, records: &[AuditRecord]) -> Result<Names, Failure> {
         let mut ids = BTreeSet::new();
@@ -96,7 +96,7 @@ fn names_in_catalog(catalog: &Catalog, ids: &BTreeSet<Uuid>) -> Names {
     ids.iter().filter_map(|id| Some((*id, name(*id)?))).collect()
 }
 
-/// Returns the ids of the modules, features and levels that an explanation contains.
+/// Returns the ids of the entities that an explanation refers to.
 fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     let view = explanation.view.map(|view| view.as_uuid());
     let feature = explanation.feature.map(|feature| feature.as_uuid());
@@ -112,8 +112,8 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     view.into_iter().chain(feature).chain(modules).chain(levels).chain(deciding).chain(steps).collect()
 }
 
-/// Returns the names of the entities that one audit record contains. For a deleted entity, this is the name that the
-/// record contains.
+/// Returns the names of the entities that one audit record refers to. The name of a deleted entity is read from the
+/// record itself.
 #[must_use]
 pub fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
     let mut ids = BTreeSet::from([record.entity_id]);
@@ -128,8 +128,8 @@ pub fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
     of_record
 }
 
-/// Collects the ids in a JSON value, from its strings and from the names of its members. The name of the member for a
-/// cell of a feature matrix begins with the id of the feature.
+/// Collects the ids that a JSON value contains in its strings and in the names of its members. If a member describes a
+/// cell of a feature matrix, its name begins with the id of the feature.
 fn collect_ids(value: &Value, ids: &mut BTreeSet<Uuid>) {
     let mut add = |text: &str| ids.extend(text.split('/').next().and_then(|text| Uuid::try_parse(text).ok()));
     match value {

@@ -1,4 +1,5 @@
-//! The permissions that a change nullifies, as they are returned to the caller.
+//! The permissions that deny rules override as a result of a change, in the form in which they are returned to the
+//! caller.
 
 use iam_domain::escalation::Grant;
 use iam_domain::{Action, CompanySnapshot, FeatureId, FeatureKey, ViewId, ViewUrl, nullified};
@@ -6,16 +7,16 @@ use iam_domain::{Action, CompanySnapshot, FeatureId, FeatureKey, ViewId, ViewUrl
 /// Maximum number of cells that are listed.
 const LISTED_CELLS: usize = 10;
 
-/// The permissions that users had before a change, and that a deny overrides after it.
+/// The permissions that users held before a change, and that a deny rule overrides after the change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nullified {
-    /// The total number of such views and actions.
+    /// The total number of these views and actions.
     pub count: usize,
     /// The first ten of these views and actions.
     pub cells: Vec<NullifiedCell>,
 }
 
-/// A view or an action for which a deny overrides an allow.
+/// A view or an action for which a deny rule overrides an allow rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NullifiedCell {
     /// A view.
@@ -37,7 +38,7 @@ pub enum NullifiedCell {
 }
 
 impl Nullified {
-    /// Returns the permissions that users have in `before`, and that a deny overrides in `after`.
+    /// Returns the permissions that users hold in `before`, and that a deny rule overrides in `after`.
     pub(crate) fn between(before: &CompanySnapshot, after: &CompanySnapshot) -> Self {
         let hidden = nullified(before, after);
         let catalog = &after.catalog;

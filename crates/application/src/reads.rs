@@ -1,5 +1,5 @@
-//! Reads: lists, single entities, and the audit log. These methods do not check permissions, so the caller must already
-//! be authorized.
+//! The reads: lists, individual entities, and the audit log. These methods do not check permissions, so the caller must
+//! already have been authorized.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub struct AuditPage {
     pub total: Option<Total>,
     /// The stored external ids of the users that the records refer to.
     pub external_ids: BTreeMap<UserId, ExternalId>,
-    /// The current names of the entities that the records contain, by id.
+    /// The current names of the entities that the records refer to, by id.
     pub names: Names,
 }
 
@@ -316,8 +316,8 @@ impl Application {
         found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
     }
 
-    /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
-    /// greater than `after`.
+    /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies, whose
+    /// ids are greater than `after` (keyset pagination).
     ///
     /// # Errors
     ///

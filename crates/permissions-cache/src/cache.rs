@@ -1,8 +1,8 @@
 //! The cached data, and the rules that determine whether it may be served. `Cache::apply` applies all invalidations.
 //!
-//! The cache has two parts. The [`Entries`] serve cache hits and are read without a lock. The [`State`] contains the
-//! latest known versions (see [`Tracker`]), and the cached data of each company. Polls, loads and evictions update both
-//! parts under one mutex, which a cache hit never acquires.
+//! The cache has two parts. The [`Entries`] serve cache hits and are read without locking. The [`State`] contains the
+//! latest known versions (see [`Tracker`]), and the cached data of each company. Both parts are updated by polls, loads
+//! and evictions under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
 //! three conditions hold. First, no later change to the company has been reported to this process (the set is alive).
@@ -54,10 +54,10 @@ pub(crate) struct Cache {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the latest loaded catalog. The tracker may already contain a later version of the catalog.
+    /// The index of the latest loaded catalog. The tracker may already have a later version of the catalog.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
-    /// The start of the latest load whose credentials were cached, as a ticket (logical timestamp) and as a clock time.
+    /// The ticket (logical timestamp) and the clock time at which the latest load whose credentials were cached began.
     pub(crate) credentials: Option<(Ticket, Moment)>,
     order: EvictionOrder,
 }
@@ -108,13 +108,13 @@ impl Cache {
         self.memory.bytes() + state.order.bytes() + state.companies.len() * COMPANY_BYTES
     }
 
-    /// Invalidates the cached data that a committed change of this process has made outdated.
+    /// Invalidates the cached data that is outdated because this process committed a change.
     pub(crate) fn changed(&self, target: Target, stamp: CommitStamp) {
         self.event(|tracker, now| tracker.on_own_change(target, stamp.epoch(), now));
     }
 
-    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded. Invalidates
-    /// the cached data of `target` and revokes the lease.
+    /// Handles a change that this process made, and whose outcome is unknown: the commit may or may not have succeeded.
+    /// Invalidates the cached data of `target` and revokes the lease.
     pub(crate) fn distrust(&self, target: Target) {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
@@ -157,7 +157,7 @@ impl Cache {
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
-            tracing::warn!("all cached data is discarded because {why}");
+            tracing::warn!("discarded all cached data because {why}");
         }
     }
 
@@ -175,8 +175,8 @@ impl Cache {
     }
 
     /// Returns the table of credentials if two conditions hold: the table has the latest known version, and it was read
-    /// by a load that began after `arrived`. The cache's mutex prevents other threads from replacing the table during
-    /// these checks.
+    /// by a load that began after the ticket `arrived` was issued. The cache's mutex prevents other threads from
+    /// replacing the table during these checks.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();
@@ -230,7 +230,7 @@ impl Cache {
     /// primary.
     fn reset(&self, state: &mut State) {
         tracing::warn!(
-            "all cached data is discarded because the database history may have changed (restore or failover)"
+            "discarding all cached data because the database history may have changed (restore or failover)"
         );
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
@@ -266,7 +266,7 @@ impl Cache {
 }
 
 impl State {
-    /// Stops tracking a company if the cache has no data of the company and no load of the company is in progress.
+    /// Stops tracking a company if the cache contains no data of the company and no load of the company is in progress.
     pub(crate) fn forget_if_unused(&mut self, id: CompanyId) {
         if self.companies.get(&id).is_some_and(Company::is_unused) {
             self.companies.remove(&id);

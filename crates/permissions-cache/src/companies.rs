@@ -26,7 +26,7 @@ pub(crate) struct Company {
     loads: usize,
 }
 
-/// A compiled set and its reference count: the number of entries that refer to it.
+/// A compiled set, and the number of entries that refer to it (its reference count).
 struct SharedSet {
     set: Arc<CompiledSet>,
     entries: usize,
@@ -128,7 +128,7 @@ impl Company {
 
     /// Caches a newly compiled set and its parts. If a concurrent load has already cached an equal set, returns that
     /// set instead (deduplication). The caller must serve the returned set, because a change to the company invalidates
-    /// only the sets that the company lists.
+    /// only the sets in `sets`.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {

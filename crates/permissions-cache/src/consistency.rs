@@ -19,7 +19,8 @@ pub enum Consistency {
     /// returned. If the epoch has changed since that response, the versions are not comparable, and the result is read
     /// from the database.
     AtLeast(Versions),
-    /// The cache is bypassed: the result is read from the database by a load that begins after the request arrived.
+    /// The cache is bypassed: the result is read from the database by a load that begins after the arrival of the
+    /// request.
     Fresh,
 }
 
@@ -34,9 +35,9 @@ impl Consistency {
         }
     }
 
-    /// Returns an error if a loaded set is older than `AtLeast` requires. Versions of another epoch are not compared.
-    /// The load began after the request arrived. An older set therefore means that the database is not the primary, or
-    /// that no response ever returned the required versions.
+    /// Returns an error if a loaded set is older than the versions that `AtLeast` requires. Versions of another epoch
+    /// are not compared. The load began after the request arrived. An older set therefore means that the database is
+    /// not the primary, or that no response ever returned the required versions.
     pub(crate) fn refuse_older(self, set: &CompiledSet, subject: Subject) -> Result<()> {
         match self {
             Self::AtLeast(least) if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older => {

@@ -1,5 +1,5 @@
-//! The cache entries: one for each user in each company. An entry refers to a compiled set. Entries are read without a
-//! lock.
+//! The cache entries: one for each user in each company. An entry refers to a compiled set. Entries are read without
+//! locking.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

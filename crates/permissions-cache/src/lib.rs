@@ -1,10 +1,11 @@
-//! Permission decisions from an in-memory cache: checks, explanations, effective permissions and navigation of a user.
+//! Permission decisions from an in-memory cache: permission checks, explanations, effective permissions and the
+//! navigation of a user.
 //!
-//! [`Permissions`] decides from cached compiled sets. A compiled set contains the resolved permissions for one
+//! [`Permissions`] makes decisions from cached compiled sets. A compiled set contains the resolved permissions for one
 //! combination of levels in a company. If a cached set may be outdated, a poll confirms it first, or the data is loaded
 //! from the database. Every result comes from one consistent snapshot of the database and carries the versions of that
 //! snapshot. Two rules take precedence over the levels. First, every view and action that exists is allowed for super
-//! admins who check their own permissions. Second, everything in a company is denied for users who hold no level in the
+//! admins who check their own permissions. Second, everything in a company is denied to users who hold no level in the
 //! company.
 //!
 //! ```
@@ -38,20 +39,21 @@
 //!
 //! # Correctness
 //!
-//! * **Versions**: a snapshot is identified by the epoch of the database history and by the versions of the catalog
-//!   and of the company. Each commit increments the version of its target. Cached data also has the random stamps of
+//! * **Versions**: a snapshot is identified by the epoch of the database history and by the versions of the catalog and
+//!   of the company. Each commit increments the version of its target. Cached data also carries the random stamps of
 //!   the changes that produced these versions, because a restored database assigns the same version numbers again.
 //! * **Own changes**: after a commit, the process calls [`Permissions::changed`] before it reports success to its
 //!   client. This call invalidates the cached data of the process (read-your-writes).
-//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. After a successful poll,
+//! * **Changes by other processes**: [`Permissions::follow`] polls for committed changes. After a successful poll,
 //!   every change that was committed before the poll began has been reported to the process. The poll renews a *lease*,
 //!   which is counted from the start of the poll. While the lease is valid, cached data is served without a query.
 //!   After the lease has expired, a request for cached data waits for a poll that confirms the data. This poll begins
-//!   after the request arrived. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
-//! * **Another database history**: polls, loads and own changes detect a restored or replaced database by its epoch
-//!   and versions. Polls also detect a standby and a read-only server. In each case, all cached data is discarded.
+//!   after the arrival of the request. Waiting requests share one poll. A wake-up only triggers the next poll earlier.
+//! * **Another database history**: a restored or replaced database is detected by its epoch and versions, in polls,
+//!   loads and own changes. Polls also detect a standby and a read-only server. In each case, all cached data is
+//!   discarded.
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load. This load begins
-//!   after the latest change that any of these requests must observe. A load continues if the waiting requests are
+//!   after the latest change that any of these requests must observe. A load continues even if the waiting requests are
 //!   cancelled. Its result is cached only if it has the latest known version. Errors are never cached.
 //! * **After a change to the catalog**, each compiled set is recompiled when it is next requested. Where possible, it
 //!   is recompiled from cached rules, without another load of the company's data.

@@ -15,11 +15,11 @@ pub(crate) enum Lookup {
     /// cached data.
     Current(Arc<CompiledSet>),
     /// The cached rules of the levels are up to date, but the catalog must be loaded. The load must begin after this
-    /// ticket.
+    /// ticket was issued.
     NeedsCatalog(Ticket),
     /// The cached data may be outdated. A poll must confirm it first.
     Unconfirmed,
-    /// The user must be loaded, by a load that begins after this ticket was issued.
+    /// The user must be loaded. The load must begin after this ticket was issued.
     Missing(Ticket),
 }
 
@@ -40,7 +40,7 @@ impl Cache {
 
     /// Looks up the cached set of a user. If only the catalog has changed, recompiles the set from cached rules where
     /// possible. If the lease has expired, the caller passes `confirmed_after`. The set is then returned only if a poll
-    /// that began after this ticket has confirmed the cached data.
+    /// has confirmed the cached data, and this poll began after the ticket `confirmed_after` was issued.
     pub(crate) fn look_up(&self, key: Key, confirmed_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();
         let tracker = &state.tracker;
@@ -49,8 +49,8 @@ impl Cache {
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
-        // A change to a company invalidates only the sets that the company lists. A set for a newer catalog may have
-        // replaced this set in the list. This set then remains alive even if the company changes. Therefore the company
+        // A change to a company invalidates only the sets in the company's `sets`. A set for a newer catalog may have
+        // replaced this set there. This set then remains alive even if the company changes. Therefore the company
         // version is also compared.
         let has_latest_version = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(has_latest_version) else { return missing };

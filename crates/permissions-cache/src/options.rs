@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct CacheOptions {
     /// Maximum number of cached members (users who hold levels). A user counts once per company.
     pub max_entries: usize,
-    /// Maximum memory usage of the cache in bytes, approximately.
+    /// Approximate maximum memory usage of the cache, in bytes.
     pub max_bytes: usize,
     /// Maximum number of cached non-members (users without a level; negative caching). The separate limit prevents
     /// requests for random user ids from evicting members.
@@ -20,9 +20,9 @@ pub struct CacheOptions {
     /// zero, requests fail during an outage (fail closed).
     pub outage_grace: Duration,
     /// Maximum number of concurrent loads of permissions and menus. Recommended: half of the database connections.
-    /// Polls and loads of credentials use at most one further connection each.
+    /// Polling uses at most one further connection, and so does loading credentials.
     pub max_loads: usize,
-    /// Timeout of each load and poll, and of each request that waits for a load or poll.
+    /// Timeout of each load, of each poll, and of each request that waits for a load or a poll.
     pub load_timeout: Duration,
 }
 

@@ -24,9 +24,9 @@ use crate::{Access, CacheOptions, CacheStats, Check, Consistency, Navigation, Su
 /// Decides what users may see and do. Share it through an `Arc`. Tasks of any Tokio runtime may call it.
 ///
 /// Every result comes from one consistent snapshot of the database, carries the versions of that snapshot, and
-/// satisfies the requested [`Consistency`]. Errors of the storage are returned to the caller. An error never grants
-/// access (fail closed), is never reported as a denial, and is never cached. Cancelling a call does not cancel loads
-/// that other calls wait for.
+/// satisfies the requested [`Consistency`]. Storage errors are returned to the caller. An error never grants access
+/// (fail closed), is never reported as a denial, and is never cached. Cancelling a call does not cancel loads that
+/// other calls wait for.
 pub struct Permissions {
     cache: Arc<Cache>,
     pub(crate) context: Context,
@@ -44,8 +44,8 @@ impl std::fmt::Debug for Permissions {
 }
 
 impl Permissions {
-    /// Creates a service that uses this storage. Loads and polls run on `runtime`, which must remain running for as
-    /// long as the storage is used.
+    /// Creates a service that uses this storage. The tasks that load data and poll for changes run on `runtime`, which
+    /// must remain running for as long as the storage is used.
     ///
     /// Polls renew the lease only while [`follow`](Self::follow) runs. If it does not run, each request for cached data
     /// waits for a poll. Results are still correct, but requests are slower.
@@ -99,8 +99,8 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Also returns `Unavailable` on a timeout, or if the database does not have the
-    /// required versions.
+    /// Returns storage errors. Also returns `Unavailable` on a timeout, or if the database does not have the required
+    /// versions.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
@@ -110,8 +110,8 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// Returns the accesses of several subjects of one company, all at the same versions, in the order of `subjects`.
-    /// Subjects that are not cached are loaded in one query (no N+1 queries).
+    /// Returns the access of each of several subjects in one company, in the order of `subjects`. All are at the same
+    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries).
     ///
     /// # Errors
     ///
@@ -182,9 +182,9 @@ impl Permissions {
         self.cache.changed(target, stamp);
     }
 
-    /// Reports a change of this process whose outcome is unknown: the commit may or may not have succeeded. Invalidates
-    /// the cached data of `target` and revokes the lease, so that other cached data is served only after a poll has
-    /// confirmed it.
+    /// Reports a change that this process made, and whose outcome is unknown: the commit may or may not have succeeded.
+    /// Invalidates the cached data of `target` and revokes the lease, so that other cached data is served only after a
+    /// poll has confirmed it.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
@@ -195,9 +195,9 @@ impl Permissions {
         self.cache.stats()
     }
 
-    /// Polls for changes of other replicas in an endless loop. Run this function in a separate task. Each poll that
+    /// Polls for changes by other replicas in an endless loop. Run this function in a separate task. Each poll that
     /// confirms the cached data renews the lease. A wake-up triggers a poll immediately. Without wake-ups, there are
-    /// four polls per lease.
+    /// four polls per lease duration.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

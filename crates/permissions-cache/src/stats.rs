@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A striped counter, which many threads can increment with little contention.
+/// A striped counter that many threads can increment with little contention.
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 
@@ -101,7 +101,8 @@ pub struct CacheStats {
     pub sets: usize,
     /// Approximate memory usage of the whole cache, in bytes.
     pub bytes: usize,
-    /// The time since the last poll that confirmed the cached data began. `None` before the first such poll.
+    /// The age of the cached data: the time since the start of the last poll that confirmed it. `None` before the first
+    /// such poll.
     pub age: Option<Duration>,
 }
 

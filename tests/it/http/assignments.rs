@@ -76,7 +76,7 @@ both_adapters! {
         let (foreign, unknown) = (api.level_id(other, "Visitor").await, new_company().to_string());
         let at = |index: usize, id: &str| {
             let field = format!("userLevelIds[{index}]");
-            (field.clone(), format!("{field} names an unknown user-level: {id}"))
+            (field.clone(), format!("{field} refers to an unknown user-level: {id}"))
         };
         let body = json!({ "userLevelIds": [foreign, visitor, unknown] });
         let answer = api.put(&path).by(company.admin).within(company.id).json(&body).send().await;

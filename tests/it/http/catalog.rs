@@ -380,7 +380,7 @@ both_adapters! {
             let unknown = new_company().to_string();
             let kind = if list == "views" { "view" } else { "feature" };
             let answer = put(json!([two[0], unknown]), true).await;
-            let text = format!("{ids}[1] names an unknown {kind}: {unknown}");
+            let text = format!("{ids}[1] refers to an unknown {kind}: {unknown}");
             assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), text));
             for wrong in [json!(null), json!("all"), json!({})] {
                 let answer = put(wrong, true).await;

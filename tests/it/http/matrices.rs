@@ -142,11 +142,11 @@ both_adapters! {
         let unknown = new_company();
         let cells = json!([{ "viewId": view, "state": "allow" }, { "viewId": unknown, "state": "allow" }]);
         let answer = put(&api, company, company.admin, &level, "views", cells).await;
-        let message = format!("views[1].viewId names an unknown view: {unknown}");
+        let message = format!("views[1].viewId refers to an unknown view: {unknown}");
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
         let cells = json!([{ "featureId": feature, "action": "Update" }, { "featureId": unknown, "action": "Read" }]);
         let answer = put(&api, company, company.admin, &level, "features", cells).await;
-        let message = format!("features[1].featureId names an unknown feature: {unknown}");
+        let message = format!("features[1].featureId refers to an unknown feature: {unknown}");
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
 
         assert_eq!(api.matrix(company, &level, "views").await, views);
@@ -188,7 +188,7 @@ both_adapters! {
         let findings = put(&api, company, company.admin, &level, "views", cells).await.findings();
         let at = |index: usize, id| {
             let field = format!("views[{index}].viewId");
-            (field.clone(), format!("{field} names an unknown view: {id}"))
+            (field.clone(), format!("{field} refers to an unknown view: {id}"))
         };
         assert_eq!(findings, [at(0, other), at(2, one)]);
     }
@@ -258,7 +258,7 @@ both_adapters! {
         for (feature, action) in [(plain.as_str(), "Sign"), (plain.as_str(), "read"), (own, "sign")] {
             let cells = json!([{ "featureId": feature, "action": action }]);
             let answer = put(&api, company, company.admin, &level, "features", cells).await;
-            let message = format!("features[0].action names an unknown action: {action}");
+            let message = format!("features[0].action refers to an unknown action: {action}");
             assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
         }
     }
@@ -382,7 +382,7 @@ both_adapters! {
         let (level, _, _) = pinned(&api, company).await;
         let path = format!("/api/iam/user-levels/{level}");
         let answer = api.delete(&path).by(company.admin).within(company.id).send().await;
-        let message = "Only super admins may delete a user level with pinned permissions (2)";
+        let message = "Only super admins may delete a user level that has pinned permissions. This level has 2";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
         assert_eq!(api.matrix(company, &level, "views").await.len(), 1);
         api.delete(&path).by_super_admin().within(company.id).send().await.expect(200);

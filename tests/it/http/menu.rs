@@ -154,7 +154,8 @@ both_adapters! {
         assert!(changed.get("featureId").is_some());
         let unknown = new_company();
         let error = change(json!({ "menuItemId": unknown })).await.error();
-        assert_eq!(error, (400, "ERR_VALIDATION_001".into(), format!("menuItemId names an unknown menu: {unknown}")));
+        let message = format!("menuItemId refers to an unknown menu: {unknown}");
+        assert_eq!(error, (400, "ERR_VALIDATION_001".into(), message));
         for field in ["menuItemId", "label", "sortOrder", "enabled"] {
             assert_eq!(change(json!({ field: null })).await.status, 400, "{field}");
         }
@@ -165,11 +166,11 @@ both_adapters! {
     async fn references_must_exist(api: TestApi) {
         let unknown = new_company();
         for (body, message) in [
-            (json!({ "viewId": unknown }), format!("viewId names an unknown view: {unknown}")),
-            (json!({ "featureId": unknown }), format!("featureId names an unknown feature: {unknown}")),
+            (json!({ "viewId": unknown }), format!("viewId refers to an unknown view: {unknown}")),
+            (json!({ "featureId": unknown }), format!("featureId refers to an unknown feature: {unknown}")),
             (
                 json!({ "requiredPermissions": ["general.read", "nothing"] }),
-                "requiredPermissions[1] names an unknown feature: nothing".to_owned(),
+                "requiredPermissions[1] refers to an unknown feature: nothing".to_owned(),
             ),
         ] {
             let mut body = body;
@@ -179,7 +180,7 @@ both_adapters! {
         }
         let body = json!({ "label": "Below", "menuItemId": unknown });
         let answer = of(api.post("/api/iam/sub-menu-items"), None).json(&body).send().await;
-        let message = format!("menuItemId names an unknown menu: {unknown}");
+        let message = format!("menuItemId refers to an unknown menu: {unknown}");
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
     }
 

@@ -157,7 +157,7 @@ const TABLE: &[Operation] = {
                 Foreign {
                     ids: &[User],
                     body: Some(|| json!({ "userLevelIds": [Level, TheirLevel] })),
-                    answer: Unknown("userLevelIds[1] names an unknown user-level", TheirLevel),
+                    answer: Unknown("userLevelIds[1] refers to an unknown user-level", TheirLevel),
                     ..FOREIGN
                 },
                 Foreign {
@@ -285,7 +285,7 @@ const TABLE: &[Operation] = {
             status: 201,
             foreign: &[Foreign {
                 body: Some(|| json!({ "menuItemId": TheirItem, "label": Fresh })),
-                answer: Unknown("menuItemId names an unknown menu", TheirItem),
+                answer: Unknown("menuItemId refers to an unknown menu", TheirItem),
                 ..FOREIGN
             }],
             ..CATALOG_CHANGE
@@ -300,7 +300,7 @@ const TABLE: &[Operation] = {
                 Foreign {
                     ids: &[Sub],
                     body: Some(|| json!({ "menuItemId": TheirItem })),
-                    answer: Unknown("menuItemId names an unknown menu", TheirItem),
+                    answer: Unknown("menuItemId refers to an unknown menu", TheirItem),
                     ..FOREIGN
                 },
             ],

@@ -219,7 +219,7 @@ both_adapters! {
         let (risks, unknown) = (api.module_id("risks").await, new_company());
         let body = json!({ "moduleIds": [risks, unknown] });
         let answer = api.put(&path).by_super_admin().json(&body).send().await.error();
-        let message = format!("moduleIds[1] names an unknown module: {unknown}");
+        let message = format!("moduleIds[1] refers to an unknown module: {unknown}");
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), message));
         let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));

@@ -170,7 +170,7 @@ both_adapters! {
             ),
             (
                 json!({ "sessionId": "s", "url": "/", "label": "A", "viewId": unknown }),
-                format!("viewId names an unknown view: {unknown}"),
+                format!("viewId refers to an unknown view: {unknown}"),
             ),
         ] {
             let answer = api.post(PATH).by(company.member).within(company.id).json(&body).send().await;

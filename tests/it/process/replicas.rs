@@ -298,7 +298,7 @@ mod postgres {
         let proxy = runtime.block_on(Proxy::to(&database));
         let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4)")).count();
         let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
-        server.wait_for_line("recently active users are loaded users=1");
+        server.wait_for_line("loaded recently active users into the cache users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
         assert_eq!(loads(), 0, "the request must not load the user from the database");
         let non_member = Case { user_token: authorization(new_user(), false), ..case };

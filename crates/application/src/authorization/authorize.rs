@@ -70,8 +70,7 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 
-/// If the failure is a denial, counts and logs it, because the caller may be probing for access. Ignores other
-/// failures.
+/// Counts and logs the failure if it is a denial, because the caller may be probing for access. Ignores other failures.
 pub(crate) fn record_denial(failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);

@@ -24,7 +24,7 @@ impl Affects {
         }
     }
 
-    /// Returns `true` if the change can remove an administrator of the company.
+    /// Returns `true` if the change can cause users to lose their administrator permissions.
     const fn may_demote(self) -> bool {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
@@ -49,7 +49,8 @@ impl Affects {
             }
     }
 
-    /// Creates the failure that lists the granted permissions that the caller does not hold.
+    /// Creates the failure for a change that grants permissions that the caller does not hold. It lists these
+    /// permissions.
     fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
@@ -114,8 +115,8 @@ pub(crate) struct EscalationGuard {
 }
 
 impl EscalationGuard {
-    /// Loads the company's permissions before the change. `own` is the caller's snapshot. It is `None` if the
-    /// authorization of the caller did not depend on levels.
+    /// Creates the guard, and loads the company's permissions as they are before the change. `own` is the caller's
+    /// snapshot. It is `None` if the authorization of the caller did not depend on levels.
     pub(crate) async fn before(
         tx: &dyn UnitOfWork,
         company: CompanyId,
@@ -198,8 +199,8 @@ async fn has_administrator(
     Ok(tx.snapshots().load_user(company, user).await?.value.is_administrator())
 }
 
-/// Returns the human-readable name of a granted permission: the URL of a view, or the key of a feature with action and
-/// scope.
+/// Returns the human-readable name of a granted permission: the URL of a view, or the key of a feature with the action
+/// and the scope.
 fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),

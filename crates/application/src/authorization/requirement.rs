@@ -1,9 +1,9 @@
-//! The requirements of use cases, and which callers meet them.
+//! The requirements of use cases, and the checks that determine which callers meet them.
 
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot, UserId};
 use iam_permissions_cache::Access;
 
-/// A permission that a use case requires of its caller. Super admins meet every requirement. A service meets the
+/// The permission that a use case requires its caller to hold. Super admins meet every requirement. A service meets the
 /// requirements that the role of its API key includes, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
@@ -122,7 +122,7 @@ pub(super) enum RequirementCheck {
     LevelsOf(UserId, CompanyId),
 }
 
-/// The administrative permissions that a user's levels in a company grant.
+/// The administrative permissions that a user's levels grant in a company.
 pub(super) trait Rights {
     fn is_member(&self) -> bool;
     fn holds(&self, permission: IamPermission, action: IamAction) -> bool;

@@ -108,7 +108,7 @@ pub struct Provisioned {
 }
 
 /// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
-/// idempotent: repeating it does not restore levels or modules that were renamed or removed after the first
+/// idempotent: if it is repeated, it does not restore levels or modules that were renamed or removed after the first
 /// provisioning.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
@@ -219,7 +219,7 @@ impl ProvisionCompany {
     }
 
     /// Makes the user an administrator if the company has none. Assigns a level that is sufficient on its own to make
-    /// the user an administrator. If denies of the user's other levels override the permissions of this level, removes
+    /// the user an administrator. If deny rules of the user's other levels override permissions of this level, removes
     /// the other levels.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;

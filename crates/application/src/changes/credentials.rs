@@ -16,9 +16,9 @@ pub(crate) const API_KEY: &str = "API key";
 /// Creates an API key. Only super admins who authenticate with a token can create keys. Services cannot.
 #[derive(Debug, Clone)]
 pub struct CreateApiKey {
-    /// The public prefix, by which the key is looked up.
+    /// The public prefix of the key, which is used to look up the key.
     pub prefix: ApiKeyPrefix,
-    /// The digest of the whole key.
+    /// The digest of the complete key.
     pub digest: ApiKeyDigest,
     /// The display name of the key.
     pub name: Name,
@@ -27,7 +27,7 @@ pub struct CreateApiKey {
     /// The company that the key is restricted to. If `None`, the key is valid for all companies and for platform-wide
     /// requests.
     pub company: Option<CompanyId>,
-    /// The time when the key expires. `None` if it never expires.
+    /// The time at which the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -96,7 +96,7 @@ impl Change for RevokeApiKey {
     }
 }
 
-/// Sets the token cut-off of a user, which replaces the previous cut-off. The user's tokens that were issued (`iat`)
+/// Sets the token cut-off of a user. It replaces the previous cut-off. The user's tokens that were issued (`iat`)
 /// before the cut-off are rejected, as are tokens without an `iat`. All other tokens of the user remain valid.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
@@ -104,8 +104,8 @@ pub struct CutOffUser {
     pub user: NamedUser,
     /// The time of the cut-off. If `None`, it is the current time plus `clock_skew`.
     pub not_before: Option<Timestamp>,
-    /// The tolerated clock skew: how far the clocks of issuers may be ahead. It is added to the default cut-off, so
-    /// that tokens that were already issued are rejected even if the issuer's clock is ahead.
+    /// The tolerated clock skew: the maximum time by which the clocks of issuers may be ahead. It is added to the
+    /// default cut-off, so that tokens that were already issued are rejected even if the issuer's clock is ahead.
     pub clock_skew: Duration,
 }
 

@@ -1,5 +1,4 @@
-//! Changes to features, and to the mapping from features to the views that show them. These changes require super admin
-//! rights.
+//! Changes to features, and to the sets of views that features are shown on. These changes require super admin rights.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -197,7 +196,7 @@ impl Change for SetFeatureViews {
     }
 }
 
-/// Returns the failure for a change to one of the service's own features, whose keys begin with `iam.`.
+/// Returns the failure for a change to a reserved feature. The keys of reserved features begin with `iam.`.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose keys begin with iam. are reserved for the service. They cannot be created, disabled, deleted \

@@ -47,7 +47,7 @@ pub struct ReplacedMatrix<C> {
     /// The matrix after the change. A view matrix is sorted by view id, a feature matrix by feature id and then by
     /// action.
     pub cells: Vec<C>,
-    /// The permissions of users that denies of the matrix override.
+    /// The users' permissions that deny rules of the new matrix override.
     pub nullified: Nullified,
 }
 
@@ -162,7 +162,7 @@ impl Change for ReplaceFeaturePermissions {
         if stored.is_empty() {
             find_user_level(tx, self.company, self.level).await?;
         }
-        // Standard actions need no check, since every feature has them. The storage reports unknown features.
+        // Standard actions need not be checked, because every feature has them. The storage reports unknown features.
         if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
             self.check_actions(&tx.features().find_all().await?)?;
         }
@@ -225,7 +225,7 @@ impl ReplaceFeaturePermissions {
                 Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
                     format!("features[{index}].action"),
                     FieldCode::Unknown,
-                    format_args!("names an unknown action: {}", permission.action),
+                    format_args!("refers to an unknown action: {}", permission.action),
                 )),
                 Some(_) => None,
             })
@@ -234,8 +234,8 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Returns the permissions of users that the deny rules of a new matrix override. `matrices` contains the old matrix and the
-/// new one, and `restore` puts the old matrix into the level.
+/// Returns the users' permissions that deny rules of the new matrix override. `matrices` contains the old matrix and
+/// the new matrix. `restore` replaces the matrix of a level with the old matrix.
 async fn nullified<C: MatrixCell>(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -259,7 +259,7 @@ async fn nullified<C: MatrixCell>(
 }
 
 /// Checks that a caller who is not a super admin does not change the pinned permissions of the matrix. The caller must
-/// send each pinned permission unchanged, and must not pin other permissions.
+/// include each pinned permission unchanged, and must not pin other permissions.
 fn check_pinned_cells<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],

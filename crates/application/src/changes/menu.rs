@@ -292,8 +292,8 @@ impl Change for DeleteSubMenuItem {
     }
 }
 
-/// Checks that all feature keys exist. With an unknown key, such as a typo, the menu item would be hidden from all
-/// users.
+/// Checks that all feature keys exist. If a key did not exist, for example because of a typo, the menu item would be
+/// hidden from all users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         return Ok(());
@@ -306,7 +306,7 @@ async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Res
         .filter(|(_, key)| !known(key))
         .map(|(index, key)| {
             let field = format!("requiredPermissions[{index}]");
-            FieldError::new(field, FieldCode::Unknown, format_args!("names an unknown feature: {key}"))
+            FieldError::new(field, FieldCode::Unknown, format_args!("refers to an unknown feature: {key}"))
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }

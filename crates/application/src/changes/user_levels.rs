@@ -94,7 +94,7 @@ impl Change for UpdateUserLevel {
     }
 }
 
-/// Deletes a level. This fails if users hold the level, because these users would lose the allows and denies of the
+/// Deletes a level. This fails if users hold the level, because these users would lose the allow and deny rules of the
 /// level.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
@@ -128,7 +128,9 @@ impl Change for DeleteUserLevel {
             let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
             if pinned > 0 {
                 return Err(Failure::ForbiddenChange {
-                    message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
+                    message: format!(
+                        "Only super admins may delete a user level that has pinned permissions. This level has {pinned}"
+                    ),
                     errors: Vec::new(),
                 });
             }
@@ -141,11 +143,11 @@ impl Change for DeleteUserLevel {
     }
 }
 
-/// Maximum number of holders that the failure to delete a level lists.
+/// Maximum number of users that are listed in the failure for deleting a level that users hold.
 const LISTED_HOLDERS: usize = 10;
 
-/// Creates the failure to delete a level that users hold. The failure contains the number of holders. If the caller may
-/// read IAM data, it also lists the first [`LISTED_HOLDERS`] holders.
+/// Creates the failure for deleting a level that users hold. The failure contains the number of these users. If the
+/// caller may read IAM data, it also lists the first [`LISTED_HOLDERS`] of them.
 async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -186,7 +188,7 @@ async fn in_use(
 pub struct AssignedLevels {
     /// The levels that the user holds after the change, sorted by name.
     pub levels: Vec<UserLevel>,
-    /// The user's permissions that denies of the new levels override.
+    /// The user's permissions that deny rules of the new levels override.
     pub nullified: Nullified,
 }
 
@@ -249,8 +251,8 @@ impl Change for AssignUserLevels {
 }
 
 impl AssignUserLevels {
-    /// Returns the user's permissions that denies of the new levels override. `held` contains the levels that the user
-    /// held before the change.
+    /// Returns the user's permissions that deny rules of the new levels override. `held` contains the levels that the
+    /// user held before the change.
     async fn nullified(&self, tx: &dyn UnitOfWork, held: &[UserLevelId]) -> Result<Nullified, Failure> {
         let (company, user) = (self.company, self.user.id);
         let after = tx.snapshots().load_users(company, &[user]).await?.value;
@@ -277,7 +279,7 @@ pub(super) fn level_permissions(
     LevelPermissions::new(level, views, features)
 }
 
-/// Checks that the named user can sign in. Levels can be assigned only to such users.
+/// Checks that the specified user can sign in. Levels can be assigned only to users who can sign in.
 pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
     if user.can_sign_in {
         return Ok(());

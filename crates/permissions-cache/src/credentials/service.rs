@@ -15,8 +15,8 @@ use crate::loading::error::{Loaded, unavailable};
 use crate::loading::polls::Polls;
 use crate::loading::resolver::STEPS;
 
-/// Looks up API keys and the token cut-offs of users. As for permissions, the lease bounds the staleness of the
-/// results.
+/// Looks up API keys and the token cut-offs of users. The lease bounds the staleness of the results, as it does for
+/// permissions.
 pub struct Credentials {
     context: Context,
     polls: Arc<Polls>,
@@ -54,7 +54,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage. Also returns `Unavailable` on a timeout.
+    /// Returns storage errors. Also returns `Unavailable` on a timeout.
     pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
         self.read(|table| table.not_before(user)).await
     }

@@ -24,7 +24,7 @@ const USE_INTERVAL_MILLIS: i64 = 60_000;
 pub struct KnownApiKey {
     /// The API key.
     pub key: ApiKey,
-    /// The digest of the whole key. Compare it in constant time.
+    /// The digest of the complete key. Compare it in constant time.
     pub digest: ApiKeyDigest,
     /// The time of the last recorded use, in milliseconds since the Unix epoch.
     noted: AtomicI64,
@@ -38,7 +38,7 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// A lock-free cell with an optional version, and with the random stamp of the change that produced the version.
+/// A lock-free cell that contains an optional version, and the random stamp of the change that produced this version.
 #[derive(Debug)]
 struct AtomicState {
     /// The version, or -1 for `None`.
@@ -142,7 +142,7 @@ impl CredentialCache {
         }
         let is_whole = table.learn(changes);
         if !is_whole {
-            tracing::warn!("API keys or cut-offs were changed outside the service: all of them are loaded again");
+            tracing::warn!("API keys or token cut-offs were changed outside the service; all of them will be reloaded");
             self.reset();
         }
         is_whole
@@ -165,7 +165,7 @@ impl CredentialCache {
         }
     }
 
-    /// Removes and returns the recorded uses, which the caller stores in the database.
+    /// Removes and returns the recorded uses. The caller must store them in the database.
     pub(crate) fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }

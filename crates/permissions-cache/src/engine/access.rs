@@ -28,7 +28,7 @@ pub struct Access {
 }
 
 /// Identifies the decisions of an access, for use as a cache key. Two accesses with equal ids make the same decision
-/// about every check.
+/// for every check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -61,7 +61,8 @@ impl Access {
         self.age
     }
 
-    /// Returns the id of the decisions. Within a process, an id is never reused for other decisions.
+    /// Returns the id of the decisions that this access makes. Within a process, an id is never reused for other
+    /// decisions.
     #[must_use]
     pub fn id(&self) -> AccessId {
         AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
@@ -106,7 +107,7 @@ impl Access {
         })
     }
 
-    /// Explains the decision about a check. The explanation comes from the same snapshot as the decision.
+    /// Explains the decision for a check. The explanation comes from the same snapshot as the decision.
     #[must_use]
     pub fn explain(&self, check: &Check) -> Explanation {
         let bare = |view, feature| Explanation {
@@ -117,7 +118,7 @@ impl Access {
             levels: Vec::new(),
             suggestion: Vec::new(),
         };
-        // An explanation must not reveal to a non-member what exists.
+        // An explanation must not disclose to a non-member which views and features exist.
         if self.is_non_member() {
             return bare(None, None);
         }
@@ -155,7 +156,7 @@ impl Access {
         EffectivePermissions { views, features: features.collect() }
     }
 
-    /// Returns the effective permissions of the subject, by the URLs of views and the keys of features.
+    /// Returns the effective permissions of the subject, keyed by view URL and feature key.
     #[must_use]
     pub fn effective_by_key(&self) -> EffectivePermissionsByKey {
         let catalog = &self.set.index.catalog;
@@ -252,8 +253,8 @@ pub(crate) const fn is_non_member(set: &CompiledSet, subject: Subject) -> bool {
     }
 }
 
-/// Returns the cell of the compiled set that determines the decision of a check, or the outcome if the view, the feature
-/// or the action does not exist.
+/// Returns the cell of the compiled set that determines the decision for a check. If the view, the feature or the
+/// action does not exist, returns the outcome as the error.
 fn find(set: &CompiledSet, check: &Check) -> Result<CellRef, Outcome> {
     match check {
         Check::View(view) => {
@@ -310,7 +311,7 @@ enum Deciders<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// Creates a verdict with this outcome, which the levels `decided_by` determined. The ids of the levels must be in
+    /// Creates a verdict with this outcome. The levels in `decided_by` determined it. The ids of the levels must be in
     /// ascending order.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {

@@ -54,7 +54,7 @@ pub enum ViewRef {
 }
 
 impl ViewRef {
-    /// Parses an id or a URL. There is no ambiguity, since no URL has the form of an id.
+    /// Parses an id or a URL. There is no ambiguity, because no URL has the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         ViewId::parse(text).map_or_else(|_| Self::Url(text.to_owned()), Self::Id)
@@ -71,7 +71,7 @@ pub enum FeatureRef {
 }
 
 impl FeatureRef {
-    /// Parses an id or a key. There is no ambiguity, since no key has the form of an id.
+    /// Parses an id or a key. There is no ambiguity, because no key has the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         FeatureId::parse(text).map_or_else(|_| Self::Key(text.to_owned()), Self::Id)
@@ -89,7 +89,7 @@ pub enum Check {
         feature: FeatureRef,
         /// The action to check.
         action: Action,
-        /// The minimum scope that the decision must have. `None` if any scope suffices.
+        /// The minimum scope with which the action must be allowed. `None` if any scope suffices.
         least_scope: Option<Scope>,
     },
 }

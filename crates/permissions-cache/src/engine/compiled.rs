@@ -1,8 +1,8 @@
 //! Compiled permissions: the decisions for one set of levels, as an array with one byte per column of the catalog's
 //! index (one column for each view and each action of a feature).
 //!
-//! The resolution in `iam-domain` is the reference implementation. A property test checks that both make the same
-//! decisions.
+//! The resolution in `iam-domain` is the reference implementation. A property test checks that both implementations
+//! make the same decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl CellRef {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
-    /// `false` after a change to the company has made the set outdated. Every cache hit checks this flag.
+    /// `false` if a change to the company has made the set outdated. Every cache hit checks this flag.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRules>]>,

@@ -1,5 +1,5 @@
-//! The index of the catalog assigns a column to each view and to each action of each feature. A compiled set therefore
-//! stores its decisions in an array with one byte per column.
+//! The index of the catalog assigns a column to each view and to each action of each feature. A compiled set can
+//! therefore store its decisions in an array with one byte per column.
 
 use std::collections::HashMap;
 use std::hash::Hash;

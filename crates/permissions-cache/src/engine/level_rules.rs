@@ -16,8 +16,8 @@ impl Rule {
     pub(crate) const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// The bit flag of an allow. The two lowest bits of the rule contain the allowed scope. For views, the scope is
-    /// always `any`, the widest scope.
+    /// The bit flag of an allow rule. The two lowest bits of the rule contain the allowed scope. For views, the scope
+    /// is always `any`, the widest scope.
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -52,7 +52,7 @@ impl Rule {
     fn as_feature_rule(self) -> Option<FeatureRule> {
         match self {
             Self::NONE | Self::INHERIT => None,
-            // A deny applies regardless of its scope, so any scope may be returned.
+            // A deny rule applies regardless of its scope, so any scope may be returned.
             Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
             allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
         }
@@ -66,7 +66,7 @@ pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// `true` if the level has rules for actions that the catalog does not list. Decisions do not apply such rules.
+    /// `true` if the level has rules for actions that the catalog does not list. Such rules do not affect decisions.
     has_unlisted: bool,
     _reservation: Reservation,
 }
@@ -116,11 +116,11 @@ impl LevelRules {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// Maps the rules to the column indexes of a newer catalog. Returns `None` if the rules must be loaded again:
+    /// Maps the rules to the columns of a newer catalog index. Returns `None` if the rules must be loaded again:
     ///
     /// * A view or feature was deleted and recreated with the same id, so its rules may have been deleted.
     /// * A feature was changed, and the level has rules for one of its custom actions, which may have been deleted.
-    /// * The level has rules for actions that the catalog did not list, and may list now.
+    /// * The level has rules for actions that the old catalog did not list, and that the new catalog may list.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if self.has_unlisted {
             return None;

@@ -14,16 +14,16 @@ use crate::freshness::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
-    /// The start of the last poll that confirmed the cached data. All changes that were committed before this time have
-    /// been reported to this process.
+    /// The time at which the last poll that confirmed the cached data began. All changes that were committed before
+    /// this time have been reported to this process.
     confirmed: AtomicU64,
-    /// The start of the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit.
+    /// The time at which the last [acknowledged](iam_storage::ChangeFeed::acknowledge) commit began.
     acknowledged: AtomicU64,
     /// `true` if the storage replicates synchronously. A poll then confirms the cached data only together with an
     /// acknowledged commit.
     is_fenced: AtomicBool,
-    /// The number of times that the lease was revoked. A poll that began in an earlier term cannot renew the lease. A
-    /// counter is used instead of a time, because a poll and a revocation may occur in the same millisecond.
+    /// The number of times that the lease has been revoked. A poll that began in an earlier term cannot renew the
+    /// lease. A counter is used instead of a time, because a poll and a revocation may occur in the same millisecond.
     term: AtomicU64,
 }
 
@@ -40,7 +40,8 @@ impl Lease {
         Moment::now().as_millis() < self.until.load(Ordering::Acquire)
     }
 
-    /// Returns the start of the last poll that confirmed the cached data. At that time, all cached data was up to date.
+    /// Returns the time at which the last poll that confirmed the cached data began. At that time, all cached data was
+    /// up to date.
     pub(crate) fn confirmed(&self) -> Moment {
         Moment::from_millis(self.confirmed.load(Ordering::Acquire))
     }

@@ -46,7 +46,8 @@ struct Store {
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// The logical time at which the current history began. Feed positions from before this time are invalid.
+    /// The logical time at which the current history began. Feed positions that were returned before this time are
+    /// invalid.
     born: usize,
 }
 
@@ -134,7 +135,7 @@ struct World {
     tracker: Tracker,
     poll: Option<Polling>,
     loads: Vec<Loading>,
-    /// Changes that this replica committed but has not yet reported to the tracker, with their logical times.
+    /// The changes that this replica has committed but not yet reported to the tracker, with their logical times.
     unreported: Vec<(Part, usize)>,
     /// The logical time of the snapshot that the latest applied poll read. `None` before the first poll of a history.
     polled: Option<usize>,

@@ -9,9 +9,9 @@
 //! * The tracker has no version before the first poll. Each later poll continues from the position that the last
 //!   successful poll returned, so no change is missed, even if polls fail for a long time.
 //! * If a poll reports a version, cached data of another version is invalidated, and the result of a load in progress
-//!   is not cached if it has another version. The same version with another stamp counts as another version.
+//!   is not cached if it has another version. The same version with a different stamp is treated as another version.
 //! * If a read that began after a version was learned returns an older version, or the same version with another stamp,
-//!   the database was restored and is on another history. All known versions and all cached data are then discarded.
+//!   the database was restored and has another history. All known versions and all cached data are then discarded.
 
 use std::collections::HashMap;
 
@@ -25,8 +25,9 @@ use crate::freshness::ticket::Ticket;
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
-    /// The ticket after which a load must begin for its result to be cached. Results of earlier loads may be from an
-    /// earlier history, or may miss changes that were committed before the first poll of the current history.
+    /// The result of a load is cached only if the load began after this ticket was issued. Results of earlier loads may
+    /// be from an earlier history, or may miss changes that were committed before the first poll of the current
+    /// history.
     since: Ticket,
     /// The number of times that the tracker was reset. The result of a poll that began in an earlier generation is
     /// ignored, because the poll continued from a position that is no longer valid.
@@ -36,7 +37,7 @@ pub(crate) struct Tracker {
     to_renew: Option<u64>,
     /// The position in the change feed from which the next poll continues. `None` before the first poll of a history.
     position: Option<Position>,
-    /// The start of the latest poll that confirmed the known versions, as a ticket.
+    /// The ticket at which the latest poll that confirmed the known versions began.
     confirmed: Ticket,
     catalog: Known,
     /// `true` if the known versions of the catalog and of all companies are from one consistent snapshot. Cached
@@ -44,8 +45,8 @@ pub(crate) struct Tracker {
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// The value of `outdated` for all companies that are not tracked: a load that began before this ticket may miss
-    /// the latest change to such a company.
+    /// The value of `outdated` for all companies that are not tracked: a load that began before this ticket was issued
+    /// may miss the latest change to such a company.
     forgotten: Ticket,
 }
 
@@ -62,9 +63,11 @@ struct History {
 struct Known {
     /// The latest known version and its stamp. `None` if no version is known, or if there may be a later version.
     state: Option<StateId>,
-    /// The ticket at which `state` was learned: reads that begin after it return this version or a later one.
+    /// The ticket at which `state` was learned. Reads that begin after this ticket was issued return this version or a
+    /// later one.
     learned: Ticket,
-    /// The ticket at which the latest change was reported: reads that began before it may miss this change.
+    /// The ticket at which the latest change was reported. Reads that began before this ticket was issued may miss this
+    /// change.
     outdated: Ticket,
 }
 
@@ -144,7 +147,7 @@ pub(crate) struct Effects {
     pub(crate) end_lease: bool,
 }
 
-/// The decision whether to cache the result of a load.
+/// Determines whether the result of a load is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retention {
     /// The result has the latest known version and is cached.
@@ -191,7 +194,7 @@ impl Tracker {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
-    /// Returns the start of the latest poll that confirmed the known versions, as a ticket.
+    /// Returns the ticket at which the latest poll that confirmed the known versions began.
     pub(crate) const fn confirmed(&self) -> Ticket {
         self.confirmed
     }
@@ -216,14 +219,14 @@ impl Tracker {
         self.is_catalog_polled
     }
 
-    /// Returns the ticket after which a load of the catalog must begin, so that the load includes the latest known
-    /// change to the catalog.
+    /// Returns a ticket. If a load of the catalog begins after this ticket was issued, its result includes the latest
+    /// known change to the catalog.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// Returns the ticket after which a load of a company must begin, so that the load includes the latest known
-    /// changes to the company and to the catalog.
+    /// Returns a ticket. If a load of the company begins after this ticket was issued, its result includes the latest
+    /// known changes to the company and to the catalog.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
@@ -235,16 +238,16 @@ impl Tracker {
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Stops tracking the version of a company. The caller ensures that the cache has no data of the company, and that
-    /// no load of the company is in progress.
+    /// Stops tracking the version of a company. The caller must ensure that the cache contains no data of the company,
+    /// and that no load of the company is in progress.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
         }
     }
 
-    /// Applies the result of a poll that began at the ticket `began`, when the tracker had this generation. This call
-    /// does not confirm the cached data; [`Self::on_confirmed`] does.
+    /// Applies the result of a poll that began at the ticket `began`, while the tracker was in this generation. This
+    /// call does not confirm the cached data; [`Self::on_confirmed`] does.
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
@@ -315,7 +318,7 @@ impl Tracker {
             return (Retention::Discard, effects);
         }
         if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
-            // The load read another database than the latest poll. The next poll determines which of these two
+            // The load read from a different database than the latest poll. The next poll determines which of these two
             // databases is the current primary.
             self.reset(&mut effects, now);
         }
@@ -403,7 +406,7 @@ impl Tracker {
         effects
     }
 
-    /// Handles a change of this process whose outcome is unknown: the commit may or may not have succeeded.
+    /// Handles a change that this process made, and whose outcome is unknown: the commit may or may not have succeeded.
     pub(crate) fn on_unknown_outcome(&mut self, target: Target, now: Ticket) -> Effects {
         let mut effects = Effects { end_lease: true, ..Effects::default() };
         self.outdate(target, &mut effects, now);

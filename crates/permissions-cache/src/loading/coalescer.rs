@@ -1,5 +1,5 @@
 //! Coalesced loads (single flight): all requests that wait for the value of the same key share one load. Each request
-//! specifies the ticket after which its load must begin.
+//! specifies a ticket, and receives the result of a load that began after this ticket was issued.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -61,7 +61,8 @@ where
         Arc::new(Self { keys: Mutex::default(), tickets, gate, runtime, load: Box::new(load) })
     }
 
-    /// Returns the result of a load that began after `since`. Cancelling this call does not cancel the load.
+    /// Returns the result of a load that began after the ticket `since` was issued. Cancelling this call does not
+    /// cancel the load.
     pub(crate) async fn get(self: &Arc<Self>, key: K, since: Ticket) -> Result<T, Lost> {
         let (sender, answer) = oneshot::channel();
         let is_first = {
@@ -85,7 +86,7 @@ where
         answer.await.map_err(|_| Lost)
     }
 
-    /// Runs loads for a key as long as requests wait for the key.
+    /// Runs loads for a key for as long as requests wait for its value.
     async fn load_while_awaited(self: Arc<Self>, key: K) {
         loop {
             // The semaphore is never closed, so this cannot fail.

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::loading::coalescer::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
 
-/// The storage that loads read from, the cache that stores their results, and the limits of loads.
+/// The storage from which data is loaded, the cache that stores the results, and the limits of loads.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) storage: Arc<dyn Storage>,
@@ -22,7 +22,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Waits for a coalesced load or poll, but no longer than the load timeout.
+    /// Waits for a coalesced load or poll, but for no longer than the load timeout.
     pub(crate) async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
         match tokio::time::timeout(self.options.load_timeout, load).await {
             Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),

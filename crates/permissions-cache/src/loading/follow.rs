@@ -1,4 +1,4 @@
-//! The background loops that poll for changes of other replicas and listen for wake-ups.
+//! The background loops that poll for changes by other replicas and listen for wake-ups.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -10,20 +10,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::loading::polls::Polls;
 
-/// Number of polls per lease if no wake-up arrives.
+/// Number of polls per lease duration if no wake-up arrives.
 const POLLS: u32 = 4;
-/// Minimum pause between two polls, even if wake-ups arrive more often (rate limit).
+/// Minimum delay between two polls, even if wake-ups arrive more often (rate limit).
 const MIN_GAP: Duration = Duration::from_millis(5);
-/// Initial pause before the subscription to wake-ups is retried. The pause doubles with each failure (exponential
+/// Initial delay before the subscription to wake-ups is retried. The delay doubles with each failure (exponential
 /// back-off).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Maximum delay between two attempts to subscribe to change notifications (wake-ups).
+/// Maximum delay before the subscription to wake-ups is retried.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {
-    /// Polls for changes of other replicas in an endless loop. Run this function in a separate task. Each poll that
+    /// Polls for changes by other replicas in an endless loop. Run this function in a separate task. Each poll that
     /// confirms the cached data renews the lease. A wake-up triggers a poll immediately. Without wake-ups, there are
-    /// four polls per lease.
+    /// four polls per lease duration.
     pub(crate) async fn follow(&self) {
         self.begin_to_follow();
         let woken = Notify::new();
@@ -42,7 +42,7 @@ impl Polls {
             match self.poll_for_lease().await {
                 Ok(()) if failing => {
                     failing = false;
-                    tracing::info!("polls for changes succeed again");
+                    tracing::info!("polling for changes succeeded again");
                 }
                 Ok(()) => {}
                 Err(error) if failing => {
@@ -59,7 +59,8 @@ impl Polls {
 
     /// Listens for wake-ups. If the subscription fails, retries it with exponential back-off.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
-        const FAILED: &str = "the wake-up subscription failed: only periodic polls detect changes";
+        const FAILED: &str =
+            "the wake-up subscription failed; until it is restored, only periodic polls detect changes";
         let mut pause = FIRST_PAUSE;
         let mut failing = false;
         loop {

@@ -23,7 +23,8 @@ pub(crate) struct LoadedUser {
     pub(crate) at: Moment,
 }
 
-/// Loads permissions and the catalog. Loads of one user and loads of the catalog are coalesced (single flight).
+/// Loads permissions and the catalog. Concurrent loads of the same user or of the catalog are coalesced (single
+/// flight).
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,
@@ -63,18 +64,18 @@ impl Loads {
         Self { context: context.clone(), polls, gate, users, catalogs }
     }
 
-    /// Returns the result of a load of one user that began after `since`.
+    /// Returns the result of loading one user. The load began after the ticket `since` was issued.
     pub(crate) async fn user(&self, key: Key, since: Ticket) -> Result<LoadedUser> {
         self.context.in_time(self.users.get(key, since)).await
     }
 
-    /// Waits for a load of the catalog that began after `since`.
+    /// Waits for the catalog to be loaded by a load that began after the ticket `since` was issued.
     pub(crate) async fn catalog(&self, since: Ticket) -> Result<()> {
         self.context.in_time(self.catalogs.get((), since)).await
     }
 
-    /// Loads several users of a company in one statement. The load begins after this call and continues if the call is
-    /// cancelled. Returns the compiled sets in the order of `users`.
+    /// Loads several users of a company in one statement. The load begins after this function is called, and continues
+    /// even if the call is cancelled. Returns the compiled sets in the order of `users`.
     pub(crate) async fn users_together(
         &self,
         company: CompanyId,

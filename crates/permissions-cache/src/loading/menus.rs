@@ -1,4 +1,4 @@
-//! The cache of menus: the menus of the companies, and the common menu that all companies share.
+//! The cache of menus. It contains the menus of individual companies, and the common menu, which all companies share.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Loads of data from the database, and polls for changes. Requests that wait for the same data or for a poll share one
-//! load or poll (single flight).
+//! Loads data from the database, and polls for changes. Requests that wait for the same data share one load, and
+//! requests that wait for a poll share one poll (single flight).
 
 pub(crate) mod coalescer;
 pub(crate) mod context;

@@ -1,5 +1,5 @@
-//! Polls the primary for changes. A successful poll confirms the cached data: every change that was committed before
-//! the poll began has then been reported to this process.
+//! Polls the primary for changes. A successful poll confirms the cached data, because every change that was committed
+//! before the poll began has then been reported to this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
     is_followed: Arc<AtomicBool>,
-    /// `true` if the latest completed poll has found the database unavailable.
+    /// `true` if the database was unavailable for the latest completed poll.
     is_failing: Arc<AtomicBool>,
 }
 
@@ -49,14 +49,13 @@ impl Polls {
         self.is_followed.store(true, Ordering::Release);
     }
 
-    /// Returns `true` during an outage of the database: the latest poll found it unavailable, and [`Polls::follow`]
-    /// keeps polling. Requests within the outage grace then do not wait for a poll of their own, because this poll
-    /// would fail too.
+    /// Returns `true` during an outage of the database: the latest poll could not reach it, and [`Polls::follow`] keeps
+    /// polling. Requests within the outage grace then do not wait for a poll of their own, because it would also fail.
     pub(crate) fn is_in_outage(&self) -> bool {
         self.is_followed.load(Ordering::Acquire) && self.is_failing.load(Ordering::Acquire)
     }
 
-    /// Waits for a poll that began after `since`. Returns an error if the poll failed.
+    /// Waits for a poll that began after the ticket `since` was issued. Returns an error if the poll failed.
     pub(crate) async fn poll_after(&self, since: Ticket) -> Result<()> {
         self.context.in_time(self.coalescer.get((), since)).await
     }

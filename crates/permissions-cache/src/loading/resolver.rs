@@ -27,7 +27,7 @@ pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 enum Step {
     /// Return this compiled set. No load is needed.
     Answer(Resolved),
-    /// Load the subject. The load must begin after this ticket.
+    /// Load the subject. The load must begin after this ticket was issued.
     Load(Ticket),
 }
 
@@ -109,7 +109,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Loads one subject. The load starts only after the ticket `since` was issued.
+    /// Loads one subject. The load begins only after the ticket `since` was issued.
     async fn load(
         &self,
         company: CompanyId,
@@ -133,8 +133,8 @@ impl Resolver {
         Err(unavailable("the response is not from the current primary database"))
     }
 
-    /// Tries to satisfy `consistency` from the cache, and polls if the cached data must be confirmed first. Returns the
-    /// cached set, or the ticket after which a load must begin.
+    /// Tries to satisfy `consistency` from the cache, and polls if the cached data must be confirmed first. Returns
+    /// [`Step::Answer`] with the cached set, or [`Step::Load`] if a load is required.
     async fn resolve_from_cache(
         &self,
         company: CompanyId,
@@ -173,7 +173,7 @@ impl Resolver {
                         let Some(last) = last else { return Err(error) };
                         tracing::debug!(
                             error = &error as &dyn Error,
-                            "serving cached data within the grace period during an outage"
+                            "serving cached data within the outage grace, because a poll failed"
                         );
                         return Ok(Step::Answer(last));
                     }

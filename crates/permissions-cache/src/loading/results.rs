@@ -15,8 +15,8 @@ use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::freshness::tracker::{Loaded, Retention};
 
-/// The guard of a load of one company. Until the guard is dropped, the company remains tracked, so that changes that
-/// the load may miss are recorded.
+/// The guard of a load of one company (RAII guard). Until it is dropped, the company remains tracked, so that changes
+/// that the load may miss are recorded.
 pub(crate) struct Load {
     cache: Arc<Cache>,
     company: CompanyId,
@@ -117,7 +117,7 @@ impl Cache {
     }
 
     /// Caches the credentials that a load returned, unless they are already outdated. The load returned the credentials
-    /// that changed after `since`.
+    /// that changed after the version `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut state = self.lock();
         let now = self.tickets.now();

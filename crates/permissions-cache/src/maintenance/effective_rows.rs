@@ -119,7 +119,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// Returns errors of the storage.
+    /// Returns storage errors.
     pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
         let views = self.context.storage.effective_view_permissions().delete_expired(max_rows).await?;
         let features = self.context.storage.effective_feature_permissions().delete_expired(max_rows).await?;

@@ -1,5 +1,5 @@
 //! Background maintenance: warms the cache when the process starts, writes and deletes effective-permission rows, and
-//! stores the last uses of API keys.
+//! stores the times at which API keys were last used.
 
 mod api_key_uses;
 pub(crate) mod effective_rows;
@@ -22,7 +22,7 @@ pub struct FillOptions {
     pub max_users: usize,
     /// Maximum number of users per company whose rows are written per run.
     pub max_users_of_company: usize,
-    /// Maximum number of expired view rows that are deleted per run. The same maximum applies to feature rows.
+    /// Maximum number of expired view rows that are deleted per run. The same limit applies separately to feature rows.
     pub max_swept: u64,
     /// Maximum number of users that are loaded into the cache when the process starts.
     pub max_warmed: u64,
@@ -46,5 +46,5 @@ impl Default for FillOptions {
 
 /// Logs a failure for one company. The work for other companies continues.
 fn log_failure(company: CompanyId, error: &StorageError) {
-    tracing::warn!(%company, error = error as &dyn std::error::Error, "could not load or store effective permissions");
+    tracing::warn!(%company, error = error as &dyn std::error::Error, "failed to load or store effective permissions");
 }

@@ -7,14 +7,17 @@ use crate::maintenance::FillOptions;
 use crate::maintenance::effective_rows::Filled;
 
 impl Permissions {
-    /// Loads recently active users into the cache (cache warming). Then publishes metrics, writes effective-permission
-    /// rows, stores the uses of API keys and deletes expired rows, periodically in an endless loop. Run this function
-    /// in a separate task after the storage is ready.
+    /// Loads recently active users into the cache (cache warming). Then, periodically in an endless loop, publishes
+    /// metrics, writes effective-permission rows, stores the times at which API keys were last used, and deletes
+    /// expired rows. Run this function in a separate task after the storage is ready.
     pub async fn maintain(&self, options: FillOptions) {
         match self.warm(options.max_warmed).await {
-            Ok(users) => tracing::info!(users, "recently active users are loaded"),
+            Ok(users) => tracing::info!(users, "loaded recently active users into the cache"),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "recently active users could not be loaded")
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to load recently active users into the cache"
+                )
             }
         }
         let mut filled = Filled::default();
@@ -26,7 +29,10 @@ impl Permissions {
             self.fill(&mut filled, &options).await;
             self.note_uses().await;
             if let Err(error) = self.sweep(options.max_swept).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "expired rows could not be deleted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to delete expired effective-permission rows"
+                );
             }
         }
     }

@@ -15,13 +15,12 @@ const WARM_ATTEMPTS: usize = 2;
 
 impl Permissions {
     /// Loads recently active users into the cache: users with unexpired effective-permission rows. Selects at most
-    /// `max_users` of these users: those whose rows expire last. Returns the number of these users that are then
-    /// cached. A user who is not cached after the first load, for example because of a concurrent change, is loaded
-    /// once more.
+    /// `max_users` of these users: those whose rows expire last. Returns the number of these users who are then cached.
+    /// A user who is not cached after the first load, for example because of a concurrent change, is loaded once more.
     ///
     /// # Errors
     ///
-    /// Returns errors of the query for active users. Errors of the loads are logged.
+    /// Returns an error if the query for active users fails. Failures to load users are only logged.
     pub async fn warm(&self, max_users: u64) -> Result<usize> {
         let active = self.context.storage.effective_view_permissions().find_active(max_users).await?;
         let mut companies: BTreeMap<CompanyId, Vec<UserId>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Tests that the memory usage of the cache is bounded for any sequence of requests, and that evicted or invalidated
-//! data is freed completely.
+//! Tests that the memory usage of the cache is bounded for any sequence of requests, and that the memory of evicted or
+//! invalidated data is freed completely.
 
 use std::sync::Arc;
 

@@ -269,7 +269,7 @@ async fn begin(store: &Store) {
     }
 }
 
-/// Checks all decisions about a user against the store, both after a cache miss and after a cache hit.
+/// Compares all decisions about a user with the data in the store, both after a cache miss and after a cache hit.
 async fn check(permissions: &Permissions, store: &Store, of: usize, who: usize) -> std::result::Result<(), String> {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     for subject in [Subject::User(user(who)), Subject::SuperAdmin(user(who))] {

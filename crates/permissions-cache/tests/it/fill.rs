@@ -11,7 +11,7 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
-/// Checks all effective-permission rows of a user against the permissions that are resolved from the current data.
+/// Compares all effective-permission rows of a user with the permissions that are resolved from the current data.
 /// Returns the number of view rows.
 async fn rows(store: &Store, of: usize, who: usize) -> usize {
     let snapshot = store.snapshot(company(of), user(who)).await.value;

@@ -103,7 +103,7 @@ async fn a_valid_lease_causes_no_queries_and_expires_without_polls() {
     let replica = Replica::new(&store, brief()).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
+    eventually("a cache hit occurs", || hit(permissions, 0, 0) == Some(true)).await;
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     eventually("the lease expires", || hit(permissions, 0, 0).is_none()).await;
@@ -128,7 +128,7 @@ async fn failed_polls_lose_no_change_for_any_length_of_time() {
     assert_eq!(store.user_loads(), loads, "unchanged entries must not be loaded again");
     assert_eq!(hit(permissions, 0, 0), None);
     assert!(!sees(permissions, 0, 0).await);
-    eventually("a hit", || hit(permissions, 0, 0) == Some(false)).await;
+    eventually("a cache hit occurs", || hit(permissions, 0, 0) == Some(false)).await;
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn without_the_storage_cached_data_is_served_until_the_lease_expires() {
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
+    eventually("a cache hit occurs", || hit(permissions, 0, 0) == Some(true)).await;
     store.all(Does::Fail);
     assert_eq!(hit(permissions, 0, 0), Some(true));
     permissions.distrust(Target::Credentials);

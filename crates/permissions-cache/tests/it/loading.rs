@@ -1,5 +1,5 @@
 //! Tests of loads. A request must receive the result of a load that began after every change that the request must
-//! observe. A failed load must leave no data in the cache.
+//! observe. A failed load must not cache any data.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> 
 
 /// Waits until `count` requests have missed the cache.
 async fn waiting(permissions: &Permissions, count: u64) {
-    eventually("the requests wait", || permissions.stats().misses == count).await;
+    eventually("all requests wait", || permissions.stats().misses == count).await;
     for _ in 0..10 {
         yield_now().await;
     }

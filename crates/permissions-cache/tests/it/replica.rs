@@ -56,7 +56,7 @@ impl InterruptibleFeed {
         self.air.send_replace(FeedConnection::Cut);
     }
 
-    /// Restores normal operation.
+    /// Delivers polls and wake-ups again.
     pub(crate) fn open(&self) {
         self.air.send_replace(FeedConnection::Open);
     }

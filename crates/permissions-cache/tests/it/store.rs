@@ -1,4 +1,4 @@
-//! A storage whose responses tests can delay, count, and replace with errors.
+//! A storage for tests. Tests can delay its responses, replace them with errors, and count the calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
@@ -36,7 +36,10 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "this must happen within 30 seconds: {what}");
+    assert!(
+        timeout(Duration::from_secs(30), done).await.is_ok(),
+        "the condition did not hold within 30 seconds: {what}"
+    );
 }
 
 /// The kinds of calls to the store.
@@ -65,7 +68,7 @@ pub(crate) enum Does {
     Panic,
 }
 
-/// The handling of the calls of one kind, and the numbers of these calls.
+/// The handling of the calls of one kind, and the counts of these calls.
 struct Control {
     always: Does,
     next: VecDeque<Does>,
@@ -84,7 +87,7 @@ impl Default for Control {
 pub(crate) struct Store {
     /// The storage that receives changes.
     pub(crate) memory: Arc<MemoryStorage>,
-    /// The storage from which loads and polls read. It is the same as `memory` until a test calls [`Store::restore`].
+    /// The storage that is read by loads and polls. It is the same as `memory` until a test calls [`Store::restore`].
     answers: Mutex<Arc<MemoryStorage>>,
     /// The snapshot that every load of a user returns instead of the stored snapshot.
     script: Mutex<Option<Stamped<Snapshot>>>,
@@ -147,7 +150,7 @@ impl Store {
         *self.script.lock().unwrap() = stamped.into();
     }
 
-    /// Replaces the database from which subsequent loads and polls read.
+    /// Replaces the database that is read by subsequent loads and polls.
     pub(crate) fn restore(&self, memory: Arc<MemoryStorage>) {
         *self.answers.lock().unwrap() = memory;
     }

@@ -1,5 +1,5 @@
 //! Test data: a small catalog and companies with fixed ids, and the decisions that the reference implementation makes
-//! about them.
+//! for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -219,7 +219,7 @@ impl Store {
     }
 }
 
-/// Returns the check of whether the subject may see view 0.
+/// Returns the permission check for view 0.
 pub(crate) fn sees_view_0() -> Check {
     Check::View(ViewRef::Id(view(0)))
 }
@@ -235,8 +235,7 @@ pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consis
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// Returns `Some(true)` if a cache hit allows view 0 to the user, `Some(false)` if it denies view 0, and `None` on a
-/// cache miss.
+/// Decides from the cache whether the user may see view 0. Returns `None` on a cache miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
     Some(outcome.allowed)
@@ -284,7 +283,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
     }
 }
 
-/// Returns checks of all entities of the catalog, and of some entities that do not exist.
+/// Returns checks for all entities of the catalog, and for some entities that do not exist.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Check> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);

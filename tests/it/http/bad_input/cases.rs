@@ -114,7 +114,7 @@ impl Cases<'_> {
                     self.set(
                         pointer,
                         json!(action),
-                        Expected::invalid(name, &format!("names an unknown action: {action}")),
+                        Expected::invalid(name, &format!("refers to an unknown action: {action}")),
                     );
                 }
             }
@@ -246,7 +246,7 @@ impl Cases<'_> {
         }
         self.set(pointer, json!(self.letters(36)), Expected::invalid(name, no_id));
         if let Some(what) = names {
-            let unknown = |id: Entity| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
+            let unknown = |id: Entity| Expected::invalid(name, &format!("refers to an unknown {what}: {id}"));
             self.set(pointer, json!(Entity::Gone), unknown(Entity::Gone));
             let theirs = match what {
                 "menu" => Entity::TheirItem,
@@ -266,7 +266,7 @@ impl Cases<'_> {
         self.set(pointer, json!([valid, valid]), Expected::invalid(&second, "occurs twice"));
         let capitals = valid.to_uppercase();
         self.set(pointer, json!([valid, capitals]), Expected::invalid(&second, "occurs twice"));
-        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: {}", Entity::Gone));
+        let unknown = Expected::invalid(&second, &format!("refers to an unknown {what}: {}", Entity::Gone));
         self.set(pointer, json!([valid, Entity::Gone]), unknown);
         self.set(pointer, json!([]), Expected::Accepted);
         self.set(pointer, json!([capitals]), Expected::Accepted);
@@ -280,7 +280,11 @@ impl Cases<'_> {
         self.set(pointer, json!([valid, valid]), Expected::invalid(&format!("{name}[1]"), "occurs twice"));
         if are_keys {
             for key in ["nope".to_owned(), "GENERAL.READ".to_owned(), self.letters(most)] {
-                self.set(&first, json!(key), Expected::invalid(&place, &format!("names an unknown feature: {key}")));
+                self.set(
+                    &first,
+                    json!(key),
+                    Expected::invalid(&place, &format!("refers to an unknown feature: {key}")),
+                );
             }
             let id = json!("018f3c1e-0000-7000-8000-000000000001");
             self.set(&first, id, Expected::invalid(&place, "must not be a UUID"));
