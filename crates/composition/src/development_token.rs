@@ -1,5 +1,5 @@
 //! Development tokens, which are signed with the configured shared secret. The command `iam-http token` prints one, and
-//! the demo prints one for each of its users.
+//! the demo prints two.
 
 use iam_domain::{ExternalSubject, Timestamp, UserId};
 use iam_identity::{SharedSecret, SigningError, TokenSigner, system_clock};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::issuers::{self, AuthError};
 use crate::{Mode, Settings};
 
-/// The reason why no development token is signed. The message contains no secret.
+/// The reason why a development token is not signed. The message contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DevelopmentTokenError {
@@ -31,7 +31,7 @@ pub enum DevelopmentTokenError {
     /// The user is not a UUID, and without a configured issuer the server accepts only UUIDs.
     #[error("--user must be a UUID: the server accepts other names only if IAM__AUTH__JWT_ISSUER is set")]
     NotUuid,
-    /// The user is a UUID of version 8. Ids of this version belong to API keys and to the users of other issuers.
+    /// The user is a UUID of version 8. UUIDs of this version are reserved for API keys and for users of other issuers.
     #[error("--user must not be a UUID of version 8: these are the ids of API keys and of the users of other issuers")]
     Reserved,
     /// The user is not a valid subject.
@@ -105,7 +105,7 @@ impl DevelopmentToken {
         }
     }
 
-    /// Checks that the token does not exceed the maximum age of tokens before it expires.
+    /// Checks that the token expires before it exceeds the maximum token age.
     fn check_lifetime(&self, settings: &Settings) -> Result<(), DevelopmentTokenError> {
         let options = issuers::options(settings.server.mode, &settings.auth);
         for (setting, limit) in [

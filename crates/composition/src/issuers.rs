@@ -25,7 +25,7 @@ pub enum AuthError {
     /// The shared secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The tokens of the configured issuers cannot be verified, for a reason that no single setting causes.
+    /// The token verifier cannot be created, and the error does not concern a single entry of the list of issuers.
     #[error("auth.issuers ({ISSUERS}): {0}")]
     Trust(TrustError),
 }
@@ -57,7 +57,7 @@ fn rejected(issuers: &[IssuerSettings], error: TrustError) -> AuthError {
         TrustError::Keys { issuer, source } => (issuer, source.to_string()),
         _ => return AuthError::Trust(error),
     };
-    // If two entries have the same name, the error is about the second one.
+    // If two entries have the same name, the error refers to the second one.
     let Some(index) = issuers.iter().rposition(|settings| settings.issuer == issuer.as_str()) else {
         return AuthError::Trust(error);
     };
@@ -136,13 +136,13 @@ fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
 
-/// Parses the name of an issuer. `key` is the setting that contains the name, for error messages.
+/// Parses the name of an issuer. Error messages name the setting `key`, which contains the name.
 fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-/// Returns the key of an issuer's setting, and the variable that can contain it, for error messages. `index` is the
-/// position of the issuer in the list.
+/// Returns the key of an issuer's setting for error messages, followed by the environment variable that can set it.
+/// `index` is the position of the issuer in the list.
 fn key(index: usize, name: &str) -> String {
     format!("auth.issuers[{index}].{name} ({ISSUERS})")
 }

@@ -42,7 +42,7 @@ const WELL_KNOWN: [&str; 35] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The secrets in this repository's examples and in its development overlay.
+    // The secrets in the examples and in the development overlay of this repository.
     "asecretofatleastthirtytwobytes",
     "fordevelopmentonly",
 ];
@@ -94,7 +94,8 @@ pub(crate) fn random_secret() -> SecretString {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into()
 }
 
-/// Returns the kind of characters (white space or quotes) that surround the secret by mistake, if any.
+/// Returns which kind of characters (white space or quotes) surrounds the secret, probably by mistake. Returns `None`
+/// if there are no such characters.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];

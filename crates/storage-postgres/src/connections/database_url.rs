@@ -30,7 +30,7 @@ const READ: [&str; 17] = [
 /// Parameters of other drivers that this parser ignores, each with the values that can be ignored safely. An empty list
 /// means any value.
 const IGNORED: [(&str, &[&str]); 7] = [
-    // Settings of the service apply instead of these parameters.
+    // Ignored, because settings of the service replace these parameters.
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
@@ -116,7 +116,8 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         url.query_pairs_mut().extend_pairs(&kept);
     }
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
-    // The driver would try to resolve an IPv6 address together with its brackets (`[::1]`), and fail.
+    // The driver would treat the brackets of an IPv6 address (`[::1]`) as part of the host name, and fail to resolve
+    // it.
     let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
     Ok(match url.host() {
         Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),

@@ -19,7 +19,7 @@ const DIAGNOSIS_LIMIT: Duration = Duration::from_millis(500);
 /// Time for which the result of such an attempt is reused.
 const DIAGNOSIS_TTL: Duration = Duration::from_secs(1);
 
-/// The error for a database that cannot be reached or used, or to which a connection was lost. Its message identifies
+/// The error for a database that is unreachable or unusable, or for a lost database connection. Its message identifies
 /// the server by host and port, and the database by its name, and contains no role or password. Its source contains the
 /// server's message.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,8 @@ enum Problem {
 }
 
 /// Returns the address of the database for messages: host and port (or the path of the socket), and the name of the
-/// database. If the URL contains no database name, the database has the name of the role, which is not shown.
+/// database. If the URL contains no database name, PostgreSQL uses the role name as the database name. The address then
+/// omits the name.
 pub(crate) fn address(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {
@@ -102,7 +103,7 @@ impl Diagnosis {
     }
 }
 
-/// Returns the error for an operation that timed out for this reason. Its kind is [`io::ErrorKind::TimedOut`].
+/// Returns the error for an operation that timed out, with this reason. Its kind is [`io::ErrorKind::TimedOut`].
 pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
@@ -137,7 +138,7 @@ fn explained(address: &str, problem: Problem, source: Option<sqlx::Error>) -> sq
     sqlx::Error::Configuration(Box::new(Arc::new(Unreachable { address: address.to_owned(), problem, source })))
 }
 
-/// Returns the reason in an error that a function of this module created.
+/// Returns the reason that a function of this module has stored in an error, if any.
 pub(crate) fn reason(error: &sqlx::Error) -> Option<&Arc<Unreachable>> {
     match error {
         sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),

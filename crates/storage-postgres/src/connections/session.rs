@@ -63,7 +63,7 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// Returns a copy of the settings with other limits. The copy and the original share the record of the latest
+    /// Returns a copy of the settings with changed limits. The copy and the original share the record of the latest
     /// refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
@@ -98,8 +98,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // JIT is disabled, because compiling the short statements would cost more than executing them.
             ("jit", "off".to_owned()),
-            // Sequential scans are discouraged, because plans are cached. A sequential scan that was planned for a
-            // small table would still be used after the table has become large or bloated.
+            // Sequential scans are discouraged, because plans are cached. A cached plan with a sequential scan, made
+            // while a table was small, would still be used after the table has become large or bloated.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
