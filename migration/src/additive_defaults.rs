@@ -203,7 +203,7 @@ pub async fn apply(db: &DatabaseConnection, plan: &Plan) -> Result<Outcome, Migr
 
 async fn raise_version(tx: &DatabaseTransaction, company: CompanyId) -> Result<Timestamp, DbErr> {
     let row = tx.query_one_raw(statement(RAISE_VERSION, [company.as_uuid().into()])).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound("company_states lacks the row of a company".to_owned()))?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("company_states has no row for the company".to_owned()))?;
     Ok(Timestamp::new(row.try_get::<DateTimeUtc>("", "at")?))
 }
 

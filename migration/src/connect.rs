@@ -47,11 +47,11 @@ pub(crate) enum ConnectError {
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: no process listens at this address")]
+    #[error("the database server refused the connection: no process is listening on this address")]
     Refused,
     #[error("the database server does not respond")]
     Silent,
-    #[error("the database server does not accept the user name and password")]
+    #[error("the database server rejected the user name or password")]
     Password,
     #[error("the database server does not permit this role to connect from this host")]
     Role,

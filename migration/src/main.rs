@@ -152,7 +152,7 @@ async fn make_defaults_additive(
         totals.add(&plan);
     }
     if totals.is_empty() {
-        println!("nothing to do: no unedited default level has deny rules");
+        println!("nothing to do: no default level has deny rules, or all default levels with deny rules were edited");
         return Ok(());
     }
     println!("{totals}");

@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
-            return Err(DbErr::RecordNotFound("company_states lacks the row of the catalog".to_owned()));
+            return Err(DbErr::RecordNotFound("company_states has no row for the catalog".to_owned()));
         };
         let at = Timestamp::new(clock.try_get::<DateTimeUtc>("", "at")?);
         Ok(Self { tx, at, records: Vec::new() })

@@ -32,13 +32,13 @@ pub enum DevelopmentTokenError {
     #[error("--user must be a UUID: the server accepts other names only if IAM__AUTH__JWT_ISSUER is set")]
     NotUuid,
     /// The user is a UUID of version 8. UUIDs of this version are reserved for API keys and for users of other issuers.
-    #[error("--user must not be a UUID of version 8: these are the ids of API keys and of the users of other issuers")]
+    #[error("--user must not be a UUID of version 8: these UUIDs are reserved for API keys and users of other issuers")]
     Reserved,
     /// The user is not a valid subject.
     #[error("--user {0}")]
     Subject(String),
     /// The server would reject the token before it expires, because the token would be too old.
-    #[error("--ttl must be at most {limit}: the server rejects tokens that are older ({setting})")]
+    #[error("--ttl must be at most {limit} seconds: the server rejects older tokens ({setting})")]
     TooLong {
         /// The maximum age, in seconds.
         limit: u64,
@@ -203,7 +203,7 @@ mod tests {
             (
                 &[("JWT_SECRET", " x")],
                 token(USER, false, 60),
-                "auth.jwt_secret (JWT_SECRET): begins or ends with white space",
+                "auth.jwt_secret (JWT_SECRET) begins or ends with white space",
             ),
             (&[SECRET], token("ada", false, 60), "--user must be a UUID"),
             (&[SECRET], token(of_version_8, false, 60), "--user must not be a UUID of version 8"),

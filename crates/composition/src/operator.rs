@@ -25,7 +25,7 @@ pub enum OperatorError {
     #[error("API keys are stored in the database: set DATABASE_URL")]
     InMemory,
     /// No key has this id or prefix.
-    #[error("there is no such key")]
+    #[error("no API key has this id or prefix")]
     NotFound,
     /// The requested expiry time of the new key has already passed.
     #[error("the expiry time of the key has already passed")]

@@ -52,18 +52,18 @@ const WELL_KNOWN: [&str; 35] = [
 pub enum SecretError {
     /// No secret is set.
     #[error(
-        "auth.jwt_secret (JWT_SECRET): is not set; production mode needs a secret of at least {MIN_SECRET_BYTES} bytes"
+        "auth.jwt_secret (JWT_SECRET) is not set; production mode requires a secret of at least {MIN_SECRET_BYTES} bytes"
     )]
     Missing,
     /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of
     /// a shell were copied by mistake, and the signer of the tokens uses the secret without them.
-    #[error("auth.jwt_secret (JWT_SECRET): begins or ends with {0}, probably copied by mistake; remove the {0}")]
+    #[error("auth.jwt_secret (JWT_SECRET) begins or ends with {0}, probably copied by mistake; remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be guessed by brute force.
-    #[error("auth.jwt_secret (JWT_SECRET): has {0} bytes; production mode needs at least {MIN_SECRET_BYTES}")]
+    #[error("auth.jwt_secret (JWT_SECRET) has {0} bytes; production mode requires at least {MIN_SECRET_BYTES}")]
     Short(usize),
     /// The secret is well known or repetitive.
-    #[error("auth.jwt_secret (JWT_SECRET): is well known or repetitive; production mode needs a random secret")]
+    #[error("auth.jwt_secret (JWT_SECRET) is well known or repetitive; production mode requires a random secret")]
     WellKnown,
 }
 

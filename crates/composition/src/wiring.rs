@@ -108,7 +108,9 @@ impl System {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
-                    tracing::warn!("production mode without DATABASE_URL: all data is lost when the process ends");
+                    tracing::warn!(
+                        "production mode without DATABASE_URL: all data is in memory and is lost when the process exits"
+                    );
                 }
                 let storage = Arc::new(MemoryStorage::seeded(clock.clone()).await?);
                 progress.set_ready();

@@ -161,7 +161,7 @@ impl<T: Executor> Repository<T> {
                 catalog
             }
             (None, Some((_, catalog))) => catalog,
-            (None, None) => return Err(StorageError::corrupt("the row of a snapshot has no catalog")),
+            (None, None) => return Err(StorageError::corrupt("the row of a snapshot contains no catalog")),
         };
         let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };

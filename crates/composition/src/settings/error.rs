@@ -26,11 +26,11 @@ pub enum SettingsError {
         problem: String,
     },
     /// An environment variable begins with `IAM__`, but no setting has this name.
-    #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
+    #[error("{0}: unknown setting; expected the form IAM__SECTION__KEY")]
     Variable(String),
     /// The value of an environment variable is not valid UTF-8. A secret that consists of random bytes must be encoded,
     /// for example as hexadecimal or Base64.
-    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
+    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example as Base64")]
     NotUnicode(String),
     /// The key is unknown, or its value is invalid.
     #[error("{key}: {problem}")]

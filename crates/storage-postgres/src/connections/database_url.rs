@@ -59,20 +59,20 @@ pub enum UrlError {
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
     /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and fragments are not used.
-    #[error("has a #, which must be percent-encoded as %23")]
+    #[error("contains a #, which must be percent-encoded as %23")]
     Fragment,
     /// The URL has an unknown parameter.
-    #[error("has the unknown parameter {0}")]
+    #[error("contains the unknown parameter {0}")]
     Unknown(String),
     /// The URL has an unknown parameter. The message does not contain the parameter's name, because the name may be a
     /// part of a password.
-    #[error("has an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
+    #[error("contains an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
     #[error("has an unsupported value for the parameter {0}")]
     Value(String),
     /// The driver rejects the URL.
-    #[error("cannot be used: a user name, a password, a database name or a parameter cannot be decoded")]
+    #[error("cannot be used: the user name, the password, the database name or a parameter cannot be decoded")]
     Driver,
 }
 

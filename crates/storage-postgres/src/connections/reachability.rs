@@ -36,11 +36,11 @@ pub struct Unreachable {
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: no process listens at this address")]
+    #[error("the database server refused the connection: no process is listening on this address")]
     Refused,
     #[error("the database server does not respond")]
     Silent,
-    #[error("the database server does not accept the user name and password")]
+    #[error("the database server rejected the user name or password")]
     Password,
     #[error("the database server does not permit this role to connect from this host")]
     Role,
@@ -48,7 +48,7 @@ enum Problem {
     Database,
     #[error("the role lacks the CONNECT privilege, or the database does not allow connections")]
     Forbidden,
-    #[error("a TLS connection to the database server cannot be established")]
+    #[error("could not establish a TLS connection to the database server")]
     Tls,
     #[error("the connection limit of the database server, the database or the role has been reached")]
     Full,
@@ -58,7 +58,7 @@ enum Problem {
     Session(#[from] Refusal),
     #[error("the database cannot be reached")]
     Other,
-    #[error("no connection of the pool became free in time, although the database accepts connections")]
+    #[error("no pooled connection became available in time, although the database accepts connections")]
     Busy,
     #[error("the connection to the database was lost")]
     Lost,

@@ -84,7 +84,7 @@ fn at_most(limit: Option<Duration>, until: Instant) -> Result<Option<Duration>, 
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
         // Nothing is sent to the server, so the outcome is known: the transaction is rolled back.
-        let late = io::Error::new(io::ErrorKind::TimedOut, "the change exceeded its time limit and is rolled back");
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the change exceeded its time limit and was rolled back");
         return Err(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))));
     }
     Ok(Some(limit.map_or(left, |limit| limit.min(left))))
