@@ -82,8 +82,8 @@ impl Problem {
     }
 }
 
-/// Opens a test connection. Returns a pool with at most one connection, whose sessions are set up for long transactions,
-/// and the address of the database.
+/// Opens a test connection. Returns a pool with at most one connection, which is set up for long transactions, and the
+/// address of the database.
 ///
 /// # Errors
 ///

@@ -42,8 +42,8 @@ enum Command {
         /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
-        /// Instead of inserting rows, list the default levels that earlier releases provisioned with deny rules, and the
-        /// permissions that users would gain without these rules, in all companies.
+        /// Insert no rows. Instead, list, for all companies, the default levels that earlier releases provisioned with
+        /// deny rules, and the permissions that users would gain without these rules.
         #[arg(long, conflicts_with = "restore")]
         additive_defaults: bool,
         /// Also remove the listed deny rules, in all companies.

@@ -11,8 +11,8 @@ const BASE_DESCRIPTORS: u64 = 20;
 /// The error for a limit on open files that is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the limit on open files (ulimit -n) is {limit}, but {workers} workers and {connections} database connections require \
-    {needed} even without clients: raise the limit, or set server.workers (IAM__SERVER__WORKERS)"
+    "the limit on open files (ulimit -n) is {limit}, but {workers} workers and {connections} database connections \
+    require {needed} even without clients: raise the limit, or set server.workers (IAM__SERVER__WORKERS)"
 )]
 pub struct OpenFilesError {
     limit: u64,

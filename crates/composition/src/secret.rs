@@ -52,7 +52,8 @@ const WELL_KNOWN: [&str; 35] = [
 pub enum SecretError {
     /// No secret is set.
     #[error(
-        "auth.jwt_secret (JWT_SECRET) is not set; production mode requires a secret of at least {MIN_SECRET_BYTES} bytes"
+        "auth.jwt_secret (JWT_SECRET) is not set; production mode requires a secret of at least {MIN_SECRET_BYTES} \
+        bytes"
     )]
     Missing,
     /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of

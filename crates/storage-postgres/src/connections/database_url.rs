@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_are_folders() {
+    fn a_host_that_is_a_path_is_a_socket_directory() {
         for url in [
             "postgres://iam@%2Frun%2Fpostgresql:5433/iam",
             "postgres://iam@/iam?host=/run/postgresql&port=5433",

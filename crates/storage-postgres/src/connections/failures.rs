@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_concerns_only_connections_that_were_idle_before() {
+    fn a_failure_affects_only_connections_that_were_already_idle() {
         let failures = ConnectionFailures::default();
         let (before, after) = (Duration::from_secs(60), Duration::ZERO);
         assert_eq!(failures.check(before), IdleCheck::Use);

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_that_support_a_transaction_timeout_set_one() {
+    fn the_transaction_timeout_is_set_only_on_servers_that_support_it() {
         for (version, knows) in [(None, false), (Some(140_000), false), (Some(169_999), false), (Some(170_000), true)] {
             assert_eq!(session().sql(version).contains("transaction_timeout', '10000'"), knows, "{version:?}");
         }
