@@ -38,7 +38,7 @@ const FIND_COMPANIES: &str = "
             AND cell.user_level_id = level.id AND NOT value)
     ) ORDER BY company_id";
 
-/// Query that locks the row of the company $1, increments the version, and then returns the current time.
+/// Query that locks the row of the company $1, increments the company's version, and then returns the current time.
 const RAISE_VERSION: &str = "
     INSERT INTO company_states AS state (company_id, version) VALUES ($1, 1)
     ON CONFLICT (company_id) DO UPDATE SET version = state.version + 1, updated_at = clock_timestamp()
@@ -148,7 +148,7 @@ pub enum Outcome {
 ///
 /// # Errors
 ///
-/// The errors of [`seed`](crate::seed).
+/// Returns the same errors as [`seed`](crate::seed).
 pub async fn companies(db: &DatabaseConnection) -> Result<Vec<CompanyId>, MigrationError> {
     let tx = begin_on_current_schema(db).await?;
     let rows = tx.query_all_raw(statement(FIND_COMPANIES, [])).await?;
@@ -156,11 +156,11 @@ pub async fn companies(db: &DatabaseConnection) -> Result<Vec<CompanyId>, Migrat
     Ok(ids.collect::<Result<_, DbErr>>()?)
 }
 
-/// Returns the effects of removing the deny rules from the default levels of a company. Changes nothing.
+/// Determines the effects of removing the deny rules from the default levels of a company. Changes nothing.
 ///
 /// # Errors
 ///
-/// The errors of [`seed`](crate::seed).
+/// Returns the same errors as [`seed`](crate::seed).
 pub async fn plan(db: &DatabaseConnection, company: CompanyId) -> Result<Plan, MigrationError> {
     let tx = begin_on_current_schema(db).await?;
     Ok(Plan::new(company, &StoredCompany::load(&tx, company).await?)?)
@@ -173,7 +173,7 @@ pub async fn plan(db: &DatabaseConnection, company: CompanyId) -> Result<Plan, M
 ///
 /// # Errors
 ///
-/// The errors of [`seed`](crate::seed).
+/// Returns the same errors as [`seed`](crate::seed).
 pub async fn apply(db: &DatabaseConnection, plan: &Plan) -> Result<Outcome, MigrationError> {
     let tx = begin_on_current_schema(db).await?;
     acquire_global_lock(&tx).await?;
@@ -203,7 +203,7 @@ pub async fn apply(db: &DatabaseConnection, plan: &Plan) -> Result<Outcome, Migr
 
 async fn raise_version(tx: &DatabaseTransaction, company: CompanyId) -> Result<Timestamp, DbErr> {
     let row = tx.query_one_raw(statement(RAISE_VERSION, [company.as_uuid().into()])).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound("company_states lacks the row of a company".to_owned()))?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("company_states has no row for the company".to_owned()))?;
     Ok(Timestamp::new(row.try_get::<DateTimeUtc>("", "at")?))
 }
 

@@ -1,4 +1,4 @@
-//! Connects the command to its database. If the connection attempt fails, reports the cause.
+//! Connects to the database. If the connection attempt fails, the error contains the cause.
 //!
 //! A pool cannot report the cause: it retries until its timeout, and then reports only the timeout. Therefore, one test
 //! connection is opened first without a pool.
@@ -47,11 +47,11 @@ pub(crate) enum ConnectError {
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: no process listens at this address")]
+    #[error("the database server refused the connection: no process is listening on this address")]
     Refused,
     #[error("the database server does not respond")]
     Silent,
-    #[error("the database server does not accept the user name and password")]
+    #[error("the database server rejected the user name or password")]
     Password,
     #[error("the database server does not permit this role to connect from this host")]
     Role,
@@ -82,8 +82,8 @@ impl Problem {
     }
 }
 
-/// Opens a test connection. Returns a pool with at most one connection, whose sessions are set up for long transactions,
-/// and the address of the database.
+/// Opens a test connection. Returns a pool with at most one connection, which is set up for long transactions, and the
+/// address of the database.
 ///
 /// # Errors
 ///
@@ -113,8 +113,8 @@ fn parse(url: &str) -> Option<PgConnectOptions> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return None;
     }
-    // By default, the driver sends a startup parameter that poolers reject, and tries to resolve `[::1]` with its
-    // brackets.
+    // By default, the driver sends a startup parameter that poolers reject, and treats the brackets of `[::1]` as part
+    // of the host name.
     let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
     if options.get_socket().is_some() {
         return Some(options);
@@ -146,7 +146,8 @@ fn words(error: &sqlx::Error) -> String {
 }
 
 /// Returns the address of the database for messages: host and port (or the path of the Unix socket), and the name of
-/// the database. If the URL contains no database name, the database has the name of the role, which is not shown.
+/// the database. If the URL contains no database name, PostgreSQL uses the role name as the database name. The address
+/// then omits the name.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {

@@ -7,7 +7,7 @@ use sea_orm::DbErr;
 #[non_exhaustive]
 pub enum MigrationError {
     /// A newer release has applied migrations that this program does not contain.
-    #[error("the database has migrations of a newer release: {}", .unknown.join(", "))]
+    #[error("the database contains migrations of a newer release: {}", .unknown.join(", "))]
     Ahead {
         /// The names of the applied migrations that this program does not contain.
         unknown: Vec<String>,

@@ -165,7 +165,7 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
 ///
 /// # Errors
 ///
-/// The errors of [`up`], except [`MigrationError::ForeignRelations`] and [`MigrationError::NameConflict`].
+/// Returns the same errors as [`up`], except [`MigrationError::ForeignRelations`] and [`MigrationError::NameConflict`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
@@ -202,7 +202,8 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
 ///
 /// # Errors
 ///
-/// The errors of [`up`], and [`MigrationError::Database`] if another object depends on an object to be dropped.
+/// Returns the same errors as [`up`], and [`MigrationError::Database`] if another object depends on an object to be
+/// dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -243,9 +244,9 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, Mig
 ///
 /// # Errors
 ///
-/// The errors of [`status`]. If a deployment is rolled back to an older release, the older release receives
-/// [`MigrationError::Ahead`]. If the list `pending` in this error is empty, the database has everything that the older
-/// release needs.
+/// Returns the same errors as [`status`]. If a deployment is rolled back to an older release, the older release
+/// receives [`MigrationError::Ahead`]. If the list `pending` in this error is empty, the database has everything that
+/// the older release needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
 }

@@ -25,8 +25,8 @@ impl MigrationTrait for Migration {
 /// * Every constraint and index has a name, because errors are mapped by constraint name. The names for the four
 ///   permission tables begin with the abbreviations `ulvp`, `ulfp`, `evp` and `efp`, because PostgreSQL truncates names
 ///   to 63 bytes.
-/// * Every index serves a query of the storage contract or a foreign key. No index repeats the prefix of a unique
-///   index.
+/// * Every index supports a query of the storage contract or a foreign key. No index duplicates the leading columns of
+///   a unique index.
 pub(crate) const UP: &str = r#"
 -- Versions: one row per company, and one row (with the nil UUID) for the catalog. The row of a company contains its
 -- version, and a change locks this row. No foreign key refers to the row, so a company needs no row before its first

@@ -19,7 +19,8 @@ impl MigrationTrait for Migration {
 
 /// The SQL of the migration.
 pub(crate) const UP: &str = r#"
--- The issuer and the subject of each external user. The user id is computed from them; this table maps it back.
+-- The issuer and the subject of each external user. The user id is computed from them; this table maps the id back to
+-- them.
 
 CREATE TABLE user_identities (
     user_id    uuid                     NOT NULL,

@@ -1,4 +1,4 @@
-//! The fifth migration: replaces an index that led the planner to a bad plan, and an index that did not serve all
+//! The fifth migration: replaces an index that led the planner to a bad plan, and an index that did not support all
 //! filters of the audit log.
 
 use sea_orm_migration::prelude::*;

@@ -42,8 +42,8 @@ enum Command {
         /// Also restore deleted seed rows.
         #[arg(long)]
         restore: bool,
-        /// Instead of inserting rows, list the default levels that earlier releases provisioned with deny rules, and the
-        /// permissions that users would gain without these rules, in all companies.
+        /// Insert no rows. Instead, list, for all companies, the default levels that earlier releases provisioned with
+        /// deny rules, and the permissions that users would gain without these rules.
         #[arg(long, conflicts_with = "restore")]
         additive_defaults: bool,
         /// Also remove the listed deny rules, in all companies.
@@ -152,7 +152,7 @@ async fn make_defaults_additive(
         totals.add(&plan);
     }
     if totals.is_empty() {
-        println!("nothing to do: no unedited default level has deny rules");
+        println!("nothing to do: no default level has deny rules, or all default levels with deny rules were edited");
         return Ok(());
     }
     println!("{totals}");

@@ -36,8 +36,8 @@ impl fmt::Display for Edit {
     }
 }
 
-/// Returns the first difference between a default level and the level that an earlier release created for the views and
-/// features that existed at that time. Returns `None` if the level was never edited.
+/// Returns the first difference between a default level and the level that an earlier release provisioned for the views
+/// and features that existed at that time. Returns `None` if the level was never edited.
 ///
 /// An unedited level has no cells for views and features that are newer than the level. It has no cells for deleted
 /// views and features either, because their deletion cascades to the cells.

@@ -63,8 +63,8 @@ impl fmt::Display for SeedReport {
 }
 
 // These statements insert rows from a JSON array of domain entities, so the columns of each table are listed only here.
-// If a row conflicts with an existing row, it is not inserted. The rows have the same natural key if an operator
-// created the existing row, and the same id if an operator renamed the seeded row.
+// If a row conflicts with an existing row, it is not inserted. Such rows have the same natural key if an operator
+// created the existing row, or the same id if an operator renamed a seeded row.
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -206,7 +206,7 @@ pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError>
 ///
 /// # Errors
 ///
-/// The errors of [`seed`].
+/// Returns the same errors as [`seed`].
 pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::Restore).await
 }
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
-            return Err(DbErr::RecordNotFound("company_states lacks the row of the catalog".to_owned()));
+            return Err(DbErr::RecordNotFound("company_states has no row for the catalog".to_owned()));
         };
         let at = Timestamp::new(clock.try_get::<DateTimeUtc>("", "at")?);
         Ok(Self { tx, at, records: Vec::new() })
@@ -360,15 +360,15 @@ impl<'a> Run<'a> {
         Ok((items.len(), sub_items.len()))
     }
 
-    /// Records the ids of the seed's rows, and returns the ids that were not recorded before.
+    /// Records the ids of seed rows in `iam_seeded_rows`, and returns the ids that were not recorded before.
     async fn remember(&self, ids: &HashSet<Uuid>) -> Result<HashSet<Uuid>, DbErr> {
         let ids = ids.iter().copied().collect::<Vec<_>>();
         let unknown = self.tx.query_all_raw(statement(REMEMBER, [ids.into()])).await?;
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts the rows of one catalog table whose ids are in `offered`, and looks up the catalog row for each seed
-    /// row.
+    /// Inserts those seed rows of one catalog table whose ids are in `offered`. Then looks up, for each seed row, the
+    /// corresponding row in the catalog. Returns both results.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,
@@ -383,7 +383,8 @@ impl<'a> Run<'a> {
         Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
     }
 
-    /// Inserts the rows that cause no conflict, adds an audit record for each, and returns their ids.
+    /// Inserts those rows that do not conflict with existing rows, adds an audit record for each inserted row, and
+    /// returns the ids of the inserted rows.
     async fn insert<T: Serialize>(
         &mut self,
         (kind, action): Creation,

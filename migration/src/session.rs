@@ -32,7 +32,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
     // The isolation level is READ COMMITTED, regardless of the role's default. After the wait for other migrators, this
     // transaction must see the changes that they have committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-    // Disable the statement timeout, because migrations and the wait for other migrators may take long.
+    // The statement timeout is disabled, because migrations and the wait for other migrators may take a long time.
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     let session = tx.query_one_raw(statement(SET_UP, [])).await?;
     let session = session.ok_or_else(|| DbErr::RecordNotFound("the session query returned no row".to_owned()))?;
@@ -44,7 +44,8 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // Limit each wait for a table lock, because other sessions that use the table queue behind the waiting transaction.
+    // Each wait for a table lock is limited, because other sessions that use the table must queue behind the waiting
+    // transaction.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }

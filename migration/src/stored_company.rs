@@ -1,4 +1,4 @@
-//! Reads all stored data on which decisions about a company's users depend. One statement reads all of this data.
+//! Reads, with one statement, all stored data on which decisions about a company's users depend.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The demo: a company with three users, a super admin, tokens for two of them, and `curl` commands to paste.
+//! The demo: a company with three users, tokens for the company's administrator and for a super admin, and `curl`
+//! commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,8 +17,8 @@ const TOKEN_LIFETIME: u32 = 24 * 60 * 60;
 /// The log filter of the demo, unless the settings specify one.
 const LOG_FILTER: &str = "warn";
 
-// The ids of the company and of its users do not change when the demo restarts. Commands that an earlier run printed
-// therefore still work, provided that the secret is the same.
+// The ids of the company and of its users do not change when the demo restarts. Therefore, commands from an earlier run
+// still work if the secret has not changed.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
@@ -144,7 +145,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 impl fmt::Display for DemoGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { base, company, token, super_admin_token } = self;
-        // The commands contain variables instead of the values, so that each of them fits into a line or two.
+        // The commands contain shell variables instead of the values, so that each command fits on one or two lines.
         let headers = r#"-H "Authorization: Bearer $TOKEN" -H "X-Company-Id: $COMPANY""#;
         let get = |path: &str| format!(r"curl -sw '\n' $API{path} {headers}");
         let post =

@@ -1,5 +1,5 @@
 //! Development tokens, which are signed with the configured shared secret. The command `iam-http token` prints one, and
-//! the demo prints one for each of its users.
+//! the demo prints two.
 
 use iam_domain::{ExternalSubject, Timestamp, UserId};
 use iam_identity::{SharedSecret, SigningError, TokenSigner, system_clock};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::issuers::{self, AuthError};
 use crate::{Mode, Settings};
 
-/// The reason why no development token is signed. The message contains no secret.
+/// The reason why a development token is not signed. The message contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DevelopmentTokenError {
@@ -31,14 +31,14 @@ pub enum DevelopmentTokenError {
     /// The user is not a UUID, and without a configured issuer the server accepts only UUIDs.
     #[error("--user must be a UUID: the server accepts other names only if IAM__AUTH__JWT_ISSUER is set")]
     NotUuid,
-    /// The user is a UUID of version 8. Ids of this version belong to API keys and to the users of other issuers.
-    #[error("--user must not be a UUID of version 8: these are the ids of API keys and of the users of other issuers")]
+    /// The user is a UUID of version 8. UUIDs of this version are reserved for API keys and for users of other issuers.
+    #[error("--user must not be a UUID of version 8: these UUIDs are reserved for API keys and users of other issuers")]
     Reserved,
     /// The user is not a valid subject.
     #[error("--user {0}")]
     Subject(String),
     /// The server would reject the token before it expires, because the token would be too old.
-    #[error("--ttl must be at most {limit}: the server rejects tokens that are older ({setting})")]
+    #[error("--ttl must be at most {limit} seconds: the server rejects older tokens ({setting})")]
     TooLong {
         /// The maximum age, in seconds.
         limit: u64,
@@ -105,7 +105,7 @@ impl DevelopmentToken {
         }
     }
 
-    /// Checks that the token does not exceed the maximum age of tokens before it expires.
+    /// Checks that the token expires before it exceeds the maximum token age.
     fn check_lifetime(&self, settings: &Settings) -> Result<(), DevelopmentTokenError> {
         let options = issuers::options(settings.server.mode, &settings.auth);
         for (setting, limit) in [
@@ -203,7 +203,7 @@ mod tests {
             (
                 &[("JWT_SECRET", " x")],
                 token(USER, false, 60),
-                "auth.jwt_secret (JWT_SECRET): begins or ends with white space",
+                "auth.jwt_secret (JWT_SECRET) begins or ends with white space",
             ),
             (&[SECRET], token("ada", false, 60), "--user must be a UUID"),
             (&[SECRET], token(of_version_8, false, 60), "--user must not be a UUID of version 8"),

@@ -25,7 +25,7 @@ pub enum AuthError {
     /// The shared secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The tokens of the configured issuers cannot be verified, for a reason that no single setting causes.
+    /// The token verifier cannot be created, and the error does not concern a single entry of the list of issuers.
     #[error("auth.issuers ({ISSUERS}): {0}")]
     Trust(TrustError),
 }
@@ -57,7 +57,7 @@ fn rejected(issuers: &[IssuerSettings], error: TrustError) -> AuthError {
         TrustError::Keys { issuer, source } => (issuer, source.to_string()),
         _ => return AuthError::Trust(error),
     };
-    // If two entries have the same name, the error is about the second one.
+    // If two entries have the same name, the error refers to the second one.
     let Some(index) = issuers.iter().rposition(|settings| settings.issuer == issuer.as_str()) else {
         return AuthError::Trust(error);
     };
@@ -77,7 +77,7 @@ fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
         tracing::info!(issuer, key_source = "jwt_secret", algorithms = "HS256", audiences, "trusted issuer");
     }
     for settings in issuers {
-        let algorithms = listed(&settings.algorithms, "all of its keys");
+        let algorithms = listed(&settings.algorithms, "any supported by its keys");
         let audiences = listed(&settings.audiences, "any");
         let key_source = key_source(settings);
         tracing::info!(issuer = settings.issuer, key_source, algorithms, audiences, "trusted issuer");
@@ -136,13 +136,13 @@ fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
 
-/// Parses the name of an issuer. `key` is the setting that contains the name, for error messages.
+/// Parses the name of an issuer. Error messages name the setting `key`, which contains the name.
 fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-/// Returns the key of an issuer's setting, and the variable that can contain it, for error messages. `index` is the
-/// position of the issuer in the list.
+/// Returns the key of an issuer's setting for error messages, followed by the environment variable that can set it.
+/// `index` is the position of the issuer in the list.
 fn key(index: usize, name: &str) -> String {
     format!("auth.issuers[{index}].{name} ({ISSUERS})")
 }
@@ -158,7 +158,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
         (None, Some(path), None) => KeySource::JwksFile(path.clone()),
         (None, None, Some(path)) => KeySource::PemFile(path.clone()),
         _ => {
-            let problem = "needs exactly one of jwks_url, jwks_file and public_key_file";
+            let problem = "requires exactly one of jwks_url, jwks_file and public_key_file";
             return Err(invalid(format!("auth.issuers[{index}] ({ISSUERS})"), problem));
         }
     };
@@ -212,7 +212,7 @@ mod tests {
         assert!(secret(&[PRODUCTION, SECRET]).await);
         assert!(!secret(&[ISSUER]).await);
         assert!(!secret(&[PRODUCTION, ISSUER]).await);
-        assert!(problem(&[PRODUCTION]).await.starts_with("auth.jwt_secret (JWT_SECRET): is not set"));
+        assert!(problem(&[PRODUCTION]).await.starts_with("auth.jwt_secret (JWT_SECRET) is not set"));
         let weak = ("JWT_SECRET", "secret");
         let not_native =
             ("IAM__AUTH__ISSUERS", r#"[{"issuer": "https://a.example", "jwks_url": "https://a.example"}]"#);
@@ -246,8 +246,11 @@ mod tests {
                 r#"{"issuer": "a|b", "jwks_url": "https://a.example"}"#,
                 "auth.issuers[1].issuer: contains a disallowed character",
             ),
-            (r#"{"issuer": "a"}"#, "auth.issuers[1]: needs exactly one of"),
-            (r#"{"issuer": "a", "jwks_file": "a", "public_key_file": "b"}"#, "auth.issuers[1]: needs exactly one of"),
+            (r#"{"issuer": "a"}"#, "auth.issuers[1]: requires exactly one of"),
+            (
+                r#"{"issuer": "a", "jwks_file": "a", "public_key_file": "b"}"#,
+                "auth.issuers[1]: requires exactly one of",
+            ),
             (
                 r#"{"issuer": "a", "jwks_url": "http://a.example/hunter2"}"#,
                 "auth.issuers[1].jwks_url: must be an https",

@@ -17,7 +17,7 @@ pub enum StorageMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// `USE_DATABASE` is `true`, but no URL is set.
-    #[error("database.use_database (USE_DATABASE): is true, but database.url (DATABASE_URL) is not set")]
+    #[error("database.use_database (USE_DATABASE) is true, but database.url (DATABASE_URL) is not set")]
     MissingUrl,
     /// `USE_DATABASE` is neither `true` nor `false`.
     #[error("database.use_database (USE_DATABASE): must be true or false")]

@@ -9,12 +9,12 @@ use migration::{MigrationError, MigrationStatus};
 
 use crate::probe::Progress;
 
-/// Pause between the first two connection attempts, and between two checks of the schema.
+/// The initial delay between connection attempts, and the interval between consecutive checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Timeout for a schema check.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// Maximum pause between two connection attempts. It bounds how long the process remains not-ready after the database
-/// becomes reachable.
+/// Maximum delay between consecutive connection attempts. It limits how long the process remains not-ready after the
+/// database becomes reachable.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Checks the database repeatedly until it is reachable and has the schema that this program needs.
@@ -47,7 +47,7 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// Returns the pauses between connection attempts. Each pause is twice as long as the previous pause, up to the maximum
+/// Returns the delays between connection attempts. Each delay is twice as long as the previous one, up to the maximum
 /// (exponential back-off).
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
@@ -69,12 +69,12 @@ struct Problem {
     cause: Option<String>,
 }
 
-/// Returns the problem that the schema cannot be checked, with the cause for the log.
+/// Returns the problem for a schema that cannot be checked, with the cause for the log.
 fn unchecked(cause: String, address: &str) -> Problem {
     Problem { text: format!("the schema cannot be checked ({address})"), cause: Some(cause) }
 }
 
-/// Returns the problem with the schema, if migrations are pending or if the pending migrations cannot be determined.
+/// Returns the problem with the schema if migrations are pending or cannot be determined, and otherwise `None`.
 fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>, address: &str) -> Option<Problem> {
     let pending = match status {
         Ok(status) if status.iter().all(|migration| !migration.applied) => {
@@ -101,7 +101,7 @@ mod tests {
         schema_problem(status, "localhost:5432, database iam").map(|problem| problem.text)
     }
 
-    /// Returns the status of migrations, of which the first `applied` are applied and the last `pending` are not.
+    /// Returns the statuses of `applied` applied migrations, followed by those of `pending` pending migrations.
     fn status(applied: usize, pending: usize) -> Vec<MigrationStatus> {
         let status = |number| MigrationStatus { name: format!("m{number}"), applied: number < applied };
         (0..applied + pending).map(status).collect()

@@ -1,4 +1,4 @@
-//! Raises and checks the limit of open file descriptors (`RLIMIT_NOFILE`). Sockets count as open files.
+//! Raises and checks the limit on open file descriptors (`RLIMIT_NOFILE`). Sockets count as open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -8,11 +8,11 @@ const DESCRIPTORS_PER_WORKER: u64 = 4;
 /// few clients.
 const BASE_DESCRIPTORS: u64 = 20;
 
-/// The error for a limit of open files that is too low for the configured workers and database connections.
+/// The error for a limit on open files that is too low for the configured workers and database connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
-    {needed} even without clients: raise the limit, or set server.workers (IAM__SERVER__WORKERS)"
+    "the limit on open files (ulimit -n) is {limit}, but {workers} workers and {connections} database connections \
+    require {needed} even without clients: raise the limit, or set server.workers (IAM__SERVER__WORKERS)"
 )]
 pub struct OpenFilesError {
     limit: u64,
@@ -21,8 +21,7 @@ pub struct OpenFilesError {
     connections: u64,
 }
 
-/// Raises the limit of open files to the maximum that the process is allowed to set (the hard limit), and checks that
-/// the limit suffices.
+/// Raises the limit on open files (the soft limit) to the hard limit, and checks that the limit suffices.
 ///
 /// # Errors
 ///

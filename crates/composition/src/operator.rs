@@ -25,7 +25,7 @@ pub enum OperatorError {
     #[error("API keys are stored in the database: set DATABASE_URL")]
     InMemory,
     /// No key has this id or prefix.
-    #[error("there is no such key")]
+    #[error("no API key has this id or prefix")]
     NotFound,
     /// The requested expiry time of the new key has already passed.
     #[error("the expiry time of the key has already passed")]
@@ -66,8 +66,8 @@ pub struct ApiKeyAttributes {
     pub name: Name,
     /// The role of the key.
     pub role: ServiceRole,
-    /// The company to which the key is restricted. `None` if the key is valid in all companies and for platform-wide
-    /// requests.
+    /// The company to which the key is restricted. `None` if the key is valid in all companies, and also for
+    /// platform-wide requests.
     pub company: Option<CompanyId>,
     /// The time when the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,

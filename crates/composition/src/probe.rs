@@ -111,9 +111,9 @@ impl HealthProbe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// Returns the problem of the storage, if there is one. A failure of the database after the start does not count as
-    /// a problem, because it affects all replicas. A rejection of new connections counts as a problem, because it may
-    /// affect only this replica: other replicas may be connected to another database server.
+    /// Returns the current problem with the storage, if any. A failure of the database after the start does not count
+    /// as a problem, because it affects all replicas. A rejection of new connections counts as a problem, because it
+    /// may affect only this replica: other replicas may be connected to another database server.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }

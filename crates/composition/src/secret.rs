@@ -42,7 +42,7 @@ const WELL_KNOWN: [&str; 35] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The secrets in this repository's examples and in its development overlay.
+    // The secrets in the examples and in the development overlay of this repository.
     "asecretofatleastthirtytwobytes",
     "fordevelopmentonly",
 ];
@@ -52,18 +52,19 @@ const WELL_KNOWN: [&str; 35] = [
 pub enum SecretError {
     /// No secret is set.
     #[error(
-        "auth.jwt_secret (JWT_SECRET): is not set; production mode needs a secret of at least {MIN_SECRET_BYTES} bytes"
+        "auth.jwt_secret (JWT_SECRET) is not set; production mode requires a secret of at least {MIN_SECRET_BYTES} \
+        bytes"
     )]
     Missing,
     /// The secret begins or ends with white space, or is enclosed in quotes. Most likely, a line break or the quotes of
     /// a shell were copied by mistake, and the signer of the tokens uses the secret without them.
-    #[error("auth.jwt_secret (JWT_SECRET): begins or ends with {0}, probably copied by mistake; remove the {0}")]
+    #[error("auth.jwt_secret (JWT_SECRET) begins or ends with {0}, probably copied by mistake; remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be guessed by brute force.
-    #[error("auth.jwt_secret (JWT_SECRET): has {0} bytes; production mode needs at least {MIN_SECRET_BYTES}")]
+    #[error("auth.jwt_secret (JWT_SECRET) has {0} bytes; production mode requires at least {MIN_SECRET_BYTES}")]
     Short(usize),
     /// The secret is well known or repetitive.
-    #[error("auth.jwt_secret (JWT_SECRET): is well known or repetitive; production mode needs a random secret")]
+    #[error("auth.jwt_secret (JWT_SECRET) is well known or repetitive; production mode requires a random secret")]
     WellKnown,
 }
 
@@ -94,7 +95,8 @@ pub(crate) fn random_secret() -> SecretString {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into()
 }
 
-/// Returns the kind of characters (white space or quotes) that surround the secret by mistake, if any.
+/// Returns which kind of characters (white space or quotes) surrounds the secret, probably by mistake. Returns `None`
+/// if there are no such characters.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];

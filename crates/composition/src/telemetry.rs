@@ -23,8 +23,8 @@ const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub enum TelemetryError {
     /// The log filter cannot be parsed.
     #[error(
-        "log.filter (IAM__LOG__FILTER, else RUST_LOG): must be a level (off, error, warn, info, debug or trace), \
-        optionally with levels of modules, as in info,iam_http=debug"
+        "log.filter (IAM__LOG__FILTER or RUST_LOG): must be a level (off, error, warn, info, debug or trace), \
+        optionally with levels per module, such as info,iam_http=debug"
     )]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// This process already has a metrics recorder.

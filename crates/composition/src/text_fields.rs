@@ -1,5 +1,5 @@
-//! The text format of the fields of log lines. It is that of `tracing_subscriber`, except that an error is one text with
-//! the chain of its causes.
+//! The text format of fields in log lines. It is the default format of `tracing_subscriber`, except that an error is
+//! one string, which includes the chain of its causes.
 
 use std::error::Error;
 use std::fmt;

@@ -41,7 +41,7 @@ pub enum StartError {
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The limit of open files is lower than the process needs.
+    /// The limit on open files is too low.
     #[error(transparent)]
     OpenFiles(#[from] OpenFilesError),
     /// The in-memory storage rejected its initial catalog.
@@ -108,7 +108,9 @@ impl System {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
-                    tracing::warn!("production mode without DATABASE_URL: all data is lost when the process ends");
+                    tracing::warn!(
+                        "production mode without DATABASE_URL: all data is in memory and is lost when the process exits"
+                    );
                 }
                 let storage = Arc::new(MemoryStorage::seeded(clock.clone()).await?);
                 progress.set_ready();
@@ -212,7 +214,7 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
 }
 
 /// Waits until the storage is ready, and then polls the database for changes until the task is cancelled. Before that,
-/// the lease is not valid, so the permissions cache serves no cached data. Polls of a database that is unreachable or
+/// the lease is not valid, so the permissions cache serves no cached data. Polling a database that is unreachable or
 /// has no schema would only log further errors.
 async fn follow(permissions: Arc<Permissions>, progress: Arc<Progress>) {
     progress.ready().await;

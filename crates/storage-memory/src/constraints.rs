@@ -11,7 +11,7 @@ pub(crate) fn refuse_if(is_broken: bool, constraint: Constraint) -> Result<()> {
     if is_broken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
 }
 
-/// Returns `Unknown` with all unknown ids in ascending order, or `Ok` if there are none.
+/// Returns `Unknown` with the ids in `unknown` in ascending order, or `Ok` if there are none.
 pub(crate) fn refuse_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
     let ids: BTreeSet<Uuid> = unknown.collect();
     if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }

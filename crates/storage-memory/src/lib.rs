@@ -36,13 +36,13 @@
 //!
 //! # How it works
 //!
-//! * **The state** is an immutable snapshot of persistent maps. A read works on the current snapshot, so it never waits
-//!   and never sees a partial change.
+//! * **The state** is an immutable snapshot of persistent maps. A read uses the current snapshot, so it never waits and
+//!   never sees a partial change.
 //! * **A unit of work** changes a copy of the snapshot (copy-on-write). Copying is cheap, because the maps share their
 //!   structure. In one atomic swap, the commit replaces the part of the state that its target covers: one company, the
 //!   credentials, or the catalog with the companies to which its changes cascade.
-//! * **Locks** work as in a database. A change to the catalog or to the credentials excludes all other changes. Changes
-//!   to one company are serialized, and changes to different companies run concurrently.
+//! * **Locks** work as in a relational database. A change to the catalog or to the credentials excludes all other
+//!   changes. Changes to one company are serialized, and changes to different companies run concurrently.
 //!   [`MemoryOptions::lock_timeout`] limits the time that a change waits for its locks.
 //! * **The change feed** reads a log of changed companies, which is part of the state. Each commit sends a wake-up to
 //!   the subscribers.

@@ -38,9 +38,8 @@ impl Locks {
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Changes to the catalog and changes to the credentials both write audit records of the platform.
-                // Therefore, they must exclude each other, and both acquire the global lock in exclusive mode. Such
-                // changes are rare.
+                // Changes to the catalog and changes to the credentials both write audit records of the platform, so
+                // they must exclude each other. Both acquire the global lock in exclusive mode. Such changes are rare.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _global_lock: Arc::clone(&self.global_lock).write_owned().await }
                 }

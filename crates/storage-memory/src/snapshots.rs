@@ -11,8 +11,8 @@ use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
-/// Returns a value with the versions of its state. All stamps are 0, because a version alone identifies a state of this
-/// storage.
+/// Returns the value with the versions of the state from which it was read. All stamps are 0, because a version alone
+/// identifies a state of this storage.
 fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
     Stamped { versions, stamps: Stamps::default(), value }
 }

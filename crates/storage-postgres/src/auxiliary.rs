@@ -1,5 +1,5 @@
-//! Reads and writes outside units of work: navigation trails, rows of effective permissions, and the time of the last
-//! use of each API key. Each write is one statement.
+//! Reads and writes data outside units of work: navigation trails, effective-permission rows, and the last-used time of
+//! each API key. Each write is one statement.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl NavTrail for Repository<Pool> {
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // Rows are locked in the order of their ids, so that two writers of the same keys do not deadlock.
+        // Rows are locked in the order of their ids, so that concurrent updates of the same keys do not deadlock.
         let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
@@ -181,7 +181,7 @@ impl Repository<Pool> {
     /// and expiry. Otherwise `current` is empty, the statement writes nothing, and the error is `Stale`.
     ///
     /// The statement locks the rows of `company_states` that contain the two versions, with `NOWAIT`. If another
-    /// session has locked one of these rows, that session is incrementing the version. The error is then `Stale` too.
+    /// session has locked one of these rows, that session is incrementing the version, so the error is also `Stale`.
     async fn upsert_rows(
         &self,
         insert: &str,
@@ -274,8 +274,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
             return Ok(0);
         }
         // If several rows have the same key (user and view), the last one is written, because `ON CONFLICT DO UPDATE`
-        // cannot update a row twice. The rows are sorted by key, so that two writers lock them in the same order and do
-        // not deadlock.
+        // cannot update a row twice. The rows are sorted by key, so that concurrent upserts lock them in the same order
+        // and do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![

@@ -7,7 +7,7 @@ use iam_storage::StateId;
 
 /// The most recently loaded catalog, with the version and stamp that identify its state. A statement that loads a
 /// snapshot passes the version and the stamp to the database. If neither has changed, the result omits the catalog
-/// (like the response to a conditional request with an ETag).
+/// (like a 304 response to a conditional HTTP request).
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 

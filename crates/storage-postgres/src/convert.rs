@@ -1,4 +1,5 @@
-//! Conversions of rows to domain entities and back. A row that cannot be parsed causes the error `Corrupt`.
+//! Converts rows to domain entities, and domain entities to rows. A row that cannot be parsed causes the error
+//! `Corrupt`.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -108,7 +109,7 @@ impl TryFrom<api_keys::Model> for ApiKey {
     }
 }
 
-/// Returns the row of an API key. `version` is the version of the credentials at the key's last change.
+/// Converts an API key to its row. `version` is the version of the credentials as of the last change to the key.
 pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> api_keys::Model {
     let datetime = |time: Timestamp| time.as_datetime();
     api_keys::Model {

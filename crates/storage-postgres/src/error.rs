@@ -78,7 +78,7 @@ pub(crate) enum Operation<'a> {
     Delete,
 }
 
-/// Maps the error of a statement for which the caller specifies no referenced entities.
+/// Maps the error of a statement for which no referenced entities are known.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
     operation_error(Operation::Write(&[]), error)
 }

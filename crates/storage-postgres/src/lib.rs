@@ -1,4 +1,4 @@
-//! The PostgreSQL storage adapter of the IAM service, on SeaORM.
+//! The PostgreSQL storage adapter of the IAM service, built on SeaORM.
 //!
 //! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`ChangeFeed`](iam_storage::ChangeFeed),
 //! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). The adapter does not create the schema:
@@ -30,16 +30,16 @@
 //!
 //! # Guarantees
 //!
-//! * **A read is one statement.** All data that a decision needs is also loaded with one statement. At READ COMMITTED
-//!   each statement has its own snapshot of the database, so two statements could read two different states. If this
-//!   process has cached the current catalog, the result omits the catalog.
+//! * **A read is one statement.** This also applies to loading all data that a decision needs. At READ COMMITTED each
+//!   statement has its own snapshot of the database, so two statements could read two different states. If this process
+//!   has cached the current catalog, the result omits the catalog.
 //! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to acquire the global lock. The
 //!   global lock is an advisory lock: changes to companies acquire it in shared mode, changes to the catalog and the
 //!   credentials in exclusive mode. If the global lock is not available, a second query waits for it. The next
 //!   statement locks the row of the target (for example the company's row), increments its version and reads the clock.
-//!   The mutations follow; the number of their statements does not depend on the number of rows. One statement then
-//!   writes the audit records, and `COMMIT` ends the transaction. A change is rolled back if it changed nothing, or if
-//!   it is dropped before the commit.
+//!   The mutations follow. The number of statements that a mutation executes does not depend on the number of rows that
+//!   it changes. One statement then writes the audit records, and `COMMIT` ends the transaction. A change is rolled
+//!   back if it changed nothing, or if it is dropped before the commit.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a

@@ -12,11 +12,11 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::session::{Limits, Session};
 use crate::feed::listener::ListenerOptions;
 
-/// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout a slow connection set-up (TLS) would be
-/// aborted and started again.
+/// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout, a slow connection attempt, for example with
+/// TLS, would be aborted and restarted repeatedly.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The time that is added to the server's statement timeout to obtain this process's timeout for the response. The
-/// server then reports the timeout first, with a more precise error.
+/// The difference between this process's timeout for the response to a statement and the server's statement timeout.
+/// Because of this margin, the server detects the timeout first and reports it with a more precise error.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The connection parameters and the timeouts of the adapter.

@@ -55,8 +55,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
 pub(crate) struct Repository<T>(pub(crate) T);
 
 impl<T: Executor> Repository<T> {
-    /// Executes a call on the runtime that owns the connections. After a serialization failure, a deadlock or the use of
-    /// an outdated connection, executes it again, in at most [`Executor::ATTEMPTS`] attempts in total.
+    /// Executes a call on the runtime that owns the connections. If the call fails because of a serialization failure,
+    /// a deadlock or an outdated connection, retries it, with at most [`Executor::ATTEMPTS`] attempts in total.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>>,
@@ -142,13 +142,13 @@ impl<T: Executor> Repository<T> {
         Ok(result.rows_affected())
     }
 
-    /// Returns one column of the rows of a statement.
+    /// Executes a statement, and returns one column of its rows.
     pub(crate) async fn column<V: TryGetable>(&self, statement: Statement, name: &str) -> Result<Vec<V>> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
     }
 
-    /// Returns the error `Unknown` with the ids from `ids` that do not exist. `known` is a query that returns the
-    /// existing ids in the column `id`.
+    /// Returns the error `Unknown` with those of `ids` that do not exist. `known` is a query that returns the existing
+    /// ids in the column `id`.
     pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
         match self.column::<Uuid>(known, "id").await {
             Err(error) => error,

@@ -4,7 +4,7 @@ use iam_domain::CompanyId;
 use sea_orm::Statement;
 
 /// Wraps a statement so that it first sets, in the same round trip, the company whose rows it may see (`None`: all
-/// companies). Row-level security hides the rows of other companies. The statement must be able to return rows: a
+/// companies). Row-level security excludes the rows of other companies. The statement must be able to return rows: a
 /// statement that changes rows needs a `RETURNING` clause.
 pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> Statement {
     for_company_with("", company, statement)

@@ -137,8 +137,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
 }
 
 impl<T: Executor> Repository<T> {
-    /// Executes the SQL of [`snapshot_sql`]; `rest` contains the values from $3 on. Returns the row, and the catalog
-    /// with its version and stamp. The company's version and stamp are 0 in this result.
+    /// Executes the SQL of [`snapshot_sql`]. `rest` contains the parameter values for $3 and later. Returns the row,
+    /// and the catalog with its version and stamp. The company's version and stamp are 0 in this result.
     async fn load(
         &self,
         company: Option<CompanyId>,
@@ -161,7 +161,7 @@ impl<T: Executor> Repository<T> {
                 catalog
             }
             (None, Some((_, catalog))) => catalog,
-            (None, None) => return Err(StorageError::corrupt("the row of a snapshot has no catalog")),
+            (None, None) => return Err(StorageError::corrupt("the row of a snapshot contains no catalog")),
         };
         let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };

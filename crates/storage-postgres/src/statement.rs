@@ -26,8 +26,8 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// Returns the error for a missing row that every migrated schema has in `company_states` or `iam_installation`. Either
-/// a restore is in progress, or the rows of the table were deleted.
+/// Returns the error for a missing row in `company_states` or `iam_installation` that the migrations create. Either a
+/// restore is in progress, or the rows of the table were deleted.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
     StorageError::Unavailable { retryable: false, source: Some(source) }

@@ -106,7 +106,7 @@ impl PostgresStorage {
         self.hooks.session.refusal()
     }
 
-    /// Returns a SeaORM connection with its own pool, for statements that are not storage operations, such as the check
+    /// Returns a SeaORM connection with its own pool, for statements outside the storage operations, such as the check
     /// for pending migrations. Only the server's timeouts apply to its statements.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {

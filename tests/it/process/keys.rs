@@ -77,7 +77,7 @@ mod postgres {
         levels().await.expect(401);
         assert!(keys(&["list"]).0.contains("revoked"));
         let unknown = run("iam-http", &["keys", "revoke", "000000000000"], &[("DATABASE_URL", database.url())]);
-        assert!(text_of(&unknown).contains("there is no such key"));
+        assert!(text_of(&unknown).contains("no API key has this id or prefix"));
 
         let stored = api.storage.reader().api_keys().find_all().await.unwrap();
         let good_for = stored[0].expires_at.unwrap().millis() - stored[0].created_at.millis();

@@ -84,7 +84,7 @@ fn a_secret_with_surrounding_white_space_or_quotes_is_a_startup_error_in_every_m
         for (around, what) in [(format!("{secret}\n"), "white space"), (format!("\"{secret}\""), "quotes")] {
             assert_refuses(
                 &[mode, ("JWT_SECRET", &around)],
-                &format!("auth.jwt_secret (JWT_SECRET): begins or ends with {what}"),
+                &format!("auth.jwt_secret (JWT_SECRET) begins or ends with {what}"),
             );
         }
     }
@@ -150,8 +150,8 @@ mod postgres {
         server.wait_for_line("Connection refused");
         let log = server.rest_of_the_log();
         assert!(!log.contains("hunter2"), "{log}");
-        let cause = "no process listens at this address (127.0.0.1:1, database iam): error communicating with database: \
-            Connection refused";
+        let cause = "no process is listening on this address (127.0.0.1:1, database iam): error communicating with \
+            database: Connection refused";
         assert_eq!(log.matches(cause).count(), 1, "{log}");
         assert!(!log.contains("timed out"), "{log}");
     }

@@ -105,17 +105,17 @@ const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (
         &[("USE_DATABASE", "true")],
-        "database.use_database (USE_DATABASE): is true, but database.url (DATABASE_URL) is not set",
+        "database.use_database (USE_DATABASE) is true, but database.url (DATABASE_URL) is not set",
     ),
     (&[("DATABASE_URL", "mysql://hunter2")], "database.url (DATABASE_URL): must be a PostgreSQL URL, postgres://"),
     (&[("DATABASE_URL", "postgres://iam:hunter2@localhost:x/iam")], "database.url (DATABASE_URL): "),
-    (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET): begins or ends with white space"),
-    (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET): is not set; production mode needs"),
-    (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET): has 7 bytes; production mode needs"),
-    (&[PRODUCTION, ("JWT_SECRET", "password")], "auth.jwt_secret (JWT_SECRET): is well known or repetitive"),
+    (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET) begins or ends with white space"),
+    (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET) is not set; production mode requires"),
+    (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET) has 7 bytes; production mode requires"),
+    (&[PRODUCTION, ("JWT_SECRET", "password")], "auth.jwt_secret (JWT_SECRET) is well known or repetitive"),
     (
         &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a"}]"#)],
-        "auth.issuers[0] (IAM__AUTH__ISSUERS): needs exactly one of jwks_url, jwks_file and public_key_file",
+        "auth.issuers[0] (IAM__AUTH__ISSUERS): requires exactly one of jwks_url, jwks_file and public_key_file",
     ),
     (
         &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "jwks_url": "http://hunter2.example"}]"#)],

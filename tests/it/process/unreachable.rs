@@ -50,14 +50,14 @@ fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
 
 #[test]
 fn the_error_for_a_refused_connection_contains_the_port() {
-    let refused = "the database server refuses connections: no process listens at this address";
+    let refused = "the database server refused the connection: no process is listening on this address";
     for (host, shown) in [("127.0.0.1:1", "(127.0.0.1:1, database iam)"), ("[::1]:1", "([::1]:1, database iam)")] {
         assert_all_commands_report(&format!("postgres://iam:hunter2@{host}/iam"), &[refused, shown]);
     }
     assert_all_commands_report(
         "postgres://iam:hunter2@%2Fnowhere:5433/iam",
         &[
-            "the database server refuses connections: no process listens at this address",
+            "the database server refused the connection: no process is listening on this address",
             "(/nowhere/.s.PGSQL.5433, database iam)",
         ],
     );
@@ -72,7 +72,7 @@ fn the_error_for_an_unresolvable_host_contains_the_host() {
 #[test]
 fn the_error_contains_the_message_of_the_server() {
     for (code, message, problem) in [
-        ("28P01", "password authentication failed for user \"iam\"", "does not accept the user name and password"),
+        ("28P01", "password authentication failed for user \"iam\"", "rejected the user name or password"),
         ("28000", "no pg_hba.conf entry for host", "does not permit this role to connect from this host"),
         ("3D000", "database \"iam\" does not exist", "the database does not exist"),
         ("XX000", "the disk is broken", "the database cannot be reached"),

@@ -229,7 +229,7 @@ mod postgres {
         assert!(!unresolvable.contains("hunter2"), "{unresolvable}");
         proxy.refuse().await;
         let refused = said(proxy.url()).await;
-        assert!(refused.contains("refuses connections") && refused.contains(place), "{refused}");
+        assert!(refused.contains("refused the connection") && refused.contains(place), "{refused}");
         proxy.admit().await;
         proxy.fall_silent();
         let silent = said(proxy.url()).await;

@@ -67,8 +67,8 @@ impl Default for AuthSettings {
 pub struct IssuerSettings {
     /// The exact `iss` claim of the issuer's tokens.
     pub issuer: String,
-    /// The URL of the issuer's key set (JWKS). The URL is treated as a secret, because it may contain a password until
-    /// it is validated.
+    /// The URL of the issuer's key set (JWKS). The URL is treated as a secret, because a URL that has not been
+    /// validated may contain a password.
     pub jwks_url: Option<SecretString>,
     /// The path of a file with the issuer's key set (JWKS).
     pub jwks_file: Option<PathBuf>,

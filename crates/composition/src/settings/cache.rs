@@ -36,10 +36,11 @@ pub struct CacheSettings {
     /// Timeout for a load from the database, and for the requests that wait for this load.
     #[serde(deserialize_with = "positive_duration")]
     pub load_timeout: Duration,
-    /// The lifetime of effective-permission rows. The SQL views that other programs read hide expired rows.
+    /// The lifetime of effective-permission rows. The SQL views that other programs read omit expired rows.
     #[serde(deserialize_with = "positive_duration")]
     pub rows_valid_for: Duration,
-    /// Maximum number of users whose effective-permission rows are written every two seconds. `0` disables the writing.
+    /// Maximum number of users whose effective-permission rows are written every two seconds. `0` means that no rows
+    /// are written.
     #[serde(deserialize_with = "number")]
     pub rows_users: usize,
     /// Maximum number of users of one company whose effective-permission rows are written every two seconds.

@@ -26,11 +26,11 @@ pub enum SettingsError {
         problem: String,
     },
     /// An environment variable begins with `IAM__`, but no setting has this name.
-    #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
+    #[error("{0}: unknown setting; expected the form IAM__SECTION__KEY")]
     Variable(String),
-    /// The value of an environment variable is not valid UTF-8. A secret of random bytes must be encoded, for example
-    /// in hexadecimal or base64.
-    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
+    /// The value of an environment variable is not valid UTF-8. A secret that consists of random bytes must be encoded,
+    /// for example as hexadecimal or Base64.
+    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example as Base64")]
     NotUnicode(String),
     /// The key is unknown, or its value is invalid.
     #[error("{key}: {problem}")]
@@ -54,7 +54,7 @@ fn problem(error: ConfigError) -> String {
         ConfigError::Type { expected, .. } => must_be(expected),
         ConfigError::At { error, .. } => problem(*error),
         other => match other.to_string() {
-            // The message is like `invalid type: string "the value", expected …`.
+            // The message has the form `invalid type: string "the value", expected …`.
             text if text.starts_with("invalid ") => {
                 let (_, expected) = text.rsplit_once(", expected ").unwrap_or(("", "something else"));
                 must_be(expected)
@@ -64,7 +64,7 @@ fn problem(error: ConfigError) -> String {
     }
 }
 
-/// Returns the rule for a value of the expected type, in the terms of a settings file.
+/// Returns an error message that names the expected type, in the terms of a settings file.
 fn must_be(expected: &str) -> String {
     let rule = match expected {
         "a sequence" => "a list",

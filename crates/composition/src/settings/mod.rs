@@ -124,7 +124,7 @@ impl Settings {
 fn named(key: &str, environment: &BTreeMap<String, String>) -> String {
     let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     let plain = PLAIN_NAMES.iter().find(|(name, plain)| *plain == key && is_set(name)).map(|(name, _)| *name);
-    // The key of an issuer is like `auth.issuers[0].issuer`; one variable sets all of them.
+    // The key of an issuer has the form `auth.issuers[0].issuer`. One environment variable sets all issuers.
     let setting = key.split('[').next().unwrap_or(key);
     let prefixed = || Some(format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('.', "__")));
     match plain.map(str::to_owned).or_else(|| prefixed().filter(|name| is_set(name))) {

@@ -1,4 +1,4 @@
-//! Parses the values of settings. Error messages describe the expected form and never repeat the value.
+//! Parses the values of settings. Error messages describe the expected format and never contain the value.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -25,7 +25,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// The rule that every duration follows, for error messages.
+/// The format of durations, for error messages.
 const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
 
 /// Deserializes a duration.

@@ -1,4 +1,4 @@
-//! The write operation for the last uses of API keys.
+//! Records the time of the last use of each API key.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, Timestamp};

@@ -42,7 +42,7 @@ trait EffectiveRow: Clone {
     fn batch(&self) -> Batch;
     fn user_id(&self) -> UserId;
     fn key(&self) -> Self::Key;
-    /// Returns `Unknown` if a row refers to an unknown view or feature.
+    /// Returns `Unknown` if a row refers to a view or feature that does not exist.
     fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;

@@ -17,7 +17,7 @@ fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
 
-/// Deletes the oldest steps of a user until another step is within the limits per session and per user.
+/// Deletes the oldest steps of a user until one more step can be stored within the limits per session and per user.
 fn make_room(sessions: &mut Sessions, session: &SessionId) {
     if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
         steps.pop_front();

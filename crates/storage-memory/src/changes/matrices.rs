@@ -1,4 +1,4 @@
-//! Write operations on view and feature matrices, which differ only in their cells.
+//! Write operations on view and feature matrices, which differ only in the type of their cells.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
@@ -11,7 +11,7 @@ use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
-/// A type of stored cells. It provides the row id and the level of a cell, and the stored cells of a level.
+/// A type of stored cell. Its methods return the row id and the level of a cell, and the stored cells of a level.
 pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
@@ -88,7 +88,7 @@ impl Unit {
                 return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Deleting a cell of an unknown level succeeds, like every deletion of a cell that does not exist.
+                // Deleting a cell that does not exist succeeds, even if its level does not exist.
                 let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)

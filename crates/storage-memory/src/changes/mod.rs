@@ -1,4 +1,4 @@
-//! The write operations of units of work. They enforce the same constraints as a database.
+//! The write operations of units of work. They enforce the same constraints as a relational database.
 
 mod catalog;
 mod company;

@@ -111,7 +111,7 @@ impl<S: StateSource> FeaturePermissions for Repository<S> {
     }
 }
 
-/// Returns the positions of the cells for these actions, or `None` if one of the features does not exist.
+/// Returns the matrix keys of the cells for these actions, or `None` if one of the features does not exist.
 fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId, Action)>> {
     actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect()
 }

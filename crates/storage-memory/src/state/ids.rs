@@ -27,8 +27,8 @@ pub(crate) enum RowKind {
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Applies the id changes of a unit of work. Returns `Conflict` if another unit of work has committed one of the
-    /// reserved ids in the meantime.
+    /// Applies the id changes of a unit of work. Returns `Conflict` if another unit of work has meanwhile committed a
+    /// row with one of the reserved ids.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
             self.0.remove(id);

@@ -81,8 +81,8 @@ impl State {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// Calls `uses` with the view and the feature of each item and sub-item of all menus. Returns the items and
-    /// sub-items for which `uses` returns `true`, ordered by label, then id.
+    /// Returns the items and sub-items of all menus for which `uses` returns `true`, ordered by label, then id. The
+    /// arguments of `uses` are the view and the feature of an item or sub-item.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()

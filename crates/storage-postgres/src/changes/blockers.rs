@@ -13,8 +13,8 @@ use crate::connections::deadlines::Connections;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. The first check runs after one interval. A
-/// session that blocks the change at two consecutive checks is terminated. The earliest termination is one second after
-/// the change began to wait.
+/// session that blocks the change at two consecutive checks is terminated. A session is thus terminated at the earliest
+/// one second after the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Interval between checks after a session has been terminated. This interval is shorter than [`PAUSE`], because a
 /// hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the change.
@@ -27,8 +27,8 @@ const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 pub(crate) enum Blockers {
     /// All blocking sessions, because the waiting change may revoke rights.
     All,
-    /// The blocking sessions whose client has been silent for at least this time: the backend waits for the client and
-    /// has received nothing from it.
+    /// Only the blocking sessions whose backend has been waiting for its client, without receiving anything, for at
+    /// least this time.
     Silent(Duration),
 }
 
@@ -43,7 +43,7 @@ struct Blocking {
 }
 
 /// Awaits the future `waiting`. Its statements run in the server backend with the process id `pid` and may wait for
-/// locks. Meanwhile, this function terminates sessions that block the backend; `which` specifies which ones.
+/// locks. Meanwhile, this function terminates the sessions that block the backend and that `which` selects.
 pub(crate) async fn terminating_blockers<T>(
     control: &Connections,
     pid: i32,
@@ -57,7 +57,7 @@ pub(crate) async fn terminating_blockers<T>(
     }
 }
 
-/// Checks for blocking sessions and terminates them, in an endless loop.
+/// Checks for blocking sessions and terminates them, repeatedly. Never returns.
 async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
@@ -83,17 +83,17 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
     }
 }
 
-/// Queries the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking
-/// sessions of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not
-/// changed since then, or if it has blocked for [`PAUSE`]. Returns the blocking sessions that were not terminated, and
-/// the process ids of the terminated sessions.
+/// Finds the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking sessions
+/// of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not changed
+/// since then, or if it has blocked the backend for [`PAUSE`]. Returns the blocking sessions that were not terminated,
+/// and the process ids of the terminated sessions.
 async fn end(
     control: &Connections,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It only precedes
+    // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It is only ahead of
     // this change in the queue of the global lock. `chosen` is materialized, because PostgreSQL could otherwise call
     // `pg_terminate_backend` for a session before it evaluates the conditions that exclude the session.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),

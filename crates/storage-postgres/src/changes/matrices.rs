@@ -22,11 +22,12 @@ trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageE
 
     /// The type of the entity to which a cell refers: a view or a feature.
     const ENTITY: EntityType;
-    /// The statement that returns the ids from $1 that exist in the catalog.
+    /// The statement that returns those ids in $1 that exist in the catalog.
     const EXISTING: &'static str;
-    /// The statement that applies a diff to the matrix of the level ($2) in the company ($1). It deletes the cells with
-    /// the ids in $3, and updates the cells in the values of [`Self::updating`]. It inserts the cells in the values of
-    /// [`Self::inserting`] whose view or feature exists. Each cell of the diff is either deleted, updated or inserted.
+    /// The statement that applies a diff to the matrix of the level ($2) in the company ($1). It deletes the cells
+    /// whose ids are in $3. The next parameters contain the cells to update ([`Self::updating`]) and the cells to
+    /// insert ([`Self::inserting`]). A cell is inserted only if its view or feature exists. Each cell of the diff is
+    /// either deleted, updated or inserted.
     const WRITE: &'static str;
 
     fn id(&self) -> Uuid;
@@ -181,7 +182,7 @@ impl StoredCell for FeaturePermission {
     }
 }
 
-/// Returns a statement with the company as $1, the level as $2, and the other values after them.
+/// Returns a statement whose parameters are the company ($1), the level ($2), and `values` ($3 and later).
 fn at_level(sql: impl Into<String>, company: CompanyId, level: UserLevelId, values: Vec<Value>) -> Statement {
     let level: [Value; 2] = [company.as_uuid().into(), level.as_uuid().into()];
     Statement::from_sql_and_values(DbBackend::Postgres, sql, level.into_iter().chain(values))

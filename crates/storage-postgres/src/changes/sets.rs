@@ -94,8 +94,8 @@ impl Repository<Unit> {
         Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Replaces all pairs of the left row `left_id` with pairs of `left_id` and each of `right_ids`. Returns the ids of
-    /// the right rows that were added and removed.
+    /// Maps the left row `left_id` to exactly the right rows `right_ids`, and removes its other pairs. Returns the ids
+    /// of the right rows that were added, and of those that were removed.
     async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, left, right } = mapping;
         let sql = format!(
@@ -124,7 +124,7 @@ impl Repository<Unit> {
         Ok(diff)
     }
 
-    /// Returns the error `Unknown` with the ids from `ids` that do not exist in the catalog.
+    /// Returns the error `Unknown` with those of `ids` that do not exist in the catalog.
     async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await

@@ -1,15 +1,16 @@
 //! Write admission: the queue in which changes wait for a database connection.
 //!
-//! The database serializes the changes to one company. Therefore at most one change per company has a connection, on
-//! which it waits for its locks. A company that is changed continuously cannot starve changes to other companies.
+//! The database serializes the changes to one company. Therefore, at most one change per company holds a connection at
+//! a time. The change waits for its locks on this connection. A company that is changed continuously cannot starve
+//! changes to other companies.
 //!
-//! Together, the changes to companies leave a quarter of the pool, but at least two connections, for other work. In a
-//! pool of one or two connections, they may use one connection. This limit prevents changes to many companies from
-//! starving reads or changes that revoke rights.
+//! A quarter of the pool, but at least two connections, is reserved for other work. Changes to companies share the
+//! remaining connections, and may always use one connection, even if the pool has only one or two. This limit prevents
+//! changes to many companies from starving reads or changes that revoke rights.
 //!
 //! Changes to the catalog and to the credentials are serialized too. At most two changes of each kind have a connection
-//! at a time. The limit is low, because this process may hang. Another replica must then terminate the sessions of
-//! these changes one after the other before it can revoke rights.
+//! at a time. The limit is low, because if this process hangs, another replica must terminate the sessions of these
+//! changes one after the other before it can revoke rights.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +31,11 @@ const EXCLUSIVE_PERMITS: usize = 2;
 pub(crate) struct WriteAdmission {
     /// One lock per company, which admits one change to the company at a time.
     companies: CompanyLocks,
-    /// One permit for each connection that changes to companies may use.
+    /// Permits for the connections available to changes to companies, one per connection.
     connections: Arc<Semaphore>,
-    /// One permit for each connection that changes to the catalog may use.
+    /// Permits for the connections available to changes to the catalog, one per connection.
     catalog: Arc<Semaphore>,
-    /// One permit for each connection that changes to the credentials may use.
+    /// Permits for the connections available to changes to the credentials, one per connection.
     credentials: Arc<Semaphore>,
     /// Maximum time that a change waits for admission. `None`: no limit.
     timeout: Option<Duration>,
@@ -60,11 +61,11 @@ impl WriteAdmission {
         }
     }
 
-    /// Waits for a permit, in FIFO order and at most for the lock timeout.
+    /// Waits for a permit, in FIFO order. Fails if the lock timeout passes before a permit is available.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {
-            // The lock of the company is acquired first. A change that waits for this lock then holds no permit for a
-            // connection.
+            // The lock of the company is acquired first, so that a change that waits for this lock holds no permit for
+            // a connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
                 Target::Catalog => (None, &self.catalog),

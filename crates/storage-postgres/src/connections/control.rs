@@ -63,7 +63,7 @@ impl ControlPool {
     }
 
     /// Executes an idempotent statement, and returns its rows after its transaction has ended. If the connection was
-    /// lost, the statement is retried once. For example, a restart of the server closes idle connections. If the
+    /// lost, for example because a server restart closed it while it was idle, the statement is retried once. If the
     /// statement receives no response in time, all open connections are discarded, including those of the main pool.
     pub(crate) async fn query_repeatable(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sent_at = Instant::now();

@@ -30,7 +30,7 @@ const READ: [&str; 17] = [
 /// Parameters of other drivers that this parser ignores, each with the values that can be ignored safely. An empty list
 /// means any value.
 const IGNORED: [(&str, &[&str]); 7] = [
-    // Settings of the service apply instead of these parameters.
+    // Ignored, because settings of the service replace these parameters.
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
@@ -59,20 +59,20 @@ pub enum UrlError {
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
     /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and fragments are not used.
-    #[error("has a #, which must be percent-encoded as %23")]
+    #[error("contains a #, which must be percent-encoded as %23")]
     Fragment,
     /// The URL has an unknown parameter.
-    #[error("has the unknown parameter {0}")]
+    #[error("contains the unknown parameter {0}")]
     Unknown(String),
     /// The URL has an unknown parameter. The message does not contain the parameter's name, because the name may be a
     /// part of a password.
-    #[error("has an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
+    #[error("contains an unknown parameter; a ? in a user name or password must be percent-encoded as %3F")]
     Unnamed,
     /// A parameter has an unsupported value.
     #[error("has an unsupported value for the parameter {0}")]
     Value(String),
     /// The driver rejects the URL.
-    #[error("cannot be used: a user name, a password, a database name or a parameter cannot be decoded")]
+    #[error("cannot be used: the user name, the password, the database name or a parameter cannot be decoded")]
     Driver,
 }
 
@@ -116,7 +116,8 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         url.query_pairs_mut().extend_pairs(&kept);
     }
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
-    // The driver would try to resolve an IPv6 address together with its brackets (`[::1]`), and fail.
+    // The driver would treat the brackets of an IPv6 address (`[::1]`) as part of the host name, and fail to resolve
+    // it.
     let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
     Ok(match url.host() {
         Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_are_folders() {
+    fn a_host_that_is_a_path_is_a_socket_directory() {
         for url in [
             "postgres://iam@%2Frun%2Fpostgresql:5433/iam",
             "postgres://iam@/iam?host=/run/postgresql&port=5433",

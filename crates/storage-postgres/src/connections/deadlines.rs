@@ -27,7 +27,8 @@ use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
 
-/// Timeout for the rollback on a connection, and separately for the return of the connection to the pool.
+/// Timeout for rolling back a transaction on a connection. The same timeout applies separately to returning the
+/// connection to the pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
 /// A connection pool whose statements have a time limit.
@@ -262,8 +263,8 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Awaits `call`, which executes `sql`, on the connection's runtime, and logs its duration. Fails in two cases: `limit`
-/// passes before the response arrives, or all open connections are discarded meanwhile.
+/// Awaits `call`, which executes the statement `sql`, in the context of the connection's runtime. Logs the duration of
+/// the statement. Fails if `limit` passes, or if all open connections are discarded, before the response arrives.
 async fn within<T>(
     context: &Context,
     sql: &str,
@@ -292,8 +293,8 @@ async fn within<T>(
     outcome
 }
 
-/// Logs a statement with its duration: as a warning if the statement is slow, otherwise at the level debug. Bind values
-/// are not logged.
+/// Logs a statement with its duration: at the level warn if the statement is slow, and otherwise at the level debug.
+/// Bind values are not logged.
 fn log(sql: &str, duration: Duration, slow: Duration) {
     let statement = || sql.split_whitespace().collect::<Vec<_>>().join(" ");
     let duration_ms = duration.as_secs_f64() * 1e3;
@@ -304,7 +305,7 @@ fn log(sql: &str, duration: Duration, slow: Duration) {
     }
 }
 
-/// Returns `true` if an error is a response of the server after which the session can still be used.
+/// Returns `true` if the server reported the error and the session can still be used.
 fn is_server_response(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

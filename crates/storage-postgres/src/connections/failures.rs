@@ -1,4 +1,4 @@
-//! Recent connection failures, and the check of an idle connection that these failures require.
+//! Records recent connection failures, and determines which check an idle connection needs as a result.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) enum IdleCheck {
     /// Ping the connection before use, because another connection was lost since this connection became idle.
     Ping,
     /// Close the connection without a ping, because a ping of another connection timed out since this connection became
-    /// idle. If each of several idle connections were pinged, their timeouts would add up.
+    /// idle. Pinging several idle connections one after the other would add up their timeouts.
     Close,
 }
 
@@ -39,7 +39,7 @@ impl ConnectionFailures {
         self.latest().silent = Some(Instant::now());
     }
 
-    /// Returns the check that a connection needs after this idle time.
+    /// Returns the check that a connection needs if it has been idle for this time.
     pub(crate) fn check(&self, idle_for: Duration) -> IdleCheck {
         let latest = *self.latest();
         let since = |at: Option<Instant>| at.is_some_and(|at| idle_for > at.elapsed());
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_concerns_only_connections_that_were_idle_before() {
+    fn a_failure_affects_only_connections_that_were_already_idle() {
         let failures = ConnectionFailures::default();
         let (before, after) = (Duration::from_secs(60), Duration::ZERO);
         assert_eq!(failures.check(before), IdleCheck::Use);

@@ -57,8 +57,8 @@ impl OutdatedConnections {
     }
 
     /// Records the error of a statement that was sent at `sent_at`. If the error shows that the statement's connection
-    /// is outdated, all connections that are open now count as outdated and are not used again. Several statements that
-    /// fail at the same time produce one log message.
+    /// is outdated, all connections that are open now count as outdated and are not used again. If several statements
+    /// fail at the same time, only one log message is written.
     pub(crate) fn record_error(&self, error: &DbErr, sent_at: Instant) {
         if !error::is_outdated(error) {
             return;

@@ -19,7 +19,7 @@ const DIAGNOSIS_LIMIT: Duration = Duration::from_millis(500);
 /// Time for which the result of such an attempt is reused.
 const DIAGNOSIS_TTL: Duration = Duration::from_secs(1);
 
-/// The error for a database that cannot be reached or used, or to which a connection was lost. Its message identifies
+/// The error for a database that is unreachable or unusable, or for a lost database connection. Its message identifies
 /// the server by host and port, and the database by its name, and contains no role or password. Its source contains the
 /// server's message.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +36,11 @@ pub struct Unreachable {
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
     Name,
-    #[error("the database server refuses connections: no process listens at this address")]
+    #[error("the database server refused the connection: no process is listening on this address")]
     Refused,
     #[error("the database server does not respond")]
     Silent,
-    #[error("the database server does not accept the user name and password")]
+    #[error("the database server rejected the user name or password")]
     Password,
     #[error("the database server does not permit this role to connect from this host")]
     Role,
@@ -48,7 +48,7 @@ enum Problem {
     Database,
     #[error("the role lacks the CONNECT privilege, or the database does not allow connections")]
     Forbidden,
-    #[error("a TLS connection to the database server cannot be established")]
+    #[error("could not establish a TLS connection to the database server")]
     Tls,
     #[error("the connection limit of the database server, the database or the role has been reached")]
     Full,
@@ -58,14 +58,15 @@ enum Problem {
     Session(#[from] Refusal),
     #[error("the database cannot be reached")]
     Other,
-    #[error("no connection of the pool became free in time, although the database accepts connections")]
+    #[error("no pooled connection became available in time, although the database accepts connections")]
     Busy,
     #[error("the connection to the database was lost")]
     Lost,
 }
 
 /// Returns the address of the database for messages: host and port (or the path of the socket), and the name of the
-/// database. If the URL contains no database name, the database has the name of the role, which is not shown.
+/// database. If the URL contains no database name, PostgreSQL uses the role name as the database name. The address then
+/// omits the name.
 pub(crate) fn address(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     let server = match options.get_socket() {
@@ -102,7 +103,7 @@ impl Diagnosis {
     }
 }
 
-/// Returns the error for an operation that timed out for this reason. Its kind is [`io::ErrorKind::TimedOut`].
+/// Returns the error for an operation that timed out, with this reason. Its kind is [`io::ErrorKind::TimedOut`].
 pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
@@ -137,7 +138,7 @@ fn explained(address: &str, problem: Problem, source: Option<sqlx::Error>) -> sq
     sqlx::Error::Configuration(Box::new(Arc::new(Unreachable { address: address.to_owned(), problem, source })))
 }
 
-/// Returns the reason in an error that a function of this module created.
+/// Returns the reason that a function of this module has stored in an error, if any.
 pub(crate) fn reason(error: &sqlx::Error) -> Option<&Arc<Unreachable>> {
     match error {
         sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),

@@ -63,7 +63,7 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// Returns a copy of the settings with other limits. The copy and the original share the record of the latest
+    /// Returns a copy of the settings with changed limits. The copy and the original share the record of the latest
     /// refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
@@ -98,8 +98,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // JIT is disabled, because compiling the short statements would cost more than executing them.
             ("jit", "off".to_owned()),
-            // Sequential scans are discouraged, because plans are cached. A sequential scan that was planned for a
-            // small table would still be used after the table has become large or bloated.
+            // Sequential scans are discouraged, because plans are cached. A cached plan with a sequential scan, made
+            // while a table was small, would still be used after the table has become large or bloated.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_that_support_a_transaction_timeout_set_one() {
+    fn the_transaction_timeout_is_set_only_on_servers_that_support_it() {
         for (version, knows) in [(None, false), (Some(140_000), false), (Some(169_999), false), (Some(170_000), true)] {
             assert_eq!(session().sql(version).contains("transaction_timeout', '10000'"), knows, "{version:?}");
         }

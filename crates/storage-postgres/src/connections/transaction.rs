@@ -35,8 +35,8 @@ impl Transaction {
         let mut connection = connections.acquire().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
-        // The statements of changes look up rows by key, so a generic plan suits all values. Planning a statement at
-        // each execution would cost more than executing it.
+        // The statements of a change look up rows by key, so a generic plan is suitable for all parameter values.
+        // Replanning a statement for each execution would cost more than executing it.
         let begin = format!(
             "BEGIN;
             SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
@@ -84,7 +84,7 @@ fn at_most(limit: Option<Duration>, until: Instant) -> Result<Option<Duration>, 
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
         // Nothing is sent to the server, so the outcome is known: the transaction is rolled back.
-        let late = io::Error::new(io::ErrorKind::TimedOut, "the change exceeded its time limit and is rolled back");
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the change exceeded its time limit and was rolled back");
         return Err(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))));
     }
     Ok(Some(limit.map_or(left, |limit| limit.min(left))))

@@ -1,4 +1,4 @@
-//! The modules of companies.
+//! The modules that are assigned to companies.
 
 use sea_orm::entity::prelude::*;
 

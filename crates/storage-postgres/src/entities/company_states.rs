@@ -3,14 +3,14 @@
 
 use sea_orm::entity::prelude::*;
 
-/// The id of the row that contains the version of the catalog. It is the nil UUID, which no company has as its id.
+/// The id of the row that contains the version of the catalog. It is the nil UUID, which is never the id of a company.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
-/// The id of the row that contains the version of the credentials. It is the max UUID, which no company has as its id.
+/// The id of the row that contains the version of the credentials. It is the max UUID, which is never the id of a
+/// company.
 pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 
-/// Returns `true` if a company may have this id. The nil UUID and the max UUID are reserved, so no company may have
-/// them.
+/// Returns `true` if this UUID can be the id of a company. The nil UUID and the max UUID are reserved.
 pub(crate) fn is_company(id: Uuid) -> bool {
     !id.is_nil() && !id.is_max()
 }

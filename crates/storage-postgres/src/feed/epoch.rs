@@ -1,4 +1,4 @@
-//! The epoch: a number that identifies one run of the database server on one history of the database. A restart, a
+//! The epoch: a number that identifies one run of the database server with one history of the database. A restart, a
 //! restore and a failover change the epoch.
 
 use iam_storage::Result;

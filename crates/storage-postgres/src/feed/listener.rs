@@ -71,7 +71,7 @@ impl ListenerOptions {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // An automatic reconnect would hide the fact that wake-ups may have been lost in the meantime.
+            // With automatic reconnects, the loss of wake-ups during an interruption would go unnoticed.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok::<_, sqlx::Error>(listener)
@@ -117,7 +117,7 @@ async fn forward(mut listener: PgListener, woken: &watch::Sender<Option<Arc<Unre
 
 /// A stream of wake-ups. It ends with an error when the connection is lost.
 pub(crate) struct Listener {
-    /// Changes with each wake-up. When the connection is lost, the value is the reason.
+    /// Is notified of each wake-up. The value is `None` until the connection is lost, and then the reason for the loss.
     wakes: watch::Receiver<Option<Arc<Unreachable>>>,
     _task: AbortOnDropHandle<()>,
 }

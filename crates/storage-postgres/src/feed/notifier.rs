@@ -53,7 +53,7 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
         committed.notified().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
             let error = &error as &dyn Error;
-            tracing::debug!(error, "cannot notify the other processes; they detect the change at their next poll");
+            tracing::debug!(error, "cannot notify the other processes; they will detect the change at their next poll");
         }
         tokio::time::sleep(MIN_INTERVAL).await;
     }

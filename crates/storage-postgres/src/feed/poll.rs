@@ -60,12 +60,13 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
-/// Reads the version and stamp of the catalog or of the credentials (`of`) from the row of a poll.
+/// Reads the version and stamp of the catalog or of the credentials, as selected by `of`, from the result row of a
+/// poll.
 fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
 }
 
-/// Reads the changes from the row of a poll.
+/// Reads the changes from the result row of a poll.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
     let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
     Ok(Changes {

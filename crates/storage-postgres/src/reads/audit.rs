@@ -67,8 +67,8 @@ impl<T: Executor> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // The limit is a part of the SQL and not a parameter. For a parameter, the planner would assume that a tenth of
-        // the rows is read.
+        // The limit is a literal in the SQL and not a parameter. With a parameter, the planner would assume that one
+        // tenth of the rows is read.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
         let row = self.row(self.for_company(company, counted)).await?;

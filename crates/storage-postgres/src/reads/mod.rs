@@ -1,4 +1,5 @@
-//! The reads: one statement each, with results sorted as the storage contract specifies.
+//! The read operations. Each executes one statement, and returns results in the order that the storage contract
+//! specifies.
 
 mod audit;
 mod catalog;
@@ -6,7 +7,8 @@ mod company;
 mod credentials;
 mod menu;
 
-/// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string equals no stored string.
+/// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string is not equal to any stored
+/// string.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }
