@@ -261,8 +261,8 @@ both_adapters! {
         }
     }
 
-    /// A list of a level's holders contains the issuer and subject of each external user. If holders prevent the
-    /// deletion of a level, the error also contains them.
+    /// A list of a level's holders contains the issuer and subject of each external user. If a level cannot be deleted
+    /// because it has holders, the error also contains their issuers and subjects.
     async fn holders_are_listed_with_their_external_identity(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;

@@ -24,7 +24,7 @@ pub enum Kind {
     Integer,
     /// A string that must be one of several values. This string lists the values, separated by commas.
     Word(&'static str),
-    /// A UUID. If a kind is given, an entity of this kind with this id must exist.
+    /// A UUID. If a kind is specified, an entity of this kind with this id must exist.
     Id(Option<&'static str>),
     /// A reference to a user: an id, or `issuer|subject`.
     User,
