@@ -37,7 +37,7 @@ both_adapters! {
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
-            // The cut-off is moved to one minute ago, so a token that was issued after that time is accepted.
+            // The cut-off is moved back to one minute ago, so a token that was issued after that time is accepted.
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));

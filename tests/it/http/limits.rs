@@ -22,7 +22,8 @@ async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// Creates an API instance whose changes wait at most 2 s for a lock. Test databases have a longer timeout by default.
+/// Creates an API instance whose changes wait at most 2 s for a lock. By default, the lock timeout on test databases is
+/// longer.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };

@@ -17,8 +17,8 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// No kind of change can remove the administrative rights of the last administrator. The levels of other users can
-    /// be revoked.
+    /// The last administrator cannot remove their own administrative rights by any kind of change. The levels of other
+    /// users can be revoked.
     async fn the_last_administrator_cannot_be_demoted(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);

@@ -46,7 +46,7 @@ impl Placeholders {
     }
 }
 
-/// Returns the length of the random string with which `text` begins: an API key, or only the prefix of a key if
+/// Returns the length of the random string at the start of `text`. This string is an API key, or the prefix of a key if
 /// `before` ends with the name of the prefix field. Returns `None` if `text` does not begin with a random string.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {

@@ -313,8 +313,8 @@ both_adapters! {
         }
     }
 
-    /// A wildcard origin allows the origins of all subdomains of its domain, with any header. Other origins are
-    /// rejected.
+    /// A wildcard origin allows the origins of all subdomains of its domain that have the same scheme and port. Other
+    /// origins are rejected.
     async fn a_wildcard_allows_the_subdomains_of_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;

@@ -2,8 +2,8 @@
 //! are the same as if the second company did not exist.
 //!
 //! The parameters are read from the OpenAPI document, so new operations and parameters are tested without being listed
-//! here. For each parameter, a request with an id of the second company is compared with a request with an unknown id,
-//! for every kind of entity. Both responses must be equal. All responses must also be the same if the second company
+//! here. For each parameter and every kind of entity, a test sends one request with an id of the second company and one
+//! request with an unknown id. Both responses must be equal. All responses must also be the same if the second company
 //! has twice as many entities.
 
 mod parameters;
