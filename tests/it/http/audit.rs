@@ -6,13 +6,13 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, fields, is_time, new_company, new_user,
 };
 
-/// Returns a page of the company's audit log, as its administrator reads it.
+/// Requests a page of the company's audit log as the company's administrator, and returns it.
 pub async fn page(api: &TestApi, company: Company, query: &str) -> Value {
     let path = format!("/api/iam/audit-logs?{query}");
     api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data()
 }
 
-/// Returns a page of the platform's audit log, as a super admin reads it.
+/// Requests a page of the platform's audit log as a super admin, and returns it.
 pub async fn platform(api: &TestApi, query: &str) -> Value {
     api.get(&format!("/api/iam/audit-logs?{query}")).by_super_admin().send().await.expect(200).data()
 }
@@ -21,8 +21,8 @@ pub async fn total(api: &TestApi, company: Company) -> u64 {
     page(api, company, "limit=1&includeTotal=true").await["total"].as_u64().unwrap()
 }
 
-/// Sends a change to the company and asserts that it wrote exactly one audit record. Returns the record and the
-/// response.
+/// Sends a request that changes the company, and asserts that it writes exactly one audit record. Returns the record
+/// and the response.
 async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, Answer) {
     let before = total(api, company).await;
     let answer = request.within(company.id).send().await;
@@ -31,8 +31,8 @@ async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, 
     (page(api, company, "limit=1").await["logs"][0].clone(), answer)
 }
 
-/// Sends a change to the data of the platform and asserts that it wrote exactly one audit record. Returns the record
-/// and the response.
+/// Sends a request that changes the platform's data, and asserts that it writes exactly one audit record. Returns the
+/// record and the response.
 async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer) {
     let count = async || platform(api, "limit=1&includeTotal=true").await["total"].as_u64().unwrap();
     let before = count().await;
@@ -80,7 +80,7 @@ both_adapters! {
         assert_eq!(record["id"].as_str().unwrap().len(), 36);
     }
 
-    /// The audit record of a change that the super admin claim authorized is marked with `superAdmin`.
+    /// The audit record of a change is marked with `superAdmin` if the super admin claim authorized the change.
     async fn a_change_by_a_super_admin_is_marked(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
@@ -90,7 +90,7 @@ both_adapters! {
         assert_eq!(record["metadata"], json!({ "requestId": id, "superAdmin": true }));
     }
 
-    /// The audit record of a changed level contains the old and new values of the changed fields.
+    /// The audit record of a change to a level contains the old and new values of the changed fields.
     async fn levels_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -106,7 +106,7 @@ both_adapters! {
         assert_eq!(record["changes"], json!({ "before": answer.data()["userLevel"] }));
     }
 
-    /// The audit record of a changed view matrix contains the number of cells per state, and the cells that differ.
+    /// The audit record of a change to a view matrix contains the number of cells in each state, and the changed cells.
     async fn view_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -136,8 +136,8 @@ both_adapters! {
         );
     }
 
-    /// The audit record of a changed feature matrix contains the number of allowed and denied cells, and the cells that
-    /// differ.
+    /// The audit record of a change to a feature matrix contains the numbers of allowed and denied cells, and the
+    /// changed cells.
     async fn feature_matrices_are_recorded(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -239,7 +239,7 @@ both_adapters! {
         assert_eq!(page(&api, company, "entityType=view&includeTotal=true").await["total"], 0);
     }
 
-    /// The audit record of a changed mapping contains the ids that were added and removed.
+    /// The audit record of a change to a mapping contains the ids that were added and removed.
     async fn mappings_are_recorded(api: TestApi) {
         let (module, feature) = (api.module_id("risks").await, api.feature_id("general.read").await);
         let (risks, home) = (api.view_id("/modules/risks").await, api.view_id("/home").await);
@@ -278,7 +278,7 @@ both_adapters! {
         assert_eq!(record["changes"]["removed"].as_array().unwrap().len(), 3);
     }
 
-    /// Rejected changes and changes without an effect are not recorded.
+    /// Rejected changes and changes without effect are not recorded.
     async fn a_request_without_effect_leaves_no_record(api: TestApi) {
         let company = api.company().await;
         let (member, admin) = (api.level_id(company, "Member").await, api.level_id(company, "Admin").await);

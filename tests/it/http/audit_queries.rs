@@ -1,4 +1,4 @@
-//! Tests of queries of the audit log: filters, keyset pagination, and which records a caller can read.
+//! Tests of audit log queries: filters, keyset pagination, and which records a caller can read.
 
 use iam_domain::{Actor, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};
@@ -58,7 +58,7 @@ both_adapters! {
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
 
-    /// The parameter `limit` accepts 1 to 200 records per page. Default: 50 records.
+    /// The parameter `limit` must be between 1 and 200. The default is 50 records per page.
     async fn the_size_of_a_page_is_bounded(api: TestApi) {
         let company = api.company().await;
         for n in 0..45 {

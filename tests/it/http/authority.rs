@@ -61,8 +61,8 @@ impl Storage for Watched {
     }
 }
 
-/// Sends a change that waits for the company's row lock. During the wait, the caller's levels are reduced to the levels
-/// in `left`. Returns the response to the change.
+/// Sends a change that waits for the company's row lock. During the wait, all levels of the caller except those in
+/// `left` are revoked. Returns the response to the change.
 pub async fn overtaken(
     api: &TestApi,
     company: Company,
@@ -178,7 +178,7 @@ both_adapters! {
         }
     }
 
-    /// The revocation of a right takes effect with the next request.
+    /// The revocation of a right takes effect for the next request.
     async fn a_revoked_right_is_denied_immediately(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -195,7 +195,7 @@ both_adapters! {
     }
 
     /// A user also loses a right when a level of the user loses the permission, or when a second level denies the
-    /// permission. The loss takes effect with the next request.
+    /// permission. The loss takes effect for the next request.
     async fn a_changed_level_applies_immediately(api: TestApi) {
         let company = api.company().await;
         let manage = api.feature_id("iam.manage_levels").await;
@@ -297,7 +297,7 @@ both_adapters! {
         }
     }
 
-    /// Only super admins can use the platform's operations. Administrators of a company get 403.
+    /// Only super admins can use the platform's operations. Administrators of a company receive 403.
     async fn only_super_admins_may_change_the_platform(api: TestApi) {
         let company = api.company().await;
         let id = new_company();
@@ -370,7 +370,7 @@ both_adapters! {
         }
     }
 
-    /// Only the JSON value `true` of the claim makes the bearer a super admin.
+    /// The bearer is a super admin only if the value of the claim is the JSON boolean `true`.
     async fn only_the_value_true_makes_a_super_admin(api: TestApi) {
         let company = api.company().await;
         let exp = 4_000_000_000_u64;
@@ -399,7 +399,7 @@ both_adapters! {
         }
     }
 
-    /// A request can specify its company in the path, the query, the body or the header.
+    /// A request can specify its company in the path, in the query, in the body or in a header.
     async fn a_company_can_be_specified_in_four_places(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels?companyId={}", company.id);

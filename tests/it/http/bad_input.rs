@@ -111,8 +111,8 @@ pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Creates, before the tests start, every entity to which a request in the table of operations refers. Entities that
-/// were created later would appear as differences when the stored data is compared.
+/// Creates all entities to which requests in the table of operations refer. The tests call this function first, because
+/// entities that are created later would appear as differences when the stored data is compared.
 async fn create_all_entities(world: &World) {
     world.renew();
     for form in FORMS {
@@ -123,7 +123,7 @@ async fn create_all_entities(world: &World) {
     }
 }
 
-/// Sends every test case of every field of every body. Returns the number of cases.
+/// Sends the test cases for all fields of all bodies. Returns the number of cases.
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
@@ -253,7 +253,7 @@ fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSe
     }
 }
 
-/// The table of fields ([`FORMS`]) has exactly the fields of the request bodies in the OpenAPI document.
+/// The table of fields ([`FORMS`]) contains exactly the fields of the request bodies in the OpenAPI document.
 #[test]
 fn the_table_covers_every_field() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
@@ -269,7 +269,7 @@ fn the_table_covers_every_field() {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()]["requestBody"];
         let mut expected = BTreeSet::new();
         fields_of(&document, &described["content"]["application/json"]["schema"], "", &mut expected);
-        // The company of the request has tests of its own, since it can be specified in four places.
+        // The field `companyId` is tested separately, since a request can specify the company in four places.
         expected.retain(|field| !field.ends_with("companyId"));
         let mut known = BTreeSet::new();
         for form in FORMS.iter().filter(|form| form.operation == operation.name) {
@@ -294,7 +294,7 @@ both_adapters! {
         assert!(sent > 2_000, "{sent}");
     }
 
-    /// Bodies that are not JSON objects, are too large, or have another content type are rejected.
+    /// Bodies that are not JSON objects, are too large, or have a content type other than JSON are rejected.
     async fn invalid_bodies_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let sent = wholes(&world).await;

@@ -309,7 +309,7 @@ both_adapters! {
         assert_eq!(data, json!({ "views": [] }));
     }
 
-    /// A request with an unknown id gets 404, and the message names the type of the entity.
+    /// A request with an unknown id returns 404, and the message names the type of the entity.
     async fn entries_that_do_not_exist_are_not_found(api: TestApi) {
         let id = new_company();
         for (collection, what) in [("views", "View"), ("features", "Feature"), ("modules", "Module")] {
@@ -431,8 +431,8 @@ both_adapters! {
         assert_eq!(answer.expect(200).data()["feature"]["name"], "Levels");
     }
 
-    /// Removing an action from the list of a feature deletes the permissions for that action. Permissions for standard
-    /// actions remain.
+    /// Removing an action from a feature's list of actions deletes the permissions for that action. Permissions for
+    /// standard actions remain.
     async fn removing_an_action_deletes_its_permissions(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let body = json!({ "name": "New", "key": "new", "actions": ["Sign", "Burn", "Publish"] });

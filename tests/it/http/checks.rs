@@ -1,4 +1,4 @@
-//! Tests of batch checks, that is, many checks in one request, through the API.
+//! Tests of batch checks (several checks in one request), through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ both_adapters! {
         assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
     }
 
-    /// The result of an invalid check is the error that a single check would get. The other checks of the batch are
+    /// The result of an invalid check is the error that a single check would return. The other checks of the batch are
     /// evaluated.
     async fn an_invalid_check_does_not_affect_the_others(api: TestApi) {
         let company = api.company().await;
@@ -101,7 +101,7 @@ both_adapters! {
         }
     }
 
-    /// The list of checks must have 1 to 1000 elements. A body with invalid JSON is rejected as a whole.
+    /// The list of checks must contain 1 to 1000 elements. A body with invalid JSON is rejected as a whole.
     async fn the_list_is_validated(api: TestApi) {
         let company = api.company().await;
         let send = |body: &str| {
@@ -133,7 +133,7 @@ both_adapters! {
     }
 
     /// The same check can be written as different JSON texts, for example with another order of the fields. All of
-    /// these texts get the same decision.
+    /// these texts lead to the same decision.
     async fn a_check_may_use_any_json_formatting(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;

@@ -168,7 +168,7 @@ both_adapters! {
                 assert_eq!(answer.error().1, "ERR_RESOURCE_003", "{path} {wrong}");
             }
             of(api.delete(path), company, path).header("if-match", &now).send().await.expect(200);
-            // A request for a deleted entity gets 404, whatever entity tag the client sends.
+            // A request for a deleted entity returns 404, regardless of the entity tag that the client sends.
             of(api.delete(path), company, path).header("if-match", "*").send().await.expect(404);
         }
     }
@@ -202,7 +202,7 @@ both_adapters! {
         assert_eq!(statuses, [200, 412]);
     }
 
-    /// Permissions are checked before `If-Match`: a caller without the permission gets 403 and not 412.
+    /// Permissions are checked before `If-Match`: a caller without the permission receives 403, not 412.
     async fn authorization_precedes_the_check_of_the_etag(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
@@ -246,8 +246,8 @@ both_adapters! {
         }
     }
 
-    /// The response to a change states the version that the change created. A change without effect states the
-    /// unchanged version.
+    /// The response to a change states the version that the change created. The response to a change without effect
+    /// states the unchanged version.
     async fn the_response_to_every_change_contains_its_version(api: TestApi) {
         let company = api.company().await;
         let mut seen = (0, 0);
@@ -263,7 +263,7 @@ both_adapters! {
         }
     }
 
-    /// Every response returns the request id, even if it is an error. A request id with invalid characters or an
+    /// Every response contains the request id, even if it is an error. A request id with invalid characters or an
     /// invalid length is replaced.
     async fn every_response_has_a_request_id(api: TestApi) {
         let long = "x".repeat(128);

@@ -31,8 +31,8 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// Creates a company and loads the permissions of its administrator into the cache of the replica `b`. Afterwards the
-/// replica `b` does not detect changes.
+/// Creates a company and loads the permissions of its administrator into the cache of the replica `b`. Then stalls the
+/// change feed of `b`, so that `b` detects no further changes.
 async fn company_with_cached_administrator(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.catch_up().await;
@@ -43,8 +43,8 @@ async fn company_with_cached_administrator(a: &Replica, b: &Replica) -> Company 
     company
 }
 
-/// Returns one request for each kind of decision, and a request for the list of levels. The caller's levels must
-/// authorize the request for the list.
+/// Returns one request for each kind of decision, and a request for the list of levels. The list is included because
+/// its authorization also depends on the caller's levels.
 fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     [
         question(api),
@@ -96,7 +96,7 @@ both_adapters! {
         assert!(are_responses_to_a_non_member(&learnt), "the replica must cache the data that it has loaded");
     }
 
-    /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version gets no older
+    /// Monotonic reads: a caller that sends the version of an earlier response as the minimum version receives no older
     /// data from any replica.
     async fn a_minimum_version_applies_to_every_read(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
@@ -198,11 +198,11 @@ both_adapters! {
         let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX }.to_string();
         let answer = question(&b.api).by(company.admin).within(company.id).header(LEAST, &elsewhere).send().await;
         assert_eq!(version(&answer).epoch, here.epoch);
-        assert!(!is_allowed(answer), "the database was read");
+        assert!(!is_allowed(answer), "the replica must read the database");
     }
 
-    /// A request gets 503 if its minimum version does not exist yet. It gets neither a decision from older data nor a
-    /// denial.
+    /// A request returns 503 if its minimum version does not exist yet. It returns neither a decision from older data
+    /// nor a denial.
     async fn a_minimum_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -260,7 +260,8 @@ both_adapters! {
             version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
         let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
-        // On a slow machine the quota is partly refilled while the test exhausts it, so more requests are necessary.
+        // On a slow machine the quota is partly refilled during this loop, so more requests are necessary to exhaust
+        // it.
         for _ in 0..1000 {
             let answer = fresh(company.admin).await;
             if answer.status == 429 {
@@ -268,7 +269,7 @@ both_adapters! {
                 break;
             }
         }
-        let limited = limited.expect("the quota is exhausted");
+        let limited = limited.expect("the quota must be exhausted");
         assert_eq!(limited.error().1, "ERR_RATE_LIMIT_001");
         assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
         fresh(company.member).await.expect(200);

@@ -1,5 +1,5 @@
-//! Tests of the OpenAPI document: it equals the committed copy, and its schemas reject every response that differs from
-//! those of the service. All other tests of the API validate their requests and responses against the document.
+//! Tests of the OpenAPI document: it equals the committed copy, and its schemas reject modified responses. All other
+//! tests of the API validate their requests and responses against the document.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::world::World;
 use crate::support::api::TestApi;
 use crate::support::contract::{self, DOCUMENT};
 
-/// The committed copy of the document, so that reviews show changes to the contract.
+/// The served document equals the committed copy, which makes changes to the contract visible in reviews.
 #[test]
 fn the_committed_document_is_the_served_document() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
@@ -86,7 +86,7 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Returns replacements for the value that have other types, so the schema must reject them.
+/// Returns replacements for the value. They have other types, so the schema must reject them.
 fn mutants(value: &Value) -> Vec<Value> {
     let mut mutants = vec![json!({ "unexpected": 1 }), json!([])];
     mutants.extend(match value {

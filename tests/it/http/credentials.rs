@@ -30,7 +30,8 @@ pub fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// Returns a token of the native issuer that was issued this number of seconds ago. `None` omits the claim `iat`.
+/// Returns a token that the native issuer issued `seconds_ago` seconds ago. If `seconds_ago` is `None`, the token has
+/// no claim `iat`.
 pub fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String {
     let mut claims = json!({ "userId": user, "isSuperAdmin": is_super_admin, "exp": now() + 3600 });
     if let Some(seconds) = seconds_ago {
@@ -96,7 +97,7 @@ both_adapters! {
         changes(&api, company, key, "Never").await.expect(403);
     }
 
-    /// An API key is accepted only if the whole key matches exactly, including its letter case.
+    /// An API key is accepted only if the whole key matches exactly. The comparison is case-sensitive.
     async fn a_nearly_correct_key_is_rejected(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("administer", None).await;
@@ -183,7 +184,7 @@ both_adapters! {
         }
     }
 
-    /// A service holds no levels, so checks of its own permissions are denied and are not an error. A service may send
+    /// A service holds no levels, so checks of its own permissions return a denial and not an error. A service may send
     /// such checks in every company, with its own id as the subject.
     async fn a_check_of_a_service_about_itself_is_denied(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
@@ -208,7 +209,7 @@ both_adapters! {
 
     /// A key for all companies can read and change the platform's data as its role allows, but cannot read API keys.
     async fn a_global_key_permits_the_operations_of_its_role(api: TestApi) {
-        // A request that must specify a company, but does not, gets 400.
+        // If the operation requires a company for this key, a request without a company returns 400.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
@@ -220,7 +221,7 @@ both_adapters! {
         }
     }
 
-    /// Expired and revoked keys are rejected. The message states which of the two applies.
+    /// Expired and revoked keys are rejected. The message states whether the key is expired or revoked.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -444,7 +445,7 @@ both_adapters! {
         }
     }
 
-    /// The time of the last use of a key is stored at most about once per minute.
+    /// The last-used time of a key is stored at most about once per minute.
     async fn the_last_use_of_a_key_is_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;

@@ -37,7 +37,7 @@ both_adapters! {
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
-            // The cut-off is moved to one minute ago, so a token that was issued after that time is accepted.
+            // The cut-off is moved back to one minute ago, so a token that was issued after that time is accepted.
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
@@ -74,8 +74,8 @@ both_adapters! {
         }
     }
 
-    /// An issuer's clock may be ahead, so that its tokens seem to be issued in the future. The default cut-off is
-    /// therefore the current time plus the allowed clock skew, and also rejects such existing tokens.
+    /// An issuer's clock may be ahead, so existing tokens can have issue times in the future. The default cut-off is
+    /// therefore the current time plus the allowed clock skew, so that it also rejects these tokens.
     async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
         let company = api.company().await;
         let clock_skew = Duration::from_secs(30);
@@ -90,15 +90,16 @@ both_adapters! {
         expired_token(&reads(&router, company, &ahead).await);
     }
 
-    /// Only super admins who authenticate with a token can set cut-offs. API keys get 403, whatever their role.
+    /// Only super admins who authenticate with a token can set cut-offs. Requests with API keys return 403, regardless
+    /// of the role of the key.
     async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
-        // A leaked key must not be able to cut off the super admins who could revoke the key. It must also not be able
-        // to remove the cut-offs that they set.
+        // With a leaked key, an attacker must not be able to set cut-offs for the super admins who could revoke the
+        // key, or to remove cut-offs that they set.
         let platform = api.api_key("administer", None).await;
         for user in [company.member, api.super_admin] {
             for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {

@@ -23,7 +23,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
 }
 
 both_adapters! {
-    /// An allowed decision identifies the level that allows the view. A denied decision states the reason.
+    /// An allow decision identifies the level that allows the view. A deny decision states the reason.
     async fn a_check_returns_the_reason(api: TestApi) {
         let company = api.company().await;
         let read = json!({ "feature": "general.read", "action": "Read" });
@@ -83,8 +83,8 @@ both_adapters! {
         }
     }
 
-    /// Views and features are identified by exact match. Prefixes, strings in another letter case, and urls with values
-    /// instead of path parameters do not match.
+    /// Views and features are identified by exact match. Prefixes, strings that differ only in letter case, and urls
+    /// with values instead of path parameters do not match.
     async fn unknown_views_and_features_are_denied(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company().to_string();
@@ -239,7 +239,8 @@ both_adapters! {
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
             }
         }
-        // All users may check their own permissions, even if the request specifies their own id as `userId`.
+        // All users may check their own permissions. This includes requests that specify the caller's own id as
+        // `userId`.
         ask(company.visitor, company.visitor).await.expect(200);
         ask(company.visitor, company.admin).await.expect(403);
     }
@@ -266,7 +267,7 @@ both_adapters! {
         }
     }
 
-    /// An administrator who requests a user's permissions gets the same list as that user.
+    /// An administrator who requests a user's permissions receives the same list as that user.
     async fn administrators_read_the_same_permissions_as_the_user(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/permissions", company.member);

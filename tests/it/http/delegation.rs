@@ -48,7 +48,7 @@ pub fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str
     api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
 }
 
-/// Returns the cells of a matrix in the form in which a client can send them back unchanged.
+/// Returns the cells of a matrix in the form that a request to replace the matrix accepts.
 pub async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
     let mut cells = api.matrix(company, level, matrix).await;
     for cell in &mut cells {
@@ -148,7 +148,7 @@ both_adapters! {
 
     /// An allow counts as a grant even while a deny overrides it. Otherwise a later removal of the deny would put the
     /// allow into effect.
-    async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
+    async fn an_allow_that_a_deny_overrides_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (denying, plain) = (api.new_level(company, "Denying").await, api.new_level(company, "Plain").await);
@@ -195,7 +195,7 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // The guard cannot be bypassed by deletion of the level, because a level with holders cannot be deleted.
+        // The guard cannot be bypassed by deleting the level, because a level with holders cannot be deleted.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
@@ -209,8 +209,8 @@ both_adapters! {
         put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
     }
 
-    /// Callers can send back unchanged cells that allow permissions that the callers do not hold. They can also narrow
-    /// the scopes of such cells.
+    /// A matrix change can contain existing cells that allow permissions that the caller does not hold. It can also
+    /// narrow the scopes of such cells.
     async fn unchanged_permissions_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
@@ -314,7 +314,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
     }
 
-    /// Approve implies no other right, and does not allow changes of pinned cells.
+    /// Approve implies no other right, and does not allow changes to pinned cells.
     async fn approve_includes_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;

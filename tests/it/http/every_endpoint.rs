@@ -1,5 +1,5 @@
-//! Tests of properties that every operation must have. They cover the admitted callers, the ways in which requests
-//! specify the company, and the responses to ids of another company.
+//! Tests of properties that every operation must have. They cover the authorized callers, the ways in which requests
+//! specify the company, and the responses to requests with ids of another company.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,8 +36,8 @@ fn the_table_matches_the_openapi_document() {
     }
 }
 
-/// The OpenAPI document describes two kinds of headers for every operation: the request headers that require a minimum
-/// version, and the response header `X-IAM-Version`.
+/// The OpenAPI document describes two kinds of headers for every operation: the request headers that specify the
+/// required consistency, and the response header `X-IAM-Version`.
 #[test]
 fn the_openapi_document_lists_the_headers() {
     let document = iam_http::document().unwrap();
@@ -100,8 +100,8 @@ both_adapters! {
         }
     }
 
-    /// A caller without the required permission gets the same 403 for every body and every id. The response therefore
-    /// reveals nothing.
+    /// A caller without the required permission receives the same 403 for every body and every id. The response
+    /// therefore reveals nothing.
     async fn callers_without_permission_learn_only_the_denial(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
@@ -163,7 +163,7 @@ both_adapters! {
         }
     }
 
-    /// A non-member gets the same response for an existing company and for a company that does not exist.
+    /// A non-member receives the same response for an existing company and for a company that does not exist.
     async fn unknown_and_foreign_companies_are_indistinguishable(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -240,7 +240,7 @@ both_adapters! {
 
     /// A request with an invalid company id, or with two different company ids, is rejected before permissions are
     /// checked. The ids can be in the path, the header, the query or the body.
-    async fn contradictory_companies_are_rejected(api: TestApi) {
+    async fn conflicting_companies_are_rejected(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
         let disagree = "companyId is specified more than once, with different values";
@@ -371,7 +371,7 @@ both_adapters! {
         assert_eq!(world.dump(world.theirs).await, before);
     }
 
-    /// The valid request of each operation gets the success status and the headers of the operation.
+    /// The valid request of each operation returns the success status and the headers of the operation.
     async fn every_operation_works(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations() {
@@ -395,15 +395,15 @@ both_adapters! {
                     assert_eq!(again.header(name), answer.header(name), "{name}");
                 }
                 assert!(again.body.is_empty());
-                // A caller without a valid credential gets 401 and not 304, even with `If-None-Match: *`.
+                // A caller without a valid credential receives 401, not 304, even with `If-None-Match: *`.
                 let request = world.request("GET", operation.path(), TestCaller::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
     }
 
-    /// An unknown path gets 404 with a JSON error. A wrong method gets 405 with the allowed methods in the header
-    /// `Allow`.
+    /// A request for an unknown path returns 404 with a JSON error. A request with a wrong method returns 405 and lists
+    /// the allowed methods in the header `Allow`.
     async fn the_error_for_a_wrong_path_or_method_contains_it(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
@@ -462,7 +462,7 @@ both_adapters! {
     }
 }
 
-/// Asserts that a decision, a menu or a list of permissions allows nothing.
+/// Asserts that the response (a decision, a menu or a list of permissions) grants no access.
 #[track_caller]
 fn assert_nothing_is_allowed(answer: &Answer) {
     let data = answer.data();

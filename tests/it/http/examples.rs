@@ -32,7 +32,7 @@ impl Normalizer {
     fn json(&mut self, value: &Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(text)),
-            // The examples of lists and maps are short.
+            // Lists and maps in examples have at most two elements.
             Value::Array(elements) => elements.iter().take(2).map(|element| self.json(element)).collect(),
             Value::Object(members) => {
                 let is_map = members.len() > 2 && members.keys().all(|name| uuid::Uuid::try_parse(name).is_ok());
@@ -149,7 +149,7 @@ impl Examples {
         }
     }
 
-    /// Records the values of fields as examples, if the fields belong to named schemas.
+    /// Records the values of the fields of named schemas as examples.
     fn learn(&mut self, schema: &Value, name: Option<&str>, value: &Value) {
         if let Some(reference) = schema["$ref"].as_str() {
             let target = DOCUMENT.pointer(reference.strip_prefix('#').unwrap()).unwrap();
@@ -217,7 +217,7 @@ fn contains_objects(schema: &Value) -> bool {
         || parts.chain(schema.get("items")).any(contains_objects)
 }
 
-/// Creates the requests of a company's administrator, of a member and of a super admin.
+/// Creates requests of the company's administrator and of a super admin.
 struct Callers {
     api: TestApi,
     company: Company,
@@ -228,12 +228,12 @@ impl Callers {
         self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path)
     }
 
-    /// Creates a request of the company's administrator.
+    /// Creates a request of the company's administrator, within the company.
     fn admin(&self, method: &str, path: &str) -> Request {
         self.request(method, path).by(self.company.admin).within(self.company.id)
     }
 
-    /// Creates a super admin's request, which specifies no company.
+    /// Creates a request of a super admin, without a company.
     fn platform(&self, method: &str, path: &str) -> Request {
         self.request(method, path).by_super_admin()
     }

@@ -34,8 +34,8 @@ mod postgres {
         }
     }
 
-    /// Sends all operations repeatedly while `migrate` runs, and once before and after it. Asserts that no response is
-    /// a 5xx.
+    /// Sends the requests of all operations repeatedly while `migrate` runs, and once before and after it. Asserts that
+    /// no response has a 5xx status.
     async fn no_request_fails(world: &World, migrate: impl Future<Output = ()>) {
         let (is_over, failures) = (Cell::new(false), RefCell::default());
         for operation in operations() {
@@ -107,7 +107,7 @@ mod postgres {
         steps
     }
 
-    /// Runs one expand step as the owner of the tables. After a deadlock or a lock timeout, the step is repeated, as an
+    /// Runs one expand step as the owner of the tables. After a deadlock or a lock timeout, the step is retried, as an
     /// operator would do.
     async fn migrate(owner: &mut PgConnection, step: &str) {
         loop {

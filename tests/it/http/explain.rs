@@ -118,7 +118,7 @@ both_adapters! {
         }
     }
 
-    /// Non-members and super admins get the decision without a derivation. The response to a non-member must reveal
+    /// Non-members and super admins receive the decision without a derivation. The response to a non-member must reveal
     /// nothing about the company, and must not reveal whether the view exists. For super admins there is no derivation,
     /// because the company's rules do not apply to them.
     async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {

@@ -1,5 +1,5 @@
-//! Tests of users of external issuers. They cover the form in which requests and responses identify these users, and
-//! that no other user is mistaken for them.
+//! Tests of users of external issuers. They cover how requests and responses identify these users, and that no other
+//! user is mistaken for them.
 
 use iam_domain::{ExternalId, Issuer, UserId};
 use iam_identity::{
@@ -60,7 +60,7 @@ async fn without_natives(api: &TestApi) -> (TestApi, String) {
     (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
 }
 
-/// Returns the string with percent-encoding for use in a path.
+/// Returns the string in percent-encoded form, for use in a path.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -116,7 +116,8 @@ both_adapters! {
             let ask = json!({ "view": "/dashboard", "userId": name });
             let check = router.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
             assert_eq!(check.expect(200).data()["allowed"], true);
-            // An explanation contains the external id if the token or the request contains it. It is not looked up.
+            // An explanation contains the external id only if the token or the request contains it. The service does
+            // not look it up.
             let explain = || router.post("/api/iam/explain").within(company.id);
             for (request, ask, expected) in [
                 (explain().bearer(&bearer), json!({ "view": "/dashboard" }), json!(name)),
@@ -260,8 +261,8 @@ both_adapters! {
         }
     }
 
-    /// A list of a level's holders contains the issuer and subject of each external user. The error of a rejected
-    /// deletion also contains them for the holders that prevent the deletion.
+    /// A list of a level's holders contains the issuer and subject of each external user. If a level cannot be deleted
+    /// because it has holders, the error also contains their issuers and subjects.
     async fn holders_are_listed_with_their_external_identity(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -298,8 +299,8 @@ both_adapters! {
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Levels cannot be assigned to the user id alone. Otherwise a caller who has only the user id could read the
-        // issuer and the subject.
+        // An assignment cannot identify an external user by the user id alone. Otherwise a caller who has only the user
+        // id could read the issuer and the subject.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
         let message = "userId does not identify a user who can sign in. Identify users of external issuers by \
@@ -312,9 +313,9 @@ both_adapters! {
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
     }
 
-    /// Levels can be assigned only to users who can sign in. Services get no levels, because their rights follow from
-    /// the role of their key. An id gets no levels if no trusted issuer can issue a token for it, but its existing
-    /// levels can be revoked.
+    /// Levels can be assigned only to users who can sign in. Levels cannot be assigned to services, because the rights
+    /// of a service follow from the role of its key. They also cannot be assigned to an id for which no trusted issuer
+    /// can issue a token, but the existing levels of such an id can be revoked.
     async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
@@ -358,8 +359,8 @@ both_adapters! {
             (&json!(named(subject)), &future["notBefore"])
         );
         expired_token(&reads(router, company, &bearer).await);
-        // A cut-off can also be set for the user id alone, because a cut-off grants nothing. Only super admins can set
-        // cut-offs, and they may read the issuer and subject of users.
+        // A request to set a cut-off can also identify the user by the user id alone, because a cut-off grants nothing.
+        // Only super admins can set cut-offs, and they may read the issuer and subject of users.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
@@ -407,7 +408,7 @@ both_adapters! {
         }
     }
 
-    /// While the signing keys (JWKS) of an issuer are unavailable, requests with tokens of that issuer get 503 with
+    /// While the signing keys (JWKS) of an issuer are unavailable, requests with tokens of that issuer return 503 with
     /// `Retry-After`. Requests of all other callers are processed.
     async fn an_issuer_outage_is_503_for_its_users_only(api: TestApi) {
         let company = api.company().await;

@@ -62,8 +62,8 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "the feature must be ungated");
     }
 
-    /// A disabled module makes no view or feature available. A module can be disabled for one company or for all
-    /// companies.
+    /// A disabled module makes none of its views and features available. A module can be disabled for one company or
+    /// for all companies.
     async fn a_module_disabled_by_either_switch_allows_nothing(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
@@ -98,8 +98,8 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// Removing a view from its last module would open the view to every company. The request must therefore confirm
-    /// the removal with `ungate`.
+    /// Removing a view from its last module would make the view available to every company. The request must therefore
+    /// confirm the removal with `ungate`.
     async fn removing_the_last_gate_of_a_view_requires_confirmation(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
@@ -122,8 +122,8 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
     }
 
-    /// A feature can be removed from the last module that gates it only with confirmation. The error lists all features
-    /// that the change would ungate.
+    /// Removing a feature from the last module that gates it requires confirmation. The error lists all features that
+    /// the change would ungate.
     async fn removing_the_last_gate_of_a_feature_requires_confirmation(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);

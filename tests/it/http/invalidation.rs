@@ -1,5 +1,5 @@
 //! Tests of cache invalidation for every kind of change. They check the decisions after a change, both on the replica
-//! that makes the change and on another replica. They also check which cache entries are dropped.
+//! that makes the change and on another replica. They also check which cache entries are invalidated.
 
 mod changes;
 
@@ -236,8 +236,8 @@ both_adapters! {
             let there = scene.seen(&b.api).await;
 
             let truth = scene.seen_with(&store, "no-cache").await;
-            assert_eq!(here, truth, "{what}: local replica");
-            assert_eq!(there, truth, "{what}: other replica");
+            assert_eq!(here, truth, "{what}: decisions of the replica that made the change");
+            assert_eq!(there, truth, "{what}: decisions of the other replica");
             assert_eq!(
                 before == [truth.clone(), truth],
                 *sees == Seen::Same,
@@ -253,7 +253,7 @@ both_adapters! {
             for (replica, before) in [&a, &b].into_iter().zip(elsewhere) {
                 let (kept, read) = (replica.stats(), reads(replica));
                 let seen = other.seen(&replica.api).await;
-                assert_eq!(reads(replica), read, "{what}: no data of the other company must be read again");
+                assert_eq!(reads(replica), read, "{what}: no data of the other company may be loaded again");
                 if *of == Of::Company {
                     assert_eq!(
                         replica.stats().misses,
@@ -268,8 +268,8 @@ both_adapters! {
         }
     }
 
-    /// Some writes neither wake replicas nor invalidate cache entries: writes to navigation trails and `effective_*`
-    /// tables, rejected changes, and changes without effect.
+    /// Writes to navigation trails and `effective_*` tables, rejected changes, and changes without effect neither wake
+    /// replicas nor invalidate cache entries.
     async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
@@ -287,7 +287,7 @@ both_adapters! {
         a.api.delete(&clear).by(scene.user).within(scene.company).send().await.expect(200);
 
         let filled = a.permissions.fill(&mut Filled::default(), &FillOptions::default()).await;
-        assert!(filled > 0, "the fill must write rows");
+        assert!(filled > 0, "the fill must write rows of the `effective_*` tables");
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [

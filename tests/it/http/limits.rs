@@ -1,5 +1,5 @@
-//! Tests of limits on the validation errors of a response, the request rate, and the request duration. A change that
-//! has begun is completed even after a timeout.
+//! Tests of the limits on the number of validation errors in a response, on the request rate, and on the request
+//! duration. A change that has begun is completed even after a timeout.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -22,7 +22,8 @@ async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// Creates an API instance whose changes wait at most 2 s for a lock. Test databases have a longer timeout by default.
+/// Creates an API instance whose changes wait at most 2 s for a lock. By default, the lock timeout on test databases is
+/// longer.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -62,7 +63,7 @@ both_adapters! {
         assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");
     }
 
-    /// A caller that exceeds the rate limit gets 429 with `Retry-After`. Other callers are not affected.
+    /// A caller that exceeds the rate limit receives 429 with `Retry-After`. Other callers are not affected.
     async fn a_caller_over_the_limit_must_wait(api: TestApi) {
         let router = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
@@ -90,7 +91,7 @@ both_adapters! {
         }
     }
 
-    /// Without a rate limit no request gets 429.
+    /// Without a rate limit, no request is rejected with 429.
     async fn without_a_limit_no_request_is_rejected(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
@@ -98,7 +99,7 @@ both_adapters! {
         }
     }
 
-    /// A request that times out gets 503. If its change has begun, the change is still completed.
+    /// A request that times out returns 503. If its change has begun, the change is still completed.
     async fn a_change_continues_after_its_request_timed_out(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -143,8 +144,8 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
-    /// A change gets 503 if it cannot acquire the lock within the lock timeout. It never gets a denial. Changes to
-    /// other companies are not affected.
+    /// The response to a change is 503 if the change cannot acquire the lock within the lock timeout. The response is
+    /// never a denial. Changes to other companies are not affected.
     async fn a_lock_timeout_is_a_503(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;

@@ -17,8 +17,8 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// The last administrator cannot give up the administrative rights by any kind of change. The levels of other users
-    /// can be revoked.
+    /// The last administrator cannot remove their own administrative rights by any kind of change. The levels of other
+    /// users can be revoked.
     async fn the_last_administrator_cannot_be_demoted(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
@@ -61,7 +61,8 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // Once the company has another administrator, the first administrator can give up the administrative rights.
+        // Once the company has another administrator, the first administrator can remove their own administrative
+        // rights.
         delegate(&api, company, &[], &[]).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }

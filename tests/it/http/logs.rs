@@ -52,7 +52,7 @@ impl Lines {
     }
 }
 
-/// A storage in which no unit of work can begin. Every attempt returns the given error.
+/// A storage in which no unit of work can begin. Every attempt fails with the given error.
 pub struct Failing {
     pub inner: Arc<dyn Storage>,
     pub error: fn() -> StorageError,

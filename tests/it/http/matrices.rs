@@ -263,7 +263,7 @@ both_adapters! {
         }
     }
 
-    /// Requests for the matrix of a level that does not exist or belongs to another company get 404.
+    /// Requests for the matrix of a level that does not exist or belongs to another company return 404.
     async fn an_unknown_level_has_no_matrix(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Member").await;

@@ -1,5 +1,5 @@
-//! A test of which callers may use which operations. The resulting table is a snapshot, and is identical for both
-//! storage adapters.
+//! A test of which callers may use which operations. The resulting table is compared with a snapshot, which is the same
+//! for both storage adapters.
 
 use std::fmt::Write as _;
 
@@ -55,7 +55,7 @@ pub async fn table(world: &World) -> String {
 }
 
 both_adapters! {
-    /// Every caller gets the expected status from every operation. The columns of the table are the callers. `reader`
+    /// Every operation returns the expected status to every caller. The columns of the table are the callers. `reader`
     /// holds Read on `iam.manage_levels` with the scope `company`. `team` holds Read and Update on `iam.manage_levels`
     /// with the scope `team`, which must not suffice. The last five columns are API keys: one of each role for the
     /// first company, one with the role `administer` for the second company, and one with the role `administer` for all

@@ -38,8 +38,8 @@ both_adapters! {
         assert_eq!((&second["companies"][0]["companyId"], &second["nextCursor"]), (&json!(expected[1].0), &json!(null)));
     }
 
-    /// The levels reflect every earlier change, whether or not the request requires its version. A version that no
-    /// response ever contained is not awaited, and a malformed version is rejected.
+    /// The levels reflect every earlier change. A minimum version that does not exist yet neither delays the response
+    /// nor causes an error. A malformed minimum version is rejected.
     async fn the_levels_reflect_every_earlier_change(api: TestApi) {
         let replica = Replica::of(&api).await;
         let company = api.company().await;

@@ -95,7 +95,7 @@ both_adapters! {
         let subs = list(&api, "sub-menu-items", Some(company.id)).await;
         assert_eq!(each(&subs, "label")[..2], ["B", "b"]);
         assert_eq!(subs.as_array().unwrap().len(), 8);
-        // Users who may read the company's IAM data get the same list.
+        // Users who may read the company's IAM data receive the same list.
         let seen = api.get(path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(seen["menuItems"], own);
     }
@@ -201,8 +201,8 @@ both_adapters! {
         assert_eq!(of(api.get(&path_of("sub-menu-items", &subs[1])), None).send().await.error(), gone);
     }
 
-    /// A company's own items are visible and can be changed in requests that specify this company. They are hidden from
-    /// all other requests.
+    /// A company's own items can be read and changed only in requests that specify this company. All other requests for
+    /// these items return 404.
     async fn only_the_owning_company_can_read_and_change_an_item(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;

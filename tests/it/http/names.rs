@@ -1,5 +1,5 @@
-//! Tests of names with invisible characters. They cover which characters are accepted. Names that earlier builds
-//! accepted, with characters that are now rejected, remain usable.
+//! Tests of names with invisible characters. They cover which characters are accepted. They also cover names from
+//! earlier builds, which remain usable even if they contain characters that are now rejected.
 
 use serde_json::json;
 

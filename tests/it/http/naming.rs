@@ -1,4 +1,4 @@
-//! Tests of the names that explanations and audit records contain beside ids.
+//! Tests of the names that explanations and audit records contain in addition to ids.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ both_adapters! {
         let feature = api.feature_id("risks.create").await;
         assert_eq!((&explanation["featureId"], &explanation["viewId"]), (&json!(feature), &json!(null)));
         assert_eq!(explanation["names"][&feature], "Create Risks");
-        // What does not exist has neither an id nor a name.
+        // The explanation for an unknown view or feature contains neither ids nor names.
         for question in [json!({ "view": "/nowhere" }), json!({ "feature": "nothing", "action": "Read" })] {
             let request = api.post("/api/iam/explain").by(company.member).within(company.id).json(&question);
             let explanation = request.send().await.expect(200).data();
@@ -27,8 +27,8 @@ both_adapters! {
         }
     }
 
-    /// An audit record contains the names of the entities whose ids it contains. For a deleted entity, this is the
-    /// recorded name.
+    /// An audit record contains the names of the entities whose ids it contains. For a deleted entity, this is the name
+    /// that the record contains.
     async fn an_audit_record_names_its_entities(api: TestApi) {
         let company = api.company().await;
         let (level, view) = (api.new_level(company, "Auditors").await, api.view_id("/dashboard").await);
@@ -42,7 +42,8 @@ both_adapters! {
         let path = format!("/api/iam/user-levels/{level}");
         api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);
         assert_eq!(logs("user_level.deleted").await["names"][&level], "Auditors");
-        // The record contains the name of a key that is restricted to the company, but not of a key for all companies.
+        // The record contains the name of a key that is restricted to the company, but not the name of a key for all
+        // companies.
         for (restricted, is_named) in [(Some(company.id), true), (None, false)] {
             let key = api.api_key("administer", restricted).await;
             let body = json!({ "name": format!("By a service {is_named}") });

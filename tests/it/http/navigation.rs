@@ -77,7 +77,8 @@ both_adapters! {
         let common = ["Dashboard", "Companies", "Users"];
         let admin = labels(&navigation(&api, company, company.admin).await);
         assert_eq!(admin[..3], common);
-        // The company has none of the modules of the sub-items of Modules, so the item and its sub-items are hidden.
+        // The company has none of the modules that gate the sub-items of the item Modules, so the item and its
+        // sub-items are omitted.
         assert_eq!(admin[3..], ["Administration: User Levels, Permissions", "Settings: Subscription"]);
         for user in [company.member, company.visitor] {
             let seen = labels(&navigation(&api, company, user).await);
@@ -86,7 +87,7 @@ both_adapters! {
         }
     }
 
-    /// When a company gets a module, the entries for the module's views become visible.
+    /// When a company receives a module, the entries for the module's views become visible.
     async fn enabling_a_module_shows_its_entries(api: TestApi) {
         let company = api.company().await;
         let modules = json!({ "moduleIds": [api.module_id("core").await, api.module_id("audit").await] });
@@ -181,7 +182,7 @@ both_adapters! {
         assert_eq!(seen, ["view", "feature", "permission", "none required"]);
     }
 
-    /// Sub-items have the same visibility conditions as items, and in addition an enabled flag.
+    /// Sub-items have the same visibility conditions as items. They also have an enabled flag.
     async fn sub_items_have_gates_and_a_visibility_switch(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -222,7 +223,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, company, user).await), ["parent: view, feature, off"]);
     }
 
-    /// An item that is hidden by its own visibility conditions hides its sub-items too.
+    /// If an item is hidden by its own visibility conditions, its sub-items are hidden too.
     async fn a_hidden_item_hides_its_sub_items(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -266,7 +267,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, other, other.member).await)[0], "Dashboard");
     }
 
-    /// Only private caches, such as the caller's browser, may store the menu, for five minutes.
+    /// The menu may be cached for five minutes, and only by private caches such as the caller's browser.
     async fn the_menu_may_be_cached(api: TestApi) {
         let company = api.company().await;
         let answer = api.get(PATH).by(company.member).within(company.id).send().await.expect(200);

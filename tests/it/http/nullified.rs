@@ -22,7 +22,7 @@ fn nothing() -> Value {
 }
 
 both_adapters! {
-    /// A user who holds two default levels may do what either of them allows.
+    /// A user who holds two default levels has the permissions of both levels.
     async fn the_permissions_of_default_levels_are_combined(api: TestApi) {
         let company = api.company().await;
         let [admin, member, visitor] =
@@ -64,8 +64,8 @@ both_adapters! {
             { "kind": "action", "featureId": feature, "key": "general.read", "action": "Read" },
         ] });
         assert_eq!(assign(&api, company, &[&member, &denying]).await, expected);
-        // The next assignments override no allow. The user already held the denying level, and an allow that is removed
-        // is not overridden.
+        // The next assignments override no allow: the user already held the denying level, or the change revokes levels
+        // without assigning a level with denies.
         assert_eq!(assign(&api, company, &[&member, &denying]).await, nothing());
         assert_eq!(assign(&api, company, &[&denying]).await, nothing());
         assert_eq!(assign(&api, company, &[&member]).await, nothing());
@@ -87,8 +87,7 @@ both_adapters! {
         assert_eq!(assign(&api, company, &[&levels[0], &levels[1]]).await, nothing());
     }
 
-    /// The response to a change to a matrix lists the allows of other levels that the new denies override, at most ten
-    /// of them.
+    /// The response to a matrix change lists at most ten of the allows of other levels that the new denies override.
     async fn a_matrix_lists_the_allows_that_it_overrides(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;

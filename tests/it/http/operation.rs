@@ -16,7 +16,7 @@ pub enum Needs {
     ManagePermissions,
     ReadAudit,
     SuperAdmin,
-    /// The super admin claim of a user's token. API keys do not have this right, whatever their role.
+    /// The super admin claim of a user's token. API keys do not have this right, regardless of their role.
     ManageCredentials,
 }
 

@@ -1,5 +1,5 @@
 //! The table of all operations of the OpenAPI document. Each row has the required right, a valid request, and the
-//! expected response to ids of another company.
+//! expected responses to requests with ids of another company.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
-/// The values that the rows for the caller's own decisions and for the caller's menu have in common.
+/// The common values of the rows for the caller's own decisions and for the caller's menu.
 const DECISION: Operation = Operation {
     name: "",
     needs: Needs::Token,
@@ -410,7 +410,7 @@ fn denial() -> Value {
     })
 }
 
-/// Operations that need no token.
+/// Operations that require no token.
 pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
 
 /// Returns all rows of the table of operations.

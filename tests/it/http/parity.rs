@@ -1,12 +1,12 @@
-//! Tests that both storage adapters produce the same responses. One long script runs on each adapter, and the two
-//! transcripts are compared byte by byte.
+//! Tests that both storage adapters produce the same responses. The same script runs on each adapter, and the two
+//! normalized transcripts are compared byte by byte.
 
 use serde_json::Value;
 
 use super::world::Exchange;
 
 /// Placeholders for values that differ from run to run: ids, cursors, versions and entity tags. The placeholders are
-/// numbered by first appearance. All times get the same placeholder, because two times may be equal in one run and
+/// numbered by first appearance. All times have the same placeholder, because two times may be equal in one run and
 /// different in another.
 #[derive(Default)]
 pub struct Placeholders(std::collections::HashMap<String, usize>);
@@ -46,7 +46,7 @@ impl Placeholders {
     }
 }
 
-/// Returns the length of the random string with which `text` begins: an API key, or only the prefix of a key if
+/// Returns the length of the random string at the start of `text`. This string is an API key, or the prefix of a key if
 /// `before` ends with the name of the prefix field. Returns `None` if `text` does not begin with a random string.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
@@ -118,7 +118,8 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     (format!("{} {}", names.normalise(what), answer.status), headers, body)
 }
 
-/// Asserts that two transcripts of the same script are equal. Each transcript is given with the name of its adapter.
+/// Asserts that two transcripts of the same script are equal. Each argument consists of the name of an adapter and its
+/// transcript.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
     let (mut names, mut other_names) = (Placeholders::default(), Placeholders::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {

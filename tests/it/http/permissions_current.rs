@@ -125,7 +125,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// Clients may cache the response but must revalidate it for each use.
+    /// Clients may cache the response but must revalidate it before each use.
     async fn the_response_may_be_cached_but_must_be_revalidated(api: TestApi) {
         let company = api.company().await;
         let answer = current(&api, company, company.member).await.expect(200);
@@ -147,8 +147,8 @@ both_adapters! {
         }
     }
 
-    /// After a change, conditional requests of affected users get a new response. Conditional requests of other users
-    /// still get 304.
+    /// After a change, conditional requests of affected users return a new response. Conditional requests of other
+    /// users still return 304.
     async fn a_change_yields_another_response(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =
@@ -162,7 +162,7 @@ both_adapters! {
         request.send().await.expect(304);
     }
 
-    /// A request without a valid credential or without a company gets an error. It does not get 304, even with a
+    /// A request without a valid credential or without a company returns an error. It does not return 304, even with a
     /// matching entity tag.
     async fn authorization_precedes_the_check_of_the_etag(api: TestApi) {
         let company = api.company().await;
@@ -172,8 +172,8 @@ both_adapters! {
         }
     }
 
-    /// Users with the same levels get byte-identical responses with the same entity tag. A request for the permissions
-    /// of another such user also returns the same bytes.
+    /// Users with the same levels receive byte-identical responses with the same entity tag. A request for the
+    /// permissions of another such user also returns the same bytes.
     async fn users_with_the_same_levels_receive_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
@@ -201,7 +201,7 @@ both_adapters! {
             let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
             request.send().await.status.as_u16()
         };
-        // The added cell affects no decision. The company nevertheless gets a new version.
+        // The added cell affects no decision. The version of the company is nevertheless incremented.
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
         let same = current(&api, company, user).await;
         assert_eq!(same.etag(), before.etag());

@@ -149,7 +149,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.admin).await, "");
     }
 
-    /// If no level of the company has the administrative permissions, the provisioning request gets 409. The message
+    /// If no level of the company has the administrative permissions, the provisioning request returns 409. The message
     /// states the reason.
     async fn provisioning_fails_if_no_level_can_administer(api: TestApi) {
         let company = api.company().await;
@@ -205,7 +205,7 @@ both_adapters! {
         let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
         assert_eq!(modules(&api, company).await, expected, "modules must be sorted by name");
         assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);
-        // A module that is removed and added again is enabled, whatever its flag was before.
+        // A module that is removed and added again is enabled, regardless of its earlier enabled flag.
         for ids in [json!([risks]), json!([risks, core])] {
             api.put(&path).by_super_admin().json(&json!({ "moduleIds": ids })).send().await.expect(200);
         }
@@ -224,7 +224,7 @@ both_adapters! {
         let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
         assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));
         assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
-        // The module exists, but the company does not have it. A change to it gets 404, like a change to an unknown
+        // The module exists, but the company does not have it. A change to it returns 404, like a change to an unknown
         // module.
         for module in [risks, unknown.to_string()] {
             let request = api.patch(&format!("{path}/{module}")).by_super_admin().json(&json!({ "enabled": true }));

@@ -99,7 +99,7 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// A health probe for which the storage is unavailable.
+/// A health probe that reports the storage as unavailable.
 struct Broken;
 
 #[async_trait::async_trait]
@@ -115,7 +115,7 @@ impl HealthProbe for Broken {
 }
 
 both_adapters! {
-    /// Health checks need no token. Without `verbose`, their responses contain no details.
+    /// Health checks require no token. Without `verbose`, their responses contain no details.
     async fn the_health_response_has_the_documented_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(fields(&data), ["status", "timestamp"]);
@@ -174,7 +174,7 @@ both_adapters! {
         assert_eq!(operations, OPERATIONS);
     }
 
-    /// Every operation documents its responses and parameters, and whether it needs a token.
+    /// Every operation documents its responses and parameters, and whether it requires a token.
     async fn every_operation_is_described(api: TestApi) {
         let document = api.get("/openapi.json").send().await.expect(200).json();
         let mut ids = Vec::new();
@@ -255,7 +255,7 @@ both_adapters! {
         assert!(start.contains("/openapi.json") && !start.contains("https://"), "{start}");
     }
 
-    /// A request for an unknown file of the documentation gets 404 with a JSON error.
+    /// A request for an unknown file of the documentation returns 404 with a JSON error.
     async fn an_unknown_file_is_not_found(api: TestApi) {
         let answer = api.get("/docs/nothing.js").send().await;
         assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
@@ -271,7 +271,7 @@ both_adapters! {
         }
     }
 
-    /// A rejected CORS preflight gets a JSON error.
+    /// The response to a rejected CORS preflight is a JSON error.
     async fn a_rejected_preflight_is_json(api: TestApi) {
         let answer = preflight(&api, ELSEWHERE, "GET", "authorization").await;
         assert!(answer.status.is_client_error());
@@ -313,8 +313,8 @@ both_adapters! {
         }
     }
 
-    /// A wildcard origin allows the origins of all subdomains of its domain, with any header. Other origins are
-    /// rejected.
+    /// A wildcard origin allows the origins of all subdomains of its domain that have the same scheme and port. Other
+    /// origins are rejected.
     async fn a_wildcard_allows_the_subdomains_of_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
@@ -441,8 +441,8 @@ both_adapters! {
         }
     }
 
-    /// Browsers must not show the documentation in a frame, which prevents clickjacking. The links of the documentation
-    /// send no referrer.
+    /// Browsers must not show the documentation in a frame, which prevents clickjacking. They send no referrer when a
+    /// user follows a link in the documentation.
     async fn the_documentation_cannot_be_framed(api: TestApi) {
         let answer = api.get("/docs/").send().await.expect(200);
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));

@@ -2,8 +2,8 @@
 //! are the same as if the second company did not exist.
 //!
 //! The parameters are read from the OpenAPI document, so new operations and parameters are tested without being listed
-//! here. For each parameter, a request with an id of the second company is compared with a request with an unknown id,
-//! for every kind of entity. Both responses must be equal. All responses must also be the same if the second company
+//! here. For each parameter and every kind of entity, a test sends one request with an id of the second company and one
+//! request with an unknown id. Both responses must be equal. All responses must also be the same if the second company
 //! has twice as many entities.
 
 mod parameters;
@@ -23,8 +23,8 @@ use super::parity::{self, Placeholders};
 use super::world::{Exchange, World};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
-/// The operation that lists all API keys. The list belongs to the platform, so super admins get the same list in every
-/// company.
+/// The operation that lists all API keys. The list belongs to the platform, so super admins receive the same list in
+/// every company.
 const ALL_KEYS: &str = "GET /api/iam/api-keys";
 
 /// The operation that sets a cut-off. Cut-offs belong to the platform, so the response contains the user's stored
@@ -95,8 +95,9 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
         // is therefore equivalent to no cursor.
         "cursor" => {
             if operation.path().ends_with("/users") || operation.describes_the_caller() {
-                // A cursor of the list of holders is a user id, and one of the caller's companies is a company id. The
-                // unknown cursor must be an adjacent id, so that it is equivalent to the second company's cursor.
+                // In the list of holders, a cursor is a user id. In the list of the caller's companies, a cursor is a
+                // company id. The unknown cursor must be an adjacent id, so that it is equivalent to the second
+                // company's cursor.
                 let admin = theirs.ids.iter().find(|entity| entity.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
@@ -223,14 +224,14 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                     if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != entity.unknown) {
                         let answer = attempt(&about, &json!(entity.unknown[0])).await;
                         if is_admitted {
-                            // Control: a value of the wrong type gets another response, so the operation does read the
-                            // parameter.
+                            // Control: a value of the wrong type leads to a different response, which shows that the
+                            // operation reads the parameter.
                             let misfit = if matches!(parameter, Parameter::Body(_)) { json!(7) } else { json!("\0") };
                             let odd = attempt(&about, &misfit).await;
                             assert_ne!(
                                 normalize_response(&odd, &[], true),
                                 normalize_response(&answer, &entity.unknown, true),
-                                "{about} must be read by the operation"
+                                "{about}: the operation must read the parameter"
                             );
                         }
                         of_unknown = Some((entity.unknown.clone(), answer));
@@ -319,8 +320,8 @@ async fn version(world: &World, company: Company) -> Option<i64> {
 }
 
 both_adapters! {
-    /// Requests in the first company neither read, change nor count entities of the second company. Ids of such
-    /// entities get the same responses as unknown ids.
+    /// Requests in the first company neither read, change nor count entities of the second company. Requests with ids
+    /// of such entities receive the same responses as requests with unknown ids.
     async fn another_company_is_indistinguishable_from_an_unknown_one(api: TestApi) {
         let other_api = another(&api).await;
         let mut stories = Vec::new();
@@ -374,8 +375,8 @@ both_adapters! {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
-        // The administrator of the first company gets the same levels, permissions and decisions for the member of both
-        // companies and for the member of one company.
+        // The administrator of the first company reads the same levels, permissions and decisions for the member of
+        // both companies and for the member of one company.
         for name in [
             "GET /api/iam/users/{userId}",
             "GET /api/iam/users/{userId}/user-levels",

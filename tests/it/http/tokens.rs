@@ -58,7 +58,7 @@ impl Drop for TempFile {
     }
 }
 
-/// Starts the services in production mode with in-memory storage. The settings are these environment variables.
+/// Starts the services in production mode with in-memory storage. These environment variables specify the settings.
 async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
@@ -87,8 +87,8 @@ fn token(signer: &TokenSigner, hours_ago: u64) -> String {
 }
 
 fn token_with_claims(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
-    // The token is issued one minute earlier. A token that was issued now could be signed with a newer key than the
-    // loaded keys (JWKS rotation), so the verifier might reload the keys.
+    // The issue time of the token is one minute earlier. If it were the current time, the verifier might reload the
+    // keys, because the token could be signed with a key that is newer than the loaded keys (JWKS rotation).
     let issued = now() - 60 - hours_ago * 3600;
     signer
         .sign_claims(&json!({
@@ -172,7 +172,7 @@ async fn in_production_tokens_have_a_maximum_age_and_super_admin_tokens_a_lower_
         signer.sign_claims(&claims).unwrap()
     };
     let hours_ago = |hours: u64| json!(now() - hours * 3600);
-    // The token is accepted, but the request gets 400 because it specifies no company.
+    // The token is accepted, but the request returns 400 because it specifies no company.
     assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
     assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
     assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());

@@ -63,8 +63,8 @@ both_adapters! {
         assert!(steps.iter().zip(0..).all(|(step, position)| step["depth"] == position));
     }
 
-    /// The list of recent places contains the ten most recently visited places of all sessions. Each place is listed
-    /// once, with its latest visit.
+    /// The list of recent places contains the ten most recently visited places across all sessions. Each place is
+    /// listed once, with its latest visit.
     async fn ten_distinct_recent_views_are_returned(api: TestApi) {
         let company = api.company().await;
         for n in 0..12 {
@@ -138,7 +138,7 @@ both_adapters! {
         assert_eq!(each(&trail(&api, company, company.member, "tab").await["trail"], "url"), ["/new"]);
     }
 
-    /// Non-members get 403 for navigation trails.
+    /// Requests of non-members for navigation trails return 403.
     async fn trails_require_membership(api: TestApi) {
         let company = api.company().await;
         let path = format!("{PATH}?sessionId=tab");

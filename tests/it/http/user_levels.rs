@@ -44,7 +44,7 @@ both_adapters! {
         }
     }
 
-    /// The description of a new level is optional. Default: the empty string.
+    /// The description of a new level is optional. The default is the empty string.
     async fn a_description_is_optional(api: TestApi) {
         let company = api.company().await;
         let level = api.make("user-levels", Some(company.id), json!({ "name": "Auditors" })).await;
@@ -95,7 +95,7 @@ both_adapters! {
         api.new_level(company, "Admin ").await;
     }
 
-    /// Levels of two companies can have the same name.
+    /// Levels of different companies can have the same name.
     async fn names_are_unique_within_a_company(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         api.new_level(one, "Auditors").await;
@@ -248,7 +248,7 @@ both_adapters! {
         for query in ["?limit=0", "?limit=201", "?limit=x", "?limit=-1", "?cursor=x", "?limit=1&limit=2"] {
             get(query).await.expect(400);
         }
-        // A request for the holders of another company's level gets 404.
+        // A request for the holders of another company's level returns 404.
         let path = format!("{LEVELS}/{theirs}/users");
         for request in [api.get(&path).by(company.admin), api.get(&path).by_super_admin()] {
             let answer = request.within(company.id).send().await;
@@ -259,7 +259,7 @@ both_adapters! {
         api.get(&path).by(company.admin).within(other.id).send().await.expect(403);
     }
 
-    /// Requests for a level that does not exist or belongs to another company get 404.
+    /// Requests for a level that does not exist or belongs to another company return 404.
     async fn a_level_of_another_company_is_not_found(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Visitor").await;

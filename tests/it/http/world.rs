@@ -174,12 +174,13 @@ impl World {
         text
     }
 
-    /// Discards the ids of the created entities. New entities are created when they are needed next.
+    /// Discards the ids of the created entities. New entities are created when they are next needed.
     pub fn renew(&self) {
         self.things.borrow_mut().clear();
     }
 
-    /// Creates a request with the credential of this caller. The request specifies the company in its header.
+    /// Creates a request with the credential of this caller. The request specifies the company in the header
+    /// `X-Company-Id`.
     pub fn request(&self, method: &str, path: &str, who: TestCaller, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {

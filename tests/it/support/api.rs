@@ -58,7 +58,7 @@ pub fn now() -> u64 {
     u64::try_from(system_clock().now().millis() / 1000).unwrap()
 }
 
-/// Returns default cache options, except for a load timeout of 60 s, which is long enough for a busy machine.
+/// Returns the default cache options with a load timeout of 60 s, which is long enough even on a busy machine.
 pub fn patient() -> CacheOptions {
     CacheOptions { load_timeout: Duration::from_secs(60), ..CacheOptions::default() }
 }
@@ -137,7 +137,7 @@ impl Request {
         self
     }
 
-    /// Sets a JSON body whose last byte is sent only when the given future has completed.
+    /// Sets a JSON body whose last byte is sent only after the given future completes.
     pub fn json_after(mut self, body: &Value, something: impl Future<Output = ()> + 'static) -> Self {
         self.body = body.to_string().into_bytes();
         let mut first = Bytes::from(self.body.clone());
@@ -171,7 +171,7 @@ async fn serve(services: Services, options: HttpOptions) -> Call {
                 *request.payload() = Payload::from(parts);
             }
             let (method, uri) = (request.method().clone(), request.uri().to_string());
-            // A server converts an error of the actix service into its response. The test does the same.
+            // The Actix server converts a service error into a response. The test does the same.
             let response = match test::try_call_service(service.as_ref(), request).await {
                 Ok(response) => response.into_parts().1.map_into_boxed_body(),
                 Err(error) => error.error_response(),
@@ -190,7 +190,7 @@ pub async fn get_from(services: Services, path: &str, authorization: &str) -> An
     serve(services, HttpOptions::default()).await(request, Vec::new(), None).await
 }
 
-/// An instance of the API on one storage, with the seeded catalog.
+/// An API instance that uses one storage with the seeded catalog.
 #[derive(Clone)]
 pub struct TestApi {
     call: Call,
@@ -224,7 +224,8 @@ impl TestApi {
         Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
-    /// Creates the API on the given storage. The last clone of the API drops the `database`, if there is one.
+    /// Creates the API on the given storage. The `database`, if there is one, is dropped together with the last clone
+    /// of the API.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
@@ -369,7 +370,8 @@ impl TestApi {
         Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
     }
 
-    /// Creates an entity with a `POST` by a super admin, in the given company or without a company, and returns it.
+    /// Sends a `POST` as a super admin to create an entity, within the given company if there is one. Returns the
+    /// entity.
     pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
         let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
         let request = if let Some(company) = company { request.within(company) } else { request };
@@ -384,13 +386,13 @@ impl TestApi {
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Replaces the matrix `views` or `features` of a level as a super admin. The request sets `force`.
+    /// Replaces the matrix of a level as a super admin. `matrix` is `views` or `features`. The request sets `force`.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
     }
 
-    /// Returns the cells of the matrix `views` or `features` of a level.
+    /// Returns the cells of a level's matrix. `matrix` is `views` or `features`.
     pub async fn matrix(&self, company: Company, level: &str, matrix: &str) -> Vec<Value> {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
         let data = self.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
@@ -404,7 +406,7 @@ impl TestApi {
         self.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
     }
 
-    /// Creates a user who holds one new level with these matrices. Returns the ids of the user and of the level.
+    /// Creates a user who holds one new level with these matrices. Returns the ids of the user and the level.
     pub async fn holder_of(&self, company: Company, views: Value, features: Value) -> (UserId, String) {
         let user = new_user();
         let level = self.new_level(company, &format!("Level of {user}")).await;
@@ -427,12 +429,13 @@ pub fn fields(value: &Value) -> Vec<&str> {
     names
 }
 
-/// Returns the field with this name of each object in a JSON list.
+/// Returns the value of the given string field from each object in a JSON array.
 pub fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().unwrap().iter().map(|element| element[field].as_str().unwrap()).collect()
 }
 
-/// Returns `true` if a string has the format of the times in responses, such as `2026-11-22T12:00:00.000Z`.
+/// Returns `true` if the value is a string in the format of timestamps in responses, such as
+/// `2026-11-22T12:00:00.000Z`.
 pub fn is_time(value: &Value) -> bool {
     let shape: String =
         value.as_str().unwrap().chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();

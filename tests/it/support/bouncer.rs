@@ -1,4 +1,4 @@
-//! A PgBouncer process in front of a test's own PostgreSQL server.
+//! A PgBouncer process in front of a PostgreSQL server that only one test uses.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -51,7 +51,7 @@ impl Bouncer {
         .then_some(process)
     }
 
-    /// Returns the URL of the server's database through PgBouncer.
+    /// Returns the URL that connects to the server's database through PgBouncer.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }

@@ -10,14 +10,14 @@ use actix_web::http::{Method, StatusCode};
 use super::answer::Answer;
 use super::contract;
 
-/// Timeout for a response, after which the test fails.
+/// Timeout for each response. If it expires, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection to a server. Unless a request has the header `Connection: close`, the connection can carry several
-/// requests, as connections of SDKs and proxies do. Dropping this value closes the connection.
+/// A connection to a server. The connection can be reused for several requests, as in SDKs and proxies, unless a
+/// request has the header `Connection: close`. Dropping this value closes the connection.
 pub struct Connection {
     reader: BufReader<TcpStream>,
-    /// The bytes that were sent, from the first request without a response.
+    /// The bytes of all sent requests whose responses have not been read yet.
     sent: Vec<u8>,
 }
 
@@ -36,8 +36,8 @@ impl Connection {
         Ok(Self { reader: BufReader::new(stream), sent: Vec::new() })
     }
 
-    /// Returns `true` if the server has neither closed the connection nor sent data on it. Clients make the same check
-    /// before they reuse an idle connection.
+    /// Returns `true` if the server has neither closed the connection nor sent data on it. HTTP clients perform the
+    /// same check before they reuse an idle connection.
     pub fn is_open(&self) -> bool {
         let stream = self.reader.get_ref();
         stream.set_nonblocking(true).unwrap();
@@ -61,8 +61,8 @@ impl Connection {
         self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{content}\r\n{body}").as_bytes())
     }
 
-    /// Reads the response to the first request without a response. A complete response must conform to the OpenAPI
-    /// document.
+    /// Reads the response to the oldest request whose response has not been read yet. A complete response must conform
+    /// to the OpenAPI document.
     pub fn answer(&mut self) -> io::Result<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok());
@@ -91,9 +91,9 @@ impl Connection {
         self.reader.read_to_end(&mut rest).map(|_| rest)
     }
 
-    /// Removes the first request from the sent bytes, and returns it.
+    /// Removes the oldest request from the sent bytes, and returns it.
     fn take_request(&mut self) -> Sent {
-        let end = self.sent.windows(4).position(|window| window == b"\r\n\r\n").expect("a request");
+        let end = self.sent.windows(4).position(|window| window == b"\r\n\r\n").expect("a request must be sent");
         let head = String::from_utf8(self.sent.drain(..end + 4).collect()).unwrap();
         let mut words = head.split(' ');
         let (method, uri) = (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned());

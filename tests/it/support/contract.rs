@@ -12,7 +12,7 @@ use super::answer::Answer;
 /// The document that the service serves.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| iam_http::document().unwrap());
 
-/// Response headers that are not part of the contract of single operations: framing, caching, CORS and security.
+/// Response headers that are not part of the contract of individual operations: framing, caching, CORS and security.
 const GENERIC_HEADERS: [&str; 15] = [
     "access-control-allow-credentials",
     "access-control-allow-headers",
@@ -31,7 +31,8 @@ const GENERIC_HEADERS: [&str; 15] = [
     "x-content-type-options",
 ];
 
-/// Asserts that a committed file has this content. With `UPDATE_OPENAPI`, writes the file.
+/// Asserts that a committed file has this content. If the environment variable `UPDATE_OPENAPI` is set, writes the
+/// content to the file first.
 #[track_caller]
 pub fn assert_committed(path: &str, content: &str) {
     #[expect(clippy::disallowed_methods, reason = "the variable is an option of the tests")]
@@ -46,8 +47,8 @@ pub fn assert_committed(path: &str, content: &str) {
     );
 }
 
-/// Asserts that the response is documented: its status, its headers and its body. Asserts that the body of an accepted
-/// request is documented too.
+/// Asserts that the status, headers and body of the response conform to the OpenAPI document. If the request was
+/// accepted, asserts the same of the request body.
 #[track_caller]
 pub fn check(method: &Method, uri: &str, body: &[u8], answer: &Answer) {
     let path = uri.split('?').next().unwrap();
@@ -91,7 +92,7 @@ pub fn check(method: &Method, uri: &str, body: &[u8], answer: &Answer) {
 }
 
 /// Returns `true` if the service accepted the whole body of the request: the response is successful and contains no
-/// error for a single check.
+/// error for an individual check.
 fn is_accepted(answer: &Answer) -> bool {
     let refuses_check = || {
         answer.json()["data"]["results"]
@@ -145,7 +146,7 @@ fn check_headers(documented: &'static Value, answer: &Answer, context: &str) {
     }
 }
 
-/// Asserts that a value of a response conforms to the schema, and has only documented members. `key` identifies the
+/// Asserts that a value in a response conforms to the schema and has only documented members. `key` identifies the
 /// schema.
 #[track_caller]
 fn assert_valid(key: &str, schema: impl FnOnce() -> Value, value: &Value, context: &str) {
@@ -159,7 +160,7 @@ pub fn response_schema(path: &str, method: &str, status: &str) -> Value {
     response["content"]["application/json"]["schema"].clone()
 }
 
-/// Returns the differences between a value of a response and the schema.
+/// Returns the errors from the validation of a value in a response against the schema.
 pub fn response_errors(key: &str, schema: impl FnOnce() -> Value, value: &Value) -> Vec<String> {
     errors(&validator(key, || expanded(&schema(), Members::Documented)), value)
 }
@@ -168,7 +169,7 @@ fn errors(validator: &Validator, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// Returns the validator of a schema. Validators are compiled once.
+/// Returns the validator for a schema. Each schema is compiled only once.
 fn validator(key: &str, schema: impl FnOnce() -> Value) -> Arc<Validator> {
     static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
     if let Some(validator) = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
@@ -182,7 +183,7 @@ fn validator(key: &str, schema: impl FnOnce() -> Value) -> Arc<Validator> {
     validator
 }
 
-/// Whether objects may have members that the schema does not document.
+/// Specifies whether objects may have members that the schema does not document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Members {
     Documented,
@@ -207,7 +208,7 @@ fn expanded(schema: &Value, members: Members) -> Value {
             ("oneOf" | "anyOf", Value::Array(schemas)) => {
                 schemas.iter().map(|schema| expanded(schema, members)).collect()
             }
-            // Each part of an intersection documents only some of the members.
+            // Each subschema of `allOf` documents only some of the members.
             ("allOf", Value::Array(schemas)) => schemas.iter().map(|schema| expanded(schema, Members::Open)).collect(),
             _ => value.clone(),
         };

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 /// create the same template twice.
 const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 
-/// Value of the storage adapter's timeouts in tests that do not test timeouts.
+/// Timeout values of the storage adapter in tests that do not test timeouts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The role that owns the schema of the test databases. As in production, the role is not a superuser. Views run with
@@ -155,25 +155,25 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Returns the URL of the database with a parameter by which sessions assume this role.
+    /// Returns the URL of the database with the session parameter `role`, so that sessions assume this role.
     pub fn url_as(&self, role: &str) -> String {
         with_setting("role", role, &self.url)
     }
 
-    /// Returns adapter options for this database. There are few connections, and timeouts are long because test
-    /// machines can be slow. Connections assume the role [`APPLICATION`].
+    /// Returns adapter options for this database. The pool is small, and the timeouts are long because test machines
+    /// can be slow. Connections assume the role [`APPLICATION`].
     pub fn options(&self) -> PostgresOptions {
         Self::options_for(&self.url)
     }
 
-    /// Returns the same adapter options as [`Self::options`] for any URL of a database, for example the URL of a proxy.
+    /// Returns the same adapter options as [`Self::options`] for another database URL, for example the URL of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
         PostgresOptions {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
             // This timeout is shorter than the statement timeout. A session that waits too long for a lock therefore
-            // fails with the error of the lock timeout.
+            // fails with a lock timeout error.
             lock_timeout: PATIENCE / 2,
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::client::Connection;
 
-/// Timeout for any single wait, after which the test fails.
+/// Timeout for each wait. If it expires, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the path of a binary of the workspace. `make test` and `make test-memory` build the binaries before the
@@ -73,12 +73,12 @@ impl ServerProcess {
         server
     }
 
-    /// Returns everything that the process has logged so far.
+    /// Returns the log that the process has written so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until `find`, applied to the log so far, returns a value.
+    /// Calls `find` repeatedly with the log so far until it returns a value, and returns this value.
     pub fn wait_for<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
         wait_until(|| {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -134,7 +134,7 @@ impl ServerProcess {
         self.request("GET", path, &[], None)
     }
 
-    /// Sends a request without waiting for the response. The caller can wait for the response or drop the connection.
+    /// Sends a request without waiting for the response. The caller can read the response or drop the connection.
     pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Connection {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut connection = Connection::open(self.address).unwrap();

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::database::TestDatabase;
 
-/// The protocol version in the start-up message. A client may send other requests before this message, for example an
+/// The protocol version in the startup message. A client may send other requests before this message, for example an
 /// encryption request.
 const PROTOCOL_3_0: u32 = 3 << 16;
 
@@ -34,10 +34,10 @@ struct State {
     database: Mutex<Option<String>>,
     /// `true` if the proxy forwards no traffic.
     silent: watch::Sender<bool>,
-    /// Number of calls of [`Proxy::forget`]. Each call black-holes the connections that are open at that time.
+    /// Number of calls to [`Proxy::forget`]. Each call black-holes the connections that are open at that time.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
-    /// The names of the parameters in the clients' start-up messages.
+    /// The names of the parameters in the clients' startup messages.
     parameters: Mutex<BTreeSet<String>>,
     connections: Mutex<Vec<AbortHandle>>,
 }
@@ -52,8 +52,8 @@ struct Seen {
 impl Proxy {
     /// Starts a proxy in front of the server of this database.
     pub async fn to(database: &TestDatabase) -> Self {
-        let (scheme, rest) = database.url().split_once("://").expect("a url with a scheme");
-        let (authority, path) = rest.split_once('/').expect("a url with a database");
+        let (scheme, rest) = database.url().split_once("://").expect("the URL must have a scheme");
+        let (authority, path) = rest.split_once('/').expect("the URL must name a database");
         let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
         let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
         let place = socket_at(0);
@@ -75,7 +75,7 @@ impl Proxy {
         proxy
     }
 
-    /// Returns the URL of the database through the proxy.
+    /// Returns the URL that connects to the database through the proxy.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -119,14 +119,14 @@ impl Proxy {
         self.state.forgotten.send_modify(|times| *times += 1);
     }
 
-    /// Returns the distinct names of the parameters that clients have sent in start-up messages so far.
+    /// Returns the distinct names of the parameters that clients have sent in startup messages so far.
     pub fn parameters(&self) -> BTreeSet<String> {
         self.state.parameters.lock().unwrap().clone()
     }
 
     /// Redirects new connections to another database of the same server. Open connections are not affected.
     pub fn switch_to(&self, database: &TestDatabase) {
-        let (_, name) = database.url().rsplit_once('/').expect("a url with a database");
+        let (_, name) = database.url().rsplit_once('/').expect("the URL must name a database");
         let name = name.split_once('?').map_or(name, |(name, _)| name);
         *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
@@ -211,7 +211,7 @@ async fn is_forgotten(forgotten: &mut watch::Receiver<u64>, before: u64) {
 /// Forwards the client's messages one by one. A statement is counted before it is forwarded, so it is already counted
 /// when the client receives the result.
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
-    // Start-up messages have no type byte.
+    // Startup messages have no type byte.
     let mut is_counted = true;
     loop {
         let mut body = read_body(&mut client).await?;
@@ -249,7 +249,8 @@ async fn listen(server: OwnedReadHalf, mut client: OwnedWriteHalf, state: &State
     }
 }
 
-/// Reads a message after its type byte, and returns the body. The length field that precedes the body counts itself.
+/// Reads the rest of a message whose type byte has already been read, and returns the body. The length field before the
+/// body includes its own four bytes.
 async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let length = from.read_u32().await? as usize;
     let mut body = vec![0; length.saturating_sub(4)];
@@ -257,24 +258,24 @@ async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u
     Ok(body)
 }
 
-/// Returns the names of the parameters in a start-up message.
+/// Returns the names of the parameters in a startup message.
 fn parameters(startup: &[u8]) -> impl Iterator<Item = String> {
     let texts = startup[size_of_val(&PROTOCOL_3_0)..].split(|byte| *byte == 0).step_by(2);
     texts.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-/// Returns `true` if a start-up message opens a connection outside the pool. The storage adapter uses such connections
+/// Returns `true` if a startup message opens a connection outside the pool. The storage adapter uses such connections
 /// for polls, wake-ups and `LISTEN`.
 fn names_itself_beside(startup: &[u8]) -> bool {
     startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
 }
 
-/// Returns the start-up message with the name of its database replaced. The message consists of the protocol version,
-/// the names and values of parameters, and a final zero byte. A zero byte terminates each name and each value.
+/// Returns the startup message with the database name replaced. The message consists of the protocol version, the names
+/// and values of parameters, and a final zero byte. A zero byte terminates each name and each value.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
     let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();
-    let name = texts.iter().step_by(2).position(|name| *name == b"database").expect("a database is named");
+    let name = texts.iter().step_by(2).position(|name| *name == b"database").expect("it must name a database");
     texts[2 * name + 1] = database.as_bytes();
     [version, &texts.join(&0)].concat()
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::api::{TestApi, patient};
 
-/// Timeout for any single wait, after which the test fails.
+/// Timeout for each wait. If it expires, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for a future, for at most 60 s.
@@ -41,8 +41,8 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 pub enum Line {
     /// Polls and wake-ups work.
     Whole,
-    /// Polls do not return, so the replica detects changes only through the mechanism under test. The replica's long
-    /// lease remains valid.
+    /// Polls do not return, so the replica detects changes only through the mechanism under test. The replica's lease
+    /// is long and remains valid.
     Stalled,
     /// Polls fail, and listening for wake-ups fails.
     Broken,
@@ -218,8 +218,8 @@ impl Replica {
     /// Waits until the replica has applied every change that was committed before the call.
     pub async fn catch_up(&self) {
         let before = self.polls();
-        // A poll may already be in progress. When two further polls have begun, the first of these two polls has ended.
-        // That poll began after the call, and its result has been applied.
+        // A poll that began before the call may miss the latest changes. Once two further polls have begun, the first
+        // of these two has ended. It began after the call, and its result has been applied.
         until(async || {
             self.channel.nudge.notify_one();
             self.polls() >= before + 2

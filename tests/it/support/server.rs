@@ -1,4 +1,4 @@
-//! A PostgreSQL server that only one test uses, so the test can stop, restart and promote it.
+//! A PostgreSQL server that only one test uses, so that the test can stop, restart and promote it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -115,8 +115,8 @@ impl PostgresServer {
         launched.expect("a server must start on one of 20 ports")
     }
 
-    /// Starts the server and waits until its PID file states that it is ready. Returns `None` if the process exits
-    /// instead, for example because the port is in use.
+    /// Starts the server and waits until its PID file reports that the server is ready. Returns `None` if the process
+    /// exits instead, for example because the port is in use.
     fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
         let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
@@ -191,7 +191,7 @@ impl PostgresServer {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Returns the URL of the server's database over its Unix socket.
+    /// Returns the URL that connects to the server's database through its Unix socket.
     pub fn url_of_socket(&self) -> String {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }

@@ -6,7 +6,7 @@ use super::expected::Expected;
 use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
 use crate::http::operation::Entity;
 
-/// The placeholder in a body for bytes that a JSON value cannot represent.
+/// The placeholder in a body for bytes that a [`Value`] cannot represent, such as invalid UTF-8.
 pub const SPLICE: &str = "\"@@\"";
 
 /// A test case: a body with placeholders, and the bytes that replace [`SPLICE`] in the body.
@@ -319,7 +319,7 @@ impl Cases<'_> {
         self.set(pointer, json!(vec![valid; most]), Expected::Accepted);
     }
 
-    /// Adds test cases for lists with one and with several elements of wrong types.
+    /// Adds test cases for lists in which one element or several elements have the wrong type.
     fn elements(&mut self, pointer: &str, name: &str, [first, place]: &[&str; 2], what: &str) {
         for value in [json!(null), json!(true), json!(0), json!(1.5), json!([])] {
             self.set(first, value, Expected::invalid(place, what));

@@ -8,23 +8,23 @@ use crate::http::operations::operation;
 /// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A string that must not be blank, with its maximum number of characters.
+    /// A string that must not be blank, with its maximum length in characters.
     Text(usize),
-    /// A string that must be neither blank nor a UUID, with its maximum number of characters.
+    /// A string that must be neither blank nor a UUID, with its maximum length in characters.
     Key(usize),
     /// The name of an action, with at most 50 characters. It must be a standard action or one of the feature's own
     /// actions.
     KnownAction,
     /// An arbitrary string of unlimited length, which may be empty.
     Prose,
-    /// A reference to a view or feature in a check: an id, or a string with this maximum number of characters. The
+    /// A reference to a view or feature in a check: an id, or a url or key with this maximum length in characters. The
     /// entity need not exist.
     Reference(usize),
     Flag,
     Integer,
-    /// One of several values. The string contains these values, separated by commas.
+    /// A string that must be one of several values. This string lists the values, separated by commas.
     Word(&'static str),
-    /// A UUID. If a kind is given, an entity of this kind with this id must exist.
+    /// A UUID. If a kind is specified, an entity of this kind with this id must exist.
     Id(Option<&'static str>),
     /// A reference to a user: an id, or `issuer|subject`.
     User,
@@ -32,7 +32,7 @@ pub enum Kind {
     Time,
     /// A list of ids of existing entities of this kind.
     Ids(&'static str),
-    /// A list of strings. The number is the maximum number of characters of each string. The flag is `true` if each
+    /// A list of strings. The number is the maximum length of each string in characters. The flag is `true` if each
     /// string must be the key of a feature.
     Texts(usize, bool),
     /// A list of objects with these fields. The string is the name of the field whose value must be unique within the
@@ -86,7 +86,7 @@ const ACTION: &[Field] = &[
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub operation: &'static str,
-    /// Returns a valid body of this form. If this field is `None`, the form has the operation's own valid body.
+    /// Returns a valid body of this form. If this field is `None`, the operation's own valid body is used.
     body: Option<fn() -> Value>,
     pub fields: &'static [Field],
 }

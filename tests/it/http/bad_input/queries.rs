@@ -9,7 +9,7 @@ use super::sending::{by_header, send};
 use crate::http::operations::operation;
 use crate::http::world::World;
 
-/// Sends a request for each invalid query parameter. Returns the number of requests.
+/// Sends requests with invalid query parameters. Returns the number of requests.
 pub async fn queries(world: &World) -> usize {
     let long = |count: usize| "%F0%9F%90%84".repeat(count);
     let cursor = |plain: &str| URL_SAFE_NO_PAD.encode(plain);

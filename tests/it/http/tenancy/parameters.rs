@@ -87,7 +87,7 @@ pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     found
 }
 
-/// Returns the string with percent-encoding for use in a path or a query.
+/// Returns the string in percent-encoded form, for use in a path or a query.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

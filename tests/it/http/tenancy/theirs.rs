@@ -25,8 +25,8 @@ pub const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
 
-/// An id of an entity of the second company, and an unknown id of the same form. Requests send the first string of each
-/// list. A response may return the same entity under one of the other strings.
+/// An id of an entity of the second company, and an unknown id of the same format. Requests send the first string of
+/// each list. A response may identify the same entity by one of the other strings.
 #[derive(Debug, Clone)]
 pub struct Probe {
     pub kind: &'static str,
@@ -92,13 +92,13 @@ async fn change(world: &World, by: TestCaller, method: &str, path: &str, body: V
     answer
 }
 
-/// Adds a set of entities to the second company, at least one entity of every kind.
+/// Adds a set of entities to the second company. The set contains at least one entity of every kind.
 async fn furnish(world: &World, set: usize) {
     let theirs = world.theirs;
     let name = |of: &str| format!("{MARK} {of} {set}");
     let api = &world.api;
     let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
-    // This level name is also used by the first company later.
+    // A later request uses the same level name in the first company.
     api.new_level(theirs, &format!("wanted {set}")).await;
     let level = api.new_level(theirs, &name("level")).await;
     let path = format!("/api/iam/user-levels/{level}");
@@ -195,7 +195,7 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
         change(world, TestCaller::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
     // The secrets are the ids in responses of the second company. Ids that also occur in the catalog or in responses of
-    // the first company are no secrets.
+    // the first company are not secrets.
     let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
     ids_in(&json!(world.dump(theirs).await), &mut secrets);
     ids_in(&json!(world.dump(world.ours).await), &mut known);
