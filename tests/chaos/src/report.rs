@@ -66,7 +66,7 @@ pub(crate) struct Report {
     notes: Mutex<Notes>,
 }
 
-/// Maximum number of violations per kind that are reported in full.
+/// Maximum number of violations of each kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
 /// Length of the period before a violation. The events in this period are reported with the violation. The reported

@@ -264,7 +264,7 @@ mod postgres {
             let mut unit = begin(&storage, target).await.unwrap();
             assert_eq!(holders(&mut watch).await, 1);
             proxy.forget();
-            // No other change waits for the lock. The server itself must terminate the session.
+            // No other change waits for the lock, so the server itself must terminate the session.
             until(async || holders(&mut watch).await == 0).await;
             if let Target::Company(company) = target {
                 let level = level(company);
