@@ -155,7 +155,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Falsification>
     let broken = world.report.broken();
     if let Some(lie) = lie {
         let is_found = broken.contains(&lie.must_break());
-        println!("{} {lie:?}: reported {broken:?}", if is_found { "detected" } else { "MISSED" });
+        println!("{} {lie:?}; reported kinds of violations: {broken:?}", if is_found { "detected" } else { "MISSED" });
         return Ok(is_found);
     }
     println!(

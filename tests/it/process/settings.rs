@@ -17,7 +17,8 @@ const WITHOUT_RULE: [&str; 5] = [
     "IAM__SERVER__PORT",
 ];
 
-/// Returns invalid values, each with its setting and the error message of a server with this value.
+/// Returns invalid values, each with the name of its setting and the rule that the error message of the server must
+/// contain.
 fn cases() -> Vec<(&'static str, &'static str, String)> {
     let whole = |range: &str| format!("must be a whole number {range}");
     let duration = |range: &str| format!("must be a duration{range}: {DURATION}");

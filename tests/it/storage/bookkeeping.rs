@@ -16,12 +16,12 @@ mod postgres {
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// The SQL that renames the migrations table. The database is then in the state that an earlier build, without
-    /// `iam_migrations`, would have left.
+    /// The SQL that renames the migrations table, so that the database has the state that an earlier build without
+    /// `iam_migrations` would have left.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 
-    /// Creates an empty database. The roles of the tests exist on its server.
+    /// Creates an empty database. The roles of the tests exist on the database server.
     async fn empty_database() -> TestDatabase {
         drop(TestDatabase::new(Content::Schema).await);
         TestDatabase::new(Content::Nothing).await

@@ -47,7 +47,7 @@ mod postgres {
         state: (i64, i64),
     }
 
-    /// Returns the rows of both SQL views by company and user, as another program reads them.
+    /// Returns the rows of both SQL views, keyed by company and user, as another program reads them.
     async fn rows(connection: &mut PgConnection) -> BTreeMap<(CompanyId, UserId), Vec<Decided>> {
         let sql = "SELECT company_id, user_id, view_id AS thing, '' AS action, has_access AS allowed, '' AS scope,
                 catalog_version, company_version

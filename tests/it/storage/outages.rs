@@ -118,8 +118,8 @@ mod postgres {
         holder.close().await.unwrap();
     }
 
-    /// Opens a session of another program and begins a transaction in it, which acquires a lock with the statement
-    /// `lock`. Returns the session.
+    /// Opens a session of another program and begins a transaction, which acquires a lock with the statement `lock`.
+    /// Returns the session.
     async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
         run(&mut other, format!("BEGIN; {lock}")).await.unwrap();

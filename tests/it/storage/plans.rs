@@ -280,7 +280,7 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// The tenant tables, and the indexes of tenant tables, that query plans scan.
+    /// The tenant tables and their indexes that query plans scan.
     #[derive(Default)]
     struct Scans {
         /// The tables that are read.
@@ -324,7 +324,7 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// A fragment of the statement that finds, in all companies, the menu items that require a feature. Only changes to
+    /// A fragment of the statement that finds all menu items that require a feature, across companies. Only changes to
     /// the catalog send this statement. Under row-level security, no index can be used for its condition, because the
     /// `jsonb` operator `@>` is not leakproof.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";

@@ -45,8 +45,8 @@ mod postgres {
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
         }
 
-        /// Sends a request for an operation of the OpenAPI document (`METHOD /path/{parameter}`) and records the number
-        /// of its SQL statements.
+        /// Sends a request for an operation of the OpenAPI document (`METHOD /path/{parameter}`) and records how many
+        /// SQL statements the request sends.
         async fn ask(
             &mut self,
             operation: &str,
