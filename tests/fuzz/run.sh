@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the API: Schemathesis derives requests from /openapi.json of a demo server, sends them, and checks that each
-# response conforms to the document and that none is a server error. One pass sends the token of a super admin, the
-# other pass the token of a member. Each pass starts its own server.
+# response conforms to the document and is not a server error. One pass authenticates as a super admin, the other pass
+# as a member. Each pass starts its own server.
 # usage: tests/fuzz/run.sh IAM_HTTP (the path of the server binary)
 # FUZZ_CASES: maximum number of cases per operation (400). FUZZ_SECONDS: time limit of each pass (300). SEED: the seed.
 set -euo pipefail

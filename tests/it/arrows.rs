@@ -49,7 +49,7 @@ fn metadata() -> &'static Metadata {
             .features(CargoOpt::AllFeatures)
             .other_options(["--filter-platform", "host-tuple"].map(str::to_owned))
             .exec()
-            .expect("cargo metadata succeeds")
+            .expect("cargo metadata must succeed")
     })
 }
 
@@ -59,7 +59,7 @@ fn workspace_packages() -> impl Iterator<Item = &'static Package> {
 }
 
 fn package(name: &str) -> &'static Package {
-    workspace_packages().find(|package| package.name == name).expect("a crate of the workspace")
+    workspace_packages().find(|package| package.name == name).expect("the crate must be in the workspace")
 }
 
 /// Returns the names of a package's direct dependencies of this kind that satisfy `is_meant`. The closure `is_meant`
@@ -77,7 +77,7 @@ fn is_workspace_package(name: &str) -> bool {
 /// Returns the name of the crate and the names of its direct and transitive dependencies. Development dependencies are
 /// omitted.
 fn transitive_dependencies(name: &str) -> BTreeSet<&'static str> {
-    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
+    let resolve = metadata().resolve.as_ref().expect("cargo metadata must resolve the graph");
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let names: BTreeMap<_, _> =
         metadata().packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
@@ -98,13 +98,17 @@ fn transitive_dependencies(name: &str) -> BTreeSet<&'static str> {
 /// workspace.
 fn sources() -> BTreeMap<String, String> {
     fn collect(folder: &Path, files: &mut BTreeMap<String, String>) {
-        for entry in std::fs::read_dir(folder).expect("a readable folder") {
-            let path = entry.expect("a readable entry").path();
+        for entry in std::fs::read_dir(folder).expect("the folder must be readable") {
+            let path = entry.expect("the entry must be readable").path();
             if path.is_dir() {
                 collect(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root()).expect("a file of the workspace").to_string_lossy().into_owned();
-                files.insert(name, std::fs::read_to_string(&path).expect("a readable file"));
+                let name = path
+                    .strip_prefix(root())
+                    .expect("the file must be in the workspace")
+                    .to_string_lossy()
+                    .into_owned();
+                files.insert(name, std::fs::read_to_string(&path).expect("the file must be readable"));
             }
         }
     }
@@ -112,7 +116,7 @@ fn sources() -> BTreeMap<String, String> {
     for folder in ["crates", "migration", "tests"] {
         collect(&root().join(folder), &mut files);
     }
-    assert!(files.len() > 50, "only {} files found", files.len());
+    assert!(files.len() > 50, "only {} files were found", files.len());
     files
 }
 
@@ -162,7 +166,7 @@ fn only_the_server_binary_depends_on_the_composition_root() {
     let binaries = http.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
     for binary in binaries {
         assert!(binary.required_features.iter().any(|name| name == "server"), "{}", binary.name);
-        let main = binary.src_path.strip_prefix(root()).expect("a file of the workspace").to_string();
+        let main = binary.src_path.strip_prefix(root()).expect("the file must be in the workspace").to_string();
         let knowing =
             shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && line.contains("iam_composition"));
         let files: BTreeSet<_> = knowing.map(|(file, _)| file).collect();
@@ -224,7 +228,7 @@ fn is_free_of_gpl(license: &str) -> bool {
 fn every_dependency_is_usable_without_a_gpl_license() {
     assert!(is_free_of_gpl("MIT OR Apache-2.0 OR LGPL-2.1-or-later") && is_free_of_gpl("MIT/GPL-2.0"));
     assert!(!is_free_of_gpl("AGPL-3.0-only") && !is_free_of_gpl("MIT AND GPL-3.0") && !is_free_of_gpl("LGPL-3.0"));
-    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
+    let resolve = metadata().resolve.as_ref().expect("cargo metadata must resolve the graph");
     let used: BTreeSet<_> = resolve.nodes.iter().map(|node| &node.id).collect();
     for package in metadata().packages.iter().filter(|package| used.contains(&package.id)) {
         let license = package.license.as_deref();
@@ -236,9 +240,14 @@ fn every_dependency_is_usable_without_a_gpl_license() {
 /// `jsonwebtoken` would panic at the first token.
 #[test]
 fn tokens_use_exactly_one_cryptography_library() {
-    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
-    let package = metadata().packages.iter().find(|package| package.name == "jsonwebtoken").expect("jsonwebtoken");
-    let features = &resolve.nodes.iter().find(|node| node.id == package.id).expect("jsonwebtoken is used").features;
+    let resolve = metadata().resolve.as_ref().expect("cargo metadata must resolve the graph");
+    let package = metadata()
+        .packages
+        .iter()
+        .find(|package| package.name == "jsonwebtoken")
+        .expect("jsonwebtoken must be a dependency");
+    let features =
+        &resolve.nodes.iter().find(|node| node.id == package.id).expect("the graph must contain jsonwebtoken").features;
     let back_ends = features.iter().filter(|feature| ["aws_lc_rs", "rust_crypto"].contains(&feature.as_str()));
     assert_eq!(back_ends.map(|feature| feature.as_str()).collect::<Vec<_>>(), ["aws_lc_rs"]);
 }
@@ -246,7 +255,7 @@ fn tokens_use_exactly_one_cryptography_library() {
 #[test]
 fn every_crate_inherits_the_lints() {
     for package in metadata().workspace_packages() {
-        let manifest = std::fs::read_to_string(&package.manifest_path).expect("a readable manifest");
+        let manifest = std::fs::read_to_string(&package.manifest_path).expect("the manifest must be readable");
         let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
         assert_eq!(lines.find(|line| !line.is_empty()), Some("workspace = true"), "{}", package.name);
     }

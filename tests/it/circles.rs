@@ -95,12 +95,16 @@ impl<'ast> Visit<'ast> for Module {
 impl Modules {
     /// Reads a module and, recursively, the modules that its file declares.
     fn read(&mut self, path: ModulePath, file: PathBuf) {
-        let source = std::fs::read_to_string(&file).expect("a readable file");
-        let syntax = syn::parse_file(&source).expect("a source file");
+        let source = std::fs::read_to_string(&file).expect("the file must be readable");
+        let syntax = syn::parse_file(&source).expect("the file must contain valid Rust");
         // The submodules of a `mod.rs`, `lib.rs` or `main.rs` are in the same directory. The submodules of another file
         // are in a directory with the name of the file.
         let is_folder = file.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|name| stem == *name));
-        let folder = if is_folder { file.parent().expect("a folder").to_owned() } else { file.with_extension("") };
+        let folder = if is_folder {
+            file.parent().expect("the file must be in a folder").to_owned()
+        } else {
+            file.with_extension("")
+        };
         for item in &syntax.items {
             let Item::Mod(declared) = item else { continue };
             if declared.content.is_some() || is_for_tests(&declared.attrs) {
@@ -200,7 +204,9 @@ fn read(root: &Path) -> Modules {
 fn roots() -> Vec<PathBuf> {
     let workspace =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace");
-    let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());
+    let crates = std::fs::read_dir(workspace.join("crates"))
+        .expect("the folder must be readable")
+        .map(|entry| entry.unwrap().path());
     let folders = crates.chain([workspace.join("migration"), workspace.join("tests/chaos")]);
     let roots = folders.map(|folder| folder.join("src"));
     roots.flat_map(|src| [src.join("lib.rs"), src.join("main.rs")]).filter(|root| root.exists()).collect()
@@ -209,7 +215,7 @@ fn roots() -> Vec<PathBuf> {
 #[test]
 fn no_file_has_circular_dependencies() {
     let roots = roots();
-    assert!(roots.len() > 10, "only {} crates found", roots.len());
+    assert!(roots.len() > 10, "only {} crates were found", roots.len());
     let circles: Vec<_> = roots.iter().flat_map(|root| read(root).files_in_cycles()).collect();
     assert!(circles.is_empty(), "files with circular dependencies: {circles:#?}");
 }

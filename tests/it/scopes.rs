@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 const MANUAL: &str = include_str!("../../docs/scopes.md");
 
-/// The SeaORM entity of a table of the examples.
+/// The SeaORM entity of the table `risks` in the examples.
 mod risk {
     use sea_orm::entity::prelude::*;
 
@@ -28,7 +28,7 @@ mod risk {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The SeaORM entity of a table of the examples.
+/// The SeaORM entity of the table `team_members` in the examples.
 mod team_member {
     use sea_orm::entity::prelude::*;
 
@@ -66,7 +66,7 @@ fn within_scope(scope: Scope, company: Uuid, user: Uuid) -> Condition {
     }
 }
 
-/// Returns the code blocks of a section in one language.
+/// Returns the code blocks of a section that are written in the given language.
 fn blocks(section: &str, language: &str) -> Vec<&'static str> {
     let (_, text) = MANUAL.split_once(&format!("\n{section}\n")).unwrap();
     let text = text.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
@@ -75,7 +75,7 @@ fn blocks(section: &str, language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_manual_contains_the_function_of_this_file() {
+fn the_guide_contains_the_function_of_this_file() {
     let (_, function) = include_str!("scopes.rs").split_once("\nfn within_scope").unwrap();
     let (function, _) = function.split_once("\n}\n").unwrap();
     let [example] = blocks("### SeaORM", "rust")[..] else { panic!("the section needs one example") };
@@ -93,7 +93,7 @@ mod postgres {
         CREATE TABLE risks (id uuid PRIMARY KEY, company_id uuid, owner_id uuid, team_id uuid, approved_by uuid);
         CREATE TABLE team_members (company_id uuid, team_id uuid, user_id uuid);";
 
-    /// The ids of the examples: numbers, so that the tests are short.
+    /// Returns the UUID with this numeric value. The tests identify records, companies and users by short numbers.
     fn id(number: u128) -> Uuid {
         Uuid::from_u128(number)
     }
@@ -104,7 +104,7 @@ mod postgres {
     const OTHER: u128 = 12;
     const TEAM: u128 = 21;
     const OTHER_TEAM: u128 = 22;
-    /// The records: id, company, owner and team.
+    /// The records of the examples, each with its id, company, owner and team.
     const RISKS: [(u128, u128, u128, Option<u128>); 6] = [
         (101, OURS, USER, None),
         (102, OURS, USER, Some(OTHER_TEAM)),
@@ -113,7 +113,7 @@ mod postgres {
         (105, THEIRS, USER, None),
         (106, THEIRS, OTHER, Some(TEAM)),
     ];
-    /// The scopes, with their names in the examples and the records within them.
+    /// The scopes, each with its name in the examples and the ids of the records within it.
     const WITHIN: [(Scope, &str, &[u128]); 4] = [
         (Scope::Own, "own", &[101, 102]),
         (Scope::Team, "team", &[101, 102, 103]),
@@ -138,7 +138,8 @@ mod postgres {
         (database, connection)
     }
 
-    /// Returns the SQL statements of the section about SQL: the queries with their scopes, and the change.
+    /// Returns the SQL statements of the section about SQL: the queries, each with its scopes, and the statement that
+    /// changes a record.
     fn statements() -> (Vec<(&'static str, &'static str)>, &'static str) {
         let [queries, change] = blocks("### SQL", "sql")[..] else { panic!("the section needs two examples") };
         (queries.split("-- ").skip(1).map(|query| query.split_once('\n').unwrap()).collect(), change)

@@ -191,7 +191,7 @@ impl Writer {
             Kind::Assignment => return world.new_assignment(company).ok(),
             Kind::Level | Kind::Matrix => {
                 let call = world.make_level(&company.id, &new_id());
-                let answer = self.made("a level is made", Some(&company.id), call).await?;
+                let answer = self.made("creation of a level", Some(&company.id), call).await?;
                 let id = id_of(&answer, "/userLevel/id")?;
                 if kind == Kind::Level {
                     Register::new(Subject::Level { id }, &company.id, Some(Instant::now()), World::initially(0))
@@ -199,7 +199,7 @@ impl Writer {
                 } else {
                     let (user, token) = world.new_user().ok()?;
                     let call = world.put_levels(&company.id, &user, &[&id]);
-                    self.made("levels of a user", Some(&company.id), call).await?;
+                    self.made("replacement of a user's levels", Some(&company.id), call).await?;
                     Register::new(
                         Subject::Matrix { level: id, token },
                         &company.id,
@@ -211,7 +211,8 @@ impl Writer {
             Kind::Key => {
                 let path = format!("/api/iam/api-keys?companyId={}", company.id);
                 let body = json!({ "name": new_id(), "role": "check" });
-                let answer = self.made("a key is made", None, world.by_super_admin("POST", &path).json(body)).await?;
+                let answer =
+                    self.made("creation of an API key", None, world.by_super_admin("POST", &path).json(body)).await?;
                 let (id, secret) = (id_of(&answer, "/apiKey/id")?, id_of(&answer, "/key")?);
                 Register::new(Subject::Key { id, secret }, &company.id, Some(Instant::now()), World::initially(0))
                     .and_now(1)
@@ -321,23 +322,23 @@ impl Writer {
             Subject::Assignment { user, .. } => {
                 let held = company.levels.iter().enumerate().filter(|(place, _)| sent & 1 << place != 0);
                 let held: Vec<_> = held.map(|(_, level)| level.as_str()).collect();
-                ("levels of a user", here, world.put_levels(&company.id, user, &held))
+                ("replacement of a user's levels", here, world.put_levels(&company.id, user, &held))
             }
             Subject::Matrix { level, .. } => {
                 let views = world.matrix_views.iter().enumerate().filter(|(place, _)| sent & 1 << place != 0);
                 let views: Vec<_> = views.map(|(_, view): (_, &View)| view.id.as_str()).collect();
-                ("a matrix", here, world.put_matrix(&company.id, level, &views))
+                ("replacement of a matrix", here, world.put_matrix(&company.id, level, &views))
             }
             Subject::Level { id } => {
                 let path = format!("/api/iam/user-levels/{id}?companyId={}", company.id);
-                ("a level is deleted", here, world.by_super_admin("DELETE", &path))
+                ("deletion of a level", here, world.by_super_admin("DELETE", &path))
             }
             Subject::Key { id, .. } => {
-                ("a key is revoked", None, world.by_super_admin("DELETE", &format!("/api/iam/api-keys/{id}")))
+                ("revocation of an API key", None, world.by_super_admin("DELETE", &format!("/api/iam/api-keys/{id}")))
             }
             Subject::Token { user, not_before, .. } => {
                 let call = world.by_super_admin("PUT", &format!("/api/iam/users/{user}/not-before"));
-                ("a user is cut off", None, call.json(json!({ "notBefore": not_before })))
+                ("cut-off of a user", None, call.json(json!({ "notBefore": not_before })))
             }
         }
     }
@@ -414,7 +415,7 @@ fn judge(
     instead: Option<Broken>,
 ) {
     if world.overlaps_restore(look.begin, look.end) {
-        world.report.count("responses during a restore, not judged");
+        world.report.count("responses during a restore, which were not judged");
         return;
     }
     let is_relaxed = world.is_failing_over(look.begin, look.end);

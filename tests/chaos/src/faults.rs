@@ -160,7 +160,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Injects only the fault without which the checks cannot detect this falsification.
+    /// Injects a fault only if the checks cannot detect this falsification without it. Then waits for five seconds.
     pub(crate) async fn run_for(&mut self, lie: Falsification) -> Result<()> {
         if lie == Falsification::EndlessFault {
             self.bring(Fault::Refuse).await?;

@@ -139,12 +139,12 @@ async fn read_answer(stream: &mut TcpStream) -> Result<Answer> {
     };
     let mut body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes)?;
-    let status = head.split(' ').nth(1).ok_or("a response without a status")?.parse()?;
+    let status = head.split(' ').nth(1).ok_or("the response has no status")?.parse()?;
     let mut answer = Answer { status, head, body: Vec::new() };
     let length: usize = match answer.header("content-length") {
         Some(length) => length.parse()?,
         None if status == 204 || status == 304 => 0,
-        None => return Err("a response without a length".into()),
+        None => return Err("the response has no length".into()),
     };
     while body.len() < length {
         if stream.read_buf(&mut body).await? == 0 {

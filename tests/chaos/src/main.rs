@@ -155,7 +155,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Falsification>
     let broken = world.report.broken();
     if let Some(lie) = lie {
         let is_found = broken.contains(&lie.must_break());
-        println!("{} {lie:?}: reported {broken:?}", if is_found { "detected" } else { "MISSED" });
+        println!("{} {lie:?}; reported kinds of violations: {broken:?}", if is_found { "detected" } else { "MISSED" });
         return Ok(is_found);
     }
     println!(
@@ -166,13 +166,17 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Falsification>
         MARGIN.as_millis()
     );
     print!("{}{}", world.report.summary(), world.report.violations());
-    println!("{}", if broken.is_empty() { "every guarantee held" } else { "GUARANTEES WERE VIOLATED" });
+    println!("{}", if broken.is_empty() { "every guarantee was met" } else { "GUARANTEES WERE VIOLATED" });
     Ok(broken.is_empty())
 }
 
 async fn set_up(cli: &Cli, folder: PathBuf) -> Result<Cluster> {
     let own = std::env::current_exe()?;
-    let binaries = cli.binaries.clone().or_else(|| own.parent().map(PathBuf::from)).ok_or("no folder of binaries")?;
+    let binaries = cli
+        .binaries
+        .clone()
+        .or_else(|| own.parent().map(PathBuf::from))
+        .ok_or("the directory of the binaries is unknown")?;
     let programs = Programs::find(cli.postgres.clone()).await?;
     programs.chown_directory(&folder)?;
     let primary = Server::init(&programs, folder.join("postgres-1")).await?;

@@ -239,8 +239,8 @@ impl Register {
         };
         let mut staleness = None;
         let (mut was_so, mut allowed) = (false, 0);
-        // The loop starts with the newest change. If a state occurred more than once, the response is thus judged by
-        // the latest occurrence.
+        // The loop starts with the newest change. If a state occurred more than once, its latest occurrence therefore
+        // determines the verdict.
         for (place, change) in history.changes.iter().enumerate().rev() {
             let later = || history.changes.iter().enumerate().skip(place + 1);
             let is_over = later()

@@ -33,13 +33,13 @@ pub(crate) enum Broken {
 impl Broken {
     fn name(self) -> &'static str {
         match self {
-            Self::AllowTooLate => "allow too late",
-            Self::SeenTooLate => "change seen too late",
-            Self::HalfChange => "half change",
+            Self::AllowTooLate => "revoked permission allowed after the staleness bound",
+            Self::SeenTooLate => "change visible too late",
+            Self::HalfChange => "state that never existed",
             Self::LostChange => "lost change",
-            Self::Audit => "audit trail",
-            Self::Status => "status",
-            Self::Recovery => "recovery",
+            Self::Audit => "audit log mismatch",
+            Self::Status => "unexpected status",
+            Self::Recovery => "recovery too slow",
         }
     }
 }
@@ -66,11 +66,11 @@ pub(crate) struct Report {
     notes: Mutex<Notes>,
 }
 
-/// Maximum number of violations per kind that are reported in full.
+/// Maximum number of violations of each kind that are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// Length of the period before a violation. The events in this period are reported with the violation. The reported
-/// period after the violation is a quarter of this length.
+/// The report of a violation contains the events of this period before the violation, and of a quarter of this period
+/// after it.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {
@@ -156,7 +156,7 @@ impl Report {
             }
         }
         for (broken, count) in counts {
-            let _ = writeln!(text, "{count} violations of the kind: {}", broken.name());
+            let _ = writeln!(text, "number of violations of the kind \"{}\": {count}", broken.name());
         }
         text
     }

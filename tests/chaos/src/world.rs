@@ -110,7 +110,7 @@ pub(crate) fn new_id() -> String {
 
 fn text(value: &Value, pointer: &str) -> Result<String> {
     let text = value.pointer(pointer).and_then(Value::as_str);
-    text.map(str::to_owned).ok_or_else(|| format!("no {pointer} in {value}").into())
+    text.map(str::to_owned).ok_or_else(|| format!("the string {pointer} is missing in {value}").into())
 }
 
 impl World {
@@ -201,7 +201,7 @@ impl World {
     /// Returns a time in the past that is later than the issue time (`iat`) of all tokens so far.
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
         let millis = system_clock().now().millis() - 30_000;
-        let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
+        let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("the time is out of range")?)?;
         time.as_str().map(str::to_owned).ok_or_else(|| "a time must be a string".into())
     }
 

@@ -1,5 +1,5 @@
-//! Tests of the command `migration seed --additive-defaults`, which removes the denies of default levels that an earlier
-//! release provisioned.
+//! Tests of the command `migration seed --additive-defaults`, which removes the denies of default levels that an
+//! earlier release provisioned.
 
 use crate::support::process::{run, text_of};
 
@@ -144,7 +144,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn denies_are_removed_only_with_the_flag_and_replicas_learn_of_it() {
+    async fn denies_are_removed_only_with_the_flag_and_replicas_detect_it() {
         let case = Case::new().await;
         let (api, company) = (&case.api, case.company);
         let (user, with_staff) = (new_user(), new_user());

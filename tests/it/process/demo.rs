@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::contract;
 use crate::support::process::{ServerProcess, run, text_of};
 
-/// The last comment of the guide.
+/// The last comment in the lines that the demo prints.
 const LAST: &str = "# List the user levels of the company.";
 
 /// Starts the demo, and returns the process and the lines that it has printed.
@@ -34,7 +34,7 @@ fn the_printed_lines_work_when_they_are_pasted_into_a_shell() {
     assert_eq!(denied["data"]["reasonCode"], "feature_module_missing", "{text}");
     assert_eq!(explanation["status"], "success", "{text}");
     assert_eq!(levels["data"]["userLevels"].as_array().map(Vec::len), Some(3), "{text}");
-    // The shell prints only the bodies, so only they are validated.
+    // The shell prints only the response bodies, so only the bodies are validated.
     let operations = [("check", "post"), ("check", "post"), ("explain", "post"), ("user-levels", "get")];
     for ((name, method), answer) in operations.into_iter().zip(&answers) {
         let path = format!("/api/iam/{name}");

@@ -1,5 +1,5 @@
-//! Tests of the files in `deploy`: their settings, ports, probes and commands are those of the programs. The tests read
-//! the lines of the files and do not render the manifests.
+//! Tests that the settings, ports, probes and commands in the files of `deploy` match the programs. The tests read the
+//! lines of the files and do not render the manifests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 const CONTAINERFILE: &str = include_str!("../../../deploy/Containerfile");
 
 const SECRET: &str = "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA";
-/// A URL of a database that no server listens for. The server starts without its database.
+/// A database URL with a port on which nothing listens. The service starts even though the database is unreachable.
 const URL: &str = "postgres://iam@127.0.0.1:1/iam";
 
 type Environment = BTreeMap<String, String>;
@@ -49,8 +49,8 @@ fn variables_of_compose() -> Environment {
         .collect()
 }
 
-/// Returns the environments of the server: in the production overlay, in the development overlay, and in the compose
-/// file, whose image sets the hosts.
+/// Returns the server's environment variables in the production overlay, in the development overlay, and in the compose
+/// file. In the compose file, the image sets the hosts.
 fn environments() -> [(&'static str, Environment); 3] {
     let mut production = literals(BASE);
     for name in values(DEPLOYMENT, "name").into_iter().filter(|name| is_variable(name)) {
@@ -73,7 +73,8 @@ fn the_server_accepts_the_settings_and_serves_the_probes() {
         for variable in environment.keys() {
             assert!(variable.starts_with("IAM__") || plain.contains(&variable.as_str()), "{name}: {variable}");
         }
-        // The other settings are those of the files. The ports may be in use on this machine.
+        // The ports in the files may be in use on this machine, so the operating system selects the ports. All other
+        // settings are those of the files.
         let ports = [("PORT", "0"), ("IAM__ADMIN__PORT", "0")];
         let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ports);
         let server = ServerProcess::start(&[], &variables.collect::<Vec<_>>());

@@ -162,7 +162,7 @@ fn pass_on(from: &TcpStream, to: &TcpStream) {
     });
 }
 
-/// The source of a client's connections.
+/// The connections that a client uses.
 #[derive(Clone)]
 enum Connections {
     /// Each client has its own keep-alive connection.

@@ -31,7 +31,7 @@ mod postgres {
         open(server, "PUT", &path, &new_company().to_string(), None).answer().unwrap().status.as_u16()
     }
 
-    /// Starts a change to the company. Returns when the change waits for a lock inside its transaction.
+    /// Starts a change to the company. Returns as soon as the change waits for a lock inside its transaction.
     async fn inside_a_change(
         database: &TestDatabase,
         server: &ServerProcess,

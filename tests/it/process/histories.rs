@@ -42,7 +42,7 @@ mod postgres {
     }
 
     /// Waits until a decision is a denial after an acknowledged revocation. Decisions may fail meanwhile, because the
-    /// short lease may expire on a busy machine. No decision must be an allow.
+    /// short lease may expire on a busy machine. No decision may be an allow.
     fn denies_from_now_on(server: &ServerProcess, case: &Case) {
         wait_until(|| {
             let decision = allowed(&case.ask(server));

@@ -39,7 +39,7 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{Content, TestDatabase};
 
-    /// The length of one day in milliseconds.
+    /// The number of milliseconds in a day.
     const DAY: i64 = 24 * 60 * 60 * 1000;
 
     #[actix_web::test]

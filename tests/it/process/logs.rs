@@ -114,14 +114,15 @@ mod postgres {
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::process::wait_until;
 
-    /// Returns the pattern of the address of this database in log lines: host, port and name.
+    /// Returns this database's address in the form that log lines contain: host, port and name.
     fn address(database: &TestDatabase) -> String {
         let (_, place) = database.url().split_once('@').unwrap();
         let (server, _) = place.split_once('/').unwrap();
         format!("({server}, database {})", database.name())
     }
 
-    /// The connection that reads and the connection that listens are terminated while they wait for the server.
+    /// The test terminates two connections while they wait for the server: one that reads, and the one that listens for
+    /// wake-ups.
     #[actix_web::test]
     async fn a_lost_connection_is_logged_with_the_database_and_the_cause() {
         let database = TestDatabase::new(Content::Seeded).await;

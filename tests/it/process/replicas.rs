@@ -61,7 +61,7 @@ impl Case {
         self.open_with(server, &[("cache-control", "no-cache")]).answer().unwrap()
     }
 
-    /// Requests the explanation of whether the administrator may access the dashboard.
+    /// Requests an explanation of the decision on the administrator's access to the dashboard.
     fn explain(&self, server: &ServerProcess) -> Answer {
         let company = self.company.to_string();
         let headers = [("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
@@ -85,7 +85,7 @@ impl Case {
     }
 }
 
-/// Repeats a request until its status is not 503. Returns the last response.
+/// Repeats a request until the status of the response is not 503. Returns the last response.
 fn known(ask: impl Fn() -> Answer) -> Answer {
     wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
@@ -190,7 +190,7 @@ mod postgres {
         }
     }
 
-    /// Returns a runtime with a thread of its own, because the test's thread blocks while it waits for processes.
+    /// Returns a runtime with its own thread. The test's thread cannot run futures while it waits for processes.
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }

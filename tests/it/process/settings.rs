@@ -7,7 +7,8 @@ use crate::support::process::{run, text_of};
 
 const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
 
-/// Settings that accept every string, or whose errors other tests check. The case for the port uses its short name.
+/// Settings that accept every string, or whose errors other tests check. The case for the port uses the short name
+/// `PORT`.
 const WITHOUT_RULE: [&str; 5] = [
     "IAM__DATABASE__URL",
     "IAM__AUTH__JWT_SECRET",
@@ -16,7 +17,8 @@ const WITHOUT_RULE: [&str; 5] = [
     "IAM__SERVER__PORT",
 ];
 
-/// Returns invalid values, each with its setting and the error message of a server with this value.
+/// Returns invalid values, each with the name of its setting and the rule that the error message of the server must
+/// contain.
 fn cases() -> Vec<(&'static str, &'static str, String)> {
     let whole = |range: &str| format!("must be a whole number {range}");
     let duration = |range: &str| format!("must be a duration{range}: {DURATION}");
@@ -99,8 +101,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
     }
 }
 
-/// Settings whose values are valid one by one, and the beginning of the message that a server with these settings
-/// prints.
+/// Settings with which startup fails, each with the beginning of the error message.
 const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (

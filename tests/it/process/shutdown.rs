@@ -86,8 +86,8 @@ mod postgres {
         let (token, company_id) = (super_admin(), company.to_string());
         let headers = [("authorization", token.as_str()), ("x-company-id", company_id.as_str())];
 
-        // A request makes a worker thread reopen the pool's only connection. The worker thread ends before the process
-        // exits.
+        // The test terminates the pool's only connection, and a worker thread reopens it for the next request. The
+        // worker thread ends before the process exits.
         let mut observer = database.connect().await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";

@@ -61,7 +61,7 @@ fn a_company_adds_a_curl_command_to_standard_error() {
 }
 
 #[test]
-fn the_command_fails_in_production_and_without_a_secret_and_says_why() {
+fn the_command_fails_with_a_reason_in_production_and_without_a_secret() {
     let user = UserId::to_string(&new_user());
     for (environment, why) in [
         (&[SECRET, ("IAM__SERVER__MODE", "production")][..], "tokens are signed only in development mode"),

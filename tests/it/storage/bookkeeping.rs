@@ -16,18 +16,18 @@ mod postgres {
         "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
         INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
 
-    /// The SQL that renames the migrations table. The database is then in the state that an earlier build, without
-    /// `iam_migrations`, would have left.
+    /// The SQL that renames the migrations table, so that the database has the state that an earlier build without
+    /// `iam_migrations` would have left.
     const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
         ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
 
-    /// Creates an empty database. The roles of the tests exist on its server.
+    /// Creates an empty database. The roles of the tests exist on the database server.
     async fn empty_database() -> TestDatabase {
         drop(TestDatabase::new(Content::Schema).await);
         TestDatabase::new(Content::Nothing).await
     }
 
-    /// Connects to the database with this search path. The path is in SQL notation without spaces.
+    /// Connects to the database with this search path. The path is written in SQL notation, without spaces.
     async fn within(database: &TestDatabase, path: &str) -> DatabaseConnection {
         let path = path.replace('"', "%22");
         let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
@@ -169,7 +169,7 @@ mod postgres {
             migration::fresh(&db).await.err(),
             migration::seed(&db).await.err(),
         ] {
-            let error = outcome.expect("there is no schema").to_string();
+            let error = outcome.expect("the command must fail without a schema").to_string();
             assert!(error.contains("search_path"), "{error}");
         }
     }
@@ -260,7 +260,7 @@ mod postgres {
         let before = relations(&database).await;
         assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(migration::seed(&db).await.unwrap(), migration::SeedReport::default());
-        // A query of the status creates no relations.
+        // Querying the status creates no relations.
         assert_eq!(relations(&database).await, before);
 
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());

@@ -112,8 +112,7 @@ mod postgres {
         assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), known);
     }
 
-    /// Creates a role and sets the role's own default for a run-time parameter in this database. Returns the name of
-    /// the role.
+    /// Creates a role with its own default for a run-time parameter in this database. Returns the name of the role.
     async fn role_with(database: &TestDatabase, setting: &str) -> String {
         let mut server = database.connect().await;
         let role = format!("{}_role", database.name());
@@ -264,7 +263,7 @@ mod postgres {
             let mut unit = begin(&storage, target).await.unwrap();
             assert_eq!(holders(&mut watch).await, 1);
             proxy.forget();
-            // No other change waits for the lock. The server itself must terminate the session.
+            // No other change waits for the lock, so the server itself must terminate the session.
             until(async || holders(&mut watch).await == 0).await;
             if let Target::Company(company) = target {
                 let level = level(company);

@@ -9,7 +9,7 @@ mod postgres {
 
     use crate::support::database::{Content, TestDatabase};
 
-    /// The adapter for one contract case, and the database of that case. The database is dropped after the adapter.
+    /// The adapter for one contract case, and the database of that case. The adapter is dropped before the database.
     struct IsolatedStorage {
         storage: Arc<PostgresStorage>,
         _database: TestDatabase,

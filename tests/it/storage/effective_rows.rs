@@ -37,8 +37,8 @@ mod postgres {
         }
     }
 
-    /// A row of one of the two SQL views. It contains a view, or a feature and an action. It also contains the decision
-    /// about it, and the versions on which this decision is based.
+    /// A row of one of the two SQL views. It contains a view, or an action of a feature. It also contains the decision
+    /// for this view or action, and the versions on which the decision is based.
     struct Decided {
         thing: String,
         action: String,
@@ -47,7 +47,7 @@ mod postgres {
         state: (i64, i64),
     }
 
-    /// Returns the rows of both SQL views by company and user, as another program reads them.
+    /// Returns the rows of both SQL views, keyed by company and user, as another program reads them.
     async fn rows(connection: &mut PgConnection) -> BTreeMap<(CompanyId, UserId), Vec<Decided>> {
         let sql = "SELECT company_id, user_id, view_id AS thing, '' AS action, has_access AS allowed, '' AS scope,
                 catalog_version, company_version
@@ -108,7 +108,7 @@ mod postgres {
         (decision.allowed, scope)
     }
 
-    /// Creates a company and caches its administrator on two replicas. Afterwards the second replica does not detect
+    /// Creates a company and caches its administrator on two replicas. After that, the second replica no longer detects
     /// changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
@@ -133,7 +133,7 @@ mod postgres {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
-        assert_eq!(a.fill().await, 0, "without a loaded user since the last fill, a fill must write no user's rows");
+        assert_eq!(a.fill().await, 0, "if no user was loaded since the last fill, a fill must write no rows");
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let written = rows(&mut connection).await;
         // The fill has written rows only for the administrator.

@@ -353,7 +353,7 @@ mod postgres {
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
-        // A query of the migration status creates no tables.
+        // Querying the migration status creates no tables.
         assert_eq!(relations(&database).await, Vec::<String>::new());
     }
 
@@ -393,7 +393,7 @@ mod postgres {
 
     // --- The seed ---
 
-    /// The report of the first seed of an empty catalog.
+    /// The report that the first seed of an empty catalog returns.
     const SEEDED: SeedReport = SeedReport {
         views: 14,
         modules: 4,
@@ -450,7 +450,7 @@ mod postgres {
         assert_eq!(content(&database).await, before);
     }
 
-    /// Returns the action, entity and changes of each audit record of the seed, without timestamps.
+    /// Returns the action, entity and changes of each audit record that the seed wrote, without timestamps.
     async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
         let logs = storage.reader().audit_logs();
         let records = logs.list_for_company(None, &AuditFilter::default(), None, 1_000).await.unwrap();

@@ -82,7 +82,7 @@ mod postgres {
         tokio::time::timeout(Duration::from_secs(60), work).await.expect("the future must complete within 60 s")
     }
 
-    /// Connects the adapter to this URL. The closure `differ` modifies the test options.
+    /// Connects the adapter to this URL. The closure `differ` modifies the default options of the tests.
     fn storage_with(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
@@ -118,16 +118,16 @@ mod postgres {
         holder.close().await.unwrap();
     }
 
-    /// Opens a session of another program and begins a transaction in it, which acquires a lock with the statement
-    /// `lock`. Returns the session.
+    /// Opens a session of another program and begins a transaction, which acquires a lock with the statement `lock`.
+    /// Returns the session.
     async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
         run(&mut other, format!("BEGIN; {lock}")).await.unwrap();
         other
     }
 
-    /// Returns a statement that locks a row in `company_states`. This is the company's row, or the catalog's row if
-    /// `company` is `None`.
+    /// Returns a statement that locks a row in `company_states`: the company's row, or the catalog's row if `company`
+    /// is `None`.
     fn row_of(company: Option<CompanyId>) -> String {
         let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
         format!("SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE")
@@ -285,7 +285,7 @@ mod postgres {
                 unit.commit().await.unwrap();
             }
             happens.happen(&proxy, &database).await;
-            // Each broken connection can make one read fail, but not more.
+            // Each broken connection makes at most one read fail.
             let outcomes = join_all((0..9).map(|_| levels(storage.as_ref(), company))).await;
             assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_unavailable(outcome)), "{outcomes:?}");
             for _ in 0..8 {
@@ -330,7 +330,9 @@ mod postgres {
         assert_eq!(unit.commit().await.unwrap().epoch(), before.epoch);
 
         // After a poll has reported the new epoch, the pool does not reuse connections to the old database.
-        let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };
+        let Polled::Primary(changes) = storage.poll(None).await.unwrap() else {
+            panic!("the server must be a primary")
+        };
         assert_eq!(changes.epoch, after.epoch);
         drop(units);
         for _ in 0..4 {

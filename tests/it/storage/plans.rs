@@ -1,6 +1,6 @@
-//! Tests of query plans: no statement scans a whole tenant table. The contract suite yields every SQL statement that
-//! the adapter sends. The tests check PostgreSQL's plans of these statements, on a database with 100,000 permissions of
-//! 1,000 companies.
+//! Tests of query plans: no statement scans a whole tenant table. The statements are those that the adapter sends while
+//! the contract suite runs. The tests check PostgreSQL's plans for these statements, on a database with 1,000 companies
+//! and 100,000 permissions.
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -141,9 +141,9 @@ pub mod postgres {
         plan
     }
 
-    /// The indexes of the assignments and of both matrices, each with the condition that an index scan must contain. The
-    /// condition restricts the scan to one user, level, view or feature. A scan that is restricted only to a company is
-    /// not allowed.
+    /// The indexes of the assignments and of both matrices, each with the condition that an index scan must contain.
+    /// The condition restricts the scan to one user, level, view or feature. A scan that is restricted only to a
+    /// company is not allowed.
     const ENTRIES: [(&str, &str); 7] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
@@ -177,9 +177,9 @@ pub mod postgres {
         }
     }
 
-    /// No statement for one user or one level scans all assignments or matrices of a company. The plans are checked in each state
-    /// of the planner's statistics: missing for a new table, outdated after growth, and up to date. A connection can
-    /// cache a generic plan in any of these states.
+    /// No statement for one user or one level scans all assignments or matrices of a company. The plans are checked in
+    /// each state of the planner's statistics: missing for a new table, outdated after growth, and up to date. A
+    /// connection can cache a generic plan in any of these states.
     #[actix_web::test]
     async fn changes_to_one_user_or_level_do_not_read_the_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -280,7 +280,7 @@ pub mod postgres {
         Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
-    /// The tenant tables, and the indexes of tenant tables, that query plans scan.
+    /// The tenant tables and their indexes that query plans scan.
     #[derive(Default)]
     struct Scans {
         /// The tables that are read.
@@ -324,7 +324,7 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// A fragment of the statement that finds, in all companies, the menu items that require a feature. Only changes to
+    /// A fragment of the statement that finds all menu items that require a feature, across companies. Only changes to
     /// the catalog send this statement. Under row-level security, no index can be used for its condition, because the
     /// `jsonb` operator `@>` is not leakproof.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
@@ -332,7 +332,7 @@ pub mod postgres {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_statement_scans_a_whole_tenant_table() {
         let texts = statements_of_the_suite().await;
-        assert!(texts.len() > 100, "only {} texts", texts.len());
+        assert!(texts.len() > 100, "only {} statements were found", texts.len());
 
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -366,7 +366,7 @@ pub mod postgres {
         let indexes = sea_orm::sqlx::query_scalar(FOR_STATEMENTS).bind(TENANT_TABLES.map(str::to_owned).to_vec());
         let indexes: Vec<String> = indexes.fetch_all(&mut connection).await.unwrap();
         let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
-        assert!(unused.is_empty(), "each index must be needed by a statement: {unused:?}");
+        assert!(unused.is_empty(), "each index must be used by a statement; unused indexes: {unused:?}");
 
         // Control: the check detects scans of whole tables.
         let mut scans = Scans::default();

@@ -45,8 +45,8 @@ mod postgres {
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
         }
 
-        /// Sends a request for an operation of the OpenAPI document (`METHOD /path/{parameter}`) and records the number
-        /// of its SQL statements.
+        /// Sends a request for an operation of the OpenAPI document (`METHOD /path/{parameter}`) and records how many
+        /// SQL statements the request sends.
         async fn ask(
             &mut self,
             operation: &str,
@@ -100,7 +100,7 @@ mod postgres {
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
-            // A batch of a thousand checks for fifty users. None of these users is cached.
+            // A batch of a thousand checks for fifty users, none of whom is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
             let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
             let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
@@ -287,10 +287,10 @@ mod postgres {
         let unit = |count| if count == 1 { " statement" } else { " statements" };
         insta::assert_snapshot!("requests", lines(&table, unit));
         for (operation, statements) in &table {
-            assert!(*statements <= MOST || operation == PROVISION, "{operation}: {statements} statements");
+            assert!(*statements <= MOST || operation == PROVISION, "{operation} sent {statements} statements");
         }
         for decision in ["GET /api/iam/permissions/current", "POST /api/iam/check", "GET /api/iam/navigation"] {
-            assert!(table[decision] < 10, "{decision}: {} statements", table[decision]);
+            assert!(table[decision] < 10, "{decision} sent {} statements", table[decision]);
         }
 
         let document = iam_http::document().unwrap();
@@ -306,8 +306,8 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// Returns the number of SQL statements of a matrix change, and that of an assignment. The caller of both requests
-    /// is the user `by`, or a super admin if `by` is `None`.
+    /// Returns the numbers of SQL statements of a matrix change and of an assignment. The caller of both requests is
+    /// the user `by`, or a super admin if `by` is `None`.
     async fn statements_of_grants(
         client: &mut CountingClient,
         company: Company,

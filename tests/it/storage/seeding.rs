@@ -51,8 +51,8 @@ mod postgres {
             query_scalar(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.unwrap()
         }
 
-        /// Returns the catalog and the menu without timestamps, the versions, and the number of audit records. Each row
-        /// and each number is returned as a string.
+        /// Returns the catalog and the menu (both without timestamps), and also the versions and the number of audit
+        /// records. Each row and each number is returned as a string.
         async fn content(&mut self) -> Vec<String> {
             self.texts(
                 "SELECT concat('view ', id, name, url) FROM views
@@ -212,7 +212,7 @@ mod postgres {
         assert_eq!(catalog.texts(modules).await, ["Ours"]);
     }
 
-    /// The query for the labels of the menu.
+    /// The query for the labels of all menu entries.
     const LABELS: &str = "SELECT label FROM menu_items UNION ALL SELECT label FROM sub_menu_items";
 
     #[tokio::test]

@@ -28,8 +28,8 @@ pub mod postgres {
     use crate::support::database::{Content, TestDatabase};
     use crate::support::proxy::Proxy;
 
-    /// Connects the adapter through a proxy with a pool of one connection. The statement that sets up a session is
-    /// therefore sent only once.
+    /// Connects the adapter through a proxy. The pool has one connection, so the statement that initializes a session
+    /// is sent only once.
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()

@@ -195,7 +195,8 @@ mod postgres {
         (database, connection, application)
     }
 
-    /// Returns a condition on the alias `t` that matches only the row of this company, by the row's content.
+    /// Returns a condition on the alias `t` that matches only this company's row. The condition compares the content of
+    /// the row.
     async fn row_of(connection: &mut PgConnection, table: &str, column: &str, company: &str) -> String {
         let row = format!("SELECT t::text FROM {table} AS t WHERE {column} = {company}");
         let row: String = query_scalar(AssertSqlSafe(row)).fetch_one(connection).await.unwrap();
@@ -207,12 +208,12 @@ mod postgres {
         run(connection, format!("SELECT set_config('iam.company', {setting}, false)")).await.unwrap();
     }
 
-    /// Returns the number of rows that a statement affects.
+    /// Runs a statement and returns the number of rows that it affected.
     async fn changes(connection: &mut PgConnection, sql: String) -> u64 {
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     }
 
-    /// Returns the SQLSTATE with which a statement is rejected.
+    /// Runs a statement that must be rejected, and returns the SQLSTATE of its error.
     async fn sqlstate(connection: &mut PgConnection, sql: &str) -> String {
         let error = run(connection, sql.to_owned()).await.expect_err(sql);
         let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
@@ -265,8 +266,8 @@ mod postgres {
                 assert!(INVALID_COMPANY_SETTING.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
             }
         }
-        // A transaction-local setting is reset to the empty string at the end of the transaction. An empty or invalid
-        // setting gives access to no company.
+        // A transaction-local setting is reset to the empty string at the end of the transaction. With an empty or
+        // invalid setting, every statement that reads a row fails.
         run(&mut application, format!("SELECT set_config('iam.company', {OURS}::text, true)")).await.unwrap();
         for setting in [None, Some("''"), Some("'ALL'"), Some("'*'"), Some("'all '")] {
             if let Some(setting) = setting {
@@ -400,7 +401,7 @@ mod postgres {
         assert_eq!(left, [theirs.to_string()]);
     }
 
-    /// The operators' document that contains the SQL for the creation of the roles.
+    /// The operators' guide, which contains the SQL that creates the roles.
     const DEPLOYMENT: &str = include_str!("../../../docs/deployment.md");
 
     #[tokio::test]

@@ -119,8 +119,8 @@ mod postgres {
         while !waits(1).await {
             assert!(futures_util::poll!(&mut seed).is_pending(), "the seed must wait for the change in progress");
         }
-        // The global lock is fair. A later change waits behind the seed, although it requests the global lock in shared
-        // mode.
+        // The global lock is fair. A change that arrives later waits behind the seed, even though it requests the
+        // global lock in shared mode.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
             assert!(futures_util::poll!(&mut later).is_pending(), "the later change must wait behind the seed");

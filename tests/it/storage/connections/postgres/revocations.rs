@@ -34,8 +34,8 @@ async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     }
 }
 
-/// A revocation terminates all queued sessions of frozen processes. When a session that blocks the global lock is
-/// terminated, the next session in the queue acquires the global lock and blocks it in turn.
+/// A revocation terminates all queued sessions of frozen processes. When the session that holds the global lock is
+/// terminated, the next session in the queue acquires the lock and blocks the revocation in turn.
 #[tokio::test]
 async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
@@ -68,7 +68,7 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
 
 /// A revocation terminates a queue of frozen sessions before its lock timeout expires. The sessions request the global
 /// lock alternately in shared and in exclusive mode. Whenever the holders of the global lock are terminated, the next
-/// waiting session acquires the global lock and blocks it.
+/// waiting session acquires the lock and blocks the revocation.
 #[tokio::test]
 async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
@@ -145,7 +145,7 @@ async fn a_change_to_a_company_waits_for_another_change_in_progress() {
     let mut unit = begin(&first, Target::Company(company)).await.unwrap();
     let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
     // The change remains in progress for 2 s. A revocation would wait for a shorter time and then terminate the session
-    // of the change. The waiting change to the same company is no revocation, so it terminates no session.
+    // of the change. The waiting change to the same company is not a revocation, so it terminates no session.
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         unit.user_levels().find_all(company).await.unwrap();

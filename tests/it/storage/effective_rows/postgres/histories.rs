@@ -34,7 +34,7 @@ impl Chance {
     }
 }
 
-/// A company, whose user levels and users are modified by the random changes.
+/// A company with the user levels and users that the random changes modify.
 struct Tenant {
     pub company: Company,
     pub levels: Vec<String>,
@@ -49,7 +49,7 @@ impl Tenant {
     }
 }
 
-/// The companies and catalog entries that are modified by the random changes.
+/// The companies and catalog entries that the random changes modify.
 struct World {
     pub api: TestApi,
     tenants: Vec<Tenant>,

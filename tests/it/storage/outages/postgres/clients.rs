@@ -24,7 +24,7 @@ fn assert_no_answer(answer: &Answer) {
     assert_eq!(answer.json().get("data"), None);
 }
 
-/// Returns one request of each kind. The caller of each request has the required permission.
+/// Returns requests of different kinds. The caller of each request has the required permission.
 fn requests(api: &TestApi, company: Company) -> Vec<Request> {
     let member = |request: Request| request.by(company.member).within(company.id);
     let admin = |request: Request| request.by(company.admin).within(company.id);
@@ -65,7 +65,7 @@ async fn without_a_database_every_request_is_503() {
     answers.iter().for_each(assert_no_answer);
 
     proxy.admit().await;
-    // The pool may still contain broken connections. Each of them makes one request fail.
+    // The pool may still contain broken connections. Each of them makes at most one request fail.
     crate::support::replica::until(async || {
         for _ in 0..5 {
             let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);
