@@ -17,9 +17,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The migration also records the rows that earlier releases seeded. Each of these rows still exists or has an audit
-/// record. The migration identifies them by their ids, which are version 5 UUIDs. The ids of all other rows are UUIDs
-/// of another version.
+/// The migration also records the ids of the rows that earlier releases seeded. It finds existing rows in their tables,
+/// and deleted rows in the audit log. Seeded rows are recognized by their ids: only their ids are version 5 UUIDs.
 pub(crate) const UP: &str = "
 -- The seed ids of the views, modules and features that were inserted, or whose URL, code or key already existed.
 CREATE TABLE iam_seeded_rows (

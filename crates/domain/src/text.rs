@@ -236,7 +236,7 @@ texts! {
     /// The URL of a view. It is the view's natural key and must not be a UUID. Placeholders are compared literally:
     /// `/companies/:id` matches only itself.
     ViewUrl: max 500, blank false, id false;
-    /// The URL of a step of a navigation trail.
+    /// The URL of an entry in a navigation trail.
     Url: max 500, blank false, id true;
     /// The code of a module. It is the module's natural key.
     ModuleCode: max 100, blank false, id true;
@@ -273,7 +273,7 @@ impl Action {
         Self::STANDARD.into_iter().map(|name| Self(name.to_owned()))
     }
 
-    /// Returns the actions of [`Self::LISTED`].
+    /// Returns the actions in [`Self::LISTED`].
     pub fn listed() -> impl Iterator<Item = Self> {
         Self::LISTED.into_iter().map(|name| Self(name.to_owned()))
     }

@@ -173,7 +173,7 @@ pub(crate) struct Key {
 
 enum Material {
     Secret(Box<hmac::Key>),
-    /// A public key, parsed for its algorithm.
+    /// A public key, parsed into the form that its algorithm requires.
     Public(ParsedPublicKey),
 }
 

@@ -97,7 +97,7 @@ pub struct CacheStats {
     pub non_members: usize,
     /// Number of tracked companies: those with cached data or a load in progress.
     pub companies: usize,
-    /// Number of cached compiled sets.
+    /// Number of cached compiled permission sets, one for each distinct set of levels of a company.
     pub sets: usize,
     /// Approximate memory usage of the whole cache, in bytes.
     pub bytes: usize,

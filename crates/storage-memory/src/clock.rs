@@ -7,7 +7,7 @@ use iam_domain::{Clock, Timestamp};
 /// A clock whose ticks are strictly increasing, even if the underlying clock stops or is set back.
 pub(crate) struct StorageClock {
     clock: Clock,
-    /// The latest tick, in microseconds since 1970.
+    /// The latest tick: the last timestamp that [`Self::tick`] returned, in microseconds since 1970.
     latest: AtomicI64,
 }
 
@@ -25,7 +25,8 @@ impl StorageClock {
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
-    /// Returns the current time for comparisons. The result is never before the latest tick.
+    /// Returns the current time for comparisons with stored timestamps, without a tick. The result is never before the
+    /// latest tick.
     pub(crate) fn read(&self) -> Timestamp {
         let now = self.clock.now();
         Timestamp::from_micros(self.latest.load(Ordering::Acquire)).map_or(now, |last| last.max(now))

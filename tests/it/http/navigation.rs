@@ -87,7 +87,7 @@ both_adapters! {
         }
     }
 
-    /// When a company receives a module, the entries for the module's views become visible.
+    /// When a module is enabled for a company, the menu entries for the module's views become visible.
     async fn enabling_a_module_shows_its_entries(api: TestApi) {
         let company = api.company().await;
         let modules = json!({ "moduleIds": [api.module_id("core").await, api.module_id("audit").await] });

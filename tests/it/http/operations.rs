@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
-/// The common values of the rows for the caller's own decisions and for the caller's menu.
+/// The base (`..DECISION`) of the operations that return the caller's own decisions or the caller's menu.
 const DECISION: Operation = Operation {
     name: "",
     needs: Needs::Token,

@@ -62,8 +62,8 @@ impl Resolver {
         }
     }
 
-    /// Adds the compiled sets of several subjects of one company to `found`. Subjects that are not cached are loaded
-    /// together.
+    /// Adds the compiled permission sets of several subjects of one company to `found`. Subjects that are not cached
+    /// are loaded in one batch.
     pub(crate) async fn resolve_all(
         &self,
         company: CompanyId,

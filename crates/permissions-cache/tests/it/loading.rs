@@ -178,10 +178,9 @@ async fn a_load_from_before_failed_polls_is_not_cached_and_serves_no_later_calle
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// The result of a load that missed a change is not cached, even if the company is no longer tracked when the load
-/// ends.
+/// The result of a load that missed a change is not cached, even if the company was evicted before the load ended.
 #[tokio::test]
-async fn a_change_that_a_load_missed_is_tracked_after_its_company_was_evicted() {
+async fn a_load_that_missed_a_change_is_not_cached_after_its_company_was_evicted() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

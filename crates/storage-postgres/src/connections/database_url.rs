@@ -41,7 +41,7 @@ const IGNORED: [(&str, &[&str]); 7] = [
     ("gssencmode", &["disable", "prefer"]),
     ("schema", &["public"]),
 ];
-/// Maximum length, in bytes, of a parameter name that an error message contains.
+/// Maximum length, in bytes, of the parameter name in an error message.
 const LONGEST_NAME: usize = 40;
 
 /// The reason why a database URL cannot be used. Its message never contains a value from the URL, because any value may
