@@ -182,7 +182,7 @@ both_adapters! {
         let others = [good.to_uppercase().replace('.', ":"), format!("{good}.0"), format!("+{good}")];
         for bad in ["", "3", "x.y.z"].into_iter().chain(others.iter().map(String::as_str)) {
             let answer = question(&api).by(company.admin).within(company.id).header(LEAST, bad).send().await;
-            let message = "x-iam-min-version must be the X-IAM-Version of one earlier response";
+            let message = "x-iam-min-version must be a single X-IAM-Version value from an earlier response";
             assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".to_owned(), message.to_owned()), "{bad:?}");
         }
         let twice = question(&api).by(company.admin).within(company.id).header(LEAST, &good).header(LEAST, &good);

@@ -34,7 +34,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
 }
 
 fn invalid() -> ApiError {
-    let what = "must be the X-IAM-Version of one earlier response";
+    let what = "must be a single X-IAM-Version value from an earlier response";
     ApiError::invalid(vec![FieldError::new(MIN_VERSION.as_str(), FieldCode::Version, what)])
 }
 
