@@ -1,10 +1,12 @@
 //! Tests of health checks, API documentation, CORS and `HEAD` requests.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::Method;
+use flate2::read::GzDecoder;
 use iam_application::{HealthProbe, Readiness, ReadinessCheck};
 use iam_http::{AllowedOrigins, HttpOptions, Services};
 use iam_identity::{TokenVerifier, system_clock};
@@ -235,7 +237,10 @@ both_adapters! {
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'self'"), "{policy}");
         assert!(!policy.contains("http") && !policy.contains('*') && !policy.contains("script-src"), "{policy}");
-        let html = String::from_utf8(page.body.clone()).unwrap();
+        // The files are embedded in compressed form.
+        assert_eq!(page.header("content-encoding"), Some("gzip"));
+        let mut html = String::new();
+        GzDecoder::new(&page.body[..]).read_to_string(&mut html).unwrap();
         assert!(html.contains("swagger-ui"), "{html}");
         // The page must work under its content security policy, which forbids inline scripts.
         let mut files = Vec::new();

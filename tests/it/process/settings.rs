@@ -28,7 +28,11 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
     let boolean = || "must be true or false".to_owned();
     vec![
         ("IAM__SERVER__MODE", "prod", "must be development or production".to_owned()),
-        ("IAM__SERVER__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),
+        (
+            "IAM__SERVER__HOST",
+            "no-such-host.invalid",
+            "must be an IP address of this machine or a host name".to_owned(),
+        ),
         ("IAM__SERVER__HOST", "192.0.2.1", "must be an address of this machine, such as 127.0.0.1".to_owned()),
         ("PORT", "65536", whole("from 0 to 65535")),
         ("IAM__SERVER__DRAIN_DELAY", "5", duration("")),
@@ -43,7 +47,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
             r#"entry 1, "app.example.com": must have a scheme, as in https://app.example.com"#.to_owned(),
         ),
         ("IAM__ADMIN__ENABLED", "yes", boolean()),
-        ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a name".to_owned()),
+        ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a host name".to_owned()),
         ("IAM__ADMIN__PORT", "-1", whole("from 0 to 65535")),
         ("IAM__DATABASE__DIRECT_URL", "mysql://localhost/iam", "it must begin with postgres://".to_owned()),
         ("IAM__DATABASE__MAX_CONNECTIONS", "0", whole(positive)),
