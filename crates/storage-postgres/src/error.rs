@@ -383,15 +383,17 @@ mod tests {
             &|| server("25P03"),
         ];
         for error in errors {
-            let (plain, lost) = (exec(error()), exec(reachability::lost("db:5432, database iam", error())));
-            assert_eq!(code(&plain), code(&lost));
-            assert_eq!(is_timeout(&plain), is_timeout(&lost), "{plain}");
-            assert_eq!(is_lost_connection(&plain), is_lost_connection(&lost), "{plain}");
-            let StorageError::Unavailable { retryable: false, source: Some(source) } = from_db(lost) else {
-                panic!("{plain}")
-            };
-            assert!(source.to_string().ends_with(" (db:5432, database iam)"), "{source}");
-            assert!(source.source().is_some());
+            for add_address in [reachability::lost, reachability::not_opened] {
+                let (plain, addressed) = (exec(error()), exec(add_address("db:5432, database iam", error())));
+                assert_eq!(code(&plain), code(&addressed));
+                assert_eq!(is_timeout(&plain), is_timeout(&addressed), "{plain}");
+                assert_eq!(is_lost_connection(&plain), is_lost_connection(&addressed), "{plain}");
+                let StorageError::Unavailable { retryable: false, source: Some(source) } = from_db(addressed) else {
+                    panic!("{plain}")
+                };
+                assert!(source.to_string().ends_with(" (db:5432, database iam)"), "{source}");
+                assert!(source.source().is_some());
+            }
         }
     }
 

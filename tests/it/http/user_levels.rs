@@ -198,7 +198,7 @@ both_adapters! {
         let message = "Cannot delete user level: 12 user(s) are assigned to it";
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let mut expected: Vec<_> = users[..10].iter().map(|user| format!("The level is assigned to {user}")).collect();
-        expected.push("The level is assigned to 2 more users".to_owned());
+        expected.push("The level is assigned to 2 more user(s)".to_owned());
         assert_eq!(each(&refused.json()["errors"], "message"), expected);
         let read = api.api_key("administer", Some(company.id)).await;
         let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);

@@ -30,7 +30,7 @@ fn values<'a>(yaml: &'a str, key: &str) -> Vec<&'a str> {
 }
 
 fn is_variable(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// Returns the variables that the literals of a ConfigMap set.
@@ -39,14 +39,24 @@ fn literals(kustomization: &str) -> Environment {
     literals.filter(|(name, _)| is_variable(name)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Returns the variables that a service of the compose file sets.
+/// Returns the variables that the services in the compose file set, with test values for the secret and the database
+/// URL.
 fn variables_of_compose() -> Environment {
     let lines = COMPOSE.lines().filter(|line| !line.trim().starts_with('#'));
     let variables = lines.filter_map(|line| line.trim().split_once(": ")).filter(|(name, _)| is_variable(name));
     variables
         .filter(|(name, _)| !name.starts_with("POSTGRES_"))
-        .map(|(name, _)| (name.to_owned(), if name == "JWT_SECRET" { SECRET } else { URL }.to_owned()))
+        .map(|(name, value)| (name.to_owned(), test_value(name).unwrap_or(value).to_owned()))
         .collect()
+}
+
+/// Returns the value that replaces the secret or the database URL in the tests. Returns `None` for other variables.
+fn test_value(name: &str) -> Option<&'static str> {
+    match name {
+        "JWT_SECRET" => Some(SECRET),
+        "DATABASE_URL" => Some(URL),
+        _ => None,
+    }
 }
 
 /// Returns the server's environment variables in the production overlay, in the development overlay, and in the compose
@@ -54,7 +64,7 @@ fn variables_of_compose() -> Environment {
 fn environments() -> [(&'static str, Environment); 3] {
     let mut production = literals(BASE);
     for name in values(DEPLOYMENT, "name").into_iter().filter(|name| is_variable(name)) {
-        production.insert(name.to_owned(), if name == "JWT_SECRET" { SECRET } else { URL }.to_owned());
+        production.insert(name.to_owned(), test_value(name).expect(name).to_owned());
     }
     let mut development = literals(BASE);
     development.extend(literals(DEV));

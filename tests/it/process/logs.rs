@@ -140,7 +140,7 @@ mod postgres {
             {
                 let sql = format!(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                    WHERE datname = current_database() AND {session}"
+                    WHERE datname = current_database() AND backend_type = 'client backend' AND {session}"
                 );
                 loop {
                     let ended = query_scalar::<_, bool>(sea_orm::sqlx::AssertSqlSafe(sql.as_str()));

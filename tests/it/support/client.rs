@@ -68,9 +68,12 @@ impl Connection {
         let status = line.split(' ').nth(1).and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok());
         let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, line))?;
         let mut headers = HeaderMap::new();
-        while let Some((name, value)) = self.line()?.split_once(": ") {
-            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap());
+        loop {
+            let line = self.line()?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value.trim()).unwrap());
         }
+        assert!(!headers.contains_key("transfer-encoding"), "chunked responses are not supported: {headers:?}");
         let mut answer = Answer { status, headers, body: Vec::new() };
         let Sent { method, uri, body } = self.take_request();
         if method != Method::HEAD {

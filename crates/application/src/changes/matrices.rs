@@ -279,7 +279,11 @@ fn check_pinned_cells<C: MatrixCell>(
         return Ok(());
     }
     let findings = names.iter().map(|name| {
-        FieldError::new(field, FieldCode::Pinned, format_args!("must not change or add a pinned permission: {name}"))
+        FieldError::new(
+            field,
+            FieldCode::Pinned,
+            format_args!("must not add, change or remove a pinned permission: {name}"),
+        )
     });
     let errors = FieldError::bounded(findings);
     Err(Failure::ForbiddenChange {

@@ -176,7 +176,7 @@ async fn in_use(
     if more > 0 {
         errors.push(FieldError {
             field: "id".to_owned(),
-            message: format!("The level is assigned to {more} more users"),
+            message: format!("The level is assigned to {more} more user(s)"),
             code: FieldCode::More,
         });
     }

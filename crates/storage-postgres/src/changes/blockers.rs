@@ -5,11 +5,13 @@
 //! role.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::connections::deadlines::Connections;
+use crate::error::from_db;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. The first check runs after one interval. A
@@ -76,7 +78,8 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
                 seen = blocking;
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot terminate the sessions that block a change");
+                let error = from_db(error);
+                tracing::warn!(error = &error as &dyn Error, "cannot terminate the sessions that block a change");
                 seen = Vec::new();
             }
         }

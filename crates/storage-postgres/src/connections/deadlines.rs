@@ -279,8 +279,8 @@ async fn within<T>(
         }
     };
     let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
-    let sent_at = Instant::now();
-    let outcome = on_runtime(&context.runtime, async {
+    let _logged = LoggedStatement { sql, sent_at: Instant::now(), slow: context.slow_statement };
+    on_runtime(&context.runtime, async {
         tokio::select! {
             biased;
             outcome = call => outcome,
@@ -288,20 +288,29 @@ async fn within<T>(
             () = ends => failed(io::ErrorKind::TimedOut, "no response in time"),
         }
     })
-    .await;
-    log(sql, sent_at.elapsed(), context.slow_statement);
-    outcome
+    .await
 }
 
-/// Logs a statement with its duration: at the level warn if the statement is slow, and otherwise at the level debug.
-/// Bind values are not logged.
-fn log(sql: &str, duration: Duration, slow: Duration) {
-    let statement = || sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    let duration_ms = duration.as_secs_f64() * 1e3;
-    if duration >= slow {
-        tracing::warn!(duration_ms, statement = statement(), "slow database statement");
-    } else {
-        tracing::debug!(duration_ms, statement = statement(), "database statement");
+/// A statement in progress. Dropping it logs the statement with its duration: at the level warn if the statement is
+/// slow, and otherwise at the level debug. A statement whose future is dropped before the response arrives is logged
+/// too. Bind values are not logged.
+struct LoggedStatement<'a> {
+    sql: &'a str,
+    sent_at: Instant,
+    /// Minimum duration of a slow statement.
+    slow: Duration,
+}
+
+impl Drop for LoggedStatement<'_> {
+    fn drop(&mut self) {
+        let statement = || self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        let duration = self.sent_at.elapsed();
+        let duration_ms = duration.as_secs_f64() * 1e3;
+        if duration >= self.slow {
+            tracing::warn!(duration_ms, statement = statement(), "slow database statement");
+        } else {
+            tracing::debug!(duration_ms, statement = statement(), "database statement");
+        }
     }
 }
 

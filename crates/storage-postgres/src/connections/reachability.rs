@@ -108,25 +108,36 @@ pub(crate) fn timed_out(why: Arc<Unreachable>) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
-/// Returns the error of an operation for which no connection could be opened.
+/// Adds the address of the database to the error of an operation for which no connection could be opened. Returns the
+/// error of a closed pool unchanged.
 pub(crate) fn not_opened(address: &str, source: sqlx::Error) -> sqlx::Error {
-    explained(address, of(&source), Some(source))
+    match source {
+        sqlx::Error::PoolClosed => source,
+        source => explained(address, of(&source), Some(source)),
+    }
 }
 
 /// Adds the address of the database to the error of a statement whose connection was lost before the response arrived,
 /// or that received no response in time. Returns other errors unchanged.
 pub(crate) fn lost(address: &str, source: sqlx::Error) -> sqlx::Error {
-    let problem = match &source {
-        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::Silent,
+    match &source {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::Database(_)
-        | sqlx::Error::WorkerCrashed => Problem::Lost,
+        | sqlx::Error::WorkerCrashed => sqlx::Error::Configuration(Box::new(interruption(address, source))),
         // The driver failed before it sent the statement, or after it received the response.
-        _ => return source,
+        _ => source,
+    }
+}
+
+/// Returns the error for a connection that ended with this error of the driver.
+pub(crate) fn interruption(address: &str, source: sqlx::Error) -> Arc<Unreachable> {
+    let problem = match &source {
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::Silent,
+        _ => Problem::Lost,
     };
-    explained(address, problem, Some(source))
+    Arc::new(Unreachable { address: address.to_owned(), problem, source: Some(source) })
 }
 
 /// Returns the error of an operation for which no connection was available, because new connections are rejected.

@@ -42,8 +42,8 @@ impl ListenerOptions {
                     // If the receiver was dropped, this task is aborted, so the error needs no handling.
                     let _ = listens.send(Ok(()));
                     let error = forward(listener, &woken).await;
-                    let error = reachability::lost(&reachability::address(&self.options), error);
-                    woken.send_replace(reachability::reason(&error).cloned());
+                    let address = reachability::address(&self.options);
+                    woken.send_replace(Some(reachability::interruption(&address, error)));
                 }
                 Err(error) => {
                     let _ = listens.send(Err(error));

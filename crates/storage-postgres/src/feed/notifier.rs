@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connections::control::ControlPool;
+use crate::error::from_db;
 use crate::statement::statement;
 
 /// SQL expression for the `NOTIFY` channel of this installation. Another installation in the same database, or a copy
@@ -52,6 +53,7 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     loop {
         committed.notified().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
+            let error = from_db(error);
             let error = &error as &dyn Error;
             tracing::debug!(error, "cannot notify the other processes; they will detect the change at their next poll");
         }
