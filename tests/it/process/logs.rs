@@ -113,6 +113,7 @@ mod postgres {
     use super::*;
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::process::wait_until;
+    use crate::support::replica::until;
 
     /// Returns this database's address in the form that log lines contain: host, port and name.
     fn address(database: &TestDatabase) -> String {
@@ -142,14 +143,13 @@ mod postgres {
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                     WHERE datname = current_database() AND backend_type = 'client backend' AND {session}"
                 );
-                loop {
+                until(async || {
                     let ended = query_scalar::<_, bool>(sea_orm::sqlx::AssertSqlSafe(sql.as_str()));
                     let ended = ended.fetch_all(&mut watch).await.unwrap();
                     assert!(ended.len() <= 1, "{what}");
-                    if ended == [true] {
-                        break;
-                    }
-                }
+                    ended == [true]
+                })
+                .await;
             }
             run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
             let answer = exchange.answer().unwrap();
