@@ -9,6 +9,8 @@ use crate::load::{Answer, Connection};
 use crate::process::Server;
 use crate::tokens::Signer;
 
+/// A rate limit that the benchmarks never reach.
+const UNREACHED: &str = "1000000000";
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
 /// The company's administrator, who retains all levels when the levels of the measured user are removed.
@@ -54,6 +56,12 @@ impl Api {
         let mut environment = vec![
             ("PORT", "0"),
             ("IAM__ADMIN__PORT", "0"),
+            // The rate limits are in force, but never reached: the benchmarks include their cost.
+            ("IAM__RATE_LIMIT__PER_USER", UNREACHED),
+            ("IAM__RATE_LIMIT__PER_API_KEY", UNREACHED),
+            ("IAM__RATE_LIMIT__PER_COMPANY", UNREACHED),
+            ("IAM__RATE_LIMIT__LOADS_PER_USER", UNREACHED),
+            ("IAM__RATE_LIMIT__LOADS_PER_API_KEY", UNREACHED),
             ("IAM__SERVER__WORKERS", workers.as_str()),
             signer.environment(),
         ];

@@ -7,10 +7,13 @@ use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::{BudgetOptions, Budgets};
+
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) budgets: Budgets,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
 }
@@ -27,7 +30,20 @@ impl Application {
     /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        Self { storage, permissions, changes: TaskTracker::new(), runtime }
+        let budgets = Budgets::new(BudgetOptions::default());
+        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime }
+    }
+
+    /// Replaces the budgets. By default, no budget is limited.
+    #[must_use]
+    pub fn with_budgets(self, options: BudgetOptions) -> Self {
+        Self { budgets: Budgets::new(options), ..self }
+    }
+
+    /// Returns the budgets of callers and companies.
+    #[must_use]
+    pub const fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     pub(crate) fn reader(&self) -> &dyn Reader {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use iam_domain::{Caller, CompanyId, UserId};
 use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
 
-use crate::{Application, Failure, FieldCode, FieldError, Requirement};
+use crate::{Application, Budgets, Failure, FieldCode, FieldError, Requirement};
 
 /// The caller of a decision request, the company, and the required consistency.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +120,13 @@ impl Application {
             subjects.insert(Subject::from(context.caller));
         }
         let subjects: Vec<_> = subjects.into_iter().collect();
-        let accesses = self.permissions.accesses(context.company, &subjects, context.consistency).await?;
+        let DecisionContext { caller, company, consistency } = context;
+        let is_cached = |subject: &Subject| self.permissions.is_cached(company, *subject, consistency);
+        if !subjects.iter().all(is_cached) {
+            self.budgets.may_load(caller)?;
+        }
+        let mut loads = LoadMeter::new(&self.budgets, caller);
+        let accesses = self.permissions.accesses(company, &subjects, consistency, &mut loads.count).await?;
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
@@ -134,21 +140,51 @@ impl Application {
         Ok(self.permissions.navigation(company, access).await?)
     }
 
-    /// Returns `true` if the cache contains the caller's resolved permissions with the required consistency. They can
-    /// then be returned without a read from the storage.
-    #[must_use]
-    pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
-        self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
-    }
-
     #[inline]
     async fn access(&self, context: &DecisionContext, subject: Subject) -> Result<Access, Failure> {
-        Ok(self.permissions.access(context.company, subject, context.consistency).await?)
+        let DecisionContext { caller, company, consistency } = *context;
+        self.access_of(caller, company, subject, consistency).await
+    }
+
+    /// Returns the access of a subject. Loads that it requires are charged to the caller.
+    #[inline]
+    pub(crate) async fn access_of(
+        &self,
+        caller: Caller,
+        company: CompanyId,
+        subject: Subject,
+        consistency: Consistency,
+    ) -> Result<Access, Failure> {
+        if let Some(access) = self.permissions.try_access(company, subject, consistency) {
+            return Ok(access);
+        }
+        self.budgets.may_load(caller)?;
+        let mut loads = LoadMeter::new(&self.budgets, caller);
+        Ok(self.permissions.access_counting(company, subject, consistency, &mut loads.count).await?)
     }
 
     async fn authorize_decisions_about_others(&self, context: &DecisionContext) -> Result<(), Failure> {
         let DecisionContext { caller, company, consistency } = *context;
         self.authorize(caller, Some(company), Requirement::CheckOthers, consistency).await
+    }
+}
+
+/// Counts the loads of a request, and charges them to its caller when it is dropped, even if the request is cancelled.
+struct LoadMeter<'a> {
+    budgets: &'a Budgets,
+    caller: Caller,
+    count: u32,
+}
+
+impl<'a> LoadMeter<'a> {
+    const fn new(budgets: &'a Budgets, caller: Caller) -> Self {
+        Self { budgets, caller, count: 0 }
+    }
+}
+
+impl Drop for LoadMeter<'_> {
+    fn drop(&mut self) {
+        self.budgets.charge_loads(self.caller, self.count);
     }
 }
 

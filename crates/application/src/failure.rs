@@ -6,7 +6,7 @@ use iam_domain::EntityType;
 use iam_storage::{BoxError, Constraint, Retryable, StorageError};
 use uuid::Uuid;
 
-use crate::{FieldCode, FieldError, Requirement};
+use crate::{Exhausted, FieldCode, FieldError, Requirement};
 
 /// The failure of a use case.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum Failure {
     /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
+    /// A budget of the caller or of the company is exhausted.
+    #[error("the budget {} is exhausted", .0.budget.name())]
+    Exhausted(Exhausted),
     /// The storage cannot be reached, or a storage operation timed out.
     #[error("storage unavailable")]
     Unavailable(#[source] StorageError),
@@ -104,6 +107,12 @@ const fn reference_to(entity: EntityType) -> &'static str {
         EntityType::Assignment | EntityType::User => "userId",
         EntityType::Company => "companyId",
         EntityType::ApiKey => "apiKeyId",
+    }
+}
+
+impl From<Exhausted> for Failure {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Exhausted(exhausted)
     }
 }
 

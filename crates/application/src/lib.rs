@@ -25,6 +25,7 @@
 mod application;
 mod authentication;
 mod authorization;
+mod budgets;
 mod change;
 mod changes;
 mod decisions;
@@ -43,6 +44,7 @@ mod trail;
 pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
+pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
 pub use change::{Affects, Change, RequestContext};
 pub use changes::{
     AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,

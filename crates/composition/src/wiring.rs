@@ -62,6 +62,9 @@ pub struct System {
     pub probe: Arc<dyn HealthProbe>,
     /// The clock that all services of the process use.
     pub clock: Clock,
+    /// Maximum number of client connections of the API; `0` means no limit. It is at most the number that the limit on
+    /// open files allows.
+    pub max_connections: usize,
     /// The shared secret that signs HS256 tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
@@ -97,7 +100,8 @@ impl System {
             StorageMode::InMemory => 0,
             StorageMode::Postgres(_) => settings.database.max_connections.get(),
         };
-        open_files::allow(workers.map_or(1, Into::into), connections)?;
+        let open_files = open_files::allow(workers.map_or(1, Into::into), connections)?;
+        let max_connections = client_connections(settings.server.max_connections, open_files);
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
         let (verifier, secret) = issuers::verifier(settings).await?;
@@ -131,11 +135,13 @@ impl System {
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
+        let application = Application::new(storage, permissions, runtime);
         Ok(Self {
-            application: Arc::new(Application::new(storage, permissions, runtime)),
+            application: Arc::new(application.with_budgets(settings.rate_limit.budgets())),
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             clock,
+            max_connections,
             secret,
             progress,
             database,
@@ -161,6 +167,22 @@ impl System {
         if let Some(database) = &self.database {
             database.close().await;
         }
+    }
+}
+
+/// Returns the maximum number of client connections: the configured number, or the number that the limit on open files
+/// allows if that is lower. In the result, `0` means no limit, as in the setting.
+fn client_connections(configured: usize, open_files: Option<usize>) -> usize {
+    match open_files {
+        Some(most) if configured == 0 || most < configured => {
+            tracing::warn!(
+                configured,
+                effective = most,
+                "the limit on open files (ulimit -n) allows fewer client connections than configured"
+            );
+            most
+        }
+        _ => configured,
     }
 }
 

@@ -1,17 +1,17 @@
-//! The state of the API that all workers share: services, options, rate limiters and the response cache.
+//! The state of the API that all workers share: services, options, work in flight and the response cache.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use iam_application::{Application, DecisionContext, HealthProbe};
-use iam_domain::{Caller, Clock, CompanyId};
+use iam_application::{Application, Budgets, HealthProbe, Rate};
+use iam_domain::Clock;
 use iam_identity::TokenVerifier;
-use iam_permissions_cache::Consistency;
 
-use crate::middleware::{AllowedOrigins, Limiter, RateLimit};
-use crate::respond::{ApiError, ResponseCache};
+use crate::failure_limit::FailureLimit;
+use crate::in_flight::{InFlight, InFlightLimits};
+use crate::middleware::{AllowedOrigins, ClientAddresses};
+use crate::respond::ResponseCache;
 
 /// The services that the API depends on.
 #[derive(Clone)]
@@ -37,14 +37,20 @@ impl std::fmt::Debug for Services {
 pub struct HttpOptions {
     /// The origins whose web pages may call the API from a browser (CORS). Default: none.
     pub cors_origins: AllowedOrigins,
+    /// Determines the addresses of clients, for the limits per address. Default: the peer of the connection is the client.
+    pub clients: ClientAddresses,
+    /// Interval in which a client must send at least 16 KiB of a request body, or the rest of it. Otherwise, the response
+    /// is 408. Default: 5 s.
+    pub body_timeout: Duration,
     /// Timeout for a request. On timeout, the response is 503, but a change in progress is not cancelled. Default: 30
     /// s.
     pub request_timeout: Duration,
-    /// The rate limit per caller. `None` means no limit. Default: `None`.
-    pub rate_limit: Option<RateLimit>,
-    /// The rate limit per caller for forced loads. A request causes a forced load if it must read the storage, because
-    /// the cache cannot satisfy the required consistency. Default: 20 requests per second with bursts of 100.
-    pub forced_loads: RateLimit,
+    /// The rate of failed authentications of each client address, above which further credentials from the address are
+    /// not verified: the response is 429. Credentials that were verified recently are still accepted. `None` means no
+    /// limit. Default: `None`.
+    pub failures_per_address: Option<Rate>,
+    /// The bounds of the work in flight.
+    pub in_flight: InFlightLimits,
     /// Maximum total size of the response cache, in bytes. Callers with identical responses share one cached body.
     /// Default: 64 MiB.
     pub max_body_bytes: u64,
@@ -57,24 +63,23 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             cors_origins: AllowedOrigins::default(),
+            clients: ClientAddresses::default(),
+            body_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
-            rate_limit: None,
-            forced_loads: RateLimit {
-                per_second: NonZeroU32::MIN.saturating_add(19),
-                burst: NonZeroU32::MIN.saturating_add(99),
-            },
+            failures_per_address: None,
+            in_flight: InFlightLimits::default(),
             max_body_bytes: 64 * 1024 * 1024,
             log_requests: false,
         }
     }
 }
 
-/// The state of the API that all workers share: services, options, rate limiters and the response cache.
+/// The state of the API that all workers share: services, options, work in flight and the response cache.
 pub struct Api {
     services: Services,
     options: HttpOptions,
-    requests: Option<Limiter>,
-    forced_loads: Limiter,
+    failures: FailureLimit,
+    in_flight: Arc<InFlight>,
     response_cache: ResponseCache,
 }
 
@@ -85,14 +90,14 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Creates the shared state. Call this function once per process, because all workers must share the rate limiters
-    /// and the cache.
+    /// Creates the shared state. Call this function once per process, because all workers must share the limits and the
+    /// cache.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
             services,
-            requests: options.rate_limit.map(Limiter::new),
-            forced_loads: Limiter::new(options.forced_loads),
+            failures: FailureLimit::new(options.failures_per_address),
+            in_flight: InFlight::new(options.in_flight),
             response_cache: ResponseCache::new(options.max_body_bytes),
             options,
         })
@@ -111,32 +116,18 @@ impl Api {
         &self.response_cache
     }
 
-    /// Counts a request against the caller's rate limit. If the limit is exceeded, the response is 429.
-    pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
-        self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
+    /// Returns the limit on failed authentications per client address.
+    pub(crate) const fn failures(&self) -> &FailureLimit {
+        &self.failures
     }
 
-    /// Counts a request against the caller's rate limit for forced loads if the cache cannot satisfy the required
-    /// consistency. If the limit is exceeded, the response is 429.
-    pub(crate) fn admit_load(
-        &self,
-        caller: Caller,
-        company: Option<CompanyId>,
-        consistency: Consistency,
-    ) -> Result<(), ApiError> {
-        let is_cached = || {
-            let context = company.map(|company| DecisionContext { caller, company, consistency });
-            context.is_some_and(|context| self.services.application.has_cached_access(&context))
-        };
-        // Super admins and services may check other subjects. The subject of this request has not been parsed yet, so a
-        // cache lookup for the caller would be inconclusive. Therefore, this limit does not apply if such a caller
-        // requires a minimum version.
-        let may_check_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
-        let has_min_version = may_check_others && matches!(consistency, Consistency::AtLeast(_));
-        if consistency == Consistency::Cached || has_min_version || is_cached() {
-            Ok(())
-        } else {
-            self.forced_loads.admit(caller)
-        }
+    /// Returns the work in flight.
+    pub(crate) const fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
+    }
+
+    /// Returns the budgets of callers and companies.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        self.services.application.budgets()
     }
 }

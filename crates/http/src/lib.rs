@@ -25,7 +25,9 @@
 
 mod api;
 mod extract;
+mod failure_limit;
 mod fast_path;
+mod in_flight;
 mod middleware;
 mod mount;
 mod respond;
@@ -33,7 +35,8 @@ mod routes;
 mod server;
 
 pub use api::{Api, HttpOptions, Services};
-pub use middleware::{AllowedOrigins, OriginError, RateLimit, RequestSpans};
+pub use in_flight::InFlightLimits;
+pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};
 pub use mount::configure;
 pub use routes::openapi::document;
-pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};
+pub use server::{AdminServer, ConnectionLimits, Server, ServerHandle, ServerOptions};

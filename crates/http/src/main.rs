@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use iam_composition::{AdminSettings, Demo, Metrics, Mode, ServerSettings, Settings, System};
-use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans, Server, Services};
+use iam_http::{
+    AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions, InFlightLimits,
+    RequestSpans, Server, ServerOptions, Services,
+};
 use keys::Keys;
 use listen::listen;
 use token::Token;
@@ -84,9 +87,14 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("server.cors_origins (IAM__SERVER__CORS_ORIGINS): {error}"))?;
     let names = ("server.host (IAM__SERVER__HOST)", "server.port (PORT)");
     let (listener, address) = listen(names, &settings.server.host, settings.server.port).await?;
-    let admin = admin_server(&settings.admin).await?;
+    let clients = ClientAddresses::parse(&settings.server.trusted_proxies.0)
+        .map_err(|error| format!("server.trusted_proxies (IAM__SERVER__TRUSTED_PROXIES): {error}"))?;
+    let admin = admin_listener(&settings.admin).await?;
     let system = System::start(&settings).await?;
-    let server = server(listener, &settings, cors_origins, &system);
+    let admin = admin.map(|(listener, metrics)| {
+        AdminServer::new(listener, Arc::new(move || metrics.render()), Arc::clone(&system.probe))
+    });
+    let server = server(listener, &settings, cors_origins, clients, &system);
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
@@ -110,7 +118,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     let serve = async {
         let served = server.run().await;
         if let Some(handle) = admin_handle {
-            handle.stop().await;
+            handle.close();
         }
         served
     };
@@ -128,26 +136,49 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn server(listener: TcpListener, settings: &Settings, cors_origins: AllowedOrigins, system: &System) -> Server {
-    let ServerSettings { workers, shutdown_timeout, request_timeout, .. } = settings.server;
+fn server(
+    listener: TcpListener,
+    settings: &Settings,
+    cors_origins: AllowedOrigins,
+    clients: ClientAddresses,
+    system: &System,
+) -> Server {
     let services = Services {
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         probe: Arc::clone(&system.probe),
         clock: system.clock.clone(),
     };
-    let options = HttpOptions {
+    let ServerSettings { request_timeout, body_timeout, .. } = settings.server;
+    let http = HttpOptions {
         cors_origins,
+        clients,
+        body_timeout,
         request_timeout,
-        rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
+        failures_per_address: settings.rate_limit.failures(),
+        in_flight: InFlightLimits {
+            requests: settings.server.max_requests_in_flight,
+            bytes: settings.server.max_bytes_in_flight,
+        },
         max_body_bytes: settings.cache.max_body_bytes,
         log_requests: settings.log.requests,
         ..HttpOptions::default()
     };
-    Server::new(listener, workers, shutdown_timeout, services, options)
+    let ServerSettings { workers, shutdown_timeout, head_timeout, idle_timeout, write_timeout, .. } = settings.server;
+    let options = ServerOptions {
+        workers,
+        shutdown_timeout,
+        timeouts: ConnectionTimeouts { head: head_timeout, idle: idle_timeout, write: write_timeout },
+        connections: ConnectionLimits {
+            total: system.max_connections,
+            per_address: settings.server.max_connections_per_address,
+        },
+    };
+    Server::new(listener, options, services, http)
 }
 
-async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, Box<dyn Error>> {
+/// Binds the listener of the admin port and installs the metrics recorder. Returns `None` if the port is disabled.
+async fn admin_listener(settings: &AdminSettings) -> Result<Option<(TcpListener, Metrics)>, Box<dyn Error>> {
     if !settings.enabled {
         return Ok(None);
     }
@@ -155,7 +186,7 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
     let names = ("admin.host (IAM__ADMIN__HOST)", "admin.port (IAM__ADMIN__PORT)");
     let (listener, address) = listen(names, &settings.host, settings.port).await?;
     tracing::info!("metrics on http://{address}/metrics");
-    Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
+    Ok(Some((listener, metrics)))
 }
 
 /// The signals that shut down the process: SIGTERM and SIGINT.

@@ -13,7 +13,7 @@ use crate::routes::openapi;
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")
-            .wrap(Observe::new(api.options()))
+            .wrap(Observe::new(api))
             .configure(openapi::register)
             .service(web::resource(openapi::PATH).guard(guard::Get()).to(openapi::serve))
             .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from(openapi::PATH)))

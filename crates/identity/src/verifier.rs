@@ -47,6 +47,14 @@ impl fmt::Debug for Admission {
     }
 }
 
+/// Returns the digest of a token, or an error if the token is too long.
+fn digest(token: &str) -> Result<TokenDigest, AuthenticationError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(AuthenticationError::MalformedToken);
+    }
+    Ok(TokenDigest::of(token))
+}
+
 /// The error for a string that does not identify a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -182,17 +190,26 @@ impl TokenVerifier {
     ///
     /// Returns the same errors as [`verify`](Self::verify).
     pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(AuthenticationError::MalformedToken);
-        }
-        let digest = TokenDigest::of(token);
-        match self.cache.get(&digest) {
-            Some(cached) => {
-                let verified = cached.claims.at(self.clock.now())?.clone();
-                Ok((verified, Admission(cached)))
-            }
+        let digest = digest(token)?;
+        match self.admit_remembered(&digest) {
+            Some(admitted) => admitted,
             None => Box::pin(self.admit_anew(token, digest)).await,
         }
+    }
+
+    /// Returns the same result as [`admit`](Self::admit) if the token is cached, or if it is too long to be a token.
+    /// Otherwise, returns `None`: the token must be verified, which takes much longer.
+    pub fn admit_cached(&self, token: &str) -> Option<Result<(Verified, Admission), AuthenticationError>> {
+        match digest(token) {
+            Ok(digest) => self.admit_remembered(&digest),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn admit_remembered(&self, digest: &TokenDigest) -> Option<Result<(Verified, Admission), AuthenticationError>> {
+        let cached = self.cache.get(digest)?;
+        let verified = cached.claims.at(self.clock.now()).cloned();
+        Some(verified.map(|verified| (verified, Admission(cached))))
     }
 
     /// Returns `true` if the token is still valid: it has not expired, and the key that signed it has not been removed.

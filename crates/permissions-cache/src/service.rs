@@ -102,16 +102,33 @@ impl Permissions {
     /// Returns storage errors. Also returns `Unavailable` on a timeout, or if the database does not have the required
     /// versions.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
+        self.access_counting(company, subject, consistency, &mut 0).await
+    }
+
+    /// Returns the same result as [`Self::access`], and adds the number of users that it loaded from the database to
+    /// `loads`, even if it fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`Self::access`].
+    pub async fn access_counting(
+        &self,
+        company: CompanyId,
+        subject: Subject,
+        consistency: Consistency,
+        loads: &mut u32,
+    ) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
         }
         self.cache.counters.misses.add(1);
-        let (set, age) = self.resolver.resolve(company, subject, consistency).await?;
+        let (set, age) = self.resolver.resolve(company, subject, consistency, loads).await?;
         Ok(Access::new(set, subject, age))
     }
 
     /// Returns the access of each of several subjects in one company, in the order of `subjects`. All are at the same
-    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries).
+    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries). Adds the number of users that
+    /// were loaded to `loads`, even if the function fails.
     ///
     /// # Errors
     ///
@@ -121,6 +138,7 @@ impl Permissions {
         company: CompanyId,
         subjects: &[Subject],
         consistency: Consistency,
+        loads: &mut u32,
     ) -> Result<Vec<Access>> {
         let mut found: BTreeMap<UserId, Resolved> = BTreeMap::new();
         let mut missing = Vec::new();
@@ -131,12 +149,12 @@ impl Permissions {
             }
         }
         self.cache.counters.misses.add(missing.len() as u64);
-        self.resolver.resolve_all(company, &missing, consistency, &mut found).await?;
+        self.resolver.resolve_all(company, &missing, consistency, &mut found, loads).await?;
         let mut states = found.values().map(|(set, _)| set.versions);
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
             // A change was committed between two of the reads, so all subjects are loaded again from one snapshot.
-            self.resolver.load_together(company, subjects, consistency, &mut found).await?;
+            self.resolver.load_together(company, subjects, consistency, &mut found, loads).await?;
         }
         let access = |subject: &Subject| {
             let (set, age) =

@@ -38,6 +38,10 @@ impl Replica {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         environment.push(("PORT".to_owned(), port.to_string()));
         environment.push(("IAM__ADMIN__PORT".to_owned(), "0".to_owned()));
+        // The clients of the soak send more requests than people.
+        for limit in ["PER_USER", "PER_COMPANY", "LOADS_PER_USER", "LOADS_PER_API_KEY", "FAILURES_PER_ADDRESS"] {
+            environment.push((format!("IAM__RATE_LIMIT__{limit}"), "0".to_owned()));
+        }
         let process = Self::spawn(&program, &environment, &log)?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut replica = Self { program, environment, log, address, process };

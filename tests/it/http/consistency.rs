@@ -3,16 +3,17 @@
 //! Most tests use two replicas. One replica makes changes. The other replica does not detect them, and its lease
 //! remains valid, so it reads the database only if a request requires a newer version or an up-to-date response.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iam_application::BudgetOptions;
 use iam_domain::{UserId, Versions};
-use iam_http::{HttpOptions, RateLimit};
 use iam_permissions_cache::CacheOptions;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, patient};
+use crate::support::api::{
+    Answer, Company, Request, TestApi, both_adapters, new_company, new_user, one_a_second, patient,
+};
 use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
@@ -251,8 +252,7 @@ both_adapters! {
     async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
-        let (per_second, burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(1));
-        let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
+        let options = BudgetOptions { user_loads: one_a_second(2), ..BudgetOptions::default() };
         let permissions = Arc::clone(&a.permissions);
         let storage = Arc::clone(&a.api.storage);
         let router = TestApi::answering(storage, permissions, api.database.clone(), options).await;

@@ -2,16 +2,18 @@
 //! field. The committed examples must equal the recorded ones, so they show actual responses.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::Method;
-use iam_http::{HttpOptions, RateLimit};
+use iam_application::BudgetOptions;
+use iam_http::HttpOptions;
 use iam_storage::StorageError;
 use serde_json::{Map, Value, json};
 
 use super::logs::Failing;
-use crate::support::api::{Answer, Company, Request, TestApi, new_user};
+use crate::support::api::{Answer, Company, Request, TestApi, new_user, one_a_second};
 use crate::support::contract::{self, DOCUMENT};
 
 /// The file that the service embeds.
@@ -452,11 +454,14 @@ async fn errors(examples: &mut Examples, callers: &Callers) {
     examples.record_error("409", post().json(&json!({ "name": "Admin" }))).await;
     let admin = format!("{levels}/{}", callers.api.level_id(callers.company, "Admin").await);
     let change = callers.admin("PATCH", &admin).header("if-match", "\"outdated\"");
+    let options = HttpOptions { body_timeout: Duration::from_millis(1), ..HttpOptions::default() };
+    let impatient = callers.api.with_options(options).await;
+    let slow = impatient.post(levels).by(callers.company.admin).within(callers.company.id);
+    examples.record_error("408", slow.json_after(&json!({ "name": "New" }), pending())).await;
     examples.record_error("412", change.json(&json!({ "name": "Owner" }))).await;
     examples.record_error("413", post().bytes("application/json", vec![b' '; 1024 * 1024 + 1])).await;
     examples.record_error("415", post().bytes("text/plain", "name")).await;
-    let one = NonZeroU32::MIN;
-    let options = HttpOptions { rate_limit: Some(RateLimit { per_second: one, burst: one }), ..HttpOptions::default() };
+    let options = BudgetOptions { user: one_a_second(1), ..BudgetOptions::default() };
     let limited = callers.api.with_options(options).await;
     let user = new_user();
     let ask = || limited.get("/api/iam/navigation").by(user);

@@ -4,11 +4,10 @@
 mod changes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 
 use actix_web::http::Method;
 use iam_domain::{CompanyId, UserId};
-use iam_http::{HttpOptions, RateLimit};
+use iam_http::HttpOptions;
 use iam_permissions_cache::{FillOptions, Filled};
 use iam_storage::Polled;
 use serde_json::{Value, json};
@@ -207,10 +206,8 @@ both_adapters! {
     /// replica detects the change. A change to one company leaves the cache entries of other companies unchanged.
     async fn a_change_is_visible_on_its_own_and_on_other_replicas(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        // This API instance has no limit on forced loads. It reads the database for each request of this test.
-        let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
-        let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
-        let store = api.with_options(options).await;
+        // This API instance reads the database for each request of this test.
+        let store = api.with_options(HttpOptions::default()).await;
         let other = Scene::new(&a.api).await;
         for Change { what, operation, of, seen: sees, ids, body } in TABLE {
             let scene = Scene::new(&a.api).await;

@@ -1,20 +1,20 @@
 //! Tests of the limits on the number of validation errors in a response, on the request rate, and on the request
 //! duration. A change that has begun is completed even after a timeout.
 
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use iam_http::{HttpOptions, RateLimit};
+use iam_application::BudgetOptions;
+use iam_http::HttpOptions;
 use iam_storage::{ChangeContext, Target, UnitOfWork};
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use super::authority::Watched;
-use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, new_user, one_a_second};
 use crate::support::replica::until;
 
 /// Begins a change to the company. The change holds the company's row lock until the returned unit of work is dropped.
@@ -34,11 +34,6 @@ async fn waiting_two_seconds(api: &TestApi) -> TestApi {
 async fn names(api: &TestApi, company: Company) -> Vec<String> {
     let data = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.expect(200).data();
     each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
-}
-
-fn one_a_second(burst: u32) -> HttpOptions {
-    let rate_limit = RateLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() };
-    HttpOptions { rate_limit: Some(rate_limit), ..HttpOptions::default() }
 }
 
 both_adapters! {
@@ -65,7 +60,7 @@ both_adapters! {
 
     /// A caller that exceeds the rate limit receives 429 with `Retry-After`. Other callers are not affected.
     async fn a_caller_over_the_limit_must_wait(api: TestApi) {
-        let router = api.with_options(one_a_second(2)).await;
+        let router = api.with_options(BudgetOptions { user: one_a_second(2), ..BudgetOptions::default() }).await;
         let (eager, other) = (new_user(), new_user());
         // Requests without a company are rejected quickly. The caller can therefore exceed one request per second even
         // on a slow machine.

@@ -5,6 +5,7 @@ mod audit;
 mod audit_queries;
 mod authority;
 mod bad_input;
+mod budgets;
 mod catalog;
 mod checks;
 mod conditional;

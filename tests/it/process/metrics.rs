@@ -7,7 +7,7 @@ use crate::support::api::{Answer, new_company, new_user};
 use crate::support::process::ServerProcess;
 
 /// Sends a request to the admin port.
-fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
+pub(super) fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
     let admin = server.wait_for(|log| {
         let (_, rest) = log.split_once("metrics on http://")?;
         rest.split_once("/metrics")?.0.parse().ok()
@@ -19,7 +19,7 @@ fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
 }
 
 /// Returns the value of a time series from `/metrics` on the admin port. Returns 0 if the series does not exist.
-fn metric(server: &mut ServerProcess, name: &str) -> u64 {
+pub(super) fn metric(server: &mut ServerProcess, name: &str) -> u64 {
     let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())

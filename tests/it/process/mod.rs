@@ -2,6 +2,7 @@
 
 mod additive_defaults;
 mod bouncer;
+mod connections;
 mod demo;
 mod deployment;
 mod draining;

@@ -1,6 +1,7 @@
 //! An in-process instance of the API with the same components as the server. It stores its data in memory or in a
 //! PostgreSQL database that no other test uses.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use actix_web::{App, test};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
-use iam_application::{Application, HealthProbe, Readiness};
+use iam_application::{Application, BudgetOptions, HealthProbe, Rate, Readiness};
 use iam_domain::{Clock, CompanyId, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier, system_clock};
@@ -201,6 +202,30 @@ pub struct TestApi {
     pub database: Option<Rc<TestDatabase>>,
 }
 
+/// The options of a test API. By default, no budget is limited.
+#[derive(Default)]
+pub struct TestOptions {
+    pub http: HttpOptions,
+    pub budgets: BudgetOptions,
+}
+
+impl From<HttpOptions> for TestOptions {
+    fn from(http: HttpOptions) -> Self {
+        Self { http, ..Self::default() }
+    }
+}
+
+impl From<BudgetOptions> for TestOptions {
+    fn from(budgets: BudgetOptions) -> Self {
+        Self { budgets, ..Self::default() }
+    }
+}
+
+/// Returns a rate of one unit per second with this burst.
+pub fn one_a_second(burst: u32) -> Option<Rate> {
+    Some(Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() })
+}
+
 /// A provisioned company with one user for each default level.
 #[derive(Debug, Clone, Copy)]
 pub struct Company {
@@ -226,7 +251,11 @@ impl TestApi {
 
     /// Creates the API on the given storage. The `database`, if there is one, is dropped together with the last clone
     /// of the API.
-    pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
+    pub async fn over(
+        storage: Arc<dyn Storage>,
+        database: Option<Rc<TestDatabase>>,
+        options: impl Into<TestOptions>,
+    ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
         Self::answering(storage, Arc::new(permissions), database, options).await
@@ -237,7 +266,7 @@ impl TestApi {
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
         database: Option<Rc<TestDatabase>>,
-        options: HttpOptions,
+        options: impl Into<TestOptions>,
     ) -> Self {
         let verifier = TokenVerifier::hs256(&secret());
         Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
@@ -250,17 +279,19 @@ impl TestApi {
         verifier: TokenVerifier,
         clock: Clock,
         database: Option<Rc<TestDatabase>>,
-        options: HttpOptions,
+        options: impl Into<TestOptions>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let application = Arc::new(Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime));
+        let TestOptions { http, budgets } = options.into();
+        let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime);
+        let application = Arc::new(application.with_budgets(budgets));
         let services = Services {
             application: Arc::clone(&application),
             verifier: Arc::new(verifier.with_clock(clock.clone())),
             probe: Arc::new(Fine),
             clock,
         };
-        let call = serve(services, options).await;
+        let call = serve(services, http).await;
         Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
@@ -344,7 +375,7 @@ impl TestApi {
 /// Helpers that many tests use.
 impl TestApi {
     /// Creates another API instance on the same storage, with the given options.
-    pub async fn with_options(&self, options: HttpOptions) -> Self {
+    pub async fn with_options(&self, options: impl Into<TestOptions>) -> Self {
         Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
     }
 

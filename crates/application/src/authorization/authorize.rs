@@ -28,7 +28,7 @@ impl Application {
         let is_met = match requirement.basis(caller, company) {
             RequirementCheck::Decided(is_met) => is_met,
             RequirementCheck::LevelsOf(user, company) => {
-                let access = self.permissions.access(company, Subject::User(user), consistency).await?;
+                let access = self.access_of(caller, company, Subject::User(user), consistency).await?;
                 requirement.is_met_by(&access)
             }
         };

@@ -22,7 +22,7 @@ pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
 pub use rate_limit::RateLimitSettings;
-pub use server::{AdminSettings, Mode, Origins, ServerSettings};
+pub use server::{AdminSettings, List, Mode, ServerSettings};
 
 /// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";
@@ -67,7 +67,7 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Authentication: the shared secret, the trusted issuers, and the checks of tokens.
     pub auth: AuthSettings,
-    /// The rate limit per caller.
+    /// The rate limits of callers, companies and client addresses.
     pub rate_limit: RateLimitSettings,
     /// The log filter and format.
     pub log: LogSettings,
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
         assert_eq!(settings.server.mode, Mode::Development);
-        assert_eq!(settings.rate_limit.limit(), None);
+        assert_eq!((settings.rate_limit.per_user, settings.rate_limit.per_company), (200, 40_000));
         assert_eq!((settings.auth.issuers.len(), settings.auth.remembered_tokens), (0, 10_000));
     }
 
@@ -378,7 +378,9 @@ mod tests {
             ("IAM__SERVER__WORKERS", "4"),
             ("IAM__SERVER__CORS_ORIGINS", "https://a.example, https://b.example"),
             ("IAM__ADMIN__ENABLED", "false"),
-            ("IAM__RATE_LIMIT__PER_SECOND", "50"),
+            ("IAM__RATE_LIMIT__PER_USER", "50"),
+            ("IAM__RATE_LIMIT__FAILURES_PER_ADDRESS", "0"),
+            ("IAM__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1"),
             ("IAM__LOG__FORMAT", "json"),
             ("IAM__AUTH__JWT_AUDIENCE", "one, two"),
             ("IAM__AUTH__MAX_TOKEN_AGE", "2h"),
@@ -389,7 +391,8 @@ mod tests {
         assert_eq!(settings.server.workers.map(NonZeroUsize::get), Some(4));
         assert_eq!(settings.server.allowed_origins(), ["https://a.example", "https://b.example"]);
         assert!(!settings.admin.enabled);
-        assert_eq!(settings.rate_limit.limit().map(|(rate, burst)| (rate.get(), burst.get())), Some((50, 50)));
+        assert_eq!((settings.rate_limit.per_user, settings.rate_limit.failures()), (50, None));
+        assert_eq!(settings.server.trusted_proxies.0, ["10.0.0.0/8", "192.0.2.1"]);
         assert_eq!(settings.log.format, LogFormat::Json);
         assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("1e5"));
         assert_eq!(settings.auth.jwt_audience, ["one", "two"]);

@@ -1,28 +1,69 @@
-//! The rate limit settings.
+//! The settings of the rate limits. Each replica enforces them independently.
 
 use std::num::NonZeroU32;
 
+use iam_application::{BudgetOptions, Rate};
 use serde::Deserialize;
 
-use super::parse::optional_number;
+use super::parse::number;
 
-/// The settings of the rate limit per caller, which is disabled by default. Each replica enforces the limit
-/// independently.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The settings of the rate limits, in units per second. In each case, the burst is five times as large, and `0` switches
+/// the limit off.
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
-    /// Sustained rate, in requests per second. `None` disables the rate limit.
-    #[serde(deserialize_with = "optional_number")]
-    pub per_second: Option<NonZeroU32>,
-    /// Maximum burst, in requests. Default: the value of `per_second`.
-    #[serde(deserialize_with = "optional_number")]
-    pub burst: Option<NonZeroU32>,
+    /// The work of each user: requests, and checks in a batch.
+    #[serde(deserialize_with = "number")]
+    pub per_user: u32,
+    /// The work of each API key that has no rate of its own.
+    #[serde(deserialize_with = "number")]
+    pub per_api_key: u32,
+    /// The work of each company: of its members, and of API keys that make requests for it.
+    #[serde(deserialize_with = "number")]
+    pub per_company: u32,
+    /// The users whose permissions are loaded from the storage because of requests of one user.
+    #[serde(deserialize_with = "number")]
+    pub loads_per_user: u32,
+    /// The users whose permissions are loaded from the storage because of requests of one API key.
+    #[serde(deserialize_with = "number")]
+    pub loads_per_api_key: u32,
+    /// The failed authentications of each client address.
+    #[serde(deserialize_with = "number")]
+    pub failures_per_address: u32,
+}
+
+impl Default for RateLimitSettings {
+    fn default() -> Self {
+        Self {
+            per_user: 200,
+            per_api_key: 20_000,
+            per_company: 40_000,
+            loads_per_user: 50,
+            loads_per_api_key: 5_000,
+            failures_per_address: 50,
+        }
+    }
 }
 
 impl RateLimitSettings {
-    /// Returns the requests per second and the burst, or `None` if the rate limit is disabled.
-    #[must_use]
-    pub fn limit(&self) -> Option<(NonZeroU32, NonZeroU32)> {
-        self.per_second.map(|per_second| (per_second, self.burst.unwrap_or(per_second)))
+    /// Returns the budgets of callers and companies.
+    pub(crate) fn budgets(&self) -> BudgetOptions {
+        BudgetOptions {
+            user: rate(self.per_user),
+            api_key: rate(self.per_api_key),
+            company: rate(self.per_company),
+            user_loads: rate(self.loads_per_user),
+            api_key_loads: rate(self.loads_per_api_key),
+        }
     }
+
+    /// Returns the rate of failed authentications of each client address. `None` means no limit.
+    #[must_use]
+    pub fn failures(&self) -> Option<Rate> {
+        rate(self.failures_per_address)
+    }
+}
+
+fn rate(per_second: u32) -> Option<Rate> {
+    NonZeroU32::new(per_second).map(Rate::per_second)
 }

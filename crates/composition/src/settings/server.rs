@@ -38,6 +38,32 @@ pub struct ServerSettings {
     /// Time for which new requests are still accepted after `/readyz` reports that the process is draining.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
+    /// Timeout for receiving the head of a request.
+    #[serde(deserialize_with = "positive_duration")]
+    pub head_timeout: Duration,
+    /// Interval in which a client must send at least 16 KiB of a request body, or the rest of it.
+    #[serde(deserialize_with = "positive_duration")]
+    pub body_timeout: Duration,
+    /// Interval in which a client must accept at least 16 KiB of a response, or the rest of it.
+    #[serde(deserialize_with = "positive_duration")]
+    pub write_timeout: Duration,
+    /// Timeout after which a connection without a request is closed.
+    #[serde(deserialize_with = "positive_duration")]
+    pub idle_timeout: Duration,
+    /// Maximum number of open client connections. `0` means as many as the limit on open files allows.
+    #[serde(deserialize_with = "number")]
+    pub max_connections: usize,
+    /// Maximum number of open client connections from one address. `0` means no limit.
+    #[serde(deserialize_with = "number")]
+    pub max_connections_per_address: usize,
+    /// Maximum number of requests that wait for the storage or for another resource. `0` means no limit.
+    #[serde(deserialize_with = "number")]
+    pub max_requests_in_flight: usize,
+    /// Maximum number of bytes of request and response bodies in memory. `0` means no limit.
+    #[serde(deserialize_with = "number")]
+    pub max_bytes_in_flight: usize,
+    /// The addresses and networks of the proxies whose `X-Forwarded-For` header is trusted.
+    pub trusted_proxies: List,
     /// Timeout for handling a request.
     #[serde(deserialize_with = "positive_duration")]
     pub request_timeout: Duration,
@@ -49,7 +75,7 @@ pub struct ServerSettings {
     pub workers: Option<NonZeroUsize>,
     /// The web origins that may call the API from a browser (CORS). `*` allows any origin. Default: any origin in
     /// development, none in production.
-    pub cors_origins: Option<Origins>,
+    pub cors_origins: Option<List>,
 }
 
 impl Default for ServerSettings {
@@ -59,6 +85,15 @@ impl Default for ServerSettings {
             host: "127.0.0.1".to_owned(),
             port: 3001,
             drain_delay: Duration::ZERO,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            max_connections: 4096,
+            max_connections_per_address: 1024,
+            max_requests_in_flight: 1024,
+            max_bytes_in_flight: 64 * 1024 * 1024,
+            trusted_proxies: List::default(),
             request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(20),
             workers: None,
@@ -72,18 +107,18 @@ impl ServerSettings {
     #[must_use]
     pub fn allowed_origins(&self) -> Vec<String> {
         match (&self.cors_origins, self.mode) {
-            (Some(Origins(origins)), _) => origins.clone(),
+            (Some(List(origins)), _) => origins.clone(),
             (None, Mode::Development) => vec!["*".to_owned()],
             (None, Mode::Production) => Vec::new(),
         }
     }
 }
 
-/// Web origins: an array in the file, a comma-separated string in the environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origins(pub Vec<String>);
+/// A list of strings: an array in the file, a comma-separated string in the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List(pub Vec<String>);
 
-impl<'de> Deserialize<'de> for Origins {
+impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         list(deserializer).map(Self)
     }

@@ -6,11 +6,14 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use iam_application::ServiceAuthentication;
 use iam_domain::{Caller, ExternalId, Timestamp, UserId};
-use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
+use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey, Verified};
 
 use crate::middleware::RequestSpan;
-use crate::respond::ApiError;
+use crate::respond::{ApiError, RateLimitState};
 use crate::{Api, Services};
+
+/// The name of the budget of failed authentications, in headers and metrics.
+const ADDRESS: &str = "address";
 
 /// An authenticated caller, with the claims of its credential.
 pub(crate) struct Authenticated {
@@ -48,8 +51,19 @@ pub(crate) async fn authenticate(
     let outcome = credential_holder(request, api, span).await;
     if let Err(ApiError { authentication: Some(error), .. }) = &outcome {
         metrics::counter!("iam_authentication_failures_total", "reason" => error.reason()).increment(1);
+        check_failures(request, api)?;
+        api.failures().record(api.options().clients.of(request));
     }
     outcome
+}
+
+/// Checks that the client address has not exceeded the limit on failed authentications. If it has, the response is 429.
+fn check_failures(request: &HttpRequest, api: &Api) -> Result<(), ApiError> {
+    api.failures().check(api.options().clients.of(request)).map_err(|(rate, empty)| {
+        metrics::counter!("iam_rate_limited_total", "budget" => ADDRESS).increment(1);
+        let limit = RateLimitState::exhausted(ADDRESS, rate, empty.retry_after);
+        ApiError::rate_limited("Too many failed authentications from this address", limit, empty.retry_after)
+    })
 }
 
 async fn credential_holder(request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
@@ -61,13 +75,25 @@ async fn credential_holder(request: &HttpRequest, api: &Api, span: &RequestSpan)
         (None, _) => None,
     };
     match Credential::of(header)? {
-        Credential::Token(token) => person(token, api, span).await,
+        Credential::Token(token) => {
+            let admitted = match api.services().verifier.admit_cached(token) {
+                Some(admitted) => admitted,
+                None => {
+                    check_failures(request, api)?;
+                    api.services().verifier.admit(token).await
+                }
+            };
+            person(admitted?, api, span).await
+        }
         Credential::ApiKey(key) => service(&key, api, span).await,
     }
 }
 
-async fn person(token: &str, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
-    let (verified, admission) = api.services().verifier.admit(token).await?;
+async fn person(
+    (verified, admission): (Verified, Admission),
+    api: &Api,
+    span: &RequestSpan,
+) -> Result<Authenticated, ApiError> {
     let caller = Caller::User { id: verified.user_id, is_super_admin: verified.is_super_admin };
     span.record_actor(caller);
     check_cut_off(verified.user_id, verified.issued_at, api).await?;

@@ -11,14 +11,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext, Requirement};
+use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext, Requirement, Reserve};
 use iam_domain::{Caller, CompanyId, ExternalId, UserId};
-use iam_permissions_cache::Consistency;
+use iam_permissions_cache::{Access, Consistency};
 
 use super::authenticate::{Authenticated, authenticate};
-use super::body::Body;
+use super::body::{Body, has_body};
 use super::company::{company_missing, find_company};
 use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
@@ -87,6 +88,26 @@ impl<P: Policy, T> Authorized<P, T> {
     }
 }
 
+impl<P: Policy, T> Authorized<P, T> {
+    /// Charges decisions to the budgets of the caller and of the company. The caller has already been charged for one
+    /// decision. `access` is an access on which the decisions are based. Non-members are not charged to the company, so
+    /// that they cannot exhaust its budget.
+    pub(crate) fn spend_decisions(&self, access: Option<&Access>, count: usize) -> Result<(), ApiError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let budgets = self.api.budgets();
+        budgets.charge(self.caller, count.saturating_sub(1));
+        let belongs = access.is_some_and(|access| {
+            matches!(self.caller, Caller::Service(_))
+                || access.is_member()
+                || access.subject().user_id() != self.caller.user_id()
+        });
+        match self.company.filter(|_| belongs) {
+            Some(company) => Ok(budgets.spend_of_company(company, self.caller, count, Reserve::None)?),
+            None => Ok(()),
+        }
+    }
+}
+
 impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the change that is the input of the request.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
@@ -140,6 +161,53 @@ struct Admitted {
     body: Body,
 }
 
+/// What is needed to authorize a request.
+struct Admission<'a> {
+    request: &'a HttpRequest,
+    api: &'a Data<Api>,
+    span: &'a RequestSpan,
+    caller: Caller,
+    requirement: Requirement,
+    company_rule: CompanyRule,
+    reserve: Reserve,
+}
+
+impl Admission<'_> {
+    /// Authorizes the caller in the company, and returns the required consistency. The request then counts as work of the
+    /// company, unless its policy admits non-members: [`Authorized::spend_decisions`] charges such requests.
+    async fn authorize(&self, company: Option<CompanyId>) -> Result<Consistency, ApiError> {
+        let Self { request, api, span, caller, requirement, company_rule, reserve } = *self;
+        if let Some(company) = company {
+            span.record_company(company);
+        }
+        let may_be_left_out = match company_rule {
+            CompanyRule::Required => false,
+            CompanyRule::OptionalForSuperAdmins => requirement.is_met_without_company(caller),
+            CompanyRule::Optional => true,
+        };
+        if company.is_none() && !may_be_left_out {
+            return Err(company_missing());
+        }
+        let consistency = consistency(request.headers())?;
+        api.services().application.authorize(caller, company, requirement, consistency).await?;
+        if requirement != Requirement::Authenticated {
+            if let Some(company) = company {
+                api.budgets().spend_of_company(company, caller, 1, reserve)?;
+            }
+            span.enter(api.in_flight(), company)?;
+        }
+        Ok(consistency)
+    }
+}
+
+/// Returns whether a request may use the reserve of its budgets. Requests that delete or replace may revoke rights.
+const fn reserve_of(method: &Method) -> Reserve {
+    match *method {
+        Method::DELETE | Method::PUT => Reserve::Revocation,
+        _ => Reserve::None,
+    }
+}
+
 /// Authenticates the caller, determines the company, and authorizes the caller. This function is not generic, because a
 /// generic function would be compiled once for each operation.
 async fn admit(
@@ -152,35 +220,35 @@ async fn admit(
     let span = request.extensions().get::<RequestSpan>().cloned();
     let span = span.ok_or_else(|| ApiError::internal("the request has no span"))?;
     let mut authenticated = authenticate(request, &api, &span).await?;
-    api.admit(authenticated.caller)?;
+    let caller = authenticated.caller;
+    let holder = api.in_flight().holder(caller);
+    holder.has_room()?;
+    let reserve = reserve_of(request.method());
+    span.record_budget(api.budgets().spend(caller, 1, reserve)?);
 
     let query = match request.query_string() {
         "" => Vec::new(),
         text => Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default(),
     };
-    let may_take_long = !matches!(payload, Payload::None);
-    let body = Body::read(request, payload).await;
-    if may_take_long {
+    let admission = Admission { request, api: &api, span: &span, caller, requirement, company_rule, reserve };
+    let mut company = find_company(request, &query, &Body::Absent)?;
+    // If the company is known without the body, the caller is authorized before the body is read.
+    let mut consistency = None;
+    let has_body = has_body(request, payload);
+    if company.is_some() || !has_body {
+        consistency = Some(admission.authorize(company).await?);
+    }
+    let body = Body::read(request, payload, &holder, api.options().body_timeout).await?;
+    if has_body {
         // While the body was arriving, the token or the API key may have expired or been revoked.
         authenticated = authenticated.recheck(request, &api, &span).await?;
+        company = find_company(request, &query, &body)?;
     }
-    let Authenticated { caller, issued_at, external_id, .. } = authenticated;
-    let company = find_company(request, &query, &body)?;
-    if let Some(company) = company {
-        span.record_company(company);
-    }
-    let may_be_left_out = match company_rule {
-        CompanyRule::Required => false,
-        CompanyRule::OptionalForSuperAdmins => requirement.is_met_without_company(caller),
-        CompanyRule::Optional => true,
+    let consistency = match consistency {
+        Some(consistency) => consistency,
+        None => admission.authorize(company).await?,
     };
-    if company.is_none() && !may_be_left_out {
-        return Err(company_missing());
-    }
-
-    let consistency = consistency(request.headers())?;
-    api.admit_load(caller, company, consistency)?;
-    api.services().application.authorize(caller, company, requirement, consistency).await?;
+    let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
     let context = RequestContext { caller, request_id, issued_at, external_id };
     Ok(Admitted { caller, api, company, consistency, context, query, body })

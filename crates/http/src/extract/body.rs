@@ -1,5 +1,7 @@
-//! Reads the bytes of a request body, up to a limit. Before the caller is authorized, only the `companyId` in the body
-//! is parsed. Afterwards, the whole body is parsed.
+//! Reads the bytes of a request body, up to a limit, and while the client sends them fast enough. Before the caller is
+//! authorized, only the `companyId` in the body is parsed. Afterwards, the whole body is parsed.
+
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -8,12 +10,17 @@ use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use iam_application::{FieldCode, FieldError};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
 use super::json;
+use crate::in_flight::{Holder, Reservation};
+use crate::middleware::connection::ConnectionState;
 use crate::respond::{ApiError, Code};
 
 /// Maximum size of a request body, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
+/// Minimum number of bytes that a client must send in each interval, unless the body is complete.
+const MIN_RECEIVED: usize = 16 * 1024;
 
 /// A request body that has been read but not parsed.
 pub(super) enum Body {
@@ -26,21 +33,43 @@ pub(super) enum Body {
     /// The `Content-Type` is not JSON, or the body has a `Content-Encoding`.
     OtherType,
     /// The `Content-Type` is JSON. Until the caller is authorized, only the `companyId` in the body is parsed.
-    Json(Bytes),
+    Json {
+        bytes: Bytes,
+        /// Counts the bytes as in flight.
+        _reservation: Reservation,
+    },
 }
 
 impl Body {
-    /// Reads the complete body, up to the limit.
-    pub(super) async fn read(request: &HttpRequest, payload: &mut Payload) -> Self {
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Self::Absent;
+    /// Reads the complete body, up to the limit. Its bytes count against the budgets of the caller and of the process as
+    /// long as the returned body exists. In each `interval`, the client must send at least [`MIN_RECEIVED`] bytes, or the
+    /// rest of the body.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response 408 if the client is too slow, 429 if the caller's budget of bytes is exhausted, and 503 if
+    /// the budget of the process is exhausted.
+    pub(super) async fn read(
+        request: &HttpRequest,
+        payload: &mut Payload,
+        holder: &Holder<'_>,
+        interval: Duration,
+    ) -> Result<Self, ApiError> {
+        if !has_body(request, payload) {
+            return Ok(Self::Absent);
         }
-        let mut whole = Bytes::new();
-        while let Some(chunk) = payload.next().await {
-            let Ok(chunk) = chunk else { return Self::Broken };
+        let connection = request.conn_data::<ConnectionState>();
+        let mut reservation = holder.reserve_nothing();
+        let (mut whole, mut pace) = (Bytes::new(), Pace::new(interval));
+        while let Some(chunk) = pace.next(payload).await? {
+            let Ok(chunk) = chunk else { return Ok(Self::Broken) };
             if whole.len() + chunk.len() > BODY_LIMIT {
-                return Self::TooLarge;
+                return Ok(Self::TooLarge);
             }
+            if let Some(connection) = connection {
+                connection.body_read(false);
+            }
+            reservation.add(chunk.len())?;
             // A single chunk is not copied. Nearly every body arrives as a single chunk.
             whole = if whole.is_empty() {
                 chunk
@@ -50,22 +79,25 @@ impl Body {
                 joined.freeze()
             };
         }
+        if let Some(connection) = connection {
+            connection.body_read(true);
+        }
         if whole.is_empty() {
-            return Self::Absent;
+            return Ok(Self::Absent);
         }
         let is_json = is_declared_json(request);
         let is_plain = request.headers().get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
         if !is_json || !is_plain {
-            return Self::OtherType;
+            return Ok(Self::OtherType);
         }
-        Self::Json(whole)
+        Ok(Self::Json { bytes: whole, _reservation: reservation })
     }
 
     /// Returns the `companyId` in the body. Returns `Some(None)` if the `companyId` is not a string, and `None` if the
     /// body is invalid or has no `companyId`. Errors in the body are reported only after the caller is authorized.
     pub(super) fn company(&self) -> Option<Option<String>> {
         match self {
-            Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
+            Self::Json { bytes, .. } if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
             _ => None,
         }
     }
@@ -73,7 +105,7 @@ impl Body {
     /// Returns the bytes of the body if the `Content-Type` is JSON.
     pub(super) fn json(&self) -> Option<&[u8]> {
         match self {
-            Self::Json(bytes) => Some(bytes),
+            Self::Json { bytes, .. } => Some(bytes),
             _ => None,
         }
     }
@@ -82,7 +114,7 @@ impl Body {
     pub(super) fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", FieldCode::Type, what)]);
         Some(match self {
-            Self::Json(bytes) => match json::parse(bytes) {
+            Self::Json { bytes, .. } => match json::parse(bytes) {
                 Ok(Value::Object(fields)) => Ok(fields),
                 Ok(_) => Err(invalid("must be a JSON object")),
                 Err(finding) => Err(ApiError::invalid(vec![finding])),
@@ -96,6 +128,52 @@ impl Body {
             )),
         })
     }
+}
+
+/// Returns `true` if the request has a body that is read. The bodies of GET and HEAD requests are ignored.
+pub(super) fn has_body(request: &HttpRequest, payload: &Payload) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD) && !matches!(payload, Payload::None)
+}
+
+/// The pace at which a body arrives.
+struct Pace {
+    interval: Duration,
+    ends: Option<Instant>,
+    received: usize,
+}
+
+/// A part of a body, or the error that ended it.
+type Chunk = Result<Bytes, actix_web::error::PayloadError>;
+
+impl Pace {
+    const fn new(interval: Duration) -> Self {
+        Self { interval, ends: None, received: 0 }
+    }
+
+    /// Returns the next chunk, or `None` at the end of the body. Fails if the client has sent too little in the current
+    /// interval. The first interval begins when the body is first waited for.
+    async fn next(&mut self, payload: &mut Payload) -> Result<Option<Chunk>, ApiError> {
+        let ends = *self.ends.get_or_insert_with(|| Instant::now() + self.interval);
+        let chunk = match timeout_at(ends, payload.next()).await {
+            Ok(chunk) => chunk,
+            Err(_) if self.received >= MIN_RECEIVED => {
+                self.received = 0;
+                let ends = Instant::now() + self.interval;
+                self.ends = Some(ends);
+                timeout_at(ends, payload.next()).await.map_err(|_| too_slow())?
+            }
+            Err(_) => return Err(too_slow()),
+        };
+        if let Some(Ok(chunk)) = &chunk {
+            self.received += chunk.len();
+        }
+        Ok(chunk)
+    }
+}
+
+fn too_slow() -> ApiError {
+    metrics::counter!("iam_http_connections_closed_total", "reason" => "slow_body").increment(1);
+    ApiError::new(Code::TooSlow, "The request body was sent too slowly")
 }
 
 fn is_declared_json(request: &HttpRequest) -> bool {

@@ -1,8 +1,9 @@
 //! The middleware that every request passes through, regardless of its route. Each concern has its own module.
 
+mod client_address;
 pub(crate) mod connection;
 mod cors;
-mod limit;
+mod held_body;
 mod observe;
 mod request_id;
 mod request_metrics;
@@ -10,9 +11,10 @@ mod request_span;
 mod routes;
 mod timeout_and_panic;
 
+pub(crate) use client_address::network_of;
+pub use client_address::{ClientAddresses, ProxyError};
+pub use connection::ConnectionTimeouts;
 pub use cors::{AllowedOrigins, OriginError};
-pub(crate) use limit::Limiter;
-pub use limit::RateLimit;
 pub(crate) use observe::Observe;
 pub(crate) use request_span::RequestSpan;
 pub use request_span::RequestSpans;

@@ -5,29 +5,31 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_cors::{Cors, CorsError};
 use actix_service::forward_ready;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::dev::{Payload, ResponseHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, ResponseError};
 use futures_util::future::LocalBoxFuture;
 
 use super::connection::{ConnectionState, RunningRequest};
 use super::cors::cors;
+use super::held_body::HeldBody;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::request_metrics::count;
 use super::request_span::RequestSpan;
 use super::routes::Routes;
 use super::timeout_and_panic::TimeoutAndPanic;
-use crate::HttpOptions;
-use crate::respond::{ApiError, Code};
+use crate::Api;
+use crate::respond::{ApiError, Code, RateLimitState};
 
 /// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as
 /// GET requests, adds common response headers, logs failures, and records metrics and the access log. Inside it,
@@ -36,16 +38,14 @@ use crate::respond::{ApiError, Code};
 /// The lines of the access log have the level `info` if [`HttpOptions::log_requests`] is set, and `debug` otherwise.
 /// They contain neither query strings nor headers, since both may contain secrets.
 pub(crate) struct Observe {
+    api: Data<Api>,
     cors: Cors,
-    limit: Duration,
-    log_requests: bool,
 }
 
 impl Observe {
-    /// Creates the middleware for an API with these options.
-    pub(crate) fn new(options: &HttpOptions) -> Self {
-        let HttpOptions { request_timeout, log_requests, .. } = *options;
-        Self { cors: cors(&options.cors_origins), limit: request_timeout, log_requests }
+    /// Creates the middleware for an API.
+    pub(crate) fn new(api: &Data<Api>) -> Self {
+        Self { api: Data::clone(api), cors: cors(&api.options().cors_origins) }
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Observed<P, C> {
     /// The service for requests with an `Origin` header, which browsers send with cross-origin requests. It wraps
     /// `plain`.
     with_cors: C,
-    log_requests: bool,
+    api: Data<Api>,
 }
 
 type Shared<S> = Rc<TimeoutAndPanic<S>>;
@@ -74,12 +74,11 @@ where
     type Future = LocalBoxFuture<'static, Result<Self::Transform, Self::InitError>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let plain = Rc::new(TimeoutAndPanic::new(service, self.limit));
+        let api = Data::clone(&self.api);
+        let timeout = api.options().request_timeout;
+        let plain = Rc::new(TimeoutAndPanic::new(service, timeout, Arc::clone(api.in_flight())));
         let with_cors = self.cors.new_transform(Rc::clone(&plain));
-        let log_requests = self.log_requests;
-        Box::pin(
-            async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await?, log_requests }) },
-        )
+        Box::pin(async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await?, api }) })
     }
 }
 
@@ -100,7 +99,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let span = RequestSpan::new(RequestId::of(&request), self.routes.of(&request));
-        let observation = Observation::begin(&mut request, span, self.log_requests);
+        let observation = Observation::begin(&mut request, span, Data::clone(&self.api));
         let span = &observation.span;
         if observation.has_origin {
             let response = span.in_scope(|| self.with_cors.call(request));
@@ -119,14 +118,14 @@ struct Observation {
     method: Method,
     is_documentation: bool,
     has_origin: bool,
-    log_requests: bool,
+    api: Data<Api>,
     /// The state of the connection. `None` if the API is embedded in an application that has its own server.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
 }
 
 impl Observation {
-    fn begin(request: &mut ServiceRequest, span: RequestSpan, log_requests: bool) -> Self {
+    fn begin(request: &mut ServiceRequest, span: RequestSpan, api: Data<Api>) -> Self {
         let started = Instant::now();
         request.extensions_mut().insert(span.clone());
         let method = request.method().clone();
@@ -136,14 +135,15 @@ impl Observation {
             request.head_mut().method = Method::GET;
         }
         let connection = request.conn_data::<ConnectionState>().cloned();
+        let has_body = !matches!(request.parts_mut().1, Payload::None);
         Self {
             started,
             span,
             method,
             is_documentation: request.path() == "/docs" || request.path().starts_with("/docs/"),
             has_origin: request.headers().contains_key(header::ORIGIN),
-            log_requests,
-            _running: connection.as_ref().map(ConnectionState::request_runs),
+            api,
+            _running: connection.as_ref().map(|connection| connection.request_runs(has_body)),
             connection,
         }
     }
@@ -184,7 +184,7 @@ impl Observation {
     /// actor.
     fn log(&self, status: StatusCode, elapsed: Duration) {
         let (method, status, duration_ms) = (self.method.as_str(), status.as_u16(), milliseconds(elapsed));
-        if self.log_requests {
+        if self.api.options().log_requests {
             tracing::info!(method, status, duration_ms, "request");
         } else {
             tracing::debug!(method, status, duration_ms, "request");
@@ -216,7 +216,27 @@ impl Observation {
             // caches store the responses with and without these headers separately.
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
-        if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { body }
+        if let Some(remaining) = self.span.budget() {
+            RateLimitState::of_caller(remaining).add_to(headers);
+        }
+        if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { self.hold(body) }
+    }
+}
+
+/// The number of bytes of a response that cost as much as a request.
+const BYTES_PER_UNIT: usize = 64 * 1024;
+
+impl Observation {
+    /// Counts the body of a large response as in flight, and charges its size to the budget of the caller.
+    fn hold(&self, body: BoxBody) -> BoxBody {
+        let (Some(caller), BodySize::Sized(size)) = (self.span.actor(), body.size()) else { return body };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let Some(reservation) = self.api.in_flight().holder(caller).hold(size) else { return body };
+        self.api.budgets().charge(caller, u32::try_from(size / BYTES_PER_UNIT).unwrap_or(u32::MAX));
+        match body.try_into_bytes() {
+            Ok(bytes) => BoxBody::new(HeldBody { bytes, _reservation: reservation }),
+            Err(body) => body,
+        }
     }
 }
 

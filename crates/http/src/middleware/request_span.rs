@@ -5,10 +5,12 @@
 //! `POST /check` takes. Therefore, [`RequestSpans`] delays the creation of the span until the request writes its first
 //! log line or calls [`Span::current`]. Spawned tasks inherit the span through this call.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use iam_application::Remaining;
 use iam_domain::{Caller, CompanyId};
 use tracing::dispatcher::{self, Dispatch};
 use tracing::field::{Empty, display};
@@ -19,6 +21,8 @@ use tracing::{Event, Metadata, Span, Subscriber};
 use tracing_core::span::Current;
 
 use super::request_id::RequestId;
+use crate::in_flight::{InFlight, Waiting};
+use crate::respond::ApiError;
 
 thread_local! {
     /// The request that this thread is handling, if the request's span has not been entered yet.
@@ -38,6 +42,10 @@ struct Inner {
     company: Cell<Option<CompanyId>>,
     actor: Cell<Option<Caller>>,
     span: OnceCell<Span>,
+    /// The state of the caller's budget after the request was charged to it.
+    budget: Cell<Option<Remaining>>,
+    /// Counts the request as waiting.
+    waiting: RefCell<Option<Waiting>>,
 }
 
 impl RequestSpan {
@@ -45,7 +53,8 @@ impl RequestSpan {
     /// subscriber, and immediately otherwise.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
-        let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
+        let (budget, waiting) = (Cell::new(None), RefCell::new(None));
+        let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new(), budget, waiting }));
         // If a thread has set a scoped subscriber, the nested call returns no subscriber. `RequestSpans` then cannot
         // create a span while it handles a log line. In this case, and if another subscriber is active, the span is
         // created now.
@@ -82,6 +91,39 @@ impl RequestSpan {
         }
     }
 
+    /// Returns the authenticated caller, if the request has been authenticated.
+    pub(super) fn actor(&self) -> Option<Caller> {
+        self.0.actor.get()
+    }
+
+    /// Records the state of the caller's budget, for the headers of the response.
+    pub(crate) fn record_budget(&self, remaining: Option<Remaining>) {
+        self.0.budget.set(remaining);
+    }
+
+    /// Returns the recorded state of the caller's budget.
+    pub(super) fn budget(&self) -> Option<Remaining> {
+        self.0.budget.get()
+    }
+
+    /// Counts the request as waiting until it ends. `company` is the company to which the caller belongs, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response 503 or 429 if there are too many waiting requests.
+    pub(crate) fn enter(&self, in_flight: &Arc<InFlight>, company: Option<CompanyId>) -> Result<(), ApiError> {
+        let mut waiting = self.0.waiting.borrow_mut();
+        // The request must not count twice.
+        waiting.take();
+        *waiting = Some(in_flight.enter(self.actor(), company)?);
+        Ok(())
+    }
+
+    /// Returns `true` if the request counts as waiting.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.waiting.borrow().is_some()
+    }
+
     /// Runs `work` inside the span.
     pub(super) fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         let _scope = Scope;
@@ -95,7 +137,7 @@ impl RequestSpan {
     /// Returns the span, and creates it if necessary. The span has the level ERROR. Therefore, every log filter that
     /// accepts a log line of the request also accepts the span.
     fn get(&self) -> &Span {
-        let Inner { id, route, company, actor, span } = self.0.as_ref();
+        let Inner { id, route, company, actor, span, .. } = self.0.as_ref();
         span.get_or_init(|| {
             let span =
                 tracing::error_span!("request", request_id = &*id.0, route = &**route, company = Empty, actor = Empty);

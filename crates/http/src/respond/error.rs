@@ -2,15 +2,17 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use iam_application::{Failure, FieldError, Requirement, causes};
+use iam_application::{Budget, Exhausted, Failure, FieldError, Requirement, causes};
 use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::rate_limit::{RateLimitState, seconds};
 use super::schema;
 
 /// The value of the `Retry-After` header in responses with status 503, in seconds.
@@ -66,8 +68,10 @@ codes! {
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
     /// The path does not support this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
-    /// The caller exceeds a rate limit.
+    /// A budget of the caller, of the company or of the client address is exhausted.
     RateLimited = "ERR_RATE_LIMIT_001", TOO_MANY_REQUESTS;
+    /// The client sent the request body too slowly.
+    TooSlow = "ERR_TIMEOUT_001", REQUEST_TIMEOUT;
     /// The storage or the keys of a token issuer are unavailable, or the request timed out.
     Unavailable = "ERR_UNAVAILABLE_001", SERVICE_UNAVAILABLE;
     /// An unexpected error.
@@ -84,6 +88,8 @@ pub(crate) struct ApiError {
     pub(crate) authentication: Option<AuthenticationError>,
     /// The value of the `Retry-After` header, in seconds.
     pub(crate) retry_after: Option<u64>,
+    /// The exhausted budget, for the `RateLimit` headers.
+    pub(crate) rate_limit: Option<RateLimitState>,
     /// The cause of a server-side error, for the log.
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -91,7 +97,15 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Creates an error without field errors.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), errors: Vec::new(), authentication: None, retry_after: None, cause: None }
+        Self {
+            code,
+            message: message.into(),
+            errors: Vec::new(),
+            authentication: None,
+            retry_after: None,
+            rate_limit: None,
+            cause: None,
+        }
     }
 
     /// Creates the error for an unavailable dependency, or for a request that timed out.
@@ -115,6 +129,13 @@ impl ApiError {
         } else {
             tracing::error!(error, "internal error");
         }
+    }
+
+    /// Creates the error for an exhausted budget. The client may retry after the time in `limit`, which is rounded up to
+    /// whole seconds, since an earlier retry would be rejected again.
+    pub(crate) fn rate_limited(message: &'static str, limit: RateLimitState, retry_after: Duration) -> Self {
+        let error = Self::new(Code::RateLimited, message);
+        Self { retry_after: Some(seconds(retry_after).max(1)), rate_limit: Some(limit), ..error }
     }
 
     /// Creates the error for a path that matches no route.
@@ -152,10 +173,22 @@ impl From<Failure> for ApiError {
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
             }
+            Failure::Exhausted(exhausted) => exhausted.into(),
             Failure::Unavailable(source) => Self::unavailable(source),
             Failure::Internal(source) => Self::internal(source),
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<Exhausted> for ApiError {
+    fn from(exhausted: Exhausted) -> Self {
+        let message = match exhausted.budget {
+            Budget::Caller => "Too many requests",
+            Budget::Company => "Too many requests for this company",
+            Budget::Loads => "Too many requests that read the storage",
+        };
+        Self::rate_limited(message, exhausted.into(), exhausted.retry_after)
     }
 }
 
@@ -240,6 +273,9 @@ impl ResponseError for ApiError {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limit) = &self.rate_limit {
+            limit.add_to(headers);
         }
         if let Some(error) = self.authentication {
             headers.insert(header::WWW_AUTHENTICATE, challenge(error));

@@ -26,6 +26,7 @@ use crate::respond::{
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
     let access = call.application().own_access(&call.decision_context()?).await?;
+    call.spend_decisions(Some(&access), 1)?;
     let cache = call.api().response_cache();
     let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
         Some(body) => (access, body),
@@ -56,6 +57,7 @@ impl Input for ByKeys {
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone, ByKeys>) -> ApiResult {
     let access = call.application().own_access(&call.decision_context()?).await?;
+    call.spend_decisions(Some(&access), 1)?;
     let body = permissions_body(call.api(), &access, &call.input)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
@@ -124,6 +126,7 @@ pub(crate) struct CheckRequest {
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
+    call.spend_decisions(Some(&access), 1)?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
     fast_path::write(&access.decide(&call.input.check), &mut body);
@@ -168,6 +171,7 @@ pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
     let Checks(items) = &call.input;
     let subjects = items.iter().flatten().map(|asked| &asked.subject);
     let accesses = call.application().accesses_of_subjects(call.decision_context()?, subjects).await?;
+    call.spend_decisions(accesses.all().first(), items.len())?;
     let mut body = Vec::with_capacity(items.len() * RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":{"results":["#);
     for (nth, item) in items.iter().enumerate() {

@@ -96,6 +96,7 @@ impl ExplanationData {
 #[post("/api/iam/explain")]
 pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
+    call.spend_decisions(Some(&access), 1)?;
     let explanation = access.explain(&call.input.check);
     let names = call.application().names_in_explanation(call.company()?, &access, &explanation).await;
     let user_id = access.subject().user_id();

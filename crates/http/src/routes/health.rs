@@ -97,7 +97,7 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
 }
 
 /// Builds the response to a liveness or readiness check.
-fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
+pub(crate) fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     // Unknown query parameters are ignored, so that they never make a probe fail.

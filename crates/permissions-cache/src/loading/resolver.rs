@@ -49,16 +49,18 @@ impl Resolver {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the compiled set of one subject.
+    /// Returns the compiled set of one subject. Like the following functions, adds the number of loaded users to
+    /// `loads`.
     pub(crate) async fn resolve(
         &self,
         company: CompanyId,
         subject: Subject,
         consistency: Consistency,
+        loads: &mut u32,
     ) -> Result<Resolved> {
         match self.resolve_from_cache(company, subject, consistency, self.context.cache.tickets.now()).await? {
             Step::Answer(resolved) => Ok(resolved),
-            Step::Load(since) => self.load(company, subject, consistency, since).await,
+            Step::Load(since) => self.load(company, subject, consistency, since, loads).await,
         }
     }
 
@@ -70,6 +72,7 @@ impl Resolver {
         subjects: &[Subject],
         consistency: Consistency,
         found: &mut BTreeMap<UserId, Resolved>,
+        loads: &mut u32,
     ) -> Result<()> {
         let arrived = self.context.cache.tickets.now();
         let (mut missing, mut since) = (Vec::new(), arrived);
@@ -83,10 +86,10 @@ impl Resolver {
             }
         }
         if let [subject] = *missing {
-            let resolved = self.load(company, subject, consistency, since).await?;
+            let resolved = self.load(company, subject, consistency, since, loads).await?;
             found.insert(subject.holder(), resolved);
         } else if !missing.is_empty() {
-            self.load_together(company, &missing, consistency, found).await?;
+            self.load_together(company, &missing, consistency, found, loads).await?;
         }
         Ok(())
     }
@@ -99,8 +102,10 @@ impl Resolver {
         subjects: &[Subject],
         consistency: Consistency,
         found: &mut BTreeMap<UserId, Resolved>,
+        loads: &mut u32,
     ) -> Result<()> {
         let users: Vec<_> = subjects.iter().map(|subject| subject.holder()).collect();
+        *loads = loads.saturating_add(u32::try_from(users.len()).unwrap_or(u32::MAX));
         let sets = self.loads.users_together(company, users).await?;
         for (subject, (user, set)) in subjects.iter().zip(sets) {
             consistency.refuse_older(&set, *subject)?;
@@ -116,10 +121,12 @@ impl Resolver {
         subject: Subject,
         consistency: Consistency,
         since: Ticket,
+        loads: &mut u32,
     ) -> Result<Resolved> {
         let key = (company, subject.holder());
         let mut since = since;
         for attempt in 0..ATTEMPTS {
+            *loads = loads.saturating_add(1);
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
             // The load is repeated if it did not read from the current primary. The first load is also repeated if it

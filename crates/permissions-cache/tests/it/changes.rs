@@ -288,7 +288,7 @@ async fn check_together(
     users: &BTreeSet<usize>,
 ) -> std::result::Result<(), String> {
     let subjects: Vec<_> = users.iter().map(|who| Subject::User(user(*who))).collect();
-    let accesses = permissions.accesses(company(of), &subjects, Consistency::Cached).await.unwrap();
+    let accesses = permissions.accesses(company(of), &subjects, Consistency::Cached, &mut 0).await.unwrap();
     assert_eq!(accesses.len(), subjects.len());
     for (access, who) in accesses.iter().zip(users) {
         assert_eq!(access.subject(), Subject::User(user(*who)));

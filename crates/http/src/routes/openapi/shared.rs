@@ -62,7 +62,7 @@ const WITH_ENTITY_TAG: [&str; 36] = [
 ];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
-pub(super) const ERRORS: [(&str, &str, &str); 12] = [
+pub(super) const ERRORS: [(&str, &str, &str); 13] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
     ("401", "Unauthorized", "The request has no valid token or API key."),
     ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
@@ -70,18 +70,29 @@ pub(super) const ERRORS: [(&str, &str, &str); 12] = [
     ("405", "MethodNotAllowed", "The path does not support the method of the request."),
     ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
     ("412", "PreconditionFailed", "The entity has changed since the client read it: `If-Match` does not match."),
+    (
+        "408",
+        "RequestTimeout",
+        "The client sent the body too slowly. Each interval must bring at least 16 KiB, or the rest of the body.",
+    ),
     ("413", "PayloadTooLarge", "The body is larger than 1 MiB."),
     (
         "415",
         "UnsupportedMediaType",
         "The `Content-Type` of the body is not JSON, or the body has a `Content-Encoding`.",
     ),
-    ("429", "TooManyRequests", "The caller exceeds a rate limit. Retry after the number of seconds in `Retry-After`."),
+    (
+        "429",
+        "TooManyRequests",
+        "A budget of the caller, of the company or of the client address is exhausted: see `RateLimit`. Retry after the \
+            number of seconds in `Retry-After`.",
+    ),
     ("500", "InternalServerError", "An unexpected error. The log of the service contains the details."),
     (
         "503",
         "ServiceUnavailable",
-        "The storage or the keys of the token's issuer are unavailable, or the request timed out.",
+        "The storage or the keys of the token's issuer are unavailable, the request timed out, or too much work is in \
+            progress.",
     ),
 ];
 
@@ -209,6 +220,16 @@ fn headers() -> Value {
             "description": "The number of seconds after which the client may retry the request.",
             "schema": { "type": "string", "pattern": "^[0-9]+$" },
         },
+        "RateLimitPolicy": {
+            "description": "The policy of a budget: its name, the quota `q` in units of work, and the window `w` in \
+                seconds. Omitted if the caller has no limit.",
+            "schema": { "type": "string", "pattern": "^\"[a-z]+\";q=[0-9]+;w=[0-9]+$" },
+        },
+        "RateLimit": {
+            "description": "The state of the budget: its name, the remaining units `r`, and the number of seconds `t` \
+                after which the quota is available again.",
+            "schema": { "type": "string", "pattern": "^\"[a-z]+\";r=[0-9]+;t=[0-9]+$" },
+        },
         "Authenticate": {
             "description": "The authentication scheme. For an invalid credential, also the error code \
                 `invalid_token` with a description (RFC 6750).",
@@ -226,6 +247,7 @@ fn headers() -> Value {
 /// Returns an error response with its body and headers.
 fn error(status: &str, description: &str) -> Value {
     let mut headers = json!({ "X-Request-Id": header("RequestId") });
+    add_rate_limit(&mut headers);
     match status {
         "401" => headers["WWW-Authenticate"] = header("Authenticate"),
         "405" => headers["Allow"] = header("Allow"),
@@ -237,6 +259,12 @@ fn error(status: &str, description: &str) -> Value {
         "headers": headers,
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
     })
+}
+
+/// Adds the headers that state the budget of the caller.
+fn add_rate_limit(headers: &mut Value) {
+    headers["RateLimit-Policy"] = header("RateLimitPolicy");
+    headers["RateLimit"] = header("RateLimit");
 }
 
 fn header(name: &str) -> Value {
@@ -294,6 +322,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
             });
         }
         let mut headers = json!({ "X-Request-Id": header("RequestId") });
+        if is_authenticated {
+            add_rate_limit(&mut headers);
+        }
         if versions {
             headers["X-IAM-Version"] = header("Version");
         }
@@ -313,7 +344,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     if is_authenticated {
         shared.extend(["400", "401", "403", "429", "503"]);
         if is_change {
-            shared.extend(["413", "415"]);
+            shared.extend(["408", "413", "415"]);
         }
         operation["security"] = json!([{ "token": [] }]);
     } else {
@@ -370,7 +401,7 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
             earlier response. All other data is read from the storage and satisfies every minimum version.";
         let version = json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" });
         parameters.push(parameter("X-IAM-Min-Version", "header", (text, version)));
-        let text = "`no-cache` forces a read of the storage. The rate of such requests is limited for each caller.";
+        let text = "`no-cache` forces a read of the storage. The rate of such reads is limited for each caller.";
         parameters.push(parameter("Cache-Control", "header", (text, string())));
     }
     if let Value::Array(own) = &operation["parameters"] {

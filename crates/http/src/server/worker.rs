@@ -1,0 +1,94 @@
+//! The worker threads of a server. Each worker runs the Actix HTTP service on a runtime of its own.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
+use actix_web::web::ServiceConfig;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+use super::accept::{Arrival, Arrivals};
+use super::connection_limits::ConnectionSlot;
+use crate::middleware::connection::{Connection, ConnectionTimeouts, Phase};
+
+/// Timeout for a lingering close. If the server closes a connection before it has read the whole request, it discards
+/// further data until the client closes its side.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A function that mounts the routes of a server into an Actix application.
+pub(super) type Mount = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// A worker thread that serves connections.
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) timeouts: ConnectionTimeouts,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) mount: Mount,
+}
+
+impl Worker {
+    /// Starts the worker thread, and returns the sender that passes connections to it. After the sender is dropped, the
+    /// thread ends as soon as all its connections are closed, or after the shutdown timeout.
+    pub(super) fn start(self, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
+        let (arrivals, arrived) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let running = running.clone();
+        thread::Builder::new().name(self.name.clone()).spawn(move || {
+            LocalSet::new().block_on(&runtime, self.serve(arrived));
+            drop(running);
+        })?;
+        Ok(arrivals)
+    }
+
+    async fn serve(self, mut arrived: mpsc::UnboundedReceiver<Arrival>) {
+        let Self { phase, timeouts, shutdown_timeout, mount, .. } = self;
+        let app = App::new().configure(|config| mount(config)).into_factory();
+        let app = app.map_err(|error: actix_web::Error| error.error_response());
+        let factory = HttpService::<Connection<ConnectionSlot>, _, _>::build()
+            // The connection has its own timeouts for heads and for idle connections.
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .on_connect_ext(|connection: &Connection<ConnectionSlot>, extensions| connection.attach_state(extensions))
+            .h1(map_config(app, |()| AppConfig::default()));
+        let Ok(service) = factory.new_service(()).await else {
+            tracing::error!("a worker of the HTTP server cannot start");
+            return;
+        };
+        let service = Rc::new(service);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                connection = arrived.recv() => {
+                    let Some(Arrival { stream, peer, slot }) = connection else { break };
+                    let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                    let _ = stream.set_nodelay(true);
+                    let (service, connection) = (Rc::clone(&service), Connection::new(stream, &phase, timeouts, slot));
+                    connections.spawn_local(async move {
+                        if let Err(error) = service.call((connection, Some(peer))).await {
+                            tracing::debug!(%error, "connection failed");
+                        }
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(shutdown_timeout, all_ended).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "aborted the remaining connections after the shutdown timeout"
+            );
+        }
+    }
+}

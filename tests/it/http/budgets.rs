@@ -1,0 +1,201 @@
+//! Tests of the budgets of callers and companies, and of the bounds of the work in flight.
+
+use std::future::pending;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_application::BudgetOptions;
+use iam_http::{HttpOptions, InFlightLimits};
+use iam_storage::{ChangeContext, Target};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::authority::Watched;
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, one_a_second};
+use crate::support::replica::until;
+
+fn question(api: &TestApi) -> Request {
+    api.post("/api/iam/check").json(&json!({ "view": "/dashboard" }))
+}
+
+/// Returns a batch of this many checks about different users.
+fn batch_about_others(count: usize) -> Value {
+    let checks: Vec<_> = (0..count).map(|_| json!({ "view": "/dashboard", "userId": new_user() })).collect();
+    json!({ "checks": checks })
+}
+
+/// Repeats a request until the response is 429. On a slow machine a budget is refilled while it is being used up.
+async fn until_refused(ask: impl AsyncFn() -> Answer) -> Answer {
+    for _ in 0..1000 {
+        let answer = ask().await;
+        if answer.status == 429 {
+            return answer;
+        }
+    }
+    panic!("the budget must be exhausted");
+}
+
+/// Returns options with this bound on the bytes in flight.
+fn bytes_in_flight(bytes: usize) -> HttpOptions {
+    let in_flight = InFlightLimits { bytes, ..InFlightLimits::default() };
+    HttpOptions { in_flight, body_timeout: Duration::from_secs(600), ..HttpOptions::default() }
+}
+
+/// Returns a body of this size.
+fn body_of(bytes: usize) -> Value {
+    json!({ "view": "x".repeat(bytes) })
+}
+
+both_adapters! {
+    /// A batch costs as much as its checks.
+    async fn a_batch_costs_as_much_as_its_checks(api: TestApi) {
+        let company = api.company().await;
+        let router = api.with_options(BudgetOptions { user: one_a_second(100), ..BudgetOptions::default() }).await;
+        let first = question(&router).by(company.admin).within(company.id).send().await.expect(200);
+        assert_eq!(first.header("ratelimit-policy"), Some(r#""caller";q=100;w=100"#));
+        assert_eq!(first.header("ratelimit"), Some(r#""caller";r=99;t=1"#));
+        let checks = vec![json!({ "view": "/dashboard" }); 1000];
+        let batch = router.post("/api/iam/checks").json(&json!({ "checks": checks }));
+        batch.by(company.admin).within(company.id).send().await.expect(200);
+        let refused = question(&router).by(company.admin).within(company.id).send().await;
+        assert_eq!(refused.error(), (429, "ERR_RATE_LIMIT_001".into(), "Too many requests".into()));
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((800..=1000).contains(&wait), "{wait}");
+        assert_eq!(refused.header("ratelimit"), Some(format!(r#""caller";r=0;t={wait}"#).as_str()));
+        question(&router).by(company.member).within(company.id).send().await.expect(200);
+    }
+
+    /// Each load from the storage counts, also those that a batch or new company ids cause. Decisions from the cache do
+    /// not count.
+    async fn loads_from_the_storage_are_bounded(api: TestApi) {
+        let company = api.company().await;
+        let router = api.with_options(BudgetOptions { user_loads: one_a_second(20), ..BudgetOptions::default() }).await;
+        let cached = || question(&router).by(company.admin).within(company.id).send();
+        cached().await.expect(200);
+        let batch = || {
+            let request = router.post("/api/iam/checks").json(&batch_about_others(500));
+            async move { request.by(company.admin).within(company.id).send().await }
+        };
+        batch().await.expect(200);
+        let refused = batch().await;
+        let message = "Too many requests that read the storage";
+        assert_eq!(refused.error(), (429, "ERR_RATE_LIMIT_001".into(), message.into()));
+        assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 400);
+        cached().await.expect(200);
+        let wanderer = new_user();
+        let refused = until_refused(async || question(&router).by(wanderer).within(new_company()).send().await).await;
+        assert_eq!(refused.error().2, message);
+    }
+
+    /// The members of a company share its budget. Non-members and other companies do not use it up, and changes that may
+    /// revoke rights have a reserve.
+    async fn a_company_has_a_budget_with_a_reserve(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let router = api.with_options(BudgetOptions { company: one_a_second(50), ..BudgetOptions::default() }).await;
+        let ask = |user, company: Company| question(&router).by(user).within(company.id).send();
+        for _ in 0..60 {
+            ask(new_user(), company).await.expect(200);
+        }
+        let checks = json!({ "checks": vec![json!({ "view": "/dashboard" }); 200] });
+        let batch = router.post("/api/iam/checks").json(&checks).by(company.member).within(company.id);
+        batch.send().await.expect(200);
+        let refused = ask(company.admin, company).await;
+        assert_eq!(refused.error().2, "Too many requests for this company");
+        assert!(refused.header("ratelimit").unwrap().starts_with(r#""company";r=0"#), "{refused:?}");
+        ask(other.admin, other).await.expect(200);
+        let path = format!("/api/iam/users/{}/user-levels", company.member);
+        let revoke = router.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [] }));
+        revoke.send().await.expect(200);
+        router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(429);
+        let cut_off = router.put(&format!("/api/iam/users/{}/not-before", company.visitor)).by_super_admin();
+        cut_off.json(&json!({})).send().await.expect(200);
+    }
+
+    /// The caller is authorized before the body arrives, if the company is known without the body.
+    async fn the_body_of_an_unauthorized_request_is_not_awaited(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "name": "New" });
+        let request = |user| api.post("/api/iam/user-levels").by(user).json_after(&body, pending());
+        request(new_user()).within(company.id).send().await.expect(403);
+        request(company.visitor).within(company.id).send().await.expect(403);
+        request(company.admin).header("x-company-id", "none").send().await.expect(400);
+    }
+
+    /// A client that sends a body too slowly receives 408. A slow but steady client does not.
+    async fn a_stalled_body_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let options = HttpOptions { body_timeout: Duration::from_millis(20), ..HttpOptions::default() };
+        let router = api.with_options(options).await;
+        let stalled = router.post("/api/iam/check").by(company.admin).within(company.id);
+        let refused = stalled.json_after(&json!({ "view": "/dashboard" }), pending()).send().await;
+        assert_eq!(refused.error(), (408, "ERR_TIMEOUT_001".into(), "The request body was sent too slowly".into()));
+        let long = router.post("/api/iam/check").by(company.admin).within(company.id);
+        let long = long.json_after(&body_of(900_000), tokio::time::sleep(Duration::from_millis(25)));
+        long.send().await.expect(400);
+    }
+
+    /// The bytes of bodies that have not arrived completely are bounded, for each caller and in total.
+    async fn the_bytes_of_bodies_in_flight_are_bounded(api: TestApi) {
+        const BODY: usize = 100_000;
+        // Each caller may have an eighth: two bodies and a half.
+        let router = api.with_options(bytes_in_flight(8 * BODY * 5 / 2)).await;
+        let park = |user| {
+            let request = router.post("/api/iam/check").by(user).within(new_company());
+            let request = request.json_after(&body_of(BODY), pending());
+            tokio::task::spawn_local(request.send())
+        };
+        let eager = new_user();
+        let mut parked = vec![park(eager), park(eager)];
+        let refused = park(eager).await.unwrap();
+        assert_eq!(refused.error().2, "Too many bytes of this caller are in progress");
+        assert_eq!(refused.status, 429);
+        for _ in 0..9 {
+            let user = new_user();
+            parked.extend([park(user), park(user)]);
+        }
+        // The budget of the process is for twenty bodies.
+        until(async || {
+            let answer = router.post("/api/iam/check").by(new_user()).within(new_company()).json(&body_of(BODY)).send();
+            answer.await.status == 503
+        })
+        .await;
+        router.get("/livez").send().await.expect(200);
+        parked.iter().for_each(tokio::task::JoinHandle::abort);
+        until(async || {
+            let answer = router.post("/api/iam/check").by(new_user()).within(new_company()).json(&body_of(BODY)).send();
+            answer.await.status == 400
+        })
+        .await;
+    }
+
+    /// The requests that wait are bounded: for each user, for each company, and in total. Super admins have a reserve.
+    async fn waiting_requests_are_bounded(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let lock = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
+        let begins = Arc::new(Notify::new());
+        let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
+        // A user may have two waiting requests, and a company eight.
+        let in_flight = InFlightLimits { requests: 16, ..InFlightLimits::default() };
+        let options = HttpOptions { in_flight, ..HttpOptions::default() };
+        let router = TestApi::over(watched, api.database.as_ref().map(Rc::clone), options).await;
+        let create = |user, company: Company| {
+            let request = router.post("/api/iam/user-levels").by(user).within(company.id);
+            request.json(&json!({ "name": new_user().to_string() })).send()
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            waiting.push(tokio::task::spawn_local(create(company.admin, company)));
+            begins.notified().await;
+        }
+        let refused = create(company.admin, company).await;
+        assert_eq!(refused.error(), (429, "ERR_RATE_LIMIT_001".into(), "Too many requests of this caller are in progress".into()));
+        create(other.admin, other).await.expect(201);
+        let cut_off = router.put(&format!("/api/iam/users/{}/not-before", new_user())).by_super_admin();
+        drop(lock);
+        cut_off.json(&json!({})).send().await.expect(200);
+        for request in waiting {
+            request.await.unwrap().expect(201);
+        }
+    }
+}
