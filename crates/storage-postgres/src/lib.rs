@@ -34,7 +34,8 @@
 //!   statement has its own snapshot of the database, so two statements could read two different states. If this process
 //!   has cached the current catalog, the result omits the catalog.
 //! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to acquire the global lock. The
-//!   global lock is an advisory lock: changes to companies acquire it in shared mode, changes to the catalog and the
+//!   global lock is a table lock that only roles that may change data can acquire: changes to companies acquire it in
+//!   shared mode, changes to the catalog and the
 //!   credentials in exclusive mode. If the global lock is not available, a second query waits for it. The next
 //!   statement locks the row of the target (for example the company's row), increments its version and reads the clock.
 //!   The mutations follow. The number of statements that a mutation executes does not depend on the number of rows that

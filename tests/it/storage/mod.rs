@@ -2,6 +2,7 @@
 //! and behavior during database failures.
 
 mod bookkeeping;
+mod change_lock;
 mod connections;
 mod contract;
 mod effective_rows;

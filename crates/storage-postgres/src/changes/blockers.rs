@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
+use crate::changes::global_lock::LOCK_TABLE;
 use crate::connections::deadlines::Connections;
 use crate::error::from_db;
 use crate::statement::statement;
@@ -99,7 +100,8 @@ async fn end(
     // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It is only ahead of
     // this change in the queue of the global lock. `chosen` is materialized, because PostgreSQL could otherwise call
     // `pg_terminate_backend` for a session before it evaluates the conditions that exclude the session.
-    let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
+    let sql = format!(
+        "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking
             JOIN pg_stat_activity AS blocker USING (pid)
@@ -107,13 +109,18 @@ async fn end(
             WHERE blocker.usesysid = own.usesysid AND blocker.datid = own.datid
                 AND blocker.application_name = own.application_name
                 AND (blocker.wait_event_type, blocker.wait_event) IS DISTINCT FROM ('Lock', 'advisory')
+                AND NOT EXISTS (
+                    SELECT FROM pg_locks AS awaited JOIN pg_class ON pg_class.oid = awaited.relation
+                    WHERE awaited.pid = blocker.pid AND NOT awaited.granted AND pg_class.relname = '{LOCK_TABLE}'
+                )
                 AND ($2::float8 IS NULL OR blocker.wait_event_type = 'Client'
                     AND blocker.state_change < clock_timestamp() - make_interval(secs => $2))
         )
         SELECT pid, since, CASE WHEN EXISTS (
             SELECT FROM unnest($3::integer[], $4::bigint[], $5::boolean[]) AS seen (pid, since, is_overdue)
             WHERE seen.pid = chosen.pid AND (seen.is_overdue OR seen.since = chosen.since)
-        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen";
+        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen"
+    );
     let silent_for = match which {
         Blockers::All => None,
         Blockers::Silent(silence) => Some(silence.as_secs_f64()),

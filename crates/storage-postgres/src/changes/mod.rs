@@ -184,7 +184,7 @@ async fn lock(
     has_global_lock: bool,
 ) -> Result<Option<QueryResult>, DbErr> {
     if !has_global_lock {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_global_lock(target)), [])).await?;
+        tx.query_one_raw(statement(format!("SELECT {} AS has_global_lock", acquire_global_lock(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target, actor)).await?;
     match target {

@@ -8,7 +8,7 @@ use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{ConnectOptions as _, PgConnection, query_scalar};
 
-use super::{GLOBAL_LOCK, assert_unavailable, begin, connect, level, read};
+use super::{assert_unavailable, begin, connect, level, read};
 use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
@@ -53,7 +53,8 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     }
     let mut watch = database.connect().await;
     until(async || {
-        let waiting = "SELECT count(*) >= 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        let waiting =
+            "SELECT count(*) >= 9 FROM pg_locks WHERE relation = 'public_lock.iam_changes'::regclass AND NOT granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         query_scalar(waiting).fetch_one(&mut watch).await.unwrap()
     })
@@ -79,16 +80,16 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
     let mut held = tokio::task::JoinSet::new();
     for place in 0..QUEUE {
         let mut session: PgConnection = options.connect().await.unwrap();
-        let shared = if place % 2 == 0 { "_shared" } else { "" };
+        let is_exclusive = place % 2 != 0;
         held.spawn(async move {
-            let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GLOBAL_LOCK})");
+            let lock = format!("BEGIN; SELECT iam_lock_changes({is_exclusive})");
             run(&mut session, lock).await.unwrap();
             std::future::pending::<()>().await;
         });
         // Waits until one session holds the global lock and all later sessions wait for it.
         until(async || {
-            let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks
+                WHERE relation = 'public_lock.iam_changes'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 HAVING count(*) FILTER (WHERE granted) > 0";
             let waiting: Option<i64> = query_scalar(locks).fetch_optional(&mut watch).await.unwrap();
             waiting == Some(place)
@@ -130,8 +131,7 @@ async fn a_session_of_another_program_is_not_ended() {
         ..options
     });
     let mut other = database.connect().await;
-    let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK})");
-    run(&mut other, hold).await.unwrap();
+    run(&mut other, "BEGIN; SELECT iam_lock_changes(false)".to_owned()).await.unwrap();
     assert_unavailable(sooner_or_later(begin(&sound, Target::Credentials)).await);
     run(&mut other, "COMMIT".to_owned()).await.unwrap();
     begin(&sound, Target::Credentials).await.unwrap().commit().await.unwrap();
