@@ -11,8 +11,8 @@ use crate::error::MigrationError;
 use crate::session::{Records, begin, statement};
 use crate::{Migrator, compare, names};
 
-/// Query that acquires the global lock in exclusive mode. Every change acquires the global lock. The lock is fair (FIFO):
-/// changes to companies that request it later must wait.
+/// Query that acquires the global lock in exclusive mode. Every change acquires the global lock. The lock is fair
+/// (FIFO): changes to companies that request it later must wait.
 const ACQUIRE_GLOBAL_LOCK: &str = "SELECT iam_lock_changes(true)";
 
 /// Query for the sessions that hold the advisory lock that was the global lock in the previous release, or wait for it,

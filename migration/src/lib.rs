@@ -27,8 +27,8 @@
 //! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, the whole
 //!   transaction is rolled back, including the migrations that succeeded before it in the same run.
 //! * **One at a time.** The transaction of each such function holds a lock on the table `iam_migrations` of its schema,
-//!   so any number of processes may call [`up`] concurrently. One process applies the migrations. The other processes wait, and then
-//!   have nothing to do. Installations in other schemas do not wait.
+//!   so any number of processes may call [`up`] concurrently. One process applies the migrations. The other processes
+//!   wait, and then have nothing to do. Installations in other schemas do not wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. They neither overwrite rows that an
 //!   operator has edited nor restore rows that an operator has deleted; only [`restore_seed`] inserts deleted rows
 //!   again.

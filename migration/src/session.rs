@@ -1,10 +1,10 @@
 //! The transaction in which migrations and the seed run: its settings, its schema and its lock.
 //!
 //! The lock is a table lock on the migrator's table of applied migrations. Any role could hold an advisory lock, and so
-//! stop every migration. The mode is SHARE UPDATE EXCLUSIVE: it excludes other migrators, and only roles that may change
-//! the table can hold this mode or a mode that conflicts with it. The first migrator in a schema creates the table in its
-//! own transaction. A concurrent migrator cannot create the table as well: it waits until the first transaction has
-//! ended, fails to create the table, and begins again.
+//! stop every migration. The mode is SHARE UPDATE EXCLUSIVE: it excludes other migrators, and only roles that may
+//! change the table can hold this mode or a mode that conflicts with it. The first migrator in a schema creates the
+//! table in its own transaction. A concurrent migrator cannot create the table as well: it waits until the first
+//! transaction has ended, fails to create the table, and begins again.
 
 use std::borrow::Cow;
 

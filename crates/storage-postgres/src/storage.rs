@@ -119,8 +119,8 @@ impl PostgresStorage {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, or if the role may not
-    /// acquire the global lock.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, or if the role may
+    /// not acquire the global lock.
     pub async fn check_schema(&self) -> Result<()> {
         for probe in probes() {
             self.repository.rows(probe).await?;

@@ -207,7 +207,7 @@ mod postgres {
     async fn a_lock_schema_of_another_role_is_rejected() {
         let database = TestDatabase::new(Content::Nothing).await;
         let db = database.sea_orm().await;
-        let sql = format!("CREATE SCHEMA public_lock AUTHORIZATION {APPLICATION}");
+        let sql = "CREATE SCHEMA public_lock AUTHORIZATION pg_monitor".to_owned();
         run(&mut database.connect().await, sql).await.unwrap();
         let outcome = migration::up(&db).await;
         assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");

@@ -12,6 +12,7 @@ mod outdated;
 pub mod plans;
 mod requests;
 mod seeding;
+mod shares;
 mod statements;
 mod tenancy;
 mod write_admission;

@@ -280,7 +280,7 @@ mod postgres {
         let storage = storage_with(proxy.url(), |options| PostgresOptions { max_connections: 8, ..options });
         for happens in [Break::Cut, Break::Terminate] {
             let company = new_company();
-            let units = (0..4).map(|_| begin(storage.as_ref(), Target::Company(new_company())));
+            let units = (0..3).map(|_| begin(storage.as_ref(), Target::Company(new_company())));
             for unit in try_join_all(units).await.unwrap() {
                 unit.commit().await.unwrap();
             }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::changes::global_lock::LOCK_TABLE;
-use crate::connections::deadlines::Connections;
+use crate::connections::control::ControlPool;
 use crate::error::from_db;
 use crate::statement::statement;
 
@@ -19,20 +19,34 @@ use crate::statement::statement;
 /// session that blocks the change at two consecutive checks is terminated. A session is thus terminated at the earliest
 /// one second after the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Interval between checks after a session has been terminated. This interval is shorter than [`PAUSE`], because a
-/// hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the change.
-/// The next session is terminated if its state did not change between two checks, or if it has blocked the change for
-/// [`PAUSE`].
+/// The same interval for a change that revokes rights. Such a change terminates sessions after half a second.
+const PAUSE_OF_REVOCATION: Duration = Duration::from_millis(250);
+/// Interval between checks after a session has been terminated. This interval is shorter than the regular interval,
+/// because a hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the
+/// change. The next session is terminated if its state did not change between two checks, or if it has blocked the
+/// change for the regular interval.
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
 /// Specifies which blocking sessions are terminated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
-    /// All blocking sessions, because the waiting change may revoke rights.
-    All,
+    /// All blocking sessions, because the waiting change revokes rights.
+    OfRevocation,
+    /// All blocking sessions, because every other change waits behind the waiting change.
+    OfCatalog,
     /// Only the blocking sessions whose backend has been waiting for its client, without receiving anything, for at
     /// least this time.
     Silent(Duration),
+}
+
+impl Blockers {
+    /// Returns the regular interval between checks.
+    const fn pause(self) -> Duration {
+        match self {
+            Self::OfRevocation => PAUSE_OF_REVOCATION,
+            Self::OfCatalog | Self::Silent(_) => PAUSE,
+        }
+    }
 }
 
 /// A session that blocked the change at the time of a check.
@@ -48,7 +62,7 @@ struct Blocking {
 /// Awaits the future `waiting`. Its statements run in the server backend with the process id `pid` and may wait for
 /// locks. Meanwhile, this function terminates the sessions that block the backend and that `which` selects.
 pub(crate) async fn terminating_blockers<T>(
-    control: &Connections,
+    control: &ControlPool,
     pid: i32,
     which: Blockers,
     waiting: impl Future<Output = T>,
@@ -61,11 +75,11 @@ pub(crate) async fn terminating_blockers<T>(
 }
 
 /// Checks for blocking sessions and terminates them, repeatedly. Never returns.
-async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) -> Infallible {
+async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
     loop {
-        tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { PAUSE }).await;
+        tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { which.pause() }).await;
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
@@ -89,10 +103,10 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
 
 /// Finds the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking sessions
 /// of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not changed
-/// since then, or if it has blocked the backend for [`PAUSE`]. Returns the blocking sessions that were not terminated,
+/// since then, or if it has blocked the backend for the regular interval. Returns the blocking sessions that were not terminated,
 /// and the process ids of the terminated sessions.
 async fn end(
-    control: &Connections,
+    control: &ControlPool,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
@@ -122,13 +136,14 @@ async fn end(
         ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen"
     );
     let silent_for = match which {
-        Blockers::All => None,
+        Blockers::OfRevocation | Blockers::OfCatalog => None,
         Blockers::Silent(silence) => Some(silence.as_secs_f64()),
     };
     let (pids, times): (Vec<_>, Vec<_>) = seen.iter().map(|session| (session.pid, session.since)).unzip();
-    let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= PAUSE).collect();
+    let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= which.pause()).collect();
     let values = [pid.into(), silent_for.into(), pids.into(), times.into(), overdue.into()];
-    let rows = control.query_all_raw(statement(sql, values)).await?;
+    let _permit = control.admit().await;
+    let rows = control.connections().query_all_raw(statement(sql, values)).await?;
     let (mut blocking, mut ended) = (Vec::new(), Vec::new());
     for row in &rows {
         let (pid, since) = (row.try_get("", "pid")?, row.try_get("", "since")?);

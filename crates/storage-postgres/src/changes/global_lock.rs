@@ -9,17 +9,17 @@
 //! Unlike row locks, the global lock is fair (FIFO): a continuous stream of changes to companies cannot starve a change
 //! to the credentials, such as a cut-off.
 //!
-//! Two functions of the schema, `iam_lock_changes` and `iam_try_lock_changes`, lock the table. Only roles that may change
-//! data may execute them, so other roles cannot block changes.
+//! Two functions of the schema, `iam_lock_changes` and `iam_try_lock_changes`, lock the table. Only roles that may
+//! change data may execute them, so other roles cannot block changes.
 
 use iam_storage::Target;
 
 /// The table that the global lock locks. It is in a schema that the service's role cannot use.
 pub(crate) const LOCK_TABLE: &str = "iam_changes";
 
-/// The key of the advisory lock that was the global lock in the previous release. Any role can hold an advisory lock, so
-/// a change waits for this lock only if a session whose role may change data holds it or waits for it. Such a session
-/// belongs to a replica of the previous release. The next release removes this lock.
+/// The key of the advisory lock that was the global lock in the previous release. Any role can hold an advisory lock,
+/// so a change waits for this lock only if a session whose role may change data holds it or waits for it. Such a
+/// session belongs to a replica of the previous release. The next release removes this lock.
 const PREVIOUS_LOCK: &str = "'company_states'::regclass::oid::int4, 1";
 
 /// The SQL condition that a session whose role may change data holds the lock of the previous release, or waits for it.
@@ -43,14 +43,14 @@ pub(crate) fn acquire_global_lock(target: Target) -> String {
 }
 
 /// Returns the SQL expression that tries to acquire the global lock in the mode that a change to `target` needs. The
-/// expression never waits. Its value is true if it has acquired the global lock, and false if the global lock is not
-/// available.
+/// expression never waits. Its value is true if it has acquired the global lock, and false if the change must also
+/// execute [`acquire_global_lock`]. The expression does not check which session holds the lock of the previous release:
+/// the check would have to be planned for each change.
 pub(crate) fn try_acquire_global_lock(target: Target) -> String {
     let (is_exclusive, shared) = mode(target);
     format!(
-        "CASE WHEN NOT iam_try_lock_changes({is_exclusive}) THEN false
-            WHEN pg_try_advisory_xact_lock{shared}({PREVIOUS_LOCK}) THEN true
-            ELSE NOT {IS_PREVIOUS_LOCK_USED} END"
+        "CASE WHEN iam_try_lock_changes({is_exclusive}) THEN pg_try_advisory_xact_lock{shared}({PREVIOUS_LOCK})
+            ELSE false END"
     )
 }
 

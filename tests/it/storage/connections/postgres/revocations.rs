@@ -155,3 +155,45 @@ async fn a_change_to_a_company_waits_for_another_change_in_progress() {
     unit.commit().await.unwrap();
     sooner_or_later(next).await.unwrap().unwrap();
 }
+
+/// The changes of one company hold the global lock for longer than a revocation waits for it. The revocation terminates
+/// their sessions, and succeeds at the first attempt.
+#[tokio::test]
+async fn a_revocation_succeeds_within_a_second_while_a_company_makes_slow_changes() {
+    const REPLICAS: usize = 3;
+    let database = TestDatabase::new(Content::Schema).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON user_levels FOR EACH ROW EXECUTE FUNCTION slow()";
+    run(&mut database.connect().await, slow.to_owned()).await.unwrap();
+    let company = new_company();
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..REPLICAS {
+        let replica = service(&database);
+        for _ in 0..4 {
+            let replica = Arc::clone(&replica);
+            flood.spawn(async move {
+                loop {
+                    if let Ok(mut unit) = begin(&replica, Target::Company(company)).await {
+                        unit.user_levels_mut().create(&level(company)).await.unwrap_err();
+                    }
+                }
+            });
+        }
+    }
+    let sound = connect(database.url(), |options| PostgresOptions {
+        url: database.url().into(),
+        lock_timeout: Duration::from_millis(950),
+        ..options
+    });
+    let mut watch = database.connect().await;
+    for _ in 0..3 {
+        until(async || {
+            let sleeping = "SELECT count(*) > 0 FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            query_scalar(sleeping).fetch_one(&mut watch).await.unwrap()
+        })
+        .await;
+        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
+    }
+}
