@@ -26,9 +26,9 @@
 //!
 //! * **All or nothing.** Each function that changes something runs in one transaction. If a migration fails, the whole
 //!   transaction is rolled back, including the migrations that succeeded before it in the same run.
-//! * **One at a time.** The transaction of each such function holds an advisory lock for its schema, so any number of
-//!   processes may call [`up`] concurrently. One process applies the migrations. The other processes wait, and then
-//!   have nothing to do. Installations in other schemas do not wait.
+//! * **One at a time.** The transaction of each such function holds a lock on the table `iam_migrations` of its schema,
+//!   so any number of processes may call [`up`] concurrently. One process applies the migrations. The other processes
+//!   wait, and then have nothing to do. Installations in other schemas do not wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. They neither overwrite rows that an
 //!   operator has edited nor restore rows that an operator has deleted; only [`restore_seed`] inserts deleted rows
 //!   again.
@@ -55,6 +55,7 @@ mod m20261122_000003_row_level_security;
 mod m20261125_000004_states_and_histories;
 mod m20261125_000005_indexes_without_rivals;
 mod m20261126_000006_seeded_rows;
+mod m20261126_000008_change_lock;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -64,12 +65,13 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, D
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::bookkeeping::Bookkeeping;
-use crate::session::{begin, statement};
+use crate::session::{Records, begin, statement};
 
 pub use error::MigrationError;
 pub use seed::{SeedReport, restore_seed, seed};
 
-/// The names of all tables that the migrations create. The migrator's own table, `iam_migrations`, is not listed.
+/// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
+/// `iam_migrations`, is not listed.
 pub const TABLES: [&str; 24] = [
     "api_keys",
     "company2modules",
@@ -100,7 +102,7 @@ pub const TABLES: [&str; 24] = [
 /// The names of all SQL views that the migrations create.
 pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_effective_view_permissions"];
 
-/// The signatures of all functions that the migrations create.
+/// The signatures of all functions that the migrations create, except those of the global lock.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
 
 /// Query for the relations in the current schema whose names are in $1.
@@ -122,6 +124,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_states_and_histories::Migration),
             Box::new(m20261125_000005_indexes_without_rivals::Migration),
             Box::new(m20261126_000006_seeded_rows::Migration),
+            Box::new(m20261126_000008_change_lock::Migration),
         ]
     }
 
@@ -151,7 +154,7 @@ pub struct MigrationStatus {
 /// [`MigrationError::NoSchema`] if the search path names no usable schema, and [`MigrationError::Database`] if a
 /// migration fails. In each case the database is unchanged.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin(db).await?;
+    let tx = begin::<Migrator>(db, Records::Required).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     check_no_foreign_relations(&tx, &bookkeeping).await?;
     let applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
@@ -167,7 +170,7 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
 ///
 /// Returns the same errors as [`up`], except [`MigrationError::ForeignRelations`] and [`MigrationError::NameConflict`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin(db).await?;
+    let tx = begin::<M>(db, Records::Required).await?;
     let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
     let applied = apply::<M>(&tx, &bookkeeping).await?;
     tx.commit().await?;
@@ -183,7 +186,7 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
 /// object depends on an object to be dropped; [`MigrationError::ReadOnly`], [`MigrationError::Encoding`] and
 /// [`MigrationError::NoSchema`] as for [`up`]. In each case the database is unchanged.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, MigrationError> {
-    let tx = begin(db).await?;
+    let tx = begin::<Migrator>(db, Records::Optional).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     let applied = names(compare::<Migrator>(&bookkeeping)?, true);
     let last = applied.into_iter().rev().zip(0..steps).map(|(name, _)| name).collect::<Vec<_>>();
@@ -205,7 +208,7 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
 /// Returns the same errors as [`up`], and [`MigrationError::Database`] if another object depends on an object to be
 /// dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin(db).await?;
+    let tx = begin::<Migrator>(db, Records::Required).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     check_no_foreign_relations(&tx, &bookkeeping).await?;
     // `apply` fails if a newer release has migrated the database, because tables of that release would remain. `apply`
@@ -222,6 +225,7 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
             FUNCTIONS.join(", "),
             Migrator::migration_table_name()
         );
+        tx.execute_unprepared(m20261126_000008_change_lock::DOWN).await?;
         tx.execute_unprepared(&drop).await?;
         Migrator::up(&tx, None).await?;
         applied = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
@@ -322,7 +326,8 @@ mod tests {
 
     use super::*;
 
-    /// The SQL of every migration, in order.
+    /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
+    /// global lock is in a schema of its own.
     const SQL: [&str; 6] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,

@@ -16,12 +16,13 @@ use iam_storage::{
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
+use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
 use crate::feed::epoch::current_epoch;
 use crate::pool::Pool;
-use crate::repository::{Executor, Repository};
+use crate::repository::{Asked, Executor, Repository, Work};
 use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
@@ -57,7 +58,7 @@ impl NavTrail for Repository<Pool> {
         let columns = columns::<nav_trail::Entity>("step");
         let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
@@ -69,7 +70,7 @@ impl NavTrail for Repository<Pool> {
             steps()
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
-        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
@@ -107,7 +108,9 @@ impl NavTrail for Repository<Pool> {
             entry.label.as_str().into(),
         ];
         let insert = for_company_with(&before, Some(entry.company_id), statement(sql, values));
-        let connection = self.0.connection();
+        let work = Work::InPool(Class::Trails, Some(entry.company_id));
+        let _permit = self.0.admit(work).await?;
+        let connection = self.0.connection(work);
         let row = self
             .attempt(|| connection.query_one_raw(insert.clone()))
             .await
@@ -120,7 +123,7 @@ impl NavTrail for Repository<Pool> {
         let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
             RETURNING 1";
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.execute(self.for_company(company, statement(sql, values))).await
+        self.execute(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
     }
 }
 
@@ -137,7 +140,8 @@ impl ApiKeyUses for Repository<Pool> {
             ) AS used USING (id)
             WHERE key.id = locked.id AND (key.last_used_at IS NULL OR key.last_used_at < used.at)";
         let (ids, times): (Vec<Uuid>, Vec<_>) = uses.iter().map(|(id, at)| (id.as_uuid(), at.as_datetime())).unzip();
-        self.execute(statement(sql, [ids.into(), times.into()])).await.map(drop)
+        let record = Asked::from(statement(sql, [ids.into(), times.into()]));
+        self.execute(record.of(Class::Loads)).await.map(drop)
     }
 }
 
@@ -148,7 +152,8 @@ const FEATURE_ROWS: &str = "effective_feature_permissions";
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
-        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
+        let delete = self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]));
+        self.execute(delete.of(Class::Loads)).await
     }
 
     async fn drop_of_user_level(&self, table: &str, company: CompanyId, level: UserLevelId) -> Result<u64> {
@@ -157,13 +162,14 @@ impl Repository<Pool> {
             WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id
             RETURNING 1"
         );
-        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()])))
-            .await
+        let delete = self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]));
+        self.execute(delete.of(Class::Loads)).await
     }
 
     async fn drop_of_company(&self, table: &str, company: CompanyId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 RETURNING 1");
-        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await
+        let delete = self.for_company(company, statement(sql, [company.as_uuid().into()]));
+        self.execute(delete.of(Class::Loads)).await
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
@@ -172,7 +178,8 @@ impl Repository<Pool> {
                 SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
             )) RETURNING 1"
         );
-        self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
+        let delete = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
+        self.execute(delete.of(Class::Loads)).await
     }
 
     /// Upserts effective permissions of one company (compare-and-swap). One statement writes either all rows or none.
@@ -219,7 +226,9 @@ impl Repository<Pool> {
             valid_for.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        let (upsert, connection) = (for_company(Some(company), upsert), self.0.connection());
+        let work = Work::InPool(Class::Loads, Some(company));
+        let _permit = self.0.admit(work).await?;
+        let (upsert, connection) = (for_company(Some(company), upsert), self.0.connection(work));
         match self.attempt(|| connection.execute_raw(upsert.clone())).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
@@ -332,7 +341,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
                     WHERE row.company_id = step.company_id AND row.user_id = step.user_id
                 ) LIMIT $1
             ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
-        let rows = self.rows(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
+        let active = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
+        let rows = self.rows(active.of(Class::Loads)).await?;
         rows.iter()
             .map(|row| {
                 let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);

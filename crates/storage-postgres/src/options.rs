@@ -27,12 +27,12 @@ pub struct PostgresOptions {
     /// The URL for the connection that listens for notifications. It specifies the same database as [`url`](Self::url),
     /// but without a pooler in between. Default: `None`, which means that `url` is used.
     pub listener_url: Option<SecretString>,
-    /// Maximum number of connections in the pool. Default: 16.
+    /// Maximum number of connections in the pool, which several classes of work share. Use at least 8. Default: 16.
     pub max_connections: u32,
     /// Minimum number of connections that the pool keeps open. Default: 0.
     pub min_connections: u32,
-    /// Timeout for acquiring a connection, including the time to open one. Default: 3 s. A value below 2 s is increased
-    /// to 2 s.
+    /// Timeout for a statement that waits for its share of the pool. The same timeout applies separately to acquiring a
+    /// connection, including the time to open one. Default: 3 s. A value below 2 s is increased to 2 s.
     pub acquire_timeout: Duration,
     /// Idle time after which a connection is closed. Default: 10 minutes. `None`: no limit.
     pub idle_timeout: Option<Duration>,

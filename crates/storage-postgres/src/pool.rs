@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::CompanyId;
+use iam_storage::{Result, StorageError};
 use sea_orm::Statement;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use tokio::runtime::Handle;
@@ -16,10 +17,11 @@ use crate::connections::control::ControlPool;
 use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
+use crate::connections::shares::{Permit, Shares};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
-use crate::repository::Executor;
+use crate::repository::{Executor, Work};
 use crate::row_security::for_company;
 
 /// The connection pool of a storage, with the state that reads and units of work share.
@@ -28,6 +30,9 @@ pub(crate) struct Pool {
     pub(crate) connections: Connections,
     pub(crate) outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
+    shares: Arc<Shares>,
+    /// Timeout for the wait for a connection of a share.
+    acquire_timeout: Duration,
     pub(crate) write_admission: WriteAdmission,
     /// Separate connections for statements that must run even if the pool is exhausted or its connections are dead.
     pub(crate) control: Arc<ControlPool>,
@@ -45,12 +50,15 @@ impl Pool {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let shares = Arc::new(Shares::new(options.max_connections));
         let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
         Self {
             connections,
             outdated: Arc::clone(&hooks.outdated),
             catalog: Arc::default(),
-            write_admission: WriteAdmission::new(options),
+            write_admission: WriteAdmission::new(options, Arc::clone(&shares)),
+            shares,
+            acquire_timeout: options.acquire_limit(),
             control,
             notifier,
             poll_state: PollState::default(),
@@ -65,8 +73,25 @@ impl Executor for Pool {
 
     type Connection = Connections;
 
-    fn connection(&self) -> &Connections {
-        &self.connections
+    fn connection(&self, work: Work) -> &Connections {
+        match work {
+            Work::InPool(..) => &self.connections,
+            Work::OutsidePool => self.control.connections(),
+        }
+    }
+
+    async fn admit(&self, work: Work) -> Result<Option<Permit>> {
+        let permit = async {
+            match work {
+                Work::InPool(class, company) => self.shares.acquire(class, company).await,
+                Work::OutsidePool => self.control.admit().await,
+            }
+        };
+        let permit = tokio::time::timeout(self.acquire_timeout, permit).await;
+        permit.map(Some).map_err(|_| {
+            let problem = format!("no connection became available in time for this share: {work:?}");
+            StorageError::Unavailable { retryable: false, source: Some(problem.into()) }
+        })
     }
 
     fn runtime(&self) -> &Handle {

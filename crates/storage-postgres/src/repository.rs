@@ -17,6 +17,7 @@ use crate::catalog_cache::CatalogCache;
 use crate::changes::read_matrices::ReadMatrices;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
+use crate::connections::shares::{Class, Permit};
 use crate::error::{from_db, is_retryable};
 use crate::statement::{column, convert, incomplete};
 
@@ -29,8 +30,12 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// The type of the connection: a pool or a transaction.
     type Connection: ConnectionTrait + Send + Sync;
 
-    /// Returns the connection that executes statements.
-    fn connection(&self) -> &Self::Connection;
+    /// Returns the connection that executes this work.
+    fn connection(&self, work: Work) -> &Self::Connection;
+
+    /// Waits until the connection can be used for this work. Returns `None` in a transaction, which already has its
+    /// connection.
+    fn admit(&self, work: Work) -> impl Future<Output = Result<Option<Permit>>> + Send;
 
     /// Returns the Tokio runtime that owns the connections.
     fn runtime(&self) -> &Handle;
@@ -48,6 +53,45 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// Restricts a statement to the rows of one company (`None`: all companies). If the transaction already has this
     /// restriction, the statement is returned unchanged.
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
+}
+
+/// The connections that a statement outside a transaction uses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    /// The connections of the pool: the share of this class, and of this company (`None`: no single company).
+    InPool(Class, Option<CompanyId>),
+    /// The connections outside the pool.
+    OutsidePool,
+}
+
+/// A statement, and the share of the connections that it uses. A plain statement is a read that concerns no single
+/// company.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    statement: Statement,
+    work: Work,
+}
+
+impl Asked {
+    /// Changes the class of the statement, which is `Reads` by default.
+    pub(crate) fn of(self, class: Class) -> Self {
+        let work = match self.work {
+            Work::InPool(_, company) => Work::InPool(class, company),
+            Work::OutsidePool => Work::OutsidePool,
+        };
+        Self { work, ..self }
+    }
+
+    /// Executes the statement on a connection outside the pool.
+    pub(crate) fn outside_pool(self) -> Self {
+        Self { work: Work::OutsidePool, ..self }
+    }
+}
+
+impl From<Statement> for Asked {
+    fn from(statement: Statement) -> Self {
+        Self { statement, work: Work::InPool(Class::Reads, None) }
+    }
 }
 
 /// The implementation of the storage operations on an executor. Reads are the same on the pool and in a transaction.
@@ -78,8 +122,9 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Restricts a statement, by row-level security, to the rows of one company (`None`: all companies).
-    pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
-        self.0.for_company(company.into(), statement)
+    pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Asked {
+        let company = company.into();
+        Asked { statement: self.0.for_company(company, statement), work: Work::InPool(Class::Reads, company) }
     }
 
     /// Returns the rows of a query as domain entities.
@@ -101,7 +146,7 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Returns the rows of a statement as domain entities.
-    pub(crate) async fn query<M, D>(&self, statement: Statement) -> Result<Vec<D>>
+    pub(crate) async fn query<M, D>(&self, statement: impl Into<Asked>) -> Result<Vec<D>>
     where
         M: FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
@@ -110,7 +155,7 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Returns the row of a statement that returns at most one row, as a domain entity.
-    pub(crate) async fn query_one<M, D>(&self, statement: Statement) -> Result<Option<D>>
+    pub(crate) async fn query_one<M, D>(&self, statement: impl Into<Asked>) -> Result<Option<D>>
     where
         M: FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
@@ -119,31 +164,37 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Returns the rows of a statement.
-    pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>> {
-        let connection = self.0.connection();
+    pub(crate) async fn rows(&self, statement: impl Into<Asked>) -> Result<Vec<QueryResult>> {
+        let Asked { statement, work } = statement.into();
+        let _permit = self.0.admit(work).await?;
+        let connection = self.0.connection(work);
         self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
     }
 
     /// Returns the row of a statement that returns at most one row.
-    pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
-        let connection = self.0.connection();
+    pub(crate) async fn row(&self, statement: impl Into<Asked>) -> Result<Option<QueryResult>> {
+        let Asked { statement, work } = statement.into();
+        let _permit = self.0.admit(work).await?;
+        let connection = self.0.connection(work);
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
     /// Executes a statement that always returns exactly one row, and returns this row.
-    pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
+    pub(crate) async fn single(&self, statement: impl Into<Asked>) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }
 
     /// Executes a statement, and returns the number of rows that it changed.
-    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
-        let connection = self.0.connection();
+    pub(crate) async fn execute(&self, statement: impl Into<Asked>) -> Result<u64> {
+        let Asked { statement, work } = statement.into();
+        let _permit = self.0.admit(work).await?;
+        let connection = self.0.connection(work);
         let result = self.attempt(|| connection.execute_raw(statement.clone())).await.map_err(from_db)?;
         Ok(result.rows_affected())
     }
 
     /// Executes a statement, and returns one column of its rows.
-    pub(crate) async fn column<V: TryGetable>(&self, statement: Statement, name: &str) -> Result<Vec<V>> {
+    pub(crate) async fn column<V: TryGetable>(&self, statement: impl Into<Asked>, name: &str) -> Result<Vec<V>> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
     }
 

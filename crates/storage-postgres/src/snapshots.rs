@@ -14,6 +14,7 @@ use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
@@ -150,7 +151,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.for_company(company, statement)).await?;
+        let row = self.single(self.for_company(company, statement).of(Class::Loads)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -234,7 +235,8 @@ impl<T: Executor> Snapshots for Repository<T> {
             items = columns::<menu_items::Entity>("m"),
             sub_items = columns::<sub_menu_items::Entity>("s"),
         );
-        let row = self.single(self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
+        let menu = self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]));
+        let row = self.single(menu.of(Class::Loads)).await?;
         let versions = Versions {
             epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,

@@ -114,16 +114,18 @@ impl PostgresStorage {
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
-    /// Checks that the schema has every table and column that this adapter uses. Executes one statement per table,
-    /// which reads no rows.
+    /// Checks that the schema has every table and column that this adapter uses, and that the role may acquire the
+    /// global lock. Executes one statement per table, which reads no rows, and one statement that tries the lock.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, or if the role may
+    /// not acquire the global lock.
     pub async fn check_schema(&self) -> Result<()> {
         for probe in probes() {
             self.repository.rows(probe).await?;
         }
+        self.repository.rows(statement("SELECT iam_try_lock_changes(false) AS has_global_lock", [])).await?;
         Ok(())
     }
 

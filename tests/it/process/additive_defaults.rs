@@ -442,7 +442,8 @@ mod postgres {
         let db = case.sea_orm().await;
         let plan = listed.clone();
         let applying = tokio::spawn(async move { additive_defaults::apply(&db, &plan).await.unwrap() });
-        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        let waits =
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'public_lock.iam_changes'::regclass AND NOT granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
         let mut observer = api.database.as_ref().unwrap().connect().await;
         while !query_scalar::<_, bool>(waits).fetch_one(&mut observer).await.unwrap() {

@@ -136,6 +136,7 @@ mod postgres {
             // The command runs as the owner of the tables, to whom row-level security applies.
             let database = TestDatabase::new(Content::Schema).await;
             execute(&database, &format!("GRANT CREATE ON SCHEMA public TO {OWNER}")).await;
+            execute(&database, &format!("GRANT CREATE ON DATABASE {} TO {OWNER}", database.name())).await;
             set(&database, setting).await;
             for command in ["seed", "up", "status", "fresh", "down"] {
                 let output = run("migration", &[command], &[("DATABASE_URL", &database.url_as(OWNER))]);
@@ -213,6 +214,10 @@ mod postgres {
             ),
             ("CREATE SEQUENCE iam_heartbeats_pkey", "relation \"iam_heartbeats_pkey\""),
             ("CREATE FUNCTION iam_mark_state() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function \"iam_mark_state\""),
+            (
+                "CREATE FUNCTION iam_lock_changes(boolean) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                "function \"iam_lock_changes\"",
+            ),
         ] {
             let database = TestDatabase::new(Content::Nothing).await;
             execute(&database, sql).await;

@@ -97,7 +97,7 @@ mod postgres {
         // Another program holds the global lock, so the change has to wait.
         let mut holder = database.connect().await;
         run(&mut holder, "BEGIN".to_owned()).await.unwrap();
-        let lock = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
+        let lock = "SELECT iam_lock_changes(true)";
         run(&mut holder, lock.to_owned()).await.unwrap();
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
         let (mut request, mut asked) = (ask(), Instant::now());

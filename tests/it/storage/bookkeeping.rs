@@ -90,6 +90,9 @@ mod postgres {
             let mut connection = database.connect().await;
             execute(&mut connection, other).await;
             execute(&mut connection, "GRANT CREATE ON SCHEMA public TO iam_test_application").await;
+            // The migrations create a second schema.
+            let grant = format!("GRANT CREATE ON DATABASE {} TO iam_test_application", database.name());
+            execute(&mut connection, &grant).await;
             let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
             let all = all_names(&db).await;
             assert_eq!(migration::up(&db).await.unwrap(), all, "{other}");
@@ -377,8 +380,8 @@ mod postgres {
         }
     }
 
-    /// The query for the sessions of this database that wait for an advisory lock.
-    const WAITING: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+    /// The query for the sessions of this database that wait for a table lock.
+    const WAITING: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'relation' AND NOT granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
     #[tokio::test]

@@ -19,9 +19,6 @@ mod postgres {
     use crate::support::replica::{sooner_or_later, until};
     use crate::support::server::PostgresServer;
 
-    /// The key of the advisory lock that implements the global lock, as SQL arguments (see docs/glossary.md).
-    const GLOBAL_LOCK: &str = "'company_states'::regclass::oid::int4, 1";
-
     fn connect(url: &str, differ: impl FnOnce(PostgresOptions) -> PostgresOptions) -> Arc<PostgresStorage> {
         Arc::new(PostgresStorage::connect(&differ(TestDatabase::options_for(url))).unwrap())
     }
@@ -66,9 +63,8 @@ mod postgres {
 
     /// Returns the number of sessions, other than `watch`, that hold the global lock.
     async fn holders(watch: &mut PgConnection) -> i64 {
-        let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND classid = 'company_states'::regclass AND objid = 1";
+        let sql = "SELECT count(*) FROM pg_locks WHERE relation = 'public_lock.iam_changes'::regclass AND granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         query_scalar(sql).fetch_one(watch).await.unwrap()
     }
 
@@ -281,10 +277,8 @@ mod postgres {
             connect(proxy.url(), |options| PostgresOptions { silence_timeout: Duration::from_secs(1), ..options });
         let mut watch = database.connect().await;
         let connection = storage.connection();
-        let sql = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK}); SELECT pg_sleep(0.5); SELECT repeat('x', 100000000)"
-        );
-        let asking = tokio::spawn(async move { connection.execute_unprepared(&sql).await.map(drop) });
+        let sql = "BEGIN; SELECT iam_lock_changes(false); SELECT pg_sleep(0.5); SELECT repeat('x', 100000000)";
+        let asking = tokio::spawn(async move { connection.execute_unprepared(sql).await.map(drop) });
         until(async || holders(&mut watch).await == 1).await;
         proxy.forget();
         until(async || holders(&mut watch).await == 0).await;
@@ -303,7 +297,7 @@ mod postgres {
         begin(&storage, Target::Company(company)).await.unwrap().commit().await.unwrap();
         let locks = [
             (Target::Company(company), format!("SELECT FROM company_states WHERE company_id = '{company}' FOR UPDATE")),
-            (Target::Credentials, format!("SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK})")),
+            (Target::Credentials, "SELECT iam_lock_changes(false)".to_owned()),
         ];
         for (target, lock) in locks {
             for with_answer in [false, true] {

@@ -2,6 +2,7 @@
 //! and behavior during database failures.
 
 mod bookkeeping;
+mod change_lock;
 mod connections;
 mod contract;
 mod effective_rows;
@@ -11,6 +12,7 @@ mod outdated;
 pub mod plans;
 mod requests;
 mod seeding;
+mod shares;
 mod statements;
 mod tenancy;
 mod write_admission;

@@ -153,7 +153,7 @@ mod postgres {
         add(storage.as_ref(), &meanwhile).await.unwrap();
         release(holder).await;
 
-        let holder = holding(&database, "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)").await;
+        let holder = holding(&database, "SELECT iam_lock_changes(true)").await;
         assert_unavailable(ending(begin(storage.as_ref(), Target::Catalog)).await);
         assert_unavailable(ending(add(storage.as_ref(), &level(other.company_id, "Late"))).await);
         assert_eq!(levels(storage.as_ref(), other.company_id).await.unwrap(), [meanwhile, other.clone()]);
@@ -280,7 +280,7 @@ mod postgres {
         let storage = storage_with(proxy.url(), |options| PostgresOptions { max_connections: 8, ..options });
         for happens in [Break::Cut, Break::Terminate] {
             let company = new_company();
-            let units = (0..4).map(|_| begin(storage.as_ref(), Target::Company(new_company())));
+            let units = (0..3).map(|_| begin(storage.as_ref(), Target::Company(new_company())));
             for unit in try_join_all(units).await.unwrap() {
                 unit.commit().await.unwrap();
             }

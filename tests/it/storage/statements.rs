@@ -1,5 +1,6 @@
 //! Tests of the number of SQL statements per storage operation. The numbers are stored in a snapshot. Reviewers
-//! therefore notice every increase, such as an N+1 query.
+//! therefore notice every increase, such as an N+1 query. Polls and look-ups of credentials use connections outside the
+//! pool, and are not counted.
 
 pub mod postgres {
     mod changes;

@@ -112,8 +112,9 @@ mod postgres {
         let sea_orm = database.sea_orm().await;
         let mut seed = Box::pin(migration::seed(&sea_orm));
         let mut watch = database.connect().await;
-        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database AS own ON own.oid = pg_locks.database
-            WHERE own.datname = current_database() AND locktype = 'advisory' AND NOT granted";
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE relation = 'public_lock.iam_changes'::regclass AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let mut waits =
             async |count: i64| query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == count;
         while !waits(1).await {

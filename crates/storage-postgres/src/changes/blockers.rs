@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::connections::deadlines::Connections;
+use crate::changes::global_lock::LOCK_TABLE;
+use crate::connections::control::ControlPool;
 use crate::error::from_db;
 use crate::statement::statement;
 
@@ -18,20 +19,34 @@ use crate::statement::statement;
 /// session that blocks the change at two consecutive checks is terminated. A session is thus terminated at the earliest
 /// one second after the change began to wait.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Interval between checks after a session has been terminated. This interval is shorter than [`PAUSE`], because a
-/// hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the change.
-/// The next session is terminated if its state did not change between two checks, or if it has blocked the change for
-/// [`PAUSE`].
+/// The same interval for a change that revokes rights. Such a change terminates sessions after half a second.
+const PAUSE_OF_REVOCATION: Duration = Duration::from_millis(250);
+/// Interval between checks after a session has been terminated. This interval is shorter than the regular interval,
+/// because a hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the
+/// change. The next session is terminated if its state did not change between two checks, or if it has blocked the
+/// change for the regular interval.
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
 /// Specifies which blocking sessions are terminated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
-    /// All blocking sessions, because the waiting change may revoke rights.
-    All,
+    /// All blocking sessions, because the waiting change revokes rights.
+    OfRevocation,
+    /// All blocking sessions, because every other change waits behind the waiting change.
+    OfCatalog,
     /// Only the blocking sessions whose backend has been waiting for its client, without receiving anything, for at
     /// least this time.
     Silent(Duration),
+}
+
+impl Blockers {
+    /// Returns the regular interval between checks.
+    const fn pause(self) -> Duration {
+        match self {
+            Self::OfRevocation => PAUSE_OF_REVOCATION,
+            Self::OfCatalog | Self::Silent(_) => PAUSE,
+        }
+    }
 }
 
 /// A session that blocked the change at the time of a check.
@@ -47,7 +62,7 @@ struct Blocking {
 /// Awaits the future `waiting`. Its statements run in the server backend with the process id `pid` and may wait for
 /// locks. Meanwhile, this function terminates the sessions that block the backend and that `which` selects.
 pub(crate) async fn terminating_blockers<T>(
-    control: &Connections,
+    control: &ControlPool,
     pid: i32,
     which: Blockers,
     waiting: impl Future<Output = T>,
@@ -60,11 +75,11 @@ pub(crate) async fn terminating_blockers<T>(
 }
 
 /// Checks for blocking sessions and terminates them, repeatedly. Never returns.
-async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) -> Infallible {
+async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
     loop {
-        tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { PAUSE }).await;
+        tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { which.pause() }).await;
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
@@ -88,10 +103,10 @@ async fn terminate_repeatedly(control: &Connections, pid: i32, which: Blockers) 
 
 /// Finds the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking sessions
 /// of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not changed
-/// since then, or if it has blocked the backend for [`PAUSE`]. Returns the blocking sessions that were not terminated,
+/// since then, or if it has blocked the backend for the regular interval. Returns the blocking sessions that were not terminated,
 /// and the process ids of the terminated sessions.
 async fn end(
-    control: &Connections,
+    control: &ControlPool,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
@@ -99,7 +114,8 @@ async fn end(
     // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It is only ahead of
     // this change in the queue of the global lock. `chosen` is materialized, because PostgreSQL could otherwise call
     // `pg_terminate_backend` for a session before it evaluates the conditions that exclude the session.
-    let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
+    let sql = format!(
+        "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking
             JOIN pg_stat_activity AS blocker USING (pid)
@@ -107,21 +123,27 @@ async fn end(
             WHERE blocker.usesysid = own.usesysid AND blocker.datid = own.datid
                 AND blocker.application_name = own.application_name
                 AND (blocker.wait_event_type, blocker.wait_event) IS DISTINCT FROM ('Lock', 'advisory')
+                AND NOT EXISTS (
+                    SELECT FROM pg_locks AS awaited JOIN pg_class ON pg_class.oid = awaited.relation
+                    WHERE awaited.pid = blocker.pid AND NOT awaited.granted AND pg_class.relname = '{LOCK_TABLE}'
+                )
                 AND ($2::float8 IS NULL OR blocker.wait_event_type = 'Client'
                     AND blocker.state_change < clock_timestamp() - make_interval(secs => $2))
         )
         SELECT pid, since, CASE WHEN EXISTS (
             SELECT FROM unnest($3::integer[], $4::bigint[], $5::boolean[]) AS seen (pid, since, is_overdue)
             WHERE seen.pid = chosen.pid AND (seen.is_overdue OR seen.since = chosen.since)
-        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen";
+        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen"
+    );
     let silent_for = match which {
-        Blockers::All => None,
+        Blockers::OfRevocation | Blockers::OfCatalog => None,
         Blockers::Silent(silence) => Some(silence.as_secs_f64()),
     };
     let (pids, times): (Vec<_>, Vec<_>) = seen.iter().map(|session| (session.pid, session.since)).unzip();
-    let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= PAUSE).collect();
+    let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= which.pause()).collect();
     let values = [pid.into(), silent_for.into(), pids.into(), times.into(), overdue.into()];
-    let rows = control.query_all_raw(statement(sql, values)).await?;
+    let _permit = control.admit().await;
+    let rows = control.connections().query_all_raw(statement(sql, values)).await?;
     let (mut blocking, mut ended) = (Vec::new(), Vec::new());
     for row in &rows {
         let (pid, since) = (row.try_get("", "pid")?, row.try_get("", "since")?);

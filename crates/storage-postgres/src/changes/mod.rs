@@ -36,12 +36,13 @@ use crate::changes::read_matrices::ReadMatrices;
 use crate::changes::write_admission::WritePermit;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
+use crate::connections::shares::Permit;
 use crate::connections::transaction::Transaction;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::error::{Operation, from_db, operation_error};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::pool::Pool;
-use crate::repository::{Executor, Repository};
+use crate::repository::{Executor, Repository, Work};
 use crate::row_security::{for_company_within, setting};
 use crate::statement::{column, convert, incomplete, statement};
 
@@ -75,8 +76,12 @@ impl Executor for Unit {
 
     type Connection = Transaction;
 
-    fn connection(&self) -> &Transaction {
+    fn connection(&self, _work: Work) -> &Transaction {
         &self.tx
+    }
+
+    async fn admit(&self, _work: Work) -> Result<Option<Permit>> {
+        Ok(None)
     }
 
     fn runtime(&self) -> &Handle {
@@ -184,7 +189,7 @@ async fn lock(
     has_global_lock: bool,
 ) -> Result<Option<QueryResult>, DbErr> {
     if !has_global_lock {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", acquire_global_lock(target)), [])).await?;
+        tx.query_one_raw(statement(format!("SELECT {} AS has_global_lock", acquire_global_lock(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target, actor)).await?;
     match target {
@@ -209,12 +214,13 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         // A session that blocks a change to a company usually ends its transaction soon. Only the sessions of a hanging
         // process must be terminated.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
-        Target::Catalog | Target::Credentials => Blockers::All,
+        Target::Catalog => Blockers::OfCatalog,
+        Target::Credentials => Blockers::OfRevocation,
     };
     let locked = async {
-        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
+        let (tx, opened) = Transaction::begin(&pool.connections, pool.change_timeout, &opening(target)).await?;
         let lock = lock(&tx, target, context.actor, opened.try_get("", "has_global_lock")?);
-        let row = terminating_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
+        let row = terminating_blockers(&pool.control, tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;

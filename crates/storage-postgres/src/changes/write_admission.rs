@@ -4,9 +4,8 @@
 //! a time. The change waits for its locks on this connection. A company that is changed continuously cannot starve
 //! changes to other companies.
 //!
-//! A quarter of the pool, but at least two connections, is reserved for other work. Changes to companies share the
-//! remaining connections, and may always use one connection, even if the pool has only one or two. This limit prevents
-//! changes to many companies from starving reads or changes that revoke rights.
+//! Changes to companies and to the catalog use the connections of one share of the pool, and changes to the credentials
+//! use those of another share. So changes to many companies starve neither reads nor changes that revoke rights.
 //!
 //! Changes to the catalog and to the credentials are serialized too. At most two changes of each kind have a connection
 //! at a time. The limit is low, because if this process hangs, another replica must terminate the sessions of these
@@ -20,6 +19,7 @@ use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
+use crate::connections::shares::{Class, Permit, Shares};
 
 /// Maximum number of changes to the catalog that have a connection at a time. The same limit applies separately to
 /// changes to the credentials. The limit is two and not one, so that the next change can proceed even if the first
@@ -31,12 +31,12 @@ const EXCLUSIVE_PERMITS: usize = 2;
 pub(crate) struct WriteAdmission {
     /// One lock per company, which admits one change to the company at a time.
     companies: CompanyLocks,
-    /// Permits for the connections available to changes to companies, one per connection.
-    connections: Arc<Semaphore>,
-    /// Permits for the connections available to changes to the catalog, one per connection.
+    /// Permits for changes to the catalog.
     catalog: Arc<Semaphore>,
-    /// Permits for the connections available to changes to the credentials, one per connection.
+    /// Permits for changes to the credentials.
     credentials: Arc<Semaphore>,
+    /// The shares of the connection pool.
+    shares: Arc<Shares>,
     /// Maximum time that a change waits for admission. `None`: no limit.
     timeout: Option<Duration>,
 }
@@ -44,19 +44,24 @@ pub(crate) struct WriteAdmission {
 /// The permission for one change to use a database connection. Dropping the permit admits the next change.
 #[derive(Debug)]
 pub(crate) struct WritePermit {
-    _connection: OwnedSemaphorePermit,
-    _company: Option<Exclusive>,
+    _connection: Permit,
+    _turn: Turn,
+}
+
+/// The turn of a change among the changes to the same target. Dropping it begins the turn of the next change.
+#[derive(Debug)]
+enum Turn {
+    Company(#[expect(dead_code, reason = "holds the lock")] Exclusive),
+    Other(#[expect(dead_code, reason = "holds the permit")] OwnedSemaphorePermit),
 }
 
 impl WriteAdmission {
-    pub(crate) fn new(options: &PostgresOptions) -> Self {
-        let permits = options.max_connections.saturating_sub((options.max_connections / 4).max(2));
-        let permits = usize::try_from(permits).unwrap_or(usize::MAX);
+    pub(crate) fn new(options: &PostgresOptions, shares: Arc<Shares>) -> Self {
         Self {
             companies: CompanyLocks::default(),
-            connections: Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS))),
             catalog: Arc::new(Semaphore::new(EXCLUSIVE_PERMITS)),
             credentials: Arc::new(Semaphore::new(EXCLUSIVE_PERMITS)),
+            shares,
             timeout: Some(options.lock_timeout).filter(|timeout| !timeout.is_zero()),
         }
     }
@@ -64,17 +69,13 @@ impl WriteAdmission {
     /// Waits for a permit, in FIFO order. Fails if the lock timeout passes before a permit is available.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {
-            // The lock of the company is acquired first, so that a change that waits for this lock holds no permit for
-            // a connection.
-            let (company, connections) = match target {
-                Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
-                Target::Catalog => (None, &self.catalog),
-                Target::Credentials => (None, &self.credentials),
+            // The turn comes first, so that a change that waits for its turn holds no permit for a connection.
+            let (turn, class) = match target {
+                Target::Company(company) => (Turn::Company(self.companies.exclusive(company).await), Class::Changes),
+                Target::Catalog => (Turn::Other(permit_of(&self.catalog).await?), Class::Changes),
+                Target::Credentials => (Turn::Other(permit_of(&self.credentials).await?), Class::Revocations),
             };
-            let connection = Arc::clone(connections).acquire_owned().await;
-            let connection = connection
-                .map_err(|closed| StorageError::Unavailable { retryable: false, source: Some(Box::new(closed)) })?;
-            Ok(WritePermit { _connection: connection, _company: company })
+            Ok(WritePermit { _connection: self.shares.acquire_limited(class).await, _turn: turn })
         };
         match self.timeout {
             None => permit.await,
@@ -83,4 +84,10 @@ impl WriteAdmission {
             }),
         }
     }
+}
+
+/// Waits for a permit of a semaphore.
+async fn permit_of(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.map_err(|closed| StorageError::Unavailable { retryable: false, source: Some(Box::new(closed)) })
 }

@@ -1,5 +1,6 @@
 //! Connections outside the main pool, for statements that must run even if the main pool is exhausted or its
-//! connections are dead.
+//! connections are dead. One connection is reserved for polls. Look-ups of credentials, notifications and the
+//! termination of sessions share the other connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,11 +8,13 @@ use std::time::{Duration, Instant};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::session::Limits;
+use crate::connections::shares::Permit;
 use crate::error::{is_lost_connection, is_timeout};
 use crate::options::PostgresOptions;
 
@@ -29,6 +32,8 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct ControlPool {
     connections: Connections,
+    /// The permit for the connection that is not reserved for polls.
+    unreserved: Arc<Semaphore>,
     outdated: Arc<OutdatedConnections>,
 }
 
@@ -53,13 +58,19 @@ impl ControlPool {
         let connect = connect.application_name(&format!("{} control", options.application_name));
         let pool = hooks.install(pool).connect_lazy_with(connect);
         let connections = Connections::new(pool, Some(STATEMENT_LIMIT), Handle::current(), &hooks);
-        Self { connections, outdated }
+        Self { connections, unreserved: Arc::new(Semaphore::new(1)), outdated }
     }
 
     /// Returns the connections of the pool. A statement on them fails if it receives no response within
     /// [`STATEMENT_LIMIT`].
     pub(crate) fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// Waits for the connection that is not reserved for polls, in FIFO order. Everything but polls must hold this
+    /// permit.
+    pub(crate) async fn admit(&self) -> Permit {
+        Permit::of(&self.unreserved).await
     }
 
     /// Executes an idempotent statement, and returns its rows after its transaction has ended. If the connection was

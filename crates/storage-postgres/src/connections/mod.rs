@@ -9,4 +9,5 @@ pub(crate) mod outdated;
 pub(crate) mod reachability;
 pub(crate) mod runtime;
 pub(crate) mod session;
+pub(crate) mod shares;
 pub(crate) mod transaction;

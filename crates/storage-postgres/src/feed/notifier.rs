@@ -52,6 +52,7 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     );
     loop {
         committed.notified().await;
+        let _permit = control.admit().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
             let error = from_db(error);
             let error = &error as &dyn Error;

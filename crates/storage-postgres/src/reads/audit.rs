@@ -8,6 +8,7 @@ use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, Quer
 use uuid::Uuid;
 
 use super::is_unstorable;
+use crate::connections::shares::Class;
 use crate::entities::iam_audit_logs::{self as logs, Column};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, limit};
@@ -59,7 +60,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
         }
         let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
         let page = newest_first.limit(limit(at_most)).build(DbBackend::Postgres);
-        self.query::<logs::Model, _>(self.for_company(company, page)).await
+        self.query::<logs::Model, _>(self.for_company(company, page).of(Class::Audit)).await
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
@@ -71,7 +72,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
         // tenth of the rows is read.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
-        let row = self.row(self.for_company(company, counted)).await?;
+        let row = self.row(self.for_company(company, counted).of(Class::Audit)).await?;
         Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 

@@ -57,7 +57,8 @@ impl<T: Executor> Credentials for Repository<T> {
             FROM company_states WHERE company_id = {CREDENTIALS}",
             current_epoch()
         );
-        let row = self.single(self.for_company(None, statement(sql, [version.into()]))).await?;
+        let changes = self.for_company(None, statement(sql, [version.into()])).outside_pool();
+        let row = self.single(changes).await?;
         let cutoffs = json_column::<Vec<(Uuid, DateTimeUtc)>>(&row, "cutoffs")?;
         let api_keys = json_column::<Vec<api_keys::Model>>(&row, "api_keys")?;
         let with_digest = |row: api_keys::Model| {

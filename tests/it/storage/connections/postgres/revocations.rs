@@ -8,7 +8,7 @@ use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{ConnectOptions as _, PgConnection, query_scalar};
 
-use super::{GLOBAL_LOCK, assert_unavailable, begin, connect, level, read};
+use super::{assert_unavailable, begin, connect, level, read};
 use crate::support::api::new_company;
 use crate::support::database::{Content, TestDatabase, run};
 use crate::support::replica::{sooner_or_later, until};
@@ -53,7 +53,8 @@ async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     }
     let mut watch = database.connect().await;
     until(async || {
-        let waiting = "SELECT count(*) >= 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        let waiting =
+            "SELECT count(*) >= 9 FROM pg_locks WHERE relation = 'public_lock.iam_changes'::regclass AND NOT granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         query_scalar(waiting).fetch_one(&mut watch).await.unwrap()
     })
@@ -79,16 +80,16 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
     let mut held = tokio::task::JoinSet::new();
     for place in 0..QUEUE {
         let mut session: PgConnection = options.connect().await.unwrap();
-        let shared = if place % 2 == 0 { "_shared" } else { "" };
+        let is_exclusive = place % 2 != 0;
         held.spawn(async move {
-            let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GLOBAL_LOCK})");
+            let lock = format!("BEGIN; SELECT iam_lock_changes({is_exclusive})");
             run(&mut session, lock).await.unwrap();
             std::future::pending::<()>().await;
         });
         // Waits until one session holds the global lock and all later sessions wait for it.
         until(async || {
-            let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks
+                WHERE relation = 'public_lock.iam_changes'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 HAVING count(*) FILTER (WHERE granted) > 0";
             let waiting: Option<i64> = query_scalar(locks).fetch_optional(&mut watch).await.unwrap();
             waiting == Some(place)
@@ -130,8 +131,7 @@ async fn a_session_of_another_program_is_not_ended() {
         ..options
     });
     let mut other = database.connect().await;
-    let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({GLOBAL_LOCK})");
-    run(&mut other, hold).await.unwrap();
+    run(&mut other, "BEGIN; SELECT iam_lock_changes(false)".to_owned()).await.unwrap();
     assert_unavailable(sooner_or_later(begin(&sound, Target::Credentials)).await);
     run(&mut other, "COMMIT".to_owned()).await.unwrap();
     begin(&sound, Target::Credentials).await.unwrap().commit().await.unwrap();
@@ -154,4 +154,46 @@ async fn a_change_to_a_company_waits_for_another_change_in_progress() {
     unit.user_levels_mut().create(&level).await.unwrap();
     unit.commit().await.unwrap();
     sooner_or_later(next).await.unwrap().unwrap();
+}
+
+/// The changes of one company hold the global lock for longer than a revocation waits for it. The revocation terminates
+/// their sessions, and succeeds at the first attempt.
+#[tokio::test]
+async fn a_revocation_succeeds_within_a_second_while_a_company_makes_slow_changes() {
+    const REPLICAS: usize = 3;
+    let database = TestDatabase::new(Content::Schema).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON user_levels FOR EACH ROW EXECUTE FUNCTION slow()";
+    run(&mut database.connect().await, slow.to_owned()).await.unwrap();
+    let company = new_company();
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..REPLICAS {
+        let replica = service(&database);
+        for _ in 0..4 {
+            let replica = Arc::clone(&replica);
+            flood.spawn(async move {
+                loop {
+                    if let Ok(mut unit) = begin(&replica, Target::Company(company)).await {
+                        unit.user_levels_mut().create(&level(company)).await.unwrap_err();
+                    }
+                }
+            });
+        }
+    }
+    let sound = connect(database.url(), |options| PostgresOptions {
+        url: database.url().into(),
+        lock_timeout: Duration::from_millis(950),
+        ..options
+    });
+    let mut watch = database.connect().await;
+    for _ in 0..3 {
+        until(async || {
+            let sleeping = "SELECT count(*) > 0 FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            query_scalar(sleeping).fetch_one(&mut watch).await.unwrap()
+        })
+        .await;
+        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
+    }
 }
