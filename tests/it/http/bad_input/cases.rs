@@ -131,7 +131,9 @@ impl Cases<'_> {
             }
             Kind::Prose => {
                 self.set(pointer, json!("a\0b"), Expected::invalid(name, "must not contain NUL characters"));
-                for text in [String::new(), "  ".to_owned(), self.letters(10_000)] {
+                let too_long = Expected::invalid(name, "must be at most 2000 characters");
+                self.set(pointer, json!(self.letters(2001)), too_long);
+                for text in [String::new(), "  ".to_owned(), self.letters(2000)] {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
