@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
 use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
@@ -13,6 +14,8 @@ pub struct Application {
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
+    /// The quotas of companies without overrides.
+    pub(crate) quotas: QuotaLimits,
 }
 
 impl std::fmt::Debug for Application {
@@ -27,7 +30,14 @@ impl Application {
     /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        Self { storage, permissions, changes: TaskTracker::new(), runtime }
+        Self { storage, permissions, changes: TaskTracker::new(), runtime, quotas: QuotaLimits::default() }
+    }
+
+    /// Replaces the quotas of companies without overrides.
+    #[must_use]
+    pub const fn with_quotas(mut self, quotas: QuotaLimits) -> Self {
+        self.quotas = quotas;
+        self
     }
 
     pub(crate) fn reader(&self) -> &dyn Reader {

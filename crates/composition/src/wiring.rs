@@ -132,7 +132,9 @@ impl System {
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
         Ok(Self {
-            application: Arc::new(Application::new(storage, permissions, runtime)),
+            application: Arc::new(
+                Application::new(storage, permissions, runtime).with_quotas(settings.quotas.limits()),
+            ),
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             clock,

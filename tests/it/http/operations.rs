@@ -321,6 +321,13 @@ const TABLE: &[Operation] = {
             body: || json!({ "enabled": true }),
             ..COMPANY_MODULES
         },
+        Operation { name: "GET /api/iam/companies/{companyId}/quotas", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/quotas",
+            ids: &[Company],
+            body: || json!({ "levels": 900, "apiKeys": null }),
+            ..COMPANY_MODULES
+        },
         Operation {
             name: "POST /api/iam/companies/{companyId}/provision",
             ids: &[Company],

@@ -15,13 +15,14 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 6] = [
+    const MIGRATIONS: [&str; 7] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
         "m20261125_000004_states_and_histories",
         "m20261125_000005_indexes_without_rivals",
         "m20261126_000006_seeded_rows",
+        "m20261126_000007_company_quotas",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
