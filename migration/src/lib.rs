@@ -55,6 +55,7 @@ mod m20261122_000003_row_level_security;
 mod m20261125_000004_states_and_histories;
 mod m20261125_000005_indexes_without_rivals;
 mod m20261126_000006_seeded_rows;
+mod m20261126_000007_company_quotas;
 mod m20261126_000008_change_lock;
 mod provisioned_levels;
 mod seed;
@@ -124,6 +125,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_states_and_histories::Migration),
             Box::new(m20261125_000005_indexes_without_rivals::Migration),
             Box::new(m20261126_000006_seeded_rows::Migration),
+            Box::new(m20261126_000007_company_quotas::Migration),
             Box::new(m20261126_000008_change_lock::Migration),
         ]
     }
@@ -328,13 +330,14 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 6] = [
+    const SQL: [&str; 7] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
         m20261125_000004_states_and_histories::UP,
         m20261125_000005_indexes_without_rivals::UP,
         m20261126_000006_seeded_rows::UP,
+        m20261126_000007_company_quotas::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

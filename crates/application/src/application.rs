@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
 use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
@@ -16,6 +17,8 @@ pub struct Application {
     pub(crate) budgets: Budgets,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
+    /// The quotas of companies without overrides.
+    pub(crate) quotas: QuotaLimits,
 }
 
 impl std::fmt::Debug for Application {
@@ -30,8 +33,8 @@ impl Application {
     /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        let budgets = Budgets::new(BudgetOptions::default());
-        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime }
+        let (budgets, quotas) = (Budgets::new(BudgetOptions::default()), QuotaLimits::default());
+        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas }
     }
 
     /// Replaces the budgets. By default, no budget is limited.
@@ -44,6 +47,12 @@ impl Application {
     #[must_use]
     pub const fn budgets(&self) -> &Budgets {
         &self.budgets
+    }
+
+    /// Replaces the quotas of companies without overrides.
+    #[must_use]
+    pub fn with_quotas(self, quotas: QuotaLimits) -> Self {
+        Self { quotas, ..self }
     }
 
     pub(crate) fn reader(&self) -> &dyn Reader {

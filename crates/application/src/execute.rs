@@ -9,7 +9,10 @@ use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
+use iam_domain::QuotaLimits;
+
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
+use crate::quotas::check_quotas;
 use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
 
 impl Application {
@@ -31,6 +34,7 @@ impl Application {
             target: change.target(),
             affects: change.affects(),
             is_forced: is_forced_by(context.caller, &change),
+            quotas: self.quotas,
             context,
         };
         let work = Arc::new(ChangeWork { request: request.clone(), change, answer: Mutex::new(None) });
@@ -85,6 +89,7 @@ struct ChangeRequest {
     target: Target,
     affects: Affects,
     is_forced: bool,
+    quotas: QuotaLimits,
 }
 
 /// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
@@ -149,7 +154,7 @@ impl<C: Change> Work for ChangeWork<C> {
 
 /// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
-    let ChangeRequest { context, requirement, target, affects, is_forced } = request;
+    let ChangeRequest { context, requirement, target, affects, is_forced, .. } = request;
     let caller = context.caller;
     if !recheck_credentials(tx, context).await? {
         return Err(Failure::Forbidden(*requirement));
@@ -161,7 +166,7 @@ async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Resu
     })
 }
 
-/// Stores the external ids that the request contains, and runs the escalation checks.
+/// Stores the external ids that the request contains, runs the escalation checks, and checks the quotas.
 async fn after_change(
     tx: &mut dyn UnitOfWork,
     request: &ChangeRequest,
@@ -174,8 +179,8 @@ async fn after_change(
     for external_id in named {
         tx.users_mut().remember(external_id).await?;
     }
-    match guard {
-        Some(guard) => guard.after(tx).await,
-        None => Ok(()),
+    if let Some(guard) = guard {
+        guard.after(tx).await?;
     }
+    check_quotas(tx, request.target, &request.quotas).await
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use iam_domain::EntityType;
+use iam_domain::{EntityType, Quota};
 use iam_storage::{BoxError, Constraint, Retryable, StorageError};
 use uuid::Uuid;
 
@@ -29,6 +29,14 @@ pub enum Failure {
     /// The change would violate a constraint on the data.
     #[error("conflict: {0}")]
     Conflict(String),
+    /// The change would increase a quantity beyond its quota.
+    #[error("quota exceeded: {quota:?}, limit {limit}")]
+    QuotaExceeded {
+        /// The quota.
+        quota: Quota,
+        /// The limit of the quota.
+        limit: u64,
+    },
     /// The request is invalid.
     #[error("invalid request: {0:?}")]
     Invalid(Vec<FieldError>),

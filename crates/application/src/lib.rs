@@ -38,6 +38,7 @@ mod health;
 mod names;
 mod nullified;
 mod patch;
+mod quotas;
 mod reads;
 mod trail;
 
@@ -51,8 +52,8 @@ pub use changes::{
     CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
     DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
     ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey, SetCompanyModules,
-    SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule, UpdateFeature,
-    UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule,
+    UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
@@ -64,5 +65,6 @@ pub use iam_storage::{AuditCursor, AuditFilter, Membership, NewTrailEntry};
 pub use names::{Names, names_of_record};
 pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;
+pub use quotas::CompanyQuotas;
 pub use reads::{AuditPage, HoldersPage, MembershipsPage, Total};
 pub use trail::Trail;

@@ -63,7 +63,7 @@ pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
     AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, List, LogFormat, LogSettings, Mode,
-    RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
+    QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, stderr_logs};
 pub use wiring::{StartError, System};

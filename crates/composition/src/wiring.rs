@@ -137,7 +137,9 @@ impl System {
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
         let application = Application::new(storage, permissions, runtime);
         Ok(Self {
-            application: Arc::new(application.with_budgets(settings.rate_limit.budgets())),
+            application: Arc::new(
+                application.with_budgets(settings.rate_limit.budgets()).with_quotas(settings.quotas.limits()),
+            ),
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             clock,

@@ -36,7 +36,7 @@ pub struct View {
     pub category: Option<Category>,
     /// The description of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, nullable = false))]
     pub description: Option<Description>,
     /// The name of the icon of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ pub struct Module {
     pub name: Name,
     /// The description of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, nullable = false))]
     pub description: Option<Description>,
     /// The name of the icon of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ pub struct Feature {
     pub name: Name,
     /// The description of the feature.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, nullable = false))]
     pub description: Option<Description>,
     /// The type of resource that the feature applies to.
     #[serde(skip_serializing_if = "Option::is_none")]

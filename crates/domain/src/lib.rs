@@ -58,6 +58,7 @@ mod menu;
 mod nullified;
 mod permission;
 pub mod provisioning;
+mod quota;
 mod resolution;
 pub mod seed;
 mod tenancy;
@@ -83,6 +84,7 @@ pub use ids::{
 pub use menu::{Menu, MenuItem, SubMenuItem};
 pub use nullified::nullified;
 pub use permission::{Scope, UnknownVariant, ViewState};
+pub use quota::{Quota, QuotaLimits, QuotaOverrides};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
 pub use tenancy::{Assignment, FeaturePermission, UserLevel, ViewPermission};
 pub use text::{

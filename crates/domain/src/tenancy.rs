@@ -20,6 +20,7 @@ pub struct UserLevel {
     /// The display name of the level. It is case-sensitive and unique within the company.
     pub name: Name,
     /// The description of the level, which may be empty.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub description: Description,
     /// `true` if provisioning created the level.
     pub is_default: bool,

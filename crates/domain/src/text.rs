@@ -136,16 +136,27 @@ fn hides_in_ascii(text: &str) -> bool {
     false
 }
 
+/// Returns the last of the limits of a string: the limit of stored values, if it differs from that of new values.
+const fn last(limits: &[usize]) -> usize {
+    match limits {
+        [.., last] => *last,
+        [] => 0,
+    }
+}
+
 macro_rules! texts {
-    ($($(#[doc = $doc:tt])+ $name:ident: max $max:literal, blank $blank:literal, id $id:literal;)+) => {$(
+    ($($(#[doc = $doc:tt])+ $name:ident: max $max:literal $(stored $stored:literal)?, blank $blank:literal, id $id:literal;)+) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
-            /// Maximum length in characters.
+            /// Maximum length of a new value in characters.
             pub const MAX: usize = $max;
+
+            /// Maximum length of a stored value in characters.
+            pub const STORED_MAX: usize = last(&[$max $(, $stored)?]);
 
             /// Parses a new value without trimming or case folding.
             ///
@@ -153,24 +164,25 @@ macro_rules! texts {
             ///
             /// Returns the [`TextError`] for the rule that the string violates.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
-                let text = Self::stored(text)?;
+                let text = text.into();
+                check(&text, Self::MAX, $blank, $id)?;
                 if !$blank {
-                    check_visibility(&text.0)?;
+                    check_visibility(&text)?;
                 }
-                Ok(text)
+                Ok(Self(text))
             }
 
             /// Parses a string that is already stored, or that refers to stored data. Unlike [`parse`](Self::parse),
             /// this function accepts strings with invisible or bidirectional control characters
-            /// ([`TextError::Invisible`], [`TextError::Direction`]). Earlier versions of the service stored such
-            /// strings.
+            /// ([`TextError::Invisible`], [`TextError::Direction`]), and strings of up to
+            /// [`STORED_MAX`](Self::STORED_MAX) characters. Earlier versions of the service stored such strings.
             ///
             /// # Errors
             ///
             /// Returns the [`TextError`] for any other rule that the string violates.
             pub fn stored(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
-                check(&text, $max, $blank, $id)?;
+                check(&text, Self::STORED_MAX, $blank, $id)?;
                 Ok(Self(text))
             }
 
@@ -248,8 +260,8 @@ texts! {
     Icon: max 100, blank false, id true;
     /// The type of resource that a feature applies to.
     ResourceType: max 100, blank false, id true;
-    /// A description, which may be empty. In a request, the size limit of the body is reached before this maximum.
-    Description: max 1_048_576, blank true, id true;
+    /// A description, which may be empty. Earlier versions of the service stored longer descriptions.
+    Description: max 2_000 stored 1_048_576, blank true, id true;
     /// The id of a client session. Each session has its own navigation trail.
     SessionId: max 255, blank false, id true;
     /// An action of a feature: a standard action, such as `Read` or `Approve`, or a custom action of the feature.
@@ -305,6 +317,15 @@ mod tests {
     fn limits_count_characters() {
         assert!(Name::parse("ä".repeat(255)).is_ok());
         assert_eq!(Name::parse("ä".repeat(256)), Err(TextError::TooLong { max: 255 }));
+    }
+
+    #[test]
+    fn a_description_that_is_already_stored_may_be_longer_than_a_new_one() {
+        assert!(Description::parse("ä".repeat(2_000)).is_ok());
+        let long = "ä".repeat(2_001);
+        assert_eq!(Description::parse(long.clone()), Err(TextError::TooLong { max: 2_000 }));
+        assert_eq!(Description::stored(long.clone()).unwrap().as_str(), long);
+        assert_eq!(Name::STORED_MAX, Name::MAX);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, CommitStamp, ExternalId, Timestamp, UserId};
-use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
+use iam_domain::{ApiKeyId, CommitStamp, ExternalId, QuotaOverrides, Timestamp, UserId};
+use iam_storage::{AuditCursor, ChangeContext, Growth, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
 use crate::auxiliary::Removed;
@@ -27,6 +27,7 @@ pub(crate) struct Unit {
     /// The external ids that the commit stores, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
     actor_not_before: Option<Timestamp>,
+    pub(crate) quota_overrides: QuotaOverrides,
     /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
     /// after all other fields are dropped.
     held: HeldLocks,
@@ -41,6 +42,7 @@ impl Unit {
         let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
         let mut work = State::clone(&shared.state.load());
         let actor_not_before = context.actor.user_id().and_then(|user| work.credentials.not_before(user));
+        let quota_overrides = target.company().map(|company| work.company(company).quotas.clone()).unwrap_or_default();
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
@@ -55,6 +57,7 @@ impl Unit {
             removed: Removed::default(),
             external_ids: BTreeMap::new(),
             actor_not_before,
+            quota_overrides,
             held,
         }))
     }
@@ -133,6 +136,14 @@ impl UnitOfWork for Repository<Unit> {
 
     fn actor_not_before(&self) -> Option<Timestamp> {
         self.0.actor_not_before
+    }
+
+    fn quota_overrides(&self) -> &QuotaOverrides {
+        &self.0.quota_overrides
+    }
+
+    fn growth(&self) -> &Growth {
+        self.0.recorder.growth()
     }
 
     fn is_unchanged(&self) -> bool {

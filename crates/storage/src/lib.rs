@@ -63,6 +63,7 @@ pub mod contract;
 mod diff;
 mod error;
 mod feed;
+mod growth;
 mod read;
 mod recorder;
 mod storage;
@@ -75,16 +76,17 @@ pub use auxiliary::{
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
+pub use growth::Growth;
 pub use read::{
-    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
-    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
-    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
+    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyQuotas, CompanyState,
+    CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems,
+    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
     ViewPermissions, Views,
 };
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyQuotasMut, CompanyStatesMut,
     FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
     ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
 };

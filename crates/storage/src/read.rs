@@ -5,14 +5,15 @@
 //! read of tenant data takes the company as an argument and returns no data of other companies. Reads that are not
 //! scoped to one company are marked **Across companies**.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot,
     EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, Menu, MenuItem, MenuItemId,
-    Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel, UserLevelId, Versions,
-    View, ViewId, ViewPermission,
+    Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
@@ -297,6 +298,29 @@ pub trait CompanyStates: Send + Sync {
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 
+/// Read operations on the quotas of companies.
+#[async_trait]
+pub trait CompanyQuotas: Send + Sync {
+    /// Returns the overrides of a company's quotas.
+    async fn overrides(&self, company: CompanyId) -> Result<QuotaOverrides>;
+    /// Returns the current use of each of these quotas in a company. Each quota is given with the number of rows after
+    /// which counting stops (`u64::MAX`: no limit). Bytes are always summed completely. The use of
+    /// [`Quota::LevelsPerUser`] is the largest number of levels that one user holds. The counts of
+    /// [`Quota::LevelSets`] and [`Quota::LevelsPerUser`] read all assignments of the company.
+    async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>>;
+    /// Returns `true` if the company's users hold more than `limit` distinct sets of two or more levels, and the number
+    /// of these sets has grown since the user held exactly the levels `before`. The other users must not have changed
+    /// since then. The operation avoids counting all sets if another user obviously holds the same set, or if the
+    /// company has at most `limit` users.
+    async fn exceeds_level_sets(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        before: &[UserLevelId],
+        limit: u64,
+    ) -> Result<bool>;
+}
+
 /// The stamps of the catalog and of a company: random numbers that are written together with the [`Versions`]. See
 /// [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -453,6 +477,8 @@ reader! {
     audit_logs: AuditLogs,
     /// Returns the read operations on the versions and the provisioning state of companies.
     company_states: CompanyStates,
+    /// Returns the read operations on the quotas of companies.
+    company_quotas: CompanyQuotas,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
     /// Returns the read operations on users.

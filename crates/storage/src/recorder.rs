@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::{
     Actor, ApiKey, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, MenuItem,
-    Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewState,
+    Module, ModuleId, QuotaOverrides, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
+    ViewPermission, ViewState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{MatrixDiff, SetDiff, StorageError, Target};
+use crate::{Growth, MatrixDiff, SetDiff, StorageError, Target};
 
 /// The actor of a change and the metadata for its audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,7 @@ pub struct Recorder {
     entries: Vec<Entry>,
     appended: Vec<AuditRecord>,
     failed: bool,
+    growth: Growth,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -92,8 +94,16 @@ impl std::fmt::Debug for Recorder {
 impl Recorder {
     /// Creates the recorder of a unit of work that acquired its locks at `now`.
     #[must_use]
-    pub const fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
-        Self { target, context, now, entries: Vec::new(), appended: Vec::new(), failed: false }
+    pub fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
+        Self {
+            target,
+            context,
+            now,
+            entries: Vec::new(),
+            appended: Vec::new(),
+            failed: false,
+            growth: Growth::default(),
+        }
     }
 
     /// Returns the target of the unit of work.
@@ -106,6 +116,12 @@ impl Recorder {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Returns the growth of the quantities that quotas limit.
+    #[must_use]
+    pub const fn growth(&self) -> &Growth {
+        &self.growth
     }
 
     /// Returns `true` if the recorder contains no mutation and no appended audit record, so there is nothing to commit.
@@ -177,18 +193,21 @@ impl Recorder {
 
     /// Records that a level was created. No user holds the new level yet, so no decision changes.
     pub fn user_level_created(&mut self, after: &UserLevel) {
+        self.growth.created(after);
         self.record("user_level.created", EntityType::UserLevel, after.id.as_uuid(), created(after));
     }
 
     /// Records that a level's name, description or other properties changed. The level's permissions do not change, so
     /// no decision changes.
     pub fn user_level_updated(&mut self, before: &UserLevel, after: &UserLevel) {
+        self.growth.updated(before, after);
         self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
     }
 
     /// Records that a level was deleted. No user held the level, so no decision changes. However, cached data of the
     /// level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
+        self.growth.deleted(before);
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
@@ -250,6 +269,7 @@ impl Recorder {
         if diff.is_empty() {
             return;
         }
+        self.growth.cells_replaced(diff.insert.len(), diff.remove.len());
         let replaced: BTreeSet<_> = diff.update.iter().map(crate::MatrixCell::key).collect();
         let before: Map<_, _> = diff
             .remove
@@ -271,6 +291,7 @@ impl Recorder {
         let removed: BTreeSet<_> = diff.removed.iter().copied().collect();
         let mut after = &before - &removed;
         after.extend(&diff.added);
+        self.growth.levels_replaced(user, &before, &after);
         let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
         self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
@@ -291,6 +312,15 @@ impl Recorder {
         self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
+    /// Records that the overrides of a company's quotas changed.
+    pub fn company_quotas_updated(&mut self, company: CompanyId, before: &QuotaOverrides, after: &QuotaOverrides) {
+        if before == after {
+            return;
+        }
+        let changes = json!({ "before": before, "after": after });
+        self.record("company.quotas_updated", EntityType::Company, company.as_uuid(), changes);
+    }
+
     /// Records that a feature's views changed. This mapping is for administration only, so no decision changes.
     pub fn feature_views_updated(&mut self, feature: FeatureId, diff: &SetDiff<ViewId>) {
         self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), diff);
@@ -308,11 +338,13 @@ impl Recorder {
 
     /// Records that an API key was created. Other replicas must load the new key.
     pub fn api_key_created(&mut self, after: &ApiKey) {
+        self.growth.key_created(after);
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
     }
 
     /// Records that an API key was revoked.
     pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
+        self.growth.key_revoked(before);
         self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
     }
 
@@ -346,18 +378,21 @@ macro_rules! entity_change_methods {
             $(#[doc = $doc])+
             #[doc = "This method records the creation of the entity."]
             pub fn $created(&mut self, after: &$entity) {
+                self.growth.created(after);
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
             #[doc = "This method records an update of the entity."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
+                self.growth.updated(before, after);
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
             #[doc = "This method records the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
+                self.growth.deleted(before);
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
         )+}

@@ -9,12 +9,12 @@ use std::fmt;
 use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CommitStamp, CompanyId, ExternalId, Feature,
-    FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp,
-    UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, QuotaOverrides, SubMenuItem, SubMenuItemId,
+    Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
-use crate::{Reader, Result};
+use crate::{Growth, Reader, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -273,6 +273,13 @@ pub trait CompanyStatesMut: Send + Sync {
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
+/// The write operation on the quotas of companies.
+#[async_trait]
+pub trait CompanyQuotasMut: Send + Sync {
+    /// Replaces the overrides of a company's quotas, and returns the previous overrides.
+    async fn replace_overrides(&mut self, company: CompanyId, overrides: &QuotaOverrides) -> Result<QuotaOverrides>;
+}
+
 /// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
@@ -343,6 +350,8 @@ unit_of_work! {
     audit_logs_mut: AuditLogsMut,
     /// Returns the write operation on the provisioning state of companies.
     company_states_mut: CompanyStatesMut,
+    /// Returns the write operation on the quotas of companies.
+    company_quotas_mut: CompanyQuotasMut,
     /// Returns the write operations on users.
     users_mut: UsersMut,
     /// Returns the write operations on the API keys of services.
@@ -365,6 +374,13 @@ pub trait UnitOfWork: Reader + Writer {
     /// locks. Until the unit of work ends, these locks prevent other changes to the cut-off. Returns `None` if the user
     /// has no cut-off, or if the actor is not a user.
     fn actor_not_before(&self) -> Option<Timestamp>;
+
+    /// Returns the overrides of the quotas of the target's company. They were read when the unit of work acquired its
+    /// locks, or the unit of work has replaced them. Empty if the target is not a company.
+    fn quota_overrides(&self) -> &QuotaOverrides;
+
+    /// Returns the growth of the quantities that quotas limit, since the unit of work began.
+    fn growth(&self) -> &Growth;
 
     /// Returns `true` if the unit of work has changed nothing. A commit then has no effect.
     fn is_unchanged(&self) -> bool;

@@ -336,6 +336,7 @@ both_adapters! {
             ask(json!({ "view": "/modules/risks" })).await,
             json!({
                 "allowed": true, "scope": null, "reason": "super admin", "reasonCode": "super_admin", "decidedBy": [],
+                "decidedByCount": 0,
             })
         );
         let disabled = json!({ "feature": "general.read", "action": "Publish", "scope": "any" });
@@ -343,6 +344,7 @@ both_adapters! {
             ask(disabled).await,
             json!({
                 "allowed": true, "scope": "any", "reason": "super admin", "reasonCode": "super_admin", "decidedBy": [],
+                "decidedByCount": 0,
             })
         );
         let own = json!({ "view": "/home", "userId": api.super_admin });

@@ -1,5 +1,8 @@
 //! Tests of batch checks (several checks in one request), through the API.
 
+use std::future::poll_fn;
+use std::pin::pin;
+
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
@@ -59,6 +62,44 @@ both_adapters! {
         let (turned, mut expected) = (questions().into_iter().rev().collect::<Vec<_>>(), single);
         expected.reverse();
         assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
+    }
+
+    /// A decision contains the first ten of the levels that determined it, and counts all of them. This applies to
+    /// single checks and to batches.
+    async fn a_decision_lists_ten_levels_and_counts_the_others(api: TestApi) {
+        let company = api.company().await;
+        let (user, view) = (new_user(), api.view_id("/dashboard").await);
+        let mut levels = Vec::new();
+        for number in 0..12 {
+            let level = api.new_level(company, &format!("Level {number}")).await;
+            api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "allow" }])).await;
+            levels.push(level);
+        }
+        levels.sort_unstable();
+        api.assign(company, user, &levels.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let question = json!({ "view": "/dashboard" });
+        let single = api.check(company, user, question.clone()).await;
+        assert_eq!((&single["decidedBy"], &single["decidedByCount"]), (&json!(levels[..10]), &json!(12)));
+        assert_eq!(results(&api, company, user, &json!([question])).await, [single]);
+    }
+
+    /// A long batch yields to the other tasks of its worker after every 64 checks.
+    async fn a_long_batch_yields_to_other_tasks(api: TestApi) {
+        let company = api.company().await;
+        // The batch needs no load.
+        api.check(company, company.member, json!({ "view": "/dashboard" })).await;
+        let mut turns = Vec::new();
+        for count in [1, 640] {
+            let checks = json!(vec![json!({ "view": "/dashboard" }); count]);
+            let (mut answer, mut polls) = (pin!(ask(&api, company, company.member, &checks)), 0);
+            let answered = poll_fn(|context| {
+                polls += 1;
+                answer.as_mut().poll(context)
+            });
+            assert_eq!(answered.await.expect(200).data()["results"].as_array().unwrap().len(), count);
+            turns.push(polls);
+        }
+        assert!(turns[1] >= turns[0] + 9, "{turns:?}");
     }
 
     /// The result of an invalid check is the error that a single check would return. The other checks of the batch are

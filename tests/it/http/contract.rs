@@ -49,6 +49,19 @@ fn every_part_of_the_document_has_a_description() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+/// The schemas of requests limit the length of descriptions. The schemas of responses do not, because earlier versions
+/// of the service stored longer descriptions.
+#[test]
+fn only_requests_limit_the_length_of_descriptions() {
+    let schemas = &DOCUMENT["components"]["schemas"];
+    assert_eq!(schemas["Description"]["maxLength"], 2000);
+    for entity in ["Feature", "Module", "UserLevel", "View"] {
+        let description = &schemas[entity]["properties"]["description"];
+        assert_eq!(description["type"], "string", "{entity}: {description}");
+        assert_eq!(description["maxLength"], Value::Null, "{entity}: {description}");
+    }
+}
+
 /// Every example of a request or response conforms to its schema.
 #[test]
 fn every_example_conforms_to_its_schema() {

@@ -34,7 +34,7 @@ both_adapters! {
             answer.data(),
             json!({
                 "allowed": true, "scope": "company", "reason": "Explicitly allowed by one or more user levels",
-                "reasonCode": "explicit_allow", "decidedBy": [member],
+                "reasonCode": "explicit_allow", "decidedBy": [member], "decidedByCount": 1,
             })
         );
         assert!(answer.header("x-iam-version").is_some());
@@ -47,7 +47,7 @@ both_adapters! {
             json!({
                 "allowed": false, "scope": null,
                 "reason": "Company does not have access to the module containing this view",
-                "reasonCode": "view_module_missing", "decidedBy": [],
+                "reasonCode": "view_module_missing", "decidedBy": [], "decidedByCount": 0,
             })
         );
     }

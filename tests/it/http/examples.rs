@@ -402,6 +402,13 @@ async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
     let name = "PATCH /api/iam/companies/{companyId}/modules/{moduleId}";
     let one = format!("{path}/{module}");
     examples.record(name, callers.platform("PATCH", &one), Some(json!({ "enabled": false }))).await;
+    let path = format!("/api/iam/companies/{company}/quotas");
+    let name = "PUT /api/iam/companies/{companyId}/quotas";
+    let body = json!({ "levels": 2000, "levelSets": 8000, "menuItems": 500, "permissionCells": 400_000,
+        "apiKeys": 100, "textBytes": 8_388_608, "levelsPerUser": 100 });
+    examples.record(name, callers.platform("PUT", &path), Some(body)).await;
+    let name = "GET /api/iam/companies/{companyId}/quotas";
+    examples.record(name, callers.platform("GET", &path), None).await;
     let name = "POST /api/iam/companies/{companyId}/provision";
     let path = format!("/api/iam/companies/{}/provision", crate::support::api::new_company());
     examples.record(name, callers.platform("POST", &path), Some(json!({ "adminUserId": new_user() }))).await;

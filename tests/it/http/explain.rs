@@ -1,12 +1,51 @@
 //! Tests of explanations of decisions, through the API.
 
-use iam_domain::UserId;
+use iam_domain::{
+    Description, Name, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+};
+use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, fields, new_company, new_user};
 
 async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
+}
+
+/// Creates levels with the given states of a view, and assigns all of them to a user. Returns the ids of the levels in
+/// ascending order. The unit of work bypasses the quotas.
+async fn hold(api: &TestApi, company: Company, user: UserId, view: &str, states: &[ViewState]) -> Vec<UserLevelId> {
+    let (company, view_id) = (company.id, ViewId::parse(view).unwrap());
+    let mut tx = api.storage.begin(Target::Company(company), ChangeContext::command_line()).await.unwrap();
+    let now = tx.now();
+    let mut ids: Vec<_> = states.iter().map(|_| UserLevelId::generate(now)).collect();
+    ids.sort_unstable();
+    for (id, state) in ids.iter().copied().zip(states.iter().copied()) {
+        let level = UserLevel {
+            id,
+            company_id: company,
+            name: Name::parse(id.to_string()).unwrap(),
+            description: Description::parse("").unwrap(),
+            is_default: false,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.user_levels_mut().create(&level).await.unwrap();
+        let cell = ViewPermission {
+            id: ViewPermissionId::generate(now),
+            company_id: company,
+            user_level_id: id,
+            view_id,
+            state,
+            modifiable: true,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.view_permissions_mut().upsert(&cell).await.unwrap();
+    }
+    tx.assignments_mut().replace_for_user(company, user, &ids, None).await.unwrap();
+    tx.commit().await.unwrap();
+    ids
 }
 
 /// Returns the explanation that contains only the decision and the subject.
@@ -15,6 +54,7 @@ fn bare(decision: &Value, subject: UserId) -> Value {
     for part in ["gate", "levels", "suggestion"] {
         all[part] = json!([]);
     }
+    (all["levelsCount"], all["suggestionCount"]) = (json!(0), json!(0));
     for part in ["viewId", "featureId", "externalUserId"] {
         all[part] = Value::Null;
     }
@@ -42,13 +82,15 @@ both_adapters! {
             json!({
                 "allowed": false, "scope": null,
                 "reason": "Company does not have access to the module containing this view",
-                "reasonCode": "view_module_missing", "decidedBy": [],
+                "reasonCode": "view_module_missing", "decidedBy": [], "decidedByCount": 0,
                 "userId": user, "externalUserId": null, "viewId": view, "featureId": null,
                 "gate": [{ "moduleId": module, "enabled": true, "granted": false }],
                 "levels": [
                     { "userLevelId": levels[0], "says": "deny" }, { "userLevelId": levels[1], "says": "nothing" },
                 ],
+                "levelsCount": 2,
                 "suggestion": [{ "step": "grantModule", "id": module }, { "step": "allow", "id": levels[0] }],
+                "suggestionCount": 2,
                 "names": { &levels[0]: "One", &levels[1]: "Two", &module: "Risks", &view: "Risks" },
             })
         );
@@ -79,6 +121,33 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
     }
 
+    /// An explanation contains at most 100 levels and 100 steps, and counts the others. The levels that determined the
+    /// decision come first.
+    async fn the_lists_of_an_explanation_are_bounded(api: TestApi) {
+        let company = api.company().await;
+        let (user, view) = (new_user(), api.view_id("/dashboard").await);
+        let states: Vec<_> =
+            (0..115).map(|n| if n < 3 { ViewState::Inherit } else { ViewState::Deny }).collect();
+        let ids = hold(&api, company, user, &view, &states).await;
+        let question = json!({ "view": "/dashboard" });
+        let explained = explain(&api, company, user, &question).await;
+        assert_eq!((&explained["decidedBy"], &explained["decidedByCount"]), (&json!(ids[3..13]), &json!(112)));
+        let levels: Vec<_> =
+            ids[3..103].iter().map(|id| json!({ "userLevelId": id, "says": "deny" })).collect();
+        assert_eq!((&explained["levels"], &explained["levelsCount"]), (&json!(levels), &json!(115)));
+        assert_eq!(explained["suggestion"].as_array().unwrap().len(), 100);
+        assert_eq!(explained["suggestionCount"], 112);
+        assert!(explained["names"].as_object().unwrap().len() <= 201);
+
+        let allows: Vec<_> = (0..12).map(|n| if n % 2 == 0 { ViewState::Inherit } else { ViewState::Allow }).collect();
+        let other = new_user();
+        let held = hold(&api, company, other, &view, &allows).await;
+        let explained = explain(&api, company, other, &question).await;
+        let order: Vec<_> = [1, 3, 5, 7, 9, 11, 0, 2, 4, 6, 8, 10].map(|nth: usize| held[nth].to_string()).into();
+        assert_eq!(each(&explained["levels"], "userLevelId"), order);
+        assert_eq!(explained["decidedBy"], json!(order[..6]));
+    }
+
     /// If the feature is disabled, the explanation suggests enabling the feature.
     async fn a_disabled_feature_is_explained(api: TestApi) {
         let company = api.company().await;
@@ -106,8 +175,9 @@ both_adapters! {
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
                 let subject = ["userId", "externalUserId", "viewId", "featureId"];
-                let own = [subject.as_slice(), &["gate", "levels", "names", "suggestion"]].concat();
-                let mut names = [own.as_slice(), &["allowed", "decidedBy", "reason", "reasonCode", "scope"]].concat();
+                let own = [subject.as_slice(), &["gate", "levels", "levelsCount", "names", "suggestion", "suggestionCount"]].concat();
+                let decision = ["allowed", "decidedBy", "decidedByCount", "reason", "reasonCode", "scope"];
+                let mut names = [own.as_slice(), &decision].concat();
                 names.sort_unstable();
                 assert_eq!(fields(&explained), names);
                 for part in &own {

@@ -50,6 +50,7 @@ both_adapters! {
             feature,
             json!({
                 "allowed": false, "scope": null, "reasonCode": "feature_module_missing", "decidedBy": [],
+                "decidedByCount": 0,
                 "reason": "Company does not have access to the module containing this feature",
             })
         );

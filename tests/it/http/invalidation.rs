@@ -310,6 +310,7 @@ both_adapters! {
                 "$company $module",
                 r#"{"enabled":true}"#,
             ),
+            ("PUT /api/iam/companies/{companyId}/quotas", Of::Company, "$company", r#"{"levels":null}"#),
             ("PUT /api/iam/modules/{id}/views", Of::All, "$shut-module", r#"{"viewIds":["$shut-view"]}"#),
         ] {
             scene.send(&a.api, operation, of, ids, body).await;

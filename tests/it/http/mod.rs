@@ -38,6 +38,7 @@ mod operations;
 mod parity;
 mod permissions_current;
 mod provisioning;
+mod quotas;
 mod service;
 mod strictness;
 mod tenancy;

@@ -103,7 +103,8 @@ const TABLE: &[Operation] = {
                 answer: Data(|| {
                     json!({
                         "allowed": false, "scope": null, "reason": "User has no assigned user levels",
-                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [],
+                        "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [], "levels": [],
+                        "levelsCount": 0, "suggestion": [], "suggestionCount": 0,
                         "names": {}, "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
                     })
                 }),
@@ -320,6 +321,13 @@ const TABLE: &[Operation] = {
             body: || json!({ "enabled": true }),
             ..COMPANY_MODULES
         },
+        Operation { name: "GET /api/iam/companies/{companyId}/quotas", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/quotas",
+            ids: &[Company],
+            body: || json!({ "levels": 900, "apiKeys": null }),
+            ..COMPANY_MODULES
+        },
         Operation {
             name: "POST /api/iam/companies/{companyId}/provision",
             ids: &[Company],
@@ -406,7 +414,7 @@ fn sub_menu_item_body() -> Value {
 fn denial() -> Value {
     json!({
         "allowed": false, "scope": null, "reason": "User has no assigned user levels", "reasonCode": "no_user_levels",
-        "decidedBy": [],
+        "decidedBy": [], "decidedByCount": 0,
     })
 }
 

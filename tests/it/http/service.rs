@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 69] = [
+const OPERATIONS: [&str; 71] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -29,6 +29,7 @@ const OPERATIONS: [&str; 69] = [
     "GET /api/iam/api-keys/{id}",
     "GET /api/iam/audit-logs",
     "GET /api/iam/companies/{companyId}/modules",
+    "GET /api/iam/companies/{companyId}/quotas",
     "GET /api/iam/features",
     "GET /api/iam/features/{id}",
     "GET /api/iam/features/{id}/views",
@@ -79,6 +80,7 @@ const OPERATIONS: [&str; 69] = [
     "POST /api/iam/user-levels",
     "POST /api/iam/views",
     "PUT /api/iam/companies/{companyId}/modules",
+    "PUT /api/iam/companies/{companyId}/quotas",
     "PUT /api/iam/features/{id}/views",
     "PUT /api/iam/modules/{id}/features",
     "PUT /api/iam/modules/{id}/views",

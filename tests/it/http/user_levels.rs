@@ -1,5 +1,7 @@
 //! Tests of user levels, through the API.
 
+use iam_domain::{Description, UserLevel, UserLevelId};
+use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
 use crate::support::api::{both_adapters, each, fields, is_time, new_company, new_user};
@@ -49,6 +51,32 @@ both_adapters! {
         let company = api.company().await;
         let level = api.make("user-levels", Some(company.id), json!({ "name": "Auditors" })).await;
         assert_eq!(level["description"], "");
+    }
+
+    /// A new description has at most 2,000 characters. A longer description that an earlier version of the service
+    /// stored remains readable, and the level can be changed in other respects.
+    async fn a_longer_stored_description_remains_readable(api: TestApi) {
+        let company = api.company().await;
+        let id = api.new_level(company, "Auditors").await;
+        let long = "ä".repeat(50_000);
+        let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
+        let stored = tx.user_levels().find_by_id(company.id, UserLevelId::parse(&id).unwrap()).await.unwrap().unwrap();
+        let described = UserLevel { description: Description::stored(long.clone()).unwrap(), ..stored };
+        tx.user_levels_mut().update(&described).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let path = format!("{LEVELS}/{id}");
+        let read = || async { api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data() };
+        assert_eq!(read().await["userLevel"]["description"], long);
+        let patch = |body: Value| api.patch(&path).by(company.admin).within(company.id).json(&body).send();
+        patch(json!({ "name": "Renamed" })).await.expect(200);
+        assert_eq!(read().await["userLevel"]["description"], long);
+        let error = patch(json!({ "description": "ä".repeat(2001) })).await.expect(400).json();
+        assert_eq!(error["errors"][0]["code"], "too_long");
+        patch(json!({ "description": "ä".repeat(2000) })).await.expect(200);
+        let levels = api.get(LEVELS).by(company.admin).within(company.id).send().await.expect(200).data();
+        let lengths = levels["userLevels"].as_array().unwrap().iter();
+        assert_eq!(lengths.map(|level| level["description"].as_str().unwrap().chars().count()).max(), Some(2000));
     }
 
     /// The fields `id`, `isDefault` and `createdAt` in the body of a request are ignored.

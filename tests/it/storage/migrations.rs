@@ -22,6 +22,7 @@ mod postgres {
         "m20261125_000004_states_and_histories",
         "m20261125_000005_indexes_without_rivals",
         "m20261126_000006_seeded_rows",
+        "m20261126_000007_company_quotas",
         "m20261126_000008_change_lock",
     ];
 

@@ -206,6 +206,10 @@ mod postgres {
             let off = json!({ "enabled": false });
             let switch = "PATCH /api/iam/companies/{companyId}/modules/{moduleId}";
             self.ask(switch, &[&id, &module], |request| platform(request).json(&off)).await;
+            self.ask("GET /api/iam/companies/{companyId}/quotas", &[&id], platform).await;
+            let quotas = json!({ "levels": 2000 });
+            let put = "PUT /api/iam/companies/{companyId}/quotas";
+            self.ask(put, &[&id], |request| platform(request).json(&quotas)).await;
             self.ask("DELETE /api/iam/modules/{id}", &[&module], platform).await;
 
             let admin = json!({ "adminUserId": new_user() });

@@ -13,7 +13,8 @@ pub mod postgres {
     use std::time::Duration;
 
     use iam_domain::{
-        Action, EntityType, FeatureKey, Label, MenuItemId, Scope, SessionId, SubMenuItemId, Url, UserId, Versions,
+        Action, EntityType, FeatureKey, Label, MenuItemId, Quota, Scope, SessionId, SubMenuItemId, Url, UserId,
+        Versions,
     };
     use iam_storage::{
         AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Reader, Storage,
@@ -117,6 +118,11 @@ pub mod postgres {
         c.of("AuditLogs::list_for_user", logs.list_for_user(Some(company), user, 9)).await;
         c.of("CompanyStates::read", reader.company_states().read(company)).await;
         c.of("CompanyStates::versions", reader.company_states().versions(Some(company))).await;
+        let quotas = reader.company_quotas();
+        let all: Vec<_> = Quota::ALL.iter().map(|quota| (*quota, u64::MAX)).collect();
+        c.of("CompanyQuotas::overrides", quotas.overrides(company)).await;
+        c.of("CompanyQuotas::usage", quotas.usage(company, &all)).await;
+        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, user, &[], 0)).await;
         c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;

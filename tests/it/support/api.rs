@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
 use iam_application::{Application, BudgetOptions, HealthProbe, Rate, Readiness};
-use iam_domain::{Clock, CompanyId, UserId};
+use iam_domain::{Clock, CompanyId, QuotaLimits, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier, system_clock};
 use iam_permissions_cache::{CacheOptions, Permissions};
@@ -268,23 +268,22 @@ impl TestApi {
         database: Option<Rc<TestDatabase>>,
         options: impl Into<TestOptions>,
     ) -> Self {
-        let verifier = TokenVerifier::hs256(&secret());
-        Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
+        let services = (TokenVerifier::hs256(&secret()), system_clock(), QuotaLimits::default());
+        Self::trusting(storage, permissions, services, database, options).await
     }
 
-    /// Creates the API like [`Self::answering`], with the given token verifier and clock.
+    /// Creates the API like [`Self::answering`], with the given token verifier, clock and default quotas.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
-        verifier: TokenVerifier,
-        clock: Clock,
+        (verifier, clock, quotas): (TokenVerifier, Clock, QuotaLimits),
         database: Option<Rc<TestDatabase>>,
         options: impl Into<TestOptions>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let TestOptions { http, budgets } = options.into();
         let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime);
-        let application = Arc::new(application.with_budgets(budgets));
+        let application = Arc::new(application.with_budgets(budgets).with_quotas(quotas));
         let services = Services {
             application: Arc::clone(&application),
             verifier: Arc::new(verifier.with_clock(clock.clone())),
@@ -386,19 +385,24 @@ impl TestApi {
 
     /// Creates another API instance on the same storage, with the given token verifier.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
-        self.admitting(verifier, system_clock()).await
+        self.using((verifier, system_clock(), QuotaLimits::default())).await
     }
 
     /// Creates another API instance on the same storage, with the given clock instead of the system clock.
     pub async fn with_clock(&self, clock: Clock) -> Self {
-        self.admitting(TokenVerifier::hs256(&secret()), clock).await
+        self.using((TokenVerifier::hs256(&secret()), clock, QuotaLimits::default())).await
     }
 
-    async fn admitting(&self, verifier: TokenVerifier, clock: Clock) -> Self {
+    /// Creates another API instance on the same storage, with the given default quotas.
+    pub async fn with_quotas(&self, quotas: QuotaLimits) -> Self {
+        self.using((TokenVerifier::hs256(&secret()), system_clock(), quotas)).await
+    }
+
+    async fn using(&self, services: (TokenVerifier, Clock, QuotaLimits)) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&self.storage), runtime, patient());
         let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
-        Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
+        Self::trusting(storage, Arc::new(permissions), services, database, HttpOptions::default()).await
     }
 
     /// Sends a `POST` as a super admin to create an entity, within the given company if there is one. Returns the

@@ -6,6 +6,7 @@ pub(crate) mod features;
 mod matrices;
 pub(crate) mod menu;
 pub(crate) mod modules;
+mod quotas;
 pub(crate) mod user_levels;
 pub(crate) mod views;
 
@@ -19,5 +20,6 @@ pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
+pub use quotas::SetCompanyQuotas;
 pub use user_levels::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
 pub use views::{CreateView, DeleteView, UpdateView};

@@ -7,6 +7,7 @@ mod database;
 mod error;
 mod log;
 mod parse;
+mod quotas;
 mod rate_limit;
 mod server;
 
@@ -21,6 +22,7 @@ pub use cache::CacheSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
+pub use quotas::QuotaSettings;
 pub use rate_limit::RateLimitSettings;
 pub use server::{AdminSettings, List, Mode, ServerSettings};
 
@@ -69,6 +71,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// The rate limits of callers, companies and client addresses.
     pub rate_limit: RateLimitSettings,
+    /// The default quotas of companies.
+    pub quotas: QuotaSettings,
     /// The log filter and format.
     pub log: LogSettings,
 }
@@ -482,7 +486,7 @@ mod tests {
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
         };
         let sections = names("IAM__NO_SUCH__KEY");
-        assert_eq!(sections.len(), 7);
+        assert_eq!(sections.len(), 8);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
             // A section with one key reports "expected `key`", a section with several reports "expected one of `key`".

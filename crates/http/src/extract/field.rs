@@ -31,6 +31,16 @@ impl Field for i32 {
     }
 }
 
+impl Field for u32 {
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        if !value.is_i64() && !value.is_u64() {
+            return Err(wrong(FieldCode::Type, "must be an integer"));
+        }
+        let number = value.as_u64().and_then(|number| Self::try_from(number).ok());
+        number.ok_or_else(|| wrong(FieldCode::Range, "must be between 0 and 4294967295"))
+    }
+}
+
 impl Field for String {
     fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         value.as_str().map(str::to_owned).ok_or_else(|| wrong(FieldCode::Type, "must be a string"))

@@ -12,6 +12,9 @@ pub(crate) const fn granted_scope(allowed: bool, scope: Option<Scope>) -> Option
     if allowed { scope } else { None }
 }
 
+/// Maximum number of deciding levels in a response. If more levels determined the decision, the response counts them.
+pub(crate) const MAX_DECIDING_LEVELS: usize = 10;
+
 /// The decision that results from a check.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -26,8 +29,11 @@ pub(crate) struct DecisionData {
     /// The machine-readable code of the reason.
     #[schema(schema_with = schema::reason_code)]
     pub(crate) reason_code: &'static str,
-    /// The ids of the user levels that determined the decision.
+    /// The ids of the user levels that determined the decision, in ascending order: at most the first ten.
+    #[schema(max_items = 10)]
     pub(crate) decided_by: Vec<UserLevelId>,
+    /// The number of all user levels that determined the decision.
+    pub(crate) decided_by_count: usize,
 }
 
 /// The results of a batch of checks.

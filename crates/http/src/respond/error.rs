@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use iam_application::{Budget, Exhausted, Failure, FieldError, Requirement, causes};
+use iam_application::{Budget, Exhausted, Failure, FieldCode, FieldError, Requirement, causes};
+use iam_domain::Quota;
 use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -64,6 +65,8 @@ codes! {
     NotFound = "ERR_RESOURCE_001", NOT_FOUND;
     /// The change would violate a constraint on the data.
     Conflict = "ERR_RESOURCE_002", CONFLICT;
+    /// The change would increase a quantity beyond its quota.
+    QuotaExceeded = "ERR_QUOTA_001", CONFLICT;
     /// The resource has changed since the client read it: `If-Match` does not match.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
     /// The path does not support this method.
@@ -143,6 +146,17 @@ impl ApiError {
         Self::new(Code::NotFound, "Route not found")
     }
 
+    /// Creates the error for a change that would increase a quantity beyond its quota.
+    fn quota_exceeded(quota: Quota, limit: u64) -> Self {
+        let key = quota.key();
+        let message = match quota {
+            Quota::LevelsPerUser => format!("The user has reached the quota {key}: {limit}"),
+            _ => format!("The company has reached its quota {key}: {limit}"),
+        };
+        let error = FieldError::new(key, FieldCode::QuotaExceeded, format_args!("must be at most {limit}"));
+        Self { errors: vec![error], ..Self::new(Code::QuotaExceeded, message) }
+    }
+
     /// Creates the error for an invalid request. If there is exactly one field error, the error has the message of this
     /// field error.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
@@ -169,6 +183,7 @@ impl From<Failure> for ApiError {
             Failure::InUse { message, errors } => Self { errors, ..Self::new(Code::Invalid, message) },
             Failure::NotFound(what) => Self::new(Code::NotFound, format!("{what} not found")),
             Failure::Conflict(message) => Self::new(Code::Conflict, message),
+            Failure::QuotaExceeded { quota, limit } => Self::quota_exceeded(quota, limit),
             Failure::Invalid(findings) => Self::invalid(findings),
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")

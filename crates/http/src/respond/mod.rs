@@ -8,7 +8,7 @@ mod response;
 mod response_cache;
 pub(crate) mod schema;
 
-pub(crate) use decision::{ChecksData, DecisionData, RefusedCheck, granted_scope};
+pub(crate) use decision::{ChecksData, DecisionData, MAX_DECIDING_LEVELS, RefusedCheck, granted_scope};
 pub(crate) use envelope::{Message, Success};
 pub(crate) use error::{ApiError, Code, ErrorBody};
 pub(crate) use rate_limit::RateLimitState;

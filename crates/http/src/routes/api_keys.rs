@@ -92,7 +92,10 @@ pub(crate) struct CreatedKeyData {
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
-    responses((status = 201, body = Success<CreatedKeyData>)),
+    responses(
+        (status = 201, body = Success<CreatedKeyData>),
+        (status = 409, description = "The company has reached its quota of API keys"),
+    ),
 )]
 #[post("/api/iam/api-keys")]
 pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Attributes>) -> ApiResult {

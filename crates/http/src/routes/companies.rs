@@ -122,7 +122,11 @@ impl Input for ProvisionCompany {
     responses(
         (status = 201, body = Success<ProvisionedData>),
         (status = 200, body = Success<ProvisionedData>, description = "The company is already provisioned"),
-        (status = 409, description = "No level of the company has the permissions to administer it"),
+        (
+            status = 409,
+            description = "No level of the company has the permissions to administer it, or the company has reached a \
+                quota",
+        ),
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]

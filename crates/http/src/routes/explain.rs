@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::decisions::CheckRequest;
 use crate::extract::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Authorized};
-use crate::respond::{ApiResponse, ApiResult, Success, granted_scope, schema};
+use crate::respond::{ApiResponse, ApiResult, MAX_DECIDING_LEVELS, Success, granted_scope, schema};
 
 /// A decision, with the rules and permissions that determined it.
 #[derive(Serialize, ToSchema)]
@@ -27,8 +27,11 @@ pub(crate) struct ExplanationData {
     /// The machine-readable code of the rule that determined the decision.
     #[schema(schema_with = schema::reason_code)]
     reason_code: &'static str,
-    /// The ids of the user levels that determined the decision.
+    /// The ids of the user levels that determined the decision, in ascending order: at most the first ten.
+    #[schema(max_items = 10)]
     decided_by: Vec<UserLevelId>,
+    /// The number of all user levels that determined the decision.
+    decided_by_count: usize,
     /// The subject: the user whose permissions were checked. `null` if a service checked its own permissions.
     #[schema(required = true)]
     user_id: Option<UserId>,
@@ -48,20 +51,49 @@ pub(crate) struct ExplanationData {
     /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
     /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
-    /// The user levels of the subject, each with its rule for the view or action.
+    /// The user levels of the subject, each with its rule for the view or action: at most 100 levels. The levels that
+    /// determined the decision come first.
+    #[schema(max_items = 100)]
     levels: Vec<LevelContribution>,
-    /// The smallest set of changes that would allow the view or action. Empty if it is already allowed, or if no such
-    /// changes exist.
+    /// The number of all user levels of the subject.
+    levels_count: usize,
+    /// The smallest set of changes that would allow the view or action: at most the first 100 changes. Empty if it is
+    /// already allowed, or if no such changes exist.
+    #[schema(max_items = 100)]
     suggestion: Vec<Step>,
+    /// The number of all changes of the suggestion.
+    suggestion_count: usize,
     /// The names of the views, features, modules and levels whose ids the explanation contains, by id. While the
     /// database is unreachable, the names of the levels are omitted.
     #[schema(value_type = BTreeMap<String, String>)]
     names: Names,
 }
 
+/// Maximum number of levels, and of steps of the suggestion, in an explanation.
+const MAX_PARTS: usize = 100;
+
+/// The sizes of the lists of an explanation before [`shorten`] shortened them.
+struct Counts {
+    decided_by: usize,
+    levels: usize,
+    suggestion: usize,
+}
+
+/// Shortens the lists of an explanation to their maximum sizes. Moves the levels that determined the decision to the
+/// front of the list of levels, so that these levels are kept.
+fn shorten(explanation: &mut Explanation) -> Counts {
+    let Explanation { decision, levels, suggestion, .. } = explanation;
+    let counts = Counts { decided_by: decision.decided_by.len(), levels: levels.len(), suggestion: suggestion.len() };
+    levels.sort_by_key(|level| decision.decided_by.binary_search(&level.user_level_id).is_err());
+    levels.truncate(MAX_PARTS);
+    suggestion.truncate(MAX_PARTS);
+    decision.decided_by.truncate(MAX_DECIDING_LEVELS);
+    counts
+}
+
 impl ExplanationData {
     fn new(
-        explanation: Explanation,
+        (explanation, counts): (Explanation, Counts),
         names: Names,
         user_id: Option<UserId>,
         external_user_id: Option<ExternalId>,
@@ -73,13 +105,16 @@ impl ExplanationData {
             reason: decision.reason.text(),
             reason_code: decision.reason.code(),
             decided_by: decision.decided_by,
+            decided_by_count: counts.decided_by,
             user_id,
             external_user_id,
             view_id: view,
             feature_id: feature,
             gate,
             levels,
+            levels_count: counts.levels,
             suggestion,
+            suggestion_count: counts.suggestion,
             names,
         }
     }
@@ -97,10 +132,12 @@ impl ExplanationData {
 pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     call.spend_decisions(Some(&access), 1)?;
-    let explanation = access.explain(&call.input.check);
+    let mut explanation = access.explain(&call.input.check);
+    let counts = shorten(&mut explanation);
     let names = call.application().names_in_explanation(call.company()?, &access, &explanation).await;
     let user_id = access.subject().user_id();
     let external_id_of_caller = || call.external_id().filter(|_| user_id == call.caller().user_id()).cloned();
     let external_id = call.input.external_id.clone().or_else(external_id_of_caller);
-    ApiResponse::ok().freshness_headers(&access).data(ExplanationData::new(explanation, names, user_id, external_id))
+    let data = ExplanationData::new((explanation, counts), names, user_id, external_id);
+    ApiResponse::ok().freshness_headers(&access).data(data)
 }

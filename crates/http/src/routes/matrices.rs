@@ -107,6 +107,7 @@ impl Input for ReplaceViewPermissions {
             description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
         (status = 404),
+        (status = 409, description = "The company has reached a quota"),
         (status = 412),
     ),
 )]
@@ -199,7 +200,11 @@ impl Input for ReplaceFeaturePermissions {
             description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
         (status = 404),
-        (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
+        (
+            status = 409,
+            body = ErrorBody,
+            description = "The company would be left without an administrator, or has reached a quota",
+        ),
         (status = 412),
     ),
 )]

@@ -121,7 +121,10 @@ impl Input for CreateMenuItem {
 }
 
 /// Creates a menu item.
-#[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
+#[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses(
+    (status = 201, body = Success<MenuItemData>),
+    (status = 409, description = "The company has reached a quota"),
+))]
 #[post("/api/iam/menu-items")]
 pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
     let company = call.company_if_any();
@@ -189,7 +192,12 @@ impl Input for UpdateMenuItem {
 #[utoipa::path(
     tag = "Menu",
     request_body = MenuItemPatch,
-    responses((status = 200, body = Success<MenuItemData>), (status = 404), (status = 412)),
+    responses(
+        (status = 200, body = Success<MenuItemData>),
+        (status = 404),
+        (status = 409, description = "The company has reached a quota"),
+        (status = 412),
+    ),
 )]
 #[patch("/api/iam/menu-items/{id}")]
 pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>) -> ApiResult {
@@ -280,7 +288,10 @@ impl Input for CreateSubMenuItem {
 #[utoipa::path(
     tag = "Menu",
     request_body = NewSubMenuItem,
-    responses((status = 201, body = Success<SubMenuItemData>)),
+    responses(
+        (status = 201, body = Success<SubMenuItemData>),
+        (status = 409, description = "The company has reached a quota"),
+    ),
 )]
 #[post("/api/iam/sub-menu-items")]
 pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMenuItem>) -> ApiResult {
@@ -347,7 +358,12 @@ impl Input for UpdateSubMenuItem {
 #[utoipa::path(
     tag = "Menu",
     request_body = SubMenuItemPatch,
-    responses((status = 200, body = Success<SubMenuItemData>), (status = 404), (status = 412)),
+    responses(
+        (status = 200, body = Success<SubMenuItemData>),
+        (status = 404),
+        (status = 409, description = "The company has reached a quota"),
+        (status = 412),
+    ),
 )]
 #[patch("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn update_sub_menu_item(call: Authorized<Platform, UpdateSubMenuItem>) -> ApiResult {

@@ -14,6 +14,7 @@ pub(crate) mod menu;
 pub(crate) mod modules;
 pub(crate) mod nullified;
 pub(crate) mod openapi;
+pub(crate) mod quotas;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
 pub(crate) mod users;

@@ -57,6 +57,7 @@ operations! {
         create_sub_menu_item, get_sub_menu_item, update_sub_menu_item, delete_sub_menu_item,
     },
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
+    quotas::{get_company_quotas, set_company_quotas},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
     me::{get_me, get_my_catalog},

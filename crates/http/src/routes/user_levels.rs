@@ -74,7 +74,7 @@ impl Input for CreateUserLevel {
     request_body = NewUserLevel,
     responses(
         (status = 201, body = Success<UserLevelData>),
-        (status = 409, description = "The name is already in use"),
+        (status = 409, description = "The name is already in use, or the company has reached a quota"),
     ),
 )]
 #[post("/api/iam/user-levels")]
@@ -270,7 +270,12 @@ impl Input for AssignUserLevels {
             body = ErrorBody,
             description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
         ),
-        (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
+        (
+            status = 409,
+            body = ErrorBody,
+            description = "The company would be left without an administrator, or the user or the company has reached a \
+                quota",
+        ),
         (status = 412),
     ),
 )]

@@ -1,10 +1,10 @@
-//! Write operations on user levels and on the provisioning of companies.
+//! Write operations on user levels, on the quotas of companies, and on the provisioning of companies.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, UserLevel, UserLevelId};
-use iam_storage::{CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut};
+use iam_domain::{CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_storage::{CompanyQuotasMut, CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut};
 
 use crate::constraints::refuse_if;
 use crate::repository::Repository;
@@ -70,6 +70,18 @@ impl CompanyStatesMut for Repository<Unit> {
             *provisioned_at = Some(now);
             unit.recorder.provisioned(company);
             Ok(true)
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyQuotasMut for Repository<Unit> {
+    async fn replace_overrides(&mut self, company: CompanyId, overrides: &QuotaOverrides) -> Result<QuotaOverrides> {
+        self.0.change(Target::Company(company), |unit| {
+            let before = std::mem::replace(&mut unit.work.company_mut(company).quotas, overrides.clone());
+            unit.quota_overrides = overrides.clone();
+            unit.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
         })
     }
 }

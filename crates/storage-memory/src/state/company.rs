@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use iam_domain::{
     Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
-    ModuleId, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
+    ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
 };
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
@@ -19,6 +19,7 @@ use crate::state::owned::{AuditLog, MenuData};
 pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
+    pub(crate) quotas: QuotaOverrides,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,

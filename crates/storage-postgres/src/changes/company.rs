@@ -1,8 +1,10 @@
-//! Changes to user levels, and the change that records the provisioning of a company.
+//! Changes to user levels, to the quotas of a company, and the change that records the provisioning of a company.
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, UserLevel, UserLevelId};
-use iam_storage::{CompanyStatesMut, Result, Target, UserLevelsMut};
+use iam_domain::{CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_storage::{CompanyQuotasMut, CompanyStatesMut, Result, Target, UserLevelsMut};
+
+use sea_orm::entity::prelude::Json;
 
 use super::Unit;
 use crate::entities::{columns, user_levels};
@@ -68,6 +70,22 @@ impl CompanyStatesMut for Repository<Unit> {
                 unit.0.recorder.provisioned(company);
             }
             Ok(set)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl CompanyQuotasMut for Repository<Unit> {
+    async fn replace_overrides(&mut self, company: CompanyId, overrides: &QuotaOverrides) -> Result<QuotaOverrides> {
+        self.change(Target::Company(company), async |unit| {
+            let limits = overrides.0.iter().map(|(quota, limit)| (quota.key().to_owned(), Json::from(*limit)));
+            let quotas = (!overrides.0.is_empty()).then(|| Json::Object(limits.collect()));
+            let sql = "UPDATE company_states SET quotas = $2 WHERE company_id = $1";
+            unit.execute(statement(sql, [company.as_uuid().into(), quotas.into()])).await?;
+            let before = std::mem::replace(&mut unit.0.quota_overrides, overrides.clone());
+            unit.0.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
         })
         .await
     }

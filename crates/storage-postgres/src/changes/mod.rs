@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use iam_domain::{Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, Versions};
-use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_domain::{
+    Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, QuotaOverrides, Timestamp, Versions,
+};
+use iam_storage::{AuditLogsMut, ChangeContext, Growth, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -44,7 +46,7 @@ use crate::feed::epoch::{current_epoch, epoch};
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository, Work};
 use crate::row_security::{for_company_within, setting};
-use crate::statement::{column, convert, incomplete, statement};
+use crate::statement::{column, convert, from_json, incomplete, statement};
 
 /// A unit of work in progress.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct Unit {
     /// The token cut-off of the user who makes the change. `None` if no user makes the change, or if the user has no
     /// cut-off.
     actor_not_before: Option<Timestamp>,
+    /// The overrides of the quotas of the target's company.
+    quota_overrides: QuotaOverrides,
     /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
     /// The catalog cache of this process. `None` for a change to the catalog. Such a change reads its own uncommitted
@@ -152,8 +156,8 @@ fn opening(target: Target) -> String {
 /// Returns the statement that locks the target's row and increments its version. The transaction must already hold the
 /// global lock; otherwise two changes could deadlock. The wait for the global lock is a separate statement, so that the
 /// snapshot of this statement includes everything that was committed during the wait. This statement also reads the
-/// token cut-off of the actor, which cannot change while the transaction holds the global lock. The statement returns
-/// no row if the target is a company without a row in `company_states`.
+/// token cut-off of the actor, which cannot change while the transaction holds the global lock, and the overrides of
+/// the company's quotas. The statement returns no row if the target is a company without a row in `company_states`.
 fn raise(target: Target, actor: Actor) -> Statement {
     let row = match target {
         Target::Company(_) => "$2",
@@ -166,7 +170,7 @@ fn raise(target: Target, actor: Actor) -> Statement {
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
         RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now,
-            (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before",
+            (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before, state.quotas::text AS quotas",
         current_epoch()
     );
     let actor = actor.user_id().map(|user| user.as_uuid());
@@ -229,6 +233,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let raised = Raised::of(&row)?;
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
     let actor_not_before = column::<Option<DateTimeUtc>>(&row, "actor_not_before")?.map(Timestamp::new);
+    let quotas = column::<Option<String>>(&row, "quotas")?;
+    let quota_overrides = quotas.map(|text| from_json(&text)).transpose()?.unwrap_or_default();
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
@@ -240,6 +246,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         written: BTreeSet::new(),
         raised,
         actor_not_before,
+        quota_overrides,
         committed: Arc::clone(pool.notifier.committed()),
         catalog,
         read_matrices: ReadMatrices::default(),
@@ -335,6 +342,14 @@ impl UnitOfWork for Repository<Unit> {
 
     fn actor_not_before(&self) -> Option<Timestamp> {
         self.0.actor_not_before
+    }
+
+    fn quota_overrides(&self) -> &QuotaOverrides {
+        &self.0.quota_overrides
+    }
+
+    fn growth(&self) -> &Growth {
+        self.0.recorder.growth()
     }
 
     fn is_unchanged(&self) -> bool {

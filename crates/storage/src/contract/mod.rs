@@ -245,6 +245,13 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_company_is_provisioned_once,
         a_company_remains_provisioned_after_later_changes,
         versions_are_of_one_epoch;
+    quotas:
+        overrides_of_quotas_are_read_as_written,
+        the_use_of_each_quota_is_counted,
+        the_use_of_quotas_of_two_companies_is_separate,
+        a_unit_of_work_measures_growth,
+        a_unit_of_work_measures_the_growth_of_assignments,
+        level_sets_exceed_a_limit_only_if_their_number_grows;
     credentials:
         a_key_is_read_as_created,
         the_prefix_and_the_id_of_a_key_are_unique,

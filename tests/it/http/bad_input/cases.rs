@@ -98,7 +98,7 @@ impl Cases<'_> {
         for value in [json!(true), json!(0), json!(1.5), json!("false"), json!([]), json!({})] {
             let fits = match kind {
                 Kind::Flag => value.is_boolean(),
-                Kind::Integer => value.is_u64(),
+                Kind::Integer | Kind::Limit => value.is_u64(),
                 Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => value.is_array(),
                 _ => value.is_string(),
             };
@@ -131,7 +131,9 @@ impl Cases<'_> {
             }
             Kind::Prose => {
                 self.set(pointer, json!("a\0b"), Expected::invalid(name, "must not contain NUL characters"));
-                for text in [String::new(), "  ".to_owned(), self.letters(10_000)] {
+                let too_long = Expected::invalid(name, "must be at most 2000 characters");
+                self.set(pointer, json!(self.letters(2001)), too_long);
+                for text in [String::new(), "  ".to_owned(), self.letters(2000)] {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
@@ -158,6 +160,15 @@ impl Cases<'_> {
                 self.set(pointer, json!(u64::MAX), Expected::invalid(name, "must be an integer"));
                 self.set(pointer, json!(7.0), Expected::invalid(name, "must be an integer"));
                 for number in [i32::MAX, i32::MIN, 0] {
+                    self.set(pointer, json!(number), Expected::Accepted);
+                }
+            }
+            Kind::Limit => {
+                for number in [i64::from(u32::MAX) + 1, -1, i64::MAX, i64::MIN] {
+                    self.set(pointer, json!(number), Expected::invalid(name, "must be between 0 and 4294967295"));
+                }
+                self.set(pointer, json!(7.0), Expected::invalid(name, "must be an integer"));
+                for number in [1000, 0, u32::MAX] {
                     self.set(pointer, json!(number), Expected::Accepted);
                 }
             }
@@ -334,7 +345,7 @@ impl Cases<'_> {
 fn wrong_type(name: &str, kind: Kind) -> Expected {
     let what = match kind {
         Kind::Flag => "must be a boolean",
-        Kind::Integer => "must be an integer",
+        Kind::Integer | Kind::Limit => "must be an integer",
         Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => "must be an array",
         _ => "must be a string",
     };

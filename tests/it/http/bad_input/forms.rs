@@ -15,13 +15,15 @@ pub enum Kind {
     /// The name of an action, with at most 50 characters. It must be a standard action or one of the feature's own
     /// actions.
     KnownAction,
-    /// An arbitrary string of unlimited length, which may be empty.
+    /// An arbitrary string of at most 2,000 characters, which may be empty.
     Prose,
     /// A reference to a view or feature in a check: an id, or a url or key with this maximum length in characters. The
     /// entity need not exist.
     Reference(usize),
     Flag,
     Integer,
+    /// A non-negative integer of 32 bits.
+    Limit,
     /// A string that must be one of several values. This string lists the values, separated by commas.
     Word(&'static str),
     /// A UUID. If a kind is specified, an entity of this kind with this id must exist.
@@ -212,6 +214,11 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}", body: None, fields: &[
         field("enabled", Flag, Required),
+    ] },
+    Form { operation: "PUT /api/iam/companies/{companyId}/quotas", body: None, fields: &[
+        field("levels", Limit, Clears), field("levelSets", Limit, Clears), field("menuItems", Limit, Clears),
+        field("permissionCells", Limit, Clears), field("apiKeys", Limit, Clears), field("textBytes", Limit, Clears),
+        field("levelsPerUser", Limit, Clears),
     ] },
     Form { operation: "POST /api/iam/companies/{companyId}/provision", body: None, fields: &[
         field("adminUserId", User, Optional),

@@ -118,6 +118,13 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
+        what: "a company's quotas are replaced",
+        operation: "PUT /api/iam/companies/{companyId}/quotas",
+        ids: "$company",
+        body: r#"{"levels":900}"#,
+        ..OF_COMPANY
+    },
+    Change {
         what: "a company's menu item is created",
         operation: "POST /api/iam/menu-items",
         body: r#"{"label":"New","viewId":"$view"}"#,

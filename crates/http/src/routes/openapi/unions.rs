@@ -128,6 +128,8 @@ enum Changes {
     Set(&'static str),
     /// The `enabled` flag of a company's module.
     Switch,
+    /// The overrides of a company's quotas.
+    Quotas,
     /// The cut-off of a user.
     CutOff,
     /// No data.
@@ -135,7 +137,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 30] = [
+const ACTIONS: [(&str, &str, Changes); 31] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -163,6 +165,7 @@ const ACTIONS: [(&str, &str, Changes); 30] = [
     ("company.provisioned", "company", Changes::Nothing),
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
+    ("company.quotas_updated", "company", Changes::Quotas),
     ("api_key.created", "api-key", Changes::Created("ApiKey")),
     ("api_key.revoked", "api-key", Changes::Updated("ApiKey")),
     ("user.cut_off", "user", Changes::CutOff),
@@ -266,6 +269,11 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
         Changes::Switch => {
             let flag = closed(json!({ "enabled": { "type": "boolean" } }));
             closed(json!({ "moduleId": reference("ModuleId"), "before": flag, "after": flag }))
+        }
+        Changes::Quotas => {
+            let limit = json!({ "type": "integer", "minimum": 0 });
+            let limits = json!({ "type": "object", "additionalProperties": limit });
+            closed(json!({ "before": limits, "after": limits }))
         }
         Changes::CutOff => {
             let time = reference("Timestamp");

@@ -3,8 +3,8 @@
 use iam_domain::{
     Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
     FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
-    ModuleId, Name, Priority, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
-    ViewPermissionId, ViewState, ViewUrl,
+    ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View,
+    ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
 use iam_storage::{Storage, Target};
 use iam_storage_postgres::PostgresStorage;
@@ -143,6 +143,9 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     };
     c.of("AuditLogsMut::append", tx.audit_logs_mut().append(&record)).await;
     c.of("CompanyStatesMut::set_provisioned", tx.company_states_mut().set_provisioned(company)).await;
+    let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
+    let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
+    c.of("CompanyQuotasMut::replace_overrides", replace).await;
     c.of("UnitOfWork::commit (company)", unit.commit()).await;
 }
 

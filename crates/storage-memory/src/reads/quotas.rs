@@ -1,0 +1,75 @@
+//! Read operations on quotas: the overrides of a company, and the counts of what the company has created.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, Quota, QuotaOverrides, UserId, UserLevelId};
+use iam_storage::{CompanyQuotas, Result};
+
+use crate::repository::{Repository, StateSource};
+use crate::state::{CompanyData, State};
+
+/// Converts a count.
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Returns the sets of two or more levels that users hold, one for each user.
+fn sets(data: &CompanyData) -> impl Iterator<Item = BTreeSet<UserLevelId>> {
+    data.held.values().filter(|held| held.len() > 1).map(|held| held.iter().copied().collect())
+}
+
+/// Counts the use of a quota by a company.
+fn count(state: &State, company: CompanyId, quota: Quota) -> u64 {
+    let data = state.company(company);
+    let levels = || data.levels.values();
+    number(match quota {
+        Quota::Levels => data.levels.len(),
+        Quota::LevelSets => sets(data).collect::<BTreeSet<_>>().len(),
+        Quota::MenuItems => data.menu.items.len() + data.menu.sub_items.len(),
+        Quota::PermissionCells => levels().map(|level| level.views.len() + level.features.len()).sum(),
+        Quota::ApiKeys => {
+            let keys = state.credentials.api_keys.values().map(|(key, _, _)| key);
+            keys.filter(|key| key.company_id == Some(company) && key.revoked_at.is_none()).count()
+        }
+        Quota::TextBytes => {
+            let of_levels =
+                levels().map(|level| level.level.name.as_str().len() + level.level.description.as_str().len());
+            let of_items = data.menu.items.values().map(|item| item.label.as_str().len());
+            let of_sub_items = data.menu.sub_items.values().map(|item| item.label.as_str().len());
+            of_levels.chain(of_items).chain(of_sub_items).sum()
+        }
+        Quota::LevelsPerUser => data.held.values().map(imbl::OrdSet::len).max().unwrap_or_default(),
+    })
+}
+
+#[async_trait]
+impl<S: StateSource> CompanyQuotas for Repository<S> {
+    async fn overrides(&self, company: CompanyId) -> Result<QuotaOverrides> {
+        Ok(self.0.state().company(company).quotas.clone())
+    }
+
+    async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>> {
+        let state = self.0.state();
+        Ok(quotas.iter().map(|(quota, _)| (*quota, count(&state, company, *quota))).collect())
+    }
+
+    async fn exceeds_level_sets(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        before: &[UserLevelId],
+        limit: u64,
+    ) -> Result<bool> {
+        let state = self.0.state();
+        let data = state.company(company);
+        if number(data.held.len()) <= limit {
+            return Ok(false);
+        }
+        let own: BTreeSet<_> = data.held.get(&user).into_iter().flatten().copied().collect();
+        let before: BTreeSet<_> = before.iter().copied().collect();
+        let holders = |set: &BTreeSet<UserLevelId>| sets(data).filter(|held| held == set).count();
+        let is_new = holders(&own) == 1 && (before.len() < 2 || holders(&before) > 0);
+        Ok(is_new && number(sets(data).collect::<BTreeSet<_>>().len()) > limit)
+    }
+}

@@ -1,0 +1,131 @@
+//! Read operations on quotas: the overrides of a company, and the counts of what the company has created.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, Quota, QuotaOverrides, UserId, UserLevelId};
+use iam_storage::{CompanyQuotas, Result};
+use sea_orm::Value;
+use uuid::Uuid;
+
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, from_json, statement};
+
+/// Returns the SQL expression that counts the use of a quota by the company $1. Counting stops after as many rows as
+/// the element `place` of $2 states.
+fn count(quota: Quota, place: usize) -> String {
+    let rows =
+        |from: &str| format!("(SELECT count(*) FROM (SELECT FROM {from} LIMIT ($2::bigint[])[{place}]) AS counted)");
+    const SUB_ITEMS: &str = "menu_items AS item JOIN sub_menu_items AS sub ON sub.menu_item_id = item.id
+        WHERE item.company_id = $1";
+    match quota {
+        Quota::Levels => rows("user_levels WHERE company_id = $1"),
+        Quota::LevelSets => "(SELECT count(DISTINCT levels) FROM (
+            SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
+            WHERE company_id = $1 GROUP BY user_id HAVING count(*) > 1
+        ) AS held)"
+            .to_owned(),
+        Quota::MenuItems => format!("{} + {}", rows("menu_items WHERE company_id = $1"), rows(SUB_ITEMS)),
+        Quota::PermissionCells => format!(
+            "{} + {}",
+            rows("user_level_view_permissions WHERE company_id = $1"),
+            rows("user_level_feature_permissions WHERE company_id = $1")
+        ),
+        Quota::ApiKeys => rows("api_keys WHERE company_id = $1 AND revoked_at IS NULL"),
+        Quota::TextBytes => format!(
+            "(SELECT coalesce(sum(octet_length(name) + coalesce(octet_length(description), 0)), 0)::bigint
+            FROM user_levels WHERE company_id = $1)
+            + (SELECT coalesce(sum(octet_length(label)), 0)::bigint FROM menu_items WHERE company_id = $1)
+            + (SELECT coalesce(sum(octet_length(sub.label)), 0)::bigint FROM {SUB_ITEMS})"
+        ),
+        Quota::LevelsPerUser => "(SELECT coalesce(max(levels), 0) FROM (
+            SELECT count(*) AS levels FROM user_user_levels WHERE company_id = $1 GROUP BY user_id
+        ) AS held)"
+            .to_owned(),
+    }
+}
+
+/// Converts a number of rows into the value of a `LIMIT` clause.
+fn most(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Number of users who are compared with a user before all sets of levels of a company are counted.
+const COMPARED_USERS: u32 = 100;
+
+#[async_trait]
+impl<T: Executor> CompanyQuotas for Repository<T> {
+    async fn overrides(&self, company: CompanyId) -> Result<QuotaOverrides> {
+        let sql = "SELECT quotas::text AS quotas FROM company_states WHERE company_id = $1";
+        let row = self.row(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
+        let text = row.map(|row| column::<Option<String>>(&row, "quotas")).transpose()?.flatten();
+        text.map_or_else(|| Ok(QuotaOverrides::default()), |text| from_json(&text))
+    }
+
+    async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>> {
+        if quotas.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let named = |(place, (quota, _)): (usize, &(Quota, u64))| {
+            format!("{} AS \"{}\"", count(*quota, place + 1), quota.key())
+        };
+        let counts: Vec<_> = quotas.iter().enumerate().map(named).collect();
+        // The array is used even if no count is bounded, so that the statement always has the same parameters.
+        let sql = format!("SELECT cardinality($2::bigint[]) AS counts, {}", counts.join(", "));
+        let rows: Vec<i64> = quotas.iter().map(|(_, rows)| most(*rows)).collect();
+        let values = [company.as_uuid().into(), rows.into()];
+        let row = self.single(self.for_company(company, statement(sql, values))).await?;
+        let used = |quota: Quota| Ok((quota, u64::try_from(column::<i64>(&row, quota.key())?).unwrap_or_default()));
+        quotas.iter().map(|(quota, _)| used(*quota)).collect()
+    }
+
+    async fn exceeds_level_sets(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        before: &[UserLevelId],
+        limit: u64,
+    ) -> Result<bool> {
+        // The subqueries of `CASE` are evaluated only if they are reached, so most companies never count all their
+        // sets. `OFFSET 0` (an optimization fence) makes the plan look up the set of each compared user by key.
+        let sql = format!(
+            "WITH own AS MATERIALIZED (
+                SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels
+                FROM user_user_levels WHERE company_id = $1 AND user_id = $2
+            )
+            SELECT CASE
+                WHEN (SELECT count(*) FROM (
+                    SELECT DISTINCT user_id FROM user_user_levels WHERE company_id = $1 LIMIT $4 + 1
+                ) AS users) <= $4 THEN false
+                WHEN EXISTS (
+                    SELECT FROM own, LATERAL (
+                        SELECT user_id FROM user_user_levels
+                        WHERE user_level_id = own.levels[1] AND company_id = $1 AND user_id <> $2
+                        LIMIT {COMPARED_USERS}
+                    ) AS other, LATERAL (
+                        SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
+                        WHERE company_id = $1 AND user_id = other.user_id OFFSET 0
+                    ) AS held
+                    WHERE held.levels = own.levels
+                ) THEN false
+                ELSE (
+                    SELECT count(DISTINCT held.levels) > $4
+                        AND count(*) FILTER (WHERE held.levels = (SELECT levels FROM own)) = 1
+                        AND (cardinality($3::uuid[]) < 2 OR count(*) FILTER (WHERE held.levels = $3) > 0)
+                    FROM (
+                        SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
+                        WHERE company_id = $1 GROUP BY user_id HAVING count(*) > 1
+                    ) AS held
+                )
+            END AS exceeds"
+        );
+        let before: Vec<Uuid> = before.iter().map(UserLevelId::as_uuid).collect();
+        let values: [Value; 4] = [
+            company.as_uuid().into(),
+            user.as_uuid().into(),
+            before.into(),
+            most(limit.min(u64::from(u32::MAX))).into(),
+        ];
+        column(&self.single(self.for_company(company, statement(sql, values))).await?, "exceeds")
+    }
+}
