@@ -51,6 +51,8 @@ pub struct HttpOptions {
     /// Whether the access log line of each request has the level `info`. If `false`, the line has the level `debug`.
     /// Default: `false`.
     pub log_requests: bool,
+    /// Whether the API serves its documentation at `/docs` and `/openapi.json`. Default: `true`.
+    pub documentation: bool,
 }
 
 impl Default for HttpOptions {
@@ -65,6 +67,7 @@ impl Default for HttpOptions {
             },
             max_body_bytes: 64 * 1024 * 1024,
             log_requests: false,
+            documentation: true,
         }
     }
 }

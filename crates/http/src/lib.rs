@@ -34,6 +34,6 @@ mod server;
 
 pub use api::{Api, HttpOptions, Services};
 pub use middleware::{AllowedOrigins, OriginError, RateLimit, RequestSpans};
-pub use mount::configure;
+pub use mount::{configure, configure_documentation};
 pub use routes::openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

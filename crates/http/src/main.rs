@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use iam_composition::{AdminSettings, Demo, Metrics, Mode, ServerSettings, Settings, System};
+use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System};
 use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans, Server, Services};
 use keys::Keys;
 use listen::listen;
@@ -142,6 +142,7 @@ fn server(listener: TcpListener, settings: &Settings, cors_origins: AllowedOrigi
         rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
         max_body_bytes: settings.cache.max_body_bytes,
         log_requests: settings.log.requests,
+        documentation: settings.server.documentation == Documentation::Public,
         ..HttpOptions::default()
     };
     Server::new(listener, workers, shutdown_timeout, services, options)

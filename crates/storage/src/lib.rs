@@ -63,6 +63,7 @@ pub mod contract;
 mod diff;
 mod error;
 mod feed;
+mod parts;
 mod read;
 mod recorder;
 mod storage;
@@ -76,10 +77,10 @@ pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use read::{
-    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
-    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
-    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
-    ViewPermissions, Views,
+    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, AuditRecords, CompanyModules, CompanyState,
+    CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems,
+    MenuUse, ModuleFeatures, ModuleViews, Modules, PageBounds, Reader, Snapshots, Stamped, Stamps, SubMenuItems,
+    UserLevels, Users, ViewPermissions, Views,
 };
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};

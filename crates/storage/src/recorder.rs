@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::parts::split;
 use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
 /// The actor of a change and the metadata for its audit records.
@@ -71,6 +72,9 @@ struct Entry {
     entity_type: EntityType,
     entity_id: Uuid,
     changes: Value,
+    /// The number of this record among the records of the same change, and the number of these records. `None` if the
+    /// change has only this record.
+    part: Option<(usize, usize)>,
 }
 
 /// The mutations of a unit of work, from which its audit records are derived. Adapters report each successful mutation.
@@ -147,6 +151,14 @@ impl Recorder {
     #[must_use]
     pub fn finish(self) -> Derived {
         let metadata = self.context.metadata();
+        let metadata_of = |part: Option<(usize, usize)>| {
+            let Some((part, parts)) = part else { return metadata.clone() };
+            let mut metadata = metadata.clone().unwrap_or_else(|| json!({}));
+            if let Value::Object(members) = &mut metadata {
+                members.extend([("part".to_owned(), json!(part)), ("parts".to_owned(), json!(parts))]);
+            }
+            Some(metadata)
+        };
         let derived = self.entries.into_iter().map(|entry| AuditRecord {
             id: AuditRecordId::generate(self.now),
             company_id: self.target.company(),
@@ -155,14 +167,25 @@ impl Recorder {
             entity_type: entry.entity_type,
             entity_id: entry.entity_id,
             changes: Some(entry.changes),
-            metadata: metadata.clone(),
+            metadata: metadata_of(entry.part),
             timestamp: self.now,
         });
         Derived { records: derived.chain(self.appended).collect() }
     }
 
     fn record(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
-        self.entries.push(Entry { action, entity_type, entity_id, changes });
+        self.entries.push(Entry { action, entity_type, entity_id, changes, part: None });
+    }
+
+    /// Records the changes of a matrix or a set. Large changes are recorded in several records, in ascending order of
+    /// the changed elements.
+    fn record_in_parts(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
+        let parts = split(changes);
+        let count = parts.len();
+        for (number, changes) in (1..).zip(parts) {
+            let part = (count > 1).then_some((number, count));
+            self.entries.push(Entry { action, entity_type, entity_id, changes, part });
+        }
     }
 
     /// Adds an audit record that is not derived from a mutation.
@@ -259,7 +282,7 @@ impl Recorder {
             .collect();
         let after: Map<_, _> = diff.insert.iter().chain(&diff.update).map(&describe).collect();
         let changes = json!({ "counts": counts, "before": before, "after": after });
-        self.record(action, EntityType::Permission, level.as_uuid(), changes);
+        self.record_in_parts(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
     /// Records that a user's levels changed. `there` is the list of levels before the change.
@@ -272,7 +295,7 @@ impl Recorder {
         let mut after = &before - &removed;
         after.extend(&diff.added);
         let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
-        self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
+        self.record_in_parts("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 
     /// Records that a company's modules changed.
@@ -335,7 +358,7 @@ impl Recorder {
         if diff.is_empty() {
             return;
         }
-        self.record(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
+        self.record_in_parts(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
     }
 }
 

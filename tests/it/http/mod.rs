@@ -14,6 +14,7 @@ mod credentials;
 mod cut_offs;
 mod decisions;
 mod delegation;
+mod documentation;
 mod every_endpoint;
 mod examples;
 mod expand;

@@ -46,6 +46,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
             "app.example.com",
             r#"entry 1, "app.example.com": must have a scheme, as in https://app.example.com"#.to_owned(),
         ),
+        ("IAM__SERVER__DOCUMENTATION", "private", "must be public, admin or off".to_owned()),
         ("IAM__ADMIN__ENABLED", "yes", boolean()),
         ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a host name".to_owned()),
         ("IAM__ADMIN__PORT", "-1", whole("from 0 to 65535")),

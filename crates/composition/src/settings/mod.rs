@@ -22,7 +22,7 @@ pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
 pub use rate_limit::RateLimitSettings;
-pub use server::{AdminSettings, Mode, Origins, ServerSettings};
+pub use server::{AdminSettings, Documentation, Mode, Origins, ServerSettings};
 
 /// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::audit::{append, listed, record};
 use super::fixtures::{Given, at, begin, change, keys, level, records_about, some_company, some_user};
 use super::outcomes::{assert_conflict, assert_misuse};
-use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
+use crate::{AuditCursor, AuditFilter, Constraint, PageBounds, Storage, Target};
 
 /// An appended record is returned unchanged, together with the derived record of the mutation in the same unit of work.
 pub async fn an_appended_record_is_read_as_written(storage: Arc<dyn Storage>) {
@@ -123,7 +123,9 @@ pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     let logs = storage.reader().audit_logs();
     let (mut walked, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
     loop {
-        let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
+        let page = logs.list_for_company(company, &filter, cursor, PageBounds::records(10)).await.unwrap();
+        assert_eq!(page.has_more, sizes.len() < 2, "{sizes:?}");
+        let page = page.records;
         sizes.push(page.len());
         assert!(sizes.len() <= 4, "the pagination must terminate: pages of {sizes:?}");
         let Some(last) = page.last() else { break };
@@ -138,7 +140,43 @@ pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.count_for_company(company, &filter, 28).await.unwrap(), 28);
     assert_eq!(logs.count_for_company(company, &filter, 27).await.unwrap(), 27);
     assert_eq!(logs.count_for_company(company, &filter, 0).await.unwrap(), 0);
-    assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
+    assert_eq!(logs.list_for_company(company, &filter, None, PageBounds::records(0)).await.unwrap().records, []);
+}
+
+/// A page ends before the first record with which it would exceed the bound in bytes. However, it contains at least one
+/// record. Pagination still returns every record exactly once.
+pub async fn pages_are_bounded_by_bytes(storage: Arc<dyn Storage>) {
+    let company = Some(some_company());
+    let sized = |n: usize, length: usize| AuditRecord {
+        id: AuditRecordId::generate(at(0)),
+        changes: Some(json!(["x".repeat(length)])),
+        metadata: Some(json!(["y".repeat(100)])),
+        ..record(company, at(1000 - n as i64))
+    };
+    let lengths = [300, 300, 300, 5_000, 300, 300, 2_000];
+    let records: Vec<_> = lengths.into_iter().enumerate().map(|(n, length)| sized(n, length)).collect();
+    append(&storage, &records).await;
+
+    let (logs, filter) = (storage.reader().audit_logs(), AuditFilter::default());
+    let bounds = PageBounds { records: 3, bytes: 1_000 };
+    let (mut walked, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = logs.list_for_company(company, &filter, cursor, bounds).await.unwrap();
+        let last = page.records.last().expect("a page contains at least one record");
+        cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
+        sizes.push(page.records.len());
+        walked.extend(page.records);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(sizes, [2, 1, 1, 2, 1]);
+    assert_eq!(walked, records);
+    let page = logs.list_for_company(company, &filter, None, PageBounds { records: 3, bytes: 10_000 }).await.unwrap();
+    assert_eq!((page.records.len(), page.has_more), (3, true));
+    let about = AuditFilter { entity_id: Some(records[6].entity_id), ..filter };
+    let page = logs.list_for_company(company, &about, None, PageBounds { records: 1, bytes: 1 }).await.unwrap();
+    assert_eq!((page.records.as_slice(), page.has_more), (&records[6..], false));
 }
 
 /// The lists of an entity's records and of a user's changes are sorted from newest to oldest, and contain at most
