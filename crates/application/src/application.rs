@@ -7,10 +7,13 @@ use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::AuditBudget;
+
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) audit_budget: Arc<AuditBudget>,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
 }
@@ -27,7 +30,14 @@ impl Application {
     /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        Self { storage, permissions, changes: TaskTracker::new(), runtime }
+        let audit_budget = Arc::default();
+        Self { storage, permissions, audit_budget, changes: TaskTracker::new(), runtime }
+    }
+
+    /// Replaces the default budget of audit records per company.
+    #[must_use]
+    pub fn with_audit_budget(self, budget: AuditBudget) -> Self {
+        Self { audit_budget: Arc::new(budget), ..self }
     }
 
     pub(crate) fn reader(&self) -> &dyn Reader {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_domain::{CommitStamp, ExternalId};
 use iam_permissions_cache::Permissions;
-use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
+use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
@@ -26,7 +27,13 @@ impl Application {
         context: RequestContext,
         change: C,
     ) -> Result<Committed<C::Answer>, Failure> {
+        let budgeted = change.target().company().filter(|_| !context.caller.is_super_admin());
+        let wait = budgeted.and_then(|company| self.audit_budget.wait(company, Instant::now()));
+        if let Some(retry_after) = wait.filter(|_| !change.may_only_remove()) {
+            return Err(Failure::AuditBudgetExhausted { retry_after });
+        }
         let request = ChangeRequest {
+            wait,
             requirement: C::REQUIREMENT,
             target: change.target(),
             affects: change.affects(),
@@ -45,6 +52,7 @@ impl Application {
     async fn execute_in_task(&self, request: ChangeRequest, work: Arc<AnyWork>) -> Result<CommitStamp, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
+        let audit_budget = Arc::clone(&self.audit_budget);
         let task = async move {
             let ChangeRequest { context, target, is_forced, .. } = request;
             let caller = context.caller;
@@ -60,6 +68,11 @@ impl Application {
             }
             let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
             invalidation.settle(&outcome);
+            if let (Ok((recorded, _)), Some(company)) =
+                (&outcome, target.company().filter(|_| !caller.is_super_admin()))
+            {
+                audit_budget.charge(company, recorded.bytes, Instant::now());
+            }
             outcome.inspect_err(record_denial)
         };
         let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
@@ -81,14 +94,16 @@ pub struct Committed<T> {
 #[derive(Clone)]
 struct ChangeRequest {
     context: RequestContext,
+    /// The time until the company has budget for audit records again. `None` if it has budget now, or needs none.
+    wait: Option<Duration>,
     requirement: Requirement,
     target: Target,
     affects: Affects,
     is_forced: bool,
 }
 
-/// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
-type AnyWork = dyn Work<Output = bool, Error = Failure>;
+/// The unit of work of a change of any type. Its output states what the change recorded.
+type AnyWork = dyn Work<Output = Recorded, Error = Failure>;
 
 /// A pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
@@ -102,10 +117,10 @@ struct PendingInvalidation {
 impl PendingInvalidation {
     /// Settles the invalidation, unless the outcome of the change is unknown. If the change was committed and changed
     /// any data, invalidates the cached data of its target.
-    fn settle(mut self, outcome: &Result<(bool, CommitStamp), Failure>) {
+    fn settle(mut self, outcome: &Result<(Recorded, CommitStamp), Failure>) {
         match outcome {
-            Ok((is_unchanged, stamp)) => {
-                if !is_unchanged {
+            Ok((recorded, stamp)) => {
+                if recorded.bytes > 0 {
                     self.permissions.changed(self.target, *stamp);
                 }
                 self.is_settled = true;
@@ -135,21 +150,25 @@ struct ChangeWork<C: Change> {
 
 #[async_trait]
 impl<C: Change> Work for ChangeWork<C> {
-    type Output = bool;
+    type Output = Recorded;
     type Error = Failure;
 
-    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Recorded, Failure> {
         let guard = before_change(tx, &self.request).await?;
         let answer = self.change.apply(tx, self.request.context.caller).await?;
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         after_change(tx, &self.request, self.change.external_id(), guard).await?;
-        Ok(tx.is_unchanged())
+        let recorded = tx.recorded();
+        match self.request.wait.filter(|_| !recorded.only_removes) {
+            Some(retry_after) => Err(Failure::AuditBudgetExhausted { retry_after }),
+            None => Ok(recorded),
+        }
     }
 }
 
 /// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
-    let ChangeRequest { context, requirement, target, affects, is_forced } = request;
+    let ChangeRequest { context, requirement, target, affects, is_forced, .. } = request;
     let caller = context.caller;
     if !recheck_credentials(tx, context).await? {
         return Err(Failure::Forbidden(*requirement));

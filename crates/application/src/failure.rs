@@ -1,6 +1,7 @@
 //! Failures of use cases, with messages that clients may see. The underlying errors are preserved for the log.
 
 use std::error::Error;
+use std::time::Duration;
 
 use iam_domain::EntityType;
 use iam_storage::{BoxError, Constraint, Retryable, StorageError};
@@ -44,6 +45,12 @@ pub enum Failure {
     /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
+    /// The company has exhausted its budget of audit records. A change that only removes data is not affected.
+    #[error("the company has exhausted its budget of audit records")]
+    AuditBudgetExhausted {
+        /// The time until the company has budget again.
+        retry_after: Duration,
+    },
     /// The storage cannot be reached, or a storage operation timed out.
     #[error("storage unavailable")]
     Unavailable(#[source] StorageError),

@@ -23,6 +23,7 @@
 //! ```
 
 mod application;
+mod audit_budget;
 mod authentication;
 mod authorization;
 mod change;
@@ -41,6 +42,7 @@ mod reads;
 mod trail;
 
 pub use application::Application;
+pub use audit_budget::{AuditBudget, DEFAULT_AUDIT_BYTES_PER_HOUR};
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use change::{Affects, Change, RequestContext};

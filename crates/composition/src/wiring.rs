@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use iam_application::{Application, HealthProbe};
+use iam_application::{Application, AuditBudget, HealthProbe};
 use iam_domain::Clock;
 use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
@@ -131,8 +131,10 @@ impl System {
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
+        let audit_budget = AuditBudget::per_hour(settings.rate_limit.audit_bytes_per_hour);
+        let application = Application::new(storage, permissions, runtime).with_audit_budget(audit_budget);
         Ok(Self {
-            application: Arc::new(Application::new(storage, permissions, runtime)),
+            application: Arc::new(application),
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             clock,

@@ -82,7 +82,7 @@ pub use read::{
     MenuUse, ModuleFeatures, ModuleViews, Modules, PageBounds, Reader, Snapshots, Stamped, Stamps, SubMenuItems,
     UserLevels, Users, ViewPermissions, Views,
 };
-pub use recorder::{ChangeContext, Derived, Recorder};
+pub use recorder::{ChangeContext, Derived, Recorded, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut,

@@ -67,6 +67,19 @@ pub struct Derived {
     pub records: Vec<AuditRecord>,
 }
 
+/// What a unit of work has recorded: the cost of its audit records, and the kind of its mutations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// The approximate size of the audit records in bytes. 0 if there is no record.
+    pub bytes: u64,
+    /// `true` if every mutation only removed data or disabled a module: entities, cells, levels of a user, modules of a
+    /// company, or keys.
+    pub only_removes: bool,
+}
+
+/// The approximate size of an audit record without its changes, in bytes.
+const RECORD_BYTES: u64 = 256;
+
 struct Entry {
     action: &'static str,
     entity_type: EntityType,
@@ -84,6 +97,8 @@ pub struct Recorder {
     now: Timestamp,
     entries: Vec<Entry>,
     appended: Vec<AuditRecord>,
+    /// `true` if an entry or an appended record does more than to remove data.
+    adds: bool,
     failed: bool,
 }
 
@@ -97,7 +112,7 @@ impl Recorder {
     /// Creates the recorder of a unit of work that acquired its locks at `now`.
     #[must_use]
     pub const fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
-        Self { target, context, now, entries: Vec::new(), appended: Vec::new(), failed: false }
+        Self { target, context, now, entries: Vec::new(), appended: Vec::new(), adds: false, failed: false }
     }
 
     /// Returns the target of the unit of work.
@@ -116,6 +131,16 @@ impl Recorder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.appended.is_empty()
+    }
+
+    /// Returns what has been recorded so far.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let changes = self.entries.iter().map(|entry| Some(&entry.changes));
+        let changes = changes.chain(self.appended.iter().map(|record| record.changes.as_ref()));
+        let size = |changes: &Value| changes.to_string().len() as u64;
+        let bytes = changes.map(|changes| RECORD_BYTES + changes.map_or(0, size)).sum();
+        Recorded { bytes, only_removes: !self.adds }
     }
 
     /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed. Therefore, a
@@ -174,6 +199,12 @@ impl Recorder {
     }
 
     fn record(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
+        self.adds = true;
+        self.record_removal(action, entity_type, entity_id, changes);
+    }
+
+    /// Records a mutation that only removes data.
+    fn record_removal(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
         self.entries.push(Entry { action, entity_type, entity_id, changes, part: None });
     }
 
@@ -190,6 +221,7 @@ impl Recorder {
 
     /// Adds an audit record that is not derived from a mutation.
     pub fn appended(&mut self, record: AuditRecord) {
+        self.adds = true;
         self.appended.push(record);
     }
 
@@ -212,7 +244,7 @@ impl Recorder {
     /// Records that a level was deleted. No user held the level, so no decision changes. However, cached data of the
     /// level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
-        self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
+        self.record_removal("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
     /// Records a change to the view permissions of a level. `there` is the list of permissions before the change.
@@ -282,6 +314,7 @@ impl Recorder {
             .collect();
         let after: Map<_, _> = diff.insert.iter().chain(&diff.update).map(&describe).collect();
         let changes = json!({ "counts": counts, "before": before, "after": after });
+        self.adds |= !diff.insert.is_empty() || !diff.update.is_empty();
         self.record_in_parts(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
@@ -295,6 +328,7 @@ impl Recorder {
         let mut after = &before - &removed;
         after.extend(&diff.added);
         let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
+        self.adds |= !diff.added.is_empty();
         self.record_in_parts("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 
@@ -311,7 +345,8 @@ impl Recorder {
         let changes = json!({
             "moduleId": module, "before": { "enabled": before }, "after": { "enabled": after },
         });
-        self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
+        self.adds |= after;
+        self.record_removal("company.module_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
     /// Records that a feature's views changed. This mapping is for administration only, so no decision changes.
@@ -336,7 +371,7 @@ impl Recorder {
 
     /// Records that an API key was revoked.
     pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
-        self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
+        self.record_removal("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
     }
 
     /// Records that a user's token cut-off changed.
@@ -345,7 +380,7 @@ impl Recorder {
             return;
         }
         let changes = json!({ "before": { "notBefore": before }, "after": { "notBefore": after } });
-        self.record("user.cut_off", EntityType::User, user.as_uuid(), changes);
+        self.record_removal("user.cut_off", EntityType::User, user.as_uuid(), changes);
     }
 
     fn set_updated<T: Ord + Copy + Serialize>(
@@ -358,6 +393,7 @@ impl Recorder {
         if diff.is_empty() {
             return;
         }
+        self.adds |= !diff.added.is_empty();
         self.record_in_parts(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
     }
 }
@@ -381,7 +417,7 @@ macro_rules! entity_change_methods {
             $(#[doc = $doc])+
             #[doc = "This method records the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
-                self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
+                self.record_removal($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
         )+}
     };

@@ -2,6 +2,7 @@
 
 mod assignments;
 mod audit;
+mod audit_budget;
 mod audit_queries;
 mod authority;
 mod bad_input;

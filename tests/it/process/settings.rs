@@ -80,6 +80,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__AUTH__REMEMBERED_TOKENS", "-1", whole("of at least 0")),
         ("IAM__RATE_LIMIT__PER_SECOND", "0", whole(positive)),
         ("IAM__RATE_LIMIT__BURST", "4294967296", whole(positive)),
+        ("IAM__RATE_LIMIT__AUDIT_BYTES_PER_HOUR", "256MiB", whole("of at least 0")),
         ("IAM__LOG__FILTER", "iam_http=loud", "must be a level (off, error, warn, info, debug or trace)".to_owned()),
         ("IAM__LOG__FORMAT", "yaml", "must be text or json".to_owned()),
         ("IAM__LOG__REQUESTS", "1", boolean()),

@@ -14,7 +14,7 @@ use actix_web::{App, test};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
-use iam_application::{Application, HealthProbe, Readiness};
+use iam_application::{Application, AuditBudget, HealthProbe, Readiness};
 use iam_domain::{Clock, CompanyId, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier, system_clock};
@@ -253,7 +253,20 @@ impl TestApi {
         options: HttpOptions,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let application = Arc::new(Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime));
+        let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime);
+        Self::serving(application, storage, permissions, (verifier, clock), database, options).await
+    }
+
+    /// Creates the API with the given application.
+    async fn serving(
+        application: Application,
+        storage: Arc<dyn Storage>,
+        permissions: Arc<Permissions>,
+        (verifier, clock): (TokenVerifier, Clock),
+        database: Option<Rc<TestDatabase>>,
+        options: HttpOptions,
+    ) -> Self {
+        let application = Arc::new(application);
         let services = Services {
             application: Arc::clone(&application),
             verifier: Arc::new(verifier.with_clock(clock.clone())),
@@ -361,6 +374,17 @@ impl TestApi {
     /// Creates another API instance on the same storage, with the given clock instead of the system clock.
     pub async fn with_clock(&self, clock: Clock) -> Self {
         self.admitting(TokenVerifier::hs256(&secret()), clock).await
+    }
+
+    /// Creates another API instance on the same storage, with the given budget of audit records per company and hour.
+    pub async fn with_audit_budget(&self, bytes_per_hour: u64) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
+        let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), patient()));
+        let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime)
+            .with_audit_budget(AuditBudget::per_hour(bytes_per_hour));
+        let verifying = (TokenVerifier::hs256(&secret()), system_clock());
+        Self::serving(application, storage, permissions, verifying, database, HttpOptions::default()).await
     }
 
     async fn admitting(&self, verifier: TokenVerifier, clock: Clock) -> Self {

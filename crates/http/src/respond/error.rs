@@ -152,6 +152,14 @@ impl From<Failure> for ApiError {
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
             }
+            Failure::AuditBudgetExhausted { retry_after } => {
+                let error = Self::new(
+                    Code::RateLimited,
+                    "The company changes too much: its budget of audit records is exhausted",
+                );
+                // Round up to whole seconds, since an earlier retry would be rejected again.
+                Self { retry_after: Some(retry_after.as_secs() + 1), ..error }
+            }
             Failure::Unavailable(source) => Self::unavailable(source),
             Failure::Internal(source) => Self::internal(source),
             other => Self::internal(other),

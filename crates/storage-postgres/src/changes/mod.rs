@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use iam_domain::{Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, Versions};
-use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{AuditLogsMut, ChangeContext, Recorded, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -331,8 +331,8 @@ impl UnitOfWork for Repository<Unit> {
         self.0.actor_not_before
     }
 
-    fn is_unchanged(&self) -> bool {
-        self.0.recorder.is_empty()
+    fn recorded(&self) -> Recorded {
+        self.0.recorder.recorded()
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {

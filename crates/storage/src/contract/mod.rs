@@ -242,7 +242,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         pages_are_bounded_by_bytes,
         records_are_ordered_newest_first_and_limited,
         a_record_is_appended_once,
-        every_kind_of_record_is_stored;
+        every_kind_of_record_is_stored,
+        a_unit_of_work_measures_its_records;
     states:
         a_company_has_no_state_before_its_first_change,
         a_company_is_provisioned_once,

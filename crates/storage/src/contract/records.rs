@@ -4,14 +4,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{Actor, ApiKeyId, AuditRecord, AuditRecordId, EntityType, UserId};
+use iam_domain::{
+    Actor, ApiKeyId, AuditRecord, AuditRecordId, Description, EntityType, UserId, UserLevel, UserLevelId,
+    ViewPermission, ViewState,
+};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{append, listed, record};
-use super::fixtures::{Given, at, begin, change, keys, level, records_about, some_company, some_user};
+use super::fixtures::{
+    Given, at, begin, change, given, keys, level, name, records_about, some_company, some_user, some_view, view_cell,
+};
 use super::outcomes::{assert_conflict, assert_misuse};
-use crate::{AuditCursor, AuditFilter, Constraint, PageBounds, Storage, Target};
+use crate::{AuditCursor, AuditFilter, Constraint, PageBounds, Recorded, Storage, Target};
 
 /// An appended record is returned unchanged, together with the derived record of the mutation in the same unit of work.
 pub async fn an_appended_record_is_read_as_written(storage: Arc<dyn Storage>) {
@@ -245,4 +250,50 @@ pub async fn every_kind_of_record_is_stored(storage: Arc<dyn Storage>) {
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(serde_json::from_value::<AuditRecord>(json).unwrap(), record);
     }
+}
+
+/// A unit of work knows the approximate size of its records, and whether it only removes data.
+pub async fn a_unit_of_work_measures_its_records(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let (first, second) = (level(company, "First"), level(company, "Second"));
+    let view = some_view();
+    given(&storage, &[&view]).await;
+    let mut tx = begin(&storage, company).await;
+    assert_eq!(tx.recorded(), Recorded { bytes: 0, only_removes: true });
+    first.store(tx.as_mut()).await.unwrap();
+    second.store(tx.as_mut()).await.unwrap();
+    assert!(!tx.recorded().only_removes);
+    let before = tx.recorded().bytes;
+    let described = UserLevel { description: Description::parse("x".repeat(1_500)).unwrap(), ..first.clone() };
+    tx.user_levels_mut().update(&described).await.unwrap();
+    assert!((1_500..3_000).contains(&(tx.recorded().bytes - before)), "{}", tx.recorded().bytes - before);
+    tx.commit().await.unwrap();
+
+    let (one, both, none) = ([first.id], [first.id, second.id], []);
+    let allow = [view_cell(&first, view.id, ViewState::Allow)];
+    let deny = [view_cell(&first, view.id, ViewState::Deny)];
+    let assigned = async |levels: &[UserLevelId], only_removes: bool| {
+        let mut tx = begin(&storage, company).await;
+        tx.assignments_mut().replace_for_user(company, user, levels, None).await.unwrap();
+        assert_eq!(tx.recorded().only_removes, only_removes, "{levels:?}");
+        tx.commit().await.unwrap();
+    };
+    assigned(&both, false).await;
+    assigned(&one, true).await;
+    assigned(&[second.id], false).await;
+    assigned(&none, true).await;
+    let cells = async |cells: &[ViewPermission], only_removes: bool| {
+        let mut tx = begin(&storage, company).await;
+        tx.view_permissions_mut().replace_for_user_level(company, first.id, cells).await.unwrap();
+        assert_eq!(tx.recorded().only_removes, only_removes, "{cells:?}");
+        tx.commit().await.unwrap();
+    };
+    cells(&allow, false).await;
+    cells(&deny, false).await;
+    cells(&[], true).await;
+    let mut tx = begin(&storage, company).await;
+    tx.user_levels_mut().delete(company, second.id).await.unwrap();
+    assert!(tx.recorded().only_removes);
+    tx.user_levels_mut().update(&UserLevel { name: name("Renamed"), ..described }).await.unwrap();
+    assert!(!tx.recorded().only_removes);
 }
