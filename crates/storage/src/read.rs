@@ -408,10 +408,12 @@ pub struct CredentialChanges {
     pub cutoffs: Vec<(UserId, Timestamp)>,
     /// The API keys that changed, with their digests. Revoked and expired keys are included.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
+    /// The API keys that changed and whose rows cannot be parsed. They must be rejected.
+    pub unreadable_api_keys: Vec<ApiKeyId>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys in the storage, whether they changed or not. If the number of keys in a cache
-    /// differs, rows were deleted or restored outside the service.
+    /// The total number of API keys in the storage, whether they changed or not, including unreadable keys. If the
+    /// number of keys in a cache differs, rows were deleted or restored outside the service.
     pub api_key_count: usize,
 }
 

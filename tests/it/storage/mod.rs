@@ -13,4 +13,5 @@ mod requests;
 mod seeding;
 mod statements;
 mod tenancy;
+mod unreadable;
 mod write_admission;
