@@ -65,6 +65,7 @@ mod error;
 mod feed;
 mod parts;
 mod read;
+mod recorded;
 mod recorder;
 mod storage;
 mod write;
@@ -82,7 +83,8 @@ pub use read::{
     MenuUse, ModuleFeatures, ModuleViews, Modules, PageBounds, Reader, Snapshots, Stamped, Stamps, SubMenuItems,
     UserLevels, Users, ViewPermissions, Views,
 };
-pub use recorder::{ChangeContext, Derived, Recorded, Recorder};
+pub use recorded::Recorded;
+pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut,

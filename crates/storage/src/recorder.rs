@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::parts::split;
+use crate::recorded::Recorded;
 use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
 /// The actor of a change and the metadata for its audit records.
@@ -65,16 +66,6 @@ impl ChangeContext {
 pub struct Derived {
     /// The audit records: first the records that are derived from mutations, then the appended records.
     pub records: Vec<AuditRecord>,
-}
-
-/// What a unit of work has recorded: the cost of its audit records, and the kind of its mutations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recorded {
-    /// The approximate size of the audit records in bytes. 0 if there is no record.
-    pub bytes: u64,
-    /// `true` if every mutation only removed data or disabled a module: entities, cells, levels of a user, modules of a
-    /// company, or keys.
-    pub only_removes: bool,
 }
 
 /// The approximate size of an audit record without its changes, in bytes.

@@ -108,7 +108,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
 }
 
 /// Settings with which startup fails, each with the beginning of the error message.
-const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
+const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (
         &[("USE_DATABASE", "true")],
@@ -116,6 +116,7 @@ const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
     ),
     (&[("DATABASE_URL", "mysql://hunter2")], "database.url (DATABASE_URL): must be a PostgreSQL URL, postgres://"),
     (&[("DATABASE_URL", "postgres://iam:hunter2@localhost:x/iam")], "database.url (DATABASE_URL): "),
+    (&[("DATABASE_URL", "postgres://iam@localhost/iam?unknown=hunter2")], "database.url (DATABASE_URL): "),
     (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET) begins or ends with white space"),
     (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET) is not set; production mode requires"),
     (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET) has 7 bytes; production mode requires"),
