@@ -14,7 +14,7 @@ use crate::{BudgetOptions, Budgets};
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
-    pub(crate) budgets: Budgets,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
     /// The quotas of companies without overrides.
@@ -33,19 +33,19 @@ impl Application {
     /// down.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        let (budgets, quotas) = (Budgets::new(BudgetOptions::default()), QuotaLimits::default());
+        let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
         Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas }
     }
 
     /// Replaces the budgets. By default, no budget is limited.
     #[must_use]
     pub fn with_budgets(self, options: BudgetOptions) -> Self {
-        Self { budgets: Budgets::new(options), ..self }
+        Self { budgets: Arc::new(Budgets::new(options)), ..self }
     }
 
     /// Returns the budgets of callers and companies.
     #[must_use]
-    pub const fn budgets(&self) -> &Budgets {
+    pub fn budgets(&self) -> &Budgets {
         &self.budgets
     }
 

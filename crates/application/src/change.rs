@@ -74,6 +74,13 @@ pub trait Change: Send + Sync + 'static {
         false
     }
 
+    /// Returns `true` if the change can consist of removals only, depending on the stored data. Such a change is not
+    /// rejected before it is applied if the company has exhausted its budget of audit records; it is rejected
+    /// afterwards if it does more than to remove data.
+    fn may_only_remove(&self) -> bool {
+        false
+    }
+
     /// Applies the change. If the transaction fails with a retryable error, such as a serialization failure or a
     /// deadlock, the executor calls this method again in a new unit of work.
     ///

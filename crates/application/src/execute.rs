@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use iam_domain::{CommitStamp, ExternalId};
 use iam_permissions_cache::Permissions;
-use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
+use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
 use iam_domain::QuotaLimits;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
 use crate::quotas::check_quotas;
-use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
+use crate::{Affects, Application, Change, Exhausted, Failure, RequestContext, Requirement};
 
 impl Application {
     /// Runs a change. Returns its result and the version that the commit produced. The change runs in its own task, so
@@ -29,7 +29,13 @@ impl Application {
         context: RequestContext,
         change: C,
     ) -> Result<Committed<C::Answer>, Failure> {
+        let budgeted = change.target().company().filter(|_| !context.caller.is_super_admin());
+        let exhausted = budgeted.and_then(|company| self.budgets.may_record(company).err());
+        if let Some(exhausted) = exhausted.filter(|_| !change.may_only_remove()) {
+            return Err(exhausted.into());
+        }
         let request = ChangeRequest {
+            exhausted,
             requirement: C::REQUIREMENT,
             target: change.target(),
             affects: change.affects(),
@@ -49,6 +55,7 @@ impl Application {
     async fn execute_in_task(&self, request: ChangeRequest, work: Arc<AnyWork>) -> Result<CommitStamp, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
+        let budgets = Arc::clone(&self.budgets);
         let task = async move {
             let ChangeRequest { context, target, is_forced, .. } = request;
             let caller = context.caller;
@@ -64,6 +71,11 @@ impl Application {
             }
             let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
             invalidation.settle(&outcome);
+            if let (Ok((recorded, _)), Some(company)) =
+                (&outcome, target.company().filter(|_| !caller.is_super_admin()))
+            {
+                budgets.charge_records(company, recorded.bytes);
+            }
             outcome.inspect_err(record_denial)
         };
         let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
@@ -85,6 +97,8 @@ pub struct Committed<T> {
 #[derive(Clone)]
 struct ChangeRequest {
     context: RequestContext,
+    /// Set if the company has exhausted its budget of audit records, so that the change may only remove data.
+    exhausted: Option<Exhausted>,
     requirement: Requirement,
     target: Target,
     affects: Affects,
@@ -92,8 +106,8 @@ struct ChangeRequest {
     quotas: QuotaLimits,
 }
 
-/// The unit of work of a change of any type. Its output is `true` if the change left the data unchanged.
-type AnyWork = dyn Work<Output = bool, Error = Failure>;
+/// The unit of work of a change of any type. Its output states what the change recorded.
+type AnyWork = dyn Work<Output = Recorded, Error = Failure>;
 
 /// A pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
@@ -107,10 +121,10 @@ struct PendingInvalidation {
 impl PendingInvalidation {
     /// Settles the invalidation, unless the outcome of the change is unknown. If the change was committed and changed
     /// any data, invalidates the cached data of its target.
-    fn settle(mut self, outcome: &Result<(bool, CommitStamp), Failure>) {
+    fn settle(mut self, outcome: &Result<(Recorded, CommitStamp), Failure>) {
         match outcome {
-            Ok((is_unchanged, stamp)) => {
-                if !is_unchanged {
+            Ok((recorded, stamp)) => {
+                if recorded.bytes > 0 {
                     self.permissions.changed(self.target, *stamp);
                 }
                 self.is_settled = true;
@@ -140,15 +154,19 @@ struct ChangeWork<C: Change> {
 
 #[async_trait]
 impl<C: Change> Work for ChangeWork<C> {
-    type Output = bool;
+    type Output = Recorded;
     type Error = Failure;
 
-    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Recorded, Failure> {
         let guard = before_change(tx, &self.request).await?;
         let answer = self.change.apply(tx, self.request.context.caller).await?;
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         after_change(tx, &self.request, self.change.external_id(), guard).await?;
-        Ok(tx.is_unchanged())
+        let recorded = tx.recorded();
+        match self.request.exhausted.filter(|_| !recorded.only_removes) {
+            Some(exhausted) => Err(exhausted.into()),
+            None => Ok(recorded),
+        }
     }
 }
 

@@ -114,8 +114,7 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
 
 /// Returns the names of the entities that one audit record refers to. The name of a deleted entity is read from the
 /// record itself.
-#[must_use]
-pub fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
+pub(crate) fn names_of_record(record: &AuditRecord, names: &Names) -> Names {
     let mut ids = BTreeSet::from([record.entity_id]);
     ids.extend(record.actor.id());
     record.changes.iter().for_each(|changes| collect_ids(changes, &mut ids));

@@ -8,7 +8,7 @@ use iam_domain::{
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, Membership};
+use iam_storage::{AuditCursor, AuditFilter, AuditRecords, Membership, PageBounds};
 
 use crate::changes::credentials::API_KEY;
 use crate::changes::features::FEATURE;
@@ -17,10 +17,17 @@ use crate::changes::modules::MODULE;
 use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
+use crate::names::names_of_record;
 use crate::{Application, Failure, Names};
 
 /// Maximum number of audit records that are counted for the total.
 const COUNT_LIMIT: u64 = 10_000;
+
+/// Maximum size of the records on a page of the audit log, in bytes of JSON.
+const AUDIT_PAGE_BYTES: u64 = 1024 * 1024;
+
+/// Maximum size of the names on a page of the audit log, in bytes.
+const AUDIT_PAGE_NAME_BYTES: usize = 1024 * 1024;
 
 /// The total number of audit records that match a query: exact, or a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +42,22 @@ pub enum Total {
 #[derive(Debug, Clone)]
 pub struct AuditPage {
     /// The records, sorted from newest to oldest.
-    pub records: Vec<AuditRecord>,
+    pub records: Vec<NamedRecord>,
     /// The cursor of the next page. `None` on the last page.
     pub next: Option<AuditCursor>,
     /// The total number of matching records, if it was requested.
     pub total: Option<Total>,
     /// The stored external ids of the users that the records refer to.
     pub external_ids: BTreeMap<UserId, ExternalId>,
-    /// The current names of the entities that the records refer to, by id.
+}
+
+/// An audit record with the names of the entities that it refers to.
+#[derive(Debug, Clone)]
+pub struct NamedRecord {
+    /// The record.
+    pub record: AuditRecord,
+    /// The names of the entities that the record refers to, by id. A deleted entity has the name that the record
+    /// contains.
     pub names: Names,
 }
 
@@ -336,7 +351,8 @@ impl Application {
         Ok(MembershipsPage { memberships, has_next })
     }
 
-    /// Returns a page of the audit log of a company, or of the platform if `company` is `None` (keyset pagination).
+    /// Returns a page of the audit log of a company, or of the platform if `company` is `None` (keyset pagination). A
+    /// page contains at most `limit` records. A page whose records or names are large contains fewer records.
     ///
     /// # Errors
     ///
@@ -350,15 +366,21 @@ impl Application {
         include_total: bool,
     ) -> Result<AuditPage, Failure> {
         let logs = self.reader().audit_logs();
-        // One record more than requested is read, to determine whether there is a next page.
-        let mut records = logs.list_for_company(company, filter, cursor, limit + 1).await?;
-        let page = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_next = records.len() > page;
-        records.truncate(page);
-        let next = records
-            .last()
-            .filter(|_| has_next)
-            .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
+        let bounds = PageBounds { records: limit, bytes: AUDIT_PAGE_BYTES };
+        let AuditRecords { records, mut has_more } = logs.list_for_company(company, filter, cursor, bounds).await?;
+        let known = self.names_in(company, &records).await?;
+        let (mut page, mut bytes) = (Vec::with_capacity(records.len()), 0);
+        for record in records {
+            let names = names_of_record(&record, &known);
+            bytes += names.values().map(String::len).sum::<usize>();
+            if bytes > AUDIT_PAGE_NAME_BYTES && !page.is_empty() {
+                has_more = true;
+                break;
+            }
+            page.push(NamedRecord { record, names });
+        }
+        let last = page.last().map(|NamedRecord { record, .. }| record);
+        let next = last.filter(|_| has_more).map(|last| AuditCursor { timestamp: last.timestamp, id: last.id });
         let total = match include_total {
             false => None,
             true => Some(match logs.count_for_company(company, filter, COUNT_LIMIT + 1).await? {
@@ -366,9 +388,9 @@ impl Application {
                 count => Total::Exactly(count),
             }),
         };
-        let external_ids = external_ids(self.reader().users(), records.iter().flat_map(named_users)).await?;
-        let names = self.names_in(company, &records).await?;
-        Ok(AuditPage { records, next, total, external_ids, names })
+        let users = page.iter().flat_map(|NamedRecord { record, .. }| named_users(record));
+        let external_ids = external_ids(self.reader().users(), users).await?;
+        Ok(AuditPage { records: page, next, total, external_ids })
     }
 
     /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids are greater than

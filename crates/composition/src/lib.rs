@@ -62,8 +62,8 @@ pub use mode::{ModeError, StorageMode};
 pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, List, LogFormat, LogSettings, Mode,
-    QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
+    AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, Documentation, IssuerSettings, List, LogFormat,
+    LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, stderr_logs};
 pub use wiring::{StartError, System};

@@ -57,6 +57,8 @@ pub struct HttpOptions {
     /// Whether the access log line of each request has the level `info`. If `false`, the line has the level `debug`.
     /// Default: `false`.
     pub log_requests: bool,
+    /// Whether the API serves its documentation at `/docs` and `/openapi.json`. Default: `true`.
+    pub documentation: bool,
 }
 
 impl Default for HttpOptions {
@@ -70,6 +72,7 @@ impl Default for HttpOptions {
             in_flight: InFlightLimits::default(),
             max_body_bytes: 64 * 1024 * 1024,
             log_requests: false,
+            documentation: true,
         }
     }
 }

@@ -37,6 +37,6 @@ mod server;
 pub use api::{Api, HttpOptions, Services};
 pub use in_flight::InFlightLimits;
 pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};
-pub use mount::configure;
+pub use mount::{configure, configure_documentation};
 pub use routes::openapi::document;
 pub use server::{AdminServer, ConnectionLimits, Server, ServerHandle, ServerOptions};

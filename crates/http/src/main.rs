@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use iam_composition::{AdminSettings, Demo, Metrics, Mode, ServerSettings, Settings, System};
+use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System};
 use iam_http::{
     AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions, InFlightLimits,
     RequestSpans, Server, ServerOptions, Services,
@@ -162,6 +162,7 @@ fn server(
         },
         max_body_bytes: settings.cache.max_body_bytes,
         log_requests: settings.log.requests,
+        documentation: settings.server.documentation == Documentation::Public,
         ..HttpOptions::default()
     };
     let ServerSettings { workers, shutdown_timeout, head_timeout, idle_timeout, write_timeout, .. } = settings.server;

@@ -9,15 +9,20 @@ use crate::middleware::Observe;
 use crate::routes::fallback;
 use crate::routes::openapi;
 
-/// Mounts the complete API into an Actix application: operations, health checks, API documentation and middleware.
+/// Mounts the complete API into an Actix application: operations, health checks and middleware, and also the API
+/// documentation if [`HttpOptions::documentation`](crate::HttpOptions::documentation) is set.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
-    config.app_data(Data::clone(api)).service(
-        web::scope("")
-            .wrap(Observe::new(api))
-            .configure(openapi::register)
-            .service(web::resource(openapi::PATH).guard(guard::Get()).to(openapi::serve))
-            .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from(openapi::PATH)))
-            .route("/docs", web::get().to(fallback::docs))
-            .default_service(web::route().to(fallback::no_such_route)),
-    );
+    let scope = web::scope("").wrap(Observe::new(api)).configure(openapi::register);
+    let scope = if api.options().documentation { scope.configure(configure_documentation) } else { scope };
+    config.app_data(Data::clone(api)).service(scope.default_service(web::route().to(fallback::no_such_route)));
+}
+
+/// Mounts the API documentation into an Actix application: the OpenAPI document at `/openapi.json`, and the pages that
+/// display it at `/docs/`. [`configure`] calls this function for an API with public documentation. The documentation
+/// needs neither the state nor the middleware of the API.
+pub fn configure_documentation(config: &mut ServiceConfig) {
+    config
+        .service(web::resource(openapi::PATH).guard(guard::Get()).to(openapi::serve))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from(openapi::PATH)))
+        .route("/docs", web::get().to(fallback::docs));
 }

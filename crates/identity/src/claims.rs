@@ -71,14 +71,6 @@ impl MappedClaims {
             Ok(&self.verified)
         }
     }
-
-    /// Returns `true` if the token was issued less than `age` ago. The check has a tolerance of one second, because
-    /// issuers may truncate `iat` to whole seconds.
-    pub(crate) fn is_younger_than(&self, age: Duration, now: Timestamp) -> bool {
-        let age = age.saturating_add(Duration::from_secs(1));
-        let since = system_time(now).checked_sub(age).and_then(timestamp);
-        self.verified.issued_at.is_some_and(|issued_at| since.is_none_or(|since| issued_at > since))
-    }
 }
 
 impl ClaimMapping {

@@ -40,8 +40,7 @@ pub enum AuthenticationError {
     /// The API key was revoked.
     #[error("Invalid token")]
     RevokedKey,
-    /// The token cannot be verified now, because its issuer's keys are not available, or because the rate limit does
-    /// not yet allow another fetch of the keys. A later attempt can succeed.
+    /// The token cannot be verified now, because its issuer's keys cannot be read. A later attempt can succeed.
     #[error("The token cannot be verified: its issuer's keys are not available")]
     Unavailable,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use iam_domain::Clock;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::claims::{ClaimMapping, MappedClaims};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
@@ -66,44 +67,35 @@ impl IssuerVerifier {
     }
 
     /// Returns the key that signed the token. If no current key verifies the signature, and the token's claims are
-    /// valid, reads the issuer's keys again. `claims` is `None` if the claims are invalid.
+    /// valid, reads the issuer's keys again, and waits for this read [`LONGEST_WAIT`](crate::key_ring::LONGEST_WAIT) at
+    /// most. `claims` is `None` if the claims are invalid.
     pub(crate) async fn key_of(
         &self,
         token: &Token<'_>,
         claims: Option<&MappedClaims>,
         clock: &Clock,
-        clock_skew: Duration,
     ) -> Result<Arc<Key>, AuthenticationError> {
         let is_valid = || claims.is_some_and(|claims| claims.at(clock.now()).is_ok());
+        let arrived = Instant::now();
         for _ in 0..MAX_LOOKUPS {
             let keys = self.ring.keys();
             match keys.check_signature(token) {
                 SignatureCheck::Valid(key) => return Ok(key),
                 // The key set has changed. It may contain another key with the same id, so the lookup is repeated.
-                SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
+                SignatureCheck::Forged if is_valid() && self.ring.renew(&keys, arrived).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Untrusted),
                 // Key sources contain only public keys, so another read cannot find a key that verifies an HS256 token.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Untrusted);
                 }
-                SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
+                SignatureCheck::UnknownKey => match self.ring.renew(&keys, arrived).await {
                     Renewal::Others => {}
-                    // Issuers publish a key before they sign with it. The latest read therefore found the keys of all
-                    // tokens that were issued before this read. Only a token that was issued later can be signed with a
-                    // new key.
-                    Renewal::TooSoon(since)
-                        if claims.is_some_and(|claims| {
-                            claims.is_younger_than(since.saturating_add(clock_skew), clock.now())
-                        }) =>
-                    {
-                        return Err(AuthenticationError::Unavailable);
-                    }
-                    Renewal::Same | Renewal::TooSoon(_) => break,
+                    Renewal::Same => break,
                 },
             }
         }
-        // If the latest read failed, the issuer may have a key that verifies the token.
-        Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Untrusted })
+        // If the keys cannot be read, the issuer may have a key that verifies the token.
+        Err(if self.ring.is_unavailable() { AuthenticationError::Unavailable } else { AuthenticationError::Untrusted })
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
@@ -47,6 +47,20 @@ struct Refresh {
     history: Arc<Mutex<ReadHistory>>,
     /// `true` if the latest read failed, or if there was no read yet.
     is_stale: AtomicBool,
+    /// The time at which the read in progress began. `None` if no read is in progress.
+    reading_since: StdMutex<Option<Instant>>,
+}
+
+/// Maximum time for which a token waits for a read of the keys.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Duration of a read in progress from which on the keys count as unavailable.
+const SLOW: Duration = Duration::from_millis(750);
+
+impl Refresh {
+    fn set_reading_since(&self, began: Option<Instant>) {
+        *self.reading_since.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
 }
 
 /// The outcome of past reads.
@@ -80,8 +94,6 @@ pub(crate) enum Renewal {
     Others,
     /// The key set has not changed, or cannot be read.
     Same,
-    /// The keys were not read again because of the rate limit. The duration is the time since the latest read began.
-    TooSoon(Duration),
 }
 
 impl KeyRing {
@@ -107,6 +119,7 @@ impl KeyRing {
             runtime,
             history: Arc::default(),
             is_stale: AtomicBool::new(true),
+            reading_since: StdMutex::default(),
         };
         Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
     }
@@ -116,10 +129,13 @@ impl KeyRing {
         self.current.load_full()
     }
 
-    /// Returns `true` if the latest read failed or there was no read yet. In both cases, keys of the issuer may be
-    /// missing.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.refresh.as_ref().is_some_and(|refresh| refresh.is_stale.load(Ordering::Acquire))
+    /// Returns `true` if the keys cannot be read now: the latest read failed, there was no read yet, or the read in
+    /// progress is slow. In all these cases, keys of the issuer may be missing.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.refresh.as_ref().is_some_and(|refresh| {
+            let reading_since = *refresh.reading_since.lock().unwrap_or_else(PoisonError::into_inner);
+            refresh.is_stale.load(Ordering::Acquire) || reading_since.is_some_and(|began| began.elapsed() >= SLOW)
+        })
     }
 
     /// Reads the keys now.
@@ -142,28 +158,47 @@ impl KeyRing {
         }
     }
 
-    /// Reads the key set again because none of the keys in `tried` verifies a token.
+    /// Reads the key set again because none of the keys in `tried` verifies a token that arrived at `arrived`. Returns
+    /// as soon as a read that began after `arrived` has ended, and [`LONGEST_WAIT`] after `arrived` at the latest.
     ///
     /// Concurrent calls share one read (single flight). The read continues even if the calls are cancelled. Consecutive
     /// reads that such calls trigger are at least `unknown_key_interval` apart.
-    pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
+    pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>, arrived: Instant) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
-        let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
-        let called = Instant::now();
-        let mut history = Arc::clone(&refresh.history).lock_owned().await;
-        let was_read_meanwhile = history.read_began.is_some_and(|began| began >= called);
-        let is_too_soon =
-            history.unknown_key_read_began.is_some_and(|began| began.elapsed() < refresh.unknown_key_interval);
-        if !is_new() && !was_read_meanwhile {
-            if let (true, Some(began)) = (is_too_soon, history.read_began) {
-                return Renewal::TooSoon(began.elapsed());
+        // If the time is over, the read continues in the background.
+        let _ = timeout_at(arrived + LONGEST_WAIT, self.read_after(refresh, tried, arrived)).await;
+        if self.has_other_keys_than(tried) { Renewal::Others } else { Renewal::Same }
+    }
+
+    /// Waits until the key set differs from `tried`, or until a read that began after `arrived` has ended. Begins this
+    /// read if the rate limit allows it.
+    async fn read_after(self: &Arc<Self>, refresh: &Arc<Refresh>, tried: &Arc<KeySet>, arrived: Instant) {
+        loop {
+            let mut history = Arc::clone(&refresh.history).lock_owned().await;
+            let was_read_meanwhile = history.read_began.is_some_and(|began| began >= arrived);
+            if was_read_meanwhile || self.has_other_keys_than(tried) {
+                return;
             }
-            history.unknown_key_read_began = Some(Instant::now());
-            let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history));
-            // An error means that the runtime is shutting down.
-            let _ = reading.await;
+            let next = history
+                .unknown_key_read_began
+                .map_or(Duration::ZERO, |began| refresh.unknown_key_interval.saturating_sub(began.elapsed()));
+            if next.is_zero() {
+                history.unknown_key_read_began = Some(Instant::now());
+                let read = Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history);
+                // An error means that the runtime is shutting down.
+                let _ = refresh.runtime.spawn(read).await;
+                return;
+            }
+            drop(history);
+            if next > LONGEST_WAIT {
+                return;
+            }
+            sleep(next).await;
         }
-        if is_new() { Renewal::Others } else { Renewal::Same }
+    }
+
+    fn has_other_keys_than(&self, tried: &Arc<KeySet>) -> bool {
+        !Arc::ptr_eq(&self.current.load(), tried)
     }
 
     async fn read_for_unknown_key(self: Arc<Self>, refresh: Arc<Refresh>, mut history: OwnedMutexGuard<ReadHistory>) {
@@ -172,7 +207,9 @@ impl KeyRing {
 
     async fn read_once(&self, refresh: &Refresh, history: &mut ReadHistory) -> Result<(), SourceError> {
         history.read_began = Some(Instant::now());
+        refresh.set_reading_since(history.read_began);
         let read = refresh.reader.read().await;
+        refresh.set_reading_since(None);
         let issuer = refresh.issuer.as_str();
         let outcome = match &read {
             Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,

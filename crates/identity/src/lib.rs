@@ -63,6 +63,7 @@ mod source;
 mod system_clock;
 mod token;
 mod token_cache;
+mod user_names;
 mod verifier;
 
 pub use algorithm::Algorithm;
@@ -77,6 +78,7 @@ pub use options::{DEFAULT_REMEMBERED_TOKENS, VerifierOptions};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
 pub use system_clock::system_clock;
+pub use user_names::UserNames;
 pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
 /// Minimum length in bytes of a shared secret for production use: the length of an HS256 digest.

@@ -34,7 +34,7 @@ impl Default for VerifierOptions {
             max_token_age: None,
             max_super_admin_token_age: None,
             jwks_refresh: Duration::from_secs(5 * 60),
-            unknown_key_pause: Duration::from_secs(10),
+            unknown_key_pause: Duration::from_millis(500),
             jwks_timeout: Duration::from_secs(5),
         }
     }

@@ -243,7 +243,7 @@ impl TokenVerifier {
         let issuer = self.issuer_of(token).ok_or(AuthenticationError::Untrusted)?;
         let claims = issuer.mapping.apply(&token.claims, self.limits);
         // The signature is checked first, so that an invalid claim is reported only to the bearer of a signed token.
-        let key = issuer.key_of(token, claims.as_ref().ok(), &self.clock, self.limits.clock_skew).await?;
+        let key = issuer.key_of(token, claims.as_ref().ok(), &self.clock).await?;
         let claims = claims?;
         let verified = claims.at(self.clock.now())?.clone();
         // The key may have been removed from the issuer's key set during the verification.

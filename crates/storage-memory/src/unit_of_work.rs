@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, CommitStamp, ExternalId, QuotaOverrides, Timestamp, UserId};
-use iam_storage::{AuditCursor, ChangeContext, Growth, Recorder, Result, Target, UnitOfWork};
+use iam_storage::{AuditCursor, ChangeContext, Growth, Recorded, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
 use crate::auxiliary::Removed;
@@ -146,8 +146,8 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.growth()
     }
 
-    fn is_unchanged(&self) -> bool {
-        self.0.recorder.is_empty()
+    fn recorded(&self) -> Recorded {
+        self.0.recorder.recorded()
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {

@@ -99,6 +99,7 @@ mod row_security;
 mod snapshots;
 mod statement;
 mod storage;
+mod unreadable;
 
 pub use connections::database_url::UrlError;
 pub use connections::reachability::Unreachable;

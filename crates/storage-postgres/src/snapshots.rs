@@ -20,6 +20,7 @@ use crate::entities::{columns, features, menu_items, modules, sub_menu_items, vi
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
+use crate::unreadable::readable;
 
 /// Returns the SQL that reads the catalog and its state, plus the columns `rest` from the joined `tables`. $1 and $2
 /// are the version and the stamp of the cached catalog. If neither has changed in the database, the column `catalog` is
@@ -83,28 +84,26 @@ const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
 
 #[derive(Deserialize)]
 struct CatalogRows {
-    views: Vec<views::Model>,
-    features: Vec<features::Model>,
-    modules: Vec<modules::Model>,
+    views: Vec<serde_json::Value>,
+    features: Vec<serde_json::Value>,
+    modules: Vec<serde_json::Value>,
     module_views: Vec<(Uuid, Uuid)>,
     module_features: Vec<(Uuid, Uuid)>,
 }
 
-fn convert_all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
-    rows.into_iter().map(D::try_from).collect()
-}
-
 impl CatalogRows {
-    fn into_catalog(self) -> Result<Catalog> {
-        Ok(Catalog::new(
-            convert_all::<_, iam_domain::View>(self.views)?,
-            convert_all::<_, iam_domain::Feature>(self.features)?,
-            convert_all::<_, iam_domain::Module>(self.modules)?,
+    /// Returns the catalog. All companies share it, so a row that cannot be parsed must not make the whole catalog
+    /// unusable. Such a row is omitted: an unknown view or feature is denied, and an unknown module opens no gate.
+    fn into_catalog(self) -> Catalog {
+        Catalog::new(
+            readable::<views::Model, iam_domain::View>("views", self.views),
+            readable::<features::Model, iam_domain::Feature>("features", self.features),
+            readable::<modules::Model, iam_domain::Module>("modules", self.modules),
             self.module_views.into_iter().map(|(module, view)| (ModuleId::from_uuid(module), ViewId::from_uuid(view))),
             self.module_features
                 .into_iter()
                 .map(|(module, feature)| (ModuleId::from_uuid(module), FeatureId::from_uuid(feature))),
-        ))
+        )
     }
 }
 
@@ -155,7 +154,7 @@ impl<T: Executor> Repository<T> {
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
-                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.into_catalog()?);
+                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.into_catalog());
                 if let Some(cache) = self.0.catalog() {
                     cache.set(state, &catalog);
                 }
@@ -243,8 +242,9 @@ impl<T: Executor> Snapshots for Repository<T> {
             company: column(&row, "company_version")?,
         };
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
-        let items = json_column::<Vec<menu_items::Model>>(&row, "items")?;
-        let sub_items = json_column::<Vec<sub_menu_items::Model>>(&row, "sub_items")?;
-        Ok(Stamped { versions, stamps, value: Menu { items: convert_all(items)?, sub_items: convert_all(sub_items)? } })
+        // All companies share the common menu, so an item that cannot be parsed is omitted.
+        let items = readable::<menu_items::Model, _>("menu_items", json_column(&row, "items")?);
+        let sub_items = readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(&row, "sub_items")?);
+        Ok(Stamped { versions, stamps, value: Menu { items, sub_items } })
     }
 }

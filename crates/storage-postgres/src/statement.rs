@@ -40,8 +40,13 @@ pub(crate) fn json_column<T: DeserializeOwned>(row: &QueryResult, name: &str) ->
 
 /// Parses JSON text from a row.
 pub(crate) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StorageError::Corrupt {
+    serde_json::from_str(text).map_err(unparsable)
+}
+
+/// Returns the error for JSON in a row that cannot be parsed.
+pub(crate) fn unparsable(error: serde_json::Error) -> StorageError {
+    StorageError::Corrupt {
         what: "the JSON in a row of a snapshot cannot be parsed".to_owned(),
         source: Some(Box::new(error)),
-    })
+    }
 }

@@ -64,7 +64,9 @@ mod diff;
 mod error;
 mod feed;
 mod growth;
+mod parts;
 mod read;
+mod recorded;
 mod recorder;
 mod storage;
 mod write;
@@ -78,11 +80,12 @@ pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
 pub use read::{
-    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyQuotas, CompanyState,
-    CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems,
-    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
-    ViewPermissions, Views,
+    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, AuditRecords, CompanyModules, CompanyQuotas,
+    CompanyState, CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features,
+    Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, PageBounds, Reader, Snapshots, Stamped,
+    Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
+pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{

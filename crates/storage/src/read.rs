@@ -251,19 +251,46 @@ pub struct AuditCursor {
     pub id: AuditRecordId,
 }
 
+/// The bounds of a page of audit records. A page contains at least one record, however large the record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageBounds {
+    /// Maximum number of records.
+    pub records: u64,
+    /// Maximum size of the records in bytes. The size of a record is the length of the JSON texts of its changes and
+    /// of its metadata. The adapters may format JSON with different white space.
+    pub bytes: u64,
+}
+
+impl PageBounds {
+    /// Returns the bounds of a page of at most this many records, whatever their size.
+    #[must_use]
+    pub const fn records(records: u64) -> Self {
+        Self { records, bytes: u64::MAX }
+    }
+}
+
+/// A page of audit records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecords {
+    /// The records, sorted from newest to oldest: by descending timestamp, then by descending id.
+    pub records: Vec<AuditRecord>,
+    /// `true` if more records match the filter after the last record of a page that is not empty.
+    pub has_more: bool,
+}
+
 /// Read operations on the audit log. Records are ordered by descending timestamp, then by descending id. The company
 /// `None` selects the audit log of the platform.
 #[async_trait]
 pub trait AuditLogs: Send + Sync {
-    /// Returns a page of the records of a company that match the filter: at most `limit` records after `cursor`, or
-    /// from the newest record if no cursor is given (keyset pagination).
+    /// Returns a page of the records of a company that match the filter: the records after `cursor`, or from the
+    /// newest record if no cursor is given (keyset pagination). Records that do not fit the page are not read.
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
         filter: &AuditFilter,
         cursor: Option<AuditCursor>,
-        limit: u64,
-    ) -> Result<Vec<AuditRecord>>;
+        bounds: PageBounds,
+    ) -> Result<AuditRecords>;
     /// Returns the number of records of a company that match the filter, or `at_most` if there are more.
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64>;
     /// Returns at most `limit` records about an entity, newest first.
@@ -405,10 +432,12 @@ pub struct CredentialChanges {
     pub cutoffs: Vec<(UserId, Timestamp)>,
     /// The API keys that changed, with their digests. Revoked and expired keys are included.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
+    /// The API keys that changed and whose rows cannot be parsed. They must be rejected.
+    pub unreadable_api_keys: Vec<ApiKeyId>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys in the storage, whether they changed or not. If the number of keys in a cache
-    /// differs, rows were deleted or restored outside the service.
+    /// The total number of API keys in the storage, whether they changed or not, including unreadable keys. If the
+    /// number of keys in a cache differs, rows were deleted or restored outside the service.
     pub api_key_count: usize,
 }
 

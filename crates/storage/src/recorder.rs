@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::parts::split;
+use crate::recorded::Recorded;
 use crate::{Growth, MatrixDiff, SetDiff, StorageError, Target};
 
 /// The actor of a change and the metadata for its audit records.
@@ -67,11 +69,17 @@ pub struct Derived {
     pub records: Vec<AuditRecord>,
 }
 
+/// The approximate size of an audit record without its changes, in bytes.
+const RECORD_BYTES: u64 = 256;
+
 struct Entry {
     action: &'static str,
     entity_type: EntityType,
     entity_id: Uuid,
     changes: Value,
+    /// The number of this record among the records of the same change, and the number of these records. `None` if the
+    /// change has only this record.
+    part: Option<(usize, usize)>,
 }
 
 /// The mutations of a unit of work, from which its audit records are derived. Adapters report each successful mutation.
@@ -81,6 +89,8 @@ pub struct Recorder {
     now: Timestamp,
     entries: Vec<Entry>,
     appended: Vec<AuditRecord>,
+    /// `true` if an entry or an appended record does more than to remove data.
+    adds: bool,
     failed: bool,
     growth: Growth,
 }
@@ -101,6 +111,7 @@ impl Recorder {
             now,
             entries: Vec::new(),
             appended: Vec::new(),
+            adds: false,
             failed: false,
             growth: Growth::default(),
         }
@@ -128,6 +139,16 @@ impl Recorder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.appended.is_empty()
+    }
+
+    /// Returns what has been recorded so far.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let changes = self.entries.iter().map(|entry| Some(&entry.changes));
+        let changes = changes.chain(self.appended.iter().map(|record| record.changes.as_ref()));
+        let size = |changes: &Value| changes.to_string().len() as u64;
+        let bytes = changes.map(|changes| RECORD_BYTES + changes.map_or(0, size)).sum();
+        Recorded { bytes, only_removes: !self.adds }
     }
 
     /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed. Therefore, a
@@ -163,6 +184,14 @@ impl Recorder {
     #[must_use]
     pub fn finish(self) -> Derived {
         let metadata = self.context.metadata();
+        let metadata_of = |part: Option<(usize, usize)>| {
+            let Some((part, parts)) = part else { return metadata.clone() };
+            let mut metadata = metadata.clone().unwrap_or_else(|| json!({}));
+            if let Value::Object(members) = &mut metadata {
+                members.extend([("part".to_owned(), json!(part)), ("parts".to_owned(), json!(parts))]);
+            }
+            Some(metadata)
+        };
         let derived = self.entries.into_iter().map(|entry| AuditRecord {
             id: AuditRecordId::generate(self.now),
             company_id: self.target.company(),
@@ -171,18 +200,36 @@ impl Recorder {
             entity_type: entry.entity_type,
             entity_id: entry.entity_id,
             changes: Some(entry.changes),
-            metadata: metadata.clone(),
+            metadata: metadata_of(entry.part),
             timestamp: self.now,
         });
         Derived { records: derived.chain(self.appended).collect() }
     }
 
     fn record(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
-        self.entries.push(Entry { action, entity_type, entity_id, changes });
+        self.adds = true;
+        self.record_removal(action, entity_type, entity_id, changes);
+    }
+
+    /// Records a mutation that only removes data.
+    fn record_removal(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
+        self.entries.push(Entry { action, entity_type, entity_id, changes, part: None });
+    }
+
+    /// Records the changes of a matrix or a set. Large changes are recorded in several records, in ascending order of
+    /// the changed elements.
+    fn record_in_parts(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
+        let parts = split(changes);
+        let count = parts.len();
+        for (number, changes) in (1..).zip(parts) {
+            let part = (count > 1).then_some((number, count));
+            self.entries.push(Entry { action, entity_type, entity_id, changes, part });
+        }
     }
 
     /// Adds an audit record that is not derived from a mutation.
     pub fn appended(&mut self, record: AuditRecord) {
+        self.adds = true;
         self.appended.push(record);
     }
 
@@ -208,7 +255,7 @@ impl Recorder {
     /// level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.growth.deleted(before);
-        self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
+        self.record_removal("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
     /// Records a change to the view permissions of a level. `there` is the list of permissions before the change.
@@ -279,7 +326,8 @@ impl Recorder {
             .collect();
         let after: Map<_, _> = diff.insert.iter().chain(&diff.update).map(&describe).collect();
         let changes = json!({ "counts": counts, "before": before, "after": after });
-        self.record(action, EntityType::Permission, level.as_uuid(), changes);
+        self.adds |= !diff.insert.is_empty() || !diff.update.is_empty();
+        self.record_in_parts(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
     /// Records that a user's levels changed. `there` is the list of levels before the change.
@@ -293,7 +341,8 @@ impl Recorder {
         after.extend(&diff.added);
         self.growth.levels_replaced(user, &before, &after);
         let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
-        self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
+        self.adds |= !diff.added.is_empty();
+        self.record_in_parts("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 
     /// Records that a company's modules changed.
@@ -309,7 +358,8 @@ impl Recorder {
         let changes = json!({
             "moduleId": module, "before": { "enabled": before }, "after": { "enabled": after },
         });
-        self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
+        self.adds |= after;
+        self.record_removal("company.module_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
     /// Records that the overrides of a company's quotas changed.
@@ -345,7 +395,7 @@ impl Recorder {
     /// Records that an API key was revoked.
     pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
         self.growth.key_revoked(before);
-        self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
+        self.record_removal("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
     }
 
     /// Records that a user's token cut-off changed.
@@ -354,7 +404,7 @@ impl Recorder {
             return;
         }
         let changes = json!({ "before": { "notBefore": before }, "after": { "notBefore": after } });
-        self.record("user.cut_off", EntityType::User, user.as_uuid(), changes);
+        self.record_removal("user.cut_off", EntityType::User, user.as_uuid(), changes);
     }
 
     fn set_updated<T: Ord + Copy + Serialize>(
@@ -367,7 +417,8 @@ impl Recorder {
         if diff.is_empty() {
             return;
         }
-        self.record(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
+        self.adds |= !diff.added.is_empty();
+        self.record_in_parts(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
     }
 }
 
@@ -393,7 +444,7 @@ macro_rules! entity_change_methods {
             #[doc = "This method records the deletion of the entity."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.growth.deleted(before);
-                self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
+                self.record_removal($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
         )+}
     };

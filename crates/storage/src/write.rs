@@ -14,7 +14,7 @@ use iam_domain::{
 };
 use uuid::Uuid;
 
-use crate::{Growth, Reader, Result};
+use crate::{Growth, Reader, Recorded, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -382,8 +382,9 @@ pub trait UnitOfWork: Reader + Writer {
     /// Returns the growth of the quantities that quotas limit, since the unit of work began.
     fn growth(&self) -> &Growth;
 
-    /// Returns `true` if the unit of work has changed nothing. A commit then has no effect.
-    fn is_unchanged(&self) -> bool;
+    /// Returns what the unit of work has recorded so far. If it has recorded nothing, it has changed nothing, and a
+    /// commit has no effect.
+    fn recorded(&self) -> Recorded;
 
     /// Commits all changes together with their audit records, and returns the new version of the target. A new version
     /// of a company makes the earlier effective-permission rows of this company outdated. A new version of the catalog

@@ -132,7 +132,7 @@ both_adapters! {
             let checks = router.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
-            assert_eq!(results["results"][1]["error"]["message"], "userId specifies an unknown issuer");
+            assert_eq!((&results["results"][1]["allowed"], results["results"][1].get("error")), (&json!(false), None));
             // A response to a caller who may not check other users reveals neither which issuers are trusted nor which
             // users exist.
             for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
@@ -238,8 +238,8 @@ both_adapters! {
         router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// A request with an invalid path id, or with a path id of an unknown issuer, is rejected. The errors are the same
-    /// as for an invalid `issuer|subject`.
+    /// A request with an invalid path id is rejected. The errors are the same as for an invalid `issuer|subject`. A
+    /// path id of an unknown issuer is rejected if the caller may know which issuers are trusted.
     async fn an_invalid_path_id_is_rejected(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -256,8 +256,63 @@ both_adapters! {
             (foreign, "userId specifies an unknown issuer"),
         ] {
             let path = format!("/api/iam/users/{text}/user-levels");
-            let answer = issuing.api.get(&path).by(company.admin).within(company.id).send().await;
+            let answer = issuing.api.get(&path).by_super_admin().within(company.id).send().await;
             assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{text}");
+        }
+    }
+
+    /// For a caller of one company, a user of an unknown issuer is a user who holds nothing: every operation answers as
+    /// for a user of a trusted issuer. So the caller cannot find out which issuers the platform trusts.
+    async fn trusted_issuers_cannot_be_learned_by_probing(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let router = &issuing.api;
+        let keys = [router.api_key("read", Some(company.id)).await, router.api_key("administer", Some(company.id)).await];
+        let member = router.level_id(company, "Member").await;
+        let callers = |request: Request, caller: usize| match caller {
+            0 => request.by(company.admin),
+            1 => request.by(company.visitor),
+            key => request.by_key(&keys[key - 2]),
+        };
+        for caller in 0..4 {
+            let answers = async |issuer: &str| {
+                let subject = format!("subject of {caller}");
+                let external = ExternalId::parse(&format!("{issuer}|{subject}")).unwrap();
+                let (name, id) = (external.to_string(), external.user_id().to_string());
+                let path = |rest: &str| format!("/api/iam/users/{}{rest}", encoded(&name));
+                let ask = json!({ "view": "/dashboard", "userId": name });
+                let levels = json!({ "userLevelIds": [member] });
+                let requests = [
+                    router.get(&path("")),
+                    router.get(&path("/user-levels")),
+                    router.get(&path("/permissions")),
+                    router.get(&format!("/api/iam/audit-logs?userId={}", encoded(&name))),
+                    router.get(&format!("/api/iam/audit-logs?entityId={}", external.path_id())),
+                    router.post("/api/iam/check").json(&ask),
+                    router.post("/api/iam/checks").json(&json!({ "checks": [ask] })),
+                    router.post("/api/iam/explain").json(&ask),
+                    router.put(&path("/user-levels")).json(&json!({ "userLevelIds": [] })),
+                    router.put(&path("/user-levels")).json(&levels),
+                    router.get(&path("")),
+                    router.get(&path("/user-levels")),
+                    router.post("/api/iam/check").json(&ask),
+                    router.put(&path("/user-levels")).json(&json!({ "userLevelIds": [] })),
+                ];
+                let mut answers = Vec::new();
+                for request in requests {
+                    let answer = callers(request, caller).within(company.id).send().await;
+                    let text = String::from_utf8(answer.body.clone()).unwrap();
+                    let text = text.replace(&id, "ID").replace(&external.path_id(), "PATH").replace(issuer, "ISSUER");
+                    answers.push((answer.status, text));
+                }
+                answers
+            };
+            let (known, unknown) = (answers(ISSUER).await, answers("https://globex.example/").await);
+            for (known, unknown) in known.iter().zip(&unknown) {
+                assert_eq!(known.0, unknown.0, "{caller}: {} / {}", known.1, unknown.1);
+                let times = |text: &str| text.split("\"timestamp\"").next().unwrap_or_default().to_owned();
+                assert_eq!(times(&known.1), times(&unknown.1), "{caller}");
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod assignments;
 mod audit;
+mod audit_budget;
 mod audit_queries;
 mod authority;
 mod bad_input;
@@ -15,6 +16,7 @@ mod credentials;
 mod cut_offs;
 mod decisions;
 mod delegation;
+mod documentation;
 mod every_endpoint;
 mod examples;
 mod expand;

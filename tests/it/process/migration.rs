@@ -16,6 +16,14 @@ fn an_invalid_url_is_not_printed() {
     assert!(!text_of(&output).contains("hunter2"), "{}", text_of(&output));
 }
 
+#[test]
+fn the_value_of_an_unknown_parameter_of_the_url_is_not_printed() {
+    let environment = [("DATABASE_URL", "postgres://iam@127.0.0.1:1/iam?unknown=hunter2"), ("RUST_LOG", "trace")];
+    let output = run("migration", &["status"], &environment);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(!text_of(&output).contains("hunter2"), "{}", text_of(&output));
+}
+
 mod postgres {
     use sea_orm::sqlx::query_scalar;
 

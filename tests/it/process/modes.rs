@@ -235,3 +235,14 @@ fn commas_case_default_ports_and_final_slashes_of_web_origins_are_normalized() {
     }
     server.stop();
 }
+
+/// The port of the API serves the documentation only if the documentation is public.
+#[test]
+fn the_documentation_is_public_unless_a_setting_moves_it() {
+    for (documentation, status) in [("", 200), ("public", 200), ("admin", 404), ("off", 404)] {
+        let server = ServerProcess::start(&[], &[("IAM__SERVER__DOCUMENTATION", documentation)]);
+        for path in ["/openapi.json", "/docs/"] {
+            assert_eq!(server.request("GET", path, &[], None).status, status, "{documentation}: {path}");
+        }
+    }
+}

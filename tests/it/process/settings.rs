@@ -54,6 +54,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
             "app.example.com",
             r#"entry 1, "app.example.com": must have a scheme, as in https://app.example.com"#.to_owned(),
         ),
+        ("IAM__SERVER__DOCUMENTATION", "private", "must be public, admin or off".to_owned()),
         ("IAM__ADMIN__ENABLED", "yes", boolean()),
         ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a host name".to_owned()),
         ("IAM__ADMIN__PORT", "-1", whole("from 0 to 65535")),
@@ -96,6 +97,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
             "10.0.0.0/8, proxy",
             "each entry must be an IP address or a network, such as 10.0.0.0/8".to_owned(),
         ),
+        ("IAM__RATE_LIMIT__AUDIT_BYTES_PER_HOUR", "256MiB", whole("from 0 to 4294967295")),
         ("IAM__LOG__FILTER", "iam_http=loud", "must be a level (off, error, warn, info, debug or trace)".to_owned()),
         ("IAM__LOG__FORMAT", "yaml", "must be text or json".to_owned()),
         ("IAM__LOG__REQUESTS", "1", boolean()),
@@ -123,7 +125,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
 }
 
 /// Settings with which startup fails, each with the beginning of the error message.
-const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
+const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (
         &[("USE_DATABASE", "true")],
@@ -131,6 +133,7 @@ const UNUSABLE: [(&[(&str, &str)], &str); 14] = [
     ),
     (&[("DATABASE_URL", "mysql://hunter2")], "database.url (DATABASE_URL): must be a PostgreSQL URL, postgres://"),
     (&[("DATABASE_URL", "postgres://iam:hunter2@localhost:x/iam")], "database.url (DATABASE_URL): "),
+    (&[("DATABASE_URL", "postgres://iam@localhost/iam?unknown=hunter2")], "database.url (DATABASE_URL): "),
     (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET) begins or ends with white space"),
     (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET) is not set; production mode requires"),
     (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET) has 7 bytes; production mode requires"),

@@ -5,7 +5,7 @@ mod postgres {
 
     use futures_util::future::join_all;
     use iam_identity::system_clock;
-    use iam_storage::{AuditFilter, Storage, StorageError};
+    use iam_storage::{AuditFilter, PageBounds, Storage, StorageError};
     use iam_storage_memory::MemoryStorage;
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
@@ -455,7 +455,8 @@ mod postgres {
     /// Returns the action, entity and changes of each audit record that the seed wrote, without timestamps.
     async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
         let logs = storage.reader().audit_logs();
-        let records = logs.list_for_company(None, &AuditFilter::default(), None, 1_000).await.unwrap();
+        let all = PageBounds::records(1_000);
+        let records = logs.list_for_company(None, &AuditFilter::default(), None, all).await.unwrap().records;
         let records = records.into_iter().map(|record| {
             let mut changes = record.changes.unwrap();
             if let Some(after) = changes.get_mut("after").and_then(serde_json::Value::as_object_mut) {

@@ -15,4 +15,5 @@ mod seeding;
 mod shares;
 mod statements;
 mod tenancy;
+mod unreadable;
 mod write_admission;

@@ -13,8 +13,8 @@ mod postgres {
     use futures_util::future::{join_all, try_join_all};
     use iam_domain::{AuditRecord, CompanyId, Description, Name, Timestamp, UserId, UserLevel, UserLevelId, ViewId};
     use iam_storage::{
-        AuditFilter, ChangeContext, ChangeFeed, Health, NewEffectiveViewPermission, Polled, PoolStats, Result, Storage,
-        StorageError, Target, UnitOfWork, Work, transact,
+        AuditFilter, ChangeContext, ChangeFeed, Health, NewEffectiveViewPermission, PageBounds, Polled, PoolStats,
+        Result, Storage, StorageError, Target, UnitOfWork, Work, transact,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use sea_orm::sqlx::{Connection, PgConnection, query_scalar};
@@ -65,7 +65,8 @@ mod postgres {
 
     async fn records(storage: &dyn Storage, company: CompanyId) -> Vec<AuditRecord> {
         let logs = storage.reader().audit_logs();
-        logs.list_for_company(Some(company), &AuditFilter::default(), None, 100).await.unwrap()
+        let all = PageBounds::records(100);
+        logs.list_for_company(Some(company), &AuditFilter::default(), None, all).await.unwrap().records
     }
 
     fn is_unavailable<T>(outcome: &Result<T>) -> bool {

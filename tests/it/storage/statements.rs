@@ -17,8 +17,8 @@ pub mod postgres {
         Versions,
     };
     use iam_storage::{
-        AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Reader, Storage,
-        Target,
+        AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds,
+        Reader, Storage, Target,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
@@ -112,7 +112,11 @@ pub mod postgres {
         c.of("SubMenuItems::find_by_menu_id", reader.sub_menu_items().find_by_menu_id(Some(company), item)).await;
         c.of("SubMenuItems::find_by_id", reader.sub_menu_items().find_by_id(Some(company), sub_item)).await;
         let logs = reader.audit_logs();
-        c.of("AuditLogs::list_for_company", logs.list_for_company(Some(company), &newest, None, 9)).await;
+        c.of(
+            "AuditLogs::list_for_company",
+            logs.list_for_company(Some(company), &newest, None, PageBounds::records(9)),
+        )
+        .await;
         c.of("AuditLogs::count_for_company", logs.count_for_company(Some(company), &newest, 9)).await;
         c.of("AuditLogs::list_for_entity", logs.list_for_entity(Some(company), entity, id(LEVEL, 1), 9)).await;
         c.of("AuditLogs::list_for_user", logs.list_for_user(Some(company), user, 9)).await;

@@ -35,6 +35,13 @@ impl Rate {
         Self { per_second, burst }
     }
 
+    /// Creates a rate of this number of units per hour. The units of one hour may be used at once.
+    #[must_use]
+    pub fn per_hour(units: NonZeroU32) -> Self {
+        let per_second = NonZeroU32::new(units.get() / 3600).unwrap_or(NonZeroU32::MIN);
+        Self { per_second, burst: units }
+    }
+
     /// Returns the time in which one unit becomes available, in nanoseconds.
     fn interval(self) -> u64 {
         (1_000_000_000 / u64::from(self.per_second.get())).max(1)

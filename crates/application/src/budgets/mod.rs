@@ -28,6 +28,8 @@ pub struct BudgetOptions {
     pub user_loads: Option<Rate>,
     /// The loads from the storage that each API key causes.
     pub api_key_loads: Option<Rate>,
+    /// The bytes of audit records that the changes to each company write.
+    pub audit_bytes: Option<Rate>,
 }
 
 /// A budget, for messages and headers.
@@ -39,6 +41,8 @@ pub enum Budget {
     Company,
     /// The loads that the caller causes.
     Loads,
+    /// The bytes of the company's audit records.
+    AuditBytes,
 }
 
 impl Budget {
@@ -49,6 +53,7 @@ impl Budget {
             Self::Caller => "caller",
             Self::Company => "company",
             Self::Loads => "loads",
+            Self::AuditBytes => "audit",
         }
     }
 }
@@ -82,6 +87,7 @@ pub struct Budgets {
     callers: Buckets<Actor>,
     loads: Buckets<Actor>,
     companies: Buckets<CompanyId>,
+    audit_bytes: Buckets<CompanyId>,
     caller_reserves: Buckets<Actor>,
     company_reserves: Buckets<(CompanyId, Actor)>,
 }
@@ -101,6 +107,7 @@ impl Budgets {
             callers: Buckets::new(),
             loads: Buckets::new(),
             companies: Buckets::new(),
+            audit_bytes: Buckets::new(),
             caller_reserves: Buckets::new(),
             company_reserves: Buckets::new(),
         }
@@ -166,6 +173,25 @@ impl Budgets {
     pub fn charge_loads(&self, caller: Caller, loads: u32) {
         if let Some(rate) = self.rate_of_loads(caller).filter(|_| loads > 0) {
             self.loads.charge(&caller.actor(), rate, loads);
+        }
+    }
+
+    /// Checks that a change to the company may write audit records. They are charged only after the commit
+    /// ([`Self::charge_records`]), since their size is not known before.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Exhausted`] if the company's budget of audit records is exhausted.
+    pub fn may_record(&self, company: CompanyId) -> Result<(), Exhausted> {
+        let Some(rate) = self.options.audit_bytes else { return Ok(()) };
+        let outcome = self.audit_bytes.take(&company, rate, 0);
+        outcome.map(drop).map_err(|empty| exhausted(Budget::AuditBytes, rate, empty))
+    }
+
+    /// Charges the bytes of the audit records of a committed change to the company.
+    pub fn charge_records(&self, company: CompanyId, bytes: u64) {
+        if let Some(rate) = self.options.audit_bytes.filter(|_| bytes > 0) {
+            self.audit_bytes.charge(&company, rate, u32::try_from(bytes).unwrap_or(u32::MAX));
         }
     }
 

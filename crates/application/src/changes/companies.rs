@@ -38,6 +38,10 @@ impl Change for SetCompanyModules {
         Target::Company(self.company)
     }
 
+    fn may_only_remove(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         if self.if_match.needs_content() {
             self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
@@ -71,6 +75,10 @@ impl Change for SwitchCompanyModule {
 
     fn target(&self) -> Target {
         Target::Company(self.company)
+    }
+
+    fn may_only_remove(&self) -> bool {
+        true
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

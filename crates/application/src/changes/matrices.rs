@@ -93,6 +93,10 @@ impl Change for ReplaceViewPermissions {
         Affects::Views(self.level)
     }
 
+    fn may_only_remove(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         let stored = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
         if stored.is_empty() {
@@ -155,6 +159,10 @@ impl Change for ReplaceFeaturePermissions {
 
     fn is_forced(&self) -> bool {
         self.force
+    }
+
+    fn may_only_remove(&self) -> bool {
+        true
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {

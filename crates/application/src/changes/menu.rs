@@ -149,6 +149,10 @@ impl Change for DeleteMenuItem {
         Target::of_menu(self.owner)
     }
 
+    fn may_only_remove(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         let item = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
         self.if_match.check(&item)?;
@@ -281,6 +285,10 @@ impl Change for DeleteSubMenuItem {
 
     fn target(&self) -> Target {
         Target::of_menu(self.owner)
+    }
+
+    fn may_only_remove(&self) -> bool {
+        true
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

@@ -116,6 +116,10 @@ impl Change for DeleteUserLevel {
         Target::Company(self.company)
     }
 
+    fn may_only_remove(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         if self.if_match.needs_content() {
             self.if_match.check(&find_user_level(tx, self.company, self.id).await?)?;
@@ -227,6 +231,10 @@ impl Change for AssignUserLevels {
 
     fn is_forced(&self) -> bool {
         self.force
+    }
+
+    fn may_only_remove(&self) -> bool {
+        true
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {

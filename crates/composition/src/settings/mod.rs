@@ -24,7 +24,7 @@ pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
 pub use quotas::QuotaSettings;
 pub use rate_limit::RateLimitSettings;
-pub use server::{AdminSettings, List, Mode, ServerSettings};
+pub use server::{AdminSettings, Documentation, List, Mode, ServerSettings};
 
 /// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::parse::number;
 
-/// The settings of the rate limits, in units per second. In each case, the burst is five times as large, and `0` switches
-/// the limit off.
+/// The settings of the rate limits. `0` switches a limit off. A limit in units per second has a burst of five times that
+/// number.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
@@ -30,6 +30,9 @@ pub struct RateLimitSettings {
     /// The failed authentications of each client address.
     #[serde(deserialize_with = "number")]
     pub failures_per_address: u32,
+    /// The bytes of audit records that the changes to one company write per hour.
+    #[serde(deserialize_with = "number")]
+    pub audit_bytes_per_hour: u32,
 }
 
 impl Default for RateLimitSettings {
@@ -41,6 +44,7 @@ impl Default for RateLimitSettings {
             loads_per_user: 50,
             loads_per_api_key: 5_000,
             failures_per_address: 50,
+            audit_bytes_per_hour: 256 * 1024 * 1024,
         }
     }
 }
@@ -54,6 +58,7 @@ impl RateLimitSettings {
             company: rate(self.per_company),
             user_loads: rate(self.loads_per_user),
             api_key_loads: rate(self.loads_per_api_key),
+            audit_bytes: NonZeroU32::new(self.audit_bytes_per_hour).map(Rate::per_hour),
         }
     }
 

@@ -24,6 +24,25 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
+/// The place where the process serves the API documentation: `/docs` and `/openapi.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Documentation {
+    /// The port of the API.
+    #[default]
+    Public,
+    /// The admin port.
+    Admin,
+    /// No place: requests for the documentation are answered with 404.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for Documentation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = [("public", Self::Public), ("admin", Self::Admin), ("off", Self::Off)];
+        word(deserializer, &words, "must be public, admin or off")
+    }
+}
+
 /// The settings of the API.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -76,6 +95,8 @@ pub struct ServerSettings {
     /// The web origins that may call the API from a browser (CORS). `*` allows any origin. Default: any origin in
     /// development, none in production.
     pub cors_origins: Option<List>,
+    /// The place where the process serves the API documentation: `public`, `admin` or `off`.
+    pub documentation: Documentation,
 }
 
 impl Default for ServerSettings {
@@ -98,6 +119,7 @@ impl Default for ServerSettings {
             shutdown_timeout: Duration::from_secs(20),
             workers: None,
             cors_origins: None,
+            documentation: Documentation::default(),
         }
     }
 }

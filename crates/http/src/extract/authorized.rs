@@ -16,6 +16,7 @@ use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext, Requirement, Reserve};
 use iam_domain::{Caller, CompanyId, ExternalId, UserId};
+use iam_identity::UserNames;
 use iam_permissions_cache::{Access, Consistency};
 
 use super::authenticate::{Authenticated, authenticate};
@@ -145,7 +146,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
         admit(request, payload, P::REQUIREMENT, P::COMPANY).await?;
     let input = match body.json().and_then(T::read_fast) {
         Some(input) if has_only_company(&query) => input,
-        _ => read(request, &api.services().verifier, company, &query, &body.object())?,
+        _ => read(request, UserNames::of_caller(&api.services().verifier, caller), company, &query, &body.object())?,
     };
     Ok(Authorized { caller, input, api, company, consistency, context, policy: PhantomData })
 }

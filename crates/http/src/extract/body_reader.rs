@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use iam_application::{FIELD_ERRORS_LIMIT, FieldCode, FieldError, Patch};
 use iam_domain::{Description, NamedUser};
-use iam_identity::{TokenVerifier, UserNameError};
+use iam_identity::{UserNameError, UserNames};
 use serde_json::{Map, Value};
 
 use super::field::Field;
@@ -42,19 +42,19 @@ pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
     /// The prefix of field names in errors, such as `views[2].`. Empty if the object is the body itself.
     prefix: String,
-    verifier: &'a TokenVerifier,
+    names: UserNames<'a>,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// Creates a reader for an object. `verifier` maps external ids of users (`issuer|subject`) to user ids.
+    /// Creates a reader for an object. `names` maps external ids of users (`issuer|subject`) to user ids.
     pub(crate) fn of(
         fields: &'a Map<String, Value>,
         prefix: String,
-        verifier: &'a TokenVerifier,
+        names: UserNames<'a>,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { fields, prefix, verifier, findings }
+        Self { fields, prefix, names, findings }
     }
 
     fn found(&mut self, name: &str, code: FieldCode, what: impl Display) {
@@ -101,18 +101,17 @@ impl<'a> FieldReader<'a> {
     /// Reads an optional user, identified by user id or external id. `null` is invalid.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
-        match self.verifier.user_named(&text) {
+        match self.names.user(&text) {
             Ok(user) => Some(Some(user)),
             Err(error) => self.reject(name, FieldCode::User, error),
         }
     }
 
-    /// Reads the optional subject of a check. An error that concerns an external id could reveal which issuers are
-    /// configured. Therefore, such an error is returned instead of the user, and is reported only to callers who may
-    /// check other users.
+    /// Reads the optional subject of a check. An error that concerns an external id is returned instead of the user, and
+    /// is reported only to callers who may check other users.
     pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
-        match self.verifier.user_named(&text) {
+        match self.names.user(&text) {
             Ok(user) => Some(Some(Ok(user))),
             Err(error @ UserNameError::Form) => self.reject(name, FieldCode::User, error),
             Err(error) => Some(Some(Err(FieldError::new(name, FieldCode::User, error)))),
@@ -188,7 +187,7 @@ impl<'a> FieldReader<'a> {
                 self.found(&place, FieldCode::Type, "must be an object");
                 continue;
             };
-            let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.verifier, self.findings);
+            let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.names, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), FieldCode::Duplicate, "occurs twice");
@@ -211,13 +210,13 @@ impl<'a> FieldReader<'a> {
         if values.is_empty() || values.len() > most {
             return self.reject(name, FieldCode::Length, format_args!("must contain 1 to {most} elements"));
         }
-        let verifier = self.verifier;
+        let names = self.names;
         let read_one = |value: &Value| {
             let Value::Object(fields) = value else {
                 return Err(vec![FieldError::new("check", FieldCode::Type, "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut FieldReader::of(fields, String::new(), verifier, &mut findings)) {
+            match read(&mut FieldReader::of(fields, String::new(), names, &mut findings)) {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }

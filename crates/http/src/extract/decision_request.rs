@@ -72,7 +72,8 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    use iam_identity::TokenVerifier;
+    use iam_domain::{Caller, UserId};
+    use iam_identity::{TokenVerifier, UserNames};
 
     use super::*;
     use crate::extract::body_reader::Findings;
@@ -87,7 +88,8 @@ mod tests {
         );
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         let (verifier, mut findings) = (TokenVerifier::hs256(&"secret".into()), Findings::default());
-        let mut fields = FieldReader::of(body.as_object().unwrap(), String::new(), &verifier, &mut findings);
+        let names = UserNames::of_caller(&verifier, Caller::user(UserId::parse(ID).unwrap()));
+        let mut fields = FieldReader::of(body.as_object().unwrap(), String::new(), names, &mut findings);
         let Checks(items) = Checks::of(&mut fields, Some(CompanyId::parse(ID).unwrap())).unwrap();
         assert!(findings.is_empty());
         let told: Vec<_> =

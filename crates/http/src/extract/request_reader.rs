@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use iam_application::{FieldCode, FieldError, IfMatch};
 use iam_domain::{CompanyId, NamedUser};
-use iam_identity::{TokenVerifier, UserNameError};
+use iam_identity::{UserNameError, UserNames};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ use crate::respond::ApiError;
 /// a field error and returns `None`.
 pub(crate) struct RequestReader<'a> {
     request: &'a HttpRequest,
-    verifier: &'a TokenVerifier,
+    names: UserNames<'a>,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
     /// The names of the query parameters that the operation supports. [`Self::query`] adds each name that it reads.
@@ -55,14 +55,14 @@ impl Input for () {
 /// fields.
 pub(super) fn read<T: Input>(
     request: &HttpRequest,
-    verifier: &TokenVerifier,
+    names: UserNames<'_>,
     company: Option<CompanyId>,
     query: &[(String, String)],
     body: &Option<Result<Map<String, Value>, ApiError>>,
 ) -> Result<T, ApiError> {
     let mut reader = RequestReader {
         request,
-        verifier,
+        names,
         company,
         query,
         parameters: vec![COMPANY_PARAMETER],
@@ -153,7 +153,7 @@ impl<'a> RequestReader<'a> {
 
     /// Returns the tolerated clock skew between this service and token issuers.
     pub(crate) fn clock_skew(&self) -> Duration {
-        self.verifier.clock_skew()
+        self.names.clock_skew()
     }
 
     /// Reads an optional user from the query, identified by user id or external id.
@@ -165,7 +165,7 @@ impl<'a> RequestReader<'a> {
     }
 
     fn user_named(&mut self, name: &str, text: &str) -> Option<NamedUser> {
-        match self.verifier.user_named(text) {
+        match self.names.user(text) {
             Ok(user) => Some(user),
             Err(error) => self.reject(name, FieldCode::User, error),
         }
@@ -212,7 +212,7 @@ impl<'a> RequestReader<'a> {
         let body: &'a _ = self.body;
         match body {
             Some(Ok(fields)) => {
-                return Some(FieldReader::of(fields, String::new(), self.verifier, &mut self.findings));
+                return Some(FieldReader::of(fields, String::new(), self.names, &mut self.findings));
             }
             Some(Err(error)) => self.fatal = Some(error.clone()),
             None => return self.reject("body", FieldCode::Type, "is required and must be a JSON object"),

@@ -182,8 +182,8 @@ impl<'de> Visitor<'de> for FastList {
 
 #[cfg(test)]
 mod tests {
-    use iam_domain::CompanyId;
-    use iam_identity::TokenVerifier;
+    use iam_domain::{Caller, CompanyId, UserId};
+    use iam_identity::{TokenVerifier, UserNames};
     use serde_json::{Map, Value};
 
     use super::*;
@@ -231,7 +231,8 @@ mod tests {
     fn exactly<T>(body: &[u8], read: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Option<T> {
         let mut findings = Findings::default();
         let verifier = TokenVerifier::hs256(&"secret".into());
-        let value = read(&mut FieldReader::of(&fields(body)?, String::new(), &verifier, &mut findings));
+        let names = UserNames::of_caller(&verifier, Caller::user(UserId::from_uuid(uuid::Uuid::nil())));
+        let value = read(&mut FieldReader::of(&fields(body)?, String::new(), names, &mut findings));
         value.filter(|_| findings.is_empty())
     }
 

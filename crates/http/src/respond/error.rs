@@ -202,6 +202,7 @@ impl From<Exhausted> for ApiError {
             Budget::Caller => "Too many requests",
             Budget::Company => "Too many requests for this company",
             Budget::Loads => "Too many requests that read the storage",
+            Budget::AuditBytes => "The company changes too much: its budget of audit records is exhausted",
         };
         Self::rate_limited(message, exhausted.into(), exhausted.retry_after)
     }

@@ -3,7 +3,7 @@
 use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use iam_application::{AuditCursor, AuditFilter, FieldCode, Names, Total, names_of_record};
+use iam_application::{AuditCursor, AuditFilter, FieldCode, NamedRecord, Names, Total};
 use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,13 +41,14 @@ pub(crate) struct AuditEntry {
     names: Names,
 }
 
-/// A page of audit records, sorted from newest to oldest.
+/// A page of audit records, sorted from newest to oldest. A page of large records contains fewer records than `limit`.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
     /// The records on this page.
     logs: Vec<AuditEntry>,
-    /// The cursor of the next page (keyset pagination). `null` on the last page.
+    /// The cursor of the next page (keyset pagination). `null` on the last page, and only there: a page with fewer
+    /// records than `limit` is not always the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
     /// The total number of records, if requested. Counting stops at 10,000.
@@ -155,7 +156,13 @@ fn decode(text: &str) -> Option<AuditCursor> {
         ("userId" = Option<String>, Query, description = "The actor's user id, pathId or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "The start of the time range, inclusive"),
         ("to" = Option<Timestamp>, Query, description = "The end of the time range, exclusive"),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
+        (
+            "limit" = Option<u64>,
+            Query,
+            minimum = 1,
+            maximum = 200,
+            description = "The maximum number of records on the page. Default: 50",
+        ),
         ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
         (
             "includeTotal" = Option<bool>,
@@ -170,7 +177,7 @@ pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> 
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();
-    let entry = |record: AuditRecord| {
+    let entry = |NamedRecord { record, names }: NamedRecord| {
         let external_user_id = record.actor.user_id().and_then(external);
         let external_entity_id = external(UserId::from_uuid(record.entity_id));
         AuditEntry {
@@ -178,7 +185,7 @@ pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> 
             entity_path_id: external_entity_id.as_ref().map(ExternalId::path_id),
             external_user_id,
             external_entity_id,
-            names: names_of_record(&record, &page.names),
+            names,
             record,
         }
     };

@@ -186,33 +186,59 @@ async fn unknown_keys_cause_fetches_at_a_limited_rate() {
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
 }
 
+/// Signs a token that was issued just now, with this key id in the header.
+fn fresh_token(pair: usize, id: &str) -> String {
+    PAIRS[pair].signer().with_key_id(id).sign_claims(&claims_with(&json!({ "iat": NOW }))).unwrap()
+}
+
 #[tokio::test]
-async fn after_unknown_keys_a_token_with_a_new_key_is_unavailable_and_not_invalid() {
+async fn a_token_with_a_new_key_waits_for_the_next_fetch_that_the_rate_limit_allows() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
-    let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..seldom() };
+    let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..patient() };
     let verifier = reading(server.source(), &options).await;
     verifier.refresh().await;
-    assert_eq!(outcome(&verifier, &token(4, "no such key")).await, Err(INVALID));
-
+    assert_eq!(outcome(&verifier, &fresh_token(4, "no such key")).await, Err(INVALID));
     server.answers(keys(&[(4, "old"), (5, "new")]));
-    let signer = PAIRS[5].signer().with_key_id("new");
-    let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
-    assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
-    assert_eq!(
-        outcome(&verifier, &made_before(29)).await,
-        Err(UNAVAILABLE),
-        "an `iat` within the clock skew must count as new"
-    );
-    assert_eq!(
-        outcome(&verifier, &made_before(600)).await,
-        Err(INVALID),
-        "the key of an older token must count as never published"
-    );
-    let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
-    assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
-    assert_eq!(server.requests(), 2);
+    assert_eq!(outcome(&verifier, &fresh_token(5, "new")).await, Ok(()));
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_is_rejected_with_few_fetches() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..patient() };
+    let verifier = reading(server.source(), &options).await;
     verifier.refresh().await;
-    assert_eq!(outcome(&verifier, &made_before(0)).await, Ok(()));
+    let began = std::time::Instant::now();
+    for round in 0..4 {
+        let tokens: Vec<String> = (0..200).map(|number| fresh_token(5, &format!("{round}/{number}"))).collect();
+        let outcomes = join_all(tokens.iter().map(|token| outcome(&verifier, token))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(INVALID)), "{outcomes:?}");
+        assert_eq!(outcome(&verifier, &fresh_token(4, "a")).await, Ok(()));
+    }
+    let allowed = began.elapsed().as_millis() / options.unknown_key_pause.as_millis() + 1;
+    let fetches = server.requests() - 1;
+    assert!(fetches as u128 <= allowed, "{fetches} fetches, {allowed} are allowed");
+    assert!(fetches >= 4, "each round must cause a fetch, and there were {fetches}");
+}
+
+#[tokio::test]
+async fn a_token_waits_one_second_at_most_for_a_slow_fetch() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let options = VerifierOptions { jwks_timeout: Duration::from_secs(3600), ..at_once() };
+    let verifier = reading(server.source(), &options).await;
+    verifier.refresh().await;
+    let gate = Arc::new(Semaphore::new(0));
+    server.answers(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a"), PAIRS[5].jwk("b")]));
+    for id in ["b", "c"] {
+        let new = fresh_token(5, id);
+        let waiting = tokio::time::timeout(Duration::from_secs(60), outcome(&verifier, &new));
+        assert_eq!(waiting.await.expect("the token must not wait for the fetch"), Err(UNAVAILABLE));
+    }
+    assert_eq!(outcome(&verifier, &fresh_token(4, "a")).await, Ok(()), "known keys remain in use");
+    // The fetch continues without the requests that triggered it.
+    gate.add_permits(1000);
+    assert_eq!(outcome(&verifier, &fresh_token(5, "b")).await, Ok(()));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! rows do not result in the state that the database reports, rows were edited or restored outside the service. The
 //! table is then discarded, and all rows are loaded again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +36,8 @@ pub(crate) struct Table {
     state: AtomicState,
     cutoffs: papaya::HashMap<UserId, Timestamp, RandomState>,
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
+    /// The API keys whose rows cannot be parsed. They are unknown to callers, and are counted like other keys.
+    unreadable: Mutex<HashSet<ApiKeyId>>,
 }
 
 /// A lock-free cell that contains an optional version, and the random stamp of the change that produced this version.
@@ -91,11 +93,18 @@ impl Table {
         for (user, not_before) in changes.cutoffs {
             cutoffs.insert(user, not_before);
         }
+        let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in changes.unreadable_api_keys {
+            // The key may have been revoked, so its previous row must not be used any more.
+            api_keys.retain(|_, known| known.key.id != id);
+            unreadable.insert(id);
+        }
         for (key, digest) in changes.api_keys {
+            unreadable.remove(&key.id);
             let noted = AtomicI64::new(key.last_used_at.map_or(0, |at| at.millis()));
             api_keys.insert(key.prefix.clone(), Arc::new(KnownApiKey { key, digest, noted }));
         }
-        let is_whole = accounts && api_keys.len() == changes.api_key_count;
+        let is_whole = accounts && api_keys.len() + unreadable.len() == changes.api_key_count;
         if is_whole {
             self.state.set(Some(changes.state));
         }

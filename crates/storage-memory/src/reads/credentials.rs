@@ -54,6 +54,7 @@ impl<S: StateSource> Credentials for Repository<S> {
             state: StateId { version: credentials.version, stamp: 0 },
             cutoffs: cutoffs.map(|(user, (at, _))| (*user, *at)).collect(),
             api_keys: api_keys.map(|(key, digest, _)| (with_last_use(key, &uses), *digest)).collect(),
+            unreadable_api_keys: Vec::new(),
             latest,
             api_key_count: credentials.api_keys.len(),
         })

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use iam_domain::{
     Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, QuotaOverrides, Timestamp, Versions,
 };
-use iam_storage::{AuditLogsMut, ChangeContext, Growth, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{AuditLogsMut, ChangeContext, Growth, Recorded, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -352,8 +352,8 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.growth()
     }
 
-    fn is_unchanged(&self) -> bool {
-        self.0.recorder.is_empty()
+    fn recorded(&self) -> Recorded {
+        self.0.recorder.recorded()
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {

@@ -105,7 +105,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
                 return Err(UrlError::Value(name.into_owned()));
             }
             tracing::debug!(parameter = %name, "ignoring a parameter of the database URL");
-        } else if is_name(&name) {
+        } else if is_name(&name) && !url.query().is_some_and(|query| query.contains('@')) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {
             return Err(UrlError::Unnamed);
@@ -223,6 +223,8 @@ mod tests {
             ("postgres://iam@h/iam#hunter2", UrlError::Fragment),
             ("postgres://iam:p?hunter2@h/iam", UrlError::Syntax(url::ParseError::InvalidPort)),
             ("postgres://iam?hunter2@h/iam", UrlError::Unnamed),
+            ("postgres://iam?hunter&hunter2@h/iam", UrlError::Unnamed),
+            ("postgres://iam:5432?hunter=hunter2@h/iam", UrlError::Unnamed),
             ("postgres://iam:hunter2@h:x/iam", UrlError::Syntax(url::ParseError::InvalidPort)),
             ("mysql://iam:hunter2@h/iam", UrlError::Scheme),
             ("jdbc:postgresql://h/iam?password=hunter2", UrlError::Scheme),

@@ -2,16 +2,19 @@
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
-use iam_storage::{AuditCursor, AuditFilter, AuditLogs, Result};
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
+use iam_storage::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, PageBounds, Result};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Statement,
+};
 use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::connections::shares::Class;
+use crate::entities::columns;
 use crate::entities::iam_audit_logs::{self as logs, Column};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, limit};
+use crate::statement::{column, convert, limit};
 
 /// Returns the query for the records of a company that match a filter, or `None` if no record can match.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
@@ -41,6 +44,49 @@ fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<l
     Some(select)
 }
 
+/// Returns the statement that reads a page of the records that `select` finds. The statement walks the index from
+/// record to record and adds up their sizes, so that it reads at most one record that does not fit the page. This record
+/// is not returned; the column `has_more` states whether there is one.
+fn page(select: Select<logs::Entity>, cursor: Option<AuditCursor>, bounds: PageBounds) -> Statement {
+    let size = "(coalesce(octet_length(changes::text), 0) + coalesce(octet_length(metadata::text), 0))::bigint";
+    let next = select
+        .select_only()
+        .column(Column::Timestamp)
+        .column(Column::Id)
+        .expr_as(Expr::cust(size), "bytes")
+        .filter(Expr::cust(r#"("timestamp", id) < (page."timestamp", page.id)"#))
+        .order_by_desc(Column::Timestamp)
+        .order_by_desc(Column::Id)
+        .limit(1);
+    let Statement { sql: next, values, .. } = next.build(DbBackend::Postgres);
+    let mut values = values.map_or_else(Vec::new, |values| values.0);
+    let mut bind = |value: sea_orm::Value| {
+        values.push(value);
+        format!("${}", values.len())
+    };
+    let start = match cursor {
+        None => "'infinity'::timestamptz, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid".to_owned(),
+        Some(AuditCursor { timestamp, id }) => {
+            format!("{}::timestamptz, {}::uuid", bind(timestamp.as_datetime().into()), bind(id.as_uuid().into()))
+        }
+    };
+    let [records, bytes] = [bounds.records, bounds.bytes].map(|bound| bind(limit(bound).cast_signed().into()));
+    let sql = format!(
+        r#"WITH RECURSIVE page ("timestamp", id, bytes, number, fits) AS (
+            SELECT {start}, 0::bigint, 0::bigint, true
+            UNION ALL
+            SELECT next."timestamp", next.id, page.bytes + next.bytes, page.number + 1,
+                page.number < {records} AND (page.number = 0 OR page.bytes + next.bytes <= {bytes})
+            FROM page, LATERAL ({next}) AS next WHERE page.fits
+        )
+        SELECT {columns}, (SELECT NOT bool_and(fits) FROM page) AS has_more
+        FROM page, LATERAL (SELECT {columns} FROM iam_audit_logs AS record WHERE record.id = page.id OFFSET 0) AS record
+        WHERE page.fits AND page.number > 0 ORDER BY page.number"#,
+        columns = columns::<logs::Entity>("record"),
+    );
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}
+
 #[async_trait]
 impl<T: Executor> AuditLogs for Repository<T> {
     async fn list_for_company(
@@ -48,19 +94,16 @@ impl<T: Executor> AuditLogs for Repository<T> {
         company: Option<CompanyId>,
         filter: &AuditFilter,
         cursor: Option<AuditCursor>,
-        at_most: u64,
-    ) -> Result<Vec<AuditRecord>> {
-        let Some(mut select) = matching(company, filter) else {
-            return Ok(Vec::new());
+        bounds: PageBounds,
+    ) -> Result<AuditRecords> {
+        let Some(select) = matching(company, filter) else {
+            return Ok(AuditRecords { records: Vec::new(), has_more: false });
         };
-        if let Some(cursor) = cursor {
-            let place = Expr::tuple([Expr::col(Column::Timestamp), Expr::col(Column::Id)]);
-            let last = [Expr::val(cursor.timestamp.as_datetime()), Expr::val(cursor.id.as_uuid())];
-            select = select.filter(place.lt(Expr::tuple(last)));
-        }
-        let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
-        let page = newest_first.limit(limit(at_most)).build(DbBackend::Postgres);
-        self.query::<logs::Model, _>(self.for_company(company, page).of(Class::Audit)).await
+        let page = self.for_company(company, page(select, cursor, bounds)).of(Class::Audit);
+        let rows = self.rows(page).await?;
+        let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
+        let records = rows.iter().map(convert::<logs::Model, AuditRecord>).collect::<Result<_>>()?;
+        Ok(AuditRecords { records, has_more })
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
@@ -85,12 +128,12 @@ impl<T: Executor> AuditLogs for Repository<T> {
     ) -> Result<Vec<AuditRecord>> {
         let filter =
             AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
-        self.list_for_company(company, &filter, None, limit).await
+        Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
     }
 
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
         let filter = AuditFilter { actor_id: Some(user.as_uuid()), ..AuditFilter::default() };
-        self.list_for_company(company, &filter, None, limit).await
+        Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
     }
 }
 

@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
 use iam_storage::{FeatureViews, Features, ModuleFeatures, ModuleViews, Modules, Result, Views};
-use sea_orm::{EntityTrait, QueryOrder};
+use sea_orm::{DbBackend, EntityTrait, QueryOrder, QueryTrait};
 
 use super::is_unstorable;
 use crate::entities::{columns, features, modules, views};
 use crate::repository::{Executor, Repository};
 use crate::statement::statement;
+use crate::unreadable::readable_rows;
 
 #[async_trait]
 impl<T: Executor> Views for Repository<T> {
     async fn find_all(&self) -> Result<Vec<View>> {
-        self.select(views::Entity::find().order_by_asc(views::COLUMN.url).order_by_asc(views::COLUMN.id)).await
+        let all = views::Entity::find().order_by_asc(views::COLUMN.url).order_by_asc(views::COLUMN.id);
+        readable_rows::<views::Model, _>("views", &self.rows(all.build(DbBackend::Postgres)).await?)
     }
 
     async fn find_by_id(&self, id: ViewId) -> Result<Option<View>> {
@@ -35,7 +37,8 @@ impl<T: Executor> Views for Repository<T> {
 #[async_trait]
 impl<T: Executor> Modules for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Module>> {
-        self.select(modules::Entity::find().order_by_asc(modules::COLUMN.name).order_by_asc(modules::COLUMN.id)).await
+        let all = modules::Entity::find().order_by_asc(modules::COLUMN.name).order_by_asc(modules::COLUMN.id);
+        readable_rows::<modules::Model, _>("modules", &self.rows(all.build(DbBackend::Postgres)).await?)
     }
 
     async fn find_by_id(&self, id: ModuleId) -> Result<Option<Module>> {
@@ -59,7 +62,8 @@ impl<T: Executor> Modules for Repository<T> {
 #[async_trait]
 impl<T: Executor> Features for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Feature>> {
-        self.select(features::Entity::find().order_by_asc(features::COLUMN.key).order_by_asc(features::COLUMN.id)).await
+        let all = features::Entity::find().order_by_asc(features::COLUMN.key).order_by_asc(features::COLUMN.id);
+        readable_rows::<features::Model, _>("features", &self.rows(all.build(DbBackend::Postgres)).await?)
     }
 
     async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>> {

@@ -1,10 +1,11 @@
 //! Reads of users (their external identities and cut-offs), of API keys, and of changes to credentials.
 
 use async_trait::async_trait;
-use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
 use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::convert::{UserRow, digest};
@@ -13,6 +14,7 @@ use crate::entities::company_states::CREDENTIALS;
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, json_column, statement};
+use crate::unreadable::{parse, report};
 
 #[async_trait]
 impl<T: Executor> Users for Repository<T> {
@@ -46,7 +48,7 @@ impl<T: Executor> Credentials for Repository<T> {
             "SELECT {} AS epoch, version, stamp,
                 (SELECT coalesce(json_agg(json_build_array(user_id, not_before)), '[]')
                  FROM user_cutoffs WHERE version > $1)::text AS cutoffs,
-                (SELECT coalesce(json_agg(key), '[]') FROM (
+                (SELECT coalesce(json_agg(json_build_array(key.id, key)), '[]') FROM (
                     SELECT id, prefix, encode(digest, 'base64') AS digest, name, role, company_id, created_by,
                         created_at, expires_at, revoked_at, last_used_at, version
                     FROM api_keys WHERE version > $1
@@ -59,19 +61,40 @@ impl<T: Executor> Credentials for Repository<T> {
         );
         let changes = self.for_company(None, statement(sql, [version.into()])).outside_pool();
         let row = self.single(changes).await?;
-        let cutoffs = json_column::<Vec<(Uuid, DateTimeUtc)>>(&row, "cutoffs")?;
-        let api_keys = json_column::<Vec<api_keys::Model>>(&row, "api_keys")?;
-        let with_digest = |row: api_keys::Model| {
-            let digest = digest(&row.digest)?;
-            Ok((row.try_into()?, digest))
-        };
+        // All callers depend on the credentials, so a row that cannot be parsed must affect only its user or its key.
+        let cutoffs = json_column::<Vec<(Uuid, Value)>>(&row, "cutoffs")?.into_iter();
+        let cutoffs = cutoffs.map(|(user, at)| (UserId::from_uuid(user), cutoff(user, at))).collect();
+        let (mut api_keys, mut unreadable_api_keys) = (Vec::new(), Vec::new());
+        for (id, key) in json_column::<Vec<(Uuid, Value)>>(&row, "api_keys")? {
+            match api_key(key) {
+                Ok(key) => api_keys.push(key),
+                Err(error) => {
+                    report("api_keys", &id.to_string(), &error);
+                    unreadable_api_keys.push(ApiKeyId::from_uuid(id));
+                }
+            }
+        }
         Ok(CredentialChanges {
             epoch: epoch(&row)?,
             state: StateId { version: column(&row, "version")?, stamp: column(&row, "stamp")? },
-            cutoffs: cutoffs.into_iter().map(|(user, at)| (UserId::from_uuid(user), Timestamp::new(at))).collect(),
-            api_keys: api_keys.into_iter().map(with_digest).collect::<Result<_>>()?,
+            cutoffs,
+            api_keys,
+            unreadable_api_keys,
             latest: column(&row, "latest")?,
             api_key_count: usize::try_from(column::<i64>(&row, "api_key_count")?).unwrap_or(usize::MAX),
         })
     }
+}
+
+/// Returns the cut-off of a user. If it cannot be parsed, all tokens of the user are rejected.
+fn cutoff(user: Uuid, at: Value) -> Timestamp {
+    let at = parse::<DateTimeUtc>(at).inspect_err(|error| report("user_cutoffs", &user.to_string(), error));
+    Timestamp::new(at.unwrap_or(DateTimeUtc::MAX_UTC))
+}
+
+/// Returns an API key and its digest.
+fn api_key(row: Value) -> Result<(ApiKey, ApiKeyDigest)> {
+    let row = parse::<api_keys::Model>(row)?;
+    let digest = digest(&row.digest)?;
+    Ok((row.try_into()?, digest))
 }

@@ -1,12 +1,13 @@
 //! Test cases for the audit log: each change is recorded with its actor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iam_domain::{
     Action, Actor, ApiKeyId, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeaturePermission, Icon,
     MenuItem, Module, Scope, SubMenuItem, Timestamp, UserLevel, UserLevelId, View, ViewPermission, ViewState,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::fixtures::{
@@ -14,7 +15,7 @@ use super::fixtures::{
     name, records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_misuse};
-use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
+use crate::{AuditFilter, ChangeContext, Constraint, PageBounds, Result, Storage, Target, UnitOfWork};
 
 /// Returns an audit record without optional fields.
 pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
@@ -48,7 +49,7 @@ pub(super) async fn listed(
     filter: &AuditFilter,
 ) -> Vec<AuditRecord> {
     let logs = storage.reader().audit_logs();
-    let records = logs.list_for_company(company, filter, None, 1000).await.unwrap();
+    let records = logs.list_for_company(company, filter, None, PageBounds::records(1000)).await.unwrap().records;
     assert_eq!(logs.count_for_company(company, filter, 1000).await.unwrap(), records.len() as u64);
     assert_eq!(logs.count_for_company(company, filter, 2).await.unwrap(), records.len().min(2) as u64);
     assert!(records.iter().all(|record| record.company_id == company && filter.matches(record)));
@@ -285,6 +286,98 @@ pub async fn changes_to_assignments_are_recorded(storage: Arc<dyn Storage>) {
     recorded(&[b], &[a, c], &[a, c], &[b]).await;
     change!(storage, company, tx => tx.assignments_mut().remove(company, user, c)).unwrap();
     recorded(&[a, c], &[a], &[], &[c]).await;
+}
+
+/// Asserts that consecutive records with the metadata `part` are the parts of one change: they have the same entity,
+/// action, metadata and time, are numbered from 1, and are not large. Returns the number of such changes.
+fn assert_numbered(records: &[AuditRecord]) -> usize {
+    let part = |record: &AuditRecord| record.metadata.as_ref()?.get("part")?.as_u64();
+    let mut changes = 0;
+    let mut rest = records;
+    while let Some((first, others)) = rest.split_first() {
+        rest = others;
+        assert!(first.changes.iter().all(|changes| changes.to_string().len() <= 64 * 1024));
+        let Some(number) = part(first) else { continue };
+        assert_eq!(number, 1);
+        let parts = first.metadata.as_ref().unwrap()["parts"].as_u64().unwrap();
+        let (own, others) = rest.split_at(usize::try_from(parts).unwrap() - 1);
+        rest = others;
+        for (number, record) in (2..).zip(own) {
+            let metadata = json!({ "requestId": "r", "part": number, "parts": parts });
+            assert_eq!(record.metadata, Some(metadata));
+            let expected = AuditRecord { id: record.id, changes: record.changes.clone(), ..first.clone() };
+            assert_eq!(AuditRecord { metadata: first.metadata.clone(), ..record.clone() }, expected);
+            assert!(record.changes.as_ref().unwrap().to_string().len() <= 64 * 1024);
+        }
+        changes += 1;
+    }
+    changes
+}
+
+/// A change with a large difference is recorded in several small records. A reader that applies the records of a level
+/// from the oldest to the newest obtains the matrix of the level, after each change.
+pub async fn large_changes_to_a_matrix_are_recorded_in_parts(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let admin = level(company, "Admin");
+    let words: Vec<String> = (0..2_000).map(|n| format!("Action {n:05}")).collect();
+    let feature =
+        Feature { actions: Some(words.iter().map(Action::parse).map(Result::unwrap).collect()), ..some_feature() };
+    given(&storage, &[&feature, &admin]).await;
+    let context = ChangeContext { request_id: Some("r".to_owned()), ..ChangeContext::command_line() };
+    let of_scope = |words: &[String], scope| -> Vec<FeaturePermission> {
+        words.iter().map(|word| FeaturePermission { scope, ..feature_cell(&admin, feature.id, word) }).collect()
+    };
+    for matrix in [
+        of_scope(&words[..1_500], Scope::Company),
+        of_scope(&words[500..], Scope::Team),
+        of_scope(&words[700..701], Scope::Own),
+        of_scope(&words[..10], Scope::Own),
+    ] {
+        let mut tx = begin_as(&storage, company, context.clone()).await;
+        tx.feature_permissions_mut().replace_for_user_level(company, admin.id, &matrix).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let records = records_about(&storage, Some(company), EntityType::Permission, admin.id.as_uuid()).await;
+        let mut rebuilt = Map::new();
+        for changes in records.iter().filter_map(|record| record.changes.as_ref()) {
+            for (place, before) in changes["before"].as_object().unwrap() {
+                assert_eq!(rebuilt.remove(place).as_ref(), Some(before));
+            }
+            rebuilt.extend(changes["after"].as_object().unwrap().clone());
+        }
+        let stored = storage.reader().feature_permissions().find_by_user_level(company, admin.id).await.unwrap();
+        let stored: Map<_, _> = stored
+            .iter()
+            .map(|cell| {
+                let value = json!({ "value": cell.value, "scope": cell.scope, "modifiable": cell.modifiable });
+                (format!("{}/{}", cell.feature_id, cell.action), value)
+            })
+            .collect();
+        assert_eq!(stored, rebuilt);
+    }
+    let records = records_about(&storage, Some(company), EntityType::Permission, admin.id.as_uuid()).await;
+    assert!(records.is_sorted_by_key(|record| record.id));
+    assert_eq!(assert_numbered(&records), 3);
+}
+
+/// A large change to a user's levels is recorded in several small records, which together contain all levels.
+pub async fn large_changes_to_assignments_are_recorded_in_parts(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let levels: Vec<_> = (0..900).map(|n| level(company, format!("Level {n}"))).collect();
+    given_all(&storage, &levels).await;
+    let ids = keys(&levels, |level| level.id);
+    let context = ChangeContext { request_id: Some("r".to_owned()), ..ChangeContext::command_line() };
+    let mut tx = begin_as(&storage, company, context).await;
+    tx.assignments_mut().replace_for_user(company, user, &ids, None).await.unwrap();
+    tx.commit().await.unwrap();
+    let records = records_about(&storage, Some(company), EntityType::Assignment, user.as_uuid()).await;
+    assert_eq!(assert_numbered(&records), 1);
+    let all = json!(ids.into_iter().collect::<BTreeSet<_>>());
+    for (list, expected) in [("before", json!([])), ("after", all.clone()), ("added", all), ("removed", json!([]))] {
+        let listed =
+            records.iter().flat_map(|record| record.changes.as_ref().unwrap()[list].as_array().unwrap().clone());
+        assert_eq!(Value::Array(listed.collect()), expected, "{list}");
+    }
 }
 
 /// Changes to a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log.

@@ -227,6 +227,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_to_a_view_matrix_are_recorded,
         changes_to_a_feature_matrix_are_recorded,
         changes_to_assignments_are_recorded,
+        large_changes_to_a_matrix_are_recorded_in_parts,
+        large_changes_to_assignments_are_recorded_in_parts,
         changes_to_mappings_are_recorded,
         records_contain_the_actor,
         records_of_one_unit_have_ascending_ids,
@@ -237,9 +239,11 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         records_of_companies_and_platform_are_separate,
         records_are_filtered,
         pages_contain_all_records_exactly_once,
+        pages_are_bounded_by_bytes,
         records_are_ordered_newest_first_and_limited,
         a_record_is_appended_once,
-        every_kind_of_record_is_stored;
+        every_kind_of_record_is_stored,
+        a_unit_of_work_measures_its_records;
     states:
         a_company_has_no_state_before_its_first_change,
         a_company_is_provisioned_once,

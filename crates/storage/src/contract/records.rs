@@ -4,14 +4,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{Actor, ApiKeyId, AuditRecord, AuditRecordId, EntityType, UserId};
+use iam_domain::{
+    Actor, ApiKeyId, AuditRecord, AuditRecordId, Description, EntityType, UserId, UserLevel, UserLevelId,
+    ViewPermission, ViewState,
+};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{append, listed, record};
-use super::fixtures::{Given, at, begin, change, keys, level, records_about, some_company, some_user};
+use super::fixtures::{
+    Given, at, begin, change, given, keys, level, name, records_about, some_company, some_user, some_view, view_cell,
+};
 use super::outcomes::{assert_conflict, assert_misuse};
-use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
+use crate::{AuditCursor, AuditFilter, Constraint, PageBounds, Recorded, Storage, Target};
 
 /// An appended record is returned unchanged, together with the derived record of the mutation in the same unit of work.
 pub async fn an_appended_record_is_read_as_written(storage: Arc<dyn Storage>) {
@@ -123,7 +128,9 @@ pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     let logs = storage.reader().audit_logs();
     let (mut walked, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
     loop {
-        let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
+        let page = logs.list_for_company(company, &filter, cursor, PageBounds::records(10)).await.unwrap();
+        assert_eq!(page.has_more, sizes.len() < 2, "{sizes:?}");
+        let page = page.records;
         sizes.push(page.len());
         assert!(sizes.len() <= 4, "the pagination must terminate: pages of {sizes:?}");
         let Some(last) = page.last() else { break };
@@ -138,7 +145,43 @@ pub async fn pages_contain_all_records_exactly_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.count_for_company(company, &filter, 28).await.unwrap(), 28);
     assert_eq!(logs.count_for_company(company, &filter, 27).await.unwrap(), 27);
     assert_eq!(logs.count_for_company(company, &filter, 0).await.unwrap(), 0);
-    assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
+    assert_eq!(logs.list_for_company(company, &filter, None, PageBounds::records(0)).await.unwrap().records, []);
+}
+
+/// A page ends before the first record with which it would exceed the bound in bytes. However, it contains at least one
+/// record. Pagination still returns every record exactly once.
+pub async fn pages_are_bounded_by_bytes(storage: Arc<dyn Storage>) {
+    let company = Some(some_company());
+    let sized = |n: usize, length: usize| AuditRecord {
+        id: AuditRecordId::generate(at(0)),
+        changes: Some(json!(["x".repeat(length)])),
+        metadata: Some(json!(["y".repeat(100)])),
+        ..record(company, at(1000 - n as i64))
+    };
+    let lengths = [300, 300, 300, 5_000, 300, 300, 2_000];
+    let records: Vec<_> = lengths.into_iter().enumerate().map(|(n, length)| sized(n, length)).collect();
+    append(&storage, &records).await;
+
+    let (logs, filter) = (storage.reader().audit_logs(), AuditFilter::default());
+    let bounds = PageBounds { records: 3, bytes: 1_000 };
+    let (mut walked, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = logs.list_for_company(company, &filter, cursor, bounds).await.unwrap();
+        let last = page.records.last().expect("a page contains at least one record");
+        cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
+        sizes.push(page.records.len());
+        walked.extend(page.records);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(sizes, [2, 1, 1, 2, 1]);
+    assert_eq!(walked, records);
+    let page = logs.list_for_company(company, &filter, None, PageBounds { records: 3, bytes: 10_000 }).await.unwrap();
+    assert_eq!((page.records.len(), page.has_more), (3, true));
+    let about = AuditFilter { entity_id: Some(records[6].entity_id), ..filter };
+    let page = logs.list_for_company(company, &about, None, PageBounds { records: 1, bytes: 1 }).await.unwrap();
+    assert_eq!((page.records.as_slice(), page.has_more), (&records[6..], false));
 }
 
 /// The lists of an entity's records and of a user's changes are sorted from newest to oldest, and contain at most
@@ -207,4 +250,50 @@ pub async fn every_kind_of_record_is_stored(storage: Arc<dyn Storage>) {
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(serde_json::from_value::<AuditRecord>(json).unwrap(), record);
     }
+}
+
+/// A unit of work knows the approximate size of its records, and whether it only removes data.
+pub async fn a_unit_of_work_measures_its_records(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let (first, second) = (level(company, "First"), level(company, "Second"));
+    let view = some_view();
+    given(&storage, &[&view]).await;
+    let mut tx = begin(&storage, company).await;
+    assert_eq!(tx.recorded(), Recorded { bytes: 0, only_removes: true });
+    first.store(tx.as_mut()).await.unwrap();
+    second.store(tx.as_mut()).await.unwrap();
+    assert!(!tx.recorded().only_removes);
+    let before = tx.recorded().bytes;
+    let described = UserLevel { description: Description::parse("x".repeat(1_500)).unwrap(), ..first.clone() };
+    tx.user_levels_mut().update(&described).await.unwrap();
+    assert!((1_500..3_000).contains(&(tx.recorded().bytes - before)), "{}", tx.recorded().bytes - before);
+    tx.commit().await.unwrap();
+
+    let (one, both, none) = ([first.id], [first.id, second.id], []);
+    let allow = [view_cell(&first, view.id, ViewState::Allow)];
+    let deny = [view_cell(&first, view.id, ViewState::Deny)];
+    let assigned = async |levels: &[UserLevelId], only_removes: bool| {
+        let mut tx = begin(&storage, company).await;
+        tx.assignments_mut().replace_for_user(company, user, levels, None).await.unwrap();
+        assert_eq!(tx.recorded().only_removes, only_removes, "{levels:?}");
+        tx.commit().await.unwrap();
+    };
+    assigned(&both, false).await;
+    assigned(&one, true).await;
+    assigned(&[second.id], false).await;
+    assigned(&none, true).await;
+    let cells = async |cells: &[ViewPermission], only_removes: bool| {
+        let mut tx = begin(&storage, company).await;
+        tx.view_permissions_mut().replace_for_user_level(company, first.id, cells).await.unwrap();
+        assert_eq!(tx.recorded().only_removes, only_removes, "{cells:?}");
+        tx.commit().await.unwrap();
+    };
+    cells(&allow, false).await;
+    cells(&deny, false).await;
+    cells(&[], true).await;
+    let mut tx = begin(&storage, company).await;
+    tx.user_levels_mut().delete(company, second.id).await.unwrap();
+    assert!(tx.recorded().only_removes);
+    tx.user_levels_mut().update(&UserLevel { name: name("Renamed"), ..described }).await.unwrap();
+    assert!(!tx.recorded().only_removes);
 }

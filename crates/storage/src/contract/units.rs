@@ -13,7 +13,7 @@ use super::fixtures::{
     version_and_record_count, versions, view_cell,
 };
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
-use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
+use crate::{AuditFilter, Constraint, PageBounds, Reader, Result, Storage, Target, UnitOfWork};
 
 /// A commit stores everything that the unit of work wrote, together with its audit records. The audit records have the
 /// time of the unit of work as their timestamp.
@@ -32,7 +32,8 @@ pub async fn a_unit_of_work_commits_all_its_writes(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
     assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
     let filter = AuditFilter::default();
-    let records = storage.reader().audit_logs().list_for_company(Some(company), &filter, None, 10).await.unwrap();
+    let (logs, all) = (storage.reader().audit_logs(), PageBounds::records(10));
+    let records = logs.list_for_company(Some(company), &filter, None, all).await.unwrap().records;
     assert_eq!(records.len(), 3);
     assert!(records.iter().all(|record| record.timestamp == now));
 }

@@ -234,6 +234,16 @@ fn metadata() -> Value {
             "const": true,
             "description": "A super admin forced the change although no administrator of the company remains.",
         },
+        "part": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The number of this record among the records of one large change.",
+        },
+        "parts": {
+            "type": "integer",
+            "minimum": 2,
+            "description": "The number of records of this change. Omitted if the change has only one record.",
+        },
     });
     json!({
         "description": "The context of the change. `null` if there is none.",
