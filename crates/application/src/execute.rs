@@ -10,7 +10,7 @@ use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
-use crate::{Affects, Application, Change, Failure, RequestContext, Requirement};
+use crate::{Application, Change, Failure, RequestContext, Requirement};
 
 impl Application {
     /// Runs a change. Returns its result and the version that the commit produced. The change runs in its own task, so
@@ -29,7 +29,6 @@ impl Application {
         let request = ChangeRequest {
             requirement: C::REQUIREMENT,
             target: change.target(),
-            affects: change.affects(),
             is_forced: is_forced_by(context.caller, &change),
             context,
         };
@@ -83,7 +82,6 @@ struct ChangeRequest {
     context: RequestContext,
     requirement: Requirement,
     target: Target,
-    affects: Affects,
     is_forced: bool,
 }
 
@@ -141,32 +139,32 @@ impl<C: Change> Work for ChangeWork<C> {
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
         let guard = before_change(tx, &self.request).await?;
         let answer = self.change.apply(tx, self.request.context.caller).await?;
+        remember_external_ids(tx, &self.request, self.change.external_id()).await?;
+        if let Some(guard) = guard {
+            guard.check(tx, self.change.effect(&answer)).await?;
+        }
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        after_change(tx, &self.request, self.change.external_id(), guard).await?;
         Ok(tx.is_unchanged())
     }
 }
 
-/// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
+/// Checks the caller's credentials and permissions while the target is locked. Returns the guard for a change to a
+/// company.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
-    let ChangeRequest { context, requirement, target, affects, is_forced } = request;
+    let ChangeRequest { context, requirement, target, is_forced } = request;
     let caller = context.caller;
     if !recheck_credentials(tx, context).await? {
         return Err(Failure::Forbidden(*requirement));
     }
     let own = authorize_within(tx, caller, target.company(), *requirement).await?;
-    Ok(match (target.company(), affects) {
-        (None, _) | (_, Affects::None) => None,
-        (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, *affects, *is_forced).await?),
-    })
+    Ok(target.company().map(|company| EscalationGuard::new(company, caller, own, *is_forced)))
 }
 
-/// Stores the external ids that the request contains, and runs the escalation checks.
-async fn after_change(
+/// Stores the external ids that the request contains.
+async fn remember_external_ids(
     tx: &mut dyn UnitOfWork,
     request: &ChangeRequest,
     named: Option<&ExternalId>,
-    guard: Option<EscalationGuard>,
 ) -> Result<(), Failure> {
     // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the same
     // two external ids.
@@ -174,8 +172,5 @@ async fn after_change(
     for external_id in named {
         tx.users_mut().remember(external_id).await?;
     }
-    match guard {
-        Some(guard) => guard.after(tx).await,
-        None => Ok(()),
-    }
+    Ok(())
 }

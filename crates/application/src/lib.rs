@@ -43,14 +43,14 @@ mod trail;
 pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
-pub use change::{Affects, Change, RequestContext};
+pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
     AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
     CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
     DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey, SetCompanyModules,
-    SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule, UpdateFeature,
-    UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
+    SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule,
+    UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
