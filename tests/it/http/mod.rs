@@ -21,6 +21,7 @@ mod expand;
 mod explain;
 mod external_users;
 mod gates;
+mod guards;
 mod invalidation;
 mod limits;
 mod lockout;

@@ -10,6 +10,7 @@ mod outages;
 mod outdated;
 pub mod plans;
 mod requests;
+mod rows_read;
 mod seeding;
 mod statements;
 mod tenancy;

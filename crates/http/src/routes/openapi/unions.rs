@@ -128,6 +128,8 @@ enum Changes {
     Set(&'static str),
     /// The `enabled` flag of a company's module.
     Switch,
+    /// The user who became an administrator, and the level that was assigned to this user.
+    Restoration,
     /// The cut-off of a user.
     CutOff,
     /// No data.
@@ -135,7 +137,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 30] = [
+const ACTIONS: [(&str, &str, Changes); 31] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -161,6 +163,7 @@ const ACTIONS: [(&str, &str, Changes); 30] = [
     ("sub_menu.updated", "menu", Changes::Updated("SubMenuItem")),
     ("sub_menu.deleted", "menu", Changes::Deleted("SubMenuItem")),
     ("company.provisioned", "company", Changes::Nothing),
+    ("company.administration_restored", "company", Changes::Restoration),
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
     ("api_key.created", "api-key", Changes::Created("ApiKey")),
@@ -229,7 +232,7 @@ fn metadata() -> Value {
         "forced": {
             "type": "boolean",
             "const": true,
-            "description": "A super admin forced the change although no administrator of the company remains.",
+            "description": "A super admin forced the change, even if no user of the company can administer it any more.",
         },
     });
     json!({
@@ -266,6 +269,9 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
         Changes::Switch => {
             let flag = closed(json!({ "enabled": { "type": "boolean" } }));
             closed(json!({ "moduleId": reference("ModuleId"), "before": flag, "after": flag }))
+        }
+        Changes::Restoration => {
+            closed(json!({ "userId": reference("UserId"), "userLevelId": reference("UserLevelId") }))
         }
         Changes::CutOff => {
             let time = reference("Timestamp");
