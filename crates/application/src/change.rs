@@ -1,10 +1,12 @@
 //! Changes (commands): use cases that modify data. Each change declares its requirement, the target that it locks, and
-//! the permissions that it affects.
+//! its effect on permissions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Caller, ExternalId, Timestamp, UserId, UserLevelId};
+use iam_domain::escalation::{AssignmentChange, LevelChange};
+use iam_domain::{Caller, Catalog, CompanyId, ExternalId, Snapshot, Timestamp, UserId, UserLevelId};
 use iam_storage::{Target, UnitOfWork};
 
 use crate::{Failure, Requirement};
@@ -29,17 +31,52 @@ impl From<Caller> for RequestContext {
     }
 }
 
-/// The permissions that a change affects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Affects {
-    /// No permissions.
+/// The effect of a change on permissions.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect<'a> {
+    /// The change affects no permissions.
     None,
-    /// The view matrix of a level, and therefore the permissions of the users who hold the level.
-    Views(UserLevelId),
-    /// The feature matrix of a level, and therefore the permissions of the users who hold the level.
-    Features(UserLevelId),
-    /// The levels that a user holds, and therefore the user's permissions.
-    LevelsOf(UserId),
+    /// The change replaced a matrix of a level, which affects the users who hold the level.
+    Matrix {
+        /// The name of the request field that contains the matrix.
+        field: &'static str,
+        /// The level before and after the change.
+        change: &'a LevelChange,
+    },
+    /// The change replaced the levels that a user holds.
+    Levels {
+        /// The user.
+        user: UserId,
+        /// The levels before and after the change.
+        change: &'a LevelsChange,
+    },
+}
+
+/// A change to the levels that a user holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelsChange {
+    /// The levels that the user held before the change.
+    pub before: BTreeSet<UserLevelId>,
+    /// The levels that the user holds after the change.
+    pub after: BTreeSet<UserLevelId>,
+    /// `true` if a level that the change assigned denies a view or an action.
+    pub adds_denies: bool,
+}
+
+impl LevelsChange {
+    /// Loads the permissions of these levels, together with the catalog. The permissions of the levels are those of the
+    /// unit of work, which the change does not affect.
+    pub(crate) async fn load(
+        &self,
+        tx: &dyn UnitOfWork,
+        company: CompanyId,
+    ) -> Result<(AssignmentChange, Arc<Catalog>), Failure> {
+        let ids: Vec<_> = self.before.union(&self.after).copied().collect();
+        let Snapshot { catalog, levels, .. } = tx.snapshots().load_levels(company, &ids).await?.value;
+        let of =
+            |held: &BTreeSet<UserLevelId>| levels.iter().filter(|level| held.contains(&level.level)).cloned().collect();
+        Ok((AssignmentChange { before: of(&self.before), after: of(&self.after) }, catalog))
+    }
 }
 
 /// A use case that changes data.
@@ -55,11 +92,11 @@ pub trait Change: Send + Sync + 'static {
     /// Returns the target that the change locks: one company, the catalog or the credentials.
     fn target(&self) -> Target;
 
-    /// Returns the permissions that the change affects. A change that affects permissions must pass the escalation
-    /// checks: callers can grant only the permissions that they hold, and the company must still have an administrator
-    /// after the change.
-    fn affects(&self) -> Affects {
-        Affects::None
+    /// Returns the effect of the change on permissions, after [`Self::apply`] returned `answer`. A change that affects
+    /// permissions must pass the escalation
+    /// checks.
+    fn effect<'a>(&self, _answer: &'a Self::Answer) -> Effect<'a> {
+        Effect::None
     }
 
     /// Returns the external id of the user to whom the change applies, if the request contains it. The external id is
@@ -68,8 +105,8 @@ pub trait Change: Send + Sync + 'static {
         None
     }
 
-    /// Returns `true` if the change may leave the company without an administrator. Only super admins can force such a
-    /// change.
+    /// Returns `true` if the change may leave the company without a user who holds an essential right. Only super admins
+    /// can force such a change.
     fn is_forced(&self) -> bool {
         false
     }

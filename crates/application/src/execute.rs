@@ -13,7 +13,7 @@ use iam_domain::QuotaLimits;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
 use crate::quotas::check_quotas;
-use crate::{Affects, Application, Change, Exhausted, Failure, RequestContext, Requirement};
+use crate::{Application, Change, Exhausted, Failure, RequestContext, Requirement};
 
 impl Application {
     /// Runs a change. Returns its result and the version that the commit produced. The change runs in its own task, so
@@ -38,7 +38,6 @@ impl Application {
             exhausted,
             requirement: C::REQUIREMENT,
             target: change.target(),
-            affects: change.affects(),
             is_forced: is_forced_by(context.caller, &change),
             quotas: self.quotas,
             context,
@@ -101,7 +100,6 @@ struct ChangeRequest {
     exhausted: Option<Exhausted>,
     requirement: Requirement,
     target: Target,
-    affects: Affects,
     is_forced: bool,
     quotas: QuotaLimits,
 }
@@ -160,8 +158,12 @@ impl<C: Change> Work for ChangeWork<C> {
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Recorded, Failure> {
         let guard = before_change(tx, &self.request).await?;
         let answer = self.change.apply(tx, self.request.context.caller).await?;
+        remember_external_ids(tx, &self.request, self.change.external_id()).await?;
+        if let Some(guard) = guard {
+            guard.check(tx, self.change.effect(&answer)).await?;
+        }
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        after_change(tx, &self.request, self.change.external_id(), guard).await?;
+        check_quotas(tx, self.request.target, &self.request.quotas).await?;
         let recorded = tx.recorded();
         match self.request.exhausted.filter(|_| !recorded.only_removes) {
             Some(exhausted) => Err(exhausted.into()),
@@ -170,26 +172,23 @@ impl<C: Change> Work for ChangeWork<C> {
     }
 }
 
-/// Checks the caller's credentials and permissions while the target is locked, and prepares the escalation checks.
+/// Checks the caller's credentials and permissions while the target is locked. Returns the guard for a change to a
+/// company.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
-    let ChangeRequest { context, requirement, target, affects, is_forced, .. } = request;
+    let ChangeRequest { context, requirement, target, is_forced, .. } = request;
     let caller = context.caller;
     if !recheck_credentials(tx, context).await? {
         return Err(Failure::Forbidden(*requirement));
     }
     let own = authorize_within(tx, caller, target.company(), *requirement).await?;
-    Ok(match (target.company(), affects) {
-        (None, _) | (_, Affects::None) => None,
-        (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, *affects, *is_forced).await?),
-    })
+    Ok(target.company().map(|company| EscalationGuard::new(company, caller, own, *is_forced)))
 }
 
-/// Stores the external ids that the request contains, runs the escalation checks, and checks the quotas.
-async fn after_change(
+/// Stores the external ids that the request contains.
+async fn remember_external_ids(
     tx: &mut dyn UnitOfWork,
     request: &ChangeRequest,
     named: Option<&ExternalId>,
-    guard: Option<EscalationGuard>,
 ) -> Result<(), Failure> {
     // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the same
     // two external ids.
@@ -197,8 +196,5 @@ async fn after_change(
     for external_id in named {
         tx.users_mut().remember(external_id).await?;
     }
-    if let Some(guard) = guard {
-        guard.after(tx).await?;
-    }
-    check_quotas(tx, request.target, &request.quotas).await
+    Ok(())
 }

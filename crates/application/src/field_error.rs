@@ -52,6 +52,8 @@ codes! {
     Nul = "nul";
     /// The change would modify or add a pinned permission.
     Pinned = "pinned";
+    /// The change would revoke a permission of another user that the caller may not revoke.
+    Protected = "protected";
     /// The change would increase a quantity beyond its quota.
     QuotaExceeded = "quota_exceeded";
     /// The number or time is out of range.

@@ -46,13 +46,14 @@ pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
-pub use change::{Affects, Change, RequestContext};
+pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
     AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
     CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
     DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey, SetCompanyModules,
-    SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule,
+    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
+    SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
+    SwitchedModule,
     UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};

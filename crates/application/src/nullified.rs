@@ -2,7 +2,7 @@
 //! caller.
 
 use iam_domain::escalation::Grant;
-use iam_domain::{Action, CompanySnapshot, FeatureId, FeatureKey, ViewId, ViewUrl, nullified};
+use iam_domain::{Action, Catalog, FeatureId, FeatureKey, ViewId, ViewUrl};
 
 /// Maximum number of cells that are listed.
 const LISTED_CELLS: usize = 10;
@@ -38,10 +38,8 @@ pub enum NullifiedCell {
 }
 
 impl Nullified {
-    /// Returns the permissions that users hold in `before`, and that a deny rule overrides in `after`.
-    pub(crate) fn between(before: &CompanySnapshot, after: &CompanySnapshot) -> Self {
-        let hidden = nullified(before, after);
-        let catalog = &after.catalog;
+    /// Creates the list of these permissions, which deny rules override.
+    pub(crate) fn new(catalog: &Catalog, hidden: &[Grant]) -> Self {
         let cell = |grant: &Grant| match grant {
             Grant::View(id) => NullifiedCell::View { id: *id, url: catalog.view(*id).map(|view| view.url.clone()) },
             Grant::Action { feature, action, .. } => NullifiedCell::Action {

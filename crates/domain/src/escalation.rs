@@ -1,9 +1,10 @@
-//! Rules that prevent privilege escalation and lockout when levels and assignments are changed. Callers can grant only
-//! permissions that they hold. A company must always have an administrator.
+//! Rules that prevent privilege escalation: the permissions that a change grants, revokes or nullifies.
 //!
-//! The permissions that a change grants are determined by comparing the company before and after the change. The
-//! comparison covers each set of levels that a user holds, and each changed level by itself. For each set of levels,
-//! two results are compared:
+//! A change replaces a matrix of one level ([`LevelChange`]) or the levels of one user ([`AssignmentChange`]). The
+//! rules need only the data that the change touches. For a level, this is the level itself, and for some cells what the
+//! other levels of its holders say about them ([`OtherRules`]).
+//!
+//! For each set of levels that a user holds, two results are compared before and after the change:
 //!
 //! * The permissions that the set *resolves* to, with denies applied. As a result, removing a deny counts as a grant.
 //! * The permissions that the set *allows* if its denies are ignored. As a result, a grant that is overridden by a deny
@@ -15,12 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{
-    Action, Catalog, CompanySnapshot, FeatureId, IamAction, IamPermission, LevelPermissions, LevelRule, Scope,
-    Snapshot, UserLevelId, ViewId,
-};
+use crate::{Action, Catalog, FeatureId, LevelPermissions, LevelRule, Scope, UserLevelId, ViewId, is_reserved};
 
-/// A permission that a user holds or that a change grants.
+/// A permission that a user holds, or that a change grants or revokes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
     /// Access to a view.
@@ -36,178 +34,274 @@ pub enum Grant {
     },
 }
 
-/// Returns the permissions that the change from `before` to `after` grants, except those that the caller holds. `held`
-/// contains the caller's levels before the change. If the caller holds an action with a narrower scope than the granted
-/// scope, the action counts as not held. Public views count as held. The result is in ascending order. It contains each
-/// action once, with the widest scope that is granted. Permissions that the change does not affect are not checked.
-///
-/// The snapshots may contain a subset of the company's users. This subset must include all users whose levels change. A
-/// level that exists in only one of the two snapshots is checked only in combination with the other levels of the users
-/// who hold it.
-#[must_use]
-pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
-    let changed: BTreeSet<UserLevelId> = after
-        .levels
-        .iter()
-        .filter(|(id, level)| before.levels.get(id).is_some_and(|was| was != *level))
-        .map(|(id, _)| *id)
-        .collect();
-    let alone: Vec<_> = changed.iter().map(|level| BTreeSet::from([*level])).collect();
-    let none = BTreeSet::new();
-    let users = before.holders.keys().chain(after.holders.keys());
-    // Users with the same levels are checked once, because a `BTreeSet` contains no duplicates.
-    let sets: BTreeSet<_> = users
-        .map(|user| [before, after].map(|snapshot| snapshot.holders.get(user).unwrap_or(&none)))
-        .filter(|[was, is]| was != is || !is.is_disjoint(&changed))
-        .chain(alone.iter().map(|level| [level, level]))
-        .collect();
-
-    // Only levels that are changed, assigned or unassigned can contribute a grant.
-    let of_changed = changed
-        .iter()
-        .filter_map(|level| Some(differing(before.levels.get(level)?, after.levels.get(level)?)))
-        .flatten();
-    let moved: BTreeSet<_> = sets.iter().flat_map(|[was, is]| was.symmetric_difference(is)).collect();
-    let of_moved =
-        moved.into_iter().flat_map(|level| before.levels.get(level).or(after.levels.get(level))).flat_map(grantables);
-    let grantables: BTreeSet<_> = of_changed.chain(of_moved).collect();
-
-    let sets: Vec<_> = sets.into_iter().map(|[was, is]| [Levels::of(before, was), Levels::of(after, is)]).collect();
-    let own = Levels(held.iter().collect());
-    let mut missing = Vec::new();
-    for grantable in grantables {
-        let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
-        if held == Some(Scope::Any) {
-            // The caller holds the permission with the widest scope, so no grant can exceed it. Skip the loop over the
-            // sets, of which there may be many.
-            continue;
-        }
-        let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
-        if let Some(scope) = granted_scope.filter(|scope| Some(*scope) > held) {
-            missing.push(grantable.grant(scope));
-        }
-    }
-    missing
-}
-
-/// A permission that a level can allow or deny: a view, or an action of a feature.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Grantable<'a> {
+/// The position of a cell in the matrices of a level: a view, or an action of a feature.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// The cell for a view.
     View(ViewId),
-    Action(FeatureId, &'a Action),
+    /// The cell for an action of a feature.
+    Action(FeatureId, Action),
 }
 
-impl Grantable<'_> {
-    fn in_level(self, level: &LevelPermissions) -> LevelRule {
+impl Cell {
+    /// Returns `true` if the cell is for an action of one of the service's own features (`iam.*`). A feature that the
+    /// catalog does not contain counts as one of them.
+    #[must_use]
+    pub fn is_reserved(&self, catalog: &Catalog) -> bool {
         match self {
-            Self::View(view) => level.views.get(&view).copied().into(),
-            Self::Action(feature, action) => level.rule(feature, action).into(),
-        }
-    }
-
-    pub(crate) fn is_public(self, catalog: &Catalog) -> bool {
-        matches!(self, Self::View(view) if catalog.view(view).is_some_and(|view| !view.requires_auth))
-    }
-
-    pub(crate) fn grant(self, scope: Scope) -> Grant {
-        match self {
-            Self::View(view) => Grant::View(view),
-            Self::Action(feature, action) => Grant::Action { feature, action: action.clone(), scope },
-        }
-    }
-}
-
-pub(crate) fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
-    let actions = level.features.iter();
-    let actions = actions.flat_map(|(feature, rules)| rules.keys().map(|action| Grantable::Action(*feature, action)));
-    level.views.keys().copied().map(Grantable::View).chain(actions)
-}
-
-/// Returns the permissions for which the level has different rules before (`was`) and after (`is`) a change.
-fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Grantable<'a>> {
-    grantables(was).chain(grantables(is)).filter(|grantable| grantable.in_level(was) != grantable.in_level(is))
-}
-
-/// A set of levels that one user holds.
-pub(crate) struct Levels<'a>(pub(crate) Vec<&'a LevelPermissions>);
-
-impl<'a> Levels<'a> {
-    pub(crate) fn of(snapshot: &'a CompanySnapshot, ids: &BTreeSet<UserLevelId>) -> Self {
-        Self(ids.iter().filter_map(|id| snapshot.levels.get(id)).collect())
-    }
-
-    pub(crate) fn reach(&self, grantable: Grantable<'_>) -> Reach {
-        let mut granted = None;
-        let mut is_denied = false;
-        for level in &self.0 {
-            match grantable.in_level(level) {
-                LevelRule::Allow { scope } => granted = granted.max(Some(scope.unwrap_or(Scope::Any))),
-                LevelRule::Deny => is_denied = true,
-                LevelRule::Nothing | LevelRule::Inherit => {}
+            Self::View(_) => false,
+            Self::Action(feature, _) => {
+                catalog.feature(*feature).is_none_or(|feature| feature.key.as_ref().is_some_and(is_reserved))
             }
         }
-        Reach { granted, resolved: granted.filter(|_| !is_denied) }
+    }
+
+    fn is_public(&self, catalog: &Catalog) -> bool {
+        matches!(self, Self::View(view) if catalog.view(*view).is_some_and(|view| !view.requires_auth))
+    }
+
+    fn in_level(&self, level: &LevelPermissions) -> LevelRule {
+        match self {
+            Self::View(view) => level.views.get(view).copied().into(),
+            Self::Action(feature, action) => level.rule(*feature, action).into(),
+        }
+    }
+
+    fn grant(self, scope: Scope) -> Grant {
+        match self {
+            Self::View(view) => Grant::View(view),
+            Self::Action(feature, action) => Grant::Action { feature, action, scope },
+        }
     }
 }
 
-/// The scopes with which a set of levels allows a permission. A view has no scope, so an allowed view counts as allowed
-/// with scope `any`.
-#[derive(Clone, Copy)]
-pub(crate) struct Reach {
-    /// The scope if denies are ignored. `None` if no level allows the permission.
-    pub(crate) granted: Option<Scope>,
-    /// The scope with denies applied. `None` if no level allows the permission, or if a level denies it.
-    pub(crate) resolved: Option<Scope>,
+/// What a set of levels says about one cell. A view has no scope, so an allowed view counts as allowed with scope
+/// `any`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reach {
+    /// The widest scope that one of the levels allows, if denies are ignored. `None` if no level allows the cell.
+    pub granted: Option<Scope>,
+    /// `true` if one of the levels denies the cell.
+    pub is_denied: bool,
 }
 
 impl Reach {
-    /// Returns the widest scope of `self` that exceeds the corresponding scope of `other`.
-    fn beyond(self, other: Self) -> Option<Scope> {
-        let wider = |this: Option<Scope>, other| this.filter(|_| this > other);
-        wider(self.granted, other.granted).max(wider(self.resolved, other.resolved))
-    }
-}
-
-/// The two features on which a user must have `Update` to be an administrator of a company.
-const ADMINISTRATOR_FEATURES: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
-
-/// Returns the feature key and the action of each permission that an administrator of a company must hold. The required
-/// scope is `company` or `any`.
-pub fn administrator_permissions() -> impl Iterator<Item = (&'static str, Action)> {
-    ADMINISTRATOR_FEATURES.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
-}
-
-impl Snapshot {
-    /// Returns `true` if the user of the snapshot is an administrator of the company: `Update` is allowed on both
-    /// `iam.manage_levels` and `iam.assign_permissions`, with scope `company` or `any`. Module gates and denies are
-    /// applied.
+    /// Returns the reach of the set with one more level, which has this rule for the cell.
     #[must_use]
-    pub fn is_administrator(&self) -> bool {
-        ADMINISTRATOR_FEATURES.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
+    pub fn with(self, rule: LevelRule) -> Self {
+        match rule {
+            LevelRule::Allow { scope } => Self { granted: self.granted.max(scope.or(Some(Scope::Any))), ..self },
+            LevelRule::Deny => Self { is_denied: true, ..self },
+            LevelRule::Nothing | LevelRule::Inherit => self,
+        }
+    }
+
+    fn of(levels: &[LevelPermissions], cell: &Cell) -> Self {
+        levels.iter().fold(Self::default(), |reach, level| reach.with(cell.in_level(level)))
+    }
+
+    /// Returns the scope with denies applied. `None` if no level allows the cell, or if a level denies it.
+    fn resolved(self) -> Option<Scope> {
+        self.granted.filter(|_| !self.is_denied)
     }
 }
 
-impl CompanySnapshot {
-    /// Returns the distinct sets of levels whose holders are administrators of the company. The iterator is empty if
-    /// the company has no administrator.
-    pub fn administrator_level_sets(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
-        let features =
-            ADMINISTRATOR_FEATURES.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
-        let features: Vec<_> = features.map(|feature| feature.id).collect();
-        // A company may have many sets of levels. Each level is therefore first reduced to its rules for the two
-        // features.
-        let about_these = |level: &LevelPermissions| LevelPermissions {
-            level: level.level,
-            views: BTreeMap::new(),
-            features: features.iter().filter_map(|id| Some((*id, level.features.get(id)?.clone()))).collect(),
+/// What a set of levels says about a cell before and after a change.
+#[derive(Clone, Copy)]
+struct Transition {
+    was: Reach,
+    is: Reach,
+}
+
+impl Transition {
+    /// Returns the scope that the change grants: the widest scope of the set that exceeds the corresponding scope
+    /// before the change.
+    fn granted(self) -> Option<Scope> {
+        let wider = |is: Option<Scope>, was| is.filter(|_| is > was);
+        wider(self.is.granted, self.was.granted).max(wider(self.is.resolved(), self.was.resolved()))
+    }
+
+    /// Returns the scope before the change, if the change removes or narrows it.
+    fn revoked(self) -> Option<Scope> {
+        self.was.resolved().filter(|_| self.was.resolved() > self.is.resolved())
+    }
+
+    /// Returns the scope before the change, if a level still allows the cell, and another level now denies it.
+    fn nullified(self) -> Option<Scope> {
+        self.was.resolved().filter(|_| self.is.granted.is_some() && self.is.is_denied)
+    }
+}
+
+/// Returns the scope with which the caller holds a cell. `held` contains the levels of the caller. Public views count
+/// as held.
+fn held_scope(cell: &Cell, catalog: &Catalog, held: &[LevelPermissions]) -> Option<Scope> {
+    if cell.is_public(catalog) { Some(Scope::Any) } else { Reach::of(held, cell).resolved() }
+}
+
+fn cells_of(level: &LevelPermissions) -> impl Iterator<Item = Cell> {
+    let actions = level.features.iter();
+    let actions =
+        actions.flat_map(|(feature, rules)| rules.keys().map(|action| Cell::Action(*feature, action.clone())));
+    level.views.keys().copied().map(Cell::View).chain(actions)
+}
+
+/// For some cells, what the other levels of the users who hold a level say about them. Each distinct result occurs
+/// once, even if many users have it. A user whose other levels say nothing about the cell has the default [`Reach`].
+pub type OtherReaches = BTreeMap<Cell, BTreeSet<Reach>>;
+
+/// The rules of the other levels of the users who hold a level, together with the catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherRules {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// What the other levels say.
+    pub reaches: OtherReaches,
+}
+
+/// A change to the permissions of one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelChange {
+    /// The permissions of the level before the change.
+    pub before: LevelPermissions,
+    /// The permissions of the level after the change.
+    pub after: LevelPermissions,
+}
+
+impl LevelChange {
+    /// Returns the id of the level.
+    #[must_use]
+    pub const fn level(&self) -> UserLevelId {
+        self.after.level
+    }
+
+    /// Returns the cells that the level denies before the change but not after it.
+    #[must_use]
+    pub fn denies_removed(&self) -> BTreeSet<Cell> {
+        self.cells_where(|Transition { was, is }| was.is_denied && !is.is_denied)
+    }
+
+    /// Returns the cells that the level denies after the change but not before it.
+    #[must_use]
+    pub fn denies_added(&self) -> BTreeSet<Cell> {
+        self.cells_where(|Transition { was, is }| is.is_denied && !was.is_denied)
+    }
+
+    /// Returns the cells that the level newly denies, no longer allows, or allows with a narrower scope. A user can
+    /// lose only permissions for these cells.
+    #[must_use]
+    pub fn reduced(&self) -> BTreeSet<Cell> {
+        self.cells_where(|Transition { was, is }| was.granted > is.granted || (is.is_denied && !was.is_denied))
+    }
+
+    fn cells_where(&self, test: impl Fn(Transition) -> bool) -> BTreeSet<Cell> {
+        self.cells().filter(|cell| test(self.transition(cell, Reach::default()))).collect()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = Cell> {
+        cells_of(&self.before).chain(cells_of(&self.after))
+    }
+
+    /// Returns the transition of a set that contains the level, and whose other levels have the reach `others`.
+    fn transition(&self, cell: &Cell, others: Reach) -> Transition {
+        Transition { was: others.with(cell.in_level(&self.before)), is: others.with(cell.in_level(&self.after)) }
+    }
+
+    /// Returns the permissions that the change grants, except those that the caller holds. `held` contains the caller's
+    /// levels before the change. If the caller holds an action with a narrower scope than the granted scope, the action
+    /// counts as not held. The result is in ascending order. It contains each action once, with the widest scope that
+    /// is granted. Permissions that the change does not affect are not checked.
+    ///
+    /// The level is checked by itself, and in combination with the other levels of the users who hold it. The other
+    /// levels make a difference only where the change removes a deny, so `others` must contain the reaches for
+    /// [`Self::denies_removed`].
+    #[must_use]
+    pub fn granted_beyond(&self, others: &OtherReaches, catalog: &Catalog, held: &[LevelPermissions]) -> Vec<Grant> {
+        let alone = Reach::default();
+        let cells: BTreeSet<_> = self.cells().collect();
+        let grant = |cell: Cell| {
+            let reaches = std::iter::once(&alone).chain(others.get(&cell).into_iter().flatten());
+            let scope = reaches.filter_map(|others| self.transition(&cell, *others).granted()).max()?;
+            (Some(scope) > held_scope(&cell, catalog, held)).then(|| cell.grant(scope))
         };
-        let company = Self {
-            catalog: Arc::clone(&self.catalog),
-            modules: self.modules.clone(),
-            levels: self.levels.iter().map(|(id, level)| (*id, about_these(level))).collect(),
-            holders: BTreeMap::new(),
+        cells.into_iter().filter_map(grant).collect()
+    }
+
+    /// Returns the permissions that a user of `others` loses by the change: those that the user no longer holds, or
+    /// holds with a narrower scope. The result is in ascending order. It contains each action once, with the widest
+    /// scope before the change. Only the cells in `others` are checked.
+    #[must_use]
+    pub fn revoked(&self, others: &OtherReaches) -> Vec<Grant> {
+        self.lost(others, Transition::revoked)
+    }
+
+    /// Returns the permissions that the change nullifies: a user had the permission before, one of the user's other
+    /// levels still allows it, and the changed level now denies it. The result is in ascending order. It contains each
+    /// action once, with the widest scope before the change. `others` must contain the reaches for
+    /// [`Self::denies_added`]. A deny has no effect on public views.
+    #[must_use]
+    pub fn nullified(&self, others: &OtherReaches, catalog: &Catalog) -> Vec<Grant> {
+        let others = others.iter().filter(|(cell, _)| !cell.is_public(catalog));
+        self.lost(others, Transition::nullified)
+    }
+
+    fn lost<'a>(
+        &self,
+        others: impl IntoIterator<Item = (&'a Cell, &'a BTreeSet<Reach>)>,
+        scope: impl Fn(Transition) -> Option<Scope>,
+    ) -> Vec<Grant> {
+        let lost = |(cell, reaches): (&Cell, &BTreeSet<Reach>)| {
+            let widest = reaches.iter().filter_map(|others| scope(self.transition(cell, *others))).max()?;
+            Some(cell.clone().grant(widest))
         };
-        let sets: BTreeSet<_> = self.holders.values().collect();
-        sets.into_iter().filter(move |set| company.of_levels(*set).is_administrator())
+        others.into_iter().filter_map(lost).collect()
+    }
+}
+
+/// A change to the levels that one user holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentChange {
+    /// The permissions of the levels that the user holds before the change.
+    pub before: Vec<LevelPermissions>,
+    /// The permissions of the levels that the user holds after the change.
+    pub after: Vec<LevelPermissions>,
+}
+
+impl AssignmentChange {
+    /// Returns the permissions that the change grants, except those that the caller holds. See
+    /// [`LevelChange::granted_beyond`].
+    #[must_use]
+    pub fn granted_beyond(&self, catalog: &Catalog, held: &[LevelPermissions]) -> Vec<Grant> {
+        self.grants(|cell, transition| {
+            transition.granted().filter(|scope| Some(*scope) > held_scope(cell, catalog, held))
+        })
+    }
+
+    /// Returns the permissions on the service's own features that the user loses by the change. See
+    /// [`LevelChange::revoked`].
+    #[must_use]
+    pub fn reserved_revoked(&self, catalog: &Catalog) -> Vec<Grant> {
+        self.grants(|cell, transition| transition.revoked().filter(|_| cell.is_reserved(catalog)))
+    }
+
+    /// Returns the permissions that the change nullifies. See [`LevelChange::nullified`].
+    #[must_use]
+    pub fn nullified(&self, catalog: &Catalog) -> Vec<Grant> {
+        self.grants(|cell, transition| transition.nullified().filter(|_| !cell.is_public(catalog)))
+    }
+
+    /// Returns a permission for each cell for which `scope` returns a scope. Only levels that are assigned or
+    /// unassigned can make a difference, so only their cells are checked.
+    fn grants(&self, scope: impl Fn(&Cell, Transition) -> Option<Scope>) -> Vec<Grant> {
+        let ids = |levels: &[LevelPermissions]| -> BTreeSet<_> { levels.iter().map(|level| level.level).collect() };
+        let (before, after) = (ids(&self.before), ids(&self.after));
+        let moved = self.before.iter().chain(&self.after);
+        let moved = moved.filter(|level| !before.contains(&level.level) || !after.contains(&level.level));
+        let cells: BTreeSet<_> = moved.flat_map(cells_of).collect();
+        let grant = |cell: Cell| {
+            let transition = Transition { was: Reach::of(&self.before, &cell), is: Reach::of(&self.after, &cell) };
+            let scope = scope(&cell, transition)?;
+            Some(cell.grant(scope))
+        };
+        cells.into_iter().filter_map(grant).collect()
     }
 }

@@ -50,12 +50,12 @@ mod clock;
 mod credential;
 mod effective;
 pub mod escalation;
+mod essential_right;
 mod explanation;
 mod external;
 mod iam;
 mod ids;
 mod menu;
-mod nullified;
 mod permission;
 pub mod provisioning;
 mod quota;
@@ -74,6 +74,7 @@ pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View}
 pub use clock::Clock;
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
+pub use essential_right::EssentialRight;
 pub use explanation::{Explanation, GatingModule, LevelContribution, LevelRule, Step};
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
@@ -82,7 +83,6 @@ pub use ids::{
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
 };
 pub use menu::{Menu, MenuItem, SubMenuItem};
-pub use nullified::nullified;
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use quota::{Quota, QuotaLimits, QuotaOverrides};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};

@@ -424,15 +424,11 @@ impl CompanySnapshot {
     /// Returns the part of the snapshot that determines the decisions about one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
-        self.of_levels(self.holders.get(&user).into_iter().flatten())
-    }
-
-    /// Returns the part of the snapshot that determines the decisions about a user who holds these levels.
-    pub(crate) fn of_levels<'a>(&self, held: impl IntoIterator<Item = &'a UserLevelId>) -> Snapshot {
+        let held = self.holders.get(&user).into_iter().flatten();
         Snapshot {
             catalog: Arc::clone(&self.catalog),
             modules: self.modules.clone(),
-            levels: held.into_iter().filter_map(|level| self.levels.get(level)).cloned().collect(),
+            levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
         }
     }
 }

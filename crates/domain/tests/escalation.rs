@@ -2,132 +2,21 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
+mod naive;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use common::{
     ACTIONS, FEATURES, LEVELS, Level, SCOPES, VIEWS, World, action, config, feature, level, rows, scope, some_of,
-    state, uuid, view, world,
+    state, view, world,
 };
-use iam_domain::escalation::{Grant, not_held};
-use iam_domain::{
-    Catalog, CompanySnapshot, Feature, FeatureKey, LevelPermissions, Scope, Snapshot, Timestamp, UserId, ViewState,
-    seed,
+use iam_domain::escalation::Grant;
+use iam_domain::{CompanySnapshot, LevelPermissions, Scope, ViewState};
+use naive::{
+    USERS, assign, beyond, company, holdings, levels_of, naive, naive_nullified, naive_revoked_from_others, not_held,
+    nullified, of_action, of_view, replace, revoked_from_others, user,
 };
 use proptest::prelude::*;
-
-const USERS: usize = 4;
-
-fn user(number: usize) -> UserId {
-    UserId::from_uuid(uuid(5, number))
-}
-
-/// Creates a company with the levels of the world. User `n` holds the levels `held[n]`.
-fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
-    let Snapshot { catalog, modules, levels } = world.snapshot();
-    let levels: BTreeMap<_, _> = levels.into_iter().map(|level| (level.level, level)).collect();
-    let mut company = CompanySnapshot { catalog, modules, levels, holders: BTreeMap::new() };
-    for (number, held) in held.iter().enumerate() {
-        assign(&mut company, number, held.iter().copied());
-    }
-    company
-}
-
-/// Replaces the levels of the user. Levels that do not exist are skipped.
-fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterator<Item = usize>) {
-    let held: BTreeSet<_> = levels.into_iter().map(level).filter(|level| company.levels.contains_key(level)).collect();
-    company.holders.remove(&user(number));
-    if !held.is_empty() {
-        company.holders.insert(user(number), held);
-    }
-}
-
-/// Replaces the rows of a level, if the level exists.
-fn replace(company: &mut CompanySnapshot, rows: &Level) {
-    if let Some(there) = company.levels.get_mut(&level(rows.number)) {
-        *there = rows.permissions();
-    }
-}
-
-fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> {
-    company.of_user(user(number)).levels
-}
-
-/// Returns the permissions that a change grants, except those that the user held before the change.
-fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
-    not_held(before, after, &levels_of(before, number))
-}
-
-fn of_view(number: usize) -> Grant {
-    Grant::View(view(number))
-}
-fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
-    Grant::Action { feature: feature(number), action: action(name), scope }
-}
-
-// --- The naive implementation ---
-
-/// The scope that a user has for each view, and for each action of each feature.
-type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
-
-/// Returns the scopes that these levels resolve to, regardless of the catalog.
-fn resolved(levels: &[LevelPermissions]) -> Reaches {
-    let views = (0..VIEWS).map(|number| {
-        let states: Vec<_> = levels.iter().filter_map(|level| level.views.get(&view(number))).collect();
-        let is_allowed = states.contains(&&ViewState::Allow) && !states.contains(&&ViewState::Deny);
-        ((false, number, 0), is_allowed.then_some(Scope::Any))
-    });
-    let actions = (0..FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
-    let actions = actions.map(|(number, name)| {
-        let rules = || levels.iter().filter_map(|level| level.features.get(&feature(number))?.get(&action(name)));
-        let is_denied = rules().any(|rule| !rule.value);
-        ((true, number, name), rules().map(|rule| rule.scope).max().filter(|_| !is_denied))
-    });
-    views.chain(actions).collect()
-}
-
-/// Returns the scopes that these levels resolve to if their denies are ignored.
-fn granted(levels: &[LevelPermissions]) -> Reaches {
-    let mut levels = levels.to_vec();
-    for level in &mut levels {
-        level.views.retain(|_, state| *state != ViewState::Deny);
-        level.features.values_mut().for_each(|rules| rules.retain(|_, rule| rule.value));
-    }
-    resolved(&levels)
-}
-
-/// Returns the permissions that a user with these levels holds: the resolved permissions, and the public views.
-fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
-    let mut holdings = resolved(levels);
-    for number in (0..VIEWS).filter(|number| !catalog.view(view(*number)).unwrap().requires_auth) {
-        holdings.insert((false, number, 0), Some(Scope::Any));
-    }
-    holdings
-}
-
-/// Returns the granted permissions that the caller does not hold. Compares every cell of every user and level.
-fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
-    let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
-    pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
-    let held = holdings(&after.catalog, held);
-    let mut missing = Reaches::new();
-    for (was, is) in pairs {
-        for reading in [resolved, granted] {
-            let was = reading(&was);
-            for (cell, scope) in reading(&is) {
-                if scope > was[&cell] && scope > held[&cell] {
-                    let widest = missing.entry(cell).or_default();
-                    *widest = scope.max(*widest);
-                }
-            }
-        }
-    }
-    let grant = |((is_action, number, name), scope): (_, Option<Scope>)| {
-        if is_action { of_action(number, name, scope.unwrap()) } else { of_view(number) }
-    };
-    missing.into_iter().map(grant).collect::<BTreeSet<_>>().into_iter().collect()
-}
 
 // --- Generated companies and changes ---
 
@@ -207,22 +96,33 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_of_the_affected_user_suffices(
-        before in companies(),
-        number in 0..USERS,
-        levels in some_of(LEVELS),
+    fn only_losses_of_other_users_are_returned(before in companies(), change in changes(), caller in 0..USERS) {
+        let after = change.apply(&before);
+        let expected = naive_revoked_from_others(&before, &after, caller);
+        prop_assert_eq!(revoked_from_others(&before, &after, caller), expected);
+    }
+
+    #[test]
+    fn only_allows_that_a_new_deny_overrides_are_nullified(before in companies(), change in changes()) {
+        let after = change.apply(&before);
+        prop_assert_eq!(nullified(&before, &after), naive_nullified(&before, &after));
+    }
+
+    /// However many changes a caller makes, no other user loses a permission on the service's own features.
+    #[test]
+    fn a_sequence_of_accepted_changes_deposes_no_other_user(
+        start in companies(),
         caller in 0..USERS,
+        steps in prop::collection::vec(changes(), 1..40),
     ) {
-        let after = Change::Assign(number, levels).apply(&before);
-        let only = |company: &CompanySnapshot| {
-            let mut only = company.clone();
-            only.holders.retain(|holder, _| *holder == user(number));
-            let held: BTreeSet<_> = only.holders.values().flatten().copied().collect();
-            only.levels.retain(|level, _| held.contains(level));
-            only
-        };
-        let held = levels_of(&before, caller);
-        prop_assert_eq!(not_held(&only(&before), &only(&after), &held), not_held(&before, &after, &held));
+        let mut company = start.clone();
+        for change in steps {
+            let after = change.apply(&company);
+            if revoked_from_others(&company, &after, caller).is_empty() {
+                company = after;
+            }
+        }
+        prop_assert_eq!(naive_revoked_from_others(&start, &company, caller), []);
     }
 
     #[test]
@@ -450,51 +350,4 @@ fn module_gates_and_enabled_flags_do_not_affect_grants() {
         [of_view(1), of_action(1, 0, Scope::Own)],
         "a grant behind a closed gate must be checked"
     );
-}
-
-// --- Administrators ---
-
-/// Creates a company with the seeded catalog. The levels have these rules for `Update` on the service's own features.
-fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
-    let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
-    let id = |key: &str| {
-        let is_it = |feature: &&Feature| feature.key == Some(FeatureKey::parse(key).unwrap());
-        seeded.features.iter().find(is_it).unwrap().id
-    };
-    let permissions = |(number, cells): (usize, &&[(&str, bool, Scope)])| {
-        let rows = cells.iter().map(|(key, value, scope)| {
-            (id(key), iam_domain::Action::update(), iam_domain::FeatureRule { value: *value, scope: *scope })
-        });
-        (level(number), LevelPermissions::new(level(number), [], rows))
-    };
-    let levels = levels.iter().enumerate().map(permissions).collect();
-    let catalog = Arc::new(Catalog::new([], seeded.features, [], [], []));
-    let mut company = CompanySnapshot { catalog, levels, ..CompanySnapshot::default() };
-    for (number, held) in held.iter().enumerate() {
-        assign(&mut company, number, held.iter().copied());
-    }
-    company
-}
-
-const LEVELS_KEY: &str = "iam.manage_levels";
-const PERMISSIONS_KEY: &str = "iam.assign_permissions";
-
-#[test]
-fn a_user_who_can_update_levels_and_permissions_is_an_administrator() {
-    let (yes, no) = ([(LEVELS_KEY, true, Scope::Company)], [(PERMISSIONS_KEY, true, Scope::Any)]);
-    let company = managed(&[&yes, &no], &[&[0], &[1], &[0, 1], &[0, 1]]);
-    let both = BTreeSet::from([level(0), level(1)]);
-    assert_eq!(company.administrator_level_sets().collect::<Vec<_>>(), [&both]);
-    let is_administrator: Vec<_> = (0..USERS).map(|number| company.of_user(user(number)).is_administrator()).collect();
-    assert_eq!(is_administrator, [false, false, true, true]);
-}
-
-#[test]
-fn a_deny_or_a_narrower_scope_prevents_administration() {
-    let full: &[_] = &[(LEVELS_KEY, true, Scope::Any), (PERMISSIONS_KEY, true, Scope::Any)];
-    let team: &[_] = &[(LEVELS_KEY, true, Scope::Team), (PERMISSIONS_KEY, true, Scope::Any)];
-    let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
-    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).administrator_level_sets().count(), 0);
-    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).administrator_level_sets().count(), 1);
-    assert_eq!(managed(&[full], &[]).administrator_level_sets().count(), 0, "unheld sets must not be returned");
 }

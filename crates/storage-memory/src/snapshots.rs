@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Catalog, CompanyId, CompanySnapshot, Menu, Snapshot, UserId, Versions};
+use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
+use iam_domain::{Catalog, CompanyId, CompanySnapshot, Menu, Snapshot, UserId, UserLevelId, Versions};
 use iam_storage::{Result, Snapshots, Stamped, Stamps};
 
 use crate::reads::menu::{items_in_order, sub_items_in_order};
@@ -60,6 +61,46 @@ impl<S: StateSource> Snapshots for Repository<S> {
             holders,
         };
         Ok(stamped(versions, value))
+    }
+
+    async fn load_levels(&self, company: CompanyId, levels: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let asked: BTreeSet<_> = levels.iter().collect();
+        let value = Snapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: asked
+                .into_iter()
+                .filter_map(|id| company.levels.get(id))
+                .map(|level| level.permissions())
+                .collect(),
+        };
+        Ok(stamped(versions, value))
+    }
+
+    async fn load_other_rules(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        cells: &BTreeSet<Cell>,
+        without: Option<UserId>,
+    ) -> Result<Stamped<OtherRules>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let users = || company.holders(level).filter(|user| Some(*user) != without);
+        let reach = |user: UserId, cell: &Cell| {
+            let others = company.levels_of(user).filter(|other| other.level.id != level);
+            others.fold(Reach::default(), |reach, other| reach.with(other.rule(cell)))
+        };
+        let reaches: OtherReaches = cells
+            .iter()
+            .map(|cell| (cell.clone(), users().map(|user| reach(user, cell)).collect::<BTreeSet<_>>()))
+            .filter(|(_, reaches)| !reaches.is_empty())
+            .collect();
+        Ok(stamped(versions, OtherRules { catalog: state.catalog.compiled(), reaches }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

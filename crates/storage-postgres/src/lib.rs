@@ -92,6 +92,7 @@ mod entities;
 mod error;
 mod feed;
 mod options;
+mod other_rules;
 mod pool;
 mod reads;
 mod repository;

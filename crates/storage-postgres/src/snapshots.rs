@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
     Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
     Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
@@ -18,6 +19,7 @@ use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::other_rules::{self, OTHER_RULES};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 use crate::unreadable::readable;
@@ -82,6 +84,11 @@ const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
 ) AS held";
 
+/// The `FROM` clause for those of the levels in $4 that exist in the company.
+const ASKED_LEVELS: &str = "(SELECT DISTINCT own.id FROM unnest($4::uuid[]) AS asked (id), LATERAL (
+    SELECT id FROM user_levels WHERE company_id = $3 AND id = asked.id OFFSET 0
+) AS own) AS level";
+
 #[derive(Deserialize)]
 struct CatalogRows {
     views: Vec<serde_json::Value>,
@@ -125,6 +132,10 @@ fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPerm
 
 fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
     Ok(column::<Vec<Uuid>>(row, "modules")?.into_iter().map(ModuleId::from_uuid).collect())
+}
+
+fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
+    Ok(Snapshot { catalog, modules: module_ids(row)?, levels: level_permissions(row)?.collect() })
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
@@ -174,7 +185,7 @@ impl<T: Executor> Repository<T> {
         &self,
         company: CompanyId,
         rest: &str,
-        values: Option<Value>,
+        values: impl IntoIterator<Item = Value>,
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
@@ -192,22 +203,37 @@ impl<T: Executor> Repository<T> {
 impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
-        let read = |row: &QueryResult, catalog| {
-            Ok(Snapshot { catalog, modules: module_ids(row)?, levels: level_permissions(row)?.collect() })
-        };
-        self.load_of(company, &levels(held), Some(user.as_uuid().into()), read).await
+        self.load_of(company, &levels(held), [user.as_uuid().into()], snapshot).await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels("user_levels AS level WHERE level.company_id = $3")
             + &holders("user_user_levels WHERE company_id = $3");
-        self.load_of(company, &rest, None, company_snapshot).await
+        self.load_of(company, &rest, [], company_snapshot).await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {HELD}) AS level")) + &holders(HELD);
         let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        self.load_of(company, &rest, Some(users.into()), company_snapshot).await
+        self.load_of(company, &rest, [users.into()], company_snapshot).await
+    }
+
+    async fn load_levels(&self, company: CompanyId, ids: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
+        let ids: Vec<Uuid> = ids.iter().map(|level| level.as_uuid()).collect();
+        self.load_of(company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
+    }
+
+    async fn load_other_rules(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        cells: &BTreeSet<Cell>,
+        without: Option<UserId>,
+    ) -> Result<Stamped<OtherRules>> {
+        self.load_of(company, OTHER_RULES, other_rules::parameters(level, cells, without), |row, catalog| {
+            Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? })
+        })
+        .await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

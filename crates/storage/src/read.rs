@@ -5,14 +5,16 @@
 //! read of tenant data takes the company as an argument and returns no data of other companies. Reads that are not
 //! scoped to one company are marked **Across companies**.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot,
-    EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, Menu, MenuItem, MenuItemId,
-    Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu,
+    MenuItem, MenuItemId, Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp,
+    User, UserId, UserLevel,
     UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
@@ -150,16 +152,15 @@ pub trait Assignments: Send + Sync {
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
     /// Returns the id of a user whose levels together allow each of these actions for the whole company (scope
     /// `company` or `any`) and deny none of them. If several users satisfy this condition, returns one of them. Each
-    /// element of `actions` is the key of a feature and an action of this feature. Users who hold the level `without`
-    /// are excluded. Module gates and the `enabled` flags of features are ignored, so the caller must also check the
-    /// effective permissions of the returned user.
+    /// element of `actions` is the key of a feature and an action of this feature. The level of `assumed` is evaluated
+    /// with these rules instead of its stored rules. Module gates and the `enabled` flags of features are ignored.
     async fn find_holder(
         &self,
         company: CompanyId,
         actions: &[(&str, Action)],
-        without: Option<UserLevelId>,
+        assumed: Option<&LevelPermissions>,
     ) -> Result<Option<UserId>>;
-    /// Returns `true` if the user satisfies the condition of [`Self::find_holder`], with no level excluded.
+    /// Returns `true` if the user satisfies the condition of [`Self::find_holder`] with the stored rules.
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool>;
     /// Returns a page of the users who hold a level of a company, ordered by id: at most `limit` users with ids greater
     /// than `after` (keyset pagination).
@@ -395,6 +396,18 @@ pub trait Snapshots: Send + Sync {
     /// Returns the data for some users of one company. The result contains no other users, and only the levels that
     /// these users hold.
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
+    /// Returns the data for a user who holds exactly these levels of one company. Levels are ordered by id. Unknown
+    /// levels are omitted.
+    async fn load_levels(&self, company: CompanyId, levels: &[UserLevelId]) -> Result<Stamped<Snapshot>>;
+    /// Returns what the other levels of the users who hold a level say about these cells. For each cell, the result
+    /// contains each distinct reach once. The user `without` is not considered. Reads only the levels of these users.
+    async fn load_other_rules(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        cells: &BTreeSet<Cell>,
+        without: Option<UserId>,
+    ) -> Result<Stamped<OtherRules>>;
     /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
     /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common

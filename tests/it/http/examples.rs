@@ -411,7 +411,8 @@ async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
     examples.record(name, callers.platform("GET", &path), None).await;
     let name = "POST /api/iam/companies/{companyId}/provision";
     let path = format!("/api/iam/companies/{}/provision", crate::support::api::new_company());
-    examples.record(name, callers.platform("POST", &path), Some(json!({ "adminUserId": new_user() }))).await;
+    let body = json!({ "adminUserId": new_user(), "restoreAdmin": false });
+    examples.record(name, callers.platform("POST", &path), Some(body)).await;
 }
 
 async fn credentials(examples: &mut Examples, callers: &Callers) {

@@ -1,5 +1,5 @@
-//! Tests of the lockout guard. It rejects changes after which a company would have no administrator. A super admin can
-//! force such a change.
+//! Tests of the lockout guard. It rejects changes after which a company would have no administrator, or no user who
+//! holds Approve. A super admin can force such a change.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -7,13 +7,25 @@ use serde_json::{Value, json};
 use super::delegation::{
     LEVELS, PERMISSIONS, allow, delegate, deny, held, put_levels, put_levels_to, put_matrix, sendable,
 };
-use crate::support::api::{Answer, both_adapters, new_user};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_user};
 
 const LOCKED_OUT: &str = "The company would be left without an administrator";
+const NO_APPROVE: &str = "The company would be left without a user who holds iam.assign_permissions/Approve";
 
 #[track_caller]
 fn assert_locked_out(answer: &Answer) {
     assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()));
+}
+
+#[track_caller]
+fn assert_without_approve(answer: &Answer) {
+    assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), NO_APPROVE.into()));
+}
+
+/// Creates an administrator who holds Approve. Returns the user and the user's level.
+async fn another_admin(api: &TestApi, company: Company) -> (UserId, String) {
+    let approve = allow(api, PERMISSIONS, "Approve", "company").await;
+    delegate(api, company, &[], &[approve]).await
 }
 
 both_adapters! {
@@ -61,19 +73,23 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // Once the company has another administrator, the first administrator can remove their own administrative
-        // rights.
+        // Once the company has another administrator who holds Approve, the first administrator can remove their own
+        // administrative rights.
         delegate(&api, company, &[], &[]).await;
+        assert_without_approve(&put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await);
+        another_admin(&api, company).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// The lockout guard also protects the last administrator from changes by other callers. It applies to callers who
-    /// have Update only on levels or only on permissions, and to super admins without `force`.
+    /// The lockout guard also protects the last administrator from changes by other callers: users who hold Approve but
+    /// are not administrators, services, and super admins without `force`.
     async fn the_last_administrator_cannot_be_removed_by_others(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
-        let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
-        let half = [allow(&api, PERMISSIONS, "Update", "any").await];
+        let approve = allow(&api, PERMISSIONS, "Approve", "any").await;
+        let half = [allow(&api, LEVELS, "Update", "any").await, approve.clone()];
+        let (levels, _) = api.holder_of(company, json!([]), json!(half)).await;
+        let half = [allow(&api, PERMISSIONS, "Update", "any").await, approve];
         let (permissions, _) = api.holder_of(company, json!([]), json!(half)).await;
         let take = || put_levels(&api, company, company.admin, &[]);
         let empty = || put_matrix(&api, company, &admin, "features", &[]);
@@ -81,6 +97,9 @@ both_adapters! {
         assert_locked_out(&empty().by(permissions).send().await);
         assert_locked_out(&take().by_super_admin().send().await);
         assert_locked_out(&empty().by_super_admin().send().await);
+        let key = api.api_key("administer", Some(company.id)).await;
+        assert_locked_out(&take().by_key(&key).send().await);
+        assert_locked_out(&empty().by_key(&key).send().await);
 
         // Two users hold the same level. One of them can lose the level, but the level cannot lose its permissions.
         let second = new_user();
@@ -92,6 +111,52 @@ both_adapters! {
         // permissions too.
         delegate(&api, company, &[], &[]).await;
         empty().by(permissions).send().await.expect(200);
+    }
+
+    /// The last user who holds Approve keeps it, even if the company has other administrators. This applies to every
+    /// kind of change and to every caller, and Approve must apply to the whole company. A super admin can force the
+    /// change.
+    async fn the_last_holder_of_approve_cannot_be_demoted(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        delegate(&api, company, &[], &[]).await;
+        let denying = api.new_level(company, "Denying").await;
+        api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
+        let features = sendable(&api, company, &admin, "features").await;
+        let id = api.feature_id(PERMISSIONS).await;
+        let is_approve = |cell: &Value| cell["featureId"] == id.as_str() && cell["action"] == "Approve";
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut features = features.clone();
+            change(features.iter_mut().find(|cell| is_approve(cell)).unwrap());
+            features
+        };
+        let without: Vec<_> = features.iter().filter(|cell| !is_approve(cell)).cloned().collect();
+        let key = api.api_key("administer", None).await;
+        let narrower = changed(&|cell| cell["scope"] = json!("team"));
+        let denied = changed(&|cell| cell["value"] = json!(false));
+        let levels = [vec![], vec![admin.as_str(), &denying]];
+        let callers: [&dyn Fn(Request) -> Request; 3] =
+            [&|request| request.by(company.admin), &Request::by_super_admin, &|request| request.by_key(&key)];
+        for by in callers {
+            for levels in &levels {
+                assert_without_approve(&by(put_levels(&api, company, company.admin, levels)).send().await);
+            }
+            for cells in [&without, &narrower, &denied] {
+                assert_without_approve(&by(put_matrix(&api, company, &admin, "features", cells)).send().await);
+            }
+        }
+        assert_eq!(sendable(&api, company, &admin, "features").await, features);
+        // A change that keeps Approve for the whole company is accepted.
+        let company_wide = changed(&|cell| cell["scope"] = json!("company"));
+        put_matrix(&api, company, &admin, "features", &company_wide).by(company.admin).send().await.expect(200);
+        // Approve on `iam.manage_levels` is a different permission.
+        let other = [allow(&api, LEVELS, "Approve", "any").await];
+        delegate(&api, company, &[], &other).await;
+        assert_without_approve(&put_levels(&api, company, company.admin, &[]).by(company.admin).send().await);
+        let path = format!("/api/iam/users/{}/user-levels?force=true", company.admin);
+        put_levels_to(&api, company, &path, &[]).by_super_admin().send().await.expect(200);
+        // No user holds Approve any more, so the rule rejects no changes.
+        put_matrix(&api, company, &admin, "features", &without).by_super_admin().send().await.expect(200);
     }
 
     /// If a company has no administrator, the lockout guard rejects no changes to this company.
@@ -185,7 +250,7 @@ both_adapters! {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let cells = sendable(&api, company, &admin, "features").await;
-        let (second, own) = delegate(&api, company, &[], &[]).await;
+        let (second, own) = another_admin(&api, company).await;
         for round in 0..8 {
             api.set_matrix(company, &admin, "features", json!(cells)).await;
             api.assign(company, company.admin, &[&admin]).await;
@@ -262,6 +327,7 @@ both_adapters! {
         for feature in [LEVELS, PERMISSIONS] {
             cells.push(json!({ "featureId": api.feature_id(feature).await, "action": "Update", "scope": "any" }));
         }
+        cells.push(allow(&api, PERMISSIONS, "Approve", "any").await);
         replace(json!(cells)).by_key(&key).send().await.expect(200);
     }
 }

@@ -130,36 +130,20 @@ both_adapters! {
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
-    /// If a company has no administrator, repeated provisioning makes the specified user the administrator.
-    async fn provisioning_appoints_an_admin_if_there_is_none(api: TestApi) {
-        let company = api.company().await;
-        let denying = api.new_level(company, "Denying").await;
-        let manage = api.feature_id("iam.manage_levels").await;
-        let cells = json!([{ "featureId": manage, "action": "Update", "value": false }]);
-        api.set_matrix(company, &denying, "features", cells).await;
-        api.assign(company, company.visitor, &[&denying]).await;
-        api.assign(company, company.admin, &[]).await;
-        provision(&api, company, None).await.expect(200);
-        assert_eq!(held(&api, company, company.admin).await, "", "no level must be assigned");
-        // The visitor's level denies permissions that the level Admin allows. Provisioning therefore revokes it.
-        provision(&api, company, Some(company.visitor)).await.expect(200);
-        assert_eq!(held(&api, company, company.visitor).await, "Admin");
-        api.get("/api/iam/audit-logs").by(company.visitor).within(company.id).send().await.expect(200);
-        provision(&api, company, Some(company.admin)).await.expect(200);
-        assert_eq!(held(&api, company, company.admin).await, "");
-    }
-
-    /// If no level of the company has the administrative permissions, the provisioning request returns 409. The message
-    /// states the reason.
-    async fn provisioning_fails_if_no_level_can_administer(api: TestApi) {
+    /// Repeated provisioning assigns no level, even if the company has no administrator.
+    async fn provisioning_again_restores_no_administrator(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
-        api.set_matrix(company, &admin, "features", json!([])).await;
-        let (status, code, message) = provision(&api, company, Some(company.admin)).await.error();
-        assert_eq!((status, code.as_str()), (409, "ERR_RESOURCE_002"));
-        let expected = "No user level of this company grants the permissions to administer it. Grant them to a level \
-                        first";
-        assert_eq!(message, expected);
+        api.assign(company, company.admin, &[]).await;
+        api.delete(&format!("/api/iam/user-levels/{admin}")).by_super_admin().within(company.id).send().await.expect(200);
+        for body in [json!({}), json!({ "restoreAdmin": false })] {
+            let mut body = body;
+            body["adminUserId"] = json!(company.admin);
+            let path = format!("/api/iam/companies/{}/provision", company.id);
+            api.post(&path).by_super_admin().json(&body).send().await.expect(200);
+            assert_eq!(held(&api, company, company.admin).await, "");
+            assert_eq!(levels(&api, company).await, ["Member", "Visitor"]);
+        }
     }
 
     /// Of two concurrent provisioning requests, exactly one provisions the company.

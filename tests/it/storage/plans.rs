@@ -201,8 +201,29 @@ pub mod postgres {
         let key = api.api_key("administer", Some(company.id)).await;
         let body = json!({ "features": [] });
         api.put(&path).by_key(&key).within(company.id).json(&body).send().await.expect(200);
+        // A caller without Approve denies an action of a level and removes the deny again.
+        let cells: Vec<_> = [(&feature, true), (&api.feature_id("iam.assign_permissions").await, true)]
+            .map(|(feature, value)| json!({ "featureId": feature, "action": "Update", "value": value, "scope": "any" }))
+            .into();
+        let (delegate, own) = api.holder_of(company, json!([]), json!(cells)).await;
+        for value in [false, true] {
+            let cell = json!({ "featureId": feature, "action": "Update", "value": value, "scope": "any" });
+            let body = json!({ "features": [cell] });
+            api.put(&path).by(delegate).within(company.id).json(&body).send().await.expect(200);
+        }
+        let levels = json!({ "userLevelIds": [own] });
+        let to = format!("/api/iam/users/{}/user-levels", new_user());
+        api.put(&to).by(delegate).within(company.id).json(&levels).send().await.expect(200);
+        // The last administrator cannot be removed: the guard searches for another one.
+        let admin = api.level_id(company, "Admin").await;
+        let path = format!("/api/iam/user-levels/{admin}/permissions/features");
+        let body = json!({ "features": [] });
+        api.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(409);
         let texts: BTreeSet<_> = proxy.texts().into_iter().filter(|text| text.contains("user_user_levels")).collect();
         assert!(texts.len() >= 5, "{texts:#?}");
+        for part in ["AS reaches", "AS assumed"] {
+            assert!(texts.iter().any(|text| text.contains(part)), "{part}");
+        }
 
         let mut connection = database.connect().await;
         run(&mut connection, "ALTER TABLE user_user_levels SET (autovacuum_enabled = off)".to_owned()).await.unwrap();

@@ -12,8 +12,10 @@ pub mod postgres {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use iam_domain::escalation::Cell;
     use iam_domain::{
         Action, EntityType, FeatureKey, Label, MenuItemId, Quota, Scope, SessionId, SubMenuItemId, Url, UserId,
+        UserLevelId,
         Versions,
     };
     use iam_storage::{
@@ -99,7 +101,7 @@ pub mod postgres {
         c.of("Assignments::get_users", reader.assignments().get_users(company, level(1))).await;
         let actions = [("key", Action::update())];
         c.of("Assignments::is_holder", reader.assignments().is_holder(company, user, &actions)).await;
-        c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, Some(level(1)))).await;
+        c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, None)).await;
         let after = Some(user);
         c.of("Assignments::list_users", reader.assignments().list_users(company, level(1), after, 9)).await;
         c.of("MenuItems::find_all", reader.menu_items().find_all(Some(company))).await;
@@ -131,6 +133,11 @@ pub mod postgres {
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;
         c.of("Snapshots::load_company", reader.snapshots().load_company(company)).await;
+        let levels = ids(LEVEL, 1..=rows, UserLevelId::from_uuid);
+        c.of("Snapshots::load_levels", reader.snapshots().load_levels(company, &levels)).await;
+        let cells: BTreeSet<_> = (1..=rows).map(|n| Cell::View(view(n))).collect();
+        let others = reader.snapshots().load_other_rules(company, level(1), &cells, None);
+        c.of("Snapshots::load_other_rules", others).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;

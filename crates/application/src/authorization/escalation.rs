@@ -1,104 +1,24 @@
-//! Checks against privilege escalation and lockout: callers can grant only the permissions that they hold, and a change
-//! must not remove the last administrator of a company.
+//! Checks against privilege escalation and lockout, for a change that has been applied but not committed.
 //!
-//! Both checks compare the company's permissions before and after the change. The unit of work reads both while it
-//! holds the lock on the company.
+//! Callers can grant only the permissions that they hold. Callers without Approve cannot revoke the administrative
+//! permissions of other users. A change must not remove the last user who holds an essential right.
+//!
+//! The unit of work holds the lock on the company, so the change is the only difference between the permissions before
+//! and after it. The checks read only the levels that the change touches, and only if the result depends on them.
 
-use iam_domain::escalation::{Grant, administrator_permissions, not_held};
+use std::collections::BTreeSet;
+
+use iam_domain::escalation::{Cell, Grant, LevelChange, OtherReaches};
 use iam_domain::{
-    Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserLevelId,
+    Caller, Catalog, CompanyId, EssentialRight, FeatureId, IamAction, IamPermission, LevelPermissions, Snapshot, UserId,
 };
 use iam_storage::UnitOfWork;
 
 use crate::failure::list_names;
-use crate::{Affects, Change, Failure, FieldCode, FieldError};
+use crate::{Change, Effect, Failure, FieldCode, FieldError, LevelsChange};
 
-impl Affects {
-    /// Returns the name of the request field that contains the granted permissions.
-    const fn field(self) -> &'static str {
-        match self {
-            Self::None => "body",
-            Self::Views(_) => "views",
-            Self::Features(_) => "features",
-            Self::LevelsOf(_) => "userLevelIds",
-        }
-    }
-
-    /// Returns `true` if the change can cause users to lose their administrator permissions.
-    const fn may_demote(self) -> bool {
-        matches!(self, Self::Features(_) | Self::LevelsOf(_))
-    }
-
-    /// Returns `true` if the change affects the permissions of the caller.
-    fn includes(self, caller: Caller, own: &Snapshot) -> bool {
-        match self {
-            Self::None => false,
-            Self::Views(level) | Self::Features(level) => own.levels.iter().any(|held| held.level == level),
-            Self::LevelsOf(user) => caller.user_id() == Some(user),
-        }
-    }
-
-    /// Returns `true` if the company has administrators and the change could demote all of them.
-    fn includes_all_administrators(self, before: &CompanySnapshot) -> bool {
-        let mut sets = before.administrator_level_sets().peekable();
-        sets.peek().is_some()
-            && match self {
-                Self::None => false,
-                Self::Views(level) | Self::Features(level) => sets.all(|set| set.contains(&level)),
-                Self::LevelsOf(_) => true,
-            }
-    }
-
-    /// Creates the failure for a change that grants permissions that the caller does not hold. It lists these
-    /// permissions.
-    fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
-        let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
-        let findings = names.iter().map(|name| {
-            FieldError::new(
-                self.field(),
-                FieldCode::NotHeld,
-                format_args!("would grant a permission you do not hold: {name}"),
-            )
-        });
-        Failure::ForbiddenChange {
-            errors: FieldError::bounded(findings),
-            message: format!("You cannot grant what you do not hold: {}", list_names(&names)),
-        }
-    }
-
-    /// Returns the same result as [`Self::includes_all_administrators`], but loads less data. If the change affects a
-    /// feature matrix, the whole company is loaded only if [`has_administrator`] finds no administrator. If the change
-    /// affects the levels of a user, the user is loaded only if the user may be an administrator.
-    async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
-        if let Self::LevelsOf(user) = self
-            && !tx.assignments().is_holder(company, user, &administrator_permissions().collect::<Vec<_>>()).await?
-        {
-            return Ok(false);
-        }
-        if let Self::Features(level) = self {
-            if has_administrator(tx, company, Some(level)).await? {
-                return Ok(false);
-            }
-            if has_administrator(tx, company, None).await? {
-                return Ok(true);
-            }
-        }
-        Ok(self.includes_all_administrators(&self.load(tx, company).await?))
-    }
-
-    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, loads
-    /// only this user. The result then does not contain other administrators of the company.
-    async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
-        let loaded = match self {
-            Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
-            Self::None | Self::Views(_) | Self::Features(_) => tx.snapshots().load_company(company).await?,
-        };
-        Ok(loaded.value)
-    }
-}
-
-/// Returns `true` if the caller forces the change. A forced change may leave the company without an administrator. Only
-/// super admins can force a change.
+/// Returns `true` if the caller forces the change. A forced change may leave the company without a user who holds an
+/// essential right. Only super admins can force a change.
 pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
@@ -107,100 +27,183 @@ pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
 pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
-    affects: Affects,
-    /// The snapshots of the caller and of the company before the change. `None` if the caller may grant any permission.
-    limits: Option<(Snapshot, CompanySnapshot)>,
-    /// `true` if the change could remove the last administrator of the company.
-    is_at_risk: bool,
+    /// The caller's permissions before the change. Empty if the authorization of the caller does not depend on levels.
+    own: Snapshot,
+    /// `true` if the caller can grant only the permissions that the caller holds, and cannot revoke the administrative
+    /// permissions of other users.
+    is_limited: bool,
+    is_forced: bool,
 }
 
 impl EscalationGuard {
-    /// Creates the guard, and loads the company's permissions as they are before the change. `own` is the caller's
-    /// snapshot. It is `None` if the authorization of the caller did not depend on levels.
-    pub(crate) async fn before(
-        tx: &dyn UnitOfWork,
-        company: CompanyId,
-        caller: Caller,
-        own: Option<Snapshot>,
-        affects: Affects,
-        is_forced: bool,
-    ) -> Result<Self, Failure> {
+    /// Creates the guard for a change by this caller. `own` is the caller's snapshot before the change. It is `None` if
+    /// the authorization of the caller did not depend on levels.
+    pub(crate) fn new(company: CompanyId, caller: Caller, own: Option<Snapshot>, is_forced: bool) -> Self {
         let own = own.unwrap_or_default();
         // A service is authorized by the role of its key. It holds no levels that could limit its grants.
         let is_limited = matches!(caller, Caller::User { is_super_admin: false, .. })
             && !IamPermission::AssignPermissions.is_held(IamAction::Approve, &own);
-        let mut before = None;
-        if is_limited {
-            before = Some(affects.load(tx, company).await?);
-        }
-        let is_at_risk = if !affects.may_demote() || is_forced {
-            false
-        } else if own.is_administrator() {
-            affects.includes(caller, &own)
-        } else if let Some(before) = &before {
-            affects.includes_all_administrators(before)
-        } else {
-            affects.could_demote_all_administrators(tx, company).await?
-        };
-        let limits = before.filter(|_| is_limited).map(|before| (own, before));
-        Ok(Self { company, caller, affects, limits, is_at_risk })
+        Self { company, caller, own, is_limited, is_forced }
     }
 
-    /// Checks the company's permissions after the change.
+    /// Checks a change that has been applied.
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::ForbiddenChange`] with the granted permissions that the caller does not hold. Returns
-    /// [`Failure::Conflict`] if the company would have no administrator left.
-    pub(crate) async fn after(&self, tx: &dyn UnitOfWork) -> Result<(), Failure> {
-        if let Some((own, before)) = &self.limits {
-            let after = self.affects.load(tx, self.company).await?;
-            let missing = not_held(before, &after, &own.levels);
-            if !missing.is_empty() {
-                return Err(self.affects.forbidden_grants(&after.catalog, &missing));
-            }
+    /// Returns [`Failure::ForbiddenChange`] with the granted permissions that the caller does not hold, or with the
+    /// permissions of other users that the caller may not revoke. Returns [`Failure::Conflict`] if the company would
+    /// have no user left who holds an essential right.
+    pub(crate) async fn check(&self, tx: &dyn UnitOfWork, effect: Effect<'_>) -> Result<(), Failure> {
+        match effect {
+            Effect::None => Ok(()),
+            Effect::Matrix { field, change } => self.check_matrix(tx, field, change).await,
+            Effect::Levels { user, change } => self.check_levels(tx, user, change).await,
         }
-        if self.is_at_risk && !self.is_administered(tx).await? {
-            return Err(Failure::Conflict("The company would be left without an administrator".to_owned()));
+    }
+
+    async fn check_matrix(&self, tx: &dyn UnitOfWork, field: &str, change: &LevelChange) -> Result<(), Failure> {
+        let catalog = &self.own.catalog;
+        // The catalog of callers without levels is empty. All features then count as reserved.
+        let mut reduced = change.reduced();
+        reduced.retain(|cell| cell.is_reserved(catalog));
+        if self.is_limited {
+            let others = self.other_reaches(tx, change, &change.denies_removed(), None).await?;
+            refuse_grants(field, catalog, &change.granted_beyond(&others, catalog, &self.own.levels))?;
+            let others = self.other_reaches(tx, change, &reduced, self.caller.user_id()).await?;
+            refuse_revocations(field, catalog, &change.revoked(&others))?;
+        }
+        let is_own = self.own.levels.iter().any(|held| held.level == change.level());
+        if reduced.is_empty() || self.retains_rights(is_own) {
+            return Ok(());
+        }
+        for right in self.rights_without_holder(tx).await? {
+            if self.has_holder(tx, &[right], Some(&change.before)).await? {
+                return Err(lost(right));
+            }
         }
         Ok(())
     }
 
-    /// Returns `true` if the company has an administrator after the change.
-    async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
-        // Check the most likely administrator first: usually the affected user or the caller is still an administrator.
-        let likely = match (self.affects, self.caller) {
-            (Affects::LevelsOf(user), _) => Some(user),
-            (_, Caller::User { id, is_super_admin: false }) => Some(id),
-            _ => None,
-        };
-        if let Some(user) = likely
-            && tx.snapshots().load_user(self.company, user).await?.value.is_administrator()
-        {
-            return Ok(true);
+    async fn check_levels(&self, tx: &dyn UnitOfWork, user: UserId, change: &LevelsChange) -> Result<(), Failure> {
+        let is_own = self.caller.user_id() == Some(user);
+        if self.is_limited && change.before != change.after {
+            let (permissions, catalog) = change.load(tx, self.company).await?;
+            let field = "userLevelIds";
+            refuse_grants(field, &catalog, &permissions.granted_beyond(&catalog, &self.own.levels))?;
+            if !is_own {
+                refuse_revocations(field, &catalog, &permissions.reserved_revoked(&catalog))?;
+            }
         }
-        if has_administrator(tx, self.company, None).await? {
-            return Ok(true);
+        let is_reduction = change.adds_denies || !change.before.is_subset(&change.after);
+        if !is_reduction || self.retains_rights(is_own) {
+            return Ok(());
         }
-        Ok(tx.snapshots().load_company(self.company).await?.value.administrator_level_sets().next().is_some())
+        let without_holder = self.rights_without_holder(tx).await?;
+        if !without_holder.is_empty() {
+            let before: Vec<_> = change.before.iter().copied().collect();
+            let before = tx.snapshots().load_levels(self.company, &before).await?.value;
+            if let Some(right) = without_holder.into_iter().find(|right| right.is_held(&before)) {
+                return Err(lost(right));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what the other levels of the users who hold the changed level say about these cells. Reads nothing if
+    /// there are no cells.
+    async fn other_reaches(
+        &self,
+        tx: &dyn UnitOfWork,
+        change: &LevelChange,
+        cells: &BTreeSet<Cell>,
+        without: Option<UserId>,
+    ) -> Result<OtherReaches, Failure> {
+        if cells.is_empty() {
+            return Ok(OtherReaches::new());
+        }
+        Ok(tx.snapshots().load_other_rules(self.company, change.level(), cells, without).await?.value.reaches)
+    }
+
+    /// Returns `true` if the change cannot remove the last holder of an essential right, or if it is forced. If the
+    /// change does not affect the caller's own permissions (`is_own`), the rights that the caller holds remain held.
+    /// Limited callers have not revoked such a right from another user either.
+    fn retains_rights(&self, is_own: bool) -> bool {
+        let holds_all = || EssentialRight::ALL.into_iter().all(|right| right.is_held(&self.own));
+        self.is_forced || (!is_own && (self.is_limited || holds_all()))
+    }
+
+    /// Returns the essential rights that no user of the company holds after the change.
+    async fn rights_without_holder(&self, tx: &dyn UnitOfWork) -> Result<Vec<EssentialRight>, Failure> {
+        let mut without_holder = Vec::new();
+        // Usually one user holds all essential rights. Fewer users hold Approve, so the search begins with it.
+        if !self.has_holder(tx, &[EssentialRight::Approve, EssentialRight::Administer], None).await? {
+            for right in EssentialRight::ALL {
+                if !self.has_holder(tx, &[right], None).await? {
+                    without_holder.push(right);
+                }
+            }
+        }
+        Ok(without_holder)
+    }
+
+    /// Returns `true` if a user of the company holds all these rights. The level of `assumed` is evaluated with these
+    /// rules. The service's own features are always enabled, and no module gates them.
+    async fn has_holder(
+        &self,
+        tx: &dyn UnitOfWork,
+        rights: &[EssentialRight],
+        assumed: Option<&LevelPermissions>,
+    ) -> Result<bool, Failure> {
+        let actions: Vec<_> = rights.iter().flat_map(|right| right.actions()).collect();
+        Ok(tx.assignments().find_holder(self.company, &actions, assumed).await?.is_some())
     }
 }
 
-/// Searches for an administrator of the company who does not hold the level `without`. The search resolves the
-/// permissions of only one candidate. If the result is `true`, an administrator exists. If it is `false`, an
-/// administrator may still exist.
-async fn has_administrator(
-    tx: &dyn UnitOfWork,
-    company: CompanyId,
-    without: Option<UserLevelId>,
-) -> Result<bool, Failure> {
-    let actions: Vec<_> = administrator_permissions().collect();
-    let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
-    Ok(tx.snapshots().load_user(company, user).await?.value.is_administrator())
+/// Refuses a change that grants these permissions, which the caller does not hold.
+fn refuse_grants(field: &str, catalog: &Catalog, missing: &[Grant]) -> Result<(), Failure> {
+    let reason = "would grant a permission you do not hold";
+    refuse(catalog, missing, "You cannot grant what you do not hold", |name| {
+        FieldError::new(field, FieldCode::NotHeld, format_args!("{reason}: {name}"))
+    })
 }
 
-/// Returns the human-readable name of a granted permission: the URL of a view, or the key of a feature with the action
-/// and the scope.
+/// Refuses a change that revokes these permissions of other users, which the caller may not revoke.
+fn refuse_revocations(field: &str, catalog: &Catalog, revoked: &[Grant]) -> Result<(), Failure> {
+    let reason = "would revoke an administrative permission of another user";
+    refuse(catalog, revoked, "You cannot revoke administrative permissions of other users", |name| {
+        FieldError::new(field, FieldCode::Protected, format_args!("{reason}: {name}"))
+    })
+}
+
+fn refuse(
+    catalog: &Catalog,
+    grants: &[Grant],
+    message: &str,
+    finding: impl Fn(&String) -> FieldError,
+) -> Result<(), Failure> {
+    if grants.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = grants.iter().map(|grant| grant_name(catalog, grant)).collect();
+    Err(Failure::ForbiddenChange {
+        errors: FieldError::bounded(names.iter().map(finding)),
+        message: format!("{message}: {}", list_names(&names)),
+    })
+}
+
+/// Creates the failure for a change after which no user of the company holds the right.
+fn lost(right: EssentialRight) -> Failure {
+    Failure::Conflict(match right {
+        EssentialRight::Administer => "The company would be left without an administrator".to_owned(),
+        EssentialRight::Approve => {
+            let key = IamPermission::AssignPermissions.key();
+            format!("The company would be left without a user who holds {key}/{}", IamAction::Approve.action())
+        }
+    })
+}
+
+/// Returns the human-readable name of a permission: the URL of a view, or the key of a feature with the action and the
+/// scope.
 fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),

@@ -1,15 +1,13 @@
 //! Changes to a company itself: its provisioning and its modules. These changes require super admin rights.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use iam_domain::{
-    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, ExternalId, FeaturePermission, FeaturePermissionId,
-    GrantedModule, ModuleId, NamedUser, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning,
-    seed,
+    Caller, CompanyId, EntityType, ExternalId, GrantedModule, ModuleId, NamedUser, UserLevel, UserLevelId, seed,
 };
 use iam_storage::{Target, UnitOfWork};
 
+use super::default_levels::{assign, create_level, templates};
+use super::restoration::restore_administration;
 use super::user_levels::check_can_sign_in;
 use crate::failure::unknown_ids;
 use crate::{Change, Failure, IfMatch, Requirement};
@@ -116,15 +114,24 @@ pub struct Provisioned {
 }
 
 /// Provisions a company: adds the module `core` and creates the levels Admin, Member and Visitor. The change is
-/// idempotent: if it is repeated, it does not restore levels or modules that were renamed or removed after the first
-/// provisioning.
+/// idempotent: if it is repeated, it does not restore levels, modules or assignments that were changed after the first
+/// provisioning. Only [`ProvisionedAdmin::restores`] restores the administration of the company.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
     /// The company to provision.
     pub company: CompanyId,
-    /// The user who becomes an administrator of the company. If the company is already provisioned, the user becomes an
-    /// administrator only if the company has none.
-    pub admin: Option<NamedUser>,
+    /// The administrator of the company.
+    pub admin: Option<ProvisionedAdmin>,
+}
+
+/// The user who becomes an administrator of a company by provisioning.
+#[derive(Debug, Clone)]
+pub struct ProvisionedAdmin {
+    /// The user.
+    pub user: NamedUser,
+    /// If `true`, the user also becomes an administrator of a company that is already provisioned, if no user of the
+    /// company holds Approve. Only super admins can restore the administration of a company.
+    pub restores: bool,
 }
 
 #[async_trait]
@@ -138,19 +145,25 @@ impl Change for ProvisionCompany {
     }
 
     fn external_id(&self) -> Option<&ExternalId> {
-        self.admin.as_ref()?.external_id.as_ref()
+        self.admin.as_ref()?.user.external_id.as_ref()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         if let Some(admin) = &self.admin {
-            check_can_sign_in(admin, "adminUserId")?;
+            check_can_sign_in(&admin.user, "adminUserId")?;
+            if admin.restores && !caller.is_super_admin() {
+                return Err(Failure::ForbiddenChange {
+                    message: "Only super admins may restore the administration of a company".to_owned(),
+                    errors: Vec::new(),
+                });
+            }
         }
         let state = tx.company_states().read(self.company).await?;
         let is_new = state.is_none_or(|state| state.provisioned_at.is_none());
-        if is_new {
-            self.provision(tx, caller).await?;
-        } else if let Some(admin) = &self.admin {
-            self.appoint(tx, admin.id, caller).await?;
+        match &self.admin {
+            _ if is_new => self.provision(tx, caller).await?,
+            Some(admin) if admin.restores => restore_administration(tx, self.company, admin.user.id, caller).await?,
+            Some(_) | None => {}
         }
         Ok(Provisioned { is_new, levels: tx.user_levels().find_all(self.company).await? })
     }
@@ -165,111 +178,21 @@ impl ProvisionCompany {
         tx.company_modules_mut().add(self.company, core.id).await?;
         let admin_level = self.create_levels(tx).await?;
         if let (Some(admin), Some(level)) = (&self.admin, admin_level) {
-            self.assign(tx, admin.id, level, caller).await?;
+            assign(tx, self.company, admin.user.id, level, caller).await?;
         }
         Ok(())
     }
 
     /// Creates the default levels and returns the administrator level.
     async fn create_levels(&self, tx: &mut dyn UnitOfWork) -> Result<Option<UserLevelId>, Failure> {
-        let now = tx.now();
-        let catalog = tx.snapshots().load_catalog().await?.value;
-        let templates = provisioning::default_levels(&catalog).map_err(|error| Failure::Internal(Box::new(error)))?;
         let mut admin = None;
-        for template in templates {
-            let level = UserLevel {
-                id: UserLevelId::generate(now),
-                company_id: self.company,
-                name: template.name,
-                description: template.description,
-                is_default: true,
-                created_at: now,
-                updated_at: now,
-            };
-            tx.user_levels_mut().create(&level).await?;
-            let views: Vec<_> = template
-                .views
-                .into_iter()
-                .map(|(view_id, state)| ViewPermission {
-                    id: ViewPermissionId::generate(now),
-                    company_id: self.company,
-                    user_level_id: level.id,
-                    view_id,
-                    state,
-                    modifiable: true,
-                    created_at: now,
-                    updated_at: now,
-                })
-                .collect();
-            tx.view_permissions_mut().replace_for_user_level(self.company, level.id, &views).await?;
-            let features: Vec<_> = template
-                .features
-                .into_iter()
-                .map(|(feature_id, action, rule)| FeaturePermission {
-                    id: FeaturePermissionId::generate(now),
-                    company_id: self.company,
-                    user_level_id: level.id,
-                    feature_id,
-                    action,
-                    value: rule.value,
-                    scope: rule.scope,
-                    modifiable: true,
-                    created_at: now,
-                    updated_at: now,
-                })
-                .collect();
-            tx.feature_permissions_mut().replace_for_user_level(self.company, level.id, &features).await?;
-            if template.is_admin {
-                admin = Some(level.id);
+        for template in templates(tx).await? {
+            let is_admin = template.is_admin;
+            let level = create_level(tx, self.company, template).await?;
+            if is_admin {
+                admin = Some(level);
             }
         }
         Ok(admin)
-    }
-
-    /// Makes the user an administrator if the company has none. Assigns a level that is sufficient on its own to make
-    /// the user an administrator. If deny rules of the user's other levels override permissions of this level, removes
-    /// the other levels.
-    async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
-        let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
-        if snapshot.administrator_level_sets().next().is_some() {
-            return Ok(());
-        }
-        let others = snapshot.holders.insert(admin, BTreeSet::new()).unwrap_or_default();
-        let able = snapshot.levels.keys().copied().find(|level| {
-            let alone = CompanySnapshot { holders: [(admin, [*level].into())].into(), ..snapshot.clone() };
-            alone.of_user(admin).is_administrator()
-        });
-        let Some(level) = able else {
-            return Err(Failure::Conflict(
-                "No user level of this company grants the permissions to administer it. Grant them to a level first"
-                    .to_owned(),
-            ));
-        };
-        self.assign(tx, admin, level, caller).await?;
-        snapshot.holders.insert(admin, others.iter().copied().chain([level]).collect());
-        if !snapshot.of_user(admin).is_administrator() {
-            for other in others.into_iter().filter(|other| *other != level) {
-                tx.assignments_mut().remove(self.company, admin, other).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn assign(
-        &self,
-        tx: &mut dyn UnitOfWork,
-        user_id: UserId,
-        user_level_id: UserLevelId,
-        caller: Caller,
-    ) -> Result<(), Failure> {
-        let assignment = Assignment {
-            user_id,
-            user_level_id,
-            company_id: self.company,
-            assigned_by: caller.actor().id(),
-            created_at: tx.now(),
-        };
-        tx.assignments_mut().add(&assignment).await?;
-        Ok(())
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use iam_domain::escalation::LevelChange;
 use iam_domain::{
-    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId,
-    LevelPermissions, Scope, UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
+    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
 use iam_storage::{MatrixCell, Target, UnitOfWork};
 
 use super::user_levels::{find_user_level, level_permissions};
 use crate::failure::{list_names, unknown_field, unknown_ids};
-use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Nullified, Requirement};
+use crate::{Change, Effect, Failure, FieldCode, FieldError, IfMatch, Nullified, Requirement};
 
 /// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct ReplacedMatrix<C> {
     /// The matrix after the change. A view matrix is sorted by view id, a feature matrix by feature id and then by
     /// action.
     pub cells: Vec<C>,
+    /// The permissions of the level before and after the change. They contain only the replaced matrix.
+    pub change: LevelChange,
     /// The users' permissions that deny rules of the new matrix override.
     pub nullified: Nullified,
 }
@@ -89,8 +92,8 @@ impl Change for ReplaceViewPermissions {
         Target::Company(self.company)
     }
 
-    fn affects(&self) -> Affects {
-        Affects::Views(self.level)
+    fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
+        Effect::Matrix { field: "views", change: &answer.change }
     }
 
     fn may_only_remove(&self) -> bool {
@@ -134,12 +137,10 @@ impl Change for ReplaceViewPermissions {
             unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })?;
         let cells = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
-        let denies = |cell: &ViewPermission| cell.state == ViewState::Deny;
-        let nullified = nullified(tx, self.company, self.level, (stored, &cells), denies, |level, stored| {
-            level.views = stored.into_iter().map(|cell| (cell.view_id, cell.state)).collect();
-        })
-        .await?;
-        Ok(ReplacedMatrix { cells, nullified })
+        let permissions = |cells: &[ViewPermission]| level_permissions(self.level, cells, &[]);
+        let change = LevelChange { before: permissions(&stored), after: permissions(&cells) };
+        let nullified = nullified(tx, self.company, &change).await?;
+        Ok(ReplacedMatrix { cells, change, nullified })
     }
 }
 
@@ -153,8 +154,8 @@ impl Change for ReplaceFeaturePermissions {
         Target::Company(self.company)
     }
 
-    fn affects(&self) -> Affects {
-        Affects::Features(self.level)
+    fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
+        Effect::Matrix { field: "features", change: &answer.change }
     }
 
     fn is_forced(&self) -> bool {
@@ -207,12 +208,10 @@ impl Change for ReplaceFeaturePermissions {
             },
         )?;
         let cells = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
-        let denies = |cell: &FeaturePermission| !cell.value;
-        let nullified = nullified(tx, self.company, self.level, (stored, &cells), denies, |level, stored| {
-            level.features = level_permissions(self.level, Vec::new(), stored).features;
-        })
-        .await?;
-        Ok(ReplacedMatrix { cells, nullified })
+        let permissions = |cells: &[FeaturePermission]| level_permissions(self.level, &[], cells);
+        let change = LevelChange { before: permissions(&stored), after: permissions(&cells) };
+        let nullified = nullified(tx, self.company, &change).await?;
+        Ok(ReplacedMatrix { cells, change, nullified })
     }
 }
 
@@ -242,28 +241,14 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Returns the users' permissions that deny rules of the new matrix override. `matrices` contains the old matrix and
-/// the new matrix. `restore` replaces the matrix of a level with the old matrix.
-async fn nullified<C: MatrixCell>(
-    tx: &mut dyn UnitOfWork,
-    company: CompanyId,
-    level: UserLevelId,
-    matrices: (Vec<C>, &[C]),
-    denies: impl Fn(&C) -> bool,
-    restore: impl FnOnce(&mut LevelPermissions, Vec<C>),
-) -> Result<Nullified, Failure> {
-    let (old, new) = matrices;
-    let denied =
-        |cells: &[C]| -> BTreeSet<_> { cells.iter().filter(|cell| denies(cell)).map(MatrixCell::key).collect() };
-    if denied(new).is_subset(&denied(&old)) {
+/// Returns the users' permissions that new deny rules of the level override.
+async fn nullified(tx: &dyn UnitOfWork, company: CompanyId, change: &LevelChange) -> Result<Nullified, Failure> {
+    let denied = change.denies_added();
+    if denied.is_empty() {
         return Ok(Nullified::default());
     }
-    let after = tx.snapshots().load_company(company).await?.value;
-    let mut before = after.clone();
-    if let Some(level) = before.levels.get_mut(&level) {
-        restore(level, old);
-    }
-    Ok(Nullified::between(&before, &after))
+    let others = tx.snapshots().load_other_rules(company, change.level(), &denied, None).await?.value;
+    Ok(Nullified::new(&others.catalog, &change.nullified(&others.reaches, &others.catalog)))
 }
 
 /// Checks that a caller who is not a super admin does not change the pinned permissions of the matrix. The caller must

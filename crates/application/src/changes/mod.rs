@@ -2,15 +2,19 @@
 
 mod companies;
 pub(crate) mod credentials;
+mod default_levels;
 pub(crate) mod features;
 mod matrices;
 pub(crate) mod menu;
 pub(crate) mod modules;
 mod quotas;
+mod restoration;
 pub(crate) mod user_levels;
 pub(crate) mod views;
 
-pub use companies::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCompanyModule, SwitchedModule};
+pub use companies::{
+    ProvisionCompany, Provisioned, ProvisionedAdmin, SetCompanyModules, SwitchCompanyModule, SwitchedModule,
+};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 pub use matrices::{

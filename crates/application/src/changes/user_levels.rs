@@ -10,7 +10,7 @@ use iam_storage::{ReplacedLevels, Target, UnitOfWork};
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
 use crate::failure::unknown_ids;
-use crate::{Affects, Change, Failure, FieldCode, FieldError, IfMatch, Nullified, Requirement};
+use crate::{Change, Effect, Failure, FieldCode, FieldError, IfMatch, LevelsChange, Nullified, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -192,6 +192,8 @@ async fn in_use(
 pub struct AssignedLevels {
     /// The levels that the user holds after the change, sorted by name.
     pub levels: Vec<UserLevel>,
+    /// The ids of the levels before and after the change.
+    pub change: LevelsChange,
     /// The user's permissions that deny rules of the new levels override.
     pub nullified: Nullified,
 }
@@ -221,8 +223,8 @@ impl Change for AssignUserLevels {
         Target::Company(self.company)
     }
 
-    fn affects(&self) -> Affects {
-        Affects::LevelsOf(self.user.id)
+    fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
+        Effect::Levels { user: self.user.id, change: &answer.change }
     }
 
     fn external_id(&self) -> Option<&ExternalId> {
@@ -252,38 +254,30 @@ impl Change for AssignUserLevels {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);
                 unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
             })?;
-        let denies = after.iter().any(|held| held.has_denies && !before.contains(&held.level.id));
-        let nullified = if denies { self.nullified(tx, &before).await? } else { Nullified::default() };
-        Ok(AssignedLevels { levels: after.into_iter().map(|held| held.level).collect(), nullified })
-    }
-}
-
-impl AssignUserLevels {
-    /// Returns the user's permissions that deny rules of the new levels override. `held` contains the levels that the
-    /// user held before the change.
-    async fn nullified(&self, tx: &dyn UnitOfWork, held: &[UserLevelId]) -> Result<Nullified, Failure> {
-        let (company, user) = (self.company, self.user.id);
-        let after = tx.snapshots().load_users(company, &[user]).await?.value;
-        let mut before = after.clone();
-        before.holders.insert(user, held.iter().copied().collect());
-        for level in held.iter().filter(|level| !after.levels.contains_key(level)) {
-            let views = tx.view_permissions().find_by_user_level(company, *level).await?;
-            let features = tx.feature_permissions().find_by_user_level(company, *level).await?;
-            before.levels.insert(*level, level_permissions(*level, views, features));
-        }
-        Ok(Nullified::between(&before, &after))
+        let change = LevelsChange {
+            adds_denies: after.iter().any(|held| held.has_denies && !before.contains(&held.level.id)),
+            before: before.into_iter().collect(),
+            after: after.iter().map(|held| held.level.id).collect(),
+        };
+        let nullified = if change.adds_denies {
+            let (change, catalog) = change.load(tx, self.company).await?;
+            Nullified::new(&catalog, &change.nullified(&catalog))
+        } else {
+            Nullified::default()
+        };
+        Ok(AssignedLevels { levels: after.into_iter().map(|held| held.level).collect(), change, nullified })
     }
 }
 
 /// Converts the cells of a level's matrices into the permissions of the level.
 pub(super) fn level_permissions(
     level: UserLevelId,
-    views: Vec<ViewPermission>,
-    features: Vec<FeaturePermission>,
+    views: &[ViewPermission],
+    features: &[FeaturePermission],
 ) -> LevelPermissions {
-    let views = views.into_iter().map(|cell| (cell.view_id, cell.state));
+    let views = views.iter().map(|cell| (cell.view_id, cell.state));
     let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
-    let features = features.into_iter().map(|cell| (cell.feature_id, cell.action.clone(), rule(&cell)));
+    let features = features.iter().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell)));
     LevelPermissions::new(level, views, features)
 }
 

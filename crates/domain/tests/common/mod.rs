@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Feature, FeatureId, FeatureRule, LevelPermissions, Module, ModuleCode, ModuleId, Name, Priority,
-    Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
+    Action, Catalog, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module, ModuleCode, ModuleId, Name,
+    Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -111,7 +111,8 @@ impl World {
         });
         let features = (0..FEATURES).map(|number| Feature {
             id: feature(number),
-            key: None,
+            // One feature is a feature of the service itself.
+            key: (number == 1).then(|| FeatureKey::parse("iam.assign_permissions").unwrap()),
             name: Name::parse(format!("Feature {number}")).unwrap(),
             description: None,
             resource_type: None,

@@ -1,7 +1,9 @@
 //! Manages the modules of companies and provisions companies, for super admins.
 
 use actix_web::{get, patch, post, put};
-use iam_application::{ProvisionCompany, Provisioned, SetCompanyModules, SwitchCompanyModule, SwitchedModule};
+use iam_application::{
+    FieldCode, ProvisionCompany, Provisioned, ProvisionedAdmin, SetCompanyModules, SwitchCompanyModule, SwitchedModule,
+};
 use iam_domain::{GrantedModule, ModuleId, UserId, UserLevel};
 use utoipa::ToSchema;
 
@@ -96,16 +98,30 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct Provision {
     /// The user to whom the level Admin is assigned. If the company is already provisioned, the level is assigned only
-    /// if the company has no administrator.
+    /// if `restoreAdmin` is `true`.
     #[schema(value_type = String, required = false)]
     admin_user_id: UserId,
+    /// Whether the user becomes an administrator of a company that is already provisioned. The request is then rejected
+    /// with 409 if another user of the company holds Approve on `iam.assign_permissions`. Only super admins may set it
+    /// to `true`, and `adminUserId` is then required.
+    #[schema(required = false, default = false)]
+    restore_admin: bool,
 }
 
 impl Input for ProvisionCompany {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let company = request.company();
         let admin = match request.optional_body()? {
-            Some(mut body) => body.user("adminUserId")?,
+            Some(mut body) => {
+                let (user, restores) = (body.user("adminUserId"), body.or("restoreAdmin", false));
+                match (user?, restores?) {
+                    (Some(user), restores) => Some(ProvisionedAdmin { user, restores }),
+                    (None, false) => None,
+                    (None, true) => {
+                        return body.reject("adminUserId", FieldCode::Required, "is required if restoreAdmin is true");
+                    }
+                }
+            }
             None => None,
         };
         Some(Self { company: company?, admin })
@@ -114,8 +130,9 @@ impl Input for ProvisionCompany {
 
 /// Provisions a company: adds the module `core`, and creates the levels Admin, Member and Visitor.
 ///
-/// The operation is idempotent. Repeating it does not restore levels or modules that were renamed or removed after the
-/// first provisioning.
+/// The operation is idempotent. Repeating it does not restore levels, modules or assignments that were changed after
+/// the first provisioning. With `restoreAdmin`, it restores the administration of a company in which no user holds
+/// Approve on `iam.assign_permissions`: it completes or re-creates the level Admin, and assigns it to `adminUserId`.
 #[utoipa::path(
     tag = "Companies",
     request_body = Option<Provision>,
@@ -124,8 +141,8 @@ impl Input for ProvisionCompany {
         (status = 200, body = Success<ProvisionedData>, description = "The company is already provisioned"),
         (
             status = 409,
-            description = "No level of the company has the permissions to administer it, or the company has reached a \
-                quota",
+            description = "A user of the company still holds Approve on `iam.assign_permissions`, or the company has \
+                reached a quota",
         ),
     ),
 )]

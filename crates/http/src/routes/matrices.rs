@@ -114,7 +114,7 @@ impl Input for ReplaceViewPermissions {
 #[put("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
-    let ReplacedMatrix { cells: permissions, nullified } = done.value;
+    let ReplacedMatrix { cells: permissions, nullified, .. } = done.value;
     let message = "View permissions updated successfully";
     let data = ReplacedViewPermissionsData { message, permissions, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)
@@ -213,7 +213,7 @@ pub(crate) async fn replace_feature_permissions(
     call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
-    let ReplacedMatrix { cells: permissions, nullified } = done.value;
+    let ReplacedMatrix { cells: permissions, nullified, .. } = done.value;
     let message = "Feature permissions updated successfully";
     let data = ReplacedFeaturePermissionsData { message, permissions, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.permissions)?.data(data)

@@ -282,7 +282,7 @@ impl Input for AssignUserLevels {
 #[put("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
-    let AssignedLevels { levels: user_levels, nullified } = done.value;
+    let AssignedLevels { levels: user_levels, nullified, .. } = done.value;
     let message = "User levels updated successfully";
     let data = AssignedLevelsData { message, user_levels, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).etag(&data.user_levels)?.data(data)

@@ -1,12 +1,13 @@
 //! A storage for tests. Tests can delay its responses, replace them with errors, and count the calls.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
     Catalog, Clock, CommitStamp, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, Timestamp,
     UserId, UserLevelId, Versions, ViewId,
@@ -241,6 +242,20 @@ impl Snapshots for Store {
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
         let answers = self.answers();
         self.pass(Asked::Users, async { answers.reader().snapshots().load_users(company, users).await }).await
+    }
+
+    async fn load_levels(&self, company: CompanyId, levels: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
+        self.answers().reader().snapshots().load_levels(company, levels).await
+    }
+
+    async fn load_other_rules(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        cells: &BTreeSet<Cell>,
+        without: Option<UserId>,
+    ) -> Result<Stamped<OtherRules>> {
+        self.answers().reader().snapshots().load_other_rules(company, level, cells, without).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

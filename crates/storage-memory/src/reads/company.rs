@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Catalog, CompanyId, FeatureId, FeaturePermission, GrantedModule, Module, ModuleId, Scope, UserId,
-    UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    Action, Catalog, CompanyId, FeatureId, FeaturePermission, FeatureRule, GrantedModule, LevelPermissions, Module,
+    ModuleId, Scope, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
@@ -117,12 +117,21 @@ fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId
 }
 
 /// Returns `true` if the levels of a user together allow the actions of all these cells for the whole company and deny
-/// none of them.
-fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) -> bool {
+/// none of them. The level of `assumed` is evaluated with these rules instead of its stored rules.
+fn allows_all(
+    data: &CompanyData,
+    user: UserId,
+    wanted: &[(FeatureId, Action)],
+    assumed: Option<&LevelPermissions>,
+) -> bool {
     let levels: Vec<_> = data.levels_of(user).collect();
-    wanted.iter().all(|wanted| {
-        let said = || levels.iter().filter_map(|level| level.features.get(wanted));
-        said().all(|cell| cell.value) && said().any(|cell| cell.scope >= Scope::Company)
+    wanted.iter().all(|wanted @ (feature, action)| {
+        let rule = |level: &&LevelData| match assumed.filter(|assumed| assumed.level == level.level.id) {
+            Some(assumed) => assumed.features.get(feature).and_then(|rules| rules.get(action)).copied(),
+            None => level.features.get(wanted).map(|cell| FeatureRule { value: cell.value, scope: cell.scope }),
+        };
+        let said = || levels.iter().filter_map(rule);
+        said().all(|rule| rule.value) && said().any(|rule| rule.scope >= Scope::Company)
     })
 }
 
@@ -149,19 +158,18 @@ impl<S: StateSource> Assignments for Repository<S> {
         &self,
         company: CompanyId,
         actions: &[(&str, Action)],
-        without: Option<UserLevelId>,
+        assumed: Option<&LevelPermissions>,
     ) -> Result<Option<UserId>> {
         let state = self.0.state();
         let data = state.company(company);
         let Some(wanted) = cells(&state.catalog.compiled(), actions) else { return Ok(None) };
-        let is_without = |user: UserId| data.levels_of(user).all(|level| Some(level.level.id) != without);
-        Ok(data.held.keys().copied().find(|user| is_without(*user) && allows_all(data, *user, &wanted)))
+        Ok(data.held.keys().copied().find(|user| allows_all(data, *user, &wanted, assumed)))
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
         let state = self.0.state();
         let wanted = cells(&state.catalog.compiled(), actions);
-        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted)))
+        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted, None)))
     }
 
     async fn list_users(

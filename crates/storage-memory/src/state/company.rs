@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use iam_domain::escalation::Cell;
 use iam_domain::{
     Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
-    ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
+    LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
 };
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
@@ -103,6 +104,17 @@ impl LevelData {
             self.views.values().map(|cell| (cell.view_id, cell.state)),
             self.features.values().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell))),
         )
+    }
+
+    /// Returns the level's rule for a cell.
+    pub(crate) fn rule(&self, cell: &Cell) -> LevelRule {
+        match cell {
+            Cell::View(view) => self.views.get(view).map(|cell| cell.state).into(),
+            Cell::Action(feature, action) => {
+                let cell = self.features.get(&(*feature, action.clone()));
+                cell.map(|cell| FeatureRule { value: cell.value, scope: cell.scope }).into()
+            }
+        }
     }
 
     /// Returns the ids of the level and of its cells.

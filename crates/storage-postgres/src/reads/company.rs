@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, ModuleId, Timestamp, UserId, UserLevel,
-    UserLevelId, Versions, ViewId, ViewPermission,
+    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, LevelPermissions, ModuleId, Scope, Timestamp,
+    UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
@@ -225,11 +225,11 @@ impl<T: Executor> Assignments for Repository<T> {
         &self,
         company: CompanyId,
         actions: &[(&str, Action)],
-        without: Option<UserLevelId>,
+        assumed: Option<&LevelPermissions>,
     ) -> Result<Option<UserId>> {
         // The query iterates over the levels that allow the first action, and over the users who hold these levels. It
         // ends when it finds a user who has all actions. `OFFSET 0` (an optimization fence) prevents a join order that
-        // would read all holders of all levels.
+        // would read all holders of all levels. The rules of the assumed level ($4) are parameters.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -241,6 +241,11 @@ impl<T: Executor> Assignments for Repository<T> {
                     SELECT user_level_id, value, scope FROM user_level_feature_permissions
                     WHERE company_id = $1 AND feature_id = asked.feature_id AND action = asked.action OFFSET 0
                 ) AS said
+                WHERE said.user_level_id IS DISTINCT FROM $4::uuid
+                UNION ALL
+                SELECT asked.place, $4::uuid, assumed.value, assumed.is_wide
+                FROM asked JOIN unnest($5::uuid[], $6::text[], $7::bool[], $8::bool[])
+                    AS assumed (feature_id, action, value, is_wide) USING (feature_id, action)
             )
             SELECT held.user_id FROM cell AS first, LATERAL (
                 SELECT user_id FROM user_user_levels
@@ -249,8 +254,7 @@ impl<T: Executor> Assignments for Repository<T> {
                 SELECT array_agg(user_level_id) AS levels FROM user_user_levels
                 WHERE company_id = $1 AND user_id = held.user_id OFFSET 0
             ) AS all_held
-            WHERE first.place = 1 AND first.value AND first.is_wide AND first.user_level_id IS DISTINCT FROM $4::uuid
-                AND ($4::uuid IS NULL OR $4 <> ALL(all_held.levels))
+            WHERE first.place = 1 AND first.value AND first.is_wide
                 AND NOT EXISTS (SELECT FROM cell WHERE NOT value AND user_level_id = ANY(all_held.levels) OFFSET 0)
                 AND NOT EXISTS (SELECT FROM asked WHERE NOT EXISTS (
                     SELECT FROM cell WHERE cell.place = asked.place AND value AND is_wide
@@ -259,8 +263,27 @@ impl<T: Executor> Assignments for Repository<T> {
             LIMIT 1";
         let (keys, actions): (Vec<_>, Vec<_>) =
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
-        let values =
-            [company.as_uuid().into(), keys.into(), actions.into(), without.map(|level| level.as_uuid()).into()];
+        let rules = assumed.into_iter().flat_map(|level| &level.features);
+        let rules =
+            rules.flat_map(|(feature, rules)| rules.iter().map(|(action, rule)| (feature.as_uuid(), action, rule)));
+        let mut features = Vec::new();
+        let (mut of_features, mut allows, mut wide) = (Vec::new(), Vec::new(), Vec::new());
+        for (feature, action, rule) in rules {
+            features.push(feature);
+            of_features.push(action.to_string());
+            allows.push(rule.value);
+            wide.push(rule.scope >= Scope::Company);
+        }
+        let values = [
+            company.as_uuid().into(),
+            keys.into(),
+            actions.into(),
+            assumed.map(|assumed| assumed.level.as_uuid()).into(),
+            features.into(),
+            of_features.into(),
+            allows.into(),
+            wide.into(),
+        ];
         let row = self.row(self.for_company(company, statement(sql, values))).await?;
         Ok(row.map(|row| column(&row, "user_id")).transpose()?.map(UserId::from_uuid))
     }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use iam_domain::{ApiKeyId, Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId, ViewState};
+use iam_domain::{
+    ApiKeyId, Assignment, EntityType, FeaturePermission, FeatureRule, LevelPermissions, Scope, UserLevel, UserLevelId,
+    ViewState,
+};
 
 use super::fixtures::{
     action, ascending, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
@@ -34,9 +37,8 @@ pub async fn find_holder_evaluates_all_levels_together(storage: Arc<dyn Storage>
     given_all(&storage, &features).await;
     let [one, other] = features.each_ref().map(|feature| feature.key.clone().unwrap());
     let asked = [(one.as_str(), action("Update")), (other.as_str(), action("Update"))];
-    let find = async |without: Option<&UserLevel>| {
-        let without = without.map(|level| level.id);
-        storage.reader().assignments().find_holder(company, &asked, without).await.unwrap()
+    let find = async |assumed: Option<&LevelPermissions>| {
+        storage.reader().assignments().find_holder(company, &asked, assumed).await.unwrap()
     };
     let is_holder = async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
     let says = |level: &UserLevel, feature: usize, value, scope| FeaturePermission {
@@ -71,12 +73,30 @@ pub async fn find_holder_evaluates_all_levels_together(storage: Arc<dyn Storage>
     given(&storage, &[&holding(user, first), &holding(user, second)]).await;
     assert_eq!(find(None).await, Some(user));
     assert!(is_holder(user).await && !is_holder(some_user()).await);
-    assert_eq!(find(Some(narrow)).await, Some(user));
-    assert_eq!((find(Some(first)).await, find(Some(second)).await), (None, None));
+    let assume = |level: &UserLevel, rules: &[(usize, bool, Scope)]| {
+        let rules = rules.iter().map(|(feature, value, scope)| {
+            (features[*feature].id, action("Update"), FeatureRule { value: *value, scope: *scope })
+        });
+        LevelPermissions::new(level.id, [], rules)
+    };
+    // Assumed rules of a level replace its stored rules. They need not contain the asked actions.
+    assert_eq!(find(Some(&assume(narrow, &[]))).await, Some(user));
+    assert_eq!(find(Some(&assume(first, &[]))).await, None);
+    assert_eq!(find(Some(&assume(second, &[(0, true, Scope::Any)]))).await, None);
+    assert_eq!(find(Some(&assume(second, &[(1, true, Scope::Own)]))).await, None);
+    assert_eq!(find(Some(&assume(second, &[(1, true, Scope::Company), (0, false, Scope::Any)]))).await, None);
+    assert_eq!(find(Some(&assume(second, &[(1, true, Scope::Company)]))).await, Some(user));
     let another = some_user();
-    given(&storage, &[&holding(another, all), &holding(another, second)]).await;
-    assert_eq!(find(Some(first)).await, Some(another));
-    assert_eq!(find(Some(second)).await, None);
+    given(&storage, &[&holding(another, narrow), &holding(another, second)]).await;
+    assert_eq!(find(Some(&assume(first, &[]))).await, None);
+    given(&storage, &[&holding(user, deny)]).await;
+    let narrower = assume(narrow, &[(0, true, Scope::Any)]);
+    assert_eq!((find(None).await, find(Some(&narrower)).await), (None, Some(another)));
+    assert!(find(Some(&assume(deny, &[]))).await.is_some());
+    // Assumed rules of a level that no user holds have no effect.
+    let unheld = level(company, "unheld");
+    given(&storage, &[&unheld]).await;
+    assert_eq!(find(Some(&assume(&unheld, &[(0, true, Scope::Any), (1, true, Scope::Any)]))).await, None);
 
     // No holder is found in another company, or for a feature key that does not exist.
     let elsewhere = storage.reader().assignments().find_holder(some_company(), &asked, None).await.unwrap();

@@ -275,7 +275,11 @@ pub async fn rows_are_stale_during_a_change(storage: Arc<dyn Storage>) {
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the storage must accept rows after a unit of work that changed nothing");
+        assert_eq!(
+            tenant.upsert(&mine).await.unwrap(),
+            3,
+            "the storage must accept rows after a unit of work that changed nothing"
+        );
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);

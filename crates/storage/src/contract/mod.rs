@@ -152,6 +152,9 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         levels_of_another_company_cannot_be_assigned,
         levels_that_remain_assigned_keep_their_assignment,
         holders_of_two_levels_are_separate;
+    partial_snapshots:
+        a_snapshot_of_some_levels_contains_only_these_levels,
+        the_rules_beside_a_level_are_combined_per_user;
     replaces:
         a_replaced_set_is_exactly_the_requested_set,
         replacing_a_set_with_itself_is_no_change,

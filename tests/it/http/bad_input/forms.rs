@@ -221,7 +221,7 @@ pub const FORMS: &[Form] = {
         field("levelsPerUser", Limit, Clears),
     ] },
     Form { operation: "POST /api/iam/companies/{companyId}/provision", body: None, fields: &[
-        field("adminUserId", User, Optional),
+        field("adminUserId", User, Optional), field("restoreAdmin", Flag, Optional),
     ] },
     Form { operation: "PUT /api/iam/users/{userId}/not-before", body: None, fields: &[
         field("notBefore", Time, Optional),

@@ -97,10 +97,10 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
-        what: "a company without an administrator gets one",
+        what: "the administration of a company is restored",
         operation: "POST /api/iam/companies/{companyId}/provision",
         ids: "$left",
-        body: r#"{"adminUserId":"$user"}"#,
+        body: r#"{"adminUserId":"$user","restoreAdmin":true}"#,
         ..OF_COMPANY
     },
     Change {

@@ -130,6 +130,8 @@ enum Changes {
     Switch,
     /// The overrides of a company's quotas.
     Quotas,
+    /// The user who became an administrator, and the level that was assigned to this user.
+    Restoration,
     /// The cut-off of a user.
     CutOff,
     /// No data.
@@ -163,6 +165,7 @@ const ACTIONS: [(&str, &str, Changes); 31] = [
     ("sub_menu.updated", "menu", Changes::Updated("SubMenuItem")),
     ("sub_menu.deleted", "menu", Changes::Deleted("SubMenuItem")),
     ("company.provisioned", "company", Changes::Nothing),
+    ("company.administration_restored", "company", Changes::Restoration),
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
     ("company.quotas_updated", "company", Changes::Quotas),
@@ -232,7 +235,7 @@ fn metadata() -> Value {
         "forced": {
             "type": "boolean",
             "const": true,
-            "description": "A super admin forced the change although no administrator of the company remains.",
+            "description": "A super admin forced the change, even if no user of the company can administer it any more.",
         },
         "part": {
             "type": "integer",
@@ -284,6 +287,9 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
             let limit = json!({ "type": "integer", "minimum": 0 });
             let limits = json!({ "type": "object", "additionalProperties": limit });
             closed(json!({ "before": limits, "after": limits }))
+        }
+        Changes::Restoration => {
+            closed(json!({ "userId": reference("UserId"), "userLevelId": reference("UserLevelId") }))
         }
         Changes::CutOff => {
             let time = reference("Timestamp");
