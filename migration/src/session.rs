@@ -73,8 +73,8 @@ pub(crate) async fn begin<M: MigratorTrait>(
             tx.rollback().await?;
             continue;
         }
-        // Each wait for a table lock is limited, because other sessions that use the table must queue behind the waiting
-        // transaction.
+        // Each wait for a table lock is limited, because other sessions that use the table must queue behind the
+        // waiting transaction.
         tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
         return Ok(tx);
     }

@@ -37,9 +37,10 @@
 //!   global lock is a table lock that only roles that may change data can acquire: changes to companies acquire it in
 //!   shared mode, changes to the catalog and the credentials in exclusive mode. If the global lock is not available, a
 //!   second query waits for it. The next statement locks the row of the target (for example the company's row),
-//!   increments its version and reads the clock. The mutations follow. The number of statements that a mutation executes
-//!   does not depend on the number of rows that it changes. One statement then writes the audit records, and `COMMIT`
-//!   ends the transaction. A change is rolled back if it changed nothing, or if it is dropped before the commit.
+//!   increments its version and reads the clock. The mutations follow. The number of statements that a mutation
+//!   executes does not depend on the number of rows that it changes. One statement then writes the audit records, and
+//!   `COMMIT` ends the transaction. A change is rolled back if it changed nothing, or if it is dropped before the
+//!   commit.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a
@@ -48,8 +49,8 @@
 //!   response.
 //! * **An idle transaction loses its locks.** The server terminates a session whose client sends nothing inside a
 //!   transaction for [`silence_timeout`](PostgresOptions::silence_timeout). A change to the credentials or the catalog
-//!   may revoke rights. If a change to the credentials waits for its locks for half a second, or a change to the catalog
-//!   for a second, it terminates those sessions of the service that block it (`pg_terminate_backend`).
+//!   may revoke rights. If a change to the credentials waits for its locks for half a second, or a change to the
+//!   catalog for a second, it terminates those sessions of the service that block it (`pg_terminate_backend`).
 //! * **The pool is divided into shares.** Each class of work has one connection of its own, and the statements of one
 //!   company use at most half of the other connections. Polls and look-ups of credentials use connections outside the
 //!   pool.

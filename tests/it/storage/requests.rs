@@ -1,6 +1,6 @@
 //! Tests of the number of SQL statements per request. The numbers are stored in a snapshot. Reviewers therefore notice
-//! every increase, such as an N+1 query. Polls and look-ups of credentials use connections outside the pool, and are not
-//! counted.
+//! every increase, such as an N+1 query. Polls and look-ups of credentials use connections outside the pool, and are
+//! not counted.
 
 mod postgres {
     use std::collections::{BTreeMap, BTreeSet};

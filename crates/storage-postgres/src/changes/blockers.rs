@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same interval for a change that revokes rights. Such a change terminates sessions after half a second.
 const PAUSE_OF_REVOCATION: Duration = Duration::from_millis(250);
 /// Interval between checks after a session has been terminated. This interval is shorter than the regular interval,
-/// because a hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks the
-/// change. The next session is terminated if its state did not change between two checks, or if it has blocked the
+/// because a hanging process may have several sessions in the lock queue. When one of them ends, the next one blocks
+/// the change. The next session is terminated if its state did not change between two checks, or if it has blocked the
 /// change for the regular interval.
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
 
@@ -103,8 +103,8 @@ async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) 
 
 /// Finds the sessions that block the backend `pid`, and terminates some of them. `seen` contains the blocking sessions
 /// of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not changed
-/// since then, or if it has blocked the backend for the regular interval. Returns the blocking sessions that were not terminated,
-/// and the process ids of the terminated sessions.
+/// since then, or if it has blocked the backend for the regular interval. Returns the blocking sessions that were not
+/// terminated, and the process ids of the terminated sessions.
 async fn end(
     control: &ControlPool,
     pid: i32,

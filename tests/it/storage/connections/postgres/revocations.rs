@@ -89,7 +89,8 @@ async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() 
         // Waits until one session holds the global lock and all later sessions wait for it.
         until(async || {
             let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks
-                WHERE relation = 'public_lock.iam_changes'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                WHERE relation = 'public_lock.iam_changes'::regclass
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 HAVING count(*) FILTER (WHERE granted) > 0";
             let waiting: Option<i64> = query_scalar(locks).fetch_optional(&mut watch).await.unwrap();
             waiting == Some(place)
