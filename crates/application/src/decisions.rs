@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use iam_domain::{Caller, CompanyId, UserId};
-use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
+use iam_permissions_cache::{Access, Consistency, LoadAllowance, Navigation, Subject};
 
-use crate::{Application, Budgets, Failure, FieldCode, FieldError, Requirement};
+use crate::{Application, Budgets, Exhausted, Failure, FieldCode, FieldError, Requirement};
 
 /// The caller of a decision request, the company, and the required consistency.
 #[derive(Debug, Clone, Copy)]
@@ -121,12 +121,9 @@ impl Application {
         }
         let subjects: Vec<_> = subjects.into_iter().collect();
         let DecisionContext { caller, company, consistency } = context;
-        let is_cached = |subject: &Subject| self.permissions.is_cached(company, *subject, consistency);
-        if !subjects.iter().all(is_cached) {
-            self.budgets.may_load(caller)?;
-        }
-        let mut loads = LoadMeter::new(&self.budgets, caller);
-        let accesses = self.permissions.accesses(company, &subjects, consistency, &mut loads.count).await?;
+        let mut meter = LoadMeter::new(&self.budgets, caller);
+        let accesses = self.permissions.accesses(company, &subjects, consistency, &mut meter.allowance).await;
+        let accesses = meter.outcome(accesses)?;
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
@@ -158,9 +155,9 @@ impl Application {
         if let Some(access) = self.permissions.try_access(company, subject, consistency) {
             return Ok(access);
         }
-        self.budgets.may_load(caller)?;
-        let mut loads = LoadMeter::new(&self.budgets, caller);
-        Ok(self.permissions.access_counting(company, subject, consistency, &mut loads.count).await?)
+        let mut meter = LoadMeter::new(&self.budgets, caller);
+        let access = self.permissions.access_within(company, subject, consistency, &mut meter.allowance).await;
+        meter.outcome(access)
     }
 
     async fn authorize_decisions_about_others(&self, context: &DecisionContext) -> Result<(), Failure> {
@@ -169,22 +166,34 @@ impl Application {
     }
 }
 
-/// Counts the loads of a request, and charges them to its caller when it is dropped, even if the request is cancelled.
+/// Allows loads as long as the caller's budget of loads is not exhausted. When it is dropped, it charges the loads to the
+/// caller, even if the request was cancelled.
 struct LoadMeter<'a> {
     budgets: &'a Budgets,
     caller: Caller,
-    count: u32,
+    exhausted: Option<Exhausted>,
+    allowance: LoadAllowance,
 }
 
 impl<'a> LoadMeter<'a> {
-    const fn new(budgets: &'a Budgets, caller: Caller) -> Self {
-        Self { budgets, caller, count: 0 }
+    fn new(budgets: &'a Budgets, caller: Caller) -> Self {
+        let exhausted = budgets.may_load(caller).err();
+        let allowance = LoadAllowance { is_exhausted: exhausted.is_some(), ..LoadAllowance::default() };
+        Self { budgets, caller, exhausted, allowance }
+    }
+
+    /// Returns the outcome of the request, or the exhausted budget if the request required a load.
+    fn outcome<T>(&self, outcome: iam_storage::Result<T>) -> Result<T, Failure> {
+        match self.exhausted {
+            Some(exhausted) if self.allowance.is_refused => Err(exhausted.counted().into()),
+            _ => Ok(outcome?),
+        }
     }
 }
 
 impl Drop for LoadMeter<'_> {
     fn drop(&mut self) {
-        self.budgets.charge_loads(self.caller, self.count);
+        self.budgets.charge_loads(self.caller, self.allowance.loads);
     }
 }
 

@@ -32,7 +32,7 @@ impl Application {
         let budgeted = change.target().company().filter(|_| !context.caller.is_super_admin());
         let exhausted = budgeted.and_then(|company| self.budgets.may_record(company).err());
         if let Some(exhausted) = exhausted.filter(|_| !change.may_only_remove()) {
-            return Err(exhausted.into());
+            return Err(exhausted.counted().into());
         }
         let request = ChangeRequest {
             exhausted,
@@ -166,7 +166,7 @@ impl<C: Change> Work for ChangeWork<C> {
         check_quotas(tx, self.request.target, &self.request.quotas).await?;
         let recorded = tx.recorded();
         match self.request.exhausted.filter(|_| !recorded.only_removes) {
-            Some(exhausted) => Err(exhausted.into()),
+            Some(exhausted) => Err(exhausted.counted().into()),
             None => Ok(recorded),
         }
     }

@@ -53,8 +53,7 @@ pub use changes::{
     DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
     ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
     SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
-    SwitchedModule,
-    UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};

@@ -92,7 +92,8 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     let admin = admin_listener(&settings.admin).await?;
     let system = System::start(&settings).await?;
     let admin = admin.map(|(listener, metrics)| {
-        AdminServer::new(listener, Arc::new(move || metrics.render()), Arc::clone(&system.probe))
+        let has_documentation = settings.server.documentation == Documentation::Admin;
+        AdminServer::new(listener, Arc::new(move || metrics.render()), Arc::clone(&system.probe), has_documentation)
     });
     let server = server(listener, &settings, cors_origins, clients, &system);
     tracing::info!("listening on http://{address}");

@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::credentials::service::Credentials;
 use crate::engine::access::decide;
 use crate::engine::outcome::Outcome;
+use crate::loading::allowance::LoadAllowance;
 use crate::loading::context::Context;
 use crate::loading::error::unavailable;
 use crate::loading::loads::Loads;
@@ -102,21 +103,22 @@ impl Permissions {
     /// Returns storage errors. Also returns `Unavailable` on a timeout, or if the database does not have the required
     /// versions.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
-        self.access_counting(company, subject, consistency, &mut 0).await
+        self.access_within(company, subject, consistency, &mut LoadAllowance::default()).await
     }
 
-    /// Returns the same result as [`Self::access`], and adds the number of users that it loaded from the database to
-    /// `loads`, even if it fails.
+    /// Returns the same result as [`Self::access`], if the load that it may require is allowed. The loads are counted even
+    /// if the function fails.
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`Self::access`].
-    pub async fn access_counting(
+    /// Returns the same errors as [`Self::access`]. Also returns an error if a load is required but not allowed
+    /// ([`LoadAllowance::is_refused`]).
+    pub async fn access_within(
         &self,
         company: CompanyId,
         subject: Subject,
         consistency: Consistency,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
@@ -127,18 +129,17 @@ impl Permissions {
     }
 
     /// Returns the access of each of several subjects in one company, in the order of `subjects`. All are at the same
-    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries). Adds the number of users that
-    /// were loaded to `loads`, even if the function fails.
+    /// versions. Subjects that are not cached are loaded with one query (no N+1 queries).
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`Self::access`].
+    /// Returns the same errors as [`Self::access_within`].
     pub async fn accesses(
         &self,
         company: CompanyId,
         subjects: &[Subject],
         consistency: Consistency,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<Vec<Access>> {
         let mut found: BTreeMap<UserId, Resolved> = BTreeMap::new();
         let mut missing = Vec::new();

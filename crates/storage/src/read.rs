@@ -14,8 +14,7 @@ use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot,
     EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu,
     MenuItem, MenuItemId, Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp,
-    User, UserId, UserLevel,
-    UserLevelId, Versions, View, ViewId, ViewPermission,
+    User, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::metrics::{admin, metric};
+use super::metrics::{admin_address, metric};
 use super::persistence::{authorization, start};
 use crate::support::api::{new_company, new_user};
 use crate::support::client::Connection;
@@ -145,8 +145,10 @@ fn connections_are_bounded_and_the_admin_port_has_its_own_share() {
             let open = exhaust(&server, 10);
             (open.len() == 10).then_some(open)
         });
-        for path in ["/livez", "/readyz"] {
-            assert_eq!(admin(&mut server, "GET", path).status, 200, "{path}");
+        for path in ["livez", "readyz"] {
+            let request = format!("GET /{path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+            let answer = rest(&mut sending(admin_address(&mut server), request.as_bytes()));
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {answer}");
         }
         let refused = format!(r#"iam_http_connections_refused_total{{limit="{limit}"}}"#);
         assert!(metric(&mut server, &refused) >= 10, "{limit}");
@@ -155,6 +157,20 @@ fn connections_are_bounded_and_the_admin_port_has_its_own_share() {
         wait_until(|| TcpStream::connect(server.address).ok().filter(|_| exhaust(&server, 1).len() == 2));
         server.stop();
     }
+}
+
+#[test]
+fn the_documentation_can_be_moved_to_the_admin_port() {
+    let mut server = start(&[("IAM__SERVER__DOCUMENTATION", "admin")]);
+    for path in ["/openapi.json", "/docs/"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        let mut answer = sending(admin_address(&mut server), request.as_bytes());
+        let mut start = [0; 15];
+        answer.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK", "{path}");
+    }
+    server.stop();
 }
 
 #[test]

@@ -108,9 +108,10 @@ fn ports_timeouts_and_memory_agree_with_the_settings() {
         assert!(stop < Duration::from_secs(grace.parse().unwrap()), "{name}: {stop:?}");
         assert!(values(COMPOSE, "stop_grace_period") == [format!("{grace}s")]);
         let cached = settings.cache.max_bytes.get() as u64 + settings.cache.max_body_bytes;
+        let held = cached + settings.server.max_bytes_in_flight as u64;
         for memory in values(DEPLOYMENT, "memory") {
             let mebibytes: u64 = memory.strip_suffix("Mi").unwrap().parse().unwrap();
-            assert!(mebibytes * 1024 * 1024 > cached, "{name}: {memory}");
+            assert!(mebibytes * 1024 * 1024 > held, "{name}: {memory}");
         }
     }
     let [api, metrics] = container[..] else { panic!("{container:?}") };
@@ -118,7 +119,7 @@ fn ports_timeouts_and_memory_agree_with_the_settings() {
         assert!(values(DEPLOYMENT, "name").contains(&port));
     }
     assert_eq!(values(SERVICE, "targetPort"), ["http"]);
-    assert_eq!(values(DEPLOYMENT, "port"), ["http"; 3]);
+    assert_eq!(values(DEPLOYMENT, "port"), ["metrics"; 3]);
     for port in [api, metrics] {
         assert!(values(NETWORK_POLICY, "port").contains(&port.to_string().as_str()), "{port}");
     }

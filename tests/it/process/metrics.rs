@@ -1,17 +1,24 @@
 //! Tests of the Prometheus metrics and of the responses to `HEAD` requests.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{Answer, new_company, new_user};
 use crate::support::process::ServerProcess;
 
-/// Sends a request to the admin port.
-pub(super) fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
-    let admin = server.wait_for(|log| {
+/// Returns the address of the admin port.
+pub(super) fn admin_address(server: &mut ServerProcess) -> SocketAddr {
+    server.wait_for(|log| {
         let (_, rest) = log.split_once("metrics on http://")?;
         rest.split_once("/metrics")?.0.parse().ok()
-    });
+    })
+}
+
+/// Sends a request to the admin port.
+fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
+    let admin = admin_address(server);
     let api = std::mem::replace(&mut server.address, admin);
     let answer = server.request(method, path, &[], None);
     server.address = api;

@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 7] = [
+    const MIGRATIONS: [&str; 8] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",

@@ -15,8 +15,7 @@ pub mod postgres {
     use iam_domain::escalation::Cell;
     use iam_domain::{
         Action, EntityType, FeatureKey, Label, MenuItemId, Quota, Scope, SessionId, SubMenuItemId, Url, UserId,
-        UserLevelId,
-        Versions,
+        UserLevelId, Versions,
     };
     use iam_storage::{
         AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds,

@@ -69,6 +69,14 @@ pub struct Exhausted {
     pub retry_after: Duration,
 }
 
+impl Exhausted {
+    /// Counts the operation that this budget refuses.
+    pub(crate) fn counted(self) -> Self {
+        metrics::counter!("iam_rate_limited_total", "budget" => self.budget.name()).increment(1);
+        self
+    }
+}
+
 /// Whether an operation may use the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserve {
@@ -126,7 +134,7 @@ impl Budgets {
             Reserve::Revocation => self.caller_reserves.take(&actor, RESERVE, 1),
             Reserve::None => Err(empty),
         });
-        outcome.map(Some).map_err(|empty| exhausted(Budget::Caller, rate, empty))
+        outcome.map(Some).map_err(|empty| exhausted(Budget::Caller, rate, empty).counted())
     }
 
     /// Charges an operation to the budget of a company. The caller must be a member of the company, or an API key.
@@ -147,7 +155,7 @@ impl Budgets {
             Reserve::Revocation => self.company_reserves.take(&(company, caller.actor()), RESERVE, 1),
             Reserve::None => Err(empty),
         });
-        outcome.map(drop).map_err(|empty| exhausted(Budget::Company, rate, empty))
+        outcome.map(drop).map_err(|empty| exhausted(Budget::Company, rate, empty).counted())
     }
 
     /// Charges further work of an admitted operation, such as the size of its response, to the budget of the caller.
@@ -211,7 +219,6 @@ impl Budgets {
     }
 }
 
-fn exhausted(budget: Budget, rate: Rate, Empty { retry_after }: Empty) -> Exhausted {
-    metrics::counter!("iam_rate_limited_total", "budget" => budget.name()).increment(1);
+const fn exhausted(budget: Budget, rate: Rate, Empty { retry_after }: Empty) -> Exhausted {
     Exhausted { budget, rate, retry_after }
 }

@@ -1,4 +1,4 @@
-//! The server of the admin port: metrics and probes. It has its own listener, worker and connection limits, so that it
+//! The server of the admin port: metrics, probes and, if configured, the documentation of the API. It has its own listener, worker and connection limits, so that it
 //! responds even if clients have exhausted those of the API.
 
 use std::io;
@@ -16,6 +16,7 @@ use iam_application::{HealthProbe, Readiness};
 use super::connection_limits::ConnectionLimits;
 use super::worker::Mount;
 use super::{Server, ServerHandle, ServerOptions};
+use crate::configure_documentation;
 use crate::middleware::ClientAddresses;
 use crate::middleware::connection::{ConnectionState, ConnectionTimeouts};
 use crate::routes::health::probe;
@@ -33,11 +34,12 @@ type Render = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct AdminServer(Server);
 
 impl AdminServer {
-    /// Creates a server that serves the output of `render` at `/metrics`, and the probes at `/livez` and `/readyz`.
+    /// Creates a server that serves the output of `render` at `/metrics`, and the probes at `/livez` and `/readyz`. If
+    /// `has_documentation` is set, it also serves the documentation of the API.
     #[must_use]
-    pub fn new(listener: TcpListener, render: Render, probe: Arc<dyn HealthProbe>) -> Self {
+    pub fn new(listener: TcpListener, render: Render, probe: Arc<dyn HealthProbe>, has_documentation: bool) -> Self {
         let (render, probe) = (Data::new(render), Data::from(probe));
-        let mount: Mount = Arc::new(move |config| mount(config, &render, &probe));
+        let mount: Mount = Arc::new(move |config| mount(config, &render, &probe, has_documentation));
         let options = ServerOptions {
             workers: Some(NonZeroUsize::MIN),
             shutdown_timeout: Duration::ZERO,
@@ -64,7 +66,7 @@ impl AdminServer {
 }
 
 /// Mounts the routes. The wrapper reports each running request to its connection.
-fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn HealthProbe>) {
+fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn HealthProbe>, has_documentation: bool) {
     let metrics = web::resource("/metrics")
         .route(web::get().to(metrics))
         .route(web::head().to(metrics))
@@ -82,6 +84,7 @@ fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn Hea
         .service(metrics)
         .route("/livez", web::get().to(live))
         .route("/readyz", web::get().to(ready));
+    let routes = if has_documentation { routes.configure(configure_documentation) } else { routes };
     config.app_data(render.clone()).app_data(probe.clone()).service(routes);
 }
 

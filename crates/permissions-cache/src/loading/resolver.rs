@@ -13,6 +13,7 @@ use crate::engine::compiled::CompiledSet;
 use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
+use crate::loading::allowance::LoadAllowance;
 use crate::loading::context::Context;
 use crate::loading::error::unavailable;
 use crate::loading::loads::Loads;
@@ -49,14 +50,13 @@ impl Resolver {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// Returns the compiled set of one subject. Like the following functions, adds the number of loaded users to
-    /// `loads`.
+    /// Returns the compiled set of one subject. Like the following functions, loads only what `loads` allows.
     pub(crate) async fn resolve(
         &self,
         company: CompanyId,
         subject: Subject,
         consistency: Consistency,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<Resolved> {
         match self.resolve_from_cache(company, subject, consistency, self.context.cache.tickets.now()).await? {
             Step::Answer(resolved) => Ok(resolved),
@@ -72,7 +72,7 @@ impl Resolver {
         subjects: &[Subject],
         consistency: Consistency,
         found: &mut BTreeMap<UserId, Resolved>,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<()> {
         let arrived = self.context.cache.tickets.now();
         let (mut missing, mut since) = (Vec::new(), arrived);
@@ -102,10 +102,10 @@ impl Resolver {
         subjects: &[Subject],
         consistency: Consistency,
         found: &mut BTreeMap<UserId, Resolved>,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<()> {
         let users: Vec<_> = subjects.iter().map(|subject| subject.holder()).collect();
-        *loads = loads.saturating_add(u32::try_from(users.len()).unwrap_or(u32::MAX));
+        loads.take(users.len())?;
         let sets = self.loads.users_together(company, users).await?;
         for (subject, (user, set)) in subjects.iter().zip(sets) {
             consistency.refuse_older(&set, *subject)?;
@@ -121,12 +121,12 @@ impl Resolver {
         subject: Subject,
         consistency: Consistency,
         since: Ticket,
-        loads: &mut u32,
+        loads: &mut LoadAllowance,
     ) -> Result<Resolved> {
         let key = (company, subject.holder());
         let mut since = since;
         for attempt in 0..ATTEMPTS {
-            *loads = loads.saturating_add(1);
+            loads.take(1)?;
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
             // The load is repeated if it did not read from the current primary. The first load is also repeated if it

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{CommitStamp, Feature, Module, Name, Scope, UserLevel, View, ViewState, ViewUrl};
-use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
+use iam_permissions_cache::{CacheOptions, Consistency, LoadAllowance, Permissions, Subject};
 use iam_storage::{Result, Target, UnitOfWork};
 use proptest::prelude::*;
 
@@ -288,7 +288,8 @@ async fn check_together(
     users: &BTreeSet<usize>,
 ) -> std::result::Result<(), String> {
     let subjects: Vec<_> = users.iter().map(|who| Subject::User(user(*who))).collect();
-    let accesses = permissions.accesses(company(of), &subjects, Consistency::Cached, &mut 0).await.unwrap();
+    let accesses =
+        permissions.accesses(company(of), &subjects, Consistency::Cached, &mut LoadAllowance::default()).await.unwrap();
     assert_eq!(accesses.len(), subjects.len());
     for (access, who) in accesses.iter().zip(users) {
         assert_eq!(access.subject(), Subject::User(user(*who)));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use iam_domain::{ApiKeyId, Caller, Decision, Reason, Service, ServiceRole, ViewState};
-use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
+use iam_permissions_cache::{CacheOptions, Consistency, LoadAllowance, Permissions, Subject};
 use iam_storage::{Result, StorageError, Target};
 use tokio::task::{JoinHandle, yield_now};
 
@@ -26,7 +26,11 @@ async fn a_service_is_treated_as_a_non_member() {
     let key = ApiKeyId::from_uuid(user(0).as_uuid());
     let service = Subject::from(Caller::Service(Service { key, role: ServiceRole::Administer, company: None }));
     let subjects = [Subject::User(user(0)), Subject::User(user(9)), service];
-    let accesses = replica.permissions.accesses(company(0), &subjects, Consistency::Cached, &mut 0).await.unwrap();
+    let accesses = replica
+        .permissions
+        .accesses(company(0), &subjects, Consistency::Cached, &mut LoadAllowance::default())
+        .await
+        .unwrap();
     let [member, non_member, together] = accesses.as_slice() else { panic!("{accesses:?}") };
     let alone = replica.permissions.access(company(0), service, Consistency::Cached).await.unwrap();
     assert!(member.decide(&sees_view_0()).outcome.allowed);
@@ -269,8 +273,21 @@ async fn failures_of_other_reads_are_not_cached() {
         store.next(Asked::Users, does);
         let subjects = [0, 1, 2].map(|who| Subject::User(user(who)));
         if does != Does::Panic {
-            assert!(permissions.accesses(company(0), &subjects, Consistency::Fresh, &mut 0).await.is_err(), "{does:?}");
-            assert_eq!(permissions.accesses(company(0), &subjects, Consistency::Fresh, &mut 0).await.unwrap().len(), 3);
+            assert!(
+                permissions
+                    .accesses(company(0), &subjects, Consistency::Fresh, &mut LoadAllowance::default())
+                    .await
+                    .is_err(),
+                "{does:?}"
+            );
+            assert_eq!(
+                permissions
+                    .accesses(company(0), &subjects, Consistency::Fresh, &mut LoadAllowance::default())
+                    .await
+                    .unwrap()
+                    .len(),
+                3
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
-    CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
+    CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
     FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
     NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
     SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
@@ -318,6 +318,7 @@ forwarded! {
     module_views: ModuleViews,
     module_features: ModuleFeatures,
     company_modules: CompanyModules,
+    company_quotas: CompanyQuotas,
     user_levels: UserLevels,
     view_permissions: ViewPermissions,
     feature_permissions: FeaturePermissions,

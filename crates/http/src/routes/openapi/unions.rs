@@ -139,7 +139,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 31] = [
+const ACTIONS: [(&str, &str, Changes); 32] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
