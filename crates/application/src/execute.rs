@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use iam_domain::{CommitStamp, ExternalId};
+use iam_domain::{CommitStamp, ExternalId, QuotaLimits};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
-
-use iam_domain::QuotaLimits;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
 use crate::quotas::check_quotas;

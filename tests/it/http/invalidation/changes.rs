@@ -120,6 +120,7 @@ pub const TABLE: &[Change] = &[
     Change {
         what: "a company's quotas are replaced",
         operation: "PUT /api/iam/companies/{companyId}/quotas",
+        seen: Seen::Same,
         ids: "$company",
         body: r#"{"levels":900}"#,
         ..OF_COMPANY
