@@ -177,7 +177,7 @@ both_adapters! {
             let outcome = outcome_of(&answer);
             let expected = world.outcome(&before, &after, caller);
             let text = String::from_utf8_lossy(&answer.body).into_owned();
-            assert_eq!(outcome, expected, "step {step}: {caller:?} {text}\nbefore {before:#?}\nafter {after:#?}");
+            assert_eq!(outcome, expected, "step {step}: {caller:?} {text}");
             let stored = api.storage.reader().snapshots().load_company(company.id).await.unwrap().value;
             assert_eq!(stored, if outcome == Outcome::Accepted { after } else { before }, "step {step}");
             *outcomes.entry(outcome).or_default() += 1;
