@@ -25,6 +25,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
     let of_32_bits = "from 0 to 4294967295";
     let positive = "from 1 to 4294967295";
     let in_database = " from 0 to 596h";
+    let of_locks = " of 0, or from 1s to 596h";
     let boolean = || "must be true or false".to_owned();
     vec![
         ("IAM__SERVER__MODE", "prod", "must be development or production".to_owned()),
@@ -65,7 +66,8 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__DATABASE__IDLE_TIMEOUT", "never", duration("")),
         ("IAM__DATABASE__MAX_LIFETIME", "1d", duration("")),
         ("IAM__DATABASE__STATEMENT_TIMEOUT", "597h", duration(in_database)),
-        ("IAM__DATABASE__LOCK_TIMEOUT", "597h", duration(in_database)),
+        ("IAM__DATABASE__LOCK_TIMEOUT", "597h", duration(of_locks)),
+        ("IAM__DATABASE__LOCK_TIMEOUT", "999ms", duration(of_locks)),
         ("IAM__DATABASE__CHANGE_TIMEOUT", "0", duration(" from 1ms to 596h")),
         ("IAM__DATABASE__SILENCE_TIMEOUT", "0s", duration(" from 1ms to 596h")),
         ("IAM__DATABASE__SLOW_STATEMENT", "0.2s", duration("")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::parse::{database_duration, database_limit, duration, number};
+use super::parse::{database_duration, database_limit, duration, lock_timeout, number};
 
 /// The settings of the database.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,8 +38,8 @@ pub struct DatabaseSettings {
     /// Timeout for a statement. `0` means no timeout.
     #[serde(deserialize_with = "database_duration")]
     pub statement_timeout: Duration,
-    /// Timeout for each wait for a lock, and for write admission. `0` means no timeout.
-    #[serde(deserialize_with = "database_duration")]
+    /// Timeout for each wait for a lock, and for write admission. `0` means no timeout. Otherwise at least one second.
+    #[serde(deserialize_with = "lock_timeout")]
     pub lock_timeout: Duration,
     /// Timeout for a change, from its first statement to the response to its commit.
     #[serde(deserialize_with = "database_limit")]

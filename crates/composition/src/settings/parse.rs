@@ -52,9 +52,23 @@ pub(super) fn clock_skew<'de, D: Deserializer<'de>>(deserializer: D) -> Result<D
 /// Maximum duration that PostgreSQL accepts: 2^31 - 1 milliseconds.
 const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
 
+/// Minimum of the timeout for locks, other than `0`.
+const LEAST_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Deserializes a duration within PostgreSQL's range.
 pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     within(deserializer, "from 0 to 596h", Duration::ZERO..=LONGEST_IN_DATABASE)
+}
+
+/// Deserializes the timeout for locks: `0`, or a duration of at least one second. With a shorter timeout, a revocation
+/// could fail before it terminates the sessions that block it.
+pub(super) fn lock_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_valid =
+        |timeout: &Duration| timeout.is_zero() || (LEAST_LOCK_TIMEOUT..=LONGEST_IN_DATABASE).contains(timeout);
+    parse_duration(&text)
+        .filter(is_valid)
+        .ok_or_else(|| D::Error::custom(format!("must be a duration of 0, or from 1s to 596h: {DURATION}")))
 }
 
 /// Deserializes a positive duration within PostgreSQL's range. `0` is rejected, because PostgreSQL interprets it as no
