@@ -152,7 +152,7 @@ fn connections_are_bounded_and_the_admin_port_has_its_own_share() {
         }
         let refused = format!(r#"iam_http_connections_refused_total{{limit="{limit}"}}"#);
         assert!(metric(&mut server, &refused) >= 10, "{limit}");
-        assert_eq!(metric(&mut server, "iam_http_connections"), 10);
+        assert_eq!(metric(&mut server, r#"iam_http_connections{server="http"}"#), 10);
         drop(open);
         wait_until(|| TcpStream::connect(server.address).ok().filter(|_| exhaust(&server, 1).len() == 2));
         server.stop();

@@ -39,9 +39,11 @@ impl Exceeded {
     }
 }
 
-/// The open connections.
+/// The open connections of a server.
 #[derive(Debug)]
 pub(super) struct OpenConnections {
+    /// The name of the server, as a metric label.
+    server: &'static str,
     limits: ConnectionLimits,
     addresses: ClientAddresses,
     counts: Mutex<Counts>,
@@ -54,8 +56,8 @@ struct Counts {
 }
 
 impl OpenConnections {
-    pub(super) fn new(limits: ConnectionLimits, addresses: ClientAddresses) -> Arc<Self> {
-        Arc::new(Self { limits, addresses, counts: Mutex::default() })
+    pub(super) fn new(server: &'static str, limits: ConnectionLimits, addresses: ClientAddresses) -> Arc<Self> {
+        Arc::new(Self { server, limits, addresses, counts: Mutex::default() })
     }
 
     /// Counts a connection as open until the returned guard is dropped.
@@ -78,7 +80,7 @@ impl OpenConnections {
             *of_address += 1;
         }
         counts.total += 1;
-        metrics::gauge!("iam_http_connections").increment(1);
+        metrics::gauge!("iam_http_connections", "server" => self.server).increment(1);
         Ok(ConnectionSlot { open: Arc::clone(self), address })
     }
 }
@@ -102,7 +104,7 @@ impl Drop for ConnectionSlot {
                 counts.by_address.remove(&address);
             }
         }
-        metrics::gauge!("iam_http_connections").decrement(1);
+        metrics::gauge!("iam_http_connections", "server" => self.open.server).decrement(1);
     }
 }
 
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn connections_are_limited_in_total_and_per_network() {
         let proxies = ClientAddresses::parse(&["192.0.2.0/24".to_owned()]).unwrap();
-        let open = OpenConnections::new(ConnectionLimits { total: 5, per_address: 2 }, proxies);
+        let open = OpenConnections::new("http", ConnectionLimits { total: 5, per_address: 2 }, proxies);
         let mut slots = vec![open.open(address("2001:db8::1")).unwrap(), open.open(address("2001:db8::2")).unwrap()];
         assert_eq!(open.open(address("2001:db8::3")).unwrap_err(), Exceeded::Address);
         // The limit per address does not apply to a trusted proxy.

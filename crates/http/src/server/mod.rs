@@ -133,7 +133,7 @@ impl Server {
         };
         let workers = (0..workers).map(start).collect::<io::Result<Vec<_>>>()?;
         drop(running);
-        let open = OpenConnections::new(connections, proxies);
+        let open = OpenConnections::new(name, connections, proxies);
         accept_all(&listener, &workers, &open, phase.subscribe()).await?;
         drop((listener, workers));
         // `recv` returns when every worker has ended and dropped its sender.
