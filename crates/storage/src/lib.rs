@@ -56,6 +56,7 @@
 //! }
 //! ```
 
+mod audit_log;
 mod auxiliary;
 pub mod company_locks;
 #[cfg(feature = "contract")]
@@ -71,6 +72,7 @@ mod recorder;
 mod storage;
 mod write;
 
+pub use audit_log::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, PageBounds};
 pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
@@ -80,10 +82,9 @@ pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
 pub use read::{
-    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, AuditRecords, CompanyModules, CompanyQuotas,
-    CompanyState, CompanyStates, CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features,
-    Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, PageBounds, Reader, Snapshots, Stamped,
-    Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
+    FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,
+    Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};

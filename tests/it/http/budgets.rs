@@ -125,8 +125,7 @@ both_adapters! {
     /// A client that sends a body too slowly receives 408. A slow but steady client does not.
     async fn a_stalled_body_is_refused(api: TestApi) {
         let company = api.company().await;
-        let options = HttpOptions { body_timeout: Duration::from_millis(20), ..HttpOptions::default() };
-        let router = api.with_options(options).await;
+        let router = api.with_body_timeout(20).await;
         let stalled = router.post("/api/iam/check").by(company.admin).within(company.id);
         let refused = stalled.json_after(&json!({ "view": "/dashboard" }), pending()).send().await;
         assert_eq!(refused.error(), (408, "ERR_TIMEOUT_001".into(), "The request body was sent too slowly".into()));

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::Method;
 use iam_application::BudgetOptions;
-use iam_http::HttpOptions;
 use iam_storage::StorageError;
 use serde_json::{Map, Value, json};
 
@@ -442,9 +440,8 @@ async fn trails(examples: &mut Examples, callers: &Callers) {
     examples.record("DELETE /api/iam/nav-trail", callers.admin("DELETE", &query), None).await;
     let page = "/api/iam/audit-logs?limit=200&includeTotal=true";
     examples.record("GET /api/iam/audit-logs", callers.platform("GET", page), None).await;
-    examples
-        .record("GET /api/iam/audit-logs", callers.admin("GET", "/api/iam/audit-logs?includeTotal=true"), None)
-        .await;
+    let own = callers.admin("GET", "/api/iam/audit-logs?includeTotal=true");
+    examples.record("GET /api/iam/audit-logs", own, None).await;
     for path in ["/health", "/health/db", "/livez", "/readyz"] {
         examples.record(&format!("GET {path}"), callers.request("GET", path), None).await;
     }
@@ -456,21 +453,18 @@ async fn errors(examples: &mut Examples, callers: &Callers) {
     examples.record_error("400", post().json(&json!({ "name": "", "description": 7 }))).await;
     examples.record_error("401", callers.request("GET", levels)).await;
     examples.record_error("403", callers.request("GET", levels).by(new_user()).within(callers.company.id)).await;
-    let missing = format!("{levels}/{}", new_user());
-    examples.record_error("404", callers.admin("GET", &missing)).await;
+    examples.record_error("404", callers.admin("GET", &format!("{levels}/{}", new_user()))).await;
     examples.record_error("405", callers.admin("PUT", levels)).await;
     examples.record_error("409", post().json(&json!({ "name": "Admin" }))).await;
     let admin = format!("{levels}/{}", callers.api.level_id(callers.company, "Admin").await);
     let change = callers.admin("PATCH", &admin).header("if-match", "\"outdated\"");
-    let options = HttpOptions { body_timeout: Duration::from_millis(1), ..HttpOptions::default() };
-    let impatient = callers.api.with_options(options).await;
+    let impatient = callers.api.with_body_timeout(1).await;
     let slow = impatient.post(levels).by(callers.company.admin).within(callers.company.id);
     examples.record_error("408", slow.json_after(&json!({ "name": "New" }), pending())).await;
     examples.record_error("412", change.json(&json!({ "name": "Owner" }))).await;
     examples.record_error("413", post().bytes("application/json", vec![b' '; 1024 * 1024 + 1])).await;
     examples.record_error("415", post().bytes("text/plain", "name")).await;
-    let options = BudgetOptions { user: one_a_second(1), ..BudgetOptions::default() };
-    let limited = callers.api.with_options(options).await;
+    let limited = callers.api.with_options(BudgetOptions { user: one_a_second(1), ..Default::default() }).await;
     let user = new_user();
     let ask = || limited.get("/api/iam/navigation").by(user);
     while ask().send().await.status != 429 {}

@@ -1,7 +1,6 @@
 //! An in-process instance of the API with the same components as the server. It stores its data in memory or in a
 //! PostgreSQL database that no other test uses.
 
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use actix_web::{App, test};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
-use iam_application::{Application, BudgetOptions, HealthProbe, Rate, Readiness};
+use iam_application::{Application, HealthProbe, Readiness};
 use iam_domain::{Clock, CompanyId, QuotaLimits, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier, system_clock};
@@ -28,6 +27,7 @@ use serde_json::{Value, json};
 pub use super::answer::Answer;
 use super::contract;
 use super::database::{Content, TestDatabase};
+pub use super::options::{TestOptions, one_a_second};
 
 /// Returns the HS256 secret that signs the test tokens.
 pub fn secret() -> SecretString {
@@ -202,30 +202,6 @@ pub struct TestApi {
     pub database: Option<Rc<TestDatabase>>,
 }
 
-/// The options of a test API. By default, no budget is limited.
-#[derive(Default)]
-pub struct TestOptions {
-    pub http: HttpOptions,
-    pub budgets: BudgetOptions,
-}
-
-impl From<HttpOptions> for TestOptions {
-    fn from(http: HttpOptions) -> Self {
-        Self { http, ..Self::default() }
-    }
-}
-
-impl From<BudgetOptions> for TestOptions {
-    fn from(budgets: BudgetOptions) -> Self {
-        Self { budgets, ..Self::default() }
-    }
-}
-
-/// Returns a rate of one unit per second with this burst.
-pub fn one_a_second(burst: u32) -> Option<Rate> {
-    Some(Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() })
-}
-
 /// A provisioned company with one user for each default level.
 #[derive(Debug, Clone, Copy)]
 pub struct Company {
@@ -376,6 +352,12 @@ impl TestApi {
     /// Creates another API instance on the same storage, with the given options.
     pub async fn with_options(&self, options: impl Into<TestOptions>) -> Self {
         Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
+    }
+
+    /// Creates another API instance on the same storage, with this timeout for bodies, in milliseconds.
+    pub async fn with_body_timeout(&self, milliseconds: u64) -> Self {
+        let body_timeout = Duration::from_millis(milliseconds);
+        self.with_options(HttpOptions { body_timeout, ..HttpOptions::default() }).await
     }
 
     /// Creates another API instance on a storage that wraps this instance's storage.

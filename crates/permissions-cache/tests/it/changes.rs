@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{CommitStamp, Feature, Module, Name, Scope, UserLevel, View, ViewState, ViewUrl};
-use iam_permissions_cache::{CacheOptions, Consistency, LoadAllowance, Permissions, Subject};
+use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, Target, UnitOfWork};
 use proptest::prelude::*;
 
@@ -287,11 +287,10 @@ async fn check_together(
     of: usize,
     users: &BTreeSet<usize>,
 ) -> std::result::Result<(), String> {
-    let subjects: Vec<_> = users.iter().map(|who| Subject::User(user(*who))).collect();
-    let accesses =
-        permissions.accesses(company(of), &subjects, Consistency::Cached, &mut LoadAllowance::default()).await.unwrap();
-    assert_eq!(accesses.len(), subjects.len());
-    for (access, who) in accesses.iter().zip(users) {
+    let asked: Vec<_> = users.iter().map(|who| Subject::User(user(*who))).collect();
+    let found = permissions.accesses(company(of), &asked, Consistency::Cached, &mut Default::default()).await.unwrap();
+    assert_eq!(found.len(), asked.len());
+    for (access, who) in found.iter().zip(users) {
         assert_eq!(access.subject(), Subject::User(user(*who)));
         compare(access, &store.snapshot(company(of), user(*who)).await.value)?;
     }
