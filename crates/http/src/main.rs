@@ -164,7 +164,6 @@ fn server(
         max_body_bytes: settings.cache.max_body_bytes,
         log_requests: settings.log.requests,
         documentation: settings.server.documentation == Documentation::Public,
-        ..HttpOptions::default()
     };
     let ServerSettings { workers, shutdown_timeout, head_timeout, idle_timeout, write_timeout, .. } = settings.server;
     let options = ServerOptions {

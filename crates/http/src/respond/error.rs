@@ -92,7 +92,7 @@ pub(crate) struct ApiError {
     /// The value of the `Retry-After` header, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// The exhausted budget, for the `RateLimit` headers.
-    pub(crate) rate_limit: Option<RateLimitState>,
+    pub(crate) rate_limit: Option<Box<RateLimitState>>,
     /// The cause of a server-side error, for the log.
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -138,7 +138,7 @@ impl ApiError {
     /// whole seconds, since an earlier retry would be rejected again.
     pub(crate) fn rate_limited(message: &'static str, limit: RateLimitState, retry_after: Duration) -> Self {
         let error = Self::new(Code::RateLimited, message);
-        Self { retry_after: Some(seconds(retry_after).max(1)), rate_limit: Some(limit), ..error }
+        Self { retry_after: Some(seconds(retry_after).max(1)), rate_limit: Some(Box::new(limit)), ..error }
     }
 
     /// Creates the error for a path that matches no route.
