@@ -6,6 +6,7 @@ mod connections;
 mod demo;
 mod deployment;
 mod draining;
+mod flooding;
 mod frozen;
 mod histories;
 mod keys;

@@ -93,6 +93,13 @@ impl ServerProcess {
         self.wait_for(|log| log.contains(line).then_some(()));
     }
 
+    /// Returns the maximum resident memory of the process so far, in MiB.
+    pub fn peak_memory_mebibytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// Sends a signal to the process. `name` is the name of the signal without the prefix `SIG`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
