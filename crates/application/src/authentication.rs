@@ -55,6 +55,11 @@ impl Application {
             return Ok(ServiceAuthentication::Expired);
         }
         self.permissions.credentials().note_use(&known, now);
-        Ok(ServiceAuthentication::Admitted(Service { key: key.id, role: key.role, company: key.company_id }))
+        Ok(ServiceAuthentication::Admitted(Service {
+            key: key.id,
+            role: key.role,
+            company: key.company_id,
+            rate: key.requests_per_second,
+        }))
     }
 }

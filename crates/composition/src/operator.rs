@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_application::{CreateApiKey, causes};
-use iam_domain::{ApiKey, ApiKeyId, Clock, CompanyId, Name, ServiceRole, Timestamp};
+use iam_domain::{ApiKey, ApiKeyId, Clock, CompanyId, Name, RequestRate, ServiceRole, Timestamp};
 use iam_identity::{NewApiKey, RandomnessError, system_clock};
 use iam_storage::{ChangeContext, Storage, StorageError, Target, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresStorage, Unreachable};
@@ -69,6 +69,8 @@ pub struct ApiKeyAttributes {
     /// The company to which the key is restricted. `None` if the key is valid in all companies, and also for
     /// platform-wide requests.
     pub company: Option<CompanyId>,
+    /// The key's own limit on its work. `None` if the limit for all API keys applies.
+    pub rate: Option<RequestRate>,
     /// The time when the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,
 }
@@ -130,12 +132,12 @@ impl Operator {
     /// Returns [`OperatorError::Expired`] if the expiry time has already passed; [`OperatorError::Randomness`] if no
     /// random bytes are available; [`OperatorError::Storage`] if the database fails.
     pub async fn create_api_key(&self, wanted: ApiKeyAttributes) -> Result<(ApiKey, SecretString), OperatorError> {
-        let ApiKeyAttributes { name, role, company, expires_at } = wanted;
+        let ApiKeyAttributes { name, role, company, rate, expires_at } = wanted;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
             return Err(OperatorError::Expired);
         }
         let NewApiKey { prefix, digest, secret } = NewApiKey::generate()?;
-        let create = Create(CreateApiKey { prefix, digest, name, role, company, expires_at });
+        let create = Create(CreateApiKey { prefix, digest, name, role, company, rate, expires_at });
         Ok((self.execute(&create).await?, secret))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::permission::words;
-use crate::{ApiKeyId, CompanyId, ServiceRole, UserId};
+use crate::{ApiKeyId, CompanyId, RequestRate, ServiceRole, UserId};
 
 /// The authenticated caller of a request: a user or a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +32,8 @@ pub struct Service {
     /// The only company for which the API key is valid. `None` if the key is valid for all companies and for
     /// platform-wide requests.
     pub company: Option<CompanyId>,
+    /// The API key's own limit on its work. `None` if the limit for all API keys applies.
+    pub rate: Option<RequestRate>,
 }
 
 impl Caller {

@@ -1,6 +1,7 @@
 //! API keys, the credentials of services.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,52 @@ impl fmt::Debug for ApiKeyDigest {
     }
 }
 
+/// The rate at which the requests with an API key may cause work, in units of work per second: from 1 to 1,000,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1, maximum = 1_000_000))]
+#[serde(try_from = "u32", into = "u32")]
+pub struct RequestRate(NonZeroU32);
+
+impl RequestRate {
+    /// The highest rate.
+    pub const MAX: u32 = 1_000_000;
+
+    /// Parses a rate.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidRate`] if the rate is 0 or higher than [`Self::MAX`].
+    pub fn new(per_second: u32) -> Result<Self, InvalidRate> {
+        NonZeroU32::new(per_second).filter(|rate| rate.get() <= Self::MAX).map(Self).ok_or(InvalidRate)
+    }
+
+    /// Returns the number of units of work per second.
+    #[must_use]
+    pub const fn per_second(self) -> NonZeroU32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for RequestRate {
+    type Error = InvalidRate;
+
+    fn try_from(per_second: u32) -> Result<Self, InvalidRate> {
+        Self::new(per_second)
+    }
+}
+
+impl From<RequestRate> for u32 {
+    fn from(rate: RequestRate) -> Self {
+        rate.0.get()
+    }
+}
+
+/// The error for a rate that is out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be between 1 and 1000000")]
+pub struct InvalidRate;
+
 /// The metadata of an API key, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -90,6 +137,9 @@ pub struct ApiKey {
     /// requests.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub company_id: Option<CompanyId>,
+    /// The key's own limit on its work, in units of work per second. `null` if the setting for all API keys applies.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub requests_per_second: Option<RequestRate>,
     /// The user who created the key. `null` if the key was created on the command line.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub created_by: Option<UserId>,
@@ -111,5 +161,21 @@ impl ApiKey {
     #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires| now < expires)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_between_1_and_a_million() {
+        for valid in [1, RequestRate::MAX] {
+            assert_eq!(RequestRate::new(valid).map(u32::from), Ok(valid));
+        }
+        for invalid in [0, RequestRate::MAX + 1, u32::MAX] {
+            assert_eq!(RequestRate::new(invalid), Err(InvalidRate));
+            assert!(serde_json::from_str::<RequestRate>(&invalid.to_string()).is_err());
+        }
     }
 }

@@ -72,7 +72,7 @@ pub use actor::{Actor, ActorKind, Caller, InvalidActor, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
 pub use clock::Clock;
-pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
+pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, InvalidRate, RequestRate, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use essential_right::EssentialRight;
 pub use explanation::{Explanation, GatingModule, LevelContribution, LevelRule, Step};

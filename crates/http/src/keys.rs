@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use clap::Subcommand;
 use iam_composition::{ApiKeyAttributes, Operator, Settings};
-use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
+use iam_domain::{ApiKey, CompanyId, InvalidRate, Name, RequestRate, ServiceRole, Timestamp};
 
 /// Maximum lifetime of an API key, in days (about 100 years).
 const MOST_DAYS: u32 = 36_500;
@@ -33,6 +33,12 @@ pub(crate) enum Keys {
         /// catalog.
         #[arg(long, value_parser = CompanyId::parse)]
         company: Option<CompanyId>,
+        /// Limits the work of the key to this number of units per second, from 1 to 1000000.
+        ///
+        /// Five times as many units may be used at once. Without this option, the limit for all API keys applies
+        /// (IAM__RATE_LIMIT__PER_API_KEY).
+        #[arg(long, value_parser = rate)]
+        requests_per_second: Option<RequestRate>,
         /// Sets the number of days after which the key expires, from 1 to 36500.
         ///
         /// Without this option, the key does not expire.
@@ -55,7 +61,7 @@ impl Keys {
         let now = operator.now();
         let mut out = io::stdout();
         match self {
-            Self::Create { name, role, company, expires_in_days } => {
+            Self::Create { name, role, company, requests_per_second: rate, expires_in_days } => {
                 let expires_at = match expires_in_days {
                     Some(days) => {
                         let at = now.millis() + i64::from(days) * MILLIS_PER_DAY;
@@ -63,7 +69,7 @@ impl Keys {
                     }
                     None => None,
                 };
-                let wanted = ApiKeyAttributes { name, role, company, expires_at };
+                let wanted = ApiKeyAttributes { name, role, company, rate, expires_at };
                 let (key, secret) = operator.create_api_key(wanted).await?;
                 writeln!(io::stderr(), "created {}; the key is displayed only once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
@@ -82,9 +88,15 @@ impl Keys {
     }
 }
 
-/// Returns a one-line description of a key: id, prefix, name, role, company, validity and last use.
+/// Parses the value of the option `--requests-per-second`.
+fn rate(text: &str) -> Result<RequestRate, InvalidRate> {
+    text.parse::<u32>().map_err(|_| InvalidRate).and_then(RequestRate::new)
+}
+
+/// Returns a one-line description of a key: id, prefix, name, role, company, own rate, validity and last use.
 fn described(key: &ApiKey, now: Timestamp) -> String {
     let company = key.company_id.map_or_else(|| "every company".to_owned(), |company| format!("company {company}"));
+    let rate = key.requests_per_second.map_or_else(String::new, |rate| format!(", {} per second", rate.per_second()));
     let state = match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {at}"),
         (None, Some(at)) if at <= now => format!("expired {at}"),
@@ -92,5 +104,5 @@ fn described(key: &ApiKey, now: Timestamp) -> String {
         (None, None) => "valid".to_owned(),
     };
     let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
-    format!("{} iam_{}… {:?} {} {company}, {state}, {used}", key.id, key.prefix, key.name.as_str(), key.role)
+    format!("{} iam_{}… {:?} {} {company}{rate}, {state}, {used}", key.id, key.prefix, key.name.as_str(), key.role)
 }

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use iam_domain::{
     Action, Actor, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
     CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
-    Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, Issuer, Label, MenuItem, MenuItemId,
-    Module, ModuleCode, ModuleId, Name, ResourceType, SessionId, SubMenuItem, SubMenuItemId, TextError, Timestamp,
-    TrailEntry, TrailEntryId, Url, User, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
-    ViewPermissionId, ViewUrl,
+    Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, InvalidRate, Issuer, Label, MenuItem,
+    MenuItemId, Module, ModuleCode, ModuleId, Name, RequestRate, ResourceType, SessionId, SubMenuItem, SubMenuItemId,
+    TextError, Timestamp, TrailEntry, TrailEntryId, Url, User, UserId, UserLevel, UserLevelId, View, ViewId,
+    ViewPermission, ViewPermissionId, ViewUrl,
 };
 use iam_storage::{Result, StorageError};
 use sea_orm::FromQueryResult;
@@ -90,6 +90,12 @@ pub(crate) fn digest(bytes: &[u8]) -> Result<ApiKeyDigest> {
     Ok(ApiKeyDigest(bytes.try_into().map_err(|error| corrupt("api_keys.digest", error))?))
 }
 
+/// Converts the stored rate of an API key.
+fn rate(per_second: i32) -> Result<RequestRate> {
+    let rate = u32::try_from(per_second).map_err(|_| InvalidRate).and_then(RequestRate::new);
+    rate.map_err(|error| corrupt("api_keys.requests_per_second", error))
+}
+
 impl TryFrom<api_keys::Model> for ApiKey {
     type Error = StorageError;
 
@@ -100,6 +106,7 @@ impl TryFrom<api_keys::Model> for ApiKey {
             name: text("api_keys.name", row.name, Name::stored)?,
             role: parsed("api_keys.role", &row.role)?,
             company_id: row.company_id.map(CompanyId::from_uuid),
+            requests_per_second: row.requests_per_second.map(rate).transpose()?,
             created_by: row.created_by.map(UserId::from_uuid),
             created_at: time(row.created_at),
             expires_at: row.expires_at.map(time),
@@ -125,6 +132,7 @@ pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> 
         revoked_at: key.revoked_at.map(datetime),
         last_used_at: key.last_used_at.map(datetime),
         version,
+        requests_per_second: key.requests_per_second.map(|rate| u32::from(rate).cast_signed()),
     }
 }
 

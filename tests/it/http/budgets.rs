@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_application::BudgetOptions;
+use iam_application::{BudgetOptions, Rate};
 use iam_http::{HttpOptions, InFlightLimits};
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
@@ -23,6 +23,11 @@ fn question(api: &TestApi) -> Request {
 fn batch_about_others(count: usize) -> Value {
     let checks: Vec<_> = (0..count).map(|_| json!({ "view": "/dashboard", "userId": new_user() })).collect();
     json!({ "checks": checks })
+}
+
+/// Returns the two limits of a test: one unit per second with this burst, and no limit.
+fn one_a_second_or_none(burst: u32) -> [Option<Rate>; 2] {
+    [one_a_second(burst), None]
 }
 
 /// Repeats a request until the response is 429. On a slow machine a budget is refilled while it is being used up.
@@ -64,6 +69,42 @@ both_adapters! {
         assert!((800..=1000).contains(&wait), "{wait}");
         assert_eq!(refused.header("ratelimit"), Some(format!(r#""caller";r=0;t={wait}"#).as_str()));
         question(&router).by(company.member).within(company.id).send().await.expect(200);
+    }
+
+    /// The budget of an API key is the rate of the key. A key without a rate has the budget that the setting defines.
+    async fn an_api_key_may_have_a_rate_of_its_own(api: TestApi) {
+        let company = api.company().await;
+        let create = async |rate: Value| {
+            let body = json!({ "name": "Key", "role": "read", "companyId": company.id, "requestsPerSecond": rate });
+            let made = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+            assert_eq!(made["apiKey"]["requestsPerSecond"], rate);
+            made
+        };
+        let (slow, fast, plain) = (create(json!(1)).await, create(json!(500)).await, create(Value::Null).await);
+        for api_key in one_a_second_or_none(7) {
+            let router = api.with_options(BudgetOptions { api_key, ..BudgetOptions::default() }).await;
+            let ask = async |made: &Value| {
+                let request = router.get("/api/iam/user-levels").by_key(made["key"].as_str().unwrap());
+                request.within(company.id).send().await
+            };
+            let first = ask(&slow).await.expect(200);
+            assert_eq!(first.header("ratelimit-policy"), Some(r#""caller";q=5;w=5"#));
+            assert_eq!(first.header("ratelimit"), Some(r#""caller";r=4;t=1"#));
+            let refused = until_refused(async || ask(&slow).await).await;
+            assert_eq!(refused.error(), (429, "ERR_RATE_LIMIT_001".into(), "Too many requests".into()));
+            assert_eq!(refused.header("ratelimit-policy"), Some(r#""caller";q=5;w=5"#));
+            for _ in 0..30 {
+                ask(&fast).await.expect(200);
+            }
+            assert_eq!(ask(&fast).await.header("ratelimit-policy"), Some(r#""caller";q=2500;w=5"#));
+            let by_setting = api_key.map(|_| r#""caller";q=7;w=7"#);
+            assert_eq!(ask(&plain).await.expect(200).header("ratelimit-policy"), by_setting);
+        }
+        let keys = api.get("/api/iam/api-keys").by_super_admin().send().await.expect(200).data();
+        for made in [slow, fast, plain] {
+            let listed = keys["apiKeys"].as_array().unwrap().iter().find(|key| key["id"] == made["apiKey"]["id"]);
+            assert_eq!(listed.unwrap()["requestsPerSecond"], made["apiKey"]["requestsPerSecond"]);
+        }
     }
 
     /// Each load from the storage counts, also those that a batch or new company ids cause. Decisions from the cache do

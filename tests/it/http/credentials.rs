@@ -51,6 +51,7 @@ pub async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (Api
         name: Name::parse("Stored").unwrap(),
         role: ServiceRole::Administer,
         company_id: None,
+        requests_per_second: None,
         created_by: None,
         created_at: tx.now(),
         expires_at: None,
@@ -329,7 +330,7 @@ both_adapters! {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
             let (key, _) = stored_key(&api, |key| key.expires_at = Some(at(expires_at))).await;
-            let service = Service { key: key.id, role: key.role, company: key.company_id };
+            let service = Service { key: key.id, role: key.role, company: key.company_id, rate: None };
             let name = Name::parse(format!("May: {may}")).unwrap();
             let change = CreateUserLevel { company: company.id, name, description: Description::parse("").unwrap() };
             let outcome = api.application.execute(RequestContext::from(Caller::Service(service)), change).await;

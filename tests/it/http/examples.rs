@@ -415,7 +415,7 @@ async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
 
 async fn credentials(examples: &mut Examples, callers: &Callers) {
     let list = "/api/iam/api-keys";
-    let body = json!({ "name": "Billing", "role": "check", "expiresAt": EXPIRES_AT });
+    let body = json!({ "name": "Billing", "role": "check", "requestsPerSecond": 500, "expiresAt": EXPIRES_AT });
     let request = callers.platform("POST", list).within(callers.company.id);
     let key = id(&examples.record("POST /api/iam/api-keys", request, Some(body)).await, "apiKey");
     let path = format!("{list}/{key}");

@@ -2,6 +2,8 @@
 
 use crate::support::process::{run, text_of};
 
+const OUT_OF_RANGE: &str = "must be between 1 and 1000000";
+
 #[test]
 fn without_a_database_the_error_contains_the_missing_setting() {
     let output = run("iam-http", &["keys", "list"], &[]);
@@ -18,6 +20,8 @@ fn invalid_arguments_are_rejected() {
         (&["keys", "create", "--name", " ", "--role", "check"], "is required"),
         (&["keys", "create", "--name", "N", "--role", "check", "--company", "x"], "must be a valid UUID"),
         (&["keys", "create", "--name", "N", "--role", "check", "--expires-in-days", "0"], "0"),
+        (&["keys", "create", "--name", "N", "--role", "check", "--requests-per-second", "0"], OUT_OF_RANGE),
+        (&["keys", "create", "--name", "N", "--role", "check", "--requests-per-second", "1000001"], OUT_OF_RANGE),
         (&["keys", "list"], "the database"),
     ] {
         let output = run("iam-http", arguments, &[no_server]);
@@ -87,6 +91,14 @@ mod postgres {
         let recorded: Vec<_> =
             records.iter().map(|record| (record.action.as_str(), record.actor.kind().as_str())).collect();
         assert_eq!(recorded, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
+
+        // The list contains the rate of a key that has a rate of its own.
+        let (slow, said) = keys(&["create", "--name", "Slow", "--role", "read", "--requests-per-second", "1"]);
+        let line = keys(&["list"]).0.lines().find(|line| line.contains("Slow")).unwrap().to_owned();
+        assert!(said.contains("1 per second") && line.contains(" every company, 1 per second, valid"), "{said}{line}");
+        assert!(!list.contains("per second"), "{list}");
+        let answer = api.get("/api/iam/views").by_key(slow.trim()).send().await.expect(200);
+        assert_eq!(answer.header("ratelimit-policy"), Some(r#""caller";q=5;w=5"#));
 
         // The command `keys revoke` also accepts the id of a key, and revokes only that key.
         let made = ["One", "Other"].map(|name| keys(&["create", "--name", name, "--role", "administer"]).0);

@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 8] = [
+    const MIGRATIONS: [&str; 9] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
@@ -24,6 +24,7 @@ mod postgres {
         "m20261126_000006_seeded_rows",
         "m20261126_000007_company_quotas",
         "m20261126_000008_change_lock",
+        "m20261127_000009_api_key_rates",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
@@ -153,7 +154,12 @@ mod postgres {
         };
         run(&mut connection, key("abcDEF123456", 32, "check", "NULL")).await.unwrap();
         run(&mut connection, cut_off("2026-11-22")).await.unwrap();
+        let rate = |rate: i64| format!("UPDATE api_keys SET requests_per_second = {rate}");
+        run(&mut connection, rate(1)).await.unwrap();
+        run(&mut connection, rate(1_000_000)).await.unwrap();
         for (row, constraint) in [
+            (rate(0), "api_keys_requests_per_second_check"),
+            (rate(1_000_001), "api_keys_requests_per_second_check"),
             (key("abcdef12345", 32, "check", "NULL"), "api_keys_prefix_check"),
             (key("abcdef 12345", 32, "check", "NULL"), "api_keys_prefix_check"),
             (key("abcdef123456", 31, "check", "NULL"), "api_keys_digest_check"),

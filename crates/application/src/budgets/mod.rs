@@ -13,14 +13,14 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub use bucket::{Buckets, Empty, Rate, Remaining};
-use iam_domain::{Actor, Caller, CompanyId};
+use iam_domain::{Actor, Caller, CompanyId, Service};
 
 /// The rates of the budgets. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BudgetOptions {
     /// The work of each user.
     pub user: Option<Rate>,
-    /// The work of each API key.
+    /// The work of each API key that has no rate of its own.
     pub api_key: Option<Rate>,
     /// The work of each company: of its members and of API keys that make requests for it.
     pub company: Option<Rate>,
@@ -204,10 +204,11 @@ impl Budgets {
     }
 
     /// Returns the rate of the caller's budget. An API key may have a rate of its own.
-    const fn rate_of(&self, caller: Caller) -> Option<Rate> {
+    fn rate_of(&self, caller: Caller) -> Option<Rate> {
         match caller {
             Caller::User { .. } => self.options.user,
-            Caller::Service(_) => self.options.api_key,
+            Caller::Service(Service { rate: Some(own), .. }) => Some(Rate::per_second(own.per_second())),
+            Caller::Service(Service { rate: None, .. }) => self.options.api_key,
         }
     }
 

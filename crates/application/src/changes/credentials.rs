@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, ServiceRole,
-    Timestamp, User, UserId,
+    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, RequestRate,
+    ServiceRole, Timestamp, User, UserId,
 };
 use iam_storage::{Target, UnitOfWork};
 
@@ -27,6 +27,8 @@ pub struct CreateApiKey {
     /// The company that the key is restricted to. If `None`, the key is valid for all companies and for platform-wide
     /// requests.
     pub company: Option<CompanyId>,
+    /// The key's own limit on its work. `None` if the limit for all API keys applies.
+    pub rate: Option<RequestRate>,
     /// The time at which the key expires. `None` if it never expires.
     pub expires_at: Option<Timestamp>,
 }
@@ -62,6 +64,7 @@ impl CreateApiKey {
             name: self.name.clone(),
             role: self.role,
             company_id: self.company,
+            requests_per_second: self.rate,
             created_by,
             created_at: now,
             expires_at: self.expires_at,

@@ -41,6 +41,16 @@ impl Field for u32 {
     }
 }
 
+impl Field for iam_domain::RequestRate {
+    fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
+        if !value.is_i64() && !value.is_u64() {
+            return Err(wrong(FieldCode::Type, "must be an integer"));
+        }
+        let per_second = value.as_u64().and_then(|number| u32::try_from(number).ok()).ok_or(iam_domain::InvalidRate);
+        per_second.and_then(Self::new).map_err(|error| wrong(FieldCode::Range, error))
+    }
+}
+
 impl Field for String {
     fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         value.as_str().map(str::to_owned).ok_or_else(|| wrong(FieldCode::Type, "must be a string"))

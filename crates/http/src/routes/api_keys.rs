@@ -1,8 +1,8 @@
 //! Lists, creates and revokes the API keys of services, for super admins.
 
 use actix_web::{delete, get, post};
-use iam_application::{CreateApiKey, RevokeApiKey};
-use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
+use iam_application::{CreateApiKey, Patch, RevokeApiKey};
+use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, RequestRate, ServiceRole, Timestamp};
 use iam_identity::NewApiKey;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -54,6 +54,9 @@ pub(crate) struct NewKey {
     name: Name,
     /// The role of the key, which determines what the service may do.
     role: ServiceRole,
+    /// The key's own limit on its work, in units of work per second. Five times as many units may be used at once.
+    /// Default, also for `null`: the setting for all API keys.
+    requests_per_second: Option<RequestRate>,
     /// The time when the key expires. Default: never.
     #[schema(required = false)]
     expires_at: Timestamp,
@@ -64,6 +67,7 @@ pub(crate) struct Attributes {
     name: Name,
     role: ServiceRole,
     company: Option<CompanyId>,
+    rate: Option<RequestRate>,
     expires_at: Option<Timestamp>,
 }
 
@@ -73,8 +77,13 @@ impl Input for Attributes {
         let company = request.company();
         let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
+        let rate = body.patch("requestsPerSecond");
         let expires_at = body.optional("expiresAt");
-        Some(Self { name: name?, role: role?, company, expires_at: expires_at? })
+        let rate = match rate? {
+            Patch::Set(rate) => Some(rate),
+            Patch::Keep | Patch::Clear => None,
+        };
+        Some(Self { name: name?, role: role?, company, rate, expires_at: expires_at? })
     }
 }
 
@@ -99,10 +108,10 @@ pub(crate) struct CreatedKeyData {
 )]
 #[post("/api/iam/api-keys")]
 pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Attributes>) -> ApiResult {
-    let Attributes { name, role, company, expires_at } = &call.input;
+    let Attributes { name, role, company, rate, expires_at } = &call.input;
     let NewApiKey { prefix, digest, secret } = NewApiKey::generate().map_err(ApiError::internal)?;
-    let (name, role, company, expires_at) = (name.clone(), *role, *company, *expires_at);
-    let done = call.make(CreateApiKey { prefix, digest, name, role, company, expires_at }).await?;
+    let (name, role, company, rate, expires_at) = (name.clone(), *role, *company, *rate, *expires_at);
+    let done = call.make(CreateApiKey { prefix, digest, name, role, company, rate, expires_at }).await?;
     let key = secret.expose_secret().to_owned();
     ApiResponse::created(&format!("/api/iam/api-keys/{}", done.value.id))
         .data(CreatedKeyData { api_key: done.value, key })

@@ -85,7 +85,7 @@ impl Input for MembershipsQuery {
 pub(crate) async fn get_me(call: Authorized<Myself, MembershipsQuery>) -> ApiResult {
     let (id, is_super_admin) = match call.caller() {
         Caller::User { id, is_super_admin } => (id, is_super_admin),
-        Caller::Service(Service { key, role, company }) => {
+        Caller::Service(Service { key, role, company, .. }) => {
             return ApiResponse::ok().data(Me::Service { id: key, role, company_id: company });
         }
     };

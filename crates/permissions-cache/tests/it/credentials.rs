@@ -27,6 +27,7 @@ fn key() -> ApiKey {
         name: Name::parse("Key").unwrap(),
         role: ServiceRole::Check,
         company_id: None,
+        requests_per_second: None,
         created_by: None,
         created_at: at(0),
         expires_at: None,

@@ -24,7 +24,8 @@ async fn a_service_is_treated_as_a_non_member() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let key = ApiKeyId::from_uuid(user(0).as_uuid());
-    let service = Subject::from(Caller::Service(Service { key, role: ServiceRole::Administer, company: None }));
+    let service =
+        Subject::from(Caller::Service(Service { key, role: ServiceRole::Administer, company: None, rate: None }));
     let subjects = [Subject::User(user(0)), Subject::User(user(9)), service];
     let accesses = replica
         .permissions

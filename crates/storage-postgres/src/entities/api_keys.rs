@@ -24,6 +24,7 @@ pub struct Model {
     pub revoked_at: Option<DateTimeUtc>,
     pub last_used_at: Option<DateTimeUtc>,
     pub version: i64,
+    pub requests_per_second: Option<i32>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

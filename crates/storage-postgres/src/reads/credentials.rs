@@ -50,7 +50,7 @@ impl<T: Executor> Credentials for Repository<T> {
                  FROM user_cutoffs WHERE version > $1)::text AS cutoffs,
                 (SELECT coalesce(json_agg(json_build_array(key.id, key)), '[]') FROM (
                     SELECT id, prefix, encode(digest, 'base64') AS digest, name, role, company_id, created_by,
-                        created_at, expires_at, revoked_at, last_used_at, version
+                        created_at, expires_at, revoked_at, last_used_at, version, requests_per_second
                     FROM api_keys WHERE version > $1
                 ) AS key)::text AS api_keys,
                 greatest((SELECT max(version) FROM user_cutoffs WHERE version > $1),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use iam_domain::{
-    Actor, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, EntityType, ExternalId, ServiceRole, Timestamp, User, UserId,
+    Actor, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, EntityType, ExternalId, RequestRate, ServiceRole, Timestamp,
+    User, UserId,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -28,6 +29,7 @@ pub(super) fn key(text: &str) -> ApiKey {
         name: name(text),
         role: ServiceRole::Check,
         company_id: Some(some_company()),
+        requests_per_second: None,
         created_by: Some(some_user()),
         created_at: at(1),
         expires_at: Some(at(2)),
@@ -76,6 +78,30 @@ pub async fn a_key_is_read_as_created(storage: Arc<dyn Storage>) {
     expected.sort_by_key(|key| key.id);
     expected.push(later);
     assert_eq!(list, expected);
+}
+
+/// The rate of an API key is stored with the key and is in its audit record. A revocation preserves the rate.
+pub async fn the_rate_of_a_key_is_stored(storage: Arc<dyn Storage>) {
+    let credentials = storage.reader().credentials();
+    for rate in [Some(1), Some(RequestRate::MAX), None] {
+        let requests_per_second = rate.map(|rate| RequestRate::new(rate).unwrap());
+        let one = ApiKey { requests_per_second, ..key("One") };
+        let before = credentials_version(&storage).await;
+        create(&storage, &[&one]).await;
+        let keys = storage.reader().api_keys();
+        assert_eq!(keys.find_by_id(one.id).await.unwrap().as_ref(), Some(&one));
+        assert!(keys.find_all().await.unwrap().contains(&one));
+        let changes = credentials.changes_since(before).await.unwrap();
+        assert!(changes.api_keys.iter().any(|(key, _)| *key == one), "{rate:?}");
+        change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
+        assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().requests_per_second, requests_per_second);
+        let records = records_about(&storage, None, EntityType::ApiKey, one.id.as_uuid()).await;
+        let created = records[0].changes.as_ref().unwrap();
+        assert_eq!(
+            (records[0].action.as_str(), &created["after"]["requestsPerSecond"]),
+            ("api_key.created", &json!(rate))
+        );
+    }
 }
 
 /// The prefix and the id of an API key are unique.

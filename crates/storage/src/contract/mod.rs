@@ -261,6 +261,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         level_sets_exceed_a_limit_only_if_their_number_grows;
     credentials:
         a_key_is_read_as_created,
+        the_rate_of_a_key_is_stored,
         the_prefix_and_the_id_of_a_key_are_unique,
         a_key_is_revoked_once,
         recording_key_uses_is_no_change,

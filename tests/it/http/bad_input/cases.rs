@@ -98,7 +98,7 @@ impl Cases<'_> {
         for value in [json!(true), json!(0), json!(1.5), json!("false"), json!([]), json!({})] {
             let fits = match kind {
                 Kind::Flag => value.is_boolean(),
-                Kind::Integer | Kind::Limit => value.is_u64(),
+                Kind::Integer | Kind::Limit | Kind::Rate => value.is_u64(),
                 Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => value.is_array(),
                 _ => value.is_string(),
             };
@@ -169,6 +169,15 @@ impl Cases<'_> {
                 }
                 self.set(pointer, json!(7.0), Expected::invalid(name, "must be an integer"));
                 for number in [1000, 0, u32::MAX] {
+                    self.set(pointer, json!(number), Expected::Accepted);
+                }
+            }
+            Kind::Rate => {
+                for number in [0, -1, 1_000_001, i64::from(u32::MAX) + 2, i64::MAX, i64::MIN] {
+                    self.set(pointer, json!(number), Expected::invalid(name, "must be between 1 and 1000000"));
+                }
+                self.set(pointer, json!(7.0), Expected::invalid(name, "must be an integer"));
+                for number in [1, 1_000_000] {
                     self.set(pointer, json!(number), Expected::Accepted);
                 }
             }
@@ -350,7 +359,7 @@ impl Cases<'_> {
 fn wrong_type(name: &str, kind: Kind) -> Expected {
     let what = match kind {
         Kind::Flag => "must be a boolean",
-        Kind::Integer | Kind::Limit => "must be an integer",
+        Kind::Integer | Kind::Limit | Kind::Rate => "must be an integer",
         Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => "must be an array",
         _ => "must be a string",
     };

@@ -24,6 +24,8 @@ pub enum Kind {
     Integer,
     /// A non-negative integer of 32 bits.
     Limit,
+    /// The rate of an API key: an integer between 1 and 1,000,000.
+    Rate,
     /// A string that must be one of several values. This string lists the values, separated by commas.
     Word(&'static str),
     /// A UUID. If a kind is specified, an entity of this kind with this id must exist.
@@ -227,7 +229,8 @@ pub const FORMS: &[Form] = {
         field("notBefore", Time, Optional),
     ] },
     Form { operation: "POST /api/iam/api-keys", body: None, fields: &[
-        field("name", Text(255), Required), field("role", Word(ROLES), Required), field("expiresAt", Time, Optional),
+        field("name", Text(255), Required), field("role", Word(ROLES), Required),
+        field("requestsPerSecond", Rate, Clears), field("expiresAt", Time, Optional),
     ] },
     Form { operation: "POST /api/iam/nav-trail", body: None, fields: &[
         field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required),

@@ -104,6 +104,7 @@ pub fn api_key(n: u64) -> ApiKey {
         name: Name::parse("Key").unwrap(),
         role: ServiceRole::Check,
         company_id: None,
+        requests_per_second: None,
         created_by: None,
         created_at: at(),
         expires_at: None,
