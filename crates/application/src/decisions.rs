@@ -157,6 +157,11 @@ impl Application {
         }
         let mut meter = LoadMeter::new(&self.budgets, caller);
         let access = self.permissions.access_within(company, subject, consistency, &mut meter.allowance).await;
+        let is_own = subject == Subject::from(caller) && consistency == Consistency::Cached;
+        if is_own && access.as_ref().is_ok_and(Access::is_member) {
+            // Each change to a company invalidates the permissions of its members. Members must not pay for that.
+            meter.allowance.loads = 0;
+        }
         meter.outcome(access)
     }
 

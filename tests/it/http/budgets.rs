@@ -124,6 +124,13 @@ both_adapters! {
         assert_eq!(refused.error(), (429, "ERR_RATE_LIMIT_001".into(), message.into()));
         assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 400);
         cached().await.expect(200);
+        // The caller's own permissions are loaded again after each change, but these loads do not count.
+        let changing = new_user();
+        api.assign(company, changing, &[&api.level_id(company, "Admin").await]).await;
+        for n in 0..30 {
+            let level = router.post("/api/iam/user-levels").by(changing).within(company.id);
+            level.json(&json!({ "name": format!("Level {n}") })).send().await.expect(201);
+        }
         let wanderer = new_user();
         let refused = until_refused(async || question(&router).by(wanderer).within(new_company()).send().await).await;
         assert_eq!(refused.error().2, message);

@@ -214,6 +214,7 @@ pub mod postgres {
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
+            include_str!("../../../crates/storage/src/audit_log.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
