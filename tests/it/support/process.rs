@@ -53,8 +53,15 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `iam-http` and waits until it listens for connections.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let ports = [("PORT", "0"), ("IAM__ADMIN__PORT", "0")];
-        let mut child = command("iam-http", &ports)
+        // Some tests send requests in a loop without a pause. The tests of the budgets set their own limits.
+        let defaults = [
+            ("PORT", "0"),
+            ("IAM__ADMIN__PORT", "0"),
+            ("IAM__RATE_LIMIT__PER_USER", "0"),
+            ("IAM__RATE_LIMIT__PER_COMPANY", "0"),
+            ("IAM__RATE_LIMIT__FAILURES_PER_ADDRESS", "0"),
+        ];
+        let mut child = command("iam-http", &defaults)
             .envs(environment.iter().copied())
             .args(arguments)
             .stdout(Stdio::piped())
