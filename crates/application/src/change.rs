@@ -93,8 +93,7 @@ pub trait Change: Send + Sync + 'static {
     fn target(&self) -> Target;
 
     /// Returns the effect of the change on permissions, after [`Self::apply`] returned `answer`. A change that affects
-    /// permissions must pass the escalation
-    /// checks.
+    /// permissions must pass the escalation checks.
     fn effect<'a>(&self, _answer: &'a Self::Answer) -> Effect<'a> {
         Effect::None
     }

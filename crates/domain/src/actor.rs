@@ -36,6 +36,14 @@ pub struct Service {
     pub rate: Option<RequestRate>,
 }
 
+impl Service {
+    /// Returns `true` if the API key is valid for the company.
+    #[must_use]
+    pub fn is_valid_for(&self, company: CompanyId) -> bool {
+        self.company.is_none_or(|own| own == company)
+    }
+}
+
 impl Caller {
     /// Creates a caller that is a user without super admin rights.
     #[must_use]

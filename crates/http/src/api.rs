@@ -82,7 +82,7 @@ pub struct Api {
     services: Services,
     options: HttpOptions,
     failures: FailureLimit,
-    in_flight: Arc<InFlight>,
+    in_flight: InFlight,
     response_cache: ResponseCache,
 }
 
@@ -125,7 +125,7 @@ impl Api {
     }
 
     /// Returns the work in flight.
-    pub(crate) const fn in_flight(&self) -> &Arc<InFlight> {
+    pub(crate) const fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }
 

@@ -1,10 +1,11 @@
 //! Bounds the work in flight: the number of requests that wait, and the bytes of request and response bodies in memory.
-//! Each caller and each company has a share, so that none can use up what all need.
+//!
+//! Each of these two resources is a pool. A caller and a company have a share of each pool. Callers who are not known to
+//! belong to the company of their request have a common share, so that they cannot use up what members need, however many
+//! they are. A part of each pool is reserved for super admins, who must be able to stop an attack.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iam_domain::{Actor, Caller, CompanyId, ServiceRole};
 
@@ -12,21 +13,13 @@ use crate::respond::{ApiError, Code};
 
 /// The size of a body, in bytes, up to which it does not count. Such a body occupies no more memory than the buffers of
 /// its connection, and the number of connections is limited.
-const FREE_BYTES: usize = 16 * 1024;
-/// The denominator of the share of the bytes that one caller may hold.
-const CALLER_SHARE_OF_BYTES: usize = 8;
-/// The denominator of the share of the waiting requests that one user may have.
-const USER_SHARE: usize = 8;
-/// The denominator of the share of the waiting requests that one API key or one company may have.
-const COMPANY_SHARE: usize = 2;
-/// The denominator of the share of the waiting requests that is reserved for super admins, and for API keys that may
-/// administer: they must be able to stop an attack.
-const RESERVED_SHARE: usize = 8;
+pub(crate) const FREE_BYTES: usize = 16 * 1024;
 
 /// The bounds of the work in flight. `0` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlightLimits {
-    /// Maximum number of requests that wait for the storage or for another resource. Default: 1024.
+    /// Maximum number of requests that wait for the storage or for another resource. Requests that wait for their own
+    /// body do not count. Default: 1024.
     pub requests: usize,
     /// Maximum number of bytes of request and response bodies. Bodies of at most 16 KiB do not count. Default: 64 MiB.
     pub bytes: usize,
@@ -41,240 +34,222 @@ impl Default for InFlightLimits {
 /// The work in flight in this process.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    limits: InFlightLimits,
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
-    callers: Shares<Actor>,
-    companies: Shares<CompanyId>,
-    bytes_of_callers: Shares<Actor>,
+    /// The requests that wait.
+    pub(crate) requests: Arc<Pool>,
+    /// The bytes of bodies.
+    pub(crate) bytes: Arc<Pool>,
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: InFlightLimits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            requests: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            callers: Shares::default(),
-            companies: Shares::default(),
-            bytes_of_callers: Shares::default(),
-        })
-    }
-
-    /// Counts a request as waiting until the returned guard is dropped. `caller` is `None` before authentication, and
-    /// `company` is `None` unless the caller belongs to the company.
-    ///
-    /// # Errors
-    ///
-    /// Returns the response 503 if the process has too many waiting requests, and 429 if the caller or the company has.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        caller: Option<Caller>,
-        company: Option<CompanyId>,
-    ) -> Result<Waiting, ApiError> {
-        let most = self.limits.requests;
-        let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut waiting = Waiting { in_flight: Arc::clone(self), actor: None, company: None };
-        if most == 0 {
-            return Ok(waiting);
-        }
-        let is_reserved = caller.is_some_and(may_use_reserve);
-        let share = if is_reserved { most } else { most - most / RESERVED_SHARE };
-        if before >= share {
-            return Err(shed("too many requests in flight"));
-        }
-        if let Some(caller) = caller {
-            let share = if matches!(caller, Caller::Service(_)) { COMPANY_SHARE } else { USER_SHARE };
-            self.callers
-                .add(caller.actor(), 1, (most / share).max(1))
-                .map_err(|Full| too_much("requests", "caller"))?;
-            waiting.actor = Some(caller.actor());
-        }
-        if let Some(company) = company.filter(|_| !is_reserved) {
-            let share = (most / COMPANY_SHARE).max(1);
-            self.companies.add(company, 1, share).map_err(|Full| too_much("requests", "company"))?;
-            waiting.company = Some(company);
-        }
-        Ok(waiting)
-    }
-
-    /// Returns the holder of the bytes of a caller's bodies.
-    pub(crate) const fn holder(self: &Arc<Self>, caller: Caller) -> Holder<'_> {
-        Holder { in_flight: self, caller }
-    }
-
-    /// Checks that the process has room for further bodies.
-    ///
-    /// # Errors
-    ///
-    /// Returns the response 503 if the bodies in flight have reached the limit.
-    pub(crate) fn has_room(&self) -> Result<(), ApiError> {
-        let limit = self.limits.bytes;
-        if limit > 0 && self.bytes.load(Ordering::Relaxed) >= limit {
-            return Err(shed("too many bytes in flight"));
-        }
-        Ok(())
+    pub(crate) fn new(InFlightLimits { requests, bytes }: InFlightLimits) -> Self {
+        Self { requests: Pool::new("requests", requests), bytes: Pool::new("bytes", bytes) }
     }
 }
 
-/// Returns `true` if the caller may use the reserved share.
-fn may_use_reserve(caller: Caller) -> bool {
+/// The relation of a caller to the service, which determines the shares that the caller's work uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The caller is not authenticated yet.
+    Anonymous,
+    /// The caller is not known to belong to the company of the request.
+    Outside(Caller),
+    /// The caller belongs to this company: as a member, or as a service whose key is valid for the company.
+    Member(Caller, CompanyId),
+    /// The caller is a super admin, or a service that may administer all companies.
+    Platform(Caller),
+}
+
+impl Standing {
+    /// Returns the standing of a caller who is not known to be a member of a company.
+    pub(crate) fn of(caller: Caller, company: Option<CompanyId>) -> Self {
+        match (caller, company) {
+            (Caller::User { is_super_admin: true, .. }, _) => Self::Platform(caller),
+            (Caller::Service(service), _) if service.role == ServiceRole::Administer && service.company.is_none() => {
+                Self::Platform(caller)
+            }
+            (Caller::Service(service), Some(company)) if service.is_valid_for(company) => Self::Member(caller, company),
+            _ => Self::Outside(caller),
+        }
+    }
+
+    /// Returns the standing of a caller who has been authorized, by a requirement that only members of the company meet.
+    pub(crate) fn of_authorized(caller: Caller, company: Option<CompanyId>) -> Self {
+        match (Self::of(caller, company), company) {
+            (Self::Outside(_), Some(company)) => Self::Member(caller, company),
+            (standing, _) => standing,
+        }
+    }
+
+    /// Returns the groups whose shares the work uses, each with the denominator of its share.
+    fn shares(self) -> impl Iterator<Item = (Group, usize)> {
+        let of = |caller: Caller| Group::Caller(caller.actor());
+        let shares = match self {
+            Self::Anonymous => [Some((Group::Anonymous, 8)), None],
+            Self::Outside(caller) => [Some((Group::OutsideOf(caller.actor()), 32)), Some((Group::Outside, 4))],
+            Self::Member(caller, company) => {
+                [Some((of(caller), share_of_caller(caller))), Some((Group::Company(company), 4))]
+            }
+            Self::Platform(caller) => [Some((of(caller), share_of_caller(caller))), None],
+        };
+        shares.into_iter().flatten()
+    }
+}
+
+/// Returns the denominator of the share of a caller. An API key usually serves many users.
+const fn share_of_caller(caller: Caller) -> usize {
     match caller {
-        Caller::User { is_super_admin, .. } => is_super_admin,
-        Caller::Service(service) => service.role == ServiceRole::Administer && service.company.is_none(),
+        Caller::Service(_) => 4,
+        Caller::User { .. } => 8,
     }
 }
 
-/// Returns the response to a request that the process is too busy to handle.
-fn shed(why: &'static str) -> ApiError {
-    metrics::counter!("iam_http_shed_total").increment(1);
-    ApiError::unavailable(why)
+/// A group of work that has a share of each pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Group {
+    Anonymous,
+    Outside,
+    /// The work of a caller outside the companies to which the caller is known to belong.
+    OutsideOf(Actor),
+    Caller(Actor),
+    Company(CompanyId),
 }
 
-/// Returns the response to a caller who has too much work in flight.
-fn too_much(what: &str, of: &str) -> ApiError {
-    let error = ApiError::new(Code::RateLimited, format!("Too many {what} of this {of} are in progress"));
-    ApiError { retry_after: Some(1), ..error }
-}
-
-/// A guard that counts a request as waiting until it is dropped.
+/// A resource that requests share.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    in_flight: Arc<InFlight>,
-    actor: Option<Actor>,
-    company: Option<CompanyId>,
+pub(crate) struct Pool {
+    /// The name of the resource, for messages.
+    name: &'static str,
+    /// The size of the pool. `0` means no limit.
+    limit: usize,
+    used: Mutex<Used>,
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.in_flight.requests.fetch_sub(1, Ordering::Relaxed);
-        if let Some(actor) = self.actor {
-            self.in_flight.callers.remove(actor, 1);
-        }
-        if let Some(company) = self.company {
-            self.in_flight.companies.remove(company, 1);
+#[derive(Debug, Default)]
+struct Used {
+    total: usize,
+    /// What each group uses. Groups that use nothing are not stored.
+    by_group: HashMap<Group, usize>,
+}
+
+impl Used {
+    fn add(&mut self, standing: Standing, amount: usize) {
+        self.total = self.total.saturating_add(amount);
+        for (group, _) in standing.shares() {
+            let of_group = self.by_group.entry(group).or_default();
+            *of_group = of_group.saturating_add(amount);
         }
     }
 }
 
-/// A caller whose bodies are in flight.
-pub(crate) struct Holder<'a> {
-    in_flight: &'a Arc<InFlight>,
-    caller: Caller,
-}
-
-impl Holder<'_> {
-    /// Returns a reservation of no bytes, to which the bytes of a body are added as they arrive.
-    pub(crate) fn reserve_nothing(&self) -> Reservation {
-        let actor = self.caller.actor();
-        Reservation { in_flight: Arc::clone(self.in_flight), actor, size: 0, counted: 0 }
+impl Pool {
+    fn new(name: &'static str, limit: usize) -> Arc<Self> {
+        Arc::new(Self { name, limit, used: Mutex::default() })
     }
 
-    /// Reserves the bytes of a response that is already in memory. Such a reservation may exceed the limits; further
-    /// requests are then refused until it is dropped. Returns `None` if the response is too small to count.
-    pub(crate) fn hold(&self, size: usize) -> Option<Reservation> {
-        if size <= FREE_BYTES {
-            return None;
-        }
-        let mut reservation = self.reserve_nothing();
-        reservation.count(size, usize::MAX).ok();
-        Some(reservation)
+    /// Returns a guard that holds nothing yet.
+    pub(crate) fn hold_nothing(self: &Arc<Self>, standing: Standing) -> Held {
+        Held { pool: Arc::clone(self), standing, amount: 0 }
     }
 
-    /// Checks that the caller may hold further bodies.
+    /// Checks that the caller may begin a request whose response may use the pool.
     ///
     /// # Errors
     ///
-    /// Returns the response 429 if the caller's bodies in flight have reached the caller's share.
-    pub(crate) fn has_room(&self) -> Result<(), ApiError> {
-        let share = self.in_flight.limits.bytes / CALLER_SHARE_OF_BYTES;
-        if share > 0 && self.in_flight.bytes_of_callers.of(self.caller.actor()) >= share {
-            return Err(too_much("bytes", "caller"));
-        }
-        Ok(())
-    }
-}
-
-/// The bytes of a body that count as in flight until the reservation is dropped.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    in_flight: Arc<InFlight>,
-    actor: Actor,
-    size: usize,
-    counted: usize,
-}
-
-impl Reservation {
-    /// Adds bytes of a request body.
-    ///
-    /// # Errors
-    ///
-    /// Returns the response 503 if the bodies in flight would exceed the limit, and 429 if the bodies of the caller would
-    /// exceed the caller's share.
-    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), ApiError> {
-        self.size += bytes;
-        let limit = self.in_flight.limits.bytes;
-        if self.size <= FREE_BYTES || limit == 0 {
+    /// Returns the response 429 if the caller's share is used up, and 503 if the pool is used up and the caller uses a part
+    /// of it. Callers who use nothing are not refused, since others have used up the pool.
+    pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
+        let used = self.used();
+        let of_caller = used.by_group.get(&Group::Caller(caller.actor())).copied().unwrap_or_default();
+        if self.limit == 0 || of_caller == 0 {
             return Ok(());
         }
-        let uncounted = self.size - self.counted;
-        if self.in_flight.bytes.load(Ordering::Relaxed).saturating_add(uncounted) > limit {
-            return Err(shed("too many bytes in flight"));
+        if of_caller >= self.limit / share_of_caller(caller) {
+            return Err(self.too_much("caller"));
         }
-        self.count(uncounted, (limit / CALLER_SHARE_OF_BYTES).max(1)).map_err(|Full| too_much("bytes", "caller"))
-    }
-
-    fn count(&mut self, bytes: usize, share: usize) -> Result<(), Full> {
-        self.in_flight.bytes_of_callers.add(self.actor, bytes, share)?;
-        self.in_flight.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.counted += bytes;
+        if used.total >= self.limit && !matches!(Standing::of(caller, None), Standing::Platform(_)) {
+            return Err(self.used_up());
+        }
         Ok(())
     }
-}
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if self.counted > 0 {
-            self.in_flight.bytes.fetch_sub(self.counted, Ordering::Relaxed);
-            self.in_flight.bytes_of_callers.remove(self.actor, self.counted);
-        }
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the response to a request for which the pool has no room.
+    fn used_up(&self) -> ApiError {
+        metrics::counter!("iam_http_shed_total").increment(1);
+        ApiError::unavailable(format!("too many {} in flight", self.name))
+    }
+
+    /// Returns the response to a caller whose share is used up.
+    fn too_much(&self, of: &str) -> ApiError {
+        let error = ApiError::new(Code::RateLimited, format!("Too many {} of this {of} are in progress", self.name));
+        ApiError { retry_after: Some(1), ..error }
     }
 }
 
-/// The error for a share that is used up.
-struct Full;
-
-/// How much each key uses of a resource. Keys that use nothing are not stored.
+/// A part of a pool that is used until the guard is dropped.
 #[derive(Debug)]
-struct Shares<K>(Mutex<HashMap<K, usize>>);
-
-impl<K> Default for Shares<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
+pub(crate) struct Held {
+    pool: Arc<Pool>,
+    standing: Standing,
+    amount: usize,
 }
 
-impl<K: Hash + Eq + Copy> Shares<K> {
-    fn of(&self, key: K) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied().unwrap_or_default()
-    }
-
-    fn add(&self, key: K, amount: usize, share: usize) -> Result<(), Full> {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_key = used.get(&key).copied().unwrap_or_default().saturating_add(amount);
-        if of_key > share {
-            return Err(Full);
+impl Held {
+    /// Uses this much of the pool.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response 429 if the share of the caller or of the company would be exceeded, and 503 if the pool or a
+    /// common share would be.
+    pub(crate) fn grow_to(&mut self, total: usize) -> Result<(), ApiError> {
+        let (limit, amount) = (self.pool.limit, total.saturating_sub(self.amount));
+        let is_platform = matches!(self.standing, Standing::Platform(_));
+        let most = if is_platform { limit } else { limit - limit / 8 };
+        let mut used = self.pool.used();
+        if limit > 0 {
+            if used.total.saturating_add(amount) > most {
+                return Err(self.pool.used_up());
+            }
+            for (group, denominator) in self.standing.shares() {
+                let of_group = used.by_group.get(&group).copied().unwrap_or_default();
+                if of_group.saturating_add(amount) > (limit / denominator).max(1) {
+                    return Err(match group {
+                        Group::Caller(_) | Group::OutsideOf(_) => self.pool.too_much("caller"),
+                        Group::Company(_) => self.pool.too_much("company"),
+                        Group::Anonymous | Group::Outside => self.pool.used_up(),
+                    });
+                }
+            }
         }
-        used.insert(key, of_key);
+        used.add(self.standing, amount);
+        drop(used);
+        self.amount += amount;
         Ok(())
     }
 
-    fn remove(&self, key: K, amount: usize) {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_key) = used.get_mut(&key) {
-            *of_key = of_key.saturating_sub(amount);
-            if *of_key == 0 {
-                used.remove(&key);
+    /// Uses more of the pool, even if this exceeds a limit: the resource is already in use.
+    pub(crate) fn add_used(&mut self, amount: usize) {
+        self.pool.used().add(self.standing, amount);
+        self.amount += amount;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.amount == 0 {
+            return;
+        }
+        let mut used = self.pool.used();
+        used.total = used.total.saturating_sub(self.amount);
+        for (group, _) in self.standing.shares() {
+            if let Some(of_group) = used.by_group.get_mut(&group) {
+                *of_group = of_group.saturating_sub(self.amount);
+                if *of_group == 0 {
+                    used.by_group.remove(&group);
+                }
             }
         }
     }

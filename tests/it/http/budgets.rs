@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iam_application::{BudgetOptions, Rate};
@@ -145,6 +146,11 @@ both_adapters! {
         for _ in 0..60 {
             ask(new_user(), company).await.expect(200);
         }
+        let key = api.api_key("check", Some(other.id)).await;
+        for _ in 0..60 {
+            router.get("/api/iam/navigation").by_key(&key).within(company.id).send().await.expect(200);
+        }
+        ask(company.admin, company).await.expect(200);
         let checks = json!({ "checks": vec![json!({ "view": "/dashboard" }); 200] });
         let batch = router.post("/api/iam/checks").json(&checks).by(company.member).within(company.id);
         batch.send().await.expect(200);
@@ -182,34 +188,67 @@ both_adapters! {
         long.send().await.expect(400);
     }
 
-    /// The bytes of bodies that have not arrived completely are bounded, for each caller and in total.
+    /// The bytes of bodies that have not arrived completely are bounded: for each caller, for each company, and for all
+    /// callers together who belong to no company of their requests. These callers cannot use up what members need.
     async fn the_bytes_of_bodies_in_flight_are_bounded(api: TestApi) {
-        const BODY: usize = 100_000;
-        // Each caller may have an eighth: two bodies and a half.
-        let router = api.with_options(bytes_in_flight(8 * BODY * 5 / 2)).await;
-        let park = |user| {
-            let request = router.post("/api/iam/check").by(user).within(new_company());
-            let request = request.json_after(&body_of(BODY), pending());
-            tokio::task::spawn_local(request.send())
+        const BODY: usize = 90_000;
+        let (company, other) = (api.company().await, api.company().await);
+        // One body of a non-member, eight of all non-members, four of a member, eight of a company.
+        let router = api.with_options(bytes_in_flight(3_200_000)).await;
+        let park = |user, within| {
+            let request = router.post("/api/iam/check").by(user).within(within);
+            tokio::task::spawn_local(request.json_after(&body_of(BODY), pending()).send())
         };
+        let refused = |parked: tokio::task::JoinHandle<Answer>| async move { parked.await.unwrap().error() };
+        let limited = |of: &str| (429, "ERR_RATE_LIMIT_001".to_owned(), format!("Too many bytes of this {of} are in progress"));
         let eager = new_user();
-        let mut parked = vec![park(eager), park(eager)];
-        let refused = park(eager).await.unwrap();
-        assert_eq!(refused.error().2, "Too many bytes of this caller are in progress");
-        assert_eq!(refused.status, 429);
-        // The budget of the process is for nineteen bodies.
-        parked.extend((0..30).map(|_| park(new_user())));
-        until(async || parked.iter().any(tokio::task::JoinHandle::is_finished)).await;
+        let mut parked = vec![park(eager, company.id)];
+        assert_eq!(refused(park(eager, company.id)).await, limited("caller"));
+        parked.extend((0..30).map(|_| park(new_user(), company.id)));
+        until(async || parked.iter().filter(|request| request.is_finished()).count() == 23).await;
         let place = parked.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
-        let refused = parked.remove(place).await.unwrap();
-        assert_eq!(refused.error(), (503, "ERR_UNAVAILABLE_001".into(), "The service is temporarily unavailable".into()));
-        router.get("/livez").send().await.expect(200);
+        assert_eq!(refused(parked.remove(place)).await.0, 503);
+        for member in [company.member, company.visitor] {
+            parked.extend((0..4).map(|_| park(member, company.id)));
+            assert_eq!(refused(park(member, company.id)).await.2, limited("caller").2);
+        }
+        assert_eq!(refused(park(company.admin, company.id)).await, limited("company"));
+        // The view of these complete bodies is too long.
+        let complete = || router.post("/api/iam/check").json(&body_of(BODY));
+        complete().by(other.member).within(other.id).send().await.expect(400);
+        complete().by_super_admin().within(company.id).send().await.expect(400);
+        question(&router).by(company.admin).within(company.id).send().await.expect(200);
+        router.get("/api/iam/navigation").by(new_user()).within(company.id).send().await.expect(200);
         parked.iter().for_each(tokio::task::JoinHandle::abort);
-        until(async || {
-            let answer = router.post("/api/iam/check").by(new_user()).within(new_company()).json(&body_of(BODY)).send();
-            answer.await.status == 400
-        })
-        .await;
+        until(async || complete().by(new_user()).within(company.id).send().await.status == 400).await;
+    }
+
+    /// Requests that wait for their own body do not use up the requests that may wait.
+    async fn parked_bodies_are_not_waiting_requests(api: TestApi) {
+        let company = api.company().await;
+        let in_flight = InFlightLimits { requests: 16, ..InFlightLimits::default() };
+        let options = HttpOptions { in_flight, body_timeout: Duration::from_secs(600), ..HttpOptions::default() };
+        let router = api.with_options(options).await;
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let park = |user| {
+            let request = router.post("/api/iam/check").by(user).within(company.id);
+            let arrived = Arc::clone(&arrived);
+            let forever = async move {
+                // The body is polled, so the request waits for it.
+                arrived.fetch_add(1, Ordering::Relaxed);
+                pending().await
+            };
+            tokio::task::spawn_local(request.json_after(&json!({ "view": "/dashboard" }), forever).send())
+        };
+        let mut parked = Vec::new();
+        for user in (0..10).map(|_| new_user()).flat_map(|user| [user; 3]) {
+            parked.push(park(user));
+            until(async || arrived.load(Ordering::Relaxed) == parked.len()).await;
+        }
+        router.new_level(company, "New").await;
+        question(&router).by(company.member).within(company.id).send().await.expect(200);
+        router.get("/api/iam/navigation").by(company.visitor).within(company.id).send().await.expect(200);
+        assert!(parked.iter().all(|request| !request.is_finished()));
     }
 
     /// The requests that wait are bounded: for each user, for each company, and in total. Super admins have a reserve.
@@ -218,7 +257,7 @@ both_adapters! {
         let lock = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
         let begins = Arc::new(Notify::new());
         let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
-        // A user may have two waiting requests, and a company eight.
+        // A user may have two waiting requests.
         let in_flight = InFlightLimits { requests: 16, ..InFlightLimits::default() };
         let options = HttpOptions { in_flight, ..HttpOptions::default() };
         let router = TestApi::over(watched, api.database.as_ref().map(Rc::clone), options).await;

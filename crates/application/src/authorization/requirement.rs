@@ -93,7 +93,7 @@ impl Requirement {
             // Super admin rights apply to all companies, so the key must be valid for all companies.
             Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
         };
-        service.role >= role && (service.company.is_none() || service.company == company)
+        service.role >= role && company.map_or(service.company.is_none(), |company| service.is_valid_for(company))
     }
 
     /// Returns `true` if a user who has these rights, and who is not a super admin, meets the requirement.

@@ -122,7 +122,7 @@ impl Budgets {
     }
 
     /// Charges an operation to the budget of the caller. Returns the state of the budget, or `None` if the caller has no
-    /// limit.
+    /// limit or the operation uses the reserve.
     ///
     /// # Errors
     ///
@@ -130,11 +130,11 @@ impl Budgets {
     pub fn spend(&self, caller: Caller, cost: u32, reserve: Reserve) -> Result<Option<Remaining>, Exhausted> {
         let Some(rate) = self.rate_of(caller) else { return Ok(None) };
         let actor = caller.actor();
-        let outcome = self.callers.take(&actor, rate, cost).or_else(|empty| match reserve {
-            Reserve::Revocation => self.caller_reserves.take(&actor, RESERVE, 1),
+        let outcome = self.callers.take(&actor, rate, cost).map(Some).or_else(|empty| match reserve {
+            Reserve::Revocation => self.caller_reserves.take(&actor, RESERVE, 1).map(|_| None),
             Reserve::None => Err(empty),
         });
-        outcome.map(Some).map_err(|empty| exhausted(Budget::Caller, rate, empty).counted())
+        outcome.map_err(|empty| exhausted(Budget::Caller, rate, empty).counted())
     }
 
     /// Charges an operation to the budget of a company. The caller must be a member of the company, or an API key.

@@ -43,7 +43,7 @@ impl Default for RateLimitSettings {
             per_company: 40_000,
             loads_per_user: 50,
             loads_per_api_key: 5_000,
-            failures_per_address: 50,
+            failures_per_address: 500,
             audit_bytes_per_hour: 256 * 1024 * 1024,
         }
     }

@@ -20,12 +20,13 @@ use iam_identity::UserNames;
 use iam_permissions_cache::{Access, Consistency};
 
 use super::authenticate::{Authenticated, authenticate};
-use super::body::{Body, has_body};
+use super::body::{Body, has_body, may_be_large};
 use super::company::{company_missing, find_company};
 use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
 use super::request_reader::{Input, has_only_company, read};
 use crate::Api;
+use crate::in_flight::Standing;
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
@@ -38,6 +39,7 @@ pub(crate) struct Authorized<P, T = ()> {
     company: Option<CompanyId>,
     consistency: Consistency,
     context: RequestContext,
+    span: RequestSpan,
     policy: PhantomData<P>,
 }
 
@@ -97,15 +99,17 @@ impl<P: Policy, T> Authorized<P, T> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let budgets = self.api.budgets();
         budgets.charge(self.caller, count.saturating_sub(1));
-        let belongs = access.is_some_and(|access| {
-            matches!(self.caller, Caller::Service(_))
-                || access.is_member()
-                || access.subject().user_id() != self.caller.user_id()
-        });
-        match self.company.filter(|_| belongs) {
-            Some(company) => Ok(budgets.spend_of_company(company, self.caller, count, Reserve::None)?),
-            None => Ok(()),
+        let (Some(access), Some(company)) = (access, self.company) else { return Ok(()) };
+        let belongs = match self.caller {
+            Caller::Service(service) => service.is_valid_for(company),
+            // Only members may check other users.
+            Caller::User { id, .. } => access.is_member() || access.subject().user_id() != Some(id),
+        };
+        if belongs {
+            self.span.record_standing(Standing::of_authorized(self.caller, Some(company)));
+            budgets.spend_of_company(company, self.caller, count, Reserve::None)?;
         }
+        Ok(())
     }
 }
 
@@ -142,13 +146,13 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<Authorized<P, T>, ApiError> {
-    let Admitted { caller, api, company, consistency, context, query, body } =
+    let Admitted { caller, api, company, consistency, context, span, query, body } =
         admit(request, payload, P::REQUIREMENT, P::COMPANY).await?;
     let input = match body.json().and_then(T::read_fast) {
         Some(input) if has_only_company(&query) => input,
         _ => read(request, UserNames::of_caller(&api.services().verifier, caller), company, &query, &body.object())?,
     };
-    Ok(Authorized { caller, input, api, company, consistency, context, policy: PhantomData })
+    Ok(Authorized { caller, input, api, company, consistency, context, span, policy: PhantomData })
 }
 
 /// A request whose caller is authorized, and whose input is not parsed yet.
@@ -158,6 +162,7 @@ struct Admitted {
     company: Option<CompanyId>,
     consistency: Consistency,
     context: RequestContext,
+    span: RequestSpan,
     query: Vec<(String, String)>,
     body: Body,
 }
@@ -191,13 +196,27 @@ impl Admission<'_> {
         }
         let consistency = consistency(request.headers())?;
         api.services().application.authorize(caller, company, requirement, consistency).await?;
-        if requirement != Requirement::Authenticated {
+        if requirement == Requirement::Authenticated {
+            span.record_standing(Standing::of(caller, company));
+        } else {
             if let Some(company) = company {
                 api.budgets().spend_of_company(company, caller, 1, reserve)?;
             }
-            span.enter(api.in_flight(), company)?;
+            span.record_standing(Standing::of_authorized(caller, company));
         }
         Ok(consistency)
+    }
+
+    /// Determines whether the caller is a member of the company, if this is unknown. Members may send larger bodies than
+    /// other callers. A failure is ignored: the caller then remains unknown.
+    async fn find_membership(&self, company: Option<CompanyId>) {
+        if let (Standing::Outside(caller), Some(company)) = (self.span.standing(), company) {
+            let context = DecisionContext { caller, company, consistency: Consistency::Cached };
+            let access = self.api.services().application.own_access(&context).await;
+            if access.is_ok_and(|access| access.is_member()) {
+                self.span.record_standing(Standing::Member(caller, company));
+            }
+        }
     }
 }
 
@@ -222,8 +241,7 @@ async fn admit(
     let span = span.ok_or_else(|| ApiError::internal("the request has no span"))?;
     let mut authenticated = authenticate(request, &api, &span).await?;
     let caller = authenticated.caller;
-    let holder = api.in_flight().holder(caller);
-    holder.has_room()?;
+    api.in_flight().bytes.admit(caller)?;
     let reserve = reserve_of(request.method());
     span.record_budget(api.budgets().spend(caller, 1, reserve)?);
 
@@ -239,7 +257,14 @@ async fn admit(
     if company.is_some() || !has_body {
         consistency = Some(admission.authorize(company).await?);
     }
-    let body = Body::read(request, payload, &holder, api.options().body_timeout).await?;
+    if has_body && may_be_large(request) {
+        admission.find_membership(company).await;
+    }
+    let held = api.in_flight().bytes.hold_nothing(span.standing());
+    let body = {
+        let _reading = span.reading_body();
+        Body::read(request, payload, held, api.options().body_timeout).await?
+    };
     if has_body {
         // While the body was arriving, the token or the API key may have expired or been revoked.
         authenticated = authenticated.recheck(request, &api, &span).await?;
@@ -249,8 +274,12 @@ async fn admit(
         Some(consistency) => consistency,
         None => admission.authorize(company).await?,
     };
+    if requirement != Requirement::Authenticated {
+        // From now on, the request may have effects, so it must not be refused any more.
+        span.enter(api.in_flight())?;
+    }
     let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
     let context = RequestContext { caller, request_id, issued_at, external_id };
-    Ok(Admitted { caller, api, company, consistency, context, query, body })
+    Ok(Admitted { caller, api, company, consistency, context, span, query, body })
 }

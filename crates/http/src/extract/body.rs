@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::json;
-use crate::in_flight::{Holder, Reservation};
+use crate::in_flight::{FREE_BYTES, Held};
 use crate::middleware::connection::ConnectionState;
 use crate::respond::{ApiError, Code};
 
@@ -36,30 +36,27 @@ pub(super) enum Body {
     Json {
         bytes: Bytes,
         /// Counts the bytes as in flight.
-        _reservation: Reservation,
+        _held: Held,
     },
 }
 
 impl Body {
-    /// Reads the complete body, up to the limit. Its bytes count against the budgets of the caller and of the process as
-    /// long as the returned body exists. In each `interval`, the client must send at least [`MIN_RECEIVED`] bytes, or the
+    /// Reads the complete body, up to the limit. `held` counts its bytes as long as the returned body exists. In each `interval`, the client must send at least [`MIN_RECEIVED`] bytes, or the
     /// rest of the body.
     ///
     /// # Errors
     ///
-    /// Returns the response 408 if the client is too slow, 429 if the caller's budget of bytes is exhausted, and 503 if
-    /// the budget of the process is exhausted.
+    /// Returns the response 408 if the client is too slow, and the errors of [`Held::grow_to`].
     pub(super) async fn read(
         request: &HttpRequest,
         payload: &mut Payload,
-        holder: &Holder<'_>,
+        mut held: Held,
         interval: Duration,
     ) -> Result<Self, ApiError> {
         if !has_body(request, payload) {
             return Ok(Self::Absent);
         }
         let connection = request.conn_data::<ConnectionState>();
-        let mut reservation = holder.reserve_nothing();
         let (mut whole, mut pace) = (Bytes::new(), Pace::new(interval));
         while let Some(chunk) = pace.next(payload).await? {
             let Ok(chunk) = chunk else { return Ok(Self::Broken) };
@@ -69,7 +66,10 @@ impl Body {
             if let Some(connection) = connection {
                 connection.body_read(false);
             }
-            reservation.add(chunk.len())?;
+            let received = whole.len() + chunk.len();
+            if received > FREE_BYTES {
+                held.grow_to(received)?;
+            }
             // A single chunk is not copied. Nearly every body arrives as a single chunk.
             whole = if whole.is_empty() {
                 chunk
@@ -90,7 +90,7 @@ impl Body {
         if !is_json || !is_plain {
             return Ok(Self::OtherType);
         }
-        Ok(Self::Json { bytes: whole, _reservation: reservation })
+        Ok(Self::Json { bytes: whole, _held: held })
     }
 
     /// Returns the `companyId` in the body. Returns `Some(None)` if the `companyId` is not a string, and `None` if the
@@ -133,6 +133,12 @@ impl Body {
 /// Returns `true` if the request has a body that is read. The bodies of GET and HEAD requests are ignored.
 pub(super) fn has_body(request: &HttpRequest, payload: &Payload) -> bool {
     !matches!(*request.method(), Method::GET | Method::HEAD) && !matches!(payload, Payload::None)
+}
+
+/// Returns `true` if the body may be so large that its bytes count. The length of a chunked body is unknown.
+pub(super) fn may_be_large(request: &HttpRequest) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_none_or(|length: usize| length > FREE_BYTES)
 }
 
 /// The pace at which a body arrives.

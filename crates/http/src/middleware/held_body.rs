@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 
-use crate::in_flight::Reservation;
+use crate::in_flight::Held;
 
 /// Maximum size of a part, in bytes. The HTTP service copies each part into the write buffer of the connection.
 const PART: usize = 64 * 1024;
@@ -15,7 +15,7 @@ const PART: usize = 64 * 1024;
 /// The body of a large response.
 pub(super) struct HeldBody {
     pub(super) bytes: Bytes,
-    pub(super) _reservation: Reservation,
+    pub(super) _held: Held,
 }
 
 impl MessageBody for HeldBody {

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -29,6 +28,7 @@ use super::request_span::RequestSpan;
 use super::routes::Routes;
 use super::timeout_and_panic::TimeoutAndPanic;
 use crate::Api;
+use crate::in_flight::FREE_BYTES;
 use crate::respond::{ApiError, Code, RateLimitState};
 
 /// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as
@@ -75,8 +75,7 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         let api = Data::clone(&self.api);
-        let timeout = api.options().request_timeout;
-        let plain = Rc::new(TimeoutAndPanic::new(service, timeout, Arc::clone(api.in_flight())));
+        let plain = Rc::new(TimeoutAndPanic::new(service, Data::clone(&api)));
         let with_cors = self.cors.new_transform(Rc::clone(&plain));
         Box::pin(async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await?, api }) })
     }
@@ -231,10 +230,14 @@ impl Observation {
     fn hold(&self, body: BoxBody) -> BoxBody {
         let (Some(caller), BodySize::Sized(size)) = (self.span.actor(), body.size()) else { return body };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let Some(reservation) = self.api.in_flight().holder(caller).hold(size) else { return body };
+        if size <= FREE_BYTES {
+            return body;
+        }
+        let mut held = self.api.in_flight().bytes.hold_nothing(self.span.standing());
+        held.add_used(size);
         self.api.budgets().charge(caller, u32::try_from(size / BYTES_PER_UNIT).unwrap_or(u32::MAX));
         match body.try_into_bytes() {
-            Ok(bytes) => BoxBody::new(HeldBody { bytes, _reservation: reservation }),
+            Ok(bytes) => BoxBody::new(HeldBody { bytes, _held: held }),
             Err(body) => body,
         }
     }

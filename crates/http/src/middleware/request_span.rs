@@ -8,7 +8,6 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use iam_application::Remaining;
 use iam_domain::{Caller, CompanyId};
@@ -21,7 +20,7 @@ use tracing::{Event, Metadata, Span, Subscriber};
 use tracing_core::span::Current;
 
 use super::request_id::RequestId;
-use crate::in_flight::{InFlight, Waiting};
+use crate::in_flight::{Held, InFlight, Standing};
 use crate::respond::ApiError;
 
 thread_local! {
@@ -44,8 +43,10 @@ struct Inner {
     span: OnceCell<Span>,
     /// The state of the caller's budget after the request was charged to it.
     budget: Cell<Option<Remaining>>,
+    standing: Cell<Option<Standing>>,
     /// Counts the request as waiting.
-    waiting: RefCell<Option<Waiting>>,
+    waiting: RefCell<Option<Held>>,
+    is_reading_body: Cell<bool>,
 }
 
 impl RequestSpan {
@@ -53,8 +54,17 @@ impl RequestSpan {
     /// subscriber, and immediately otherwise.
     pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
-        let (budget, waiting) = (Cell::new(None), RefCell::new(None));
-        let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new(), budget, waiting }));
+        let span = Self(Rc::new(Inner {
+            id,
+            route,
+            company,
+            actor,
+            span: OnceCell::new(),
+            budget: Cell::new(None),
+            standing: Cell::new(None),
+            waiting: RefCell::new(None),
+            is_reading_body: Cell::new(false),
+        }));
         // If a thread has set a scoped subscriber, the nested call returns no subscriber. `RequestSpans` then cannot
         // create a span while it handles a log line. In this case, and if another subscriber is active, the span is
         // created now.
@@ -106,22 +116,43 @@ impl RequestSpan {
         self.0.budget.get()
     }
 
-    /// Counts the request as waiting until it ends. `company` is the company to which the caller belongs, if it is known.
+    /// Records the standing of the caller.
+    pub(crate) fn record_standing(&self, standing: Standing) {
+        self.0.standing.set(Some(standing));
+    }
+
+    /// Returns the standing of the caller, as far as it is known.
+    pub(crate) fn standing(&self) -> Standing {
+        let known = self.0.standing.get();
+        known.unwrap_or_else(|| self.0.actor.get().map_or(Standing::Anonymous, |caller| Standing::of(caller, None)))
+    }
+
+    /// Counts the request as waiting until it ends.
     ///
     /// # Errors
     ///
-    /// Returns the response 503 or 429 if there are too many waiting requests.
-    pub(crate) fn enter(&self, in_flight: &Arc<InFlight>, company: Option<CompanyId>) -> Result<(), ApiError> {
+    /// Returns the errors of [`Held::grow_to`].
+    pub(crate) fn enter(&self, in_flight: &InFlight) -> Result<(), ApiError> {
         let mut waiting = self.0.waiting.borrow_mut();
         // The request must not count twice.
         waiting.take();
-        *waiting = Some(in_flight.enter(self.actor(), company)?);
+        let mut held = in_flight.requests.hold_nothing(self.standing());
+        held.grow_to(1)?;
+        *waiting = Some(held);
         Ok(())
     }
 
-    /// Returns `true` if the request counts as waiting.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.0.waiting.borrow().is_some()
+    /// Returns `true` if the request counts as waiting, or need not count because it waits for its own body.
+    pub(super) fn is_counted(&self) -> bool {
+        self.0.is_reading_body.get() || self.0.waiting.borrow().is_some()
+    }
+
+    /// Stops counting the request as waiting while its body is read, until the returned guard is dropped. The number of
+    /// connections and the pace of bodies limit such requests.
+    pub(crate) fn reading_body(&self) -> ReadingBody<'_> {
+        self.0.waiting.borrow_mut().take();
+        self.0.is_reading_body.set(true);
+        ReadingBody(&self.0.is_reading_body)
     }
 
     /// Runs `work` inside the span.
@@ -149,6 +180,15 @@ impl RequestSpan {
             }
             span
         })
+    }
+}
+
+/// A guard that exists while the body of a request is read.
+pub(crate) struct ReadingBody<'a>(&'a Cell<bool>);
+
+impl Drop for ReadingBody<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
