@@ -55,6 +55,9 @@ mod postgres {
         let sql = format!("{}; SELECT pg_advisory_lock({HOLD})", delay_audit_reads(flooding));
         run(&mut holder, sql).await.unwrap();
 
+        // The replica knows that the caller is a member. Until then, the caller has the smaller share of a non-member.
+        let levels = service.get("/api/iam/user-levels").by(flooding.admin).within(flooding.id);
+        levels.send().await.expect(200);
         let reads: Vec<_> = (0..FLOOD)
             .map(|_| {
                 let read = service.get("/api/iam/audit-logs").by(flooding.admin).within(flooding.id);
