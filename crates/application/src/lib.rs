@@ -26,6 +26,7 @@ mod application;
 mod authentication;
 mod authorization;
 mod budgets;
+mod ceilings;
 mod change;
 mod changes;
 mod decisions;
@@ -46,14 +47,16 @@ pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
+pub use ceilings::{ActionCeiling, CeilingsImpact, CellImpact, RequestedCeilings};
 pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
     AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
     CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
     DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
     ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
-    SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
-    SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SwitchCompanyModule, SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem,
+    UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};

@@ -27,6 +27,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = Snapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
         Ok(stamped(versions, value))
@@ -39,6 +40,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
@@ -57,6 +59,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
@@ -71,6 +74,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = Snapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: asked
                 .into_iter()
                 .filter_map(|id| company.levels.get(id))

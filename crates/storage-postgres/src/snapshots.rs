@@ -20,6 +20,7 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::other_rules::{self, OTHER_RULES};
+use crate::reads::ceilings::ceilings_in;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 use crate::unreadable::readable;
@@ -47,9 +48,10 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of a company ($3) has: its version, its stamp and its enabled modules.
+/// The columns that every snapshot of a company ($3) has: its version, its stamp, its ceilings and its enabled modules.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
+            company.ceilings::text AS ceilings,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
 /// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
@@ -135,7 +137,8 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
 }
 
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    Ok(Snapshot { catalog, modules: module_ids(row)?, levels: level_permissions(row)?.collect() })
+    let (modules, ceilings) = (module_ids(row)?, ceilings_in(row)?);
+    Ok(Snapshot { catalog, modules, ceilings, levels: level_permissions(row)?.collect() })
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
@@ -144,7 +147,7 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, levels, holders })
+    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, ceilings: ceilings_in(row)?, levels, holders })
 }
 
 impl<T: Executor> Repository<T> {

@@ -67,6 +67,7 @@ mod feed;
 mod growth;
 mod parts;
 mod read;
+mod record_changes;
 mod recorded;
 mod recorder;
 mod storage;
@@ -82,15 +83,17 @@ pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
 pub use read::{
-    ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
-    FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,
-    Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    ApiKeys, Assignments, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
+    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
+    ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyQuotasMut, CompanyStatesMut,
-    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
-    ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyModulesMut, CompanyQuotasMut,
+    CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut,
+    ModuleViewsMut, ModulesMut, ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut,
+    ViewPermissionsMut, ViewsMut, Writer,
 };

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, CompanyId, CompanySnapshot, Feature, FeatureId, FeatureKey,
-    FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module, ModuleId, Quota,
-    QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel, UserLevelId, Versions,
-    View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, Ceilings, CompanyId, CompanySnapshot, Feature, FeatureId,
+    FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module,
+    ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
@@ -256,6 +256,13 @@ pub trait CompanyQuotas: Send + Sync {
     ) -> Result<bool>;
 }
 
+/// Read operations on the ceilings of companies.
+#[async_trait]
+pub trait CompanyCeilings: Send + Sync {
+    /// Returns the ceilings of a company. A company without ceilings has empty ceilings.
+    async fn ceilings(&self, company: CompanyId) -> Result<Ceilings>;
+}
+
 /// The stamps of the catalog and of a company: random numbers that are written together with the [`Versions`]. See
 /// [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -428,6 +435,8 @@ reader! {
     company_states: CompanyStates,
     /// Returns the read operations on the quotas of companies.
     company_quotas: CompanyQuotas,
+    /// Returns the read operations on the ceilings of companies.
+    company_ceilings: CompanyCeilings,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
     /// Returns the read operations on users.

@@ -328,6 +328,19 @@ const TABLE: &[Operation] = {
             body: || json!({ "levels": 900, "apiKeys": null }),
             ..COMPANY_MODULES
         },
+        Operation { name: "GET /api/iam/companies/{companyId}/ceilings", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/ceilings",
+            ids: &[Company],
+            body: ceilings_body,
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "POST /api/iam/companies/{companyId}/ceilings/preview",
+            ids: &[Company],
+            body: ceilings_body,
+            ..COMPANY_MODULES
+        },
         Operation {
             name: "POST /api/iam/companies/{companyId}/provision",
             ids: &[Company],
@@ -380,6 +393,13 @@ fn view_body() -> Value {
     json!({
         "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",
         "requiresAuth": true,
+    })
+}
+
+fn ceilings_body() -> Value {
+    json!({
+        "hiddenViews": [Entity::Dashboard],
+        "actions": [{ "featureId": Entity::Feature, "action": "Read", "maxScope": "own" }],
     })
 }
 

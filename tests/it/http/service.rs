@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 71] = [
+const OPERATIONS: [&str; 74] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -28,6 +28,7 @@ const OPERATIONS: [&str; 71] = [
     "GET /api/iam/api-keys",
     "GET /api/iam/api-keys/{id}",
     "GET /api/iam/audit-logs",
+    "GET /api/iam/companies/{companyId}/ceilings",
     "GET /api/iam/companies/{companyId}/modules",
     "GET /api/iam/companies/{companyId}/quotas",
     "GET /api/iam/features",
@@ -70,6 +71,7 @@ const OPERATIONS: [&str; 71] = [
     "POST /api/iam/api-keys",
     "POST /api/iam/check",
     "POST /api/iam/checks",
+    "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/companies/{companyId}/provision",
     "POST /api/iam/explain",
     "POST /api/iam/features",
@@ -79,6 +81,7 @@ const OPERATIONS: [&str; 71] = [
     "POST /api/iam/sub-menu-items",
     "POST /api/iam/user-levels",
     "POST /api/iam/views",
+    "PUT /api/iam/companies/{companyId}/ceilings",
     "PUT /api/iam/companies/{companyId}/modules",
     "PUT /api/iam/companies/{companyId}/quotas",
     "PUT /api/iam/features/{id}/views",

@@ -58,6 +58,7 @@ operations! {
     },
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     quotas::{get_company_quotas, set_company_quotas},
+    ceilings::{get_company_ceilings, set_company_ceilings, preview_company_ceilings},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
     me::{get_me, get_my_catalog},

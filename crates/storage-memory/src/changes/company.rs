@@ -1,10 +1,12 @@
-//! Write operations on user levels, on the quotas of companies, and on the provisioning of companies.
+//! Write operations on user levels, on the quotas and ceilings of companies, and on the provisioning of companies.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, QuotaOverrides, UserLevel, UserLevelId};
-use iam_storage::{CompanyQuotasMut, CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut};
+use iam_domain::{Ceilings, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_storage::{
+    CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut,
+};
 
 use crate::constraints::refuse_if;
 use crate::repository::Repository;
@@ -81,6 +83,17 @@ impl CompanyQuotasMut for Repository<Unit> {
             let before = std::mem::replace(&mut unit.work.company_mut(company).quotas, overrides.clone());
             unit.quota_overrides = overrides.clone();
             unit.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyCeilingsMut for Repository<Unit> {
+    async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings> {
+        self.0.change(Target::Company(company), |unit| {
+            let before = std::mem::replace(&mut unit.work.company_mut(company).ceilings, ceilings.clone());
+            unit.recorder.company_ceilings_updated(company, &before, ceilings);
             Ok(before)
         })
     }

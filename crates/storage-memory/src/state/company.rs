@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
-    LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
+    Action, Assignment, Ceilings, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
+    LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId,
+    ViewPermission, ViewState,
 };
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
@@ -21,6 +22,7 @@ pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
     pub(crate) quotas: QuotaOverrides,
+    pub(crate) ceilings: Ceilings,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,

@@ -1,8 +1,11 @@
-//! Changes to user levels, to the quotas of a company, and the change that records the provisioning of a company.
+//! Changes to user levels, to the quotas and ceilings of a company, and the change that records the provisioning of a company.
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, QuotaOverrides, UserLevel, UserLevelId};
-use iam_storage::{CompanyQuotasMut, CompanyStatesMut, Result, Target, UserLevelsMut};
+use iam_domain::{Ceilings, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_storage::{
+    CompanyCeilings, CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Result, StorageError, Target,
+    UserLevelsMut,
+};
 
 use sea_orm::entity::prelude::Json;
 
@@ -85,6 +88,22 @@ impl CompanyQuotasMut for Repository<Unit> {
             unit.execute(statement(sql, [company.as_uuid().into(), quotas.into()])).await?;
             let before = std::mem::replace(&mut unit.0.quota_overrides, overrides.clone());
             unit.0.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl CompanyCeilingsMut for Repository<Unit> {
+    async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings> {
+        self.change(Target::Company(company), async |unit| {
+            let before = unit.ceilings(company).await?;
+            let json = serde_json::to_value(ceilings).map_err(StorageError::corrupt)?;
+            let stored = (!ceilings.is_empty()).then_some(json);
+            let sql = "UPDATE company_states SET ceilings = $2 WHERE company_id = $1";
+            unit.execute(statement(sql, [company.as_uuid().into(), stored.into()])).await?;
+            unit.0.recorder.company_ceilings_updated(company, &before, ceilings);
             Ok(before)
         })
         .await

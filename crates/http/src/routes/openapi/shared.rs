@@ -13,7 +13,7 @@ const TAGS: [(&str, &str); 12] = [
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
     ("Menu", "The menu items and sub-items of the platform and of companies."),
-    ("Companies", "The modules and the quotas of a company, and the provisioning of companies."),
+    ("Companies", "The modules, quotas and ceilings of a company, and the provisioning of companies."),
     ("Navigation trail", "The pages that the caller visited."),
     ("Users", "External ids of users, and token cut-offs."),
     ("API keys", "The API keys of services."),
@@ -22,7 +22,7 @@ const TAGS: [(&str, &str); 12] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 38] = [
+const WITH_ENTITY_TAG: [&str; 40] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -61,6 +61,8 @@ const WITH_ENTITY_TAG: [&str; 38] = [
     "switchCompanyModule",
     "getCompanyQuotas",
     "setCompanyQuotas",
+    "getCompanyCeilings",
+    "setCompanyCeilings",
 ];
 
 /// The error responses that operations share: the status, the name of the component, and the description.

@@ -130,6 +130,8 @@ enum Changes {
     Switch,
     /// The overrides of a company's quotas.
     Quotas,
+    /// The changed ceilings of a company.
+    Ceilings,
     /// The user who became an administrator, and the level that was assigned to this user.
     Restoration,
     /// The cut-off of a user.
@@ -139,7 +141,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 32] = [
+const ACTIONS: [(&str, &str, Changes); 33] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -169,6 +171,7 @@ const ACTIONS: [(&str, &str, Changes); 32] = [
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
     ("company.quotas_updated", "company", Changes::Quotas),
+    ("company.ceilings_updated", "company", Changes::Ceilings),
     ("api_key.created", "api-key", Changes::Created("ApiKey")),
     ("api_key.revoked", "api-key", Changes::Updated("ApiKey")),
     ("user.cut_off", "user", Changes::CutOff),
@@ -287,6 +290,13 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
             let limit = json!({ "type": "integer", "minimum": 0 });
             let limits = json!({ "type": "object", "additionalProperties": limit });
             closed(json!({ "before": limits, "after": limits }))
+        }
+        Changes::Ceilings => {
+            let max = json!({ "oneOf": [{ "type": "null" }, reference("Scope")] });
+            let hidden = closed(json!({ "hidden": { "type": "boolean", "const": true } }));
+            let ceiling = json!({ "oneOf": [hidden, closed(json!({ "maxScope": max }))] });
+            let ceilings = json!({ "type": "object", "additionalProperties": ceiling });
+            closed(json!({ "before": ceilings, "after": ceilings }))
         }
         Changes::Restoration => {
             closed(json!({ "userId": reference("UserId"), "userLevelId": reference("UserLevelId") }))

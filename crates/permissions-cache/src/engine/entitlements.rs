@@ -1,0 +1,27 @@
+//! What the platform makes available to a company, as an input to compiled sets.
+
+use std::collections::BTreeSet;
+
+use iam_domain::{Ceilings, ModuleId, Snapshot};
+
+/// The modules and the ceilings of a company. The compiled sets of the company share them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entitlements {
+    /// The modules that the company has and that are enabled for it.
+    pub(crate) modules: BTreeSet<ModuleId>,
+    /// The ceilings of the company.
+    pub(crate) ceilings: Ceilings,
+}
+
+impl Entitlements {
+    /// Returns `true` if they are the entitlements in the snapshot.
+    pub(crate) fn are_of(&self, snapshot: &Snapshot) -> bool {
+        self.modules == snapshot.modules && self.ceilings == snapshot.ceilings
+    }
+}
+
+impl From<&Snapshot> for Entitlements {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { modules: snapshot.modules.clone(), ceilings: snapshot.ceilings.clone() }
+    }
+}
