@@ -1,5 +1,5 @@
 //! Tests of ceilings: their place in the order of evaluation, and invariants over generated data.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
