@@ -140,7 +140,7 @@ impl StoredCompany {
             snapshot: CompanySnapshot {
                 catalog: Arc::new(catalog),
                 modules: rows.company_modules,
-                ceilings: rows.ceilings.unwrap_or_default(),
+                ceilings: Arc::new(rows.ceilings.unwrap_or_default()),
                 levels: rows.levels.iter().map(|level| (level.id, level.permissions())).collect(),
                 holders,
             },

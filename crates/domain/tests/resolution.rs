@@ -284,7 +284,7 @@ proptest! {
         let company = CompanySnapshot {
             catalog: Arc::clone(&snapshot.catalog),
             modules: snapshot.modules.clone(),
-            ceilings: snapshot.ceilings.clone(),
+            ceilings: Arc::clone(&snapshot.ceilings),
             levels: snapshot.levels.iter().map(|level| (level.level, level.clone())).collect(),
             holders: [(user, held.clone()), (other, all)].into(),
         };

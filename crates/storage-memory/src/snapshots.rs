@@ -27,7 +27,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = Snapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
         Ok(stamped(versions, value))
@@ -40,7 +40,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
@@ -59,7 +59,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
@@ -74,7 +74,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let value = Snapshot {
             catalog: state.catalog.compiled(),
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: asked
                 .into_iter()
                 .filter_map(|id| company.levels.get(id))

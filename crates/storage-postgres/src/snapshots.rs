@@ -137,7 +137,7 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
 }
 
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    let (modules, ceilings) = (module_ids(row)?, ceilings_in(row)?);
+    let (modules, ceilings) = (module_ids(row)?, Arc::new(ceilings_in(row)?));
     Ok(Snapshot { catalog, modules, ceilings, levels: level_permissions(row)?.collect() })
 }
 
@@ -147,7 +147,7 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, ceilings: ceilings_in(row)?, levels, holders })
+    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, ceilings: Arc::new(ceilings_in(row)?), levels, holders })
 }
 
 impl<T: Executor> Repository<T> {

@@ -150,7 +150,7 @@ impl World {
                 self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
             )),
             modules: self.company_modules.iter().map(|number| module(*number)).collect(),
-            ceilings: self.ceilings(),
+            ceilings: Arc::new(self.ceilings()),
             levels: self.levels.iter().map(Level::permissions).collect(),
         }
     }

@@ -184,7 +184,7 @@ impl Access {
     #[must_use]
     pub fn available_catalog(&self) -> AvailableCatalog {
         let catalog = &self.set.index.catalog;
-        let Entitlements { modules, ceilings } = &**self.set.entitlements();
+        let Entitlements { modules, ceilings, .. } = &**self.set.entitlements();
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
         let views = views.filter(|view| !view.requires_auth || !ceilings.hides(view.id));
         let mut views: Vec<_> =

@@ -259,7 +259,7 @@ impl CompiledSet {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),
             modules: self.entitlements.modules.clone(),
-            ceilings: self.entitlements.ceilings.clone(),
+            ceilings: Arc::clone(&self.entitlements.ceilings),
             levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),
         }
     }

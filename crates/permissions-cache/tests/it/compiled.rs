@@ -83,7 +83,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             Snapshot {
                 catalog: Arc::new(catalog),
                 modules: modules.into_iter().map(module).collect(),
-                ceilings,
+                ceilings: Arc::new(ceilings),
                 levels: ids
                     .into_iter()
                     .zip(levels)
