@@ -43,6 +43,7 @@ mod parity;
 mod permissions_current;
 mod provisioning;
 mod quotas;
+mod responses_in_flight;
 mod restoration;
 mod service;
 mod strictness;
