@@ -184,6 +184,23 @@ impl Pool {
         Ok(())
     }
 
+    /// Checks that a response, which has been made, may be sent. A response that exceeds a share is admitted if the share is
+    /// not used up yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Held::grow_to`].
+    pub(crate) fn admit_response(&self, standing: Standing) -> Result<(), ApiError> {
+        let used = self.used();
+        let is_used_up = |(group, denominator): &(Group, usize)| {
+            used.by_group.get(group).is_some_and(|own| *own >= (self.limit / denominator).max(1))
+        };
+        match standing.shares().find(is_used_up) {
+            Some((group, _)) if self.limit > 0 => Err(self.exceeded(group)),
+            _ => Ok(()),
+        }
+    }
+
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,6 +209,15 @@ impl Pool {
     fn used_up(&self) -> ApiError {
         metrics::counter!("iam_http_shed_total").increment(1);
         ApiError::unavailable(format!("too many {} in flight", self.name))
+    }
+
+    /// Returns the response to a request that exceeds the share of a group.
+    fn exceeded(&self, group: Group) -> ApiError {
+        match group {
+            Group::Caller(_) | Group::OutsideOf(_) => self.too_much(CALLER),
+            Group::Company(_) => self.too_much(COMPANY),
+            Group::Anonymous | Group::Outside => self.used_up(),
+        }
     }
 
     /// Returns the response to a request that would exceed the share of the caller or of the company.
@@ -229,11 +255,7 @@ impl Held {
             for (group, denominator) in self.standing.shares() {
                 let of_group = used.by_group.get(&group).copied().unwrap_or_default();
                 if of_group.saturating_add(amount) > (limit / denominator).max(1) {
-                    return Err(match group {
-                        Group::Caller(_) | Group::OutsideOf(_) => self.pool.too_much(CALLER),
-                        Group::Company(_) => self.pool.too_much(COMPANY),
-                        Group::Anonymous | Group::Outside => self.pool.used_up(),
-                    });
+                    return Err(self.pool.exceeded(group));
                 }
             }
         }

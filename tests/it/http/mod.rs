@@ -44,6 +44,7 @@ mod parity;
 mod permissions_current;
 mod provisioning;
 mod quotas;
+mod responses_in_flight;
 mod restoration;
 mod service;
 mod strictness;

@@ -63,7 +63,8 @@ pub fn patient() -> CacheOptions {
     CacheOptions { load_timeout: Duration::from_secs(60), ..CacheOptions::default() }
 }
 
-struct Fine;
+/// A probe that reports no problem.
+pub struct Fine;
 
 #[async_trait::async_trait]
 impl HealthProbe for Fine {

@@ -26,7 +26,7 @@ use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
 use super::request_reader::{Input, has_only_company, read};
 use crate::Api;
-use crate::in_flight::Standing;
+use crate::in_flight::{Held, Standing};
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
@@ -63,6 +63,11 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Executes a change that the handler has built from the input of the request.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
+    }
+
+    /// Returns a guard that counts the bytes of the response as in flight while the response is being written.
+    pub(crate) fn hold_response(&self) -> Held {
+        self.api.in_flight().bytes.hold_nothing(self.span.standing())
     }
 
     /// Returns the caller.
