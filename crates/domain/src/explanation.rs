@@ -140,9 +140,9 @@ pub struct Explanation {
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
     /// can then allow access.
     ///
-    /// Steps change only levels, assignments, modules and ceilings of the company, and `enabled` flags. They never make a view
-    /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
-    /// only super admins can change it.
+    /// Steps change only levels, assignments, modules and ceilings of the company, and `enabled` flags. They never make
+    /// a view public and never remove a view or feature from a module. Changing a pinned cell counts as one step,
+    /// although only super admins can change it.
     pub suggestion: Vec<Step>,
 }
 
