@@ -52,6 +52,10 @@ pub enum Failure {
     /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
+    /// The data has changed since the first page of the answer was read, so no further page can be read at the same
+    /// versions.
+    #[error("outdated cursor")]
+    Outdated,
     /// A budget of the caller or of the company is exhausted.
     #[error("the budget {} is exhausted", .0.budget.name())]
     Exhausted(Exhausted),

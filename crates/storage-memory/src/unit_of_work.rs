@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, CommitStamp, ExternalId, QuotaOverrides, Timestamp, UserId};
-use iam_storage::{AuditCursor, ChangeContext, Growth, Recorded, Recorder, Result, Target, UnitOfWork};
+use iam_storage::{AuditCursor, ChangeContext, CursorKey, Growth, Recorded, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
 use crate::auxiliary::Removed;
@@ -125,6 +125,10 @@ impl StateSource for Unit {
 
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
         self.shared.api_key_uses()
+    }
+
+    fn cursor_key(&self) -> CursorKey {
+        self.shared.cursor_key
     }
 }
 

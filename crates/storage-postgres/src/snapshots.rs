@@ -10,7 +10,7 @@ use iam_domain::{
     Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
     Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
-use iam_storage::{Result, Snapshots, Stamped, Stamps, StateId, StorageError};
+use iam_storage::{CellName, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -88,6 +88,46 @@ const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
 const ASKED_LEVELS: &str = "(SELECT DISTINCT own.id FROM unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT id FROM user_levels WHERE company_id = $3 AND id = asked.id OFFSET 0
 ) AS own) AS level";
+
+/// Returns the SQL of the column `levels`: all levels of the company ($3), each with only its rule for one view or one
+/// action. `views` and `features` are the conditions on the rows of the two matrices; `$4` is an id, `$5` a URL or key.
+fn levels_in_cell(cell: &CellName) -> (String, Vec<Value>) {
+    const NONE: &str = "'[]'::json";
+    let id = |table: &str, name: &str| format!("coalesce($4::uuid, (SELECT id FROM {table} WHERE {name} = $5))");
+    let (views, features, [named, text], action) = match cell {
+        CellName::View(view) => {
+            let views = format!(
+                "(SELECT coalesce(json_agg(json_build_array(view_id, state)), '[]') FROM user_level_view_permissions
+                 WHERE company_id = $3 AND user_level_id = level.id AND view_id = {})",
+                id("views", "url")
+            );
+            (views, NONE.to_owned(), identified(view, ViewId::as_uuid), None)
+        }
+        CellName::Action(feature, action) => {
+            let features = format!(
+                "(SELECT coalesce(json_agg(json_build_array(feature_id, action, value, scope)), '[]')
+                 FROM user_level_feature_permissions
+                 WHERE company_id = $3 AND user_level_id = level.id AND feature_id = {} AND action = $6)",
+                id("features", "key")
+            );
+            (NONE.to_owned(), features, identified(feature, FeatureId::as_uuid), Some(action.to_string().into()))
+        }
+    };
+    let sql = format!(
+        ", (SELECT coalesce(json_agg(json_build_array(level.id, {views}, {features}) ORDER BY level.id), '[]')
+            FROM user_levels AS level WHERE level.company_id = $3)::text AS levels"
+    );
+    (sql, [named, text].into_iter().chain(action).collect())
+}
+
+/// Returns the values of the parameters for an id and for the text that identifies an entity. One of them is null.
+fn identified<I>(entity: &IdOrText<I>, id: impl Fn(&I) -> Uuid) -> [Value; 2] {
+    match entity {
+        IdOrText::Id(entity) => [Some(id(entity)).into(), None::<String>.into()],
+        // PostgreSQL cannot store NUL, so no stored text equals a text with NUL.
+        IdOrText::Text(text) => [None::<Uuid>.into(), Some(text).filter(|text| !text.contains('\0')).cloned().into()],
+    }
+}
 
 #[derive(Deserialize)]
 struct CatalogRows {
@@ -234,6 +274,11 @@ impl<T: Executor> Snapshots for Repository<T> {
             Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? })
         })
         .await
+    }
+
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
+        let (levels, values) = levels_in_cell(cell);
+        self.load_of(company, &levels, values, snapshot).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

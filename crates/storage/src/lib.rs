@@ -65,10 +65,12 @@ mod diff;
 mod error;
 mod feed;
 mod growth;
+mod members;
 mod parts;
 mod read;
 mod recorded;
 mod recorder;
+mod stamped;
 mod storage;
 mod write;
 
@@ -81,13 +83,17 @@ pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use members::{
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Selected, UserRange,
+};
 pub use read::{
-    ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
-    FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,
-    Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    ApiKeys, Assignments, CellName, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
+    Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems, MenuUse, ModuleFeatures,
+    ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
+pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyQuotasMut, CompanyStatesMut,

@@ -19,6 +19,8 @@ use iam_domain::{
 use uuid::Uuid;
 
 use crate::audit_log::AuditLogs;
+use crate::members::{CursorKeys, Members};
+use crate::stamped::Stamped;
 use crate::{Result, StateId};
 
 /// Read operations on views.
@@ -256,39 +258,22 @@ pub trait CompanyQuotas: Send + Sync {
     ) -> Result<bool>;
 }
 
-/// The stamps of the catalog and of a company: random numbers that are written together with the [`Versions`]. See
-/// [`StateId`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stamps {
-    /// The stamp of the catalog's version.
-    pub catalog: i64,
-    /// The stamp of the company's version; 0 before the company's first change.
-    pub company: i64,
-}
-
-/// Data that was read in one consistent snapshot, together with the versions and stamps of this snapshot.
+/// A cell of the matrices, identified as in a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamped<T> {
-    /// The versions at which the data was read.
-    pub versions: Versions,
-    /// The stamps of these versions.
-    pub stamps: Stamps,
-    /// The data.
-    pub value: T,
+pub enum CellName {
+    /// A view, identified by its id or its exact URL.
+    View(IdOrText<ViewId>),
+    /// An action of a feature, which is identified by its id or its exact key.
+    Action(IdOrText<FeatureId>, Action),
 }
 
-impl<T> Stamped<T> {
-    /// Returns the version and stamp of the catalog that was read.
-    #[must_use]
-    pub const fn catalog_state(&self) -> StateId {
-        StateId { version: self.versions.catalog, stamp: self.stamps.catalog }
-    }
-
-    /// Returns the version and stamp of the company that was read.
-    #[must_use]
-    pub const fn company_state(&self) -> StateId {
-        StateId { version: self.versions.company, stamp: self.stamps.company }
-    }
+/// The id of an entity, or the text that identifies the entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdOrText<I> {
+    /// The id.
+    Id(I),
+    /// The URL of a view, or the key of a feature.
+    Text(String),
 }
 
 /// Read operations that return the data from which decisions are computed. Each operation reads **one** consistent
@@ -315,6 +300,9 @@ pub trait Snapshots: Send + Sync {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>>;
+    /// Returns all levels of one company, each with only its rule for one cell. Levels are ordered by id. If the view or
+    /// the feature does not exist, the levels have no rules.
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>>;
     /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
     /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common
@@ -418,6 +406,10 @@ reader! {
     feature_permissions: FeaturePermissions,
     /// Returns the read operations on the assignments of levels to users.
     assignments: Assignments,
+    /// Returns the read operations on the members of a company.
+    members: Members,
+    /// Returns the read operation on the key that signs cursors.
+    cursor_keys: CursorKeys,
     /// Returns the read operations on menu items.
     menu_items: MenuItems,
     /// Returns the read operations on sub-items of the menu.

@@ -141,7 +141,7 @@ both_adapters! {
             assert_nothing_is_allowed(&answer);
         }
         let ask = |path| world.request("POST", path, TestCaller::NonMember, Some(world.ours.id));
-        for path in ["/api/iam/check", "/api/iam/checks", "/api/iam/explain"] {
+        for path in ["/api/iam/check", "/api/iam/checks", "/api/iam/explain", "/api/iam/explanations"] {
             for (content_type, body) in GARBAGE {
                 let answer = world.send(path, ask(path).bytes(content_type, body)).await;
                 assert!(matches!(answer.error().0, 400 | 415), "{body}");
@@ -155,11 +155,13 @@ both_adapters! {
                 let answer = world.send(path, ask(path).json(&question)).await;
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".to_owned(), refusal.to_owned()));
             }
-            let path = "/api/iam/checks";
-            let answer = world.send(path, ask(path).json(&json!({ "checks": [question] }))).await.expect(200).data();
             let error = json!({ "code": "ERR_AUTH_003", "message": refusal });
             let refused = json!({ "allowed": false, "reasonCode": "not_decided", "error": error });
-            assert_eq!(answer, json!({ "results": [refused] }));
+            for path in ["/api/iam/checks", "/api/iam/explanations"] {
+                let batch = json!({ "checks": [question] });
+                let answer = world.send(path, ask(path).json(&batch)).await.expect(200).data();
+                assert_eq!(answer["results"], json!([refused]));
+            }
         }
     }
 

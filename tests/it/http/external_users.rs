@@ -333,12 +333,19 @@ both_adapters! {
         let path = format!("/api/iam/user-levels/{level}");
         let data =
             router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
-        let mut expected = [
-            json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
-            json!({ "id": native, "externalId": null, "pathId": null }),
-        ];
+        let held = json!([{ "id": level, "name": "Auditors" }]);
+        let user = json!({
+            "id": external.user_id(), "externalId": external, "pathId": external.path_id(), "userLevels": held,
+        });
+        let mut expected =
+            [user.clone(), json!({ "id": native, "externalId": null, "pathId": null, "userLevels": held })];
         expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
         assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
+        // The members of the company are searched by each form of the external name.
+        for name in [external.path_id(), encoded(&external.to_string())] {
+            let found = router.get(&format!("/api/iam/users?q={name}")).by(company.admin).within(company.id);
+            assert_eq!(found.send().await.expect(200).data(), json!({ "users": [user], "nextCursor": null }));
+        }
         let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
         let mut messages = each(&refused["errors"], "message");
         messages.sort_unstable();

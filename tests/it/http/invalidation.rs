@@ -17,10 +17,11 @@ use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
 /// Operations with a method other than `GET` that never affect decisions.
-const NO_CHANGES: [&str; 8] = [
+const NO_CHANGES: [&str; 9] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/explain",
+    "POST /api/iam/explanations",
     "POST /api/iam/nav-trail",
     "DELETE /api/iam/nav-trail",
     "PUT /api/iam/users/{userId}/not-before",

@@ -14,6 +14,7 @@ pub enum Needs {
     ManageLevels,
     AssignLevels,
     ManagePermissions,
+    FindAllowed,
     ReadAudit,
     SuperAdmin,
     /// The super admin claim of a user's token. API keys do not have this right, regardless of their role.
@@ -278,6 +279,7 @@ impl Operation {
             Needs::ManageLevels => "You do not have permission to manage user levels",
             Needs::AssignLevels => "You do not have permission to assign user levels",
             Needs::ManagePermissions => "You do not have permission to manage permissions",
+            Needs::FindAllowed => "You do not have permission to check other users",
             Needs::ReadAudit => "You do not have permission to view audit logs",
             Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
         };
@@ -292,7 +294,7 @@ impl Operation {
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
     /// affect decisions.
     pub fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog"];
+        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog", "/who-can"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));
         let is_beside_decisions = ["/nav-trail", "/not-before"].iter().any(|end| self.path().ends_with(end))
             || self.path().contains("/api-keys");

@@ -113,6 +113,26 @@ const TABLE: &[Operation] = {
             ..DECISION
         },
         Operation {
+            name: "POST /api/iam/explanations",
+            body: || json!({ "checks": [{ "view": "/dashboard", "userId": Caller }] }),
+            foreign: &[Foreign {
+                body: Some(|| json!({ "checks": [{ "view": "/dashboard", "userId": TheirMember }] })),
+                answer: Data(|| {
+                    json!({
+                        "results": [{
+                            "allowed": false, "scope": null, "reason": "User has no assigned user levels",
+                            "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [],
+                            "levels": [], "levelsCount": 0, "suggestion": [], "suggestionCount": 0,
+                            "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
+                        }],
+                        "names": {},
+                    })
+                }),
+                ..FOREIGN
+            }],
+            ..DECISION
+        },
+        Operation {
             name: "GET /api/iam/users/{userId}/permissions",
             ids: &[Member],
             foreign: &[Foreign { ids: &[TheirMember], answer: NothingAllowed, ..FOREIGN }],
@@ -143,6 +163,24 @@ const TABLE: &[Operation] = {
             ..COMPANY_READ
         },
         Operation { name: "GET /api/iam/user-levels/{id}/users", ids: &[Level], foreign: LEVEL, ..COMPANY_READ },
+        Operation {
+            name: "GET /api/iam/users",
+            foreign: &[
+                Foreign { query: &[("level", TheirLevel)], answer: NotFound("User level not found"), ..FOREIGN },
+                Foreign {
+                    query: &[("q", TheirMember)],
+                    answer: Data(|| json!({ "users": [], "nextCursor": null })),
+                    ..FOREIGN
+                },
+            ],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "GET /api/iam/who-can",
+            needs: Needs::FindAllowed,
+            query: "view=%2Fdashboard",
+            ..COMPANY_READ
+        },
         Operation {
             name: "GET /api/iam/users/{userId}/user-levels",
             ids: &[Member],

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 71] = [
+const OPERATIONS: [&str; 74] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -51,11 +51,13 @@ const OPERATIONS: [&str; 71] = [
     "GET /api/iam/user-levels/{id}/permissions/features",
     "GET /api/iam/user-levels/{id}/permissions/views",
     "GET /api/iam/user-levels/{id}/users",
+    "GET /api/iam/users",
     "GET /api/iam/users/{userId}",
     "GET /api/iam/users/{userId}/permissions",
     "GET /api/iam/users/{userId}/user-levels",
     "GET /api/iam/views",
     "GET /api/iam/views/{id}",
+    "GET /api/iam/who-can",
     "GET /health",
     "GET /health/db",
     "GET /livez",
@@ -72,6 +74,7 @@ const OPERATIONS: [&str; 71] = [
     "POST /api/iam/checks",
     "POST /api/iam/companies/{companyId}/provision",
     "POST /api/iam/explain",
+    "POST /api/iam/explanations",
     "POST /api/iam/features",
     "POST /api/iam/menu-items",
     "POST /api/iam/modules",

@@ -82,7 +82,7 @@ const CALLERS: [TestCaller; 5] =
     [TestCaller::Admin, TestCaller::SuperAdmin, TestCaller::CheckKey, TestCaller::ReadKey, TestCaller::AdministerKey];
 
 fn is_read(operation: &Operation) -> bool {
-    let asks = ["/check", "/checks", "/explain"].iter().any(|end| operation.path().ends_with(end));
+    let asks = ["/check", "/checks", "/explain", "/explanations"].iter().any(|end| operation.path().ends_with(end));
     operation.method() == "GET" || asks
 }
 
@@ -94,10 +94,14 @@ fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bo
         // All records of the first company are older than those of the second company. A cursor of the second company
         // is therefore equivalent to no cursor.
         "cursor" => {
-            if operation.path().ends_with("/users") || operation.describes_the_caller() {
-                // In the list of holders, a cursor is a user id. In the list of the caller's companies, a cursor is a
-                // company id. The unknown cursor must be an adjacent id, so that it is equivalent to the second
-                // company's cursor.
+            if ["/users", "/who-can"].iter().any(|end| operation.path().ends_with(end)) {
+                // These lists sign their cursors, so a cursor of the second company is rejected like any other text.
+                let (theirs, unknown) = (vec![theirs.cursor.clone()], vec!["unknown".to_owned()]);
+                return vec![Probe { kind: "cursor", theirs, unknown }];
+            }
+            if operation.describes_the_caller() {
+                // In the list of the caller's companies, a cursor is a company id. The unknown cursor must be an
+                // adjacent id, so that it is equivalent to the second company's cursor.
                 let admin = theirs.ids.iter().find(|entity| entity.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();

@@ -100,6 +100,9 @@ mod postgres {
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
+            let questions = json!({ "checks": vec![question.clone(); 100] });
+            let many = |request: Request| member(request).header("cache-control", "no-cache").json(&questions);
+            self.ask("POST /api/iam/explanations", &[], many).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
             // A batch of a thousand checks for fifty users, none of whom is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
@@ -118,6 +121,8 @@ mod postgres {
             let level = text(&made.data()["userLevel"]["id"]);
             self.ask("GET /api/iam/user-levels/{id}", &[&level], admin).await;
             self.ask("GET /api/iam/user-levels/{id}/users", &[&level], admin).await;
+            self.ask("GET /api/iam/users", &["limit=1&total=true"], admin).await;
+            self.ask("GET /api/iam/who-can", &["limit=1&feature=general.read&action=Read"], admin).await;
             let change = json!({ "name": "Inspectors" });
             self.ask("PATCH /api/iam/user-levels/{id}", &[&level], |request| admin(request).json(&change)).await;
             self.ask("DELETE /api/iam/user-levels/{id}", &[&level], admin).await;

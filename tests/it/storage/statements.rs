@@ -18,8 +18,8 @@ pub mod postgres {
         UserLevelId, Versions,
     };
     use iam_storage::{
-        AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds,
-        Reader, Storage, Target,
+        AuditFilter, CellName, Direction, Health, IdOrText, LevelRules, MemberFilter, NewEffectiveFeaturePermission,
+        NewEffectiveViewPermission, NewTrailEntry, PageBounds, Reader, Storage, Target,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
@@ -101,7 +101,13 @@ pub mod postgres {
         let actions = [("key", Action::update())];
         c.of("Assignments::is_holder", reader.assignments().is_holder(company, user, &actions)).await;
         c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, None)).await;
-        let after = Some(user);
+        let (after, all) = (Some(user), MemberFilter::default());
+        c.of("Members::list", reader.members().list(company, &all, Direction::Ascending, None, 9)).await;
+        c.of("Members::count", reader.members().count(company, &all, 9)).await;
+        c.of("Members::count_by_level", reader.members().count_by_level(company)).await;
+        let rules = LevelRules { allowing: &[level(1)], denying: &[level(2)] };
+        c.of("Members::select", reader.members().select(company, rules, None, 9)).await;
+        c.of("CursorKeys::cursor_key", reader.cursor_keys().cursor_key()).await;
         c.of("Assignments::list_users", reader.assignments().list_users(company, level(1), after, 9)).await;
         c.of("MenuItems::find_all", reader.menu_items().find_all(Some(company))).await;
         c.of("MenuItems::find_by_id", reader.menu_items().find_by_id(Some(company), item)).await;
@@ -137,6 +143,8 @@ pub mod postgres {
         let cells: BTreeSet<_> = (1..=rows).map(|n| Cell::View(view(n))).collect();
         let others = reader.snapshots().load_other_rules(company, level(1), &cells, None);
         c.of("Snapshots::load_other_rules", others).await;
+        let cell = CellName::View(IdOrText::Id(view(1)));
+        c.of("Snapshots::load_cell", reader.snapshots().load_cell(company, &cell)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
@@ -215,6 +223,7 @@ pub mod postgres {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
             include_str!("../../../crates/storage/src/audit_log.rs"),
+            include_str!("../../../crates/storage/src/members.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),

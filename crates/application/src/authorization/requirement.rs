@@ -23,6 +23,9 @@ pub enum Requirement {
     /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to request decisions about
     /// other users.
     CheckOthers,
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to find the users whom a check
+    /// allows.
+    FindAllowed,
     /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
     /// The caller must be a super admin, or a service with the role `administer` and a key that is valid for all
@@ -52,7 +55,7 @@ impl Requirement {
             Self::ManageLevels => "You do not have permission to manage user levels",
             Self::AssignLevels => "You do not have permission to assign user levels",
             Self::ManagePermissions => "You do not have permission to manage permissions",
-            Self::CheckOthers => "You do not have permission to check other users",
+            Self::CheckOthers | Self::FindAllowed => "You do not have permission to check other users",
             Self::ReadAudit => "You do not have permission to view audit logs",
             Self::SuperAdmin | Self::ManageCredentials => "Superadmin access required",
         }
@@ -88,7 +91,7 @@ impl Requirement {
             Self::CheckOthers => ServiceRole::Check,
             // The audit log of the platform is not scoped to a company, so it requires the highest role.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
-            Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
+            Self::ReadIam | Self::FindAllowed | Self::ReadAudit => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
             // Super admin rights apply to all companies, so the key must be valid for all companies.
             Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
@@ -107,7 +110,7 @@ impl Requirement {
             Self::ReadIam => either(IamAction::Read),
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
             Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
-            Self::CheckOthers | Self::ReadAudit => either(IamAction::Update),
+            Self::CheckOthers | Self::FindAllowed | Self::ReadAudit => either(IamAction::Update),
             Self::SuperAdmin | Self::ManageCredentials => false,
         }
     }

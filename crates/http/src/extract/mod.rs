@@ -17,7 +17,7 @@ mod request_reader;
 pub(crate) use authorized::Authorized;
 pub(crate) use conditional::matches_if_none_match;
 pub(crate) use policy::{
-    Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
+    Anyone, AssignLevels, FindAllowed, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
     PlatformCompany, ReadAudit, ReadCatalog, ReadIam,
 };
 pub(crate) use request_reader::{Input, RequestReader};

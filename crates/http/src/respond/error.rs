@@ -69,6 +69,8 @@ codes! {
     QuotaExceeded = "ERR_QUOTA_001", CONFLICT;
     /// The resource has changed since the client read it: `If-Match` does not match.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
+    /// The data has changed since the first page of the list was read.
+    Gone = "ERR_CURSOR_001", GONE;
     /// The path does not support this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
     /// A budget of the caller, of the company or of the client address is exhausted.
@@ -188,6 +190,7 @@ impl From<Failure> for ApiError {
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
             }
+            Failure::Outdated => Self::new(Code::Gone, "The data has changed since the first page was read"),
             Failure::Exhausted(exhausted) => exhausted.into(),
             Failure::Unavailable(source) => Self::unavailable(source),
             Failure::Internal(source) => Self::internal(source),

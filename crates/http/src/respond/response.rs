@@ -56,6 +56,12 @@ impl ApiResponse {
         self
     }
 
+    /// Adds `X-IAM-Version`, with the versions at which the data was read.
+    pub(crate) fn versions(mut self, versions: Versions) -> Self {
+        self.builder.insert_header((VERSION, versions.to_string()));
+        self
+    }
+
     /// Adds `X-IAM-Version`, with the versions at which the permissions were resolved. If the permissions may be stale
     /// because the storage is unavailable, also adds `Age` and `Warning`.
     pub(crate) fn freshness_headers(self, access: &Access) -> Self {

@@ -8,8 +8,10 @@ pub(crate) mod explain;
 pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
+pub(crate) mod lists;
 pub(crate) mod matrices;
 pub(crate) mod me;
+pub(crate) mod members;
 pub(crate) mod menu;
 pub(crate) mod modules;
 pub(crate) mod nullified;
@@ -19,6 +21,7 @@ pub(crate) mod trail;
 pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
+pub(crate) mod who_can;
 
 use iam_application::FieldCode;
 

@@ -37,11 +37,13 @@ macro_rules! operations {
 
 operations! {
     decisions::{navigation, current_permissions, check, checks, permissions_of_user},
-    explain::{explain},
+    explain::{explain, explain_many},
     user_levels::{
         list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
-        assign_user_levels, list_holders,
+        assign_user_levels,
     },
+    members::{list_users, list_holders},
+    who_can::{who_can},
     matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
     views::{list_views, create_view, get_view, update_view, delete_view},
     features::{

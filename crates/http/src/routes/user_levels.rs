@@ -2,13 +2,13 @@
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
-use iam_domain::{Description, ExternalId, Name, UserId, UserLevel, UserLevelId};
+use iam_domain::{Description, Name, UserLevel, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::nullified::NullifiedData;
 use super::users::OneUser;
-use super::{data, flag, page_size};
+use super::{data, flag};
 use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
@@ -40,12 +40,51 @@ impl Input for OneLevel {
     }
 }
 
+/// A level, with the number of its holders if the request asks for it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedLevel {
+    #[serde(flatten)]
+    level: UserLevel,
+    /// The number of users who hold the level, if requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    holders: Option<u64>,
+}
+
+data! {
+    /// The user levels, sorted by name.
+    ListedLevelsData { user_levels: Vec<ListedLevel> }
+}
+
+/// Whether the response contains the number of holders of each level.
+pub(crate) struct WithHolders(bool);
+
+impl Input for WithHolders {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        flag(request, "holders").map(Self)
+    }
+}
+
 /// Lists the levels of the company, sorted by name.
-#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
+#[utoipa::path(
+    tag = "User levels",
+    params((
+        "holders" = Option<bool>,
+        Query,
+        description = "If true, each level has the number of users who hold it",
+    )),
+    responses((status = 200, body = Success<ListedLevelsData>)),
+)]
 #[get("/api/iam/user-levels")]
-pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
-    let user_levels = call.application().user_levels(call.company()?).await?;
-    ApiResponse::ok().data(UserLevelsData { user_levels })
+pub(crate) async fn list_user_levels(call: Authorized<ReadIam, WithHolders>) -> ApiResult {
+    let company = call.company()?;
+    let levels = call.application().user_levels(company).await?;
+    let WithHolders(is_counted) = call.input;
+    let counts = if is_counted { Some(call.application().count_holders(company).await?) } else { None };
+    let holders = |level: &UserLevel| counts.as_ref().map(|counts| counts.get(&level.id).copied().unwrap_or(0));
+    let listed = |level: UserLevel| ListedLevel { holders: holders(&level), level };
+    ApiResponse::ok().data(ListedLevelsData { user_levels: levels.into_iter().map(listed).collect() })
 }
 
 /// The level to create.
@@ -166,67 +205,6 @@ pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserL
 pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
     ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
-}
-
-/// A user who holds a level.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Holder {
-    /// The id of the user.
-    id: UserId,
-    /// The external id (`issuer|subject`). `null` for users of the native issuer, and for users whose external id is
-    /// not stored.
-    #[schema(value_type = Option<String>, required = true)]
-    external_id: Option<ExternalId>,
-    /// The URL-safe form of the external id.
-    #[schema(required = true)]
-    path_id: Option<String>,
-}
-
-/// A page of users who hold a level, sorted by id.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct HoldersData {
-    /// The users on this page.
-    users: Vec<Holder>,
-    /// The cursor of the next page (keyset pagination). `null` on the last page.
-    #[schema(required = true)]
-    next_cursor: Option<UserId>,
-}
-
-/// The level and the requested page of its holders.
-pub(crate) struct HoldersQuery {
-    level: UserLevelId,
-    cursor: Option<UserId>,
-    limit: u64,
-}
-
-impl Input for HoldersQuery {
-    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (level, cursor, limit) = (request.path("id"), request.query("cursor"), page_size(request));
-        Some(Self { level: level?, cursor: cursor?, limit: limit? })
-    }
-}
-
-/// Lists the users who hold a level.
-#[utoipa::path(
-    tag = "User levels",
-    params(
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<UserId>, Query, description = "The nextCursor of the previous page"),
-    ),
-    responses((status = 200, body = Success<HoldersData>), (status = 404, description = "The level does not exist")),
-)]
-#[get("/api/iam/user-levels/{id}/users")]
-pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> ApiResult {
-    let HoldersQuery { level, cursor, limit } = call.input;
-    let page = call.application().holders(call.company()?, level, cursor, limit).await?;
-    let next_cursor = page.users.last().copied().filter(|_| page.has_next);
-    let holder = |id: UserId| {
-        let external_id = page.external_ids.get(&id).cloned();
-        Holder { id, path_id: external_id.as_ref().map(ExternalId::path_id), external_id }
-    };
-    ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
 /// Reads the query parameter `force`. If it is `true`, a super admin may make the change even if no administrator of

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, CompanyId, ServiceRole, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
 /// Minimum interval between two recorded uses of an API key, in milliseconds.
@@ -82,6 +82,18 @@ impl Table {
 
     pub(crate) fn api_key(&self, prefix: &ApiKeyPrefix) -> Option<Arc<KnownApiKey>> {
         self.api_keys.pin().get(prefix).cloned()
+    }
+
+    /// Returns the ids of the API keys that may administer the company and are valid at this time, in ascending order.
+    pub(crate) fn administering_keys(&self, company: CompanyId, now: Timestamp) -> Vec<ApiKeyId> {
+        let keys = self.api_keys.pin();
+        let administers = |key: &ApiKey| {
+            key.role == ServiceRole::Administer && key.company_id.is_none_or(|own| own == company) && key.is_good(now)
+        };
+        let keys = keys.iter().filter(|(_, known)| administers(&known.key));
+        let mut ids: Vec<_> = keys.map(|(_, known)| known.key.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Applies the changes since the table's version. Returns `true` if the table then contains all credentials at the

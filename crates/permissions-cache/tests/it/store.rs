@@ -13,11 +13,11 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
-    CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
-    FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
-    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
-    SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
+    CompanyState, CompanyStates, CredentialChanges, Credentials, CursorKeys, EffectiveFeaturePermissions,
+    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Members, MenuItems, ModuleFeatures,
+    ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped,
+    Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -258,6 +258,10 @@ impl Snapshots for Store {
         self.answers().reader().snapshots().load_other_rules(company, level, cells, without).await
     }
 
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
+        self.answers().reader().snapshots().load_cell(company, cell).await
+    }
+
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         let answers = self.answers();
         self.pass(Asked::Catalog, async { answers.reader().snapshots().load_catalog().await }).await
@@ -323,6 +327,8 @@ forwarded! {
     view_permissions: ViewPermissions,
     feature_permissions: FeaturePermissions,
     assignments: Assignments,
+    members: Members,
+    cursor_keys: CursorKeys,
     menu_items: MenuItems,
     sub_menu_items: SubMenuItems,
     audit_logs: AuditLogs,

@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod company;
 mod credentials;
+mod members;
 pub(crate) mod menu;
 mod quotas;
 

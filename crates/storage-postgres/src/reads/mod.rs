@@ -5,6 +5,7 @@ mod audit;
 mod catalog;
 mod company;
 mod credentials;
+mod members;
 mod menu;
 mod quotas;
 

@@ -141,6 +141,13 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         cells_of_another_company_cannot_be_changed,
         a_replace_cannot_write_cells_of_another_company_or_level,
         deleting_a_view_preserves_the_cells_of_other_views;
+    members:
+        members_are_listed_in_pages,
+        a_listed_member_has_its_levels_and_its_external_id,
+        members_are_counted,
+        members_are_selected_by_their_levels,
+        the_rules_for_one_cell_are_loaded,
+        the_cursor_key_does_not_change;
     assignments:
         find_holder_evaluates_all_levels_together,
         levels_of_a_user_are_ordered_by_name_and_holders_by_id,

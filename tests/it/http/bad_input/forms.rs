@@ -102,7 +102,7 @@ impl Form {
 
     /// Returns `true` if unknown fields are errors, because the body requests a decision.
     pub fn is_strict(&self) -> bool {
-        ["/check", "/checks", "/explain"].iter().any(|path| self.operation.ends_with(path))
+        ["/check", "/checks", "/explain", "/explanations"].iter().any(|path| self.operation.ends_with(path))
     }
 }
 
@@ -128,6 +128,9 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
         field("checks", Apart(ACTION, 1000), Required),
+    ] },
+    Form { operation: "POST /api/iam/explanations", body: Some(|| json!({ "checks": [view_question()] })), fields: &[
+        field("checks", Apart(VIEW, 100), Required),
     ] },
     Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
         field("name", Text(255), Required), field("description", Prose, Optional),

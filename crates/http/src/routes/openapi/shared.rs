@@ -64,13 +64,14 @@ const WITH_ENTITY_TAG: [&str; 38] = [
 ];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
-pub(super) const ERRORS: [(&str, &str, &str); 13] = [
+pub(super) const ERRORS: [(&str, &str, &str); 14] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
     ("401", "Unauthorized", "The request has no valid token or API key."),
     ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
     ("404", "NotFound", "The entity does not exist, or the caller may not see it."),
     ("405", "MethodNotAllowed", "The path does not support the method of the request."),
     ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
+    ("410", "Gone", "The data has changed since the first page was read. Read the list again from its first page."),
     ("412", "PreconditionFailed", "The entity has changed since the client read it: `If-Match` does not match."),
     (
         "408",
@@ -125,7 +126,7 @@ pub(super) fn complete(document: &mut Value) {
             }
         }
     }
-    for name in ["CheckRequest", "ChecksRequest"] {
+    for name in ["CheckRequest", "ChecksRequest", "ExplanationsRequest"] {
         document["components"]["schemas"][name]["additionalProperties"] = json!(false);
     }
     name_data(document);

@@ -10,10 +10,14 @@ pub(super) fn define(document: &mut Value) {
     for name in ["DecisionData", "ExplanationData"] {
         split_by_reason(schemas, name);
     }
-    add_refused_checks(schemas);
+    omit_names(schemas);
+    for (of, result) in [("DecisionData", "CheckResult"), ("NamelessExplanation", "ExplanationResult")] {
+        add_refused_checks(schemas, of, result);
+    }
     merge_rule(schemas);
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
+    name_variants(schemas, "AlsoAllowed", "kind", "The kind of the callers.");
     name_variants(schemas, "Me", "kind", "Whether the caller is a user or a service.");
     name_variants(schemas, "NullifiedCell", "kind", "Whether the entry is a view or an action.");
     split_by_action(schemas);
@@ -97,16 +101,39 @@ fn split_by_reason(schemas: &mut Value, name: &str) {
     });
 }
 
-/// Defines the result of a check as the union of a decision and a check that cannot be decided.
-fn add_refused_checks(schemas: &mut Value) {
-    let mut union = schemas["DecisionData"].clone();
+/// Defines the schema of an explanation in a batch. It has no names, because the names are in the batch.
+fn omit_names(schemas: &mut Value) {
+    let mut union = schemas["ExplanationData"].clone();
+    let mut mapping = Map::new();
+    let mut variants = Vec::new();
+    for prefix in ["Allowed", "Denied"] {
+        let (with, without) = (format!("{prefix}ExplanationData"), format!("{prefix}NamelessExplanation"));
+        let mut schema = schemas[&with].clone();
+        remove(&mut schema["properties"], "names");
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.retain(|name| name != "names");
+        }
+        schemas[&without] = schema;
+        variants.push(json!({ "$ref": path(&without) }));
+        let codes = union["discriminator"]["mapping"].as_object().into_iter().flatten();
+        let codes = codes.filter(|(_, variant)| **variant == json!(path(&with)));
+        mapping.extend(codes.map(|(code, _)| (code.clone(), json!(path(&without)))));
+    }
+    union["oneOf"] = variants.into();
+    union["discriminator"]["mapping"] = mapping.into();
+    schemas["NamelessExplanation"] = union;
+}
+
+/// Defines the schema `result` as the union of the decision `of` and a check that cannot be decided.
+fn add_refused_checks(schemas: &mut Value, of: &str, result: &str) {
+    let mut union = schemas[of].clone();
     let refused = json!(path("RefusedCheck"));
     if let Some(variants) = union["oneOf"].as_array_mut() {
         variants.push(json!({ "$ref": refused }));
     }
     union["discriminator"]["mapping"]["not_decided"] = refused;
-    union["description"] = schemas["CheckResult"]["description"].clone();
-    schemas["CheckResult"] = union;
+    union["description"] = schemas[result]["description"].clone();
+    schemas[result] = union;
 }
 
 /// The shape of the member `changes` of an audit record.
