@@ -28,6 +28,7 @@ mod authorization;
 mod budgets;
 mod change;
 mod changes;
+mod companies;
 mod decisions;
 mod etag;
 mod execute;
@@ -38,6 +39,7 @@ mod health;
 mod names;
 mod nullified;
 mod patch;
+mod profiles;
 mod quotas;
 mod reads;
 mod trail;
@@ -48,13 +50,15 @@ pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
 pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
-    AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
-    CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
-    DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
-    SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
-    SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    AssignUserLevels, AssignedLevels, CreateApiKey, CreateCompany, CreateFeature, CreateMenuItem, CreateModule,
+    CreateSubMenuItem, CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule,
+    DeleteSubMenuItem, DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany,
+    Provisioned, ProvisionedAdmin, RemoveUser, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
+    RevokeApiKey, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
+    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
+pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;

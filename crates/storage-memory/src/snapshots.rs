@@ -26,6 +26,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
@@ -38,6 +39,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
@@ -56,6 +58,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
@@ -70,6 +73,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let asked: BTreeSet<_> = levels.iter().collect();
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: asked
                 .into_iter()

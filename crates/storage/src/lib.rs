@@ -62,10 +62,12 @@ pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod erasure;
 mod error;
 mod feed;
 mod growth;
 mod parts;
+mod profiles;
 mod read;
 mod recorded;
 mod recorder;
@@ -78,9 +80,11 @@ pub use auxiliary::{
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
+pub use erasure::{ERASED_TABLES, ErasedRows};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
     ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
     FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,

@@ -248,6 +248,7 @@ async fn decisions(examples: &mut Examples, callers: &Callers) {
     let by_member = |method: &str, path: &str| callers.request(method, path).by(member).within(callers.company.id);
     examples.record("GET /api/iam/navigation", by_member("GET", "/api/iam/navigation"), None).await;
     examples.record("GET /api/iam/me", by_member("GET", "/api/iam/me"), None).await;
+    examples.record("GET /api/iam/me/companies", by_member("GET", "/api/iam/me/companies"), None).await;
     examples.record("GET /api/iam/me/catalog", by_member("GET", "/api/iam/me/catalog"), None).await;
     let path = "/api/iam/permissions/current";
     examples.record("GET /api/iam/permissions/current", by_member("GET", path), None).await;
@@ -407,10 +408,38 @@ async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
     examples.record(name, callers.platform("PUT", &path), Some(body)).await;
     let name = "GET /api/iam/companies/{companyId}/quotas";
     examples.record(name, callers.platform("GET", &path), None).await;
+    directory(examples, callers, module).await;
     let name = "POST /api/iam/companies/{companyId}/provision";
     let path = format!("/api/iam/companies/{}/provision", crate::support::api::new_company());
     let body = json!({ "adminUserId": new_user(), "restoreAdmin": false });
     examples.record(name, callers.platform("POST", &path), Some(body)).await;
+}
+
+async fn directory(examples: &mut Examples, callers: &Callers, module: &str) {
+    let list = "/api/iam/companies";
+    let body = json!({
+        "id": crate::support::api::new_company(), "name": "Example Ltd", "moduleIds": [module],
+        "adminUserId": new_user(),
+    });
+    let made = examples.record("POST /api/iam/companies", callers.platform("POST", list), Some(body)).await;
+    let path = format!("{list}/{}", id(&made, "company"));
+    examples.record("GET /api/iam/companies/{companyId}", callers.platform("GET", &path), None).await;
+    let body = json!({ "name": "Example Holding", "status": "suspended" });
+    let name = "PATCH /api/iam/companies/{companyId}";
+    examples.record(name, callers.platform("PATCH", &path), Some(body)).await;
+    examples.record("DELETE /api/iam/companies/{companyId}", callers.platform("DELETE", &path), None).await;
+    let user = new_user();
+    let level = callers.api.level_id(callers.company, "Member").await;
+    callers.api.assign(callers.company, user, &[&level]).await;
+    let path = format!("/api/iam/users/{user}");
+    let body = json!({ "displayName": "Ada Lovelace", "email": "ada@example.com" });
+    let request = callers.admin("PUT", &format!("{path}/profile"));
+    examples.record("PUT /api/iam/users/{userId}/profile", request, Some(body)).await;
+    let request = callers.admin("GET", &format!("{path}/profile"));
+    examples.record("GET /api/iam/users/{userId}/profile", request, None).await;
+    let request = callers.platform("GET", &format!("{path}/companies"));
+    examples.record("GET /api/iam/users/{userId}/companies", request, None).await;
+    examples.record("DELETE /api/iam/users/{userId}", callers.admin("DELETE", &path), None).await;
 }
 
 async fn credentials(examples: &mut Examples, callers: &Callers) {

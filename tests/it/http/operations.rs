@@ -37,11 +37,12 @@ const SUB_ITEM: &[Foreign] =
 const TABLE: &[Operation] = {
     use Entity::*;
     use ForeignAnswer::*;
-    use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit};
+    use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit, ReadProfiles};
     &[
         Operation { name: "GET /api/iam/navigation", ..DECISION },
         Operation { name: "GET /api/iam/permissions/current", ..DECISION },
         Operation { name: "GET /api/iam/me", company: CompanyParameter::Optional, ..DECISION },
+        Operation { name: "GET /api/iam/me/companies", company: CompanyParameter::Optional, ..DECISION },
         Operation { name: "GET /api/iam/me/catalog", needs: Needs::Membership, ..DECISION },
         Operation {
             name: "POST /api/iam/check",
@@ -179,6 +180,29 @@ const TABLE: &[Operation] = {
             ..CATALOG_READ
         },
         Operation {
+            name: "DELETE /api/iam/users/{userId}",
+            needs: AssignLevels,
+            ids: &[Leaver],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "GET /api/iam/users/{userId}/profile",
+            needs: ReadProfiles,
+            ids: &[Member],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "PUT /api/iam/users/{userId}/profile",
+            needs: AssignLevels,
+            ids: &[Member],
+            body: || json!({ "displayName": Fresh, "email": "ada@example.com" }),
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/users/{userId}/companies", ids: &[User], ..CATALOG_CHANGE },
+        Operation {
             name: "PUT /api/iam/users/{userId}/not-before",
             ids: &[User],
             body: || json!({ "notBefore": "2026-01-01T00:00:00.000Z" }),
@@ -308,6 +332,20 @@ const TABLE: &[Operation] = {
             ..CATALOG_CHANGE
         },
         Operation { name: "DELETE /api/iam/sub-menu-items/{id}", ids: &[Sub], foreign: SUB_ITEM, ..CATALOG_CHANGE },
+        Operation {
+            name: "POST /api/iam/companies",
+            body: || json!({ "name": Fresh, "moduleIds": [Module], "adminUserId": User }),
+            status: 201,
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/companies/{companyId}", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PATCH /api/iam/companies/{companyId}",
+            ids: &[Company],
+            body: || json!({ "name": Fresh, "status": "active" }),
+            ..COMPANY_MODULES
+        },
+        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Doomed], ..COMPANY_MODULES },
         Operation { name: "GET /api/iam/companies/{companyId}/modules", ids: &[Company], ..COMPANY_MODULES },
         Operation {
             name: "PUT /api/iam/companies/{companyId}/modules",

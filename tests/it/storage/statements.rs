@@ -23,7 +23,7 @@ pub mod postgres {
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
-    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog};
+    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog, erasure};
     use self::counts::{Counts, begin};
     use self::rows::{
         LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
@@ -52,6 +52,7 @@ pub mod postgres {
         changes_to_a_company(&mut counts, &storage, rows).await;
         changes_to_the_catalog(&mut counts, &storage, rows).await;
         changes_of_credentials(&mut counts, &storage, rows).await;
+        erasure(&mut counts, &storage).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
         counts.table
@@ -138,9 +139,11 @@ pub mod postgres {
         let others = reader.snapshots().load_other_rules(company, level(1), &cells, None);
         c.of("Snapshots::load_other_rules", others).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
+        c.of("UserProfiles::find", reader.user_profiles().find(company, &users)).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
         c.of("ApiKeys::find_by_id", reader.api_keys().find_by_id(api_key(1).id)).await;
+        c.of("ApiKeys::find_by_company", reader.api_keys().find_by_company(company)).await;
         c.of("Credentials::changes_since", reader.credentials().changes_since(0)).await;
     }
 
@@ -216,6 +219,7 @@ pub mod postgres {
             include_str!("../../../crates/storage/src/read.rs"),
             include_str!("../../../crates/storage/src/audit_log.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
+            include_str!("../../../crates/storage/src/profiles.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
         ];

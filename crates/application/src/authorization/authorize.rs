@@ -1,6 +1,6 @@
 //! Checks that a caller meets a requirement: before a request is processed, and again inside a unit of work.
 
-use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
+use iam_domain::{Caller, CompanyId, CompanyStatus, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
@@ -27,6 +27,10 @@ impl Application {
     ) -> Result<(), Failure> {
         let is_met = match requirement.basis(caller, company) {
             RequirementCheck::Decided(is_met) => is_met,
+            RequirementCheck::IsActive(company) => {
+                let access = self.access_of(caller, company, Subject::Service, consistency).await?;
+                access.company_status() == CompanyStatus::Active
+            }
             RequirementCheck::LevelsOf(user, company) => {
                 let access = self.access_of(caller, company, Subject::User(user), consistency).await?;
                 requirement.is_met_by(&access)
@@ -57,6 +61,7 @@ pub(crate) async fn authorize_within(
 ) -> Result<Option<Snapshot>, Failure> {
     let (is_met, own) = match requirement.basis(caller, company) {
         RequirementCheck::Decided(is_met) => (is_met, None),
+        RequirementCheck::IsActive(_) => (tx.company_status() == CompanyStatus::Active, None),
         RequirementCheck::LevelsOf(user, company) => {
             let own = tx.snapshots().load_user(company, user).await?.value;
             (requirement.is_met_by(&own), Some(own))

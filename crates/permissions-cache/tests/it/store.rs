@@ -17,7 +17,7 @@ use iam_storage::{
     CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
     FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
     NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
-    SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -325,6 +325,7 @@ forwarded! {
     assignments: Assignments,
     menu_items: MenuItems,
     sub_menu_items: SubMenuItems,
+    user_profiles: UserProfiles,
     audit_logs: AuditLogs,
     users: Users,
     api_keys: ApiKeys,

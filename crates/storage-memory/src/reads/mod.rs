@@ -5,6 +5,7 @@ mod catalog;
 mod company;
 mod credentials;
 pub(crate) mod menu;
+mod profiles;
 mod quotas;
 
 use std::cmp::Ordering;

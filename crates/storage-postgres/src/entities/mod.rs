@@ -21,6 +21,7 @@ pub(crate) mod user_identities;
 pub(crate) mod user_level_feature_permissions;
 pub(crate) mod user_level_view_permissions;
 pub(crate) mod user_levels;
+pub(crate) mod user_profiles;
 pub(crate) mod user_user_levels;
 pub(crate) mod views;
 
@@ -50,7 +51,7 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 21] {
+pub(crate) fn probes() -> [Statement; 22] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
@@ -71,6 +72,7 @@ pub(crate) fn probes() -> [Statement; 21] {
         probe::<user_level_feature_permissions::Entity>(),
         probe::<user_level_view_permissions::Entity>(),
         probe::<user_levels::Entity>(),
+        probe::<user_profiles::Entity>(),
         probe::<user_user_levels::Entity>(),
         probe::<views::Entity>(),
     ]

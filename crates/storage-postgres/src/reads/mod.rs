@@ -6,6 +6,7 @@ mod catalog;
 mod company;
 mod credentials;
 mod menu;
+mod profiles;
 mod quotas;
 
 /// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string is not equal to any stored
