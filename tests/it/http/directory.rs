@@ -68,7 +68,7 @@ both_adapters! {
     /// the default levels, and its first administrator. The id can be chosen, and cannot be used twice.
     async fn a_company_is_created_in_one_request(api: TestApi) {
         let (id, admin) = (new_company(), new_user());
-        let (core, extra) = (api.module_id("core").await, api.module_id("risk_management").await);
+        let (core, extra) = (api.module_id("core").await, api.module_id("risks").await);
         let body = json!({ "id": id, "name": "Ärzte GmbH", "moduleIds": [extra], "adminUserId": admin });
         let create = || api.post(COMPANIES).by_super_admin().json(&body).send();
         let answer = create().await.expect(201);

@@ -49,7 +49,7 @@ data! {
 }
 
 /// Returns the profile of a user who holds a level in the company.
-#[utoipa::path(tag = "Users", responses((status = 200, body = Success<ProfileData>), (status = 404)))]
+#[utoipa::path(tag = "Members", responses((status = 200, body = Success<ProfileData>), (status = 404)))]
 #[get("/api/iam/users/{userId}/profile")]
 pub(crate) async fn get_user_profile(call: Authorized<ReadProfiles, OneUser>) -> ApiResult {
     let user = call.input.0.id;
@@ -84,7 +84,7 @@ impl Input for SetUserProfile {
 ///
 /// The user must hold a level in the company. `If-Match` is compared with the entity tag of the profile.
 #[utoipa::path(
-    tag = "Users",
+    tag = "Members",
     request_body = NewProfile,
     responses((status = 200, body = Success<SetProfileData>), (status = 404), (status = 412)),
 )]
@@ -106,7 +106,7 @@ impl Input for RemoveUser {
 
 /// Removes a user from the company: deletes the user's levels, profile and navigation trail in this company.
 #[utoipa::path(
-    tag = "Users",
+    tag = "Members",
     params((
         "force" = Option<bool>,
         Query,
