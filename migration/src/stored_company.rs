@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, CompanyId, CompanySnapshot, ExternalId, ExternalSubject, Feature, FeatureId, FeatureRule, Issuer,
-    LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId, View, ViewId, ViewState,
+    Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, ExternalId, ExternalSubject, Feature, FeatureId,
+    FeatureRule, Issuer, LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId, View, ViewId,
+    ViewState,
 };
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::Deserialize;
@@ -135,6 +136,8 @@ impl StoredCompany {
         let external = |(user, issuer, subject)| (user, ExternalId { issuer, subject });
         Ok(Self {
             snapshot: CompanySnapshot {
+                // The gains are the same if the company is suspended: they apply when the suspension ends.
+                status: CompanyStatus::Active,
                 catalog: Arc::new(catalog),
                 modules: rows.company_modules,
                 levels: rows.levels.iter().map(|level| (level.id, level.permissions())).collect(),

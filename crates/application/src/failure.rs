@@ -141,6 +141,7 @@ impl From<StorageError> for Failure {
                     Constraint::UserLevelAssigned => "The user level is assigned to users",
                     Constraint::ViewInMenu => "The view is used by the menu",
                     Constraint::FeatureInMenu => "The feature is used by the menu",
+                    Constraint::CompanyErased => "The company was erased",
                     _ => "This already exists",
                 }
                 .to_owned(),

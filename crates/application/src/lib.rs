@@ -28,6 +28,7 @@ mod authorization;
 mod budgets;
 mod change;
 mod changes;
+mod companies;
 mod decisions;
 mod etag;
 mod execute;
@@ -39,6 +40,7 @@ mod lists;
 mod names;
 mod nullified;
 mod patch;
+mod profiles;
 mod quotas;
 mod reads;
 mod trail;
@@ -50,21 +52,26 @@ pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
 pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
-    AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
-    CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
-    DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
-    SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
-    SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    AssignUserLevels, AssignedLevels, CreateApiKey, CreateCompany, CreateFeature, CreateMenuItem, CreateModule,
+    CreateSubMenuItem, CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule,
+    DeleteSubMenuItem, DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany,
+    Provisioned, ProvisionedAdmin, RemoveUser, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
+    RevokeApiKey, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
+    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
+pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
-pub use iam_storage::{AuditCursor, AuditFilter, Direction, HeldLevel, Member, Membership, NewTrailEntry};
-pub use lists::members::{ListMembers, MemberSearch};
+pub use iam_storage::{
+    AuditCursor, AuditFilter, CompanyOrder, Direction, HeldLevel, ListedCompany, Member, Membership, NewTrailEntry,
+};
+pub use lists::companies::ListCompanies;
+pub use lists::members::{ListMembers, SearchText};
 pub use lists::page::{Page, PageRequest};
 pub use names::Names;
 pub use nullified::{Nullified, NullifiedCell};

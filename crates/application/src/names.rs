@@ -112,7 +112,7 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
         Step::EnableFeature(id) => Some(id.as_uuid()),
         Step::EnableModule(id) | Step::GrantModule(id) => Some(id.as_uuid()),
         Step::Undeny(id) | Step::Allow(id) => Some(id.as_uuid()),
-        Step::AssignLevel => None,
+        Step::ActivateCompany | Step::AssignLevel => None,
     });
     view.into_iter().chain(feature).chain(modules).chain(levels).chain(deciding).chain(steps).collect()
 }

@@ -18,6 +18,7 @@ use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
 use crate::names::names_of_record;
+use crate::profiles::USER;
 use crate::{Application, Failure, Names};
 
 /// Maximum number of elements that are counted for the total of a list.
@@ -397,7 +398,7 @@ impl Application {
         if let Some(company) = company
             && self.levels_of_user(company, id).await?.is_empty()
         {
-            return Err(Failure::NotFound("User"));
+            return Err(Failure::NotFound(USER));
         }
         let stored = self.reader().users().find(&[id]).await?.pop();
         let user = stored.unwrap_or(User { id, external_id: None, not_before: None });

@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::{
-    Action, Decision, FeatureId, FeatureRule, LevelPermissions, ModuleId, Scope, Snapshot, UserLevelId, ViewId,
-    ViewState,
+    Action, CompanyStatus, Decision, FeatureId, FeatureRule, LevelPermissions, ModuleId, Scope, Snapshot, UserLevelId,
+    ViewId, ViewState,
 };
 
 /// A module that gates the view or the feature. The gate is open if at least one such module is both enabled and
@@ -89,6 +89,8 @@ pub struct LevelContribution {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SuggestedStep))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
+    /// End the suspension of the company.
+    ActivateCompany,
     /// Enable the feature for all companies.
     EnableFeature(FeatureId),
     /// Enable the module for all companies.
@@ -123,7 +125,7 @@ pub struct Explanation {
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
     /// can then allow access.
     ///
-    /// Steps change only levels, assignments, modules of the company, and `enabled` flags. They never make a view
+    /// Steps change only levels, assignments, modules and the status of the company, and `enabled` flags. They never make a view
     /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
     /// only super admins can change it.
     pub suggestion: Vec<Step>,
@@ -137,7 +139,10 @@ impl Snapshot {
         let gate = self.gate(self.catalog.modules_of_view(id));
         let levels = self.says(|level| level.views.get(&id).copied().into());
         let suggestion = match self.catalog.view(id) {
-            Some(_) if !decision.allowed => [steps_to_open_gate(&gate), steps_to_allow(&levels, None)].concat(),
+            Some(view) if !decision.allowed && !view.requires_auth => self.steps_to_activate(),
+            Some(_) if !decision.allowed => {
+                [self.steps_to_activate(), steps_to_open_gate(&gate), steps_to_allow(&levels, None)].concat()
+            }
             _ => Vec::new(),
         };
         let view = self.catalog.view(id).map(|view| view.id);
@@ -153,13 +158,23 @@ impl Snapshot {
         let suggestion = match self.catalog.feature(id) {
             Some(feature) if !decision.allowed && feature.knows(action) => {
                 let enabling = (!feature.enabled).then_some(Step::EnableFeature(id));
-                [enabling.into_iter().collect(), steps_to_open_gate(&gate), steps_to_allow(&levels, Some(least))]
-                    .concat()
+                [
+                    self.steps_to_activate(),
+                    enabling.into_iter().collect(),
+                    steps_to_open_gate(&gate),
+                    steps_to_allow(&levels, Some(least)),
+                ]
+                .concat()
             }
             _ => Vec::new(),
         };
         let feature = self.catalog.feature(id).map(|feature| feature.id);
         Explanation { decision, view: None, feature, gate, levels, suggestion }
+    }
+
+    /// Returns the step that ends the suspension of the company. Empty if the company is active.
+    fn steps_to_activate(&self) -> Vec<Step> {
+        (self.status == CompanyStatus::Suspended).then_some(Step::ActivateCompany).into_iter().collect()
     }
 
     fn gate(&self, modules: impl Iterator<Item = ModuleId>) -> Vec<GatingModule> {

@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{Action, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState};
+use crate::{
+    Action, CompanyStatus, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState,
+};
 
 /// The reason for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +30,8 @@ pub enum Reason {
     FeatureModuleMissing,
     /// The feature is disabled for all companies.
     FeatureDisabled,
+    /// The company is suspended.
+    CompanySuspended,
     /// The user holds no level in this company.
     NoUserLevels,
     /// No level allows or denies access.
@@ -44,7 +48,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PublicView,
         Self::ExplicitAllow,
         Self::SuperAdmin,
@@ -52,6 +56,7 @@ impl Reason {
         Self::ViewModuleMissing,
         Self::FeatureModuleMissing,
         Self::FeatureDisabled,
+        Self::CompanySuspended,
         Self::NoUserLevels,
         Self::NoExplicitAllow,
         Self::ScopeTooNarrow,
@@ -77,6 +82,7 @@ impl Reason {
             Self::ViewModuleMissing => "view_module_missing",
             Self::FeatureModuleMissing => "feature_module_missing",
             Self::FeatureDisabled => "feature_disabled",
+            Self::CompanySuspended => "company_suspended",
             Self::NoUserLevels => "no_user_levels",
             Self::NoExplicitAllow => "no_explicit_allow",
             Self::ScopeTooNarrow => "scope_too_narrow",
@@ -97,6 +103,7 @@ impl Reason {
             Self::ViewModuleMissing => "Company does not have access to the module containing this view",
             Self::FeatureModuleMissing => "Company does not have access to the module containing this feature",
             Self::FeatureDisabled => "Feature is disabled",
+            Self::CompanySuspended => "Company is suspended",
             Self::NoUserLevels => "User has no assigned user levels",
             Self::NoExplicitAllow => "No explicit allow permission (inherit or no permission)",
             Self::ScopeTooNarrow => "Allowed, but with a narrower scope than required",
@@ -321,6 +328,8 @@ impl Catalog {
 pub struct Snapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
+    /// The status of the company.
+    pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The permissions of the levels that the user holds in this company. Empty for a non-member.
@@ -331,6 +340,9 @@ impl Snapshot {
     /// Decides whether the user may see a view.
     #[must_use]
     pub fn view(&self, id: ViewId) -> Decision {
+        if let Some(reason) = self.suspended() {
+            return Decision::of_view(false, reason);
+        }
         let Some(view) = self.catalog.view(id) else {
             return Decision::of_view(false, Reason::UnknownView);
         };
@@ -359,6 +371,21 @@ impl Snapshot {
     /// one of the user's levels allows. The decision lists the levels that allow the action with this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
+        self.suspended().map_or_else(|| self.feature_if_active(id, action), Decision::denied_action)
+    }
+
+    /// Returns the reason for which a suspended company denies everything, or `None` if the company is active. A
+    /// non-member receives the same reason as in an active company.
+    fn suspended(&self) -> Option<Reason> {
+        match self.status {
+            CompanyStatus::Active => None,
+            CompanyStatus::Suspended if self.levels.is_empty() => Some(Reason::NoUserLevels),
+            CompanyStatus::Suspended => Some(Reason::CompanySuspended),
+        }
+    }
+
+    /// Makes the decision of [`Self::feature`] as if the company was active.
+    pub(crate) fn feature_if_active(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
             return Decision::denied_action(Reason::UnknownFeature);
         };
@@ -412,6 +439,8 @@ impl Snapshot {
 pub struct CompanySnapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
+    /// The status of the company.
+    pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The permissions of each level of the company.
@@ -427,6 +456,7 @@ impl CompanySnapshot {
         let held = self.holders.get(&user).into_iter().flatten();
         Snapshot {
             catalog: Arc::clone(&self.catalog),
+            status: self.status,
             modules: self.modules.clone(),
             levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
         }

@@ -282,12 +282,10 @@ proptest! {
         let (user, other) = (UserId::from_uuid(uuid(5, 0)), UserId::from_uuid(uuid(5, 1)));
         let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
         let held: BTreeSet<_> = held.into_iter().map(level).collect();
-        let company = CompanySnapshot {
-            catalog: Arc::clone(&snapshot.catalog),
-            modules: snapshot.modules.clone(),
-            levels: snapshot.levels.iter().map(|level| (level.level, level.clone())).collect(),
-            holders: [(user, held.clone()), (other, all)].into(),
-        };
+        let (catalog, status, modules) = (Arc::clone(&snapshot.catalog), snapshot.status, snapshot.modules.clone());
+        let levels = snapshot.levels.iter().map(|level| (level.level, level.clone())).collect();
+        let holders = [(user, held.clone()), (other, all)].into();
+        let company = CompanySnapshot { catalog, status, modules, levels, holders };
         let mut expected = snapshot.clone();
         expected.levels.retain(|level| held.contains(&level.level));
         prop_assert_eq!(decisions(&company.of_user(user)), decisions(&expected));

@@ -173,7 +173,8 @@ impl Company {
             rules.push(translated);
         }
         let versions = Versions { catalog: index.state.version, ..set.versions };
-        let new = CompiledSet::new(versions, set.company_state().stamp, index, set.modules(), rules, memory);
+        let new =
+            CompiledSet::new(versions, set.company_state().stamp, index, set.modules(), set.status(), rules, memory);
         let new = Arc::new(new);
         self.sets.insert(levels, SharedSet { set: Arc::clone(&new), entries: 0 });
         Some(new)

@@ -60,6 +60,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
@@ -72,6 +73,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
@@ -90,6 +92,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
@@ -104,6 +107,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let asked: BTreeSet<_> = levels.iter().collect();
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             levels: asked
                 .into_iter()
@@ -147,7 +151,8 @@ impl<S: StateSource> Snapshots for Repository<S> {
             Some(cell) => only(level, cell),
         };
         let levels = company.levels.values().map(|level| rules(level)).collect();
-        Ok(stamped(versions, Snapshot { catalog, modules: company.enabled_modules(), levels }))
+        let (status, modules) = (company.details.status, company.enabled_modules());
+        Ok(stamped(versions, Snapshot { catalog, status, modules, levels }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, CommitStamp, ExternalId, QuotaOverrides, Timestamp, UserId};
-use iam_storage::{AuditCursor, ChangeContext, CursorKey, Growth, Recorded, Recorder, Result, Target, UnitOfWork};
+use iam_domain::{ApiKeyId, CommitStamp, CompanyStatus, ExternalId, QuotaOverrides, Timestamp, UserId};
+use iam_storage::{
+    AuditCursor, ChangeContext, Constraint, CursorKey, Growth, Recorded, Recorder, Result, Target, UnitOfWork,
+};
 use imbl::OrdMap;
 
-use crate::auxiliary::Removed;
+use crate::auxiliary::{Auxiliary, Removed};
+use crate::constraints::refuse_if;
 use crate::locks::HeldLocks;
 use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
@@ -28,6 +31,7 @@ pub(crate) struct Unit {
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
     actor_not_before: Option<Timestamp>,
     pub(crate) quota_overrides: QuotaOverrides,
+    company_status: CompanyStatus,
     /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
     /// after all other fields are dropped.
     held: HeldLocks,
@@ -41,8 +45,12 @@ impl Unit {
     ) -> Result<Repository<Self>> {
         let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
         let mut work = State::clone(&shared.state.load());
+        if let Some(company) = target.company() {
+            refuse_if(work.company(company).erased_at.is_some(), Constraint::CompanyErased)?;
+        }
         let actor_not_before = context.actor.user_id().and_then(|user| work.credentials.not_before(user));
         let quota_overrides = target.company().map(|company| work.company(company).quotas.clone()).unwrap_or_default();
+        let company_status = target.company().map(|company| work.company(company).details.status).unwrap_or_default();
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
@@ -58,6 +66,7 @@ impl Unit {
             external_ids: BTreeMap::new(),
             actor_not_before,
             quota_overrides,
+            company_status,
             held,
         }))
     }
@@ -72,6 +81,11 @@ impl Unit {
 
     pub(crate) fn catalog(&self) -> &CatalogData {
         &self.work.catalog
+    }
+
+    /// Returns the auxiliary data of the storage. Units of work do not change it before they are committed.
+    pub(crate) fn auxiliary(&self) -> Arc<Auxiliary> {
+        self.shared.auxiliary.load()
     }
 
     /// Reserves the id of a new row. Returns `Conflict` if the id is in use.
@@ -94,13 +108,24 @@ impl Unit {
             return Ok(shared.state.load().stamp(shared.epoch, target));
         }
         let derived = recorder.finish();
+        let mut of_platform = Vec::new();
         for record in derived.records {
             ids.add((RowKind::AuditLogs, record.id.as_uuid()));
             let cursor = AuditCursor { timestamp: record.timestamp, id: record.id };
-            work.audit_mut(company).insert(cursor, Arc::new(record));
+            if record.company_id == company {
+                work.audit_mut(company).insert(cursor, Arc::new(record));
+            } else {
+                of_platform.push((cursor, Arc::new(record)));
+            }
         }
         let stamp = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
+            // The shared global lock excludes changes to the catalog and to the credentials, so nothing else has changed
+            // the audit log of the platform or the API keys since this unit of work began.
+            if let Some(company) = removed.company {
+                latest.audit_mut(None).extend(of_platform.iter().cloned());
+                latest.credentials_mut().delete_keys_of(company);
+            }
             latest.ids.keep(&ids)?;
             latest.external_ids.extend(external_ids);
             Ok(latest.stamp(shared.epoch, target))
@@ -144,6 +169,10 @@ impl UnitOfWork for Repository<Unit> {
 
     fn quota_overrides(&self) -> &QuotaOverrides {
         &self.0.quota_overrides
+    }
+
+    fn company_status(&self) -> CompanyStatus {
+        self.0.company_status
     }
 
     fn growth(&self) -> &Growth {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
-    Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, FeatureId, FeatureRule, LevelPermissions, Menu,
+    ModuleId, Scope, Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_storage::{CellName, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
@@ -47,9 +47,10 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of a company ($3) has: its version, its stamp and its enabled modules.
+/// The columns that every snapshot of a company ($3) has: its version, its stamp, its status and its enabled modules.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
+            coalesce(company.status, 'active')::text AS status,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
 /// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
@@ -174,8 +175,13 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
     Ok(column::<Vec<Uuid>>(row, "modules")?.into_iter().map(ModuleId::from_uuid).collect())
 }
 
+fn status(row: &QueryResult) -> Result<CompanyStatus> {
+    column::<String>(row, "status")?.parse().map_err(StorageError::corrupt)
+}
+
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    Ok(Snapshot { catalog, modules: module_ids(row)?, levels: level_permissions(row)?.collect() })
+    let levels = level_permissions(row)?.collect();
+    Ok(Snapshot { catalog, status: status(row)?, modules: module_ids(row)?, levels })
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
@@ -184,7 +190,7 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, levels, holders })
+    Ok(CompanySnapshot { catalog, status: status(row)?, modules: module_ids(row)?, levels, holders })
 }
 
 impl<T: Executor> Repository<T> {

@@ -62,11 +62,14 @@ pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod directory;
+mod erasure;
 mod error;
 mod feed;
 mod growth;
 mod members;
 mod parts;
+mod profiles;
 mod read;
 mod recorded;
 mod recorder;
@@ -80,12 +83,16 @@ pub use auxiliary::{
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
+pub use directory::{CompanyDirectory, CompanyFilter, CompanyOrder, CompanyPosition, ListedCompany};
+pub use erasure::{ERASED_TABLES, ErasedRows};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
 pub use members::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Selected, UserRange,
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
+    Selected, UserRange,
 };
+pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
     ApiKeys, Assignments, CellName, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
     Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems, MenuUse, ModuleFeatures,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, ExternalId, Name, UserId, UserLevelId};
+use iam_domain::{CompanyId, Email, ExternalId, Name, UserId, UserLevelId};
 
 use crate::Result;
 use crate::stamped::Stamped;
@@ -47,6 +47,10 @@ pub struct Member {
     pub user: UserId,
     /// The stored external id of the user.
     pub external_id: Option<ExternalId>,
+    /// The display name in the user's profile.
+    pub display_name: Option<Name>,
+    /// The e-mail address in the user's profile.
+    pub email: Option<Email>,
     /// The levels that the user holds in the company, ordered by name.
     pub levels: Vec<HeldLevel>,
 }
@@ -65,8 +69,26 @@ pub struct UserRange {
 pub struct MemberFilter {
     /// The level that the members hold. `None` for all levels.
     pub level: Option<UserLevelId>,
-    /// The range of the members' ids. `None` for all ids.
+    /// The members that a search finds. `None` for all members.
+    pub search: Option<MemberSearch>,
+}
+
+/// A search for members. It finds each member to whom at least one of its parts applies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberSearch {
+    /// The range of the members' ids.
     pub users: Option<UserRange>,
+    /// The text that the profile of the member contains.
+    pub text: Option<ProfileText>,
+}
+
+/// A text that is searched in profiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileText {
+    /// The text, in its [folded](iam_domain::folded) form.
+    pub folded: String,
+    /// `true` if e-mail addresses are searched too, and not only display names.
+    pub in_emails: bool,
 }
 
 /// The order of a list.

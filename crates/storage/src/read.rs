@@ -11,15 +11,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, CompanyId, CompanySnapshot, Feature, FeatureId, FeatureKey,
-    FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module, ModuleId, Quota,
-    QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel, UserLevelId, Versions,
-    View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, CompanyDetails, CompanyId, CompanySnapshot, Feature, FeatureId,
+    FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module,
+    ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
 use crate::audit_log::AuditLogs;
+use crate::directory::CompanyDirectory;
 use crate::members::{CursorKeys, Members};
+use crate::profiles::UserProfiles;
 use crate::stamped::Stamped;
 use crate::{Result, StateId};
 
@@ -138,6 +140,8 @@ pub trait FeaturePermissions: Send + Sync {
 pub struct Membership {
     /// The company.
     pub company: CompanyId,
+    /// The name and the status of the company.
+    pub details: CompanyDetails,
     /// The levels, ordered by name.
     pub levels: Vec<UserLevel>,
 }
@@ -215,20 +219,25 @@ pub trait SubMenuItems: Send + Sync {
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
 }
 
-/// The version of a company, and the time when the company was provisioned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The version of a company, its name and status, and the times when it was provisioned and erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanyState {
     /// The version of the company. Each committed change to the company increments it, so versions follow the order of
     /// commits.
     pub version: i64,
     /// The time when the company was provisioned, or `None` if it has not been provisioned.
     pub provisioned_at: Option<Timestamp>,
+    /// The name and the status of the company.
+    pub details: CompanyDetails,
+    /// The time when the company was erased, or `None` if it was not. The state of an erased company is a tombstone: it
+    /// remains forever, so the version of the company never restarts.
+    pub erased_at: Option<Timestamp>,
 }
 
-/// Read operations on the versions and the provisioning state of companies.
+/// Read operations on the versions, the details and the provisioning state of companies.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// Returns the version and the provisioning time of a company, or `None` before the first change to the company.
+    /// Returns the state of a company, or `None` before the first change to the company.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
     /// Returns the epoch and the current versions of the catalog and of a company. The company version is 0 if no
     /// company is given, and before the first change to the company.
@@ -326,6 +335,8 @@ pub trait ApiKeys: Send + Sync {
     async fn find_all(&self) -> Result<Vec<ApiKey>>;
     /// Returns the key with this id.
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
+    /// Returns the keys that are restricted to this company, including revoked and expired ones, ordered by id.
+    async fn find_by_company(&self, company: CompanyId) -> Result<Vec<ApiKey>>;
 }
 
 /// The token cut-offs and API keys that changed after a given version of the credentials.
@@ -408,6 +419,8 @@ reader! {
     assignments: Assignments,
     /// Returns the read operations on the members of a company.
     members: Members,
+    /// Returns the read operations on the directory of companies.
+    company_directory: CompanyDirectory,
     /// Returns the read operation on the key that signs cursors.
     cursor_keys: CursorKeys,
     /// Returns the read operations on menu items.
@@ -416,12 +429,14 @@ reader! {
     sub_menu_items: SubMenuItems,
     /// Returns the read operations on the audit log.
     audit_logs: AuditLogs,
-    /// Returns the read operations on the versions and the provisioning state of companies.
+    /// Returns the read operations on the versions, the details and the provisioning state of companies.
     company_states: CompanyStates,
     /// Returns the read operations on the quotas of companies.
     company_quotas: CompanyQuotas,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
+    /// Returns the read operations on the profiles of users.
+    user_profiles: UserProfiles,
     /// Returns the read operations on users.
     users: Users,
     /// Returns the read operations on the API keys of services.

@@ -23,7 +23,7 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns `Unavailable` if the locks cannot be acquired before the lock timeout, or if the storage cannot be
-    /// reached.
+    /// reached. Returns `Conflict` if the target is a company that was erased.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>>;
 
     /// Returns the operations on navigation trails.

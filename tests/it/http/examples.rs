@@ -2,6 +2,7 @@
 //! field. The committed examples must equal the recorded ones, so they show actual responses.
 
 mod decisions;
+mod levels;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -246,42 +247,6 @@ fn id(data: &Value, name: &str) -> String {
     data[name]["id"].as_str().unwrap().to_owned()
 }
 
-async fn levels(examples: &mut Examples, callers: &Callers) {
-    let list = "/api/iam/user-levels";
-    let body = json!({ "name": "Auditor", "description": "Reads everything and changes nothing" });
-    let made = examples.record("POST /api/iam/user-levels", callers.admin("POST", list), Some(body)).await;
-    let level = id(&made, "userLevel");
-    let path = format!("{list}/{level}");
-    examples.record("GET /api/iam/user-levels", callers.admin("GET", list), None).await;
-    examples.record("GET /api/iam/user-levels/{id}", callers.admin("GET", &path), None).await;
-    let body = json!({ "name": "External auditor", "description": "Reads everything" });
-    examples.record("PATCH /api/iam/user-levels/{id}", callers.admin("PATCH", &path), Some(body)).await;
-    let matrix = format!("{path}/permissions/views");
-    let view = callers.api.view_id("/dashboard").await;
-    let body = json!({ "views": [{ "viewId": view, "state": "allow", "modifiable": true }] });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("PUT", &matrix), Some(body)).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let matrix = format!("{path}/permissions/features");
-    let feature = callers.api.feature_id("general.read").await;
-    let cell = json!({ "featureId": feature, "action": "Read", "value": true, "scope": "company", "modifiable": true });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("PUT", &matrix), Some(json!({ "features": [cell] }))).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let held = format!("/api/iam/users/{}/user-levels", callers.company.member);
-    let name = "PUT /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("PUT", &held), Some(json!({ "userLevelIds": [level] }))).await;
-    let name = "GET /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("GET", &held), None).await;
-    let name = "GET /api/iam/user-levels/{id}/users";
-    examples.record(name, callers.admin("GET", &format!("{path}/users?limit=1")), None).await;
-    let unused = callers.api.make("user-levels", Some(callers.company.id), json!({ "name": "Unused" })).await;
-    let unused = format!("{list}/{}", unused["id"].as_str().unwrap());
-    examples.record("DELETE /api/iam/user-levels/{id}", callers.admin("DELETE", &unused), None).await;
-}
-
 async fn catalog(examples: &mut Examples, callers: &Callers) {
     let body = json!({
         "name": "Suppliers", "url": "/suppliers", "category": "procurement", "description": "All suppliers",
@@ -380,10 +345,38 @@ async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
     examples.record(name, callers.platform("PUT", &path), Some(body)).await;
     let name = "GET /api/iam/companies/{companyId}/quotas";
     examples.record(name, callers.platform("GET", &path), None).await;
+    directory(examples, callers, module).await;
     let name = "POST /api/iam/companies/{companyId}/provision";
     let path = format!("/api/iam/companies/{}/provision", crate::support::api::new_company());
     let body = json!({ "adminUserId": new_user(), "restoreAdmin": false });
     examples.record(name, callers.platform("POST", &path), Some(body)).await;
+}
+
+async fn directory(examples: &mut Examples, callers: &Callers, module: &str) {
+    let list = "/api/iam/companies";
+    let body = json!({
+        "id": crate::support::api::new_company(), "name": "Example Ltd", "moduleIds": [module],
+        "adminUserId": new_user(),
+    });
+    let made = examples.record("POST /api/iam/companies", callers.platform("POST", list), Some(body)).await;
+    let path = format!("{list}/{}", id(&made, "company"));
+    examples.record("GET /api/iam/companies/{companyId}", callers.platform("GET", &path), None).await;
+    let body = json!({ "name": "Example Holding", "status": "suspended" });
+    let name = "PATCH /api/iam/companies/{companyId}";
+    examples.record(name, callers.platform("PATCH", &path), Some(body)).await;
+    examples.record("DELETE /api/iam/companies/{companyId}", callers.platform("DELETE", &path), None).await;
+    let user = new_user();
+    let level = callers.api.level_id(callers.company, "Member").await;
+    callers.api.assign(callers.company, user, &[&level]).await;
+    let path = format!("/api/iam/users/{user}");
+    let body = json!({ "displayName": "Ada Lovelace", "email": "ada@example.com" });
+    let request = callers.admin("PUT", &format!("{path}/profile"));
+    examples.record("PUT /api/iam/users/{userId}/profile", request, Some(body)).await;
+    let request = callers.admin("GET", &format!("{path}/profile"));
+    examples.record("GET /api/iam/users/{userId}/profile", request, None).await;
+    let request = callers.platform("GET", &format!("{path}/companies"));
+    examples.record("GET /api/iam/users/{userId}/companies", request, None).await;
+    examples.record("DELETE /api/iam/users/{userId}", callers.admin("DELETE", &path), None).await;
 }
 
 async fn credentials(examples: &mut Examples, callers: &Callers) {
@@ -460,7 +453,7 @@ async fn the_committed_examples_are_the_recorded_examples() {
     let callers = Callers { api, company };
     let mut examples = Examples::default();
     decisions::record(&mut examples, &callers).await;
-    levels(&mut examples, &callers).await;
+    levels::record(&mut examples, &callers).await;
     catalog(&mut examples, &callers).await;
     credentials(&mut examples, &callers).await;
     trails(&mut examples, &callers).await;

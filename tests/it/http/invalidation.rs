@@ -216,7 +216,12 @@ both_adapters! {
                 // The placeholder `$left` stands for a company that is provisioned but has no administrator.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
-            let ids = ids.replace("$left", "$company");
+            if ids.contains("$suspended") {
+                // The placeholder `$suspended` stands for a suspended company.
+                let suspend = ("PATCH /api/iam/companies/{companyId}", r#"{"status":"suspended"}"#);
+                scene.send(&a.api, suspend.0, *of, "$company", suspend.1).await;
+            }
+            let ids = ids.replace("$left", "$company").replace("$suspended", "$company");
             b.catch_up().await;
             for replica in [&a, &b] {
                 scene.seen(&replica.api).await;
@@ -312,6 +317,7 @@ both_adapters! {
                 r#"{"enabled":true}"#,
             ),
             ("PUT /api/iam/companies/{companyId}/quotas", Of::Company, "$company", r#"{"levels":null}"#),
+            ("PATCH /api/iam/companies/{companyId}", Of::Company, "$company", r#"{"status":"active"}"#),
             ("PUT /api/iam/modules/{id}/views", Of::All, "$shut-module", r#"{"viewIds":["$shut-view"]}"#),
         ] {
             scene.send(&a.api, operation, of, ids, body).await;

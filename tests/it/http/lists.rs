@@ -7,6 +7,7 @@ use crate::support::api::{Company, Request, TestApi, both_adapters, each, fields
 
 const USERS: &str = "/api/iam/users";
 const LEVELS: &str = "/api/iam/user-levels";
+const COMPANIES: &str = "/api/iam/companies";
 
 /// Returns a company with a level, and the sorted ids of the users who hold this level.
 async fn with_holders(api: &TestApi, count: usize) -> (Company, String, Vec<UserId>) {
@@ -68,7 +69,10 @@ both_adapters! {
         assert_eq!(fields(&page), ["nextCursor", "users"]);
         let listed = page["users"].as_array().unwrap().iter().find(|user| user["id"] == json!(users[0])).unwrap();
         let held = json!([{ "id": level, "name": "Auditors" }, { "id": member, "name": "Member" }]);
-        assert_eq!(*listed, json!({ "id": users[0], "externalId": null, "pathId": null, "userLevels": held }));
+        let expected = json!({
+            "id": users[0], "externalId": null, "pathId": null, "displayName": null, "email": null, "userLevels": held,
+        });
+        assert_eq!(*listed, expected);
         let theirs = pages(&api, other, USERS, "limit=200").await.concat();
         assert_eq!(theirs.len(), 3);
         assert!(theirs.iter().all(|user| !all.contains(user)));
@@ -105,6 +109,87 @@ both_adapters! {
         }
         let outside = api.get(&format!("{USERS}?q=%7C")).by(company.admin).within(company.id).send().await;
         assert_eq!(outside.expect(400).json()["errors"][0]["field"], "q");
+    }
+
+    /// Members are found by their display names, regardless of case. E-mail addresses are listed and searched only for
+    /// callers who may read profiles.
+    async fn members_are_found_by_the_names_and_addresses_of_their_profiles(api: TestApi) {
+        let (company, _, users) = with_holders(&api, 2).await;
+        for (user, profile) in [
+            (users[0], json!({ "displayName": "Zoë Ärztin", "email": "zoe@example.com" })),
+            (users[1], json!({ "displayName": "Bob" })),
+        ] {
+            let path = format!("/api/iam/users/{user}/profile");
+            api.put(&path).by(company.admin).within(company.id).json(&profile).send().await.expect(200);
+        }
+        let read = json!([{ "featureId": api.feature_id("iam.manage_levels").await, "action": "Read", "scope": "any" }]);
+        let (reader, _) = api.holder_of(company, json!([]), read).await;
+        let find = async |by, text: &str| {
+            let request = api.get(&format!("{USERS}?total=true&q={text}")).by(by).within(company.id);
+            let data = request.send().await.expect(200).data();
+            let found = data["users"].as_array().unwrap().clone();
+            assert_eq!(data["total"], json!(found.len()));
+            found.iter().map(|user| (user["displayName"].clone(), user["email"].clone())).collect::<Vec<_>>()
+        };
+        let zoe = |email: Value| (json!("Zoë Ärztin"), email);
+        let address = json!("zoe@example.com");
+        for text in ["%C3%84RZT", "zo%C3%AB", "zo%C3%8B%20%C3%A4"] {
+            assert_eq!(find(company.admin, text).await, [zoe(address.clone())], "{text}");
+            assert_eq!(find(reader, text).await, [zoe(Value::Null)], "{text}");
+        }
+        assert_eq!(find(company.admin, "ZOE%40").await, [zoe(address)]);
+        assert_eq!(find(reader, "ZOE%40").await, []);
+        assert_eq!(find(company.admin, "bob").await, [(json!("Bob"), Value::Null)]);
+    }
+
+    /// Super admins list all companies in pages, by id or by name, and search them by name, id and status.
+    async fn companies_are_listed_in_pages(api: TestApi) {
+        let word = new_user().to_string();
+        let mut ids = Vec::new();
+        for name in ["Beta", "alpha", "Gamma"] {
+            let body = json!({ "name": format!("{name} {word}"), "adminUserId": new_user() });
+            let made = api.post(COMPANIES).by_super_admin().json(&body).send().await.expect(201).data();
+            ids.push(made["company"]["id"].as_str().unwrap().to_owned());
+        }
+        let suspended = json!({ "status": "suspended" });
+        api.patch(&format!("{COMPANIES}/{}", ids[2])).by_super_admin().json(&suspended).send().await.expect(200);
+        let list = async |query: &str| {
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let request = api.get(&format!("{COMPANIES}?limit=2&total=true{query}{cursor}")).by_super_admin();
+                let page = request.send().await.expect(200).data();
+                found.extend(page["companies"].as_array().unwrap().clone());
+                match page["nextCursor"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => {
+                        assert_eq!(page["total"], json!(found.len()));
+                        return found;
+                    }
+                }
+            }
+        };
+        let names = |found: &[Value]| each(&json!(found), "id").into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let by_name = list(&format!("&sort=name&q={}", word.to_uppercase())).await;
+        assert_eq!(names(&by_name), [&ids[1], &ids[0], &ids[2]].map(String::clone));
+        let at = by_name[2]["provisionedAt"].clone();
+        let expected = json!({
+            "id": ids[2], "name": format!("Gamma {word}"), "status": "suspended", "provisionedAt": at,
+        });
+        assert_eq!(by_name[2], expected);
+        assert_eq!(names(&list(&format!("&status=suspended&q={word}")).await), [ids[2].clone()]);
+        assert_eq!(names(&list(&format!("&q={}", ids[0])).await), [ids[0].clone()]);
+        let all = list("").await;
+        assert!(names(&all).is_sorted() && ids.iter().all(|id| names(&all).contains(id)));
+        for (query, field, code) in [
+            ("status=gone", "status", "unknown"),
+            ("sort=-id", "sort", "unknown"),
+            ("limit=0", "limit", "range"),
+            ("cursor=x", "cursor", "cursor"),
+            ("level=x", "level", "unknown_field"),
+        ] {
+            let errors = api.get(&format!("{COMPANIES}?{query}")).by_super_admin().send().await.expect(400).json();
+            assert_eq!((&errors["errors"][0]["field"], &errors["errors"][0]["code"]), (&json!(field), &json!(code)));
+        }
     }
 
     /// A cursor is valid only for the list, the caller, the company and the parameters for which it was issued. A

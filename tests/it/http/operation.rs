@@ -16,6 +16,7 @@ pub enum Needs {
     ManagePermissions,
     FindAllowed,
     ReadAudit,
+    ReadProfiles,
     SuperAdmin,
     /// The super admin claim of a user's token. API keys do not have this right, regardless of their role.
     ManageCredentials,
@@ -97,6 +98,10 @@ pub enum Entity {
     View,
     Feature,
     Module,
+    /// A user of the first company who holds only the level Member.
+    Leaver,
+    /// A suspended company.
+    Doomed,
     /// The seeded view `/dashboard`.
     Dashboard,
     /// The seeded module `core`.
@@ -110,7 +115,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    pub const ALL: [Self; 21] = {
+    pub const ALL: [Self; 23] = {
         use Entity::*;
         [
             Fresh,
@@ -126,6 +131,8 @@ impl Entity {
             View,
             Feature,
             Module,
+            Leaver,
+            Doomed,
             Dashboard,
             Core,
             TheirCompany,
@@ -281,6 +288,7 @@ impl Operation {
             Needs::ManagePermissions => "You do not have permission to manage permissions",
             Needs::FindAllowed => "You do not have permission to check other users",
             Needs::ReadAudit => "You do not have permission to view audit logs",
+            Needs::ReadProfiles => "You do not have permission to view user profiles",
             Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
         };
         (403, "ERR_AUTH_003", text)
@@ -288,7 +296,7 @@ impl Operation {
 
     /// Returns `true` if the operation describes the caller, regardless of the company.
     pub fn describes_the_caller(&self) -> bool {
-        self.path().ends_with("/me")
+        ["/me", "/me/companies"].iter().any(|end| self.path().ends_with(end))
     }
 
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can

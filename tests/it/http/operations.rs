@@ -1,10 +1,13 @@
 //! The table of all operations of the OpenAPI document. Each row has the required right, a valid request, and the
 //! expected responses to requests with ids of another company.
 
+mod bodies;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use self::bodies::{denial, feature_body, level_body, menu_item_body, module_body, sub_menu_item_body, view_body};
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
 /// The base (`..DECISION`) of the operations that return the caller's own decisions or the caller's menu.
@@ -37,11 +40,12 @@ const SUB_ITEM: &[Foreign] =
 const TABLE: &[Operation] = {
     use Entity::*;
     use ForeignAnswer::*;
-    use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit};
+    use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit, ReadProfiles};
     &[
         Operation { name: "GET /api/iam/navigation", ..DECISION },
         Operation { name: "GET /api/iam/permissions/current", ..DECISION },
         Operation { name: "GET /api/iam/me", company: CompanyParameter::Optional, ..DECISION },
+        Operation { name: "GET /api/iam/me/companies", company: CompanyParameter::Optional, ..DECISION },
         Operation { name: "GET /api/iam/me/catalog", needs: Needs::Membership, ..DECISION },
         Operation {
             name: "POST /api/iam/check",
@@ -217,6 +221,29 @@ const TABLE: &[Operation] = {
             ..CATALOG_READ
         },
         Operation {
+            name: "DELETE /api/iam/users/{userId}",
+            needs: AssignLevels,
+            ids: &[Leaver],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "GET /api/iam/users/{userId}/profile",
+            needs: ReadProfiles,
+            ids: &[Member],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "PUT /api/iam/users/{userId}/profile",
+            needs: AssignLevels,
+            ids: &[Member],
+            body: || json!({ "displayName": Fresh, "email": "ada@example.com" }),
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/users/{userId}/companies", ids: &[User], ..CATALOG_CHANGE },
+        Operation {
             name: "PUT /api/iam/users/{userId}/not-before",
             ids: &[User],
             body: || json!({ "notBefore": "2026-01-01T00:00:00.000Z" }),
@@ -346,6 +373,21 @@ const TABLE: &[Operation] = {
             ..CATALOG_CHANGE
         },
         Operation { name: "DELETE /api/iam/sub-menu-items/{id}", ids: &[Sub], foreign: SUB_ITEM, ..CATALOG_CHANGE },
+        Operation {
+            name: "POST /api/iam/companies",
+            body: || json!({ "name": Fresh, "moduleIds": [Module], "adminUserId": User }),
+            status: 201,
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/companies", ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/companies/{companyId}", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PATCH /api/iam/companies/{companyId}",
+            ids: &[Company],
+            body: || json!({ "name": Fresh, "status": "active" }),
+            ..COMPANY_MODULES
+        },
+        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Doomed], ..COMPANY_MODULES },
         Operation { name: "GET /api/iam/companies/{companyId}/modules", ids: &[Company], ..COMPANY_MODULES },
         Operation {
             name: "PUT /api/iam/companies/{companyId}/modules",
@@ -409,52 +451,6 @@ const TABLE: &[Operation] = {
         },
     ]
 };
-
-fn level_body() -> Value {
-    json!({ "name": Entity::Fresh, "description": "of the table" })
-}
-
-fn view_body() -> Value {
-    json!({
-        "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",
-        "requiresAuth": true,
-    })
-}
-
-fn feature_body() -> Value {
-    json!({
-        "key": Entity::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",
-        "enabled": true,
-    })
-}
-
-fn module_body() -> Value {
-    json!({
-        "code": Entity::Fresh, "name": Entity::Fresh, "description": "d", "icon": "i", "enabled": true,
-        "priority": "premium",
-    })
-}
-
-fn menu_item_body() -> Value {
-    json!({
-        "label": Entity::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
-        "sortOrder": 7, "viewId": Entity::View, "featureId": Entity::Feature, "isEntrypoint": false,
-    })
-}
-
-fn sub_menu_item_body() -> Value {
-    json!({
-        "menuItemId": Entity::Item, "label": Entity::Fresh, "viewId": Entity::View, "featureId": Entity::Feature,
-        "icon": "i", "sortOrder": 7, "enabled": true,
-    })
-}
-
-fn denial() -> Value {
-    json!({
-        "allowed": false, "scope": null, "reason": "User has no assigned user levels", "reasonCode": "no_user_levels",
-        "decidedBy": [], "decidedByCount": 0,
-    })
-}
 
 /// Operations that require no token.
 pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];

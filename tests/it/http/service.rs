@@ -16,18 +16,22 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 74] = [
+const OPERATIONS: [&str; 84] = [
     "DELETE /api/iam/api-keys/{id}",
+    "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
     "DELETE /api/iam/modules/{id}",
     "DELETE /api/iam/nav-trail",
     "DELETE /api/iam/sub-menu-items/{id}",
     "DELETE /api/iam/user-levels/{id}",
+    "DELETE /api/iam/users/{userId}",
     "DELETE /api/iam/views/{id}",
     "GET /api/iam/api-keys",
     "GET /api/iam/api-keys/{id}",
     "GET /api/iam/audit-logs",
+    "GET /api/iam/companies",
+    "GET /api/iam/companies/{companyId}",
     "GET /api/iam/companies/{companyId}/modules",
     "GET /api/iam/companies/{companyId}/quotas",
     "GET /api/iam/features",
@@ -35,6 +39,7 @@ const OPERATIONS: [&str; 74] = [
     "GET /api/iam/features/{id}/views",
     "GET /api/iam/me",
     "GET /api/iam/me/catalog",
+    "GET /api/iam/me/companies",
     "GET /api/iam/menu-items",
     "GET /api/iam/menu-items/{id}",
     "GET /api/iam/modules",
@@ -53,7 +58,9 @@ const OPERATIONS: [&str; 74] = [
     "GET /api/iam/user-levels/{id}/users",
     "GET /api/iam/users",
     "GET /api/iam/users/{userId}",
+    "GET /api/iam/users/{userId}/companies",
     "GET /api/iam/users/{userId}/permissions",
+    "GET /api/iam/users/{userId}/profile",
     "GET /api/iam/users/{userId}/user-levels",
     "GET /api/iam/views",
     "GET /api/iam/views/{id}",
@@ -62,6 +69,7 @@ const OPERATIONS: [&str; 74] = [
     "GET /health/db",
     "GET /livez",
     "GET /readyz",
+    "PATCH /api/iam/companies/{companyId}",
     "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
     "PATCH /api/iam/features/{id}",
     "PATCH /api/iam/menu-items/{id}",
@@ -72,6 +80,7 @@ const OPERATIONS: [&str; 74] = [
     "POST /api/iam/api-keys",
     "POST /api/iam/check",
     "POST /api/iam/checks",
+    "POST /api/iam/companies",
     "POST /api/iam/companies/{companyId}/provision",
     "POST /api/iam/explain",
     "POST /api/iam/explanations",
@@ -90,6 +99,7 @@ const OPERATIONS: [&str; 74] = [
     "PUT /api/iam/user-levels/{id}/permissions/features",
     "PUT /api/iam/user-levels/{id}/permissions/views",
     "PUT /api/iam/users/{userId}/not-before",
+    "PUT /api/iam/users/{userId}/profile",
     "PUT /api/iam/users/{userId}/user-levels",
 ];
 

@@ -50,7 +50,8 @@ async fn allowed_by_checks(api: &TestApi, company: Company, users: &[UserId], ch
     for (user, result) in users.iter().zip(results.as_array().unwrap()) {
         if result["allowed"] == true {
             allowed.push(json!({
-                "id": user, "externalId": null, "pathId": null, "scope": result["scope"],
+                "id": user, "externalId": null, "pathId": null, "displayName": null, "email": null,
+                "scope": result["scope"],
                 "reasonCode": result["reasonCode"], "decidedBy": result["decidedBy"],
                 "decidedByCount": result["decidedByCount"],
             }));

@@ -138,7 +138,7 @@ mod postgres {
 
     /// The tables with rows of companies, each with the column that identifies the company of a row, either directly or
     /// through the row's menu item.
-    const OF_TENANTS: [(&str, &str); 12] = [
+    const OF_TENANTS: [(&str, &str); 13] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
         ("effective_feature_permissions", "company_id"),
@@ -150,6 +150,7 @@ mod postgres {
         ("user_level_feature_permissions", "company_id"),
         ("user_level_view_permissions", "company_id"),
         ("user_levels", "company_id"),
+        ("user_profiles", "company_id"),
         ("user_user_levels", "company_id"),
     ];
 
@@ -166,6 +167,7 @@ mod postgres {
                 SELECT {company}, {company}, {company}, id, 'Read', true, 'any' FROM features
                     WHERE key = 'general.read';
             INSERT INTO user_user_levels (user_id, user_level_id, company_id) VALUES ({company}, {company}, {company});
+            INSERT INTO user_profiles (user_id, company_id, source) VALUES ({company}, {company}, 'api');
             INSERT INTO menu_items (id, company_id, label) VALUES ({company}, {company}, 'Item');
             INSERT INTO sub_menu_items (id, menu_item_id, label) VALUES ({company}, {company}, 'Item');
             INSERT INTO nav_trail (id, user_id, company_id, session_id, url, label, depth)

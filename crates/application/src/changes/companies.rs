@@ -171,7 +171,7 @@ impl Change for ProvisionCompany {
 
 impl ProvisionCompany {
     /// Adds the module `core`, creates the default levels, and assigns the administrator level.
-    async fn provision(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
+    pub(super) async fn provision(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
         tx.company_states_mut().set_provisioned(self.company).await?;
         let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
         let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;

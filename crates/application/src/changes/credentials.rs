@@ -7,7 +7,7 @@ use iam_domain::{
     ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, RequestRate,
     ServiceRole, Timestamp, User, UserId,
 };
-use iam_storage::{Target, UnitOfWork};
+use iam_storage::{Constraint, StorageError, Target, UnitOfWork};
 
 use crate::{Change, Failure, Requirement};
 
@@ -47,6 +47,11 @@ impl Change for CreateApiKey {
         let now = tx.now();
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Failure::invalid("expiresAt", "must be in the future"));
+        }
+        if let Some(company) = self.company
+            && tx.company_states().read(company).await?.is_some_and(|state| state.erased_at.is_some())
+        {
+            return Err(StorageError::conflict(Constraint::CompanyErased).into());
         }
         let key = self.key(caller.user_id(), now);
         tx.api_keys_mut().create(&key, &self.digest).await?;

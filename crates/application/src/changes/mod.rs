@@ -3,10 +3,12 @@
 mod companies;
 pub(crate) mod credentials;
 mod default_levels;
+mod directory;
 pub(crate) mod features;
 mod matrices;
 pub(crate) mod menu;
 pub(crate) mod modules;
+mod profiles;
 mod quotas;
 mod restoration;
 pub(crate) mod user_levels;
@@ -16,6 +18,7 @@ pub use companies::{
     ProvisionCompany, Provisioned, ProvisionedAdmin, SetCompanyModules, SwitchCompanyModule, SwitchedModule,
 };
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
+pub use directory::{CreateCompany, UpdateCompany};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 pub use matrices::{
     NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
@@ -24,6 +27,7 @@ pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
+pub use profiles::{RemoveUser, SetUserProfile};
 pub use quotas::SetCompanyQuotas;
 pub use user_levels::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
 pub use views::{CreateView, DeleteView, UpdateView};

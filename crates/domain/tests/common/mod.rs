@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module, ModuleCode, ModuleId, Name,
-    Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
+    Action, Catalog, CompanyStatus, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module, ModuleCode,
+    ModuleId, Name, Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -142,6 +142,7 @@ impl World {
                 self.module_views.iter().map(|(gate, number)| (module(*gate), view(*number))),
                 self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
             )),
+            status: CompanyStatus::Active,
             modules: self.company_modules.iter().map(|number| module(*number)).collect(),
             levels: self.levels.iter().map(Level::permissions).collect(),
         }

@@ -65,6 +65,11 @@ impl<P: Policy, T> Authorized<P, T> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }
 
+    /// Returns the context of the request, for a use case that makes several changes.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.context.clone()
+    }
+
     /// Returns the caller.
     pub(crate) const fn caller(&self) -> Caller {
         self.caller

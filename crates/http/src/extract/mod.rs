@@ -18,6 +18,6 @@ pub(crate) use authorized::Authorized;
 pub(crate) use conditional::matches_if_none_match;
 pub(crate) use policy::{
     Anyone, AssignLevels, FindAllowed, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
-    PlatformCompany, ReadAudit, ReadCatalog, ReadIam,
+    PlatformCompany, ReadAudit, ReadCatalog, ReadIam, ReadProfiles,
 };
 pub(crate) use request_reader::{Input, RequestReader};

@@ -1,6 +1,6 @@
 //! The parameters and the response members that all lists share.
 
-use iam_application::{Direction, FieldCode, MemberSearch, PageRequest, Total};
+use iam_application::{Direction, FieldCode, PageRequest, SearchText, Total};
 use iam_domain::ExternalId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -47,12 +47,12 @@ pub(crate) fn search(request: &mut RequestReader<'_>) -> Option<Option<String>> 
 }
 
 /// Reads the parameter `q` of a list of members.
-pub(crate) fn member_search(request: &mut RequestReader<'_>) -> Option<Option<MemberSearch>> {
+pub(crate) fn member_search(request: &mut RequestReader<'_>) -> Option<Option<SearchText>> {
     let Some(text) = search(request)? else { return Some(None) };
     if ExternalId::may_be(&text) {
-        return Some(request.query_user("q")?.map(|user| MemberSearch::User(user.id)));
+        return Some(request.query_user("q")?.map(|user| SearchText::User(user.id)));
     }
-    Some(Some(MemberSearch::Text(text)))
+    Some(Some(SearchText::Text(text)))
 }
 
 /// The sort orders of lists of members.

@@ -2,7 +2,7 @@
 
 use actix_web::get;
 use iam_application::{HeldLevel, ListMembers, Member, Page};
-use iam_domain::{ExternalId, Name, UserId, UserLevelId};
+use iam_domain::{Email, ExternalId, Name, UserId, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,15 +38,21 @@ pub(crate) struct MemberData {
     /// The URL-safe form of the external id.
     #[schema(required = true)]
     path_id: Option<String>,
+    /// The display name in the user's profile.
+    #[schema(required = true)]
+    display_name: Option<Name>,
+    /// The e-mail address in the user's profile. Always `null` if the caller may not read profiles.
+    #[schema(value_type = Option<String>, required = true)]
+    email: Option<Email>,
     /// The levels that the user holds in the company, sorted by name.
     user_levels: Vec<HeldLevelData>,
 }
 
 impl From<Member> for MemberData {
-    fn from(Member { user, external_id, levels }: Member) -> Self {
+    fn from(Member { user, external_id, display_name, email, levels }: Member) -> Self {
         let path_id = external_id.as_ref().map(ExternalId::path_id);
         let user_levels = levels.into_iter().map(HeldLevelData::from).collect();
-        Self { id: user, external_id, path_id, user_levels }
+        Self { id: user, external_id, path_id, display_name, email, user_levels }
     }
 }
 
@@ -96,7 +102,9 @@ impl Input for MembersQuery {
             "q" = Option<String>,
             Query,
             max_length = 255,
-            description = "Only users whose id begins with this text. A pathId or issuer|subject selects this user",
+            description = "Only users whose id begins with this text, or whose display name contains it, regardless of \
+                case. If the caller may read profiles, e-mail addresses are searched, too. A pathId or issuer|subject \
+                selects this user",
         ),
         ("sort" = Option<String>, Query, description = "`id` or `-id` (descending). Default: `id`"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
@@ -134,7 +142,9 @@ impl Input for HoldersQuery {
             "q" = Option<String>,
             Query,
             max_length = 255,
-            description = "Only users whose id begins with this text. A pathId or issuer|subject selects this user",
+            description = "Only users whose id begins with this text, or whose display name contains it, regardless of \
+                case. If the caller may read profiles, e-mail addresses are searched, too. A pathId or issuer|subject \
+                selects this user",
         ),
         ("sort" = Option<String>, Query, description = "`id` or `-id` (descending). Default: `id`"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),

@@ -3,7 +3,9 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod companies;
+pub(crate) mod company_list;
 pub(crate) mod decisions;
+pub(crate) mod directory;
 pub(crate) mod explain;
 pub(crate) mod fallback;
 pub(crate) mod features;
@@ -16,6 +18,7 @@ pub(crate) mod menu;
 pub(crate) mod modules;
 pub(crate) mod nullified;
 pub(crate) mod openapi;
+pub(crate) mod profiles;
 pub(crate) mod quotas;
 pub(crate) mod trail;
 pub(crate) mod user_levels;

@@ -2,7 +2,7 @@
 
 use actix_web::get;
 use iam_application::{AllowedMember, FieldCode, WhoCan};
-use iam_domain::{Action, ApiKeyId, ExternalId, Scope, UserId, UserLevelId};
+use iam_domain::{Action, ApiKeyId, Email, ExternalId, Name, Scope, UserId, UserLevelId};
 use iam_permissions_cache::{Check, FeatureRef, ViewRef};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,12 @@ pub(crate) struct AllowedUser {
     /// The URL-safe form of the external id.
     #[schema(required = true)]
     path_id: Option<String>,
+    /// The display name in the user's profile.
+    #[schema(required = true)]
+    display_name: Option<Name>,
+    /// The e-mail address in the user's profile.
+    #[schema(value_type = Option<String>, required = true)]
+    email: Option<Email>,
     /// The scope with which the action is allowed. `null` for views.
     #[schema(required = true)]
     scope: Option<Scope>,
@@ -46,6 +52,8 @@ impl From<AllowedMember> for AllowedUser {
             id: member.user,
             path_id: member.external_id.as_ref().map(ExternalId::path_id),
             external_id: member.external_id,
+            display_name: member.display_name,
+            email: member.email,
             scope: decision.scope,
             reason_code: decision.reason.code(),
             decided_by,

@@ -1,10 +1,10 @@
 //! The in-memory table of all API keys and token cut-offs. A cut-off is a time: tokens that were issued to the user
 //! before this time are rejected. The table is served while the lease is valid.
 //!
-//! The service never deletes a credential, and stores each credential with the version of its last change. Therefore
-//! each load reads only the credentials that changed after the previous load (incremental load). While a load replaces
+//! The service stores each credential with the version of its last change, and deletes credentials only when it erases a
+//! company. Therefore each load reads only the credentials that changed after the previous load (incremental load). While a load replaces
 //! a row, concurrent readers may observe the old or the new row. Both are within the staleness bound. If the changed
-//! rows do not result in the state that the database reports, rows were edited or restored outside the service. The
+//! rows do not result in the state that the database reports, a company was erased, or rows were edited or restored outside the service. The
 //! table is then discarded, and all rows are loaded again.
 
 use std::collections::{HashMap, HashSet};
@@ -163,7 +163,10 @@ impl CredentialCache {
         }
         let is_whole = table.learn(changes);
         if !is_whole {
-            tracing::warn!("API keys or token cut-offs were changed outside the service; all of them will be reloaded");
+            tracing::warn!(
+                "a company was erased, or API keys or token cut-offs were changed outside the service; all of them will be \
+                reloaded"
+            );
             self.reset();
         }
         is_whole

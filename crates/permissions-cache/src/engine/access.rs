@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{
-    Action, Catalog, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions,
-    ViewId,
+    Action, Catalog, CompanyStatus, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope,
+    UserLevelId, Versions, ViewId,
 };
 
 use crate::engine::compiled::{CellRef, CompiledSet};
@@ -78,6 +78,17 @@ impl Access {
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.set.has_levels()
+    }
+
+    /// Returns the status of the company.
+    #[must_use]
+    pub fn company_status(&self) -> CompanyStatus {
+        self.set.status()
+    }
+
+    /// Returns `true` if the subject is a user whose company is suspended. Every decision about this user is a denial.
+    pub(crate) fn is_suspended(&self) -> bool {
+        matches!(self.subject, Subject::User(_)) && self.set.is_suspended()
     }
 
     /// Decides whether the subject may see the view or perform the action. Allocates no memory.
@@ -178,9 +189,13 @@ impl Access {
         &self.set.index.catalog
     }
 
-    /// Returns the part of the catalog that is available in the company.
+    /// Returns the part of the catalog that is available in the company. Empty if the subject is a user and the company
+    /// is suspended.
     #[must_use]
     pub fn available_catalog(&self) -> AvailableCatalog {
+        if self.is_suspended() {
+            return AvailableCatalog { views: Vec::new(), features: Vec::new() };
+        }
         let (catalog, modules) = (&self.set.index.catalog, self.set.modules());
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
         let mut views: Vec<_> =
@@ -282,7 +297,13 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, check: &'a Chec
     }
     let cell = match find(set, check) {
         Ok(cell) => cell,
-        Err(unknown) => return by_no_level(unknown),
+        // A suspended company denies everything for the same reason, even what does not exist.
+        Err(unknown) => match subject {
+            Subject::User(_) if set.is_suspended() => {
+                return by_no_level(Outcome { reason: Reason::CompanySuspended, ..unknown });
+            }
+            _ => return by_no_level(unknown),
+        },
     };
     let outcome = match (subject, check) {
         (Subject::SuperAdmin(_), _) => {

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use iam_domain::{Action, Catalog, Feature, FeatureId, ModuleId, Reason, Snapshot, UserLevelId, Versions};
+use iam_domain::{
+    Action, Catalog, CompanyStatus, Feature, FeatureId, ModuleId, Reason, Snapshot, UserLevelId, Versions,
+};
 use iam_storage::StateId;
 use smallvec::SmallVec;
 
@@ -77,6 +79,7 @@ pub(crate) struct CompiledSet {
     /// The bitmap of the allowed views, with one bit per view.
     views: Box<[u64]>,
     modules: Arc<BTreeSet<ModuleId>>,
+    status: CompanyStatus,
     /// The id of the set, unique in this process.
     pub(crate) id: u64,
     _reservation: Reservation,
@@ -96,13 +99,22 @@ impl CompiledSet {
         company_stamp: i64,
         index: &Arc<CatalogIndex>,
         modules: &Arc<BTreeSet<ModuleId>>,
+        status: CompanyStatus,
         levels: Vec<Arc<LevelRules>>,
         memory: &MemoryUsage,
     ) -> Self {
         let rules = |column: Column| levels.iter().map(move |level| level.rule(column));
+        // A suspended company denies everything, whatever the levels and the modules are.
+        let suspended = (status == CompanyStatus::Suspended).then_some(if levels.is_empty() {
+            Code::NO_USER_LEVELS
+        } else {
+            Code::COMPANY_SUSPENDED
+        });
         let mut codes = SmallVec::<[Code; INLINE_CODES]>::with_capacity(index.columns());
         for (column, view) in index.views() {
-            codes.push(if !view.requires_auth {
+            codes.push(if let Some(code) = suspended {
+                code
+            } else if !view.requires_auth {
                 Code::PUBLIC_VIEW
             } else if index.catalog.is_view_open(view.id, modules) {
                 by_levels(rules(column))
@@ -115,7 +127,7 @@ impl CompiledSet {
             *word = codes.iter().enumerate().map(|(bit, code)| u64::from(code.is_allowed()) << bit).sum();
         }
         for (columns, feature) in index.features() {
-            let gate = before_levels(&index.catalog, modules, feature.id);
+            let gate = suspended.or_else(|| before_levels(&index.catalog, modules, feature.id));
             codes.extend(columns.columns().map(|(_, column)| gate.unwrap_or_else(|| by_levels(rules(column)))));
         }
         let far = if codes.spilled() { codes.len() } else { 0 };
@@ -129,6 +141,7 @@ impl CompiledSet {
             index: Arc::clone(index),
             levels: levels.into(),
             modules: Arc::clone(modules),
+            status,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             _reservation: memory.reserve(bytes),
         }
@@ -164,6 +177,15 @@ impl CompiledSet {
 
     pub(crate) const fn modules(&self) -> &Arc<BTreeSet<ModuleId>> {
         &self.modules
+    }
+
+    pub(crate) const fn status(&self) -> CompanyStatus {
+        self.status
+    }
+
+    /// Returns `true` if the company is suspended.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.status == CompanyStatus::Suspended
     }
 
     /// Returns `true` if the set allows the view. Reads a single bit.
@@ -224,6 +246,7 @@ impl CompiledSet {
     pub(crate) fn to_snapshot(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),
+            status: self.status,
             modules: BTreeSet::clone(&self.modules),
             levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),
         }

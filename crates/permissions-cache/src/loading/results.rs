@@ -80,7 +80,8 @@ impl Cache {
             let rules =
                 snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
-            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rules, &self.memory))
+            let (versions, status) = (stamped.versions, snapshot.status);
+            Arc::new(CompiledSet::new(versions, company.stamp, &index, &modules, status, rules, &self.memory))
         });
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }

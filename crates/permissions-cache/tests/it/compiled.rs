@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope, Snapshot, Timestamp,
-    UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, CompanyStatus, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope, Snapshot,
+    Timestamp, UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::{Stamped, Stamps};
@@ -48,8 +48,10 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     let gates =
         (prop::collection::vec((0..MODULES, 0..VIEWS), 0..4), prop::collection::vec((0..MODULES, 0..FEATURES), 0..4));
     let switches = (some_of(2), some_of(2), some_of(2));
-    (switches, gates, some_of(MODULES), prop::collection::vec(a_levels_rows(), 0..=4)).prop_map(
-        |((public, disabled, off), (module_views, module_features), modules, levels)| {
+    let is_suspended = prop::bool::weighted(0.2);
+    let levels = prop::collection::vec(a_levels_rows(), 0..=4);
+    (switches, gates, some_of(MODULES), levels, is_suspended).prop_map(
+        |((public, disabled, off), (module_views, module_features), modules, levels, is_suspended)| {
             let at = Timestamp::from_millis(0).unwrap();
             let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
             let features = (0..FEATURES).map(|number| {
@@ -69,6 +71,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let ids: Vec<UserLevelId> = (0..).map(|number| level(0, number)).take(levels.len()).collect();
             Snapshot {
                 catalog: Arc::new(catalog),
+                status: if is_suspended { CompanyStatus::Suspended } else { CompanyStatus::Active },
                 modules: modules.into_iter().map(module).collect(),
                 levels: ids
                     .into_iter()

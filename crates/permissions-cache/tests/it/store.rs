@@ -13,11 +13,12 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
-    CompanyState, CompanyStates, CredentialChanges, Credentials, CursorKeys, EffectiveFeaturePermissions,
-    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Members, MenuItems, ModuleFeatures,
-    ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped,
-    Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyDirectory, CompanyModules,
+    CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, CursorKeys,
+    EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Members,
+    MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader,
+    Result, Snapshots, Stamped, Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles,
+    Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -329,8 +330,10 @@ forwarded! {
     assignments: Assignments,
     members: Members,
     cursor_keys: CursorKeys,
+    company_directory: CompanyDirectory,
     menu_items: MenuItems,
     sub_menu_items: SubMenuItems,
+    user_profiles: UserProfiles,
     audit_logs: AuditLogs,
     users: Users,
     api_keys: ApiKeys,

@@ -3,8 +3,10 @@
 mod catalog;
 mod company;
 mod credentials;
+mod erasure;
 mod matrices;
 mod menu;
+mod profiles;
 mod sets;
 
 use async_trait::async_trait;

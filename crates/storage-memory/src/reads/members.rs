@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, UserId, UserLevelId};
+use iam_domain::{CompanyId, UserId, UserLevelId, UserProfile, folded};
 use iam_storage::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Result, Selected, Stamped,
-    Stamps,
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
+    Result, Selected, Stamped, Stamps,
 };
 
 use crate::limit::to_usize;
@@ -17,14 +17,33 @@ fn member(state: &State, company: &CompanyData, user: UserId) -> Member {
     let held = |level: &LevelData| HeldLevel { id: level.level.id, name: level.level.name.clone() };
     let mut levels: Vec<_> = company.levels_of(user).map(held).collect();
     levels.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    Member { user, external_id: state.external_ids.get(&user).cloned(), levels }
+    let profile = company.profiles.get(&user);
+    Member {
+        user,
+        external_id: state.external_ids.get(&user).cloned(),
+        display_name: profile.and_then(|profile| profile.display_name.clone()),
+        email: profile.and_then(|profile| profile.email.clone()),
+        levels,
+    }
 }
 
 /// Returns the users whom a filter selects, in ascending order of id.
 fn users<'a>(company: &'a CompanyData, filter: &'a MemberFilter) -> impl Iterator<Item = UserId> + 'a {
     let holds = |held: &imbl::OrdSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
-    let is_within = |user: &UserId| filter.users.is_none_or(|range| (range.first..=range.last).contains(user));
-    company.held.iter().filter(move |(user, held)| holds(held) && is_within(user)).map(|(user, _)| *user)
+    let is_found = |user: &UserId| filter.search.as_ref().is_none_or(|search| finds(search, company, *user));
+    company.held.iter().filter(move |(user, held)| holds(held) && is_found(user)).map(|(user, _)| *user)
+}
+
+/// Returns `true` if a search finds the user.
+fn finds(search: &MemberSearch, company: &CompanyData, user: UserId) -> bool {
+    let contains = |text: &ProfileText, UserProfile { display_name, email, .. }: &UserProfile| {
+        let is_in = |own: &str| folded(own).contains(&text.folded);
+        let is_in_email = email.as_ref().is_some_and(|email| is_in(email.as_str()));
+        display_name.as_ref().is_some_and(|name| is_in(name.as_str())) || (text.in_emails && is_in_email)
+    };
+    let profile = || company.profiles.get(&user);
+    let is_in_profile = || search.text.as_ref().zip(profile()).is_some_and(|(text, profile)| contains(text, profile));
+    search.users.is_some_and(|range| (range.first..=range.last).contains(&user)) || is_in_profile()
 }
 
 #[async_trait]

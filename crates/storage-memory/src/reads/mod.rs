@@ -4,8 +4,10 @@ mod audit;
 mod catalog;
 mod company;
 mod credentials;
+mod directory;
 mod members;
 pub(crate) mod menu;
+mod profiles;
 mod quotas;
 
 use std::cmp::Ordering;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
-    LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission, ViewState,
+    Action, Assignment, CompanyDetails, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
+    LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, UserProfile,
+    ViewId, ViewPermission, ViewState,
 };
-use iam_storage::Result;
+use iam_storage::{CompanyState, Result};
 use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::refuse_unknown;
@@ -20,11 +21,14 @@ use crate::state::owned::{AuditLog, MenuData};
 pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
+    pub(crate) details: CompanyDetails,
+    pub(crate) erased_at: Option<Timestamp>,
     pub(crate) quotas: QuotaOverrides,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
+    pub(crate) profiles: OrdMap<UserId, UserProfile>,
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditLog,
 }
@@ -85,6 +89,21 @@ impl CompanyData {
         if let Some(level) = self.level_mut(level) {
             level.holders.remove(&user);
         }
+    }
+
+    /// Returns the state of the company.
+    pub(crate) fn to_state(&self) -> CompanyState {
+        let Self { version, provisioned_at, details, erased_at, .. } = self;
+        let (version, provisioned_at, erased_at) = (*version, *provisioned_at, *erased_at);
+        CompanyState { version, provisioned_at, details: details.clone(), erased_at }
+    }
+
+    /// Returns the ids of all rows of the company.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
+        let items = self.menu.items.keys().map(|id| (RowKind::MenuItems, id.as_uuid()));
+        let sub_items = self.menu.sub_items.keys().map(|id| (RowKind::SubMenuItems, id.as_uuid()));
+        let records = self.audit.keys().map(|cursor| (RowKind::AuditLogs, cursor.id.as_uuid()));
+        self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items).chain(records)
     }
 
     pub(crate) fn enabled_modules(&self) -> BTreeSet<ModuleId> {

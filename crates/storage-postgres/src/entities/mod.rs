@@ -22,6 +22,7 @@ pub(crate) mod user_identities;
 pub(crate) mod user_level_feature_permissions;
 pub(crate) mod user_level_view_permissions;
 pub(crate) mod user_levels;
+pub(crate) mod user_profiles;
 pub(crate) mod user_user_levels;
 pub(crate) mod views;
 
@@ -51,7 +52,7 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 22] {
+pub(crate) fn probes() -> [Statement; 23] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
@@ -73,6 +74,7 @@ pub(crate) fn probes() -> [Statement; 22] {
         probe::<user_level_feature_permissions::Entity>(),
         probe::<user_level_view_permissions::Entity>(),
         probe::<user_levels::Entity>(),
+        probe::<user_profiles::Entity>(),
         probe::<user_user_levels::Entity>(),
         probe::<views::Entity>(),
     ]

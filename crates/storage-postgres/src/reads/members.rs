@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, ExternalId, ExternalSubject, Issuer, Name, UserId, UserLevelId, Versions};
+use iam_domain::{CompanyId, Email, ExternalId, ExternalSubject, Issuer, Name, UserId, UserLevelId, Versions};
 use iam_storage::{
     CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Result, Selected, Stamped,
-    Stamps, StorageError,
+    Stamps, StorageError, UserRange,
 };
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
@@ -21,10 +21,13 @@ use crate::statement::{column, incomplete, json_column, statement};
 fn members(users: &str, order: &str) -> String {
     format!(
         "(SELECT coalesce(json_agg(
-            json_build_array(page.user_id, identity.issuer, identity.subject, held.levels) ORDER BY page.user_id {order}
+            json_build_array(page.user_id, identity.issuer, identity.subject, profile.display_name, profile.email,
+                held.levels) ORDER BY page.user_id {order}
         ), '[]') FROM ({users}) AS page LEFT JOIN LATERAL (
             SELECT issuer, subject FROM user_identities WHERE user_id = page.user_id OFFSET 0
-        ) AS identity ON true CROSS JOIN LATERAL (
+        ) AS identity ON true LEFT JOIN LATERAL (
+            SELECT display_name, email FROM user_profiles WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
+        ) AS profile ON true CROSS JOIN LATERAL (
             SELECT coalesce(json_agg(json_build_array(level.id, level.name) ORDER BY level.name, level.id), '[]')
                 AS levels
             FROM (
@@ -36,14 +39,15 @@ fn members(users: &str, order: &str) -> String {
     )
 }
 
-/// The JSON of a member: the user, the issuer and the subject of the external id, and the levels.
-type MemberRow = (Uuid, Option<String>, Option<String>, Vec<(Uuid, String)>);
+/// The JSON of a member: the user, the issuer and the subject of the external id, the display name, the e-mail address,
+/// and the levels.
+type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Vec<(Uuid, String)>);
 
 fn corrupt(what: &str, error: impl std::fmt::Display) -> StorageError {
     StorageError::corrupt(format!("{what}: {error}"))
 }
 
-fn member((user, issuer, subject, levels): MemberRow) -> Result<Member> {
+fn member((user, issuer, subject, display_name, email, levels): MemberRow) -> Result<Member> {
     let external_id = match (issuer, subject) {
         (Some(issuer), Some(subject)) => Some(ExternalId {
             issuer: Issuer::parse(issuer).map_err(|error| corrupt("user_identities.issuer", error))?,
@@ -56,32 +60,73 @@ fn member((user, issuer, subject, levels): MemberRow) -> Result<Member> {
         Ok(HeldLevel { id: UserLevelId::from_uuid(id), name })
     };
     let levels = levels.into_iter().map(level).collect::<Result<_>>()?;
-    Ok(Member { user: UserId::from_uuid(user), external_id, levels })
+    let display_name = display_name.map(Name::stored).transpose();
+    let email = email.map(Email::stored).transpose();
+    Ok(Member {
+        user: UserId::from_uuid(user),
+        external_id,
+        display_name: display_name.map_err(|error| corrupt("user_profiles.display_name", error))?,
+        email: email.map_err(|error| corrupt("user_profiles.email", error))?,
+        levels,
+    })
 }
 
 fn read_members(row: &QueryResult) -> Result<Vec<Member>> {
     json_column::<Vec<MemberRow>>(row, "members")?.into_iter().map(member).collect()
 }
 
-/// Returns the smallest and the largest id of the filter's range.
-fn range(filter: &MemberFilter) -> (Uuid, Uuid) {
-    filter.users.map_or((Uuid::nil(), Uuid::max()), |users| (users.first.as_uuid(), users.last.as_uuid()))
+/// The `SELECT`s that list the users whom a filter selects, each in ascending order of id if the index is used. All have
+/// a `WHERE` clause on the column `user_id`.
+struct Users {
+    sources: Vec<String>,
+    values: Vec<Value>,
 }
 
-/// Returns the `SELECT` that lists the users of a company ($1) with ids in a range ($2, $3) who hold the filter's level
-/// ($4), each of them once, and the values of the parameters.
-fn users_sql(company: CompanyId, filter: &MemberFilter) -> (&'static str, Vec<Value>) {
-    let (first, last) = range(filter);
-    let mut values: Vec<Value> = vec![company.as_uuid().into(), first.into(), last.into()];
-    let Some(level) = filter.level else {
-        let all = "SELECT DISTINCT user_id FROM user_user_levels
-            WHERE company_id = $1 AND user_id >= $2 AND user_id <= $3";
-        return (all, values);
-    };
-    values.push(level.as_uuid().into());
-    let holders = "SELECT user_id FROM user_user_levels
-        WHERE company_id = $1 AND user_id >= $2 AND user_id <= $3 AND user_level_id = $4";
-    (holders, values)
+impl Users {
+    fn of(company: CompanyId, filter: &MemberFilter) -> Self {
+        let mut users = Self { sources: Vec::new(), values: vec![company.as_uuid().into()] };
+        let level = filter.level.map(|level| users.value(level.as_uuid()));
+        let search = filter.search.clone().unwrap_or_default();
+        if filter.search.is_none() || search.users.is_some() {
+            let all = UserRange { first: UserId::NIL, last: UserId::from_uuid(Uuid::max()) };
+            let range = search.users.unwrap_or(all);
+            let (first, last) = (users.value(range.first.as_uuid()), users.value(range.last.as_uuid()));
+            let within = format!("company_id = $1 AND user_id >= {first} AND user_id <= {last}");
+            users.sources.push(match &level {
+                None => format!("SELECT DISTINCT user_id FROM user_user_levels WHERE {within}"),
+                Some(level) => {
+                    format!("SELECT user_id FROM user_user_levels WHERE {within} AND user_level_id = {level}")
+                }
+            });
+        }
+        // PostgreSQL cannot store NUL, so no stored text contains it.
+        if let Some(text) = search.text.filter(|text| !text.folded.contains('\0')) {
+            let (folded, in_emails) = (users.value(text.folded), users.value(text.in_emails));
+            let of_level = level.map(|level| format!(" AND user_level_id = {level}")).unwrap_or_default();
+            users.sources.push(format!(
+                "SELECT user_id FROM user_profiles AS profile WHERE company_id = $1
+                    AND (strpos(name_folded, {folded}) > 0 OR ({in_emails} AND strpos(email_folded, {folded}) > 0))
+                    AND EXISTS (
+                        SELECT FROM user_user_levels
+                        WHERE company_id = $1 AND user_id = profile.user_id{of_level} OFFSET 0
+                    )"
+            ));
+        }
+        users
+    }
+
+    /// Adds the value of a parameter, and returns the name of the parameter.
+    fn value(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Returns a `SELECT` of the users of all sources, each of them once. `rest` follows the `WHERE` clause of each
+    /// source.
+    fn union(&self, rest: &str) -> String {
+        let sources: Vec<_> = self.sources.iter().map(|source| format!("({source}{rest})")).collect();
+        format!("SELECT user_id FROM ({}) AS found", sources.join(" UNION "))
+    }
 }
 
 /// Converts a number of rows into the value of a `LIMIT` clause.
@@ -103,21 +148,27 @@ impl<T: Executor> Members for Repository<T> {
             Direction::Ascending => ("ASC", ">", Uuid::nil()),
             Direction::Descending => ("DESC", "<", Uuid::max()),
         };
-        let (users, mut values) = users_sql(company, filter);
-        values.push(after.map_or(start, |user| user.as_uuid()).into());
-        values.push(most(limit));
-        let (after, limit) = (values.len() - 1, values.len());
-        let page = format!("{users} AND user_id {beyond} ${after} ORDER BY user_id {order} LIMIT ${limit}");
+        let mut users = Users::of(company, filter);
+        if users.sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let after = users.value(after.map_or(start, |user| user.as_uuid()));
+        let limit = users.value(most(limit));
+        let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
+        let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
         let sql = format!("SELECT {} AS members", members(&page, order));
-        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
         read_members(&self.single(self.for_company(company, read)).await?)
     }
 
     async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {
-        let (users, mut values) = users_sql(company, filter);
-        values.push(most(limit));
-        let sql = format!("SELECT count(*) AS count FROM ({users} LIMIT ${}) AS counted", values.len());
-        let count = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+        let mut users = Users::of(company, filter);
+        if users.sources.is_empty() {
+            return Ok(0);
+        }
+        let limit = users.value(most(limit));
+        let sql = format!("SELECT count(*) AS count FROM ({} LIMIT {limit}) AS counted", users.union(""));
+        let count = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
         let row = self.single(self.for_company(company, count)).await?;
         Ok(column::<i64>(&row, "count")?.unsigned_abs())
     }

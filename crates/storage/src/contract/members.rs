@@ -4,20 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    CompanyId, ExternalId, FeaturePermission, LevelPermissions, Scope, Snapshot, UserId, UserLevel, UserLevelId,
-    ViewState,
+    CompanyDetails, CompanyId, CompanyStatus, Email, ExternalId, FeaturePermission, LevelPermissions, Name,
+    ProfileSource, Scope, Snapshot, UserId, UserLevel, UserLevelId, UserProfile, ViewState, folded,
 };
 
 use super::fixtures::{
-    action, ascending, begin, change, feature_cell, given, given_all, holding, level, some_company, some_feature,
+    action, ascending, at, begin, change, feature_cell, given, given_all, holding, level, some_company, some_feature,
     some_module, some_user, some_view, unique, versions, view_at, view_cell,
 };
 use crate::{
-    CellName, Direction, HeldLevel, IdOrText, LevelRules, Member, MemberFilter, Selected, Stamped, Storage, UserRange,
+    CellName, CompanyFilter, CompanyOrder, CompanyPosition, Direction, HeldLevel, IdOrText, LevelRules, Member,
+    MemberFilter, MemberSearch, ProfileText, Selected, Stamped, Storage, UserRange,
 };
 
 fn held(level: &UserLevel) -> HeldLevel {
     HeldLevel { id: level.id, name: level.name.clone() }
+}
+
+/// Returns a filter for the members with ids in this range.
+fn within(first: UserId, last: UserId) -> MemberFilter {
+    let users = Some(UserRange { first, last });
+    MemberFilter { level: None, search: Some(MemberSearch { users, text: None }) }
 }
 
 async fn listed(
@@ -55,14 +62,14 @@ pub async fn members_are_listed_in_pages(storage: Arc<dyn Storage>) {
     let down: Vec<_> = users.iter().rev().copied().collect();
     assert_eq!(page(&all, Direction::Descending, None, 3).await, down[..3]);
     assert_eq!(page(&all, Direction::Descending, Some(down[2]), 3).await, down[3..]);
-    let admins = MemberFilter { level: Some(admin.id), users: None };
+    let admins = MemberFilter { level: Some(admin.id), search: None };
     assert_eq!(page(&admins, ascending, None, 9).await, [users[1], users[3]]);
     assert_eq!(page(&admins, ascending, Some(users[1]), 9).await, [users[3]]);
     assert_eq!(page(&admins, Direction::Descending, None, 1).await, [users[3]]);
-    let some = MemberFilter { level: None, users: Some(UserRange { first: users[1], last: users[3] }) };
+    let some = within(users[1], users[3]);
     assert_eq!(page(&some, ascending, None, 9).await, users[1..4]);
     assert_eq!(page(&MemberFilter { level: Some(admin.id), ..some }, ascending, Some(users[2]), 9).await, [users[3]]);
-    let others = MemberFilter { level: Some(foreign.id), users: None };
+    let others = MemberFilter { level: Some(foreign.id), search: None };
     assert_eq!(page(&others, ascending, None, 9).await, []);
     assert_eq!(listed(&storage, foreign.company_id, &others, ascending, None, 9).await, [users[0], outsider]);
     assert_eq!(listed(&storage, some_company(), &all, ascending, None, 9).await, []);
@@ -86,10 +93,122 @@ pub async fn a_listed_member_has_its_levels_and_its_external_id(storage: Arc<dyn
         storage.reader().members().list(company, filter, Direction::Ascending, None, 9).await.unwrap()
     };
     let levels = [2, 0, 1].map(|n| held(&levels[n])).to_vec();
-    let expected = Member { user, external_id: Some(external), levels };
+    let expected = Member { user, external_id: Some(external), display_name: None, email: None, levels };
     assert_eq!(list(&MemberFilter::default()).await, [expected.clone()]);
-    let by_level = MemberFilter { level: Some(expected.levels[1].id), users: None };
+    let by_level = MemberFilter { level: Some(expected.levels[1].id), search: None };
     assert_eq!(list(&by_level).await, [expected]);
+}
+
+/// A search finds the members whose display name contains a text, regardless of case, and optionally those whose e-mail
+/// address contains it. Only members are found, and only in the company of their profiles.
+pub async fn members_are_found_by_their_profiles(storage: Arc<dyn Storage>) {
+    let (company, other, users) = (some_company(), some_company(), ascending!(UserId, 5));
+    let (admin, member, foreign) = (level(company, "Admin"), level(company, "Member"), level(other, "Member"));
+    given(&storage, &[&admin, &member, &foreign]).await;
+    given_all(&storage, &[0, 1, 2, 3].map(|n| holding(users[n], &member))).await;
+    given(&storage, &[&holding(users[1], &admin), &holding(users[0], &foreign)]).await;
+    let profile = |company, user, name: Option<&str>, email: Option<&str>| UserProfile {
+        company_id: company,
+        user_id: user,
+        display_name: name.map(|text| Name::parse(text).unwrap()),
+        email: email.map(|text| Email::parse(text).unwrap()),
+        source: ProfileSource::Api,
+        created_at: at(1),
+        updated_at: at(2),
+    };
+    for profile in [
+        profile(company, users[0], Some("Zoë ÄRZTIN"), Some("zoe@example.com")),
+        profile(company, users[1], Some("An ärztin"), None),
+        profile(company, users[2], None, Some("Aerztin.ÄRZTIN@example.com")),
+        // This user is not a member.
+        profile(company, users[4], Some("Ärztin"), Some("arzt@example.com")),
+        profile(other, users[0], Some("Other"), None),
+    ] {
+        change!(storage, profile.company_id, tx => tx.user_profiles_mut().replace(&profile)).unwrap();
+    }
+    let find = async |company, level, text: &str, in_emails, users| {
+        let text = Some(ProfileText { folded: folded(text), in_emails });
+        let filter = MemberFilter { level, search: Some(MemberSearch { users, text }) };
+        let found = listed(&storage, company, &filter, Direction::Ascending, None, 9).await;
+        let down = listed(&storage, company, &filter, Direction::Descending, None, 9).await;
+        assert_eq!(found.iter().rev().copied().collect::<Vec<_>>(), down);
+        let count = storage.reader().members().count(company, &filter, 9).await.unwrap();
+        assert_eq!(count, found.len() as u64);
+        found
+    };
+    assert_eq!(find(company, None, "ärztin", false, None).await, [users[0], users[1]]);
+    assert_eq!(find(company, None, "ÄrzTIN", true, None).await, users[..3]);
+    assert_eq!(find(company, Some(admin.id), "ärztin", true, None).await, [users[1]]);
+    assert_eq!(find(company, None, "zoe@", false, None).await, []);
+    assert_eq!(find(company, None, "%", true, None).await, []);
+    assert_eq!(find(company, None, "\0", true, None).await, []);
+    assert_eq!(find(other, None, "ärztin", true, None).await, []);
+    assert_eq!(find(other, None, "other", false, None).await, [users[0]]);
+    // The parts of a search are alternatives, and a member to whom both apply is found once.
+    let range = Some(UserRange { first: users[1], last: users[3] });
+    assert_eq!(find(company, None, "zoë", false, range).await, users[..4]);
+    assert_eq!(find(company, None, "an ä", false, range).await, users[1..4]);
+    let all = MemberFilter::default();
+    let list = storage.reader().members().list(company, &all, Direction::Ascending, None, 1);
+    let first = list.await.unwrap().pop().unwrap();
+    let of = |name: Option<Name>, email: Option<Email>| (name.map(|n| n.to_string()), email.map(|e| e.to_string()));
+    let expected = (Some("Zoë ÄRZTIN".to_owned()), Some("zoe@example.com".to_owned()));
+    assert_eq!(of(first.display_name, first.email), expected);
+}
+
+/// Companies are listed page by page, by id or by folded name. Companies without a name are last. A filter selects a
+/// status, a part of the name, or the beginning of the id. Erased companies, and companies that were never changed, are
+/// not listed.
+pub async fn companies_are_listed_in_pages(storage: Arc<dyn Storage>) {
+    let word = unique("Directory");
+    let mut companies = ascending!(CompanyId, 5);
+    let names = [Some("b"), Some("Ä"), None, Some("B"), Some("gone")];
+    for (company, name) in companies.iter().zip(names) {
+        let name = name.map(|name| Name::parse(format!("{name} {word}")).unwrap());
+        let status = if *company == companies[1] { CompanyStatus::Suspended } else { CompanyStatus::Active };
+        given(&storage, &[&level(*company, "Any")]).await;
+        let details = CompanyDetails { name, status };
+        change!(storage, *company, tx => tx.company_states_mut().replace_details(*company, &details)).unwrap();
+    }
+    change!(storage, companies[4], tx => tx.company_states_mut().erase(companies[4])).unwrap();
+    companies.truncate(4);
+    let directory = storage.reader().company_directory();
+    let list = async |filter: &CompanyFilter, order, limit| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = directory.list(filter, order, after.as_ref(), limit).await.unwrap();
+            assert!(page.len() as u64 <= limit);
+            let Some(last) = page.last() else { break };
+            let name = last.details.name.as_ref().filter(|_| order == CompanyOrder::Name);
+            after = Some(CompanyPosition { name: name.map(|name| folded(name.as_str())), id: last.id });
+            found.extend(page.into_iter().map(|company| company.id));
+        }
+        found
+    };
+    let all = CompanyFilter::default();
+    for limit in [1, 3, 1000] {
+        let by_id = list(&all, CompanyOrder::Id, limit).await;
+        assert!(by_id.is_sorted() && !by_id.contains(&some_company()));
+        let mine: Vec<_> = by_id.iter().filter(|id| companies.contains(id)).copied().collect();
+        assert_eq!(mine, companies);
+        let by_name = list(&all, CompanyOrder::Name, limit).await;
+        assert_eq!((by_name.len(), by_name.iter().collect::<BTreeSet<_>>().len()), (by_id.len(), by_id.len()));
+        let mine: Vec<_> = by_name.iter().filter(|id| companies.contains(id)).copied().collect();
+        assert_eq!(mine, [0, 3, 1, 2].map(|n| companies[n]));
+    }
+    assert_eq!(directory.count(&all, u64::MAX).await.unwrap(), list(&all, CompanyOrder::Id, 1000).await.len() as u64);
+    let named = CompanyFilter { status: None, text: Some(folded(&word.to_uppercase())) };
+    assert_eq!(list(&named, CompanyOrder::Name, 2).await, [0, 3, 1].map(|n| companies[n]));
+    assert_eq!((directory.count(&named, 9).await.unwrap(), directory.count(&named, 2).await.unwrap()), (3, 2));
+    let suspended = CompanyFilter { status: Some(CompanyStatus::Suspended), ..named };
+    assert_eq!(list(&suspended, CompanyOrder::Id, 2).await, [companies[1]]);
+    let by_id = |text: &str| CompanyFilter { status: None, text: Some(text.to_owned()) };
+    let id = companies[2].to_string();
+    assert_eq!(list(&by_id(&id), CompanyOrder::Name, 2).await, [companies[2]]);
+    assert_eq!(list(&by_id(&id[1..]), CompanyOrder::Id, 2).await, []);
+    assert_eq!(list(&by_id("\0"), CompanyOrder::Id, 2).await, []);
+    let listed = directory.list(&suspended, CompanyOrder::Id, None, 1).await.unwrap().pop().unwrap();
+    assert_eq!((listed.details.status, listed.provisioned_at), (CompanyStatus::Suspended, None));
 }
 
 /// Members are counted up to a limit, and the holders of each level are counted. Other companies are not counted.
@@ -104,12 +223,12 @@ pub async fn members_are_counted(storage: Arc<dyn Storage>) {
     let count = async |company, filter: MemberFilter, limit| {
         storage.reader().members().count(company, &filter, limit).await.unwrap()
     };
-    let of = |level: Option<UserLevelId>, users| MemberFilter { level, users };
+    let of = |level: Option<UserLevelId>, search| MemberFilter { level, search };
     assert_eq!(count(company, of(None, None), u64::MAX).await, 4);
     assert_eq!(count(company, of(None, None), 3).await, 3);
     assert_eq!(count(company, of(Some(admin.id), None), 9).await, 2);
-    let range = Some(UserRange { first: users[2], last: users[3] });
-    assert_eq!(count(company, of(None, range), 9).await, 2);
+    let range = within(users[2], users[3]).search;
+    assert_eq!(count(company, of(None, range.clone()), 9).await, 2);
     assert_eq!(count(company, of(Some(admin.id), range), 9).await, 1);
     assert_eq!(count(company, of(Some(foreign.id), None), 9).await, 0);
     assert_eq!(count(some_company(), of(None, None), 9).await, 0);

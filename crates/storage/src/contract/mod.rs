@@ -144,6 +144,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
     members:
         members_are_listed_in_pages,
         a_listed_member_has_its_levels_and_its_external_id,
+        members_are_found_by_their_profiles,
+        companies_are_listed_in_pages,
         members_are_counted,
         members_are_selected_by_their_levels,
         the_rules_for_one_cell_are_loaded,
@@ -259,6 +261,19 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_company_is_provisioned_once,
         a_company_remains_provisioned_after_later_changes,
         versions_are_of_one_epoch;
+    companies:
+        details_of_a_company_are_read_as_written,
+        a_suspension_only_removes,
+        every_snapshot_contains_the_status,
+        memberships_contain_the_details_of_the_company,
+        an_erasure_deletes_all_rows_of_the_company,
+        an_erased_company_cannot_be_changed,
+        an_erasure_that_is_rolled_back_deletes_nothing,
+        the_ids_of_erased_rows_can_be_used_again;
+    profiles:
+        a_profile_is_read_as_written,
+        profiles_of_two_companies_are_separate,
+        a_forgotten_user_has_no_profile_and_no_trail;
     quotas:
         overrides_of_quotas_are_read_as_written,
         the_use_of_each_quota_is_counted,

@@ -20,6 +20,8 @@ pub enum Kind {
     /// A reference to a view or feature in a check: an id, or a url or key with this maximum length in characters. The
     /// entity need not exist.
     Reference(usize),
+    /// An e-mail address of at most 254 characters.
+    Email,
     Flag,
     Integer,
     /// A non-negative integer of 32 bits.
@@ -74,6 +76,7 @@ pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
 const SCOPES: &str = "own, team, company, any";
 const STATES: &str = "allow, deny, inherit";
 const ROLES: &str = "check, read, administer";
+const STATUSES: &str = "active, suspended";
 const PRIORITIES: &str = "standard, optional, premium";
 
 /// The fields of a check of a view.
@@ -213,6 +216,16 @@ pub const FORMS: &[Form] = {
         field("menuItemId", Id(Some("menu")), Optional), field("label", Text(255), Optional),
         field("viewId", Id(Some("view")), Clears), field("featureId", Id(Some("feature")), Clears),
         field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "POST /api/iam/companies", body: None, fields: &[
+        field("name", Text(255), Required), field("moduleIds", Ids("module"), Optional),
+        field("adminUserId", User, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/companies/{companyId}", body: None, fields: &[
+        field("name", Text(255), Optional), field("status", Word(STATUSES), Optional),
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/profile", body: None, fields: &[
+        field("displayName", Text(255), Clears), field("email", Email, Clears),
     ] },
     Form { operation: "PUT /api/iam/companies/{companyId}/modules", body: None, fields: &[
         field("moduleIds", Ids("module"), Required),

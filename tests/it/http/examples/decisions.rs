@@ -11,6 +11,7 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     let by_member = |method: &str, path: &str| callers.request(method, path).by(member).within(callers.company.id);
     examples.record("GET /api/iam/navigation", by_member("GET", "/api/iam/navigation"), None).await;
     examples.record("GET /api/iam/me", by_member("GET", "/api/iam/me"), None).await;
+    examples.record("GET /api/iam/me/companies", by_member("GET", "/api/iam/me/companies"), None).await;
     examples.record("GET /api/iam/me/catalog", by_member("GET", "/api/iam/me/catalog"), None).await;
     let path = "/api/iam/permissions/current";
     examples.record("GET /api/iam/permissions/current", by_member("GET", path), None).await;
@@ -39,5 +40,7 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     examples.record("POST /api/iam/explanations", callers.admin("POST", path), Some(checks)).await;
     let path = "/api/iam/who-can?feature=general.read&action=Read&scope=team";
     examples.record("GET /api/iam/who-can", callers.admin("GET", path), None).await;
+    let companies = callers.platform("GET", "/api/iam/companies?sort=name");
+    examples.record("GET /api/iam/companies", companies, None).await;
     examples.record("GET /api/iam/users", callers.admin("GET", "/api/iam/users?total=true"), None).await;
 }

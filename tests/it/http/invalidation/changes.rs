@@ -90,6 +90,49 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
+        what: "a user's profile is replaced",
+        operation: "PUT /api/iam/users/{userId}/profile",
+        seen: Seen::Same,
+        ids: "$user",
+        body: r#"{"displayName":"Ada"}"#,
+        ..OF_COMPANY
+    },
+    Change { what: "a user is removed", operation: "DELETE /api/iam/users/{userId}", ids: "$user", ..OF_COMPANY },
+    Change {
+        what: "a company is created",
+        operation: "POST /api/iam/companies",
+        body: r#"{"id":"$company","name":"Created"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is renamed",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        seen: Seen::Same,
+        ids: "$company",
+        body: r#"{"name":"Renamed"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is suspended",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        ids: "$company",
+        body: r#"{"status":"suspended"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "the suspension of a company ends",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        ids: "$suspended",
+        body: r#"{"status":"active"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is erased",
+        operation: "DELETE /api/iam/companies/{companyId}",
+        ids: "$suspended",
+        ..OF_COMPANY
+    },
+    Change {
         what: "a company is provisioned",
         operation: "POST /api/iam/companies/{companyId}/provision",
         ids: "$company",

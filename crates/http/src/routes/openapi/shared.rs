@@ -6,23 +6,24 @@ use serde_json::{Map, Value, json};
 const AUTHENTICATED: &str = "/api/iam/";
 
 /// The tags with their descriptions, in the order of the documentation.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("Caller", "The caller: its identity, and its levels in each company."),
     ("Decisions", "What a user may see and do: checks, explanations, all permissions of a user, and the user's menu."),
     ("User levels", "The levels (roles) of a company, and their assignment to users."),
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
     ("Menu", "The menu items and sub-items of the platform and of companies."),
-    ("Companies", "The modules and the quotas of a company, and the provisioning of companies."),
+    ("Companies", "The companies: their names and status, their modules and quotas, provisioning and erasure."),
+    ("Members", "The users of a company: their profiles, and their removal from the company."),
     ("Navigation trail", "The pages that the caller visited."),
-    ("Users", "External ids of users, and token cut-offs."),
+    ("Users", "External ids of users, token cut-offs, and the companies of users."),
     ("API keys", "The API keys of services."),
     ("Audit", "The audit log of each company and of the platform."),
     ("Health", "Liveness and readiness of the process, and health of the storage. These operations need no token."),
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 38] = [
+const WITH_ENTITY_TAG: [&str; 43] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -59,6 +60,11 @@ const WITH_ENTITY_TAG: [&str; 38] = [
     "setModuleFeatures",
     "setCompanyModules",
     "switchCompanyModule",
+    "getCompany",
+    "createCompany",
+    "updateCompany",
+    "getUserProfile",
+    "setUserProfile",
     "getCompanyQuotas",
     "setCompanyQuotas",
 ];

@@ -157,6 +157,14 @@ enum Changes {
     Switch,
     /// The overrides of a company's quotas.
     Quotas,
+    /// The name and the status of a company, before and after the change.
+    Company,
+    /// The numbers of rows that an erasure deleted from each table.
+    Erasure,
+    /// The names of the changed members of a profile.
+    Profile,
+    /// What was deleted of the data of a user.
+    UserData,
     /// The user who became an administrator, and the level that was assigned to this user.
     Restoration,
     /// The cut-off of a user.
@@ -166,7 +174,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 32] = [
+const ACTIONS: [(&str, &str, Changes); 36] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -196,6 +204,10 @@ const ACTIONS: [(&str, &str, Changes); 32] = [
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
     ("company.quotas_updated", "company", Changes::Quotas),
+    ("company.updated", "company", Changes::Company),
+    ("company.erased", "company", Changes::Erasure),
+    ("user.profile_updated", "user", Changes::Profile),
+    ("user.data_deleted", "user", Changes::UserData),
     ("api_key.created", "api-key", Changes::Created("ApiKey")),
     ("api_key.revoked", "api-key", Changes::Updated("ApiKey")),
     ("user.cut_off", "user", Changes::CutOff),
@@ -314,6 +326,26 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
             let limit = json!({ "type": "integer", "minimum": 0 });
             let limits = json!({ "type": "object", "additionalProperties": limit });
             closed(json!({ "before": limits, "after": limits }))
+        }
+        Changes::Company => {
+            let name = json!({ "oneOf": [{ "type": "null" }, reference("Name")] });
+            let members = json!({
+                "type": "object",
+                "properties": { "name": name, "status": reference("CompanyStatus") },
+            });
+            closed(json!({ "before": members, "after": members }))
+        }
+        Changes::Erasure => {
+            let count = json!({ "type": "integer", "minimum": 0 });
+            closed(json!({ "rows": { "type": "object", "additionalProperties": count } }))
+        }
+        Changes::Profile => {
+            let member = json!({ "type": "string", "enum": ["displayName", "email", "source"] });
+            closed(json!({ "fields": { "type": "array", "items": member }, "source": reference("ProfileSource") }))
+        }
+        Changes::UserData => {
+            let steps = json!({ "type": "integer", "minimum": 0 });
+            closed(json!({ "profile": { "type": "boolean" }, "trail": steps }))
         }
         Changes::Restoration => {
             closed(json!({ "userId": reference("UserId"), "userLevelId": reference("UserLevelId") }))

@@ -1,10 +1,11 @@
 //! Counts the SQL statements of every change.
 
 use iam_domain::{
-    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
-    FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
-    ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View,
-    ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, CompanyDetails, CompanyStatus, Description,
+    EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem,
+    MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, ProfileSource, Quota, QuotaOverrides, Scope, SubMenuItem,
+    SubMenuItemId, UserLevel, UserLevelId, UserProfile, View, ViewId, ViewPermission, ViewPermissionId, ViewState,
+    ViewUrl,
 };
 use iam_storage::{Storage, Target};
 use iam_storage_postgres::PostgresStorage;
@@ -143,6 +144,19 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     };
     c.of("AuditLogsMut::append", tx.audit_logs_mut().append(&record)).await;
     c.of("CompanyStatesMut::set_provisioned", tx.company_states_mut().set_provisioned(company)).await;
+    let details = CompanyDetails { name: Some(name("Company")), status: CompanyStatus::Suspended };
+    c.of("CompanyStatesMut::replace_details", tx.company_states_mut().replace_details(company, &details)).await;
+    let profile = UserProfile {
+        company_id: company,
+        user_id: user,
+        display_name: Some(name("Ada")),
+        email: None,
+        source: ProfileSource::Api,
+        created_at: at(),
+        updated_at: at(),
+    };
+    c.of("UserProfilesMut::replace", tx.user_profiles_mut().replace(&profile)).await;
+    c.of("UserProfilesMut::forget", tx.user_profiles_mut().forget(company, user)).await;
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
     let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
     c.of("CompanyQuotasMut::replace_overrides", replace).await;
@@ -215,6 +229,13 @@ pub async fn changes_to_the_catalog(counts: &mut Counts<'_>, storage: &PostgresS
     c.of("ModulesMut::update", tx.modules_mut().update(&Module { enabled: false, ..made })).await;
     c.of("ModulesMut::delete", tx.modules_mut().delete(module(1))).await;
     c.of("UnitOfWork::commit (catalog)", unit.commit()).await;
+}
+
+pub async fn erasure(counts: &mut Counts<'_>, storage: &PostgresStorage) {
+    let company = company();
+    let mut unit = begin(storage, Target::Company(company)).await.unwrap();
+    counts.of("CompanyStatesMut::erase", unit.company_states_mut().erase(company)).await;
+    counts.of("UnitOfWork::commit (erasure)", unit.commit()).await;
 }
 
 pub async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
