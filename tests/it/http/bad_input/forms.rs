@@ -135,6 +135,9 @@ pub const FORMS: &[Form] = {
     Form { operation: "POST /api/iam/explanations", body: Some(|| json!({ "checks": [view_question()] })), fields: &[
         field("checks", Apart(VIEW, 100), Required),
     ] },
+    Form { operation: "POST /api/iam/explanations", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
+        field("checks", Apart(ACTION, 100), Required),
+    ] },
     Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
         field("name", Text(255), Required), field("description", Prose, Optional),
     ] },
