@@ -273,7 +273,8 @@ both_adapters! {
                 ("total=yes", "total", "type"),
                 (&format!("q={long}"), "q", "too_long"),
                 ("q=%00", "q", "nul"),
-                ("cursor=%00", "cursor", "cursor"),
+                ("cursor=%00", "cursor", "nul"),
+                ("cursor=x", "cursor", "cursor"),
                 ("page=2", "page", "unknown_field"),
             ] {
                 let answer = api.get(&format!("{path}?{query}")).by(company.admin).within(company.id).send().await;

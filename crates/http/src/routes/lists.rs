@@ -13,7 +13,10 @@ const MAX_SEARCH: usize = 255;
 
 /// Reads the parameters `limit` and `cursor`.
 pub(crate) fn page(request: &mut RequestReader<'_>) -> Option<PageRequest> {
-    let (limit, cursor) = (page_size(request), request.query("cursor"));
+    let (limit, cursor) = (page_size(request), request.query::<String>("cursor"));
+    if cursor.as_ref().is_some_and(|cursor| cursor.as_ref().is_some_and(|text| text.contains('\0'))) {
+        return request.reject("cursor", FieldCode::Nul, "must not contain NUL characters");
+    }
     Some(PageRequest { limit: limit?, cursor: cursor?, include_total: false })
 }
 
