@@ -56,9 +56,10 @@ mod postgres {
 
     /// The statements that may scan rows of another company. Each entry consists of the reason and a part of the SQL
     /// text.
-    const NAMED: [(&str, &str); 7] = [
+    const NAMED: [(&str, &str); 8] = [
         ("the load for a non-member reads the specified company and returns no rows", "AS catalog_version"),
         ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
+        ("super admins list all companies", "name::text AS name, status::text AS status"),
         ("changes to the catalog search for menu items that require a feature", "WHERE required_permissions @> $1"),
         // A menu item may belong to no company, so its primary key consists of the id alone. The statement finds the
         // row with the sent id by primary key, and then filters it by company.
