@@ -93,8 +93,8 @@ mod postgres {
             let rows = number(&mut connection, of(&id.to_string())).await;
             let expected = match table.as_str() {
                 "company_states" => 1,
-                // The records of the platform: the creation and the revocation of the API key, and the erasure.
-                "iam_audit_logs" => 3,
+                // The records of the platform: the creation of the API key, and the erasure.
+                "iam_audit_logs" => 2,
                 _ => 0,
             };
             assert_eq!(rows, expected, "{table}");

@@ -345,7 +345,7 @@ const TABLE: &[Operation] = {
             body: || json!({ "name": Fresh, "status": "active" }),
             ..COMPANY_MODULES
         },
-        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Doomed], ..COMPANY_MODULES },
+        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Company], ..COMPANY_MODULES },
         Operation { name: "GET /api/iam/companies/{companyId}/modules", ids: &[Company], ..COMPANY_MODULES },
         Operation {
             name: "PUT /api/iam/companies/{companyId}/modules",

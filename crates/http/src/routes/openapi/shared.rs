@@ -69,6 +69,10 @@ const WITH_ENTITY_TAG: [&str; 43] = [
     "setCompanyQuotas",
 ];
 
+/// The tags of operations that can change a company. Changes to an erased company are rejected with 409.
+const OF_COMPANIES: [&str; 7] =
+    ["User levels", "Permissions", "Menu", "Companies", "Members", "API keys", "Navigation trail"];
+
 /// The error responses that operations share: the status, the name of the component, and the description.
 pub(super) const ERRORS: [(&str, &str, &str); 13] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
@@ -353,6 +357,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         shared.extend(["400", "401", "403", "429", "503"]);
         if is_change {
             shared.extend(["408", "413", "415"]);
+            if OF_COMPANIES.contains(&tag.as_str()) {
+                shared.push("409");
+            }
         }
         operation["security"] = json!([{ "token": [] }]);
     } else {
