@@ -69,6 +69,7 @@ mod growth;
 mod parts;
 mod profiles;
 mod read;
+mod record_changes;
 mod recorded;
 mod recorder;
 mod storage;
@@ -86,15 +87,17 @@ pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeU
 pub use growth::Growth;
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
-    ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
-    FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,
-    Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    ApiKeys, Assignments, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
+    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
+    ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyQuotasMut, CompanyStatesMut,
-    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
-    ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyModulesMut, CompanyQuotasMut,
+    CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut,
+    ModuleViewsMut, ModulesMut, ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut,
+    ViewPermissionsMut, ViewsMut, Writer,
 };

@@ -47,6 +47,8 @@ mod postgres {
             .send()
             .await
             .expect(200);
+        let ceilings = json!({ "hiddenViews": [api.view_id("/home").await], "actions": [] });
+        api.put(&format!("{}/ceilings", path_of(id))).by_super_admin().json(&ceilings).send().await.expect(200);
         let named = json!({ "name": "Lovelace Ltd" });
         api.patch(&path_of(id)).by_super_admin().json(&named).send().await.expect(200);
         api.api_key("check", Some(id)).await;

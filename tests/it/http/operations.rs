@@ -29,6 +29,8 @@ const TRAIL: Operation = Operation { needs: Needs::Membership, ..DECISION };
 const FOREIGN: Foreign = Foreign { ids: &[], query: &[], body: None, answer: ForeignAnswer::Success };
 const LEVEL: &[Foreign] =
     &[Foreign { ids: &[Entity::TheirLevel], answer: ForeignAnswer::NotFound("User level not found"), ..FOREIGN }];
+const USER: &[Foreign] =
+    &[Foreign { ids: &[Entity::TheirMember], answer: ForeignAnswer::NotFound("User not found"), ..FOREIGN }];
 const ITEM: &[Foreign] =
     &[Foreign { ids: &[Entity::TheirItem], answer: ForeignAnswer::NotFound("Menu item not found"), ..FOREIGN }];
 const SUB_ITEM: &[Foreign] =
@@ -173,24 +175,19 @@ const TABLE: &[Operation] = {
             ],
             ..COMPANY_READ
         },
-        Operation {
-            name: "GET /api/iam/users/{userId}",
-            ids: &[Member],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
-            ..CATALOG_READ
-        },
+        Operation { name: "GET /api/iam/users/{userId}", ids: &[Member], foreign: USER, ..CATALOG_READ },
         Operation {
             name: "DELETE /api/iam/users/{userId}",
             needs: AssignLevels,
             ids: &[Leaver],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation {
             name: "GET /api/iam/users/{userId}/profile",
             needs: ReadProfiles,
             ids: &[Member],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation {
@@ -198,7 +195,7 @@ const TABLE: &[Operation] = {
             needs: AssignLevels,
             ids: &[Member],
             body: || json!({ "displayName": Fresh, "email": "ada@example.com" }),
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation { name: "GET /api/iam/users/{userId}/companies", ids: &[User], ..CATALOG_CHANGE },
@@ -366,6 +363,19 @@ const TABLE: &[Operation] = {
             body: || json!({ "levels": 900, "apiKeys": null }),
             ..COMPANY_MODULES
         },
+        Operation { name: "GET /api/iam/companies/{companyId}/ceilings", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/ceilings",
+            ids: &[Company],
+            body: ceilings_body,
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "POST /api/iam/companies/{companyId}/ceilings/preview",
+            ids: &[Company],
+            body: ceilings_body,
+            ..COMPANY_MODULES
+        },
         Operation {
             name: "POST /api/iam/companies/{companyId}/provision",
             ids: &[Company],
@@ -418,6 +428,13 @@ fn view_body() -> Value {
     json!({
         "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",
         "requiresAuth": true,
+    })
+}
+
+fn ceilings_body() -> Value {
+    json!({
+        "hiddenViews": [Entity::Dashboard],
+        "actions": [{ "featureId": Entity::Feature, "action": "Read", "maxScope": "own" }],
     })
 }
 

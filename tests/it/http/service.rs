@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 80] = [
+const OPERATIONS: [&str; 83] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -31,6 +31,7 @@ const OPERATIONS: [&str; 80] = [
     "GET /api/iam/api-keys/{id}",
     "GET /api/iam/audit-logs",
     "GET /api/iam/companies/{companyId}",
+    "GET /api/iam/companies/{companyId}/ceilings",
     "GET /api/iam/companies/{companyId}/modules",
     "GET /api/iam/companies/{companyId}/quotas",
     "GET /api/iam/features",
@@ -78,6 +79,7 @@ const OPERATIONS: [&str; 80] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/companies",
+    "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/companies/{companyId}/provision",
     "POST /api/iam/explain",
     "POST /api/iam/features",
@@ -87,6 +89,7 @@ const OPERATIONS: [&str; 80] = [
     "POST /api/iam/sub-menu-items",
     "POST /api/iam/user-levels",
     "POST /api/iam/views",
+    "PUT /api/iam/companies/{companyId}/ceilings",
     "PUT /api/iam/companies/{companyId}/modules",
     "PUT /api/iam/companies/{companyId}/quotas",
     "PUT /api/iam/features/{id}/views",

@@ -213,6 +213,14 @@ mod postgres {
             let quotas = json!({ "levels": 2000 });
             let put = "PUT /api/iam/companies/{companyId}/quotas";
             self.ask(put, &[&id], |request| platform(request).json(&quotas)).await;
+            let risks = self.api.feature_id("risks.edit").await;
+            let ceiling = json!({ "featureId": risks, "action": "Read", "maxScope": "own" });
+            let ceilings = json!({ "hiddenViews": [], "actions": [ceiling] });
+            let preview = "POST /api/iam/companies/{companyId}/ceilings/preview";
+            self.ask(preview, &[&id], |request| platform(request).json(&ceilings)).await;
+            let put = "PUT /api/iam/companies/{companyId}/ceilings";
+            self.ask(put, &[&id], |request| platform(request).json(&ceilings)).await;
+            self.ask("GET /api/iam/companies/{companyId}/ceilings", &[&id], platform).await;
             self.ask("DELETE /api/iam/modules/{id}", &[&module], platform).await;
 
             let admin = json!({ "adminUserId": new_user() });

@@ -13,11 +13,11 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
-    CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
-    FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
-    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
-    SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyCeilings, CompanyModules,
+    CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions,
+    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews,
+    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
+    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -319,6 +319,7 @@ forwarded! {
     module_features: ModuleFeatures,
     company_modules: CompanyModules,
     company_quotas: CompanyQuotas,
+    company_ceilings: CompanyCeilings,
     user_levels: UserLevels,
     view_permissions: ViewPermissions,
     feature_permissions: FeaturePermissions,

@@ -13,7 +13,10 @@ const TAGS: [(&str, &str); 13] = [
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
     ("Menu", "The menu items and sub-items of the platform and of companies."),
-    ("Companies", "The companies: their names and status, their modules and quotas, provisioning and erasure."),
+    (
+        "Companies",
+        "The companies: their names and status, their modules, quotas and ceilings, provisioning and erasure.",
+    ),
     ("Members", "The users of a company: their profiles, and their removal from the company."),
     ("Navigation trail", "The pages that the caller visited."),
     ("Users", "External ids of users, token cut-offs, and the companies of users."),
@@ -23,7 +26,7 @@ const TAGS: [(&str, &str); 13] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 43] = [
+const WITH_ENTITY_TAG: [&str; 45] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -67,6 +70,8 @@ const WITH_ENTITY_TAG: [&str; 43] = [
     "setUserProfile",
     "getCompanyQuotas",
     "setCompanyQuotas",
+    "getCompanyCeilings",
+    "setCompanyCeilings",
 ];
 
 /// The tags of operations that can change a company. Changes to an erased company are rejected with 409.
