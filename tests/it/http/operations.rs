@@ -106,7 +106,7 @@ const TABLE: &[Operation] = {
                 answer: Data(|| {
                     json!({
                         "allowed": false, "scope": null, "reason": "User has no assigned user levels",
-                        "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [], "levels": [],
+                        "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [], "ceiling": null, "levels": [],
                         "levelsCount": 0, "suggestion": [], "suggestionCount": 0,
                         "names": {}, "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
                     })

@@ -234,8 +234,8 @@ pub const FORMS: &[Form] = {
         field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
     ] },
     Form { operation: "POST /api/iam/companies", body: None, fields: &[
-        field("name", Text(255), Required), field("moduleIds", Ids("module"), Optional),
-        field("adminUserId", User, Optional),
+        field("id", Id(None), Optional), field("name", Text(255), Required),
+        field("moduleIds", Ids("module"), Optional), field("adminUserId", User, Optional),
     ] },
     Form { operation: "PATCH /api/iam/companies/{companyId}", body: None, fields: &[
         field("name", Text(255), Optional), field("status", Word(STATUSES), Optional),
