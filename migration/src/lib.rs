@@ -58,6 +58,7 @@ mod m20261126_000006_seeded_rows;
 mod m20261126_000007_company_quotas;
 mod m20261126_000008_change_lock;
 mod m20261127_000009_api_key_rates;
+mod m20261127_000010_company_ceilings;
 mod m20261127_000011_company_directory;
 mod m20261127_000012_cursor_key;
 mod provisioned_levels;
@@ -133,6 +134,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_company_quotas::Migration),
             Box::new(m20261126_000008_change_lock::Migration),
             Box::new(m20261127_000009_api_key_rates::Migration),
+            Box::new(m20261127_000010_company_ceilings::Migration),
             Box::new(m20261127_000011_company_directory::Migration),
             Box::new(m20261127_000012_cursor_key::Migration),
         ]
@@ -338,7 +340,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 10] = [
+    const SQL: [&str; 11] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -347,6 +349,7 @@ mod tests {
         m20261126_000006_seeded_rows::UP,
         m20261126_000007_company_quotas::UP,
         m20261127_000009_api_key_rates::UP,
+        m20261127_000010_company_ceilings::UP,
         m20261127_000011_company_directory::UP,
         m20261127_000012_cursor_key::UP,
     ];

@@ -50,8 +50,6 @@ CREATE TABLE user_profiles (
     CONSTRAINT user_profiles_pkey PRIMARY KEY (company_id, user_id),
     CONSTRAINT user_profiles_source_check CHECK (source IN ('api', 'token'))
 );
-CREATE INDEX user_profiles_company_id_name_folded_user_id_idx ON user_profiles (company_id, name_folded, user_id);
-CREATE INDEX user_profiles_company_id_email_folded_user_id_idx ON user_profiles (company_id, email_folded, user_id);
 
 ALTER TABLE user_profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE user_profiles FORCE ROW LEVEL SECURITY;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, ExternalId, ExternalSubject, Feature, FeatureId,
-    FeatureRule, Issuer, LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId, View, ViewId,
-    ViewState,
+    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, CompanyStatus, ExternalId, ExternalSubject, Feature,
+    FeatureId, FeatureRule, Issuer, LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId,
+    View, ViewId, ViewState,
 };
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::Deserialize;
@@ -40,6 +40,7 @@ const LOAD: &str = "
                 'value', value, 'scope', scope, 'modifiable', modifiable)), '[]')
                 FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = level.id)
             ) ORDER BY level.name, level.id), '[]') FROM user_levels AS level WHERE level.company_id = $1),
+        'ceilings', (SELECT ceilings FROM company_states WHERE company_id = $1),
         'assignments', (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]')
             FROM user_user_levels WHERE company_id = $1),
         'externalIds', (SELECT coalesce(json_agg(json_build_array(user_id, issuer, subject)), '[]')
@@ -55,6 +56,7 @@ struct Rows {
     module_views: Vec<(ModuleId, ViewId)>,
     module_features: Vec<(ModuleId, FeatureId)>,
     company_modules: BTreeSet<ModuleId>,
+    ceilings: Option<Ceilings>,
     levels: Vec<StoredLevel>,
     assignments: Vec<(UserId, UserLevelId)>,
     external_ids: Vec<(UserId, Issuer, ExternalSubject)>,
@@ -140,6 +142,7 @@ impl StoredCompany {
                 status: CompanyStatus::Active,
                 catalog: Arc::new(catalog),
                 modules: rows.company_modules,
+                ceilings: rows.ceilings.unwrap_or_default(),
                 levels: rows.levels.iter().map(|level| (level.id, level.permissions())).collect(),
                 holders,
             },

@@ -26,6 +26,7 @@ mod application;
 mod authentication;
 mod authorization;
 mod budgets;
+mod ceilings;
 mod change;
 mod changes;
 mod companies;
@@ -50,15 +51,16 @@ pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
+pub use ceilings::{ActionCeiling, CeilingsImpact, CellImpact, RequestedCeilings};
 pub use change::{Change, Effect, LevelsChange, RequestContext};
 pub use changes::{
     AssignUserLevels, AssignedLevels, CreateApiKey, CreateCompany, CreateFeature, CreateMenuItem, CreateModule,
     CreateSubMenuItem, CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule,
     DeleteSubMenuItem, DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany,
     Provisioned, ProvisionedAdmin, RemoveUser, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
-    RevokeApiKey, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
-    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
-    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    RevokeApiKey, SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures,
+    SetModuleViews, SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem,
+    UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};

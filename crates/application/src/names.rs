@@ -109,7 +109,8 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
     let levels = explanation.levels.iter().map(|level| level.user_level_id.as_uuid());
     let deciding = explanation.decision.decided_by.iter().map(|level| level.as_uuid());
     let steps = explanation.suggestion.iter().filter_map(|step| match step {
-        Step::EnableFeature(id) => Some(id.as_uuid()),
+        Step::EnableFeature(id) | Step::RaiseCeiling(id) => Some(id.as_uuid()),
+        Step::ShowView(id) => Some(id.as_uuid()),
         Step::EnableModule(id) | Step::GrantModule(id) => Some(id.as_uuid()),
         Step::Undeny(id) | Step::Allow(id) => Some(id.as_uuid()),
         Step::ActivateCompany | Step::AssignLevel => None,

@@ -23,6 +23,17 @@ pub struct GatingModule {
     pub granted: bool,
 }
 
+/// The ceiling of a company for a view or an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedCeiling {
+    /// The widest scope with which users of the company may perform the action. `null` if no user may perform the
+    /// action or see the view.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub max_scope: Option<Scope>,
+}
+
 /// A level's rule for a view or an action. The variants are in ascending order of preference: if a suggestion has to
 /// change a level so that it allows access, it chooses a level with the greatest rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -97,6 +108,10 @@ pub enum Step {
     EnableModule(ModuleId),
     /// Grant the module to the company. If the company already has the module, enable it for the company.
     GrantModule(ModuleId),
+    /// Remove the ceiling of the company that hides the view.
+    ShowView(ViewId),
+    /// Raise the ceiling of the company for the action of this feature, so that it permits the required scope.
+    RaiseCeiling(FeatureId),
     /// Assign a level to the user, who holds no level yet. The level must allow access with the required scope.
     AssignLevel,
     /// Remove the deny from this level.
@@ -119,15 +134,17 @@ pub struct Explanation {
     /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates the view or
     /// feature.
     pub gate: Vec<GatingModule>,
+    /// The ceiling of the company for the view or action. `None` if it has no ceiling.
+    pub ceiling: Option<AppliedCeiling>,
     /// The rule of each of the user's levels, in ascending order of level id.
     pub levels: Vec<LevelContribution>,
     /// The suggestion: the smallest set of steps that together would allow access. It is empty if access is already
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
     /// can then allow access.
     ///
-    /// Steps change only levels, assignments, modules and the status of the company, and `enabled` flags. They never make a view
-    /// public and never remove a view or feature from a module. Changing a pinned cell counts as one step, although
-    /// only super admins can change it.
+    /// Steps change only levels, assignments, modules, ceilings and the status of the company, and `enabled` flags. They
+    /// never make a view public and never remove a view or feature from a module. Changing a pinned cell counts as one
+    /// step, although only super admins can change it.
     pub suggestion: Vec<Step>,
 }
 
@@ -137,31 +154,37 @@ impl Snapshot {
     pub fn explain_view(&self, id: ViewId) -> Explanation {
         let decision = self.view(id);
         let gate = self.gate(self.catalog.modules_of_view(id));
+        let ceiling = self.ceilings.hides(id).then_some(AppliedCeiling { max_scope: None });
         let levels = self.says(|level| level.views.get(&id).copied().into());
         let suggestion = match self.catalog.view(id) {
             Some(view) if !decision.allowed && !view.requires_auth => self.steps_to_activate(),
             Some(_) if !decision.allowed => {
-                [self.steps_to_activate(), steps_to_open_gate(&gate), steps_to_allow(&levels, None)].concat()
+                let showing = ceiling.map(|_| Step::ShowView(id)).into_iter().collect();
+                [self.steps_to_activate(), steps_to_open_gate(&gate), showing, steps_to_allow(&levels, None)].concat()
             }
             _ => Vec::new(),
         };
         let view = self.catalog.view(id).map(|view| view.id);
-        Explanation { decision, view, feature: None, gate, levels, suggestion }
+        Explanation { decision, view, feature: None, gate, ceiling, levels, suggestion }
     }
 
     /// Explains the decision on whether the user may perform an action of a feature with at least the required scope.
     #[must_use]
     pub fn explain_feature(&self, id: FeatureId, action: &Action, least: Scope) -> Explanation {
-        let decision = self.feature(id, action).reaching(least);
+        let decision = self.feature_reaching(id, action, least);
         let gate = self.gate(self.catalog.modules_of_feature(id));
+        let max_scope = self.ceilings.max_scope(id, action);
+        let ceiling = (max_scope < Some(Scope::Any)).then_some(AppliedCeiling { max_scope });
         let levels = self.says(|level| level.rule(id, action).into());
         let suggestion = match self.catalog.feature(id) {
             Some(feature) if !decision.allowed && feature.knows(action) => {
                 let enabling = (!feature.enabled).then_some(Step::EnableFeature(id));
+                let raising = (max_scope < Some(least)).then_some(Step::RaiseCeiling(id));
                 [
                     self.steps_to_activate(),
                     enabling.into_iter().collect(),
                     steps_to_open_gate(&gate),
+                    raising.into_iter().collect(),
                     steps_to_allow(&levels, Some(least)),
                 ]
                 .concat()
@@ -169,7 +192,7 @@ impl Snapshot {
             _ => Vec::new(),
         };
         let feature = self.catalog.feature(id).map(|feature| feature.id);
-        Explanation { decision, view: None, feature, gate, levels, suggestion }
+        Explanation { decision, view: None, feature, gate, ceiling, levels, suggestion }
     }
 
     /// Returns the step that ends the suspension of the company. Empty if the company is active.

@@ -30,6 +30,7 @@
 //!     )),
 //!     modules: seeded.modules.iter().map(|module| module.id).collect(),
 //!     levels: vec![LevelPermissions::new(level, [(home, ViewState::Allow)], [])],
+//!     ..Snapshot::default()
 //! };
 //!
 //! let decision = snapshot.view(home);
@@ -46,6 +47,7 @@
 mod actor;
 mod audit;
 mod catalog;
+mod ceiling;
 mod clock;
 mod company;
 mod credential;
@@ -74,12 +76,13 @@ mod versions;
 pub use actor::{Actor, ActorKind, Caller, InvalidActor, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
+pub use ceiling::Ceilings;
 pub use clock::Clock;
 pub use company::{CompanyDetails, CompanyStatus};
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, InvalidRate, RequestRate, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use essential_right::EssentialRight;
-pub use explanation::{Explanation, GatingModule, LevelContribution, LevelRule, Step};
+pub use explanation::{AppliedCeiling, Explanation, GatingModule, LevelContribution, LevelRule, Step};
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use folding::folded;
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{
-    Action, CompanyStatus, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState,
+    Action, Ceilings, CompanyStatus, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId,
+    ViewState,
 };
 
 /// The reason for a decision.
@@ -32,6 +33,9 @@ pub enum Reason {
     FeatureDisabled,
     /// The company is suspended.
     CompanySuspended,
+    /// A ceiling of the company hides the view, or permits the action to no user or only with a narrower scope than
+    /// required.
+    CompanyCeiling,
     /// The user holds no level in this company.
     NoUserLevels,
     /// No level allows or denies access.
@@ -48,7 +52,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PublicView,
         Self::ExplicitAllow,
         Self::SuperAdmin,
@@ -57,6 +61,7 @@ impl Reason {
         Self::FeatureModuleMissing,
         Self::FeatureDisabled,
         Self::CompanySuspended,
+        Self::CompanyCeiling,
         Self::NoUserLevels,
         Self::NoExplicitAllow,
         Self::ScopeTooNarrow,
@@ -83,6 +88,7 @@ impl Reason {
             Self::FeatureModuleMissing => "feature_module_missing",
             Self::FeatureDisabled => "feature_disabled",
             Self::CompanySuspended => "company_suspended",
+            Self::CompanyCeiling => "company_ceiling",
             Self::NoUserLevels => "no_user_levels",
             Self::NoExplicitAllow => "no_explicit_allow",
             Self::ScopeTooNarrow => "scope_too_narrow",
@@ -104,6 +110,7 @@ impl Reason {
             Self::FeatureModuleMissing => "Company does not have access to the module containing this feature",
             Self::FeatureDisabled => "Feature is disabled",
             Self::CompanySuspended => "Company is suspended",
+            Self::CompanyCeiling => "Not permitted in this company (ceiling set by the platform)",
             Self::NoUserLevels => "User has no assigned user levels",
             Self::NoExplicitAllow => "No explicit allow permission (inherit or no permission)",
             Self::ScopeTooNarrow => "Allowed, but with a narrower scope than required",
@@ -332,6 +339,8 @@ pub struct Snapshot {
     pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
+    /// The ceilings of the company.
+    pub ceilings: Ceilings,
     /// The permissions of the levels that the user holds in this company. Empty for a non-member.
     pub levels: Vec<LevelPermissions>,
 }
@@ -352,6 +361,9 @@ impl Snapshot {
         if !self.catalog.is_view_open(id, &self.modules) {
             return Decision::of_view(false, Reason::ViewModuleMissing);
         }
+        if self.ceilings.hides(id) {
+            return Decision::of_view(false, Reason::CompanyCeiling);
+        }
         if self.levels.is_empty() {
             return Decision::of_view(false, Reason::NoUserLevels);
         }
@@ -368,7 +380,8 @@ impl Snapshot {
     }
 
     /// Decides whether the user may perform an action of a feature. The scope of the decision is the widest scope that
-    /// one of the user's levels allows. The decision lists the levels that allow the action with this scope.
+    /// one of the user's levels allows, limited by the ceiling of the company. The decision lists the levels that allow
+    /// the action with at least this scope if the ceiling limits it, and otherwise with exactly this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         self.suspended().map_or_else(|| self.feature_if_active(id, action), Decision::denied_action)
@@ -398,6 +411,9 @@ impl Snapshot {
         if !self.catalog.is_feature_open(id, &self.modules) {
             return Decision::denied_action(Reason::FeatureModuleMissing);
         }
+        let Some(max) = self.ceilings.max_scope(id, action) else {
+            return Decision::denied_action(Reason::CompanyCeiling);
+        };
         if self.levels.is_empty() {
             return Decision::denied_action(Reason::NoUserLevels);
         }
@@ -405,16 +421,32 @@ impl Snapshot {
         if !denying.is_empty() {
             return Decision { decided_by: denying, ..Decision::denied_action(Reason::ExplicitDeny) };
         }
-        let widest = self.levels.iter().filter_map(|level| level.rule(id, action)).map(|rule| rule.scope).max();
+        let scope_of = |level: &LevelPermissions| level.rule(id, action).map(|rule| rule.scope.min(max));
+        let widest = self.levels.iter().filter_map(scope_of).max();
         match widest {
             None => Decision::denied_action(Reason::NoExplicitAllow),
             Some(scope) => Decision {
                 allowed: true,
                 scope: Some(scope),
                 reason: Reason::ExplicitAllow,
-                decided_by: self.levels_where(|level| level.rule(id, action).is_some_and(|rule| rule.scope == scope)),
+                decided_by: self.levels_where(|level| scope_of(level) == Some(scope)),
             },
         }
+    }
+
+    /// Decides whether the user may perform an action of a feature with at least the scope `least`. If the ceiling of
+    /// the company is narrower than `least`, the decision does not depend on the user's levels.
+    #[must_use]
+    pub fn feature_reaching(&self, id: FeatureId, action: &Action, least: Scope) -> Decision {
+        let decision = self.feature(id, action);
+        let depends_on_levels = matches!(
+            decision.reason,
+            Reason::ExplicitAllow | Reason::ExplicitDeny | Reason::NoExplicitAllow | Reason::NoUserLevels
+        );
+        if depends_on_levels && self.ceilings.max_scope(id, action) < Some(least) {
+            return Decision::denied_action(Reason::CompanyCeiling);
+        }
+        decision.reaching(least)
     }
 
     /// Returns the actions of a feature that are listed in the user's effective permissions. These are the actions of
@@ -443,6 +475,8 @@ pub struct CompanySnapshot {
     pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
+    /// The ceilings of the company.
+    pub ceilings: Ceilings,
     /// The permissions of each level of the company.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
     /// The levels that each member of the company holds.
@@ -458,6 +492,7 @@ impl CompanySnapshot {
             catalog: Arc::clone(&self.catalog),
             status: self.status,
             modules: self.modules.clone(),
+            ceilings: self.ceilings.clone(),
             levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
         }
     }

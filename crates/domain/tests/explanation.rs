@@ -11,8 +11,8 @@ use common::{
     world,
 };
 use iam_domain::{
-    Decision, Explanation, FeatureId, GatingModule, LevelContribution, LevelRule, ModuleId, Scope, Step, UserLevelId,
-    ViewState,
+    AppliedCeiling, Decision, Explanation, FeatureId, GatingModule, LevelContribution, LevelRule, ModuleId, Scope,
+    Step, UserLevelId, ViewId, ViewState,
 };
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ impl Asked {
         match self {
             Self::View(number) => world.snapshot().view(view(number)),
             Self::Action(number, name, least) => {
-                world.snapshot().feature(feature(number), &action(name)).reaching(least)
+                world.snapshot().feature_reaching(feature(number), &action(name), least)
             }
         }
     }
@@ -119,6 +119,15 @@ impl Asked {
             Step::EnableFeature(id) => after.disabled_features.retain(|number| feature(*number) != id),
             Step::EnableModule(id) => after.disabled_modules.retain(|number| module(*number) != id),
             Step::GrantModule(id) => after.company_modules.extend((0..MODULES).find(|number| module(*number) == id)),
+            Step::ShowView(id) => after.hidden_views.retain(|number| view(*number) != id),
+            Step::RaiseCeiling(id) => {
+                if let Self::Action(number, name, least) = self
+                    && feature(number) == id
+                    && let Some(max) = after.ceilings.get_mut(&(number, name))
+                {
+                    *max = (*max).max(Some(least));
+                }
+            }
             Step::AssignLevel => {
                 let mut assigned = Level { number: LEVELS, ..Level::default() };
                 self.rewrite(&mut assigned, true);
@@ -147,9 +156,12 @@ impl Asked {
         let enable_features = (0..FEATURES).map(|number| Step::EnableFeature(feature(number)));
         let enable_modules = (0..MODULES).map(|number| Step::EnableModule(module(number)));
         let grants = (0..MODULES).map(|number| Step::GrantModule(module(number)));
+        let shown = (0..VIEWS).map(|number| Step::ShowView(view(number)));
+        let raised = (0..FEATURES).map(|number| Step::RaiseCeiling(feature(number)));
         let undenials = world.levels.iter().map(|held| Step::Undeny(level(held.number)));
         let allows = world.levels.iter().map(|held| Step::Allow(level(held.number)));
-        let all = enable_features.chain(enable_modules).chain(grants).chain(undenials).chain(allows);
+        let all = enable_features.chain(enable_modules).chain(grants).chain(shown).chain(raised);
+        let all = all.chain(undenials).chain(allows);
         all.chain([Step::AssignLevel]).filter(|step| self.after(world, *step) != *world).collect()
     }
 }
@@ -173,8 +185,14 @@ proptest! {
     }
 
     #[test]
-    fn it_lists_exactly_the_gating_modules_and_the_levels_of_the_user(world in world(), asked in asked()) {
+    fn it_lists_exactly_the_gating_modules_the_ceiling_and_the_levels(world in world(), asked in asked()) {
         let explained = asked.explained(&world);
+        let max_scope = match asked {
+            Asked::View(number) => (!world.hidden_views.contains(&number)).then_some(Scope::Any),
+            Asked::Action(number, name, _) => world.ceilings.get(&(number, name)).copied().unwrap_or(Some(Scope::Any)),
+        };
+        let ceiling = (max_scope != Some(Scope::Any)).then_some(AppliedCeiling { max_scope });
+        prop_assert_eq!(explained.ceiling, ceiling);
         let gate = asked.gate(&world).into_iter().map(|number| GatingModule {
             module_id: module(number),
             enabled: !world.disabled_modules.contains(&number),
@@ -279,8 +297,12 @@ fn all_obstacles_are_reported_together() {
     let mut world = World::plain(vec![denying(0)]);
     world.disabled_features = [0].into();
     world.module_features = vec![(0, 0)];
-    let all = [Step::EnableFeature(feature(0)), Step::GrantModule(module(0)), Step::Allow(level(0))];
+    world.ceilings = [((0, 0), Some(Scope::Team))].into();
+    let (enable, grant) = (Step::EnableFeature(feature(0)), Step::GrantModule(module(0)));
+    let all = [enable, grant, Step::RaiseCeiling(feature(0)), Step::Allow(level(0))];
     assert_eq!(FAR.explained(&world).suggestion, all);
+    world.hidden_views = [0].into();
+    assert_eq!(VIEW.explained(&world).suggestion, [Step::ShowView(view(0)), Step::Allow(level(0))]);
 }
 
 #[test]
@@ -298,6 +320,8 @@ fn programs_read_codes() {
         (Step::EnableFeature(FeatureId::from_uuid(id)), "enableFeature"),
         (Step::EnableModule(ModuleId::from_uuid(id)), "enableModule"),
         (Step::GrantModule(ModuleId::from_uuid(id)), "grantModule"),
+        (Step::ShowView(ViewId::from_uuid(id)), "showView"),
+        (Step::RaiseCeiling(FeatureId::from_uuid(id)), "raiseCeiling"),
         (Step::Undeny(UserLevelId::from_uuid(id)), "undeny"),
         (Step::Allow(UserLevelId::from_uuid(id)), "allow"),
     ];

@@ -4,7 +4,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use common::{
     ACTIONS, FEATURES, LEVELS, Level, MODULES, SCOPES, VIEWS, World, action, config, feature, level, module, rows,
@@ -247,9 +246,8 @@ proptest! {
             prop_assert!(reaching(near).allowed || !reaching(far).allowed);
             prop_assert_eq!(reaching(far).allowed, decision.allowed && decision.scope.is_none_or(|scope| scope >= far));
             prop_assert_eq!(reaching(Scope::Own), decision.clone());
-            let narrowed = decision.allowed && !reaching(far).allowed;
-            let expected = if narrowed { Reason::ScopeTooNarrow } else { decision.reason };
-            prop_assert_eq!(reaching(far).reason, expected);
+            let is_narrowed = decision.allowed && !reaching(far).allowed;
+            prop_assert_eq!(reaching(far).reason, if is_narrowed { Reason::ScopeTooNarrow } else { decision.reason });
             prop_assert_eq!(reaching(far).decided_by, decision.decided_by);
         }
     }
@@ -279,18 +277,18 @@ proptest! {
     #[test]
     fn exactly_the_levels_of_the_user_determine_the_decision(world in world(), held in some_of(LEVELS)) {
         let snapshot = world.snapshot();
-        let (user, other) = (UserId::from_uuid(uuid(5, 0)), UserId::from_uuid(uuid(5, 1)));
+        let [user, other, non_member] = [0, 1, 2].map(|number| UserId::from_uuid(uuid(5, number)));
         let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
         let held: BTreeSet<_> = held.into_iter().map(level).collect();
-        let (catalog, status, modules) = (Arc::clone(&snapshot.catalog), snapshot.status, snapshot.modules.clone());
-        let levels = snapshot.levels.iter().map(|level| (level.level, level.clone())).collect();
+        let Snapshot { catalog, status, modules, ceilings, levels } = snapshot.clone();
+        let levels = levels.into_iter().map(|level| (level.level, level)).collect();
         let holders = [(user, held.clone()), (other, all)].into();
-        let company = CompanySnapshot { catalog, status, modules, levels, holders };
+        let company = CompanySnapshot { catalog, status, modules, ceilings, levels, holders };
         let mut expected = snapshot.clone();
         expected.levels.retain(|level| held.contains(&level.level));
         prop_assert_eq!(decisions(&company.of_user(user)), decisions(&expected));
         prop_assert_eq!(decisions(&company.of_user(other)), decisions(&snapshot));
-        prop_assert_eq!(company.of_user(UserId::from_uuid(uuid(5, 2))).levels, Vec::new());
+        prop_assert_eq!(company.of_user(non_member).levels, Vec::new());
     }
 }
 
@@ -358,18 +356,18 @@ fn view_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
 }
 
 #[test]
-fn view_rule_3_a_user_without_a_level_is_denied() {
+fn view_rule_4_a_user_without_a_level_is_denied() {
     assert_eq!(World::plain(Vec::new()).view(0), Decision::of_view(false, Reason::NoUserLevels));
 }
 
 #[test]
-fn view_rule_4_one_deny_wins_over_every_allow() {
+fn view_rule_5_one_deny_wins_over_every_allow() {
     let world = World::plain(vec![allowing(3), denying(2), allowing(1), denying(0)]);
     assert_eq!(world.view(0), denied_by(Reason::ExplicitDeny, &[0, 2]));
 }
 
 #[test]
-fn view_rule_5_one_allow_suffices() {
+fn view_rule_6_one_allow_suffices() {
     let inheriting = Level { number: 1, views: vec![(0, ViewState::Inherit)], features: Vec::new() };
     let world = World::plain(vec![allowing(2), inheriting, silent(3), allowing(0)]);
     let expected = Decision { allowed: true, ..denied_by(Reason::ExplicitAllow, &[0, 2]) };
@@ -377,7 +375,7 @@ fn view_rule_5_one_allow_suffices() {
 }
 
 #[test]
-fn view_rule_6_a_view_that_no_level_allows_is_denied() {
+fn view_rule_7_a_view_that_no_level_allows_is_denied() {
     let inheriting = Level { number: 1, views: vec![(0, ViewState::Inherit)], features: Vec::new() };
     assert_eq!(World::plain(vec![inheriting]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
     assert_eq!(World::plain(vec![silent(0)]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
@@ -416,19 +414,19 @@ fn feature_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
 }
 
 #[test]
-fn feature_rule_3_a_user_without_a_level_is_denied() {
+fn feature_rule_4_a_user_without_a_level_is_denied() {
     assert_eq!(World::plain(Vec::new()).feature(0), Decision::denied_action(Reason::NoUserLevels));
 }
 
 #[test]
-fn feature_rule_4_one_deny_wins_over_every_allow() {
+fn feature_rule_5_one_deny_wins_over_every_allow() {
     let world = World::plain(vec![allowing(3), denying(2), allowing(1), denying(0)]);
     let expected = Decision { scope: Some(Scope::Own), ..denied_by(Reason::ExplicitDeny, &[0, 2]) };
     assert_eq!(world.feature(0), expected);
 }
 
 #[test]
-fn feature_rule_5_the_widest_allow_wins_and_its_levels_are_the_deciding_levels() {
+fn feature_rule_6_the_widest_allow_wins_and_its_levels_are_the_deciding_levels() {
     let reaching = |number, scope| Level { number, features: vec![(0, 0, true, scope)], ..Level::default() };
     let allowed = |scope, levels: &[usize]| Decision {
         allowed: true,
@@ -444,7 +442,7 @@ fn feature_rule_5_the_widest_allow_wins_and_its_levels_are_the_deciding_levels()
 }
 
 #[test]
-fn feature_rule_6_an_action_that_no_level_allows_is_denied() {
+fn feature_rule_7_an_action_that_no_level_allows_is_denied() {
     assert_eq!(World::plain(vec![silent(0)]).feature(0), Decision::denied_action(Reason::NoExplicitAllow));
 }
 

@@ -1,4 +1,4 @@
-//! The cached data of each company: its modules, the rules of its levels, and its compiled sets. The cache's mutex
+//! The cached data of each company: its entitlements, the rules of its levels, and its compiled sets. The cache's mutex
 //! protects all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,6 +9,7 @@ use iam_domain::{Catalog, ModuleId, UserLevelId, Versions};
 use iam_storage::StateId;
 
 use crate::engine::compiled::CompiledSet;
+use crate::engine::entitlements::Entitlements;
 use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::engine::memory_usage::MemoryUsage;
@@ -19,7 +20,7 @@ pub(crate) const COMPANY_BYTES: usize = 512;
 /// The cached data of a company. All of it was read at the latest known version of the company.
 #[derive(Default)]
 pub(crate) struct Company {
-    modules: Arc<BTreeSet<ModuleId>>,
+    entitlements: Arc<Entitlements>,
     levels: BTreeMap<UserLevelId, Arc<LevelRules>>,
     sets: HashMap<Box<[UserLevelId]>, SharedSet, RandomState>,
     entries: usize,
@@ -40,8 +41,8 @@ pub(crate) struct KnownParts {
     /// The compiled rules of each requested level, in the order of the levels. `None` for a level whose rules are not
     /// cached.
     pub(crate) rules: Vec<Option<Arc<LevelRules>>>,
-    /// The modules of the company.
-    pub(crate) modules: Arc<BTreeSet<ModuleId>>,
+    /// The entitlements of the company.
+    pub(crate) entitlements: Arc<Entitlements>,
 }
 
 impl Company {
@@ -75,7 +76,7 @@ impl Company {
         }
         self.sets.clear();
         self.levels.clear();
-        self.modules = Arc::default();
+        self.entitlements = Arc::default();
         was_in_use
     }
 
@@ -122,7 +123,7 @@ impl Company {
         KnownParts {
             set: self.set(levels, index.state),
             rules: levels.iter().map(|level| self.rules(*level, index)).collect(),
-            modules: Arc::clone(&self.modules),
+            entitlements: Arc::clone(&self.entitlements),
         }
     }
 
@@ -134,7 +135,7 @@ impl Company {
         if let Some(set) = self.set(&levels, set.index.state) {
             return set;
         }
-        self.modules = Arc::clone(set.modules());
+        self.entitlements = Arc::clone(set.entitlements());
         for rules in set.level_rules() {
             self.levels.insert(rules.level(), Arc::clone(rules));
         }
@@ -159,7 +160,7 @@ impl Company {
             let created_at = |catalog: &Catalog| catalog.module(*module).map(|module| module.created_at);
             created_at(&index.catalog).is_none_or(|now| created_at(&set.index.catalog) == Some(now))
         };
-        if !set.modules().iter().all(is_same) {
+        if !set.entitlements().modules.iter().all(is_same) {
             return None;
         }
         let mut rules = Vec::with_capacity(levels.len());
@@ -173,8 +174,7 @@ impl Company {
             rules.push(translated);
         }
         let versions = Versions { catalog: index.state.version, ..set.versions };
-        let new =
-            CompiledSet::new(versions, set.company_state().stamp, index, set.modules(), set.status(), rules, memory);
+        let new = CompiledSet::new(versions, set.company_state().stamp, index, set.entitlements(), rules, memory);
         let new = Arc::new(new);
         self.sets.insert(levels, SharedSet { set: Arc::clone(&new), entries: 0 });
         Some(new)

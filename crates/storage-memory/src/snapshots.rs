@@ -62,6 +62,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
         Ok(stamped(versions, value))
@@ -75,6 +76,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
@@ -94,6 +96,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
@@ -109,6 +112,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
+            ceilings: company.ceilings.clone(),
             levels: asked
                 .into_iter()
                 .filter_map(|id| company.levels.get(id))
@@ -152,7 +156,8 @@ impl<S: StateSource> Snapshots for Repository<S> {
         };
         let levels = company.levels.values().map(|level| rules(level)).collect();
         let (status, modules) = (company.details.status, company.enabled_modules());
-        Ok(stamped(versions, Snapshot { catalog, status, modules, levels }))
+        let ceilings = company.ceilings.clone();
+        Ok(stamped(versions, Snapshot { catalog, status, modules, ceilings, levels }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -20,6 +20,7 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::other_rules::{self, OTHER_RULES};
+use crate::reads::ceilings::ceilings_in;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 use crate::unreadable::readable;
@@ -47,10 +48,11 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of a company ($3) has: its version, its stamp, its status and its enabled modules.
+/// The columns that every snapshot of a company ($3) has: its version, its stamp, its status, its ceilings and its enabled
+/// modules.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
-            coalesce(company.status, 'active')::text AS status,
+            coalesce(company.status, 'active')::text AS status, company.ceilings::text AS ceilings,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
 /// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
@@ -180,8 +182,8 @@ fn status(row: &QueryResult) -> Result<CompanyStatus> {
 }
 
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    let levels = level_permissions(row)?.collect();
-    Ok(Snapshot { catalog, status: status(row)?, modules: module_ids(row)?, levels })
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, ceilings_in(row)?);
+    Ok(Snapshot { catalog, status, modules, ceilings, levels: level_permissions(row)?.collect() })
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
@@ -190,7 +192,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    Ok(CompanySnapshot { catalog, status: status(row)?, modules: module_ids(row)?, levels, holders })
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, ceilings_in(row)?);
+    Ok(CompanySnapshot { catalog, status, modules, ceilings, levels, holders })
 }
 
 impl<T: Executor> Repository<T> {

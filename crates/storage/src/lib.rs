@@ -71,6 +71,7 @@ mod members;
 mod parts;
 mod profiles;
 mod read;
+mod record_changes;
 mod recorded;
 mod recorder;
 mod stamped;
@@ -94,16 +95,18 @@ pub use members::{
 };
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
-    ApiKeys, Assignments, CellName, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
-    Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems, MenuUse, ModuleFeatures,
-    ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems,
+    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions,
+    Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
 pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyQuotasMut, CompanyStatesMut,
-    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
-    ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyModulesMut, CompanyQuotasMut,
+    CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut,
+    ModuleViewsMut, ModulesMut, ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut,
+    ViewPermissionsMut, ViewsMut, Writer,
 };

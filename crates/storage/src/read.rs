@@ -11,9 +11,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, CompanyDetails, CompanyId, CompanySnapshot, Feature, FeatureId,
-    FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module,
-    ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, Ceilings, CompanyDetails, CompanyId, CompanySnapshot, Feature,
+    FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId,
+    Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
     UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
@@ -267,6 +267,13 @@ pub trait CompanyQuotas: Send + Sync {
     ) -> Result<bool>;
 }
 
+/// Read operations on the ceilings of companies.
+#[async_trait]
+pub trait CompanyCeilings: Send + Sync {
+    /// Returns the ceilings of a company. A company without ceilings has empty ceilings.
+    async fn ceilings(&self, company: CompanyId) -> Result<Ceilings>;
+}
+
 /// A cell of the matrices, identified as in a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CellName {
@@ -433,6 +440,8 @@ reader! {
     company_states: CompanyStates,
     /// Returns the read operations on the quotas of companies.
     company_quotas: CompanyQuotas,
+    /// Returns the read operations on the ceilings of companies.
+    company_ceilings: CompanyCeilings,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
     /// Returns the read operations on the profiles of users.

@@ -6,8 +6,8 @@ mod companies;
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::{
-    Actor, ApiKey, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, MenuItem,
-    Module, ModuleId, QuotaOverrides, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
+    Actor, ApiKey, AuditRecord, AuditRecordId, Ceilings, CompanyId, EntityType, Feature, FeatureId, FeaturePermission,
+    MenuItem, Module, ModuleId, QuotaOverrides, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
     ViewPermission, ViewState,
 };
 use serde::Serialize;
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::parts::split;
+use crate::record_changes::{ceiling_changes, created, deleted, updated};
 use crate::recorded::Recorded;
 use crate::{Growth, MatrixDiff, SetDiff, StorageError, Target};
 
@@ -371,6 +372,16 @@ impl Recorder {
         self.record("company.quotas_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
+    /// Records that the ceilings of a company changed.
+    pub fn company_ceilings_updated(&mut self, company: CompanyId, before: &Ceilings, after: &Ceilings) {
+        if before == after {
+            return;
+        }
+        self.adds |= !before.permit_all_of(after);
+        let changes = ceiling_changes(before, after);
+        self.record_in_parts("company.ceilings_updated", EntityType::Company, company.as_uuid(), changes);
+    }
+
     /// Records that a feature's views changed. This mapping is for administration only, so no decision changes.
     pub fn feature_views_updated(&mut self, feature: FeatureId, diff: &SetDiff<ViewId>) {
         self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), diff);
@@ -461,35 +472,4 @@ entity_change_methods! {
     MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
     /// Records a change to a sub-item of the menu.
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
-}
-
-/// Returns an entity as JSON. The serialization of entities is not expected to fail. If it failed, the audit record
-/// would contain the serialization error instead of the entity.
-fn value(entity: &impl Serialize) -> Value {
-    serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
-}
-
-fn created(after: &impl Serialize) -> Value {
-    json!({ "after": value(after) })
-}
-
-fn deleted(before: &impl Serialize) -> Value {
-    json!({ "before": value(before) })
-}
-
-/// Returns the fields whose values before and after the update differ, with both values. `updatedAt` is omitted,
-/// because the audit record has a timestamp of its own.
-fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
-    let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
-        return Value::Null;
-    };
-    before.remove("updatedAt");
-    after.remove("updatedAt");
-    let same: Vec<String> =
-        before.iter().filter(|(key, old)| after.get(*key) == Some(old)).map(|(key, _)| key.clone()).collect();
-    for key in same {
-        before.remove(&key);
-        after.remove(&key);
-    }
-    json!({ "before": before, "after": after })
 }

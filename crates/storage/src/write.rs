@@ -8,7 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CommitStamp, CompanyDetails, CompanyId,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, Ceilings, CommitStamp, CompanyDetails, CompanyId,
     CompanyStatus, ExternalId, Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId,
     QuotaOverrides, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
     ViewPermission,
@@ -291,6 +291,13 @@ pub trait CompanyQuotasMut: Send + Sync {
     async fn replace_overrides(&mut self, company: CompanyId, overrides: &QuotaOverrides) -> Result<QuotaOverrides>;
 }
 
+/// The write operation on the ceilings of companies.
+#[async_trait]
+pub trait CompanyCeilingsMut: Send + Sync {
+    /// Replaces the ceilings of a company, and returns the previous ceilings. The views and features need not exist.
+    async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings>;
+}
+
 /// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
@@ -363,6 +370,8 @@ unit_of_work! {
     company_states_mut: CompanyStatesMut,
     /// Returns the write operation on the quotas of companies.
     company_quotas_mut: CompanyQuotasMut,
+    /// Returns the write operation on the ceilings of companies.
+    company_ceilings_mut: CompanyCeilingsMut,
     /// Returns the write operations on the profiles of users.
     user_profiles_mut: UserProfilesMut,
     /// Returns the write operations on users.

@@ -1,6 +1,7 @@
 //! Records the examples of the OpenAPI document: one request and response for each operation, and one value for each
 //! field. The committed examples must equal the recorded ones, so they show actual responses.
 
+mod companies;
 mod decisions;
 mod levels;
 
@@ -287,7 +288,7 @@ async fn catalog(examples: &mut Examples, callers: &Callers) {
         examples.record(&format!("GET {name}"), callers.platform("GET", &path), None).await;
     }
     menu(examples, callers, &view, &feature).await;
-    companies(examples, callers, &module).await;
+    companies::record(examples, callers, &module).await;
     let path = format!("/api/iam/modules/{module}");
     let body = Some(json!({ "ungate": true }));
     examples.record("DELETE /api/iam/modules/{id}", callers.platform("DELETE", &path), body).await;
@@ -325,58 +326,6 @@ async fn menu(examples: &mut Examples, callers: &Callers, view: &str, feature: &
         let name = format!("DELETE {list}/{{id}}");
         examples.record(&name, callers.platform("DELETE", &format!("{list}/{id}")), None).await;
     }
-}
-
-async fn companies(examples: &mut Examples, callers: &Callers, module: &str) {
-    let company = callers.company.id;
-    let path = format!("/api/iam/companies/{company}/modules");
-    let core = callers.api.module_id("core").await;
-    let name = "PUT /api/iam/companies/{companyId}/modules";
-    examples.record(name, callers.platform("PUT", &path), Some(json!({ "moduleIds": [core, module] }))).await;
-    let name = "GET /api/iam/companies/{companyId}/modules";
-    examples.record(name, callers.platform("GET", &path), None).await;
-    let name = "PATCH /api/iam/companies/{companyId}/modules/{moduleId}";
-    let one = format!("{path}/{module}");
-    examples.record(name, callers.platform("PATCH", &one), Some(json!({ "enabled": false }))).await;
-    let path = format!("/api/iam/companies/{company}/quotas");
-    let name = "PUT /api/iam/companies/{companyId}/quotas";
-    let body = json!({ "levels": 2000, "levelSets": 8000, "menuItems": 500, "permissionCells": 400_000,
-        "apiKeys": 100, "textBytes": 8_388_608, "levelsPerUser": 100 });
-    examples.record(name, callers.platform("PUT", &path), Some(body)).await;
-    let name = "GET /api/iam/companies/{companyId}/quotas";
-    examples.record(name, callers.platform("GET", &path), None).await;
-    directory(examples, callers, module).await;
-    let name = "POST /api/iam/companies/{companyId}/provision";
-    let path = format!("/api/iam/companies/{}/provision", crate::support::api::new_company());
-    let body = json!({ "adminUserId": new_user(), "restoreAdmin": false });
-    examples.record(name, callers.platform("POST", &path), Some(body)).await;
-}
-
-async fn directory(examples: &mut Examples, callers: &Callers, module: &str) {
-    let list = "/api/iam/companies";
-    let body = json!({
-        "id": crate::support::api::new_company(), "name": "Example Ltd", "moduleIds": [module],
-        "adminUserId": new_user(),
-    });
-    let made = examples.record("POST /api/iam/companies", callers.platform("POST", list), Some(body)).await;
-    let path = format!("{list}/{}", id(&made, "company"));
-    examples.record("GET /api/iam/companies/{companyId}", callers.platform("GET", &path), None).await;
-    let body = json!({ "name": "Example Holding", "status": "suspended" });
-    let name = "PATCH /api/iam/companies/{companyId}";
-    examples.record(name, callers.platform("PATCH", &path), Some(body)).await;
-    examples.record("DELETE /api/iam/companies/{companyId}", callers.platform("DELETE", &path), None).await;
-    let user = new_user();
-    let level = callers.api.level_id(callers.company, "Member").await;
-    callers.api.assign(callers.company, user, &[&level]).await;
-    let path = format!("/api/iam/users/{user}");
-    let body = json!({ "displayName": "Ada Lovelace", "email": "ada@example.com" });
-    let request = callers.admin("PUT", &format!("{path}/profile"));
-    examples.record("PUT /api/iam/users/{userId}/profile", request, Some(body)).await;
-    let request = callers.admin("GET", &format!("{path}/profile"));
-    examples.record("GET /api/iam/users/{userId}/profile", request, None).await;
-    let request = callers.platform("GET", &format!("{path}/companies"));
-    examples.record("GET /api/iam/users/{userId}/companies", request, None).await;
-    examples.record("DELETE /api/iam/users/{userId}", callers.admin("DELETE", &path), None).await;
 }
 
 async fn credentials(examples: &mut Examples, callers: &Callers) {

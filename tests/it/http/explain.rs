@@ -51,6 +51,7 @@ async fn hold(api: &TestApi, company: Company, user: UserId, view: &str, states:
 /// Returns the explanation that contains only the decision and the subject.
 fn bare(decision: &Value, subject: UserId) -> Value {
     let mut all = decision.clone();
+    all["ceiling"] = Value::Null;
     for part in ["gate", "levels", "suggestion"] {
         all[part] = json!([]);
     }
@@ -84,7 +85,7 @@ both_adapters! {
                 "reason": "Company does not have access to the module containing this view",
                 "reasonCode": "view_module_missing", "decidedBy": [], "decidedByCount": 0,
                 "userId": user, "externalUserId": null, "viewId": view, "featureId": null,
-                "gate": [{ "moduleId": module, "enabled": true, "granted": false }],
+                "gate": [{ "moduleId": module, "enabled": true, "granted": false }], "ceiling": null,
                 "levels": [
                     { "userLevelId": levels[0], "says": "deny" }, { "userLevelId": levels[1], "says": "nothing" },
                 ],
@@ -175,7 +176,7 @@ both_adapters! {
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
                 let subject = ["userId", "externalUserId", "viewId", "featureId"];
-                let own = [subject.as_slice(), &["gate", "levels", "levelsCount", "names", "suggestion", "suggestionCount"]].concat();
+                let own = [subject.as_slice(), &["ceiling", "gate", "levels", "levelsCount", "names", "suggestion", "suggestionCount"]].concat();
                 let decision = ["allowed", "decidedBy", "decidedByCount", "reason", "reasonCode", "scope"];
                 let mut names = [own.as_slice(), &decision].concat();
                 names.sort_unstable();

@@ -17,11 +17,12 @@ use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
 /// Operations with a method other than `GET` that never affect decisions.
-const NO_CHANGES: [&str; 9] = [
+const NO_CHANGES: [&str; 10] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/explain",
     "POST /api/iam/explanations",
+    "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/nav-trail",
     "DELETE /api/iam/nav-trail",
     "PUT /api/iam/users/{userId}/not-before",
@@ -318,6 +319,12 @@ both_adapters! {
             ),
             ("PUT /api/iam/companies/{companyId}/quotas", Of::Company, "$company", r#"{"levels":null}"#),
             ("PATCH /api/iam/companies/{companyId}", Of::Company, "$company", r#"{"status":"active"}"#),
+            (
+                "PUT /api/iam/companies/{companyId}/ceilings",
+                Of::Company,
+                "$company",
+                r#"{"hiddenViews":[],"actions":[]}"#,
+            ),
             ("PUT /api/iam/modules/{id}/views", Of::All, "$shut-module", r#"{"viewIds":["$shut-view"]}"#),
         ] {
             scene.send(&a.api, operation, of, ids, body).await;

@@ -8,6 +8,7 @@ mod authority;
 mod bad_input;
 mod budgets;
 mod catalog;
+mod ceilings;
 mod checks;
 mod conditional;
 mod consistency;

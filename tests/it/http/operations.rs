@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::bodies::{denial, feature_body, level_body, menu_item_body, module_body, sub_menu_item_body, view_body};
+use self::bodies::{
+    ceilings_body, denial, feature_body, level_body, menu_item_body, module_body, sub_menu_item_body, view_body,
+};
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
 /// The base (`..DECISION`) of the operations that return the caller's own decisions or the caller's menu.
@@ -32,6 +34,8 @@ const TRAIL: Operation = Operation { needs: Needs::Membership, ..DECISION };
 const FOREIGN: Foreign = Foreign { ids: &[], query: &[], body: None, answer: ForeignAnswer::Success };
 const LEVEL: &[Foreign] =
     &[Foreign { ids: &[Entity::TheirLevel], answer: ForeignAnswer::NotFound("User level not found"), ..FOREIGN }];
+const USER: &[Foreign] =
+    &[Foreign { ids: &[Entity::TheirMember], answer: ForeignAnswer::NotFound("User not found"), ..FOREIGN }];
 const ITEM: &[Foreign] =
     &[Foreign { ids: &[Entity::TheirItem], answer: ForeignAnswer::NotFound("Menu item not found"), ..FOREIGN }];
 const SUB_ITEM: &[Foreign] =
@@ -107,7 +111,7 @@ const TABLE: &[Operation] = {
                 answer: Data(|| {
                     json!({
                         "allowed": false, "scope": null, "reason": "User has no assigned user levels",
-                        "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [], "levels": [],
+                        "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [], "ceiling": null, "levels": [],
                         "levelsCount": 0, "suggestion": [], "suggestionCount": 0,
                         "names": {}, "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
                     })
@@ -126,7 +130,7 @@ const TABLE: &[Operation] = {
                         "results": [{
                             "allowed": false, "scope": null, "reason": "User has no assigned user levels",
                             "reasonCode": "no_user_levels", "decidedBy": [], "decidedByCount": 0, "gate": [],
-                            "levels": [], "levelsCount": 0, "suggestion": [], "suggestionCount": 0,
+                            "levels": [], "levelsCount": 0, "suggestion": [], "suggestionCount": 0, "ceiling": null,
                             "userId": TheirMember, "externalUserId": null, "viewId": null, "featureId": null,
                         }],
                         "names": {},
@@ -214,24 +218,19 @@ const TABLE: &[Operation] = {
             ],
             ..COMPANY_READ
         },
-        Operation {
-            name: "GET /api/iam/users/{userId}",
-            ids: &[Member],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
-            ..CATALOG_READ
-        },
+        Operation { name: "GET /api/iam/users/{userId}", ids: &[Member], foreign: USER, ..CATALOG_READ },
         Operation {
             name: "DELETE /api/iam/users/{userId}",
             needs: AssignLevels,
             ids: &[Leaver],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation {
             name: "GET /api/iam/users/{userId}/profile",
             needs: ReadProfiles,
             ids: &[Member],
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation {
@@ -239,7 +238,7 @@ const TABLE: &[Operation] = {
             needs: AssignLevels,
             ids: &[Member],
             body: || json!({ "displayName": Fresh, "email": "ada@example.com" }),
-            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            foreign: USER,
             ..COMPANY_READ
         },
         Operation { name: "GET /api/iam/users/{userId}/companies", ids: &[User], ..CATALOG_CHANGE },
@@ -387,7 +386,7 @@ const TABLE: &[Operation] = {
             body: || json!({ "name": Fresh, "status": "active" }),
             ..COMPANY_MODULES
         },
-        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Doomed], ..COMPANY_MODULES },
+        Operation { name: "DELETE /api/iam/companies/{companyId}", ids: &[Company], ..COMPANY_MODULES },
         Operation { name: "GET /api/iam/companies/{companyId}/modules", ids: &[Company], ..COMPANY_MODULES },
         Operation {
             name: "PUT /api/iam/companies/{companyId}/modules",
@@ -406,6 +405,19 @@ const TABLE: &[Operation] = {
             name: "PUT /api/iam/companies/{companyId}/quotas",
             ids: &[Company],
             body: || json!({ "levels": 900, "apiKeys": null }),
+            ..COMPANY_MODULES
+        },
+        Operation { name: "GET /api/iam/companies/{companyId}/ceilings", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/ceilings",
+            ids: &[Company],
+            body: ceilings_body,
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "POST /api/iam/companies/{companyId}/ceilings/preview",
+            ids: &[Company],
+            body: ceilings_body,
             ..COMPANY_MODULES
         },
         Operation {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 84] = [
+const OPERATIONS: [&str; 87] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -32,6 +32,7 @@ const OPERATIONS: [&str; 84] = [
     "GET /api/iam/audit-logs",
     "GET /api/iam/companies",
     "GET /api/iam/companies/{companyId}",
+    "GET /api/iam/companies/{companyId}/ceilings",
     "GET /api/iam/companies/{companyId}/modules",
     "GET /api/iam/companies/{companyId}/quotas",
     "GET /api/iam/features",
@@ -81,6 +82,7 @@ const OPERATIONS: [&str; 84] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/companies",
+    "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/companies/{companyId}/provision",
     "POST /api/iam/explain",
     "POST /api/iam/explanations",
@@ -91,6 +93,7 @@ const OPERATIONS: [&str; 84] = [
     "POST /api/iam/sub-menu-items",
     "POST /api/iam/user-levels",
     "POST /api/iam/views",
+    "PUT /api/iam/companies/{companyId}/ceilings",
     "PUT /api/iam/companies/{companyId}/modules",
     "PUT /api/iam/companies/{companyId}/quotas",
     "PUT /api/iam/features/{id}/views",

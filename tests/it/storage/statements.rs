@@ -139,6 +139,7 @@ pub mod postgres {
         c.of("CompanyQuotas::overrides", quotas.overrides(company)).await;
         c.of("CompanyQuotas::usage", quotas.usage(company, &all)).await;
         c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, user, &[], 0)).await;
+        c.of("CompanyCeilings::ceilings", reader.company_ceilings().ceilings(company)).await;
         c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;

@@ -1,5 +1,6 @@
 //! The changes, one module per resource.
 
+mod ceilings;
 mod companies;
 pub(crate) mod credentials;
 mod default_levels;
@@ -14,6 +15,7 @@ mod restoration;
 pub(crate) mod user_levels;
 pub(crate) mod views;
 
+pub use ceilings::SetCompanyCeilings;
 pub use companies::{
     ProvisionCompany, Provisioned, ProvisionedAdmin, SetCompanyModules, SwitchCompanyModule, SwitchedModule,
 };

@@ -4,12 +4,12 @@
 //! modules, four levels), so that rules often interact. Rows of one level may conflict with each other, and rows may
 //! refer to entities that the catalog does not have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, CompanyStatus, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module, ModuleCode,
-    ModuleId, Name, Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
+    Action, Catalog, Ceilings, CompanyStatus, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module,
+    ModuleCode, ModuleId, Name, Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -69,6 +69,9 @@ impl Level {
     }
 }
 
+/// The ceilings on actions, by feature and action.
+pub(crate) type ActionCeilings = BTreeMap<(usize, usize), Option<Scope>>;
+
 /// All inputs to the decisions about one user, as plain rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct World {
@@ -78,12 +81,14 @@ pub(crate) struct World {
     pub(crate) module_views: Vec<(usize, usize)>,
     pub(crate) module_features: Vec<(usize, usize)>,
     pub(crate) company_modules: BTreeSet<usize>,
+    pub(crate) hidden_views: BTreeSet<usize>,
+    pub(crate) ceilings: ActionCeilings,
     pub(crate) levels: Vec<Level>,
 }
 
 impl World {
-    /// Creates a world with these levels. No module gates a view or feature, no view is public, and nothing is
-    /// disabled.
+    /// Creates a world with these levels. No module gates a view or feature, no view is public, nothing is disabled, and
+    /// the company has no ceilings.
     pub(crate) fn plain(levels: Vec<Level>) -> Self {
         Self {
             public_views: BTreeSet::new(),
@@ -92,6 +97,8 @@ impl World {
             module_views: Vec::new(),
             module_features: Vec::new(),
             company_modules: BTreeSet::new(),
+            hidden_views: BTreeSet::new(),
+            ceilings: BTreeMap::new(),
             levels,
         }
     }
@@ -144,13 +151,29 @@ impl World {
             )),
             status: CompanyStatus::Active,
             modules: self.company_modules.iter().map(|number| module(*number)).collect(),
+            ceilings: self.ceilings(),
             levels: self.levels.iter().map(Level::permissions).collect(),
         }
+    }
+
+    fn ceilings(&self) -> Ceilings {
+        let mut actions: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for ((number, name), max) in &self.ceilings {
+            actions.entry(feature(*number)).or_default().insert(action(*name), *max);
+        }
+        Ceilings { hidden_views: self.hidden_views.iter().map(|number| view(*number)).collect(), actions }
     }
 }
 
 pub(crate) fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
     prop::collection::btree_set(0..count, 0..=count)
+}
+
+/// Generates the hidden views and the ceilings of a company. They may refer to entities that the catalog does not have.
+fn ceilings() -> impl Strategy<Value = (BTreeSet<usize>, ActionCeilings)> {
+    let max = prop::option::weighted(0.7, scope());
+    (some_of(VIEWS + 1), prop::collection::btree_map((0..=FEATURES, 0..ACTIONS), max, 0..3))
+        .prop_map(|(hidden, ceilings)| (hidden.into_iter().take(1).collect(), ceilings))
 }
 
 pub(crate) fn state() -> impl Strategy<Value = ViewState> {
@@ -180,11 +203,12 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
         some_of(MODULES),
         prop::collection::vec((0..MODULES, 0..VIEWS), 0..4),
         prop::collection::vec((0..MODULES, 0..FEATURES), 0..4),
-        some_of(MODULES),
+        (some_of(MODULES), ceilings()),
         (levels, 0..=LEVELS).prop_map(|(levels, count)| levels.into_iter().take(count).collect()),
     )
         .prop_map(
-            |(public_views, disabled_features, disabled, module_views, module_features, company_modules, levels)| {
+            |(public_views, disabled_features, disabled, module_views, module_features, of_company, levels)| {
+                let (company_modules, (hidden_views, ceilings)) = of_company;
                 World {
                     public_views: public_views.into_iter().take(1).collect(),
                     disabled_features: disabled_features.into_iter().take(1).collect(),
@@ -192,6 +216,8 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                     module_views,
                     module_features,
                     company_modules,
+                    hidden_views,
+                    ceilings,
                     levels,
                 }
             },

@@ -51,12 +51,12 @@ impl ApiResponse {
     /// requests. A change to credentials creates no such versions.
     pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
         if let Some(versions) = stamp.versions() {
-            self.builder.insert_header((VERSION, versions.to_string()));
+            self = self.versions(versions);
         }
         self
     }
 
-    /// Adds `X-IAM-Version`, with the versions at which the data was read.
+    /// Adds `X-IAM-Version`, with the versions from which the response was computed.
     pub(crate) fn versions(mut self, versions: Versions) -> Self {
         self.builder.insert_header((VERSION, versions.to_string()));
         self

@@ -3,7 +3,8 @@
 use actix_web::post;
 use iam_application::Names;
 use iam_domain::{
-    Explanation, ExternalId, FeatureId, GatingModule, LevelContribution, Scope, Step, UserId, UserLevelId, ViewId,
+    AppliedCeiling, Explanation, ExternalId, FeatureId, GatingModule, LevelContribution, Scope, Step, UserId,
+    UserLevelId, ViewId,
 };
 use iam_permissions_cache::Access;
 use serde::Serialize;
@@ -54,6 +55,9 @@ pub(crate) struct ExplanationData {
     /// The modules that gate the view or feature. The view or feature is available if at least one of them is both
     /// enabled and granted to the company. Empty if no module gates it.
     gate: Vec<GatingModule>,
+    /// The ceiling of the company on the view or action. `null` if it has none. A super admin sets ceilings.
+    #[schema(required = true)]
+    ceiling: Option<AppliedCeiling>,
     /// The user levels of the subject, each with its rule for the view or action: at most 100 levels. The levels that
     /// determined the decision come first.
     #[schema(max_items = 100)]
@@ -132,7 +136,7 @@ impl ExplanationData {
         user_id: Option<UserId>,
         external_user_id: Option<ExternalId>,
     ) -> Self {
-        let Explanation { decision, view, feature, gate, levels, suggestion } = explanation;
+        let Explanation { decision, view, feature, gate, ceiling, levels, suggestion } = explanation;
         Self {
             allowed: decision.allowed,
             scope: granted_scope(decision.allowed, decision.scope),
@@ -145,6 +149,7 @@ impl ExplanationData {
             view_id: view,
             feature_id: feature,
             gate,
+            ceiling,
             levels,
             levels_count: counts.levels,
             suggestion,

@@ -62,6 +62,7 @@ operations! {
     directory::{get_company, create_company, update_company, erase_company},
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     quotas::{get_company_quotas, set_company_quotas},
+    ceilings::{get_company_ceilings, set_company_ceilings, preview_company_ceilings},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
     profiles::{get_user_profile, set_user_profile, remove_user, get_companies_of_user, get_my_companies},

@@ -11,6 +11,7 @@ use iam_domain::{
 };
 
 use crate::engine::compiled::{CellRef, CompiledSet};
+use crate::engine::entitlements::Entitlements;
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
 use crate::{
@@ -126,6 +127,7 @@ impl Access {
             view,
             feature,
             gate: Vec::new(),
+            ceiling: None,
             levels: Vec::new(),
             suggestion: Vec::new(),
         };
@@ -196,8 +198,10 @@ impl Access {
         if self.is_suspended() {
             return AvailableCatalog { views: Vec::new(), features: Vec::new() };
         }
-        let (catalog, modules) = (&self.set.index.catalog, self.set.modules());
+        let catalog = &self.set.index.catalog;
+        let Entitlements { modules, ceilings, .. } = &**self.set.entitlements();
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
+        let views = views.filter(|view| !view.requires_auth || !ceilings.hides(view.id));
         let mut views: Vec<_> =
             views.map(|view| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() }).collect();
         views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
@@ -210,9 +214,13 @@ impl Access {
                     id: feature.id,
                     key: feature.key.clone(),
                     name: feature.name.clone(),
-                    actions: Action::standard().chain(own).collect(),
+                    actions: Action::standard()
+                        .chain(own)
+                        .filter(|action| ceilings.max_scope(feature.id, action).is_some())
+                        .collect(),
                 }
             })
+            .filter(|feature| !feature.actions.is_empty())
             .collect();
         features.sort_by_cached_key(|feature| {
             let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
@@ -309,6 +317,9 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, check: &'a Chec
         (Subject::SuperAdmin(_), _) => {
             let scope = (!is_view).then_some(Scope::Any);
             return by_no_level(Outcome { allowed: true, scope, reason: Reason::SuperAdmin });
+        }
+        (_, Check::Feature { least_scope: Some(least), .. }) if set.is_limited_below(cell, *least) => {
+            return by_no_level(Outcome::denied_action(Reason::CompanyCeiling));
         }
         (_, Check::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
         _ => set.outcome(cell),

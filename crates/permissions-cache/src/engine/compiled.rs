@@ -4,24 +4,24 @@
 //! The resolution in `iam-domain` is the reference implementation. A property test checks that both implementations
 //! make the same decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use iam_domain::{
-    Action, Catalog, CompanyStatus, Feature, FeatureId, ModuleId, Reason, Snapshot, UserLevelId, Versions,
-};
+use iam_domain::{Action, Catalog, CompanyStatus, Feature, FeatureId, Reason, Scope, Snapshot, UserLevelId, Versions};
 use iam_storage::StateId;
 use smallvec::SmallVec;
 
+use crate::engine::entitlements::Entitlements;
 use crate::engine::index::{CatalogIndex, Column, FeatureColumns};
 use crate::engine::level_rules::{LevelRules, Rule};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 use crate::engine::outcome::{Code, Outcome};
 
 /// Combines the rules of the levels into one decision: a deny overrides every allow. Without a deny, the widest allowed
-/// scope applies. Module gates and `enabled` flags take precedence over this decision.
-fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
+/// scope applies, limited by the ceiling `max`. Module gates, `enabled` flags and ceilings that permit no scope take
+/// precedence over this decision.
+fn by_levels(rules: impl Iterator<Item = Rule>, max: Scope) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
     for rule in rules {
@@ -29,7 +29,7 @@ fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
         if rule.is_deny() {
             return Code::EXPLICIT_DENY;
         }
-        if let Some(scope) = rule.allows()
+        if let Some(scope) = rule.allows_within(max)
             && (!code.is_allowed() || scope > code.scope())
         {
             code = Code::allow(scope);
@@ -40,11 +40,11 @@ fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
 
 /// Returns the denial that takes precedence over the levels, if the feature is disabled, or if modules gate the feature
 /// and the company has none of them. Otherwise returns `None`.
-fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
+fn before_levels(catalog: &Catalog, entitlements: &Entitlements, feature: FeatureId) -> Option<Code> {
     if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
         return Some(Code::FEATURE_DISABLED);
     }
-    (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
+    (!catalog.is_feature_open(feature, &entitlements.modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
 /// A reference to a cell of a compiled set: a view, or an action of a feature.
@@ -78,8 +78,9 @@ pub(crate) struct CompiledSet {
     codes: SmallVec<[Code; INLINE_CODES]>,
     /// The bitmap of the allowed views, with one bit per view.
     views: Box<[u64]>,
-    modules: Arc<BTreeSet<ModuleId>>,
-    status: CompanyStatus,
+    /// The ceilings that limit the scope of actions, in ascending order of column.
+    limits: Box<[(Column, Scope)]>,
+    entitlements: Arc<Entitlements>,
     /// The id of the set, unique in this process.
     pub(crate) id: u64,
     _reservation: Reservation,
@@ -98,28 +99,30 @@ impl CompiledSet {
         versions: Versions,
         company_stamp: i64,
         index: &Arc<CatalogIndex>,
-        modules: &Arc<BTreeSet<ModuleId>>,
-        status: CompanyStatus,
+        entitlements: &Arc<Entitlements>,
         levels: Vec<Arc<LevelRules>>,
         memory: &MemoryUsage,
     ) -> Self {
         let rules = |column: Column| levels.iter().map(move |level| level.rule(column));
-        // A suspended company denies everything, whatever the levels and the modules are.
-        let suspended = (status == CompanyStatus::Suspended).then_some(if levels.is_empty() {
+        // A suspended company denies everything, whatever the levels, the modules and the ceilings are.
+        let suspended = (entitlements.status == CompanyStatus::Suspended).then_some(if levels.is_empty() {
             Code::NO_USER_LEVELS
         } else {
             Code::COMPANY_SUSPENDED
         });
+        let mut limits = Vec::new();
         let mut codes = SmallVec::<[Code; INLINE_CODES]>::with_capacity(index.columns());
         for (column, view) in index.views() {
             codes.push(if let Some(code) = suspended {
                 code
             } else if !view.requires_auth {
                 Code::PUBLIC_VIEW
-            } else if index.catalog.is_view_open(view.id, modules) {
-                by_levels(rules(column))
-            } else {
+            } else if !index.catalog.is_view_open(view.id, &entitlements.modules) {
                 Code::VIEW_MODULE_MISSING
+            } else if entitlements.ceilings.hides(view.id) {
+                Code::COMPANY_CEILING
+            } else {
+                by_levels(rules(column), Scope::Any)
             });
         }
         let mut views = vec![0_u64; codes.len().div_ceil(64)];
@@ -127,11 +130,24 @@ impl CompiledSet {
             *word = codes.iter().enumerate().map(|(bit, code)| u64::from(code.is_allowed()) << bit).sum();
         }
         for (columns, feature) in index.features() {
-            let gate = suspended.or_else(|| before_levels(&index.catalog, modules, feature.id));
-            codes.extend(columns.columns().map(|(_, column)| gate.unwrap_or_else(|| by_levels(rules(column)))));
+            let gate = suspended.or_else(|| before_levels(&index.catalog, entitlements, feature.id));
+            let ceilings = entitlements.ceilings.actions.get(&feature.id);
+            codes.extend(columns.columns().map(|(action, column)| {
+                let ceiling = ceilings.and_then(|ceilings| ceilings.iter().find(|(name, _)| name.as_str() == action));
+                match (gate, ceiling) {
+                    (Some(gate), _) => gate,
+                    (None, None) => by_levels(rules(column), Scope::Any),
+                    (None, Some((_, None))) => Code::COMPANY_CEILING,
+                    (None, Some((_, Some(max)))) => {
+                        limits.push((column, *max));
+                        by_levels(rules(column), *max).limited()
+                    }
+                }
+            }));
         }
         let far = if codes.spilled() { codes.len() } else { 0 };
-        let bytes = size_of::<Self>() + 16 + far + views.len() * 8 + levels.len() * size_of::<usize>();
+        let bytes =
+            size_of::<Self>() + 16 + far + views.len() * 8 + levels.len() * size_of::<usize>() + size_of_val(&*limits);
         Self {
             is_alive: AtomicBool::new(true),
             versions,
@@ -140,8 +156,8 @@ impl CompiledSet {
             views: views.into(),
             index: Arc::clone(index),
             levels: levels.into(),
-            modules: Arc::clone(modules),
-            status,
+            limits: limits.into(),
+            entitlements: Arc::clone(entitlements),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             _reservation: memory.reserve(bytes),
         }
@@ -175,17 +191,17 @@ impl CompiledSet {
         &self.levels
     }
 
-    pub(crate) const fn modules(&self) -> &Arc<BTreeSet<ModuleId>> {
-        &self.modules
+    pub(crate) const fn entitlements(&self) -> &Arc<Entitlements> {
+        &self.entitlements
     }
 
-    pub(crate) const fn status(&self) -> CompanyStatus {
-        self.status
+    pub(crate) fn status(&self) -> CompanyStatus {
+        self.entitlements.status
     }
 
     /// Returns `true` if the company is suspended.
     pub(crate) fn is_suspended(&self) -> bool {
-        self.status == CompanyStatus::Suspended
+        self.status() == CompanyStatus::Suspended
     }
 
     /// Returns `true` if the set allows the view. Reads a single bit.
@@ -203,6 +219,18 @@ impl CompiledSet {
         }
     }
 
+    /// Returns `true` if a ceiling of the company permits the action only with a narrower scope than `least`.
+    pub(crate) fn is_limited_below(&self, cell: CellRef, least: Scope) -> bool {
+        self.code(cell).is_limited() && self.limit(cell) < least
+    }
+
+    /// Returns the scope to which a ceiling of the company limits a cell. `any` if there is no such ceiling.
+    fn limit(&self, cell: CellRef) -> Scope {
+        let limits = &self.limits;
+        let found = limits.binary_search_by_key(&cell.column().get(), |(column, _)| column.get()).ok();
+        found.and_then(|place| limits.get(place)).map_or(Scope::Any, |(_, max)| *max)
+    }
+
     fn code(&self, cell: CellRef) -> Code {
         self.codes.get(cell.column().get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
     }
@@ -214,10 +242,11 @@ impl CompiledSet {
     /// Returns the levels that determined the decision for a cell, in ascending order of id.
     pub(crate) fn decided_by(&self, cell: CellRef) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
+        let max = if code.is_limited() { self.limit(cell) } else { Scope::Any };
         self.rules(cell)
-            .filter(move |(_, rule)| match code {
-                Code::EXPLICIT_DENY => rule.is_deny(),
-                code if code.reason() == Reason::ExplicitAllow => rule.allows() == Some(code.scope()),
+            .filter(move |(_, rule)| match code.reason() {
+                Reason::ExplicitDeny => rule.is_deny(),
+                Reason::ExplicitAllow => rule.allows_within(max) == Some(code.scope()),
                 _ => false,
             })
             .map(|(level, _)| level)
@@ -246,8 +275,9 @@ impl CompiledSet {
     pub(crate) fn to_snapshot(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),
-            status: self.status,
-            modules: BTreeSet::clone(&self.modules),
+            status: self.entitlements.status,
+            modules: self.entitlements.modules.clone(),
+            ceilings: self.entitlements.ceilings.clone(),
             levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),
         }
     }

@@ -36,8 +36,13 @@ impl Rule {
         self == Self::DENY
     }
 
-    pub(crate) const fn allows(self) -> Option<Scope> {
+    const fn allows(self) -> Option<Scope> {
         if self.0 & Self::ALLOW == 0 { None } else { Some(scope(self.0)) }
+    }
+
+    /// Returns the allowed scope, limited to `max`.
+    pub(crate) fn allows_within(self, max: Scope) -> Option<Scope> {
+        self.allows().map(|scope| scope.min(max))
     }
 
     fn as_view_state(self) -> Option<ViewState> {

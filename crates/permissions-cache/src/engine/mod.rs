@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod check;
 pub(crate) mod compiled;
 pub(crate) mod effective;
+pub(crate) mod entitlements;
 pub(crate) mod index;
 pub(crate) mod level_rules;
 pub(crate) mod memory_usage;

@@ -33,14 +33,14 @@ impl Outcome {
     }
 }
 
-/// A decision in one byte: the four lowest bits are the reason, the next two bits are the scope, and the next bit is
-/// set if access is allowed.
+/// A decision in one byte: the four lowest bits are the reason, the next two bits are the scope, the next bit is set if
+/// access is allowed, and the highest bit is set if a ceiling limits the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(u8);
 
 /// The reasons that a compiled decision can have. The index of a reason in this array is the number that encodes the
 /// reason in a [`Code`].
-const REASONS: [Reason; 9] = [
+const REASONS: [Reason; 10] = [
     Reason::NoExplicitAllow,
     Reason::ExplicitDeny,
     Reason::ExplicitAllow,
@@ -49,11 +49,13 @@ const REASONS: [Reason; 9] = [
     Reason::FeatureModuleMissing,
     Reason::FeatureDisabled,
     Reason::NoUserLevels,
+    Reason::CompanyCeiling,
     Reason::CompanySuspended,
 ];
 
 impl Code {
     const ALLOWED: u8 = 64;
+    const LIMITED: u8 = 128;
     pub(crate) const NO_EXPLICIT_ALLOW: Self = Self(0);
     pub(crate) const EXPLICIT_DENY: Self = Self(1);
     pub(crate) const EXPLICIT_ALLOW: Self = Self(2);
@@ -62,10 +64,20 @@ impl Code {
     pub(crate) const FEATURE_MODULE_MISSING: Self = Self(5);
     pub(crate) const FEATURE_DISABLED: Self = Self(6);
     pub(crate) const NO_USER_LEVELS: Self = Self(7);
-    pub(crate) const COMPANY_SUSPENDED: Self = Self(8);
+    pub(crate) const COMPANY_CEILING: Self = Self(8);
+    pub(crate) const COMPANY_SUSPENDED: Self = Self(9);
 
     pub(crate) const fn allow(scope: Scope) -> Self {
         Self(Self::EXPLICIT_ALLOW.0 | (scope as u8) << 4 | Self::ALLOWED)
+    }
+
+    /// Returns the code with the mark that a ceiling limits the scope.
+    pub(crate) const fn limited(self) -> Self {
+        Self(self.0 | Self::LIMITED)
+    }
+
+    pub(crate) const fn is_limited(self) -> bool {
+        self.0 & Self::LIMITED != 0
     }
 
     pub(crate) const fn is_allowed(self) -> bool {

@@ -8,6 +8,7 @@ use iam_storage::{CredentialChanges, Stamped, StateId};
 use crate::cache::{Cache, State};
 use crate::companies::KnownParts;
 use crate::engine::compiled::CompiledSet;
+use crate::engine::entitlements::Entitlements;
 use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::entries::Key;
@@ -72,16 +73,16 @@ impl Cache {
         };
         // The permissions are compiled while the cache's mutex is not held.
         let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
-        let KnownParts { set, rules, modules } = known.unwrap_or_default();
+        let KnownParts { set, rules, entitlements } = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
             let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRules>>)| {
                 known.unwrap_or_else(|| Arc::new(LevelRules::new(&index, level, &self.memory)))
             };
             let rules =
                 snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
-            let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
-            let (versions, status) = (stamped.versions, snapshot.status);
-            Arc::new(CompiledSet::new(versions, company.stamp, &index, &modules, status, rules, &self.memory))
+            let is_known = entitlements.are_of(snapshot);
+            let entitlements = if is_known { entitlements } else { Arc::new(Entitlements::from(snapshot)) };
+            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &entitlements, rules, &self.memory))
         });
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }

@@ -1,11 +1,11 @@
 //! Property test: compiled permissions make the same decisions as the reference implementation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, CompanyStatus, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope, Snapshot,
-    Timestamp, UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, Ceilings, CompanyStatus, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope,
+    Snapshot, Timestamp, UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::{Stamped, Stamps};
@@ -44,14 +44,26 @@ fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
     (prop::collection::vec(views, 0..6), prop::collection::vec(features, 0..8))
 }
 
+/// Generates the ceilings of a company. They may refer to entities that the catalog does not have.
+fn ceilings() -> impl Strategy<Value = Ceilings> {
+    let max = prop::option::weighted(0.7, prop::sample::select(SCOPES.to_vec()));
+    let ceilings = prop::collection::vec((0..=FEATURES, 0..ACTIONS.len(), max), 0..4);
+    (some_of(VIEWS + 1), ceilings).prop_map(|(hidden, ceilings)| {
+        let mut actions: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (number, name, max) in ceilings {
+            actions.entry(feature(number)).or_default().insert(action(ACTIONS[name]), max);
+        }
+        Ceilings { hidden_views: hidden.into_iter().take(1).map(view).collect(), actions }
+    })
+}
+
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let gates =
         (prop::collection::vec((0..MODULES, 0..VIEWS), 0..4), prop::collection::vec((0..MODULES, 0..FEATURES), 0..4));
     let switches = (some_of(2), some_of(2), some_of(2));
-    let is_suspended = prop::bool::weighted(0.2);
-    let levels = prop::collection::vec(a_levels_rows(), 0..=4);
-    (switches, gates, some_of(MODULES), levels, is_suspended).prop_map(
-        |((public, disabled, off), (module_views, module_features), modules, levels, is_suspended)| {
+    let of_company = (some_of(MODULES), ceilings(), prop::bool::weighted(0.2));
+    (switches, gates, of_company, prop::collection::vec(a_levels_rows(), 0..=4)).prop_map(
+        |((public, disabled, off), (module_views, module_features), (modules, ceilings, is_suspended), levels)| {
             let at = Timestamp::from_millis(0).unwrap();
             let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
             let features = (0..FEATURES).map(|number| {
@@ -73,6 +85,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 catalog: Arc::new(catalog),
                 status: if is_suspended { CompanyStatus::Suspended } else { CompanyStatus::Active },
                 modules: modules.into_iter().map(module).collect(),
+                ceilings,
                 levels: ids
                     .into_iter()
                     .zip(levels)

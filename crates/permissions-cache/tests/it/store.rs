@@ -13,12 +13,12 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyDirectory, CompanyModules,
-    CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, CursorKeys,
-    EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Members,
-    MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader,
-    Result, Snapshots, Stamped, Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles,
-    Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings,
+    CompanyDirectory, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
+    CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features,
+    Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position,
+    Reader, Result, Snapshots, Stamped, Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels,
+    UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -324,6 +324,7 @@ forwarded! {
     module_features: ModuleFeatures,
     company_modules: CompanyModules,
     company_quotas: CompanyQuotas,
+    company_ceilings: CompanyCeilings,
     user_levels: UserLevels,
     view_permissions: ViewPermissions,
     feature_permissions: FeaturePermissions,

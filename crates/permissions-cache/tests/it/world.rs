@@ -278,8 +278,8 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
                     decided_by: Vec::new(),
                 },
                 Some(feature) => {
-                    let decision = snapshot.feature(feature.id, action);
-                    least_scope.map_or(decision.clone(), |least| decision.reaching(least))
+                    let reaching = |least| snapshot.feature_reaching(feature.id, action, least);
+                    least_scope.map_or_else(|| snapshot.feature(feature.id, action), reaching)
                 }
             }
         }

@@ -1,11 +1,12 @@
-//! Write operations on user levels, and on companies: their quotas, details, provisioning and erasure.
+//! Write operations on user levels, and on companies: their quotas, ceilings, details, provisioning and erasure.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_domain::{Ceilings, CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
 use iam_storage::{
-    CompanyQuotasMut, CompanyStatesMut, Constraint, ErasedRows, Result, StorageError, Target, UserLevelsMut,
+    CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Constraint, ErasedRows, Result, StorageError, Target,
+    UserLevelsMut,
 };
 
 use crate::constraints::refuse_if;
@@ -99,6 +100,17 @@ impl CompanyQuotasMut for Repository<Unit> {
             let before = std::mem::replace(&mut unit.work.company_mut(company).quotas, overrides.clone());
             unit.quota_overrides = overrides.clone();
             unit.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyCeilingsMut for Repository<Unit> {
+    async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings> {
+        self.0.change(Target::Company(company), |unit| {
+            let before = std::mem::replace(&mut unit.work.company_mut(company).ceilings, ceilings.clone());
+            unit.recorder.company_ceilings_updated(company, &before, ceilings);
             Ok(before)
         })
     }

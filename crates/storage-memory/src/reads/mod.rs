@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalog;
+mod ceilings;
 mod company;
 mod credentials;
 mod directory;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Assignment, CompanyDetails, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
+    Action, Assignment, Ceilings, CompanyDetails, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
     LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, UserProfile,
     ViewId, ViewPermission, ViewState,
 };
@@ -24,6 +24,7 @@ pub(crate) struct CompanyData {
     pub(crate) details: CompanyDetails,
     pub(crate) erased_at: Option<Timestamp>,
     pub(crate) quotas: QuotaOverrides,
+    pub(crate) ceilings: Ceilings,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,

@@ -1,8 +1,11 @@
-//! Changes to user levels, and to companies: their quotas, details, provisioning and erasure.
+//! Changes to user levels, and to companies: their quotas, ceilings, details, provisioning and erasure.
 
 use async_trait::async_trait;
-use iam_domain::{CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId, folded};
-use iam_storage::{CompanyQuotasMut, CompanyStatesMut, ErasedRows, Result, Target, UserLevelsMut};
+use iam_domain::{Ceilings, CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId, folded};
+use iam_storage::{
+    CompanyCeilings, CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, ErasedRows, Result, StorageError, Target,
+    UserLevelsMut,
+};
 
 use sea_orm::entity::prelude::Json;
 
@@ -114,6 +117,22 @@ impl CompanyQuotasMut for Repository<Unit> {
             unit.execute(statement(sql, [company.as_uuid().into(), quotas.into()])).await?;
             let before = std::mem::replace(&mut unit.0.quota_overrides, overrides.clone());
             unit.0.recorder.company_quotas_updated(company, &before, overrides);
+            Ok(before)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl CompanyCeilingsMut for Repository<Unit> {
+    async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings> {
+        self.change(Target::Company(company), async |unit| {
+            let before = unit.ceilings(company).await?;
+            let json = serde_json::to_value(ceilings).map_err(StorageError::corrupt)?;
+            let stored = (!ceilings.is_empty()).then_some(json);
+            let sql = "UPDATE company_states SET ceilings = $2 WHERE company_id = $1";
+            unit.execute(statement(sql, [company.as_uuid().into(), stored.into()])).await?;
+            unit.0.recorder.company_ceilings_updated(company, &before, ceilings);
             Ok(before)
         })
         .await

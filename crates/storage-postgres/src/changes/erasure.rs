@@ -27,7 +27,7 @@ fn delete_rows() -> String {
 /// The statement that makes the row of a company a tombstone. The tombstone is suspended, so no decision about the
 /// company can ever be an allow.
 const MAKE_TOMBSTONE: &str = "UPDATE company_states SET erased_at = $2, status = 'suspended', name = NULL,
-        name_folded = NULL, provisioned_at = NULL, quotas = NULL
+        name_folded = NULL, provisioned_at = NULL, quotas = NULL, ceilings = NULL
     WHERE company_id = $1";
 
 impl Repository<Unit> {

@@ -3,6 +3,7 @@
 
 mod audit;
 mod catalog;
+pub(crate) mod ceilings;
 mod company;
 mod credentials;
 mod directory;

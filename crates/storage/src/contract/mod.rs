@@ -281,6 +281,9 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_unit_of_work_measures_growth,
         a_unit_of_work_measures_the_growth_of_assignments,
         level_sets_exceed_a_limit_only_if_their_number_grows;
+    ceilings:
+        ceilings_are_read_as_written,
+        a_snapshot_contains_the_ceilings_of_its_company;
     credentials:
         a_key_is_read_as_created,
         the_rate_of_a_key_is_stored,

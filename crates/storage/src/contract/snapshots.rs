@@ -17,11 +17,11 @@ use super::fixtures::{
 };
 use crate::{Stamped, Storage, Target};
 
-async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
+pub(super) async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
     storage.reader().snapshots().load_user(company, user).await.unwrap()
 }
 
-async fn of_company(storage: &Arc<dyn Storage>, company: CompanyId) -> Stamped<CompanySnapshot> {
+pub(super) async fn of_company(storage: &Arc<dyn Storage>, company: CompanyId) -> Stamped<CompanySnapshot> {
     storage.reader().snapshots().load_company(company).await.unwrap()
 }
 

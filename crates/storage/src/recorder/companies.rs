@@ -3,7 +3,8 @@
 use iam_domain::{CompanyDetails, CompanyId, CompanyStatus, EntityType, UserId, UserProfile};
 use serde_json::json;
 
-use super::{Recorder, updated};
+use super::Recorder;
+use crate::record_changes::updated;
 use crate::{ErasedRows, Forgotten};
 
 impl Recorder {

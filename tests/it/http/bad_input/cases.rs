@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::expected::Expected;
-use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
+use super::forms::{Clears, Field, Kind, NO_USER, Nullable, Optional, Required};
 use crate::http::operation::Entity;
 
 /// The placeholder in a body for bytes that a [`Value`] cannot represent, such as invalid UTF-8.
@@ -87,7 +87,7 @@ impl Cases<'_> {
 
     fn presence(&mut self, pointer: &str, name: &str, field: Field) {
         self.add(pointer, "is missing", None, missing(name, field));
-        if field.presence == Clears {
+        if matches!(field.presence, Clears | Nullable) {
             self.set(pointer, Value::Null, Expected::Accepted);
         } else {
             self.set(pointer, Value::Null, wrong_type(name, field.kind));
@@ -386,9 +386,9 @@ fn missing(name: &str, field: Field) -> Expected {
     let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
     match (field.presence, field.kind) {
         (Optional | Clears, _) => Expected::Accepted,
-        (Required, Kind::Reference(_)) => Expected::Invalid("View or feature is required".to_owned()),
-        (Required, _) if is_list => Expected::invalid(name, "must be an array"),
-        (Required, _) => Expected::required(name),
+        (Required | Nullable, Kind::Reference(_)) => Expected::Invalid("View or feature is required".to_owned()),
+        (Required | Nullable, _) if is_list => Expected::invalid(name, "must be an array"),
+        (Required | Nullable, _) => Expected::required(name),
     }
 }
 
@@ -429,7 +429,7 @@ fn in_other_case(valid: &Value, field: Field, is_strict: bool) -> Case {
     body[&other] = value.unwrap_or_else(|| json!("x"));
     let expected = match (is_strict, field.presence) {
         (false, _) => missing(name, field),
-        (true, Required) => {
+        (true, Required | Nullable) => {
             let missing = if matches!(field.kind, Kind::Reference(_)) { "view" } else { name };
             Expected::Findings(vec![missing.to_owned(), other.clone()])
         }

@@ -63,8 +63,10 @@ pub enum Presence {
     Optional,
     /// The field may be omitted, and `null` clears it.
     Clears,
+    /// The field must not be omitted, but may be `null`.
+    Nullable,
 }
-pub use Presence::{Clears, Optional, Required};
+pub use Presence::{Clears, Nullable, Optional, Required};
 
 const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
@@ -87,6 +89,23 @@ const ACTION: &[Field] = &[
     field("action", Kind::Text(50), Required),
     field("scope", Kind::Word(SCOPES), Optional),
     field("userId", Kind::User, Optional),
+];
+
+/// The fields of the ceilings of a company.
+const CEILINGS: &[Field] = &[
+    field("hiddenViews", Kind::Ids("view"), Required),
+    field(
+        "actions",
+        Kind::Objects(
+            &[
+                field("featureId", Kind::Id(Some("feature")), Required),
+                field("action", Kind::KnownAction, Required),
+                field("maxScope", Kind::Word(SCOPES), Nullable),
+            ],
+            "action",
+        ),
+        Required,
+    ),
 ];
 
 /// One form of the request body of an operation. An operation can accept several forms.
@@ -221,8 +240,8 @@ pub const FORMS: &[Form] = {
         field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
     ] },
     Form { operation: "POST /api/iam/companies", body: None, fields: &[
-        field("name", Text(255), Required), field("moduleIds", Ids("module"), Optional),
-        field("adminUserId", User, Optional),
+        field("id", Id(None), Optional), field("name", Text(255), Required),
+        field("moduleIds", Ids("module"), Optional), field("adminUserId", User, Optional),
     ] },
     Form { operation: "PATCH /api/iam/companies/{companyId}", body: None, fields: &[
         field("name", Text(255), Optional), field("status", Word(STATUSES), Optional),
@@ -241,6 +260,8 @@ pub const FORMS: &[Form] = {
         field("permissionCells", Limit, Clears), field("apiKeys", Limit, Clears), field("textBytes", Limit, Clears),
         field("levelsPerUser", Limit, Clears),
     ] },
+    Form { operation: "PUT /api/iam/companies/{companyId}/ceilings", body: None, fields: CEILINGS },
+    Form { operation: "POST /api/iam/companies/{companyId}/ceilings/preview", body: None, fields: CEILINGS },
     Form { operation: "POST /api/iam/companies/{companyId}/provision", body: None, fields: &[
         field("adminUserId", User, Optional), field("restoreAdmin", Flag, Optional),
     ] },

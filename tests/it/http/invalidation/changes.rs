@@ -169,6 +169,13 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
+        what: "a company's ceilings are replaced",
+        operation: "PUT /api/iam/companies/{companyId}/ceilings",
+        ids: "$company",
+        body: r#"{"hiddenViews":["$view"],"actions":[]}"#,
+        ..OF_COMPANY
+    },
+    Change {
         what: "a company's menu item is created",
         operation: "POST /api/iam/menu-items",
         body: r#"{"label":"New","viewId":"$view"}"#,

@@ -15,6 +15,13 @@ pub fn view_body() -> Value {
     })
 }
 
+pub fn ceilings_body() -> Value {
+    json!({
+        "hiddenViews": [Entity::Dashboard],
+        "actions": [{ "featureId": Entity::Feature, "action": "Read", "maxScope": "own" }],
+    })
+}
+
 pub fn feature_body() -> Value {
     json!({
         "key": Entity::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",

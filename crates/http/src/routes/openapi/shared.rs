@@ -13,7 +13,10 @@ const TAGS: [(&str, &str); 13] = [
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
     ("Menu", "The menu items and sub-items of the platform and of companies."),
-    ("Companies", "The companies: their names and status, their modules and quotas, provisioning and erasure."),
+    (
+        "Companies",
+        "The companies: their names and status, their modules, quotas and ceilings, provisioning and erasure.",
+    ),
     ("Members", "The users of a company: their profiles, and their removal from the company."),
     ("Navigation trail", "The pages that the caller visited."),
     ("Users", "External ids of users, token cut-offs, and the companies of users."),
@@ -23,7 +26,7 @@ const TAGS: [(&str, &str); 13] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 43] = [
+const WITH_ENTITY_TAG: [&str; 45] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -67,7 +70,13 @@ const WITH_ENTITY_TAG: [&str; 43] = [
     "setUserProfile",
     "getCompanyQuotas",
     "setCompanyQuotas",
+    "getCompanyCeilings",
+    "setCompanyCeilings",
 ];
+
+/// The tags of operations that can change a company. Changes to an erased company are rejected with 409.
+const OF_COMPANIES: [&str; 7] =
+    ["User levels", "Permissions", "Menu", "Companies", "Members", "API keys", "Navigation trail"];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
 pub(super) const ERRORS: [(&str, &str, &str); 14] = [
@@ -354,6 +363,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         shared.extend(["400", "401", "403", "429", "503"]);
         if is_change {
             shared.extend(["408", "413", "415"]);
+            if OF_COMPANIES.contains(&tag.as_str()) {
+                shared.push("409");
+            }
         }
         operation["security"] = json!([{ "token": [] }]);
     } else {

@@ -157,6 +157,8 @@ enum Changes {
     Switch,
     /// The overrides of a company's quotas.
     Quotas,
+    /// The changed ceilings of a company.
+    Ceilings,
     /// The name and the status of a company, before and after the change.
     Company,
     /// The numbers of rows that an erasure deleted from each table.
@@ -174,7 +176,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 36] = [
+const ACTIONS: [(&str, &str, Changes); 37] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -204,6 +206,7 @@ const ACTIONS: [(&str, &str, Changes); 36] = [
     ("company.modules_updated", "company", Changes::Set("ModuleId")),
     ("company.module_updated", "company", Changes::Switch),
     ("company.quotas_updated", "company", Changes::Quotas),
+    ("company.ceilings_updated", "company", Changes::Ceilings),
     ("company.updated", "company", Changes::Company),
     ("company.erased", "company", Changes::Erasure),
     ("user.profile_updated", "user", Changes::Profile),
@@ -346,6 +349,13 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
         Changes::UserData => {
             let steps = json!({ "type": "integer", "minimum": 0 });
             closed(json!({ "profile": { "type": "boolean" }, "trail": steps }))
+        }
+        Changes::Ceilings => {
+            let max = json!({ "oneOf": [{ "type": "null" }, reference("Scope")] });
+            let hidden = closed(json!({ "hidden": { "type": "boolean", "const": true } }));
+            let ceiling = json!({ "oneOf": [hidden, closed(json!({ "maxScope": max }))] });
+            let ceilings = json!({ "type": "object", "additionalProperties": ceiling });
+            closed(json!({ "before": ceilings, "after": ceilings }))
         }
         Changes::Restoration => {
             closed(json!({ "userId": reference("UserId"), "userLevelId": reference("UserLevelId") }))

@@ -1,11 +1,11 @@
 //! Counts the SQL statements of every change.
 
 use iam_domain::{
-    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, CompanyDetails, CompanyStatus, Description,
-    EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem,
-    MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, ProfileSource, Quota, QuotaOverrides, Scope, SubMenuItem,
-    SubMenuItemId, UserLevel, UserLevelId, UserProfile, View, ViewId, ViewPermission, ViewPermissionId, ViewState,
-    ViewUrl,
+    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Ceilings, CompanyDetails, CompanyStatus,
+    Description, EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label,
+    MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, ProfileSource, Quota, QuotaOverrides, Scope,
+    SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, UserProfile, View, ViewId, ViewPermission, ViewPermissionId,
+    ViewState, ViewUrl,
 };
 use iam_storage::{Storage, Target};
 use iam_storage_postgres::PostgresStorage;
@@ -160,6 +160,9 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
     let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
     c.of("CompanyQuotasMut::replace_overrides", replace).await;
+    let ceilings = Ceilings { hidden_views: [ViewId::from_uuid(uuid::Uuid::nil())].into(), ..Ceilings::default() };
+    let replace = tx.company_ceilings_mut().replace_ceilings(company, &ceilings);
+    c.of("CompanyCeilingsMut::replace_ceilings", replace).await;
     c.of("UnitOfWork::commit (company)", unit.commit()).await;
 }
 

@@ -1,0 +1,193 @@
+//! The ceilings of companies: the validation of requested ceilings, and the users who gain or lose permissions by them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam_domain::escalation::Cell;
+use iam_domain::{
+    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, EntityType, FeatureId, Scope, Snapshot, UserId, UserLevelId,
+    Versions, ViewId,
+};
+
+use crate::failure::unknown_field;
+use crate::{Application, Failure, FieldCode, FieldError};
+
+/// Requested ceilings of a company, which replace its previous ceilings.
+#[derive(Debug, Clone)]
+pub struct RequestedCeilings {
+    /// The views that no user of the company may see.
+    pub hidden_views: Vec<ViewId>,
+    /// The ceilings on actions, at most one per action of a feature.
+    pub actions: Vec<ActionCeiling>,
+}
+
+/// The ceiling of a company on an action of a feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionCeiling {
+    /// The feature.
+    pub feature_id: FeatureId,
+    /// The action.
+    pub action: Action,
+    /// The widest scope with which users of the company may perform the action. `None` if no user may perform it.
+    pub max_scope: Option<Scope>,
+}
+
+impl RequestedCeilings {
+    /// Validates the ceilings. Ceilings with the scope `any` have no effect, so they are omitted from the result.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Invalid`] if a view, feature or action does not exist, or if a feature is one of the service's
+    /// own features (`iam.*`). A ceiling on these features could leave the company without an administrator.
+    pub(crate) fn check(&self, catalog: &Catalog) -> Result<Ceilings, Failure> {
+        let unknown_views = self.hidden_views.iter().enumerate().filter(|(_, view)| catalog.view(**view).is_none());
+        let unknown_views = unknown_views
+            .map(|(index, view)| unknown_field(format!("hiddenViews[{index}]"), EntityType::View, view.as_uuid()));
+        let invalid_actions = self
+            .actions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, ceiling)| ceiling.check(catalog, &|field| format!("actions[{index}].{field}")));
+        let errors: Vec<_> = unknown_views.chain(invalid_actions).collect();
+        if !errors.is_empty() {
+            return Err(Failure::Invalid(FieldError::bounded(errors)));
+        }
+        let mut actions: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for ceiling in self.actions.iter().filter(|ceiling| ceiling.max_scope != Some(Scope::Any)) {
+            actions.entry(ceiling.feature_id).or_default().insert(ceiling.action.clone(), ceiling.max_scope);
+        }
+        Ok(Ceilings { hidden_views: self.hidden_views.iter().copied().collect(), actions })
+    }
+}
+
+impl ActionCeiling {
+    fn check(&self, catalog: &Catalog, path: &dyn Fn(&str) -> String) -> Option<FieldError> {
+        let Some(feature) = catalog.feature(self.feature_id) else {
+            return Some(unknown_field(path("featureId"), EntityType::Feature, self.feature_id.as_uuid()));
+        };
+        if Cell::Action(self.feature_id, self.action.clone()).is_reserved(catalog) {
+            let what = "must not be a feature of the service itself (iam.*)";
+            return Some(FieldError::new(path("featureId"), FieldCode::Protected, what));
+        }
+        let what = format_args!("refers to an unknown action: {}", self.action).to_string();
+        (!feature.knows(&self.action)).then(|| FieldError::new(path("action"), FieldCode::Unknown, what))
+    }
+}
+
+/// Returns the ceilings on those views and actions that the catalog contains.
+pub(crate) fn known(mut ceilings: Ceilings, catalog: &Catalog) -> Ceilings {
+    ceilings.hidden_views.retain(|view| catalog.view(*view).is_some());
+    ceilings.actions.retain(|feature, actions| {
+        let feature = catalog.feature(*feature);
+        actions.retain(|action, _| feature.is_some_and(|feature| feature.knows(action)));
+        !actions.is_empty()
+    });
+    ceilings
+}
+
+/// The effect of a change of ceilings on the users of a company, at one version of the company and of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CeilingsImpact {
+    /// The versions from which the effect was computed.
+    pub versions: Versions,
+    /// The permissions that users gain, or that become wider.
+    pub gains: Vec<CellImpact>,
+    /// The permissions that users lose, or that become narrower.
+    pub losses: Vec<CellImpact>,
+}
+
+/// The effect of a change on one cell: the users for whom it changes in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellImpact {
+    /// The view, or the action of a feature.
+    pub cell: Cell,
+    /// The scope before the change. `any` for a view that users may see. `None` if access is denied.
+    pub before: Option<Scope>,
+    /// The scope after the change, as `before`.
+    pub after: Option<Scope>,
+    /// The users, in ascending order of id.
+    pub users: Vec<UserId>,
+}
+
+/// Number of sets of levels after which the computation of an effect lets other tasks run.
+const SETS_AT_A_TIME: usize = 16;
+
+impl Application {
+    /// Returns the ceilings of a company on the views and actions that exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn company_ceilings(&self, company: CompanyId) -> Result<Ceilings, Failure> {
+        let ceilings = self.reader().company_ceilings().ceilings(company).await?;
+        if ceilings.is_empty() {
+            return Ok(ceilings);
+        }
+        let catalog = self.reader().snapshots().load_catalog().await?.value;
+        Ok(known(ceilings, &catalog))
+    }
+
+    /// Returns the permissions that users of the company would gain and lose if these ceilings replaced the ceilings of
+    /// the company. Nothing is changed, and no lock is acquired. The result comes from one snapshot of the company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Invalid`] as [`SetCompanyCeilings`](crate::SetCompanyCeilings) does, and
+    /// [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn preview_ceilings(
+        &self,
+        company: CompanyId,
+        requested: &RequestedCeilings,
+    ) -> Result<CeilingsImpact, Failure> {
+        let stamped = self.reader().snapshots().load_company(company).await?;
+        let ceilings = requested.check(&stamped.value.catalog)?;
+        let (gains, losses) = impact(&stamped.value, &ceilings).await;
+        Ok(CeilingsImpact { versions: stamped.versions, gains, losses })
+    }
+}
+
+/// Returns the gains and the losses of the users of a company.
+async fn impact(company: &CompanySnapshot, ceilings: &Ceilings) -> (Vec<CellImpact>, Vec<CellImpact>) {
+    let cells = differing(&company.ceilings, ceilings);
+    let mut sets: BTreeMap<&BTreeSet<UserLevelId>, Vec<UserId>> = BTreeMap::new();
+    for (user, held) in &company.holders {
+        sets.entry(held).or_default().push(*user);
+    }
+    let mut impacts = BTreeMap::new();
+    for (number, users) in sets.into_values().enumerate() {
+        if number % SETS_AT_A_TIME == SETS_AT_A_TIME - 1 {
+            tokio::task::yield_now().await;
+        }
+        let Some(before) = users.first().map(|user| company.of_user(*user)) else { continue };
+        let after = Snapshot { ceilings: ceilings.clone(), ..before.clone() };
+        for cell in &cells {
+            let (was, is) = (allowed(&before, cell), allowed(&after, cell));
+            if was != is {
+                impacts.entry((cell, was, is)).or_insert_with(Vec::new).extend(&users);
+            }
+        }
+    }
+    let impacts = impacts.into_iter().map(|((cell, before, after), mut users)| {
+        users.sort_unstable();
+        CellImpact { cell: cell.clone(), before, after, users }
+    });
+    impacts.partition(|impact| impact.after > impact.before)
+}
+
+/// Returns the cells whose ceilings differ.
+fn differing(before: &Ceilings, after: &Ceilings) -> BTreeSet<Cell> {
+    let views = before.hidden_views.symmetric_difference(&after.hidden_views).copied().map(Cell::View);
+    let actions = before.actions.iter().chain(&after.actions).flat_map(|(feature, actions)| {
+        let differs = |action: &&Action| before.max_scope(*feature, action) != after.max_scope(*feature, action);
+        actions.keys().filter(differs).map(|action| Cell::Action(*feature, action.clone()))
+    });
+    views.chain(actions.collect::<Vec<_>>()).collect()
+}
+
+/// Returns the scope that the snapshot allows for a cell: `any` for a view.
+fn allowed(snapshot: &Snapshot, cell: &Cell) -> Option<Scope> {
+    let decision = match cell {
+        Cell::View(view) => snapshot.view(*view),
+        Cell::Action(feature, action) => snapshot.feature(*feature, action),
+    };
+    decision.allowed.then(|| decision.scope.unwrap_or(Scope::Any))
+}
