@@ -102,7 +102,7 @@ both_adapters! {
             }
             users.sort_unstable();
             let mut questions = vec![
-                (format!("view=%2Fdashboard"), json!({ "view": "/dashboard" })),
+                ("view=%2Fdashboard".to_owned(), json!({ "view": "/dashboard" })),
                 (format!("view={dashboard}"), json!({ "view": dashboard })),
                 (format!("view={closed}"), json!({ "view": closed })),
                 (format!("view={}", public.replace('/', "%2F")), json!({ "view": public })),
