@@ -6,6 +6,7 @@ use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
 use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{BudgetOptions, Budgets};
@@ -19,6 +20,8 @@ pub struct Application {
     pub(crate) runtime: Handle,
     /// The quotas of companies without overrides.
     pub(crate) quotas: QuotaLimits,
+    /// Limits the previews of changes that are computed at a time.
+    pub(crate) previews: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Application {
@@ -34,7 +37,8 @@ impl Application {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
-        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas }
+        let previews = Arc::new(Semaphore::new(1));
+        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas, previews }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

@@ -28,7 +28,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
         Ok(stamped(versions, value))
@@ -42,7 +42,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
@@ -62,7 +62,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
@@ -78,7 +78,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: asked
                 .into_iter()
                 .filter_map(|id| company.levels.get(id))
