@@ -10,6 +10,7 @@ use iam_domain::{
 };
 use iam_storage::Stamped;
 
+use crate::blocking::compute;
 use crate::failure::unknown_field;
 use crate::{Application, Failure, FieldCode, FieldError};
 
@@ -173,11 +174,11 @@ impl Application {
         let turn = Arc::clone(&self.previews).acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?;
         let Stamped { versions, value, .. } = self.reader().snapshots().load_company(company).await?;
         let ceilings = requested.check(&value.catalog)?;
-        let computed = tokio::task::spawn_blocking(move || {
+        let compute_impact = move || {
             let _turn = turn;
             impact(&value, &Arc::new(ceilings))
-        });
-        let (gains, losses) = computed.await.map_err(|error| Failure::Internal(error.into()))?;
+        };
+        let (gains, losses) = compute(compute_impact).await?;
         Ok(CeilingsImpact { versions, gains, losses })
     }
 }
