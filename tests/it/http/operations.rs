@@ -433,7 +433,7 @@ fn view_body() -> Value {
 
 fn ceilings_body() -> Value {
     json!({
-        "hiddenViews": [Entity::Dashboard],
+        "hiddenViews": [Entity::View],
         "actions": [{ "featureId": Entity::Feature, "action": "Read", "maxScope": "own" }],
     })
 }
