@@ -70,13 +70,33 @@ impl Api {
         Ok(Self { server, signer })
     }
 
+    /// Starts a server with a database, and with the default number of worker threads and the default limits.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server does not start. The error contains the output of the server.
+    pub fn start_with_defaults(program: &Path, signer: Signer, database: &str) -> Result<Self> {
+        let environment = [("PORT", "0"), ("IAM__ADMIN__PORT", "0"), ("DATABASE_URL", database), signer.environment()];
+        let server = Server::start(program, &[], &environment)?;
+        Ok(Self { server, signer })
+    }
+
     /// Returns the `Authorization` header with a token of [`USER`].
     ///
     /// # Errors
     ///
     /// Returns an error if signing fails.
     pub fn authorization(&self) -> Result<String> {
-        self.signer.authorization(USER, false)
+        self.authorization_of(USER)
+    }
+
+    /// Returns the `Authorization` header with a token of this user.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if signing fails.
+    pub fn authorization_of(&self, user: &str) -> Result<String> {
+        self.signer.authorization(user, false)
     }
 
     /// Returns the `Authorization` header with a token of a super admin.

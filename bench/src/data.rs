@@ -233,6 +233,7 @@ impl Company {
     pub fn snapshot(&self, catalog: &Arc<Catalog>, levels: [usize; 2]) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(catalog),
+            ceilings: Arc::default(),
             modules: self.modules.iter().copied().collect(),
             levels: levels.iter().map(|level| self.levels[*level].permissions.clone()).collect(),
         }

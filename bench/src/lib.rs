@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod commits;
 pub mod data;
 pub mod decisions;
+pub mod fairness;
 pub mod http;
 pub mod load;
 pub mod measure;

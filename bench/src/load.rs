@@ -62,7 +62,13 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; 64 * 1024], filled: 0 })
+        Ok(Self::over(stream))
+    }
+
+    /// Sends requests over this TCP connection.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream, buffer: vec![0; 64 * 1024], filled: 0 }
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<Frame> {

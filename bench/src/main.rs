@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
-use iam_bench::{Result, bare, bounds, commits, decisions, http, memory, original, postgres, progress, states};
+use iam_bench::{
+    Result, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, states,
+};
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
 #[global_allocator]
@@ -24,6 +26,8 @@ enum Command {
     Run(Options),
     /// Start the bare server that our server is compared with.
     Bare(bare::Options),
+    /// Flood a server, as the plan on standard input describes. The section `fairness` runs this command.
+    Flood,
 }
 
 #[derive(Args)]
@@ -46,7 +50,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "decisions",
     "users",
     "memory",
@@ -57,6 +61,7 @@ const SECTIONS: [&str; 12] = [
     "commits",
     "revocation",
     "bounds",
+    "fairness",
     "states",
     "original",
 ];
@@ -74,6 +79,7 @@ impl Options {
             "revocation" => postgres::revocation(&self.database_url, &self.server).await,
             "commits" => commits::commits(&self.server).await,
             "bounds" => bounds::bounds(&self.server).await,
+            "fairness" => fairness::fairness(&self.database_url, &self.server).await,
             "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
             _ => Ok(Vec::new()),
@@ -108,6 +114,7 @@ impl Options {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bare(options) => bare::serve(options).await,
+        Command::Flood => fairness::attack::run().await,
         Command::Run(options) => options.run().await,
     };
     match outcome {

@@ -136,6 +136,18 @@ impl ProcessorTime {
     }
 }
 
+/// Returns the largest resident memory of a process since its start, in bytes.
+///
+/// # Errors
+///
+/// Returns an error if the system does not report it, or the process has exited.
+pub fn peak_memory(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes * 1024)
+}
+
 /// Appends the output of the server to the log, on a new thread. The thread reads until the end of the output, so that
 /// the server never blocks on a full pipe.
 fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {

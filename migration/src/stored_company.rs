@@ -142,7 +142,7 @@ impl StoredCompany {
                 status: CompanyStatus::Active,
                 catalog: Arc::new(catalog),
                 modules: rows.company_modules,
-                ceilings: rows.ceilings.unwrap_or_default(),
+                ceilings: Arc::new(rows.ceilings.unwrap_or_default()),
                 levels: rows.levels.iter().map(|level| (level.id, level.permissions())).collect(),
                 holders,
             },

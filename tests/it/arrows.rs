@@ -35,7 +35,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
 /// The crates of the whole-system tests and of the soak test. They do not ship, and may depend on every crate.
 const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace").to_owned()
 }
 
@@ -121,7 +121,7 @@ fn sources() -> BTreeMap<String, String> {
 }
 
 /// Returns every code line that ships, with the path of its file. Test modules and comment lines are omitted.
-fn shipped_lines() -> impl Iterator<Item = (String, String)> {
+pub fn shipped_lines() -> impl Iterator<Item = (String, String)> {
     sources().into_iter().filter(|(file, _)| file.contains("/src/") && !file.starts_with("tests/")).flat_map(
         |(file, source)| {
             let shipped = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();

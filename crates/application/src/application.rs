@@ -6,6 +6,7 @@ use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
 use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::lists::cursor_key::KnownCursorKey;
@@ -21,6 +22,8 @@ pub struct Application {
     /// The quotas of companies without overrides.
     pub(crate) quotas: QuotaLimits,
     pub(crate) cursor_key: KnownCursorKey,
+    /// Limits the previews of changes that are computed at a time.
+    pub(crate) previews: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Application {
@@ -36,8 +39,9 @@ impl Application {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
-        let cursor_key = KnownCursorKey::default();
-        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas, cursor_key }
+        let (cursor_key, previews) = (KnownCursorKey::default(), Arc::new(Semaphore::new(1)));
+        let changes = TaskTracker::new();
+        Self { storage, permissions, budgets, changes, runtime, quotas, cursor_key, previews }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

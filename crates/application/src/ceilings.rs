@@ -1,13 +1,16 @@
 //! The ceilings of companies: the validation of requested ceilings, and the users who gain or lose permissions by them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
     Action, Catalog, Ceilings, CompanyId, CompanySnapshot, EntityType, FeatureId, Scope, Snapshot, UserId, UserLevelId,
     Versions, ViewId,
 };
+use iam_storage::Stamped;
 
+use crate::blocking::compute;
 use crate::failure::unknown_field;
 use crate::{Application, Failure, FieldCode, FieldError};
 
@@ -84,6 +87,19 @@ pub(crate) fn known(mut ceilings: Ceilings, catalog: &Catalog) -> Ceilings {
     ceilings
 }
 
+/// Returns the stored ceilings on views and actions that the catalog does not contain. They are retained, so that they
+/// apply again if the view or action is created again.
+pub(crate) fn unknown(mut ceilings: Ceilings, catalog: &Catalog) -> Ceilings {
+    let known = known(ceilings.clone(), catalog);
+    ceilings.hidden_views.retain(|view| !known.hides(*view));
+    ceilings.actions.retain(|feature, actions| {
+        let known = known.actions.get(feature);
+        actions.retain(|action, _| known.is_none_or(|known| !known.contains_key(action)));
+        !actions.is_empty()
+    });
+    ceilings
+}
+
 /// The effect of a change of ceilings on the users of a company, at one version of the company and of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CeilingsImpact {
@@ -104,12 +120,26 @@ pub struct CellImpact {
     pub before: Option<Scope>,
     /// The scope after the change, as `before`.
     pub after: Option<Scope>,
-    /// The users, in ascending order of id.
-    pub users: Vec<UserId>,
+    /// The users with the smallest ids, at most [`CellImpact::MAX_USERS`].
+    pub users: BTreeSet<UserId>,
+    /// The number of all users.
+    pub user_count: usize,
 }
 
-/// Number of sets of levels after which the computation of an effect lets other tasks run.
-const SETS_AT_A_TIME: usize = 16;
+impl CellImpact {
+    /// Maximum number of users that an impact lists.
+    pub const MAX_USERS: usize = 100;
+
+    fn add(&mut self, users: &[UserId]) {
+        self.user_count += users.len();
+        for user in users {
+            self.users.insert(*user);
+            if self.users.len() > Self::MAX_USERS {
+                self.users.pop_last();
+            }
+        }
+    }
+}
 
 impl Application {
     /// Returns the ceilings of a company on the views and actions that exist.
@@ -129,6 +159,9 @@ impl Application {
     /// Returns the permissions that users of the company would gain and lose if these ceilings replaced the ceilings of
     /// the company. Nothing is changed, and no lock is acquired. The result comes from one snapshot of the company.
     ///
+    /// Previews run one after another, because each of them reads the whole company. If the future is dropped while a
+    /// preview is computed, the computation continues, and the next preview waits for it.
+    ///
     /// # Errors
     ///
     /// Returns [`Failure::Invalid`] as [`SetCompanyCeilings`](crate::SetCompanyCeilings) does, and
@@ -138,39 +171,40 @@ impl Application {
         company: CompanyId,
         requested: &RequestedCeilings,
     ) -> Result<CeilingsImpact, Failure> {
-        let stamped = self.reader().snapshots().load_company(company).await?;
-        let ceilings = requested.check(&stamped.value.catalog)?;
-        let (gains, losses) = impact(&stamped.value, &ceilings).await;
-        Ok(CeilingsImpact { versions: stamped.versions, gains, losses })
+        let turn = Arc::clone(&self.previews).acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?;
+        let Stamped { versions, value, .. } = self.reader().snapshots().load_company(company).await?;
+        let ceilings = requested.check(&value.catalog)?;
+        let compute_impact = move || {
+            let _turn = turn;
+            impact(&value, &Arc::new(ceilings))
+        };
+        let (gains, losses) = compute(compute_impact).await?;
+        Ok(CeilingsImpact { versions, gains, losses })
     }
 }
 
-/// Returns the gains and the losses of the users of a company.
-async fn impact(company: &CompanySnapshot, ceilings: &Ceilings) -> (Vec<CellImpact>, Vec<CellImpact>) {
+/// Returns the gains and the losses of the users of a company. The cost depends on the number of distinct sets of levels,
+/// not on the number of users.
+fn impact(company: &CompanySnapshot, ceilings: &Arc<Ceilings>) -> (Vec<CellImpact>, Vec<CellImpact>) {
     let cells = differing(&company.ceilings, ceilings);
     let mut sets: BTreeMap<&BTreeSet<UserLevelId>, Vec<UserId>> = BTreeMap::new();
     for (user, held) in &company.holders {
         sets.entry(held).or_default().push(*user);
     }
     let mut impacts = BTreeMap::new();
-    for (number, users) in sets.into_values().enumerate() {
-        if number % SETS_AT_A_TIME == SETS_AT_A_TIME - 1 {
-            tokio::task::yield_now().await;
-        }
-        let Some(before) = users.first().map(|user| company.of_user(*user)) else { continue };
-        let after = Snapshot { ceilings: ceilings.clone(), ..before.clone() };
-        for cell in &cells {
-            let (was, is) = (allowed(&before, cell), allowed(&after, cell));
-            if was != is {
-                impacts.entry((cell, was, is)).or_insert_with(Vec::new).extend(&users);
+    for users in sets.into_values() {
+        let Some(mut snapshot) = users.first().map(|user| company.of_user(*user)) else { continue };
+        let before: Vec<_> = cells.iter().map(|cell| allowed(&snapshot, cell)).collect();
+        snapshot.ceilings = Arc::clone(ceilings);
+        for (cell, before) in cells.iter().zip(before) {
+            let after = allowed(&snapshot, cell);
+            if before != after {
+                let none = || CellImpact { cell: cell.clone(), before, after, users: BTreeSet::new(), user_count: 0 };
+                impacts.entry((cell, before, after)).or_insert_with(none).add(&users);
             }
         }
     }
-    let impacts = impacts.into_iter().map(|((cell, before, after), mut users)| {
-        users.sort_unstable();
-        CellImpact { cell: cell.clone(), before, after, users }
-    });
-    impacts.partition(|impact| impact.after > impact.before)
+    impacts.into_values().partition(|impact| impact.after > impact.before)
 }
 
 /// Returns the cells whose ceilings differ.

@@ -25,6 +25,7 @@
 mod application;
 mod authentication;
 mod authorization;
+mod blocking;
 mod budgets;
 mod ceilings;
 mod change;

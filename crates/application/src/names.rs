@@ -65,18 +65,13 @@ impl Application {
         Ok(names)
     }
 
-    /// Returns the names of the entities that the audit records refer to. `company` is the company of the audit log, or
+    /// Returns the names of the entities that audit records refer to. `company` is the company of the audit log, or
     /// `None` for the audit log of the platform.
-    pub(crate) async fn names_in(&self, company: Option<CompanyId>, records: &[AuditRecord]) -> Result<Names, Failure> {
-        let mut ids = BTreeSet::new();
-        for record in records {
-            ids.insert(record.entity_id);
-            record.changes.iter().for_each(|changes| collect_ids(changes, &mut ids));
-        }
-        let is_service = |record: &&AuditRecord| record.actor.user_id().is_none();
-        let mut keys: BTreeSet<_> = records.iter().filter(is_service).filter_map(|record| record.actor.id()).collect();
-        let about_keys = records.iter().filter(|record| record.entity_type == EntityType::ApiKey);
-        keys.extend(about_keys.map(|record| record.entity_id));
+    pub(crate) async fn names_in(
+        &self,
+        company: Option<CompanyId>,
+        References { ids, keys }: References,
+    ) -> Result<Names, Failure> {
         let mut names = self.names_of_keys(company, keys).await?;
         if !ids.is_empty() {
             let catalog = self.reader().snapshots().load_catalog().await?.value;
@@ -87,6 +82,28 @@ impl Application {
             names.extend(levels);
         }
         Ok(names)
+    }
+}
+
+/// The ids of the entities that audit records refer to.
+pub(crate) struct References {
+    ids: BTreeSet<Uuid>,
+    /// The ids of the API keys among the actors and the changed entities.
+    keys: BTreeSet<Uuid>,
+}
+
+impl References {
+    pub(crate) fn of(records: &[AuditRecord]) -> Self {
+        let mut ids = BTreeSet::new();
+        for record in records {
+            ids.insert(record.entity_id);
+            record.changes.iter().for_each(|changes| collect_ids(changes, &mut ids));
+        }
+        let is_service = |record: &&AuditRecord| record.actor.user_id().is_none();
+        let mut keys: BTreeSet<_> = records.iter().filter(is_service).filter_map(|record| record.actor.id()).collect();
+        let about_keys = records.iter().filter(|record| record.entity_type == EntityType::ApiKey);
+        keys.extend(about_keys.map(|record| record.entity_id));
+        Self { ids, keys }
     }
 }
 

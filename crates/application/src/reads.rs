@@ -10,6 +10,7 @@ use iam_domain::{
 };
 use iam_storage::{AuditCursor, AuditFilter, AuditRecords, Membership, PageBounds};
 
+use crate::blocking::compute;
 use crate::changes::credentials::API_KEY;
 use crate::changes::features::FEATURE;
 use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
@@ -17,7 +18,7 @@ use crate::changes::modules::MODULE;
 use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
-use crate::names::names_of_record;
+use crate::names::{References, names_of_record};
 use crate::profiles::USER;
 use crate::{Application, Failure, Names};
 
@@ -364,18 +365,15 @@ impl Application {
     ) -> Result<AuditPage, Failure> {
         let logs = self.reader().audit_logs();
         let bounds = PageBounds { records: limit, bytes: AUDIT_PAGE_BYTES };
-        let AuditRecords { records, mut has_more } = logs.list_for_company(company, filter, cursor, bounds).await?;
-        let known = self.names_in(company, &records).await?;
-        let (mut page, mut bytes) = (Vec::with_capacity(records.len()), 0);
-        for record in records {
-            let names = names_of_record(&record, &known);
-            bytes += names.values().map(String::len).sum::<usize>();
-            if bytes > AUDIT_PAGE_NAME_BYTES && !page.is_empty() {
-                has_more = true;
-                break;
-            }
-            page.push(NamedRecord { record, names });
-        }
+        let AuditRecords { records, has_more } = logs.list_for_company(company, filter, cursor, bounds).await?;
+        let (records, references) = compute(move || {
+            let references = References::of(&records);
+            (records, references)
+        })
+        .await?;
+        let known = self.names_in(company, references).await?;
+        let (page, is_complete) = compute(move || named(records, &known)).await?;
+        let has_more = has_more || !is_complete;
         let last = page.last().map(|NamedRecord { record, .. }| record);
         let next = last.filter(|_| has_more).map(|last| AuditCursor { timestamp: last.timestamp, id: last.id });
         let total = match include_total {
@@ -404,4 +402,19 @@ impl Application {
         let user = stored.unwrap_or(User { id, external_id: None, not_before: None });
         Ok(User { not_before: user.not_before.filter(|_| company.is_none()), ..user })
     }
+}
+
+/// Adds the names to the records of a page, up to the maximum size of the names. Returns `false` if the result does not
+/// contain all records.
+fn named(records: Vec<AuditRecord>, known: &Names) -> (Vec<NamedRecord>, bool) {
+    let (mut page, mut bytes) = (Vec::with_capacity(records.len()), 0);
+    for record in records {
+        let names = names_of_record(&record, known);
+        bytes += names.values().map(String::len).sum::<usize>();
+        if bytes > AUDIT_PAGE_NAME_BYTES && !page.is_empty() {
+            return (page, false);
+        }
+        page.push(NamedRecord { record, names });
+    }
+    (page, true)
 }

@@ -9,9 +9,10 @@ use crate::{Action, FeatureId, Scope, ViewId};
 /// The ceilings of a company. They apply to all users of the company, whatever their levels allow. They do not apply to
 /// super admins or to public views.
 ///
-/// A ceiling on a view or an action that the catalog does not contain has no effect.
+/// A ceiling on a view or an action that the catalog does not contain has no effect. Deserialization rejects unknown
+/// members: a release that does not know a kind of ceiling must not ignore it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Ceilings {
     /// The views that no user of the company may see.
     pub hidden_views: BTreeSet<ViewId>,
@@ -37,6 +38,17 @@ impl Ceilings {
     #[must_use]
     pub fn max_scope(&self, feature: FeatureId, action: &Action) -> Option<Scope> {
         self.actions.get(&feature).and_then(|actions| actions.get(action)).copied().unwrap_or(Some(Scope::Any))
+    }
+
+    /// Returns these ceilings together with those of `other`. If both have a ceiling on an action, the ceiling of `other`
+    /// applies.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.hidden_views.extend(other.hidden_views);
+        for (feature, actions) in other.actions {
+            self.actions.entry(feature).or_default().extend(actions);
+        }
+        self
     }
 
     /// Returns `true` if these ceilings permit everything that `other` permits.

@@ -73,7 +73,7 @@ impl fmt::Debug for ApiKeyDigest {
     }
 }
 
-/// The rate at which the requests with an API key may cause work, in units of work per second: from 1 to 1,000,000.
+/// The rate at which the requests with an API key may cause work, in cost units per second: from 1 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1, maximum = 1_000_000))]
@@ -93,7 +93,7 @@ impl RequestRate {
         NonZeroU32::new(per_second).filter(|rate| rate.get() <= Self::MAX).map(Self).ok_or(InvalidRate)
     }
 
-    /// Returns the number of units of work per second.
+    /// Returns the number of cost units per second.
     #[must_use]
     pub const fn per_second(self) -> NonZeroU32 {
         self.0
@@ -137,7 +137,7 @@ pub struct ApiKey {
     /// requests.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub company_id: Option<CompanyId>,
-    /// The key's own limit on its work, in units of work per second. `null` if the setting for all API keys applies.
+    /// The key's own limit on its work, in cost units per second. `null` if the setting for all API keys applies.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub requests_per_second: Option<RequestRate>,
     /// The user who created the key. `null` if the key was created on the command line.

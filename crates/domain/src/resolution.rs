@@ -340,7 +340,7 @@ pub struct Snapshot {
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The ceilings of the company.
-    pub ceilings: Ceilings,
+    pub ceilings: Arc<Ceilings>,
     /// The permissions of the levels that the user holds in this company. Empty for a non-member.
     pub levels: Vec<LevelPermissions>,
 }
@@ -476,7 +476,7 @@ pub struct CompanySnapshot {
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The ceilings of the company.
-    pub ceilings: Ceilings,
+    pub ceilings: Arc<Ceilings>,
     /// The permissions of each level of the company.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
     /// The levels that each member of the company holds.
@@ -492,7 +492,7 @@ impl CompanySnapshot {
             catalog: Arc::clone(&self.catalog),
             status: self.status,
             modules: self.modules.clone(),
-            ceilings: self.ceilings.clone(),
+            ceilings: Arc::clone(&self.ceilings),
             levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
         }
     }

@@ -1,5 +1,5 @@
 //! Tests of suspended companies: every decision about a level holder has the same reason.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 

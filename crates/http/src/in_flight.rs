@@ -15,6 +15,10 @@ use crate::respond::{ApiError, Code};
 /// its connection, and the number of connections is limited.
 pub(crate) const FREE_BYTES: usize = 16 * 1024;
 
+/// The names of the shares that a request can exceed, in messages and in metrics.
+const CALLER: &str = "caller";
+const COMPANY: &str = "company";
+
 /// The bounds of the work in flight. `0` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlightLimits {
@@ -85,7 +89,9 @@ impl Standing {
         let of = |caller: Caller| Group::Caller(caller.actor());
         let shares = match self {
             Self::Anonymous => [Some((Group::Anonymous, 8)), None],
-            Self::Outside(caller) => [Some((Group::OutsideOf(caller.actor()), 32)), Some((Group::Outside, 4))],
+            Self::Outside(caller) => {
+                [Some((Group::OutsideOf(caller.actor()), SHARE_OUTSIDE)), Some((Group::Outside, 4))]
+            }
             Self::Member(caller, company) => {
                 [Some((of(caller), share_of_caller(caller))), Some((Group::Company(company), 4))]
             }
@@ -94,6 +100,9 @@ impl Standing {
         shares.into_iter().flatten()
     }
 }
+
+/// The denominator of the share of a caller outside the companies to which the caller is known to belong.
+const SHARE_OUTSIDE: usize = 32;
 
 /// Returns the denominator of the share of a caller. An API key usually serves many users.
 const fn share_of_caller(caller: Caller) -> usize {
@@ -117,7 +126,7 @@ enum Group {
 /// A resource that requests share.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// The name of the resource, for messages.
+    /// The name of the resource, for messages and metrics.
     name: &'static str,
     /// The size of the pool. `0` means no limit.
     limit: usize,
@@ -151,25 +160,45 @@ impl Pool {
         Held { pool: Arc::clone(self), standing, amount: 0 }
     }
 
-    /// Checks that the caller may begin a request whose response may use the pool.
+    /// Checks that the caller may begin a request whose response may use the pool. The company of the request need not be
+    /// known yet, so the caller's use inside and outside companies counts.
     ///
     /// # Errors
     ///
-    /// Returns the response 429 if the caller's share is used up, and 503 if the pool is used up and the caller uses a part
-    /// of it. Callers who use nothing are not refused, since others have used up the pool.
+    /// Returns the response 429 if a share of the caller is used up, and 503 if the pool is used up and the caller uses a
+    /// part of it. Callers who use nothing are not refused, since others have used up the pool.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
-        let used = self.used();
-        let of_caller = used.by_group.get(&Group::Caller(caller.actor())).copied().unwrap_or_default();
-        if self.limit == 0 || of_caller == 0 {
+        let (used, actor) = (self.used(), caller.actor());
+        let shares = [(Group::Caller(actor), share_of_caller(caller)), (Group::OutsideOf(actor), SHARE_OUTSIDE)];
+        let held = shares.map(|(group, share)| (used.by_group.get(&group).copied().unwrap_or_default(), share));
+        let uses_nothing = held.iter().all(|(amount, _)| *amount == 0);
+        if self.limit == 0 || uses_nothing {
             return Ok(());
         }
-        if of_caller >= self.limit / share_of_caller(caller) {
-            return Err(self.too_much("caller"));
+        if held.iter().any(|(amount, share)| *amount > 0 && *amount >= self.limit / share) {
+            return Err(self.too_much(CALLER));
         }
         if used.total >= self.limit && !matches!(Standing::of(caller, None), Standing::Platform(_)) {
             return Err(self.used_up());
         }
         Ok(())
+    }
+
+    /// Checks that a response, which has been made, may be sent. A response that exceeds a share is admitted if the share is
+    /// not used up yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Held::grow_to`].
+    pub(crate) fn admit_response(&self, standing: Standing) -> Result<(), ApiError> {
+        let used = self.used();
+        let is_used_up = |(group, denominator): &(Group, usize)| {
+            used.by_group.get(group).is_some_and(|own| *own >= (self.limit / denominator).max(1))
+        };
+        match standing.shares().find(is_used_up) {
+            Some((group, _)) if self.limit > 0 => Err(self.exceeded(group)),
+            _ => Ok(()),
+        }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -182,8 +211,18 @@ impl Pool {
         ApiError::unavailable(format!("too many {} in flight", self.name))
     }
 
-    /// Returns the response to a caller whose share is used up.
-    fn too_much(&self, of: &str) -> ApiError {
+    /// Returns the response to a request that exceeds the share of a group.
+    fn exceeded(&self, group: Group) -> ApiError {
+        match group {
+            Group::Caller(_) | Group::OutsideOf(_) => self.too_much(CALLER),
+            Group::Company(_) => self.too_much(COMPANY),
+            Group::Anonymous | Group::Outside => self.used_up(),
+        }
+    }
+
+    /// Returns the response to a request that would exceed the share of the caller or of the company.
+    fn too_much(&self, of: &'static str) -> ApiError {
+        metrics::counter!("iam_http_share_exceeded_total", "pool" => self.name, "of" => of).increment(1);
         let error = ApiError::new(Code::RateLimited, format!("Too many {} of this {of} are in progress", self.name));
         ApiError { retry_after: Some(1), ..error }
     }
@@ -216,11 +255,7 @@ impl Held {
             for (group, denominator) in self.standing.shares() {
                 let of_group = used.by_group.get(&group).copied().unwrap_or_default();
                 if of_group.saturating_add(amount) > (limit / denominator).max(1) {
-                    return Err(match group {
-                        Group::Caller(_) | Group::OutsideOf(_) => self.pool.too_much("caller"),
-                        Group::Company(_) => self.pool.too_much("company"),
-                        Group::Anonymous | Group::Outside => self.pool.used_up(),
-                    });
+                    return Err(self.pool.exceeded(group));
                 }
             }
         }

@@ -33,7 +33,7 @@ pub(crate) enum Keys {
         /// catalog.
         #[arg(long, value_parser = CompanyId::parse)]
         company: Option<CompanyId>,
-        /// Limits the work of the key to this number of units per second, from 1 to 1000000.
+        /// Limits the work of the key to this number of cost units per second, from 1 to 1000000.
         ///
         /// Five times as many units may be used at once. Without this option, the limit for all API keys applies
         /// (IAM__RATE_LIMIT__PER_API_KEY).

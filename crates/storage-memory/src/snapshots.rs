@@ -62,7 +62,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
         Ok(stamped(versions, value))
@@ -76,7 +76,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
@@ -96,7 +96,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
@@ -112,7 +112,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
-            ceilings: company.ceilings.clone(),
+            ceilings: Arc::clone(&company.ceilings),
             levels: asked
                 .into_iter()
                 .filter_map(|id| company.levels.get(id))

@@ -182,7 +182,7 @@ fn status(row: &QueryResult) -> Result<CompanyStatus> {
 }
 
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, ceilings_in(row)?);
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, Arc::new(ceilings_in(row)?));
     Ok(Snapshot { catalog, status, modules, ceilings, levels: level_permissions(row)?.collect() })
 }
 
@@ -192,7 +192,7 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, ceilings_in(row)?);
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, Arc::new(ceilings_in(row)?));
     Ok(CompanySnapshot { catalog, status, modules, ceilings, levels, holders })
 }
 

@@ -5,7 +5,7 @@
 pub struct Recorded {
     /// The approximate size of the audit records in bytes. 0 if there is no record.
     pub bytes: u64,
-    /// `true` if every mutation only removed data or disabled a module: entities, cells, levels of a user, modules of a
-    /// company, or keys.
+    /// `true` if every mutation only removed data (entities, cells, levels of a user, modules of a company, or keys),
+    /// disabled a module, or lowered ceilings.
     pub only_removes: bool,
 }

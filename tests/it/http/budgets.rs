@@ -223,6 +223,37 @@ both_adapters! {
         until(async || complete().by(new_user()).within(company.id).send().await.status == 400).await;
     }
 
+    /// A caller outside a company who does not read a large response receives no further large response. All such callers
+    /// together have a common share.
+    async fn unread_responses_count_outside_companies(api: TestApi) {
+        const CHECKS: usize = 140;
+        let company = api.company().await;
+        // One unread response of a caller outside a company is below the share of 20,000 bytes, two are above it.
+        let router = api.with_options(bytes_in_flight(32 * 20_000)).await;
+        let batch = |user| {
+            let checks = json!({ "checks": vec![json!({ "view": "/dashboard" }); CHECKS] });
+            router.post("/api/iam/checks").json(&checks).by(user).within(company.id)
+        };
+        let menu = |user| router.get("/api/iam/navigation").by(user).within(company.id).send();
+        let slow = new_user();
+        let size = batch(slow).send().await.expect(200).body.len();
+        assert!((16 * 1024 + 1..20_000).contains(&size), "{size}");
+        let mut unread = vec![batch(slow).send_unread().await];
+        menu(slow).await.expect(200);
+        let refused = (429, "ERR_RATE_LIMIT_001".into(), "Too many bytes of this caller are in progress".into());
+        assert_eq!(batch(slow).send().await.error(), refused);
+        batch(new_user()).send().await.expect(200);
+        unread.clear();
+        batch(slow).send().await.expect(200);
+        // The common share is a quarter: 160,000 bytes.
+        for _ in 0..160_000 / size {
+            unread.push(batch(new_user()).send_unread().await);
+        }
+        assert_eq!(batch(new_user()).send().await.error().0, 503);
+        menu(new_user()).await.expect(200);
+        batch(company.member).send().await.expect(200);
+    }
+
     /// Requests that wait for their own body do not use up the requests that may wait.
     async fn parked_bodies_are_not_waiting_requests(api: TestApi) {
         let company = api.company().await;

@@ -175,4 +175,49 @@ both_adapters! {
         assert_eq!(shown["gains"]["views"][0]["viewId"], json!(view));
         assert_eq!(shown["gains"]["views"][0]["userCount"], losses["views"][0]["userCount"]);
     }
+
+    /// A ceiling on an action that was removed from its feature is not listed, but it is retained. It applies again if the
+    /// action is added again, even if the ceilings were replaced in the meantime.
+    async fn a_ceiling_on_a_removed_action_is_retained(api: TestApi) {
+        let company = api.company().await;
+        let feature = api.make("features", None, json!({ "name": "Contracts", "actions": ["Sign"] })).await;
+        let feature = feature["id"].as_str().unwrap();
+        let cells = json!([{ "featureId": feature, "action": "Sign", "scope": "any" }]);
+        let (user, level) = api.holder_of(company, json!([]), cells.clone()).await;
+        let sign = json!({ "featureId": feature, "action": "Sign", "maxScope": null });
+        put(&api, company, json!({ "hiddenViews": [], "actions": [sign] })).await.expect(200);
+        let path = format!("/api/iam/features/{feature}");
+        let actions = async |actions: Value| {
+            api.patch(&path).by_super_admin().json(&json!({ "actions": actions })).send().await.expect(200);
+        };
+        actions(json!([])).await;
+        let done = put(&api, company, json!({ "hiddenViews": [], "actions": [] })).await.expect(200).data();
+        assert_eq!(done["actions"], json!([]));
+        actions(json!(["Sign"])).await;
+        api.set_matrix(company, &level, "features", cells).await;
+        let question = json!({ "feature": feature, "action": "Sign" });
+        assert_eq!(api.check(company, user, question).await["reasonCode"], "company_ceiling");
+        let stored = api.get(&path_of(company.id)).by_super_admin().send().await.expect(200).data();
+        assert_eq!(stored["actions"], json!([sign]));
+    }
+
+    /// A preview lists at most 100 users for each permission, those with the smallest ids, and counts all of them.
+    async fn a_preview_counts_more_users_than_it_lists(api: TestApi) {
+        let company = api.company().await;
+        let view = api.make("views", None, json!({ "name": "Salaries", "url": "/salaries" })).await;
+        let cells = json!([{ "viewId": view["id"], "state": "allow" }]);
+        let (first, level) = api.holder_of(company, cells, json!([])).await;
+        let mut users = vec![first.to_string()];
+        for _ in 0..100 {
+            let user = new_user();
+            api.assign(company, user, &[&level]).await;
+            users.push(user.to_string());
+        }
+        users.sort();
+        let path = format!("{}/preview", path_of(company.id));
+        let body = json!({ "hiddenViews": [view["id"]], "actions": [] });
+        let losses = api.post(&path).by_super_admin().json(&body).send().await.expect(200).data()["losses"].take();
+        assert_eq!(losses["views"][0]["userCount"], 101);
+        assert_eq!(losses["views"][0]["users"], json!(users[..100]));
+    }
 }

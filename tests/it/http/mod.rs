@@ -49,6 +49,7 @@ mod permissions_current;
 mod profiles;
 mod provisioning;
 mod quotas;
+mod responses_in_flight;
 mod restoration;
 mod service;
 mod strictness;

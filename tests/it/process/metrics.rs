@@ -66,6 +66,26 @@ fn every_rejection_is_counted() {
     server.stop();
 }
 
+/// A request that would exceed a share of the work in flight increments `iam_http_share_exceeded_total`, and not the
+/// counters of budgets and of the pool.
+#[test]
+fn an_exceeded_share_is_counted() {
+    // The share of a caller outside a company is 20,000 bytes.
+    let mut server = start(&[("IAM__SERVER__MAX_BYTES_IN_FLIGHT", "640000")]);
+    let (company, caller) = (new_company().to_string(), authorization(new_user(), false));
+    let headers = [("authorization", caller.as_str()), ("x-company-id", company.as_str())];
+    let body = json!({ "view": "x".repeat(30_000) });
+    for count in 1..=2 {
+        let refused = server.request("POST", "/api/iam/check", &headers, Some(&body));
+        assert_eq!(refused.status.as_u16(), 429);
+        let name = r#"iam_http_share_exceeded_total{pool="bytes",of="caller"}"#;
+        assert_eq!(metric(&mut server, name), count);
+    }
+    assert_eq!(metric(&mut server, "iam_http_shed_total"), 0);
+    assert_eq!(metric(&mut server, r#"iam_rate_limited_total{budget="caller"}"#), 0);
+    server.stop();
+}
+
 #[test]
 fn head_returns_the_headers_of_the_metrics_without_a_body() {
     let mut server = start(&[]);

@@ -12,3 +12,4 @@ pub mod process;
 pub mod proxy;
 pub mod replica;
 pub mod server;
+pub mod unread;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use iam_domain::{Caller, Ceilings, CompanyId};
 use iam_storage::{Target, UnitOfWork};
 
-use crate::ceilings::known;
+use crate::ceilings::{known, unknown};
 use crate::{Change, Failure, IfMatch, RequestedCeilings, Requirement};
 
 /// Replaces the ceilings of a company.
@@ -35,12 +35,11 @@ impl Change for SetCompanyCeilings {
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         let catalog = tx.snapshots().load_catalog().await?.value;
-        if self.if_match.needs_content() {
-            let stored = tx.company_ceilings().ceilings(self.company).await?;
-            self.if_match.check(&known(stored, &catalog))?;
-        }
+        let stored = tx.company_ceilings().ceilings(self.company).await?;
+        self.if_match.check(&known(stored.clone(), &catalog))?;
         let ceilings = self.ceilings.check(&catalog)?;
-        tx.company_ceilings_mut().replace_ceilings(self.company, &ceilings).await?;
+        let all = ceilings.clone().with(unknown(stored, &catalog));
+        tx.company_ceilings_mut().replace_ceilings(self.company, &all).await?;
         Ok(ceilings)
     }
 }

@@ -151,7 +151,7 @@ impl World {
             )),
             status: CompanyStatus::Active,
             modules: self.company_modules.iter().map(|number| module(*number)).collect(),
-            ceilings: self.ceilings(),
+            ceilings: Arc::new(self.ceilings()),
             levels: self.levels.iter().map(Level::permissions).collect(),
         }
     }

@@ -26,7 +26,7 @@ use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
 use super::request_reader::{Input, has_only_company, read};
 use crate::Api;
-use crate::in_flight::Standing;
+use crate::in_flight::{Held, Standing};
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
@@ -68,6 +68,11 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Returns the context of the request, for a use case that makes several changes.
     pub(crate) fn context(&self) -> RequestContext {
         self.context.clone()
+    }
+
+    /// Returns a guard that counts the bytes of the response as in flight while the response is being written.
+    pub(crate) fn hold_response(&self) -> Held {
+        self.api.in_flight().bytes.hold_nothing(self.span.standing())
     }
 
     /// Returns the caller.

@@ -164,7 +164,7 @@ impl Observation {
         }
         let (status, outcome) = match outcome {
             Ok(response) => {
-                let response = in_standard_form(response, self.is_documentation);
+                let response = self.admit(in_standard_form(response, self.is_documentation));
                 let response = response.map_body(|head, body| self.complete(head, body));
                 (response.status(), Ok(response))
             }
@@ -225,17 +225,37 @@ impl Observation {
 /// The number of bytes of a response that cost as much as a request.
 const BYTES_PER_UNIT: usize = 64 * 1024;
 
+/// Returns the size of a large body, which counts as in flight. Returns `None` for other bodies.
+fn large(body: &BoxBody) -> Option<usize> {
+    let BodySize::Sized(size) = body.size() else { return None };
+    Some(usize::try_from(size).unwrap_or(usize::MAX)).filter(|size| *size > FREE_BYTES)
+}
+
 impl Observation {
+    /// Replaces a large response if the caller, the company, or all clients that are not authenticated have used up their
+    /// share of the bytes in flight. Clients that do not read their responses could otherwise occupy all memory. Only
+    /// responses to GET requests are replaced, since other requests may have had an effect.
+    fn admit(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+        if self.method != Method::GET || large(response.response().body()).is_none() {
+            return response;
+        }
+        match self.api.in_flight().bytes.admit_response(self.span.standing()) {
+            Ok(()) => response,
+            Err(error) => {
+                self.span.in_scope(|| error.log());
+                response.into_response(error.error_response())
+            }
+        }
+    }
+
     /// Counts the body of a large response as in flight, and charges its size to the budget of the caller.
     fn hold(&self, body: BoxBody) -> BoxBody {
-        let (Some(caller), BodySize::Sized(size)) = (self.span.actor(), body.size()) else { return body };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size <= FREE_BYTES {
-            return body;
-        }
+        let Some(size) = large(&body) else { return body };
         let mut held = self.api.in_flight().bytes.hold_nothing(self.span.standing());
         held.add_used(size);
-        self.api.budgets().charge(caller, u32::try_from(size / BYTES_PER_UNIT).unwrap_or(u32::MAX));
+        if let Some(caller) = self.span.actor() {
+            self.api.budgets().charge(caller, u32::try_from(size / BYTES_PER_UNIT).unwrap_or(u32::MAX));
+        }
         match body.try_into_bytes() {
             Ok(bytes) => BoxBody::new(HeldBody { bytes, _held: held }),
             Err(body) => body,

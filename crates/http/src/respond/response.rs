@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::web::Bytes;
+use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use iam_application::Etag;
 use iam_domain::{CommitStamp, Versions};
@@ -79,6 +79,17 @@ impl ApiResponse {
     pub(crate) fn etag(mut self, content: &impl Serialize) -> Result<Self, ApiError> {
         self.builder.insert_header((header::ETAG, Etag::of(content)?.as_str()));
         Ok(self)
+    }
+
+    /// Finishes the response with large data in the envelope. The data is created and serialized on a thread for blocking
+    /// work, so that it does not delay other requests of the same worker.
+    pub(crate) async fn large_data<T: Serialize + ToSchema>(
+        self,
+        data: impl FnOnce() -> T + Send + 'static,
+    ) -> ApiResult {
+        let json = web::block(move || serde_json::to_vec(&Success::new(data()))).await;
+        let json = json.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+        Ok(self.json(json.into()))
     }
 
     /// Finishes the response with data in the envelope.

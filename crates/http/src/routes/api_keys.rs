@@ -54,7 +54,7 @@ pub(crate) struct NewKey {
     name: Name,
     /// The role of the key, which determines what the service may do.
     role: ServiceRole,
-    /// The key's own limit on its work, in units of work per second. Five times as many units may be used at once.
+    /// The key's own limit on its work, in cost units per second. Five times as many cost units may be used at once.
     /// Default, also for `null`: the setting for all API keys.
     requests_per_second: Option<RequestRate>,
     /// The time when the key expires. Default: never.

@@ -3,7 +3,7 @@
 use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use iam_application::{AuditCursor, AuditFilter, FieldCode, NamedRecord, Names, Total};
+use iam_application::{AuditCursor, AuditFilter, AuditPage, FieldCode, NamedRecord, Names, Total};
 use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -176,6 +176,10 @@ fn decode(text: &str) -> Option<AuditCursor> {
 pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> ApiResult {
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
+    ApiResponse::ok().large_data(|| page_data(page)).await
+}
+
+fn page_data(page: AuditPage) -> AuditData {
     let external = |user: UserId| page.external_ids.get(&user).cloned();
     let entry = |NamedRecord { record, names }: NamedRecord| {
         let external_user_id = record.actor.user_id().and_then(external);
@@ -195,5 +199,5 @@ pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> 
         Some(Total::Exactly(count)) => (Some(count), false),
         Some(Total::MoreThan(count)) => (Some(count), true),
     };
-    ApiResponse::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total, total_is_lower_bound })
+    AuditData { logs, next_cursor: page.next.map(encode), total, total_is_lower_bound }
 }

@@ -136,7 +136,8 @@ impl Input for SetCompanyCeilings {
 /// Replaces the ceilings of a company.
 ///
 /// The new ceilings apply to every decision as soon as any other change to the company does. `If-Match` is compared with
-/// the entity tag of the ceilings. To see who would gain or lose permissions, preview the change first.
+/// the entity tag of the ceilings. Ceilings on views and actions that do not exist any more are retained. To see who would
+/// gain or lose permissions, preview the change first.
 #[utoipa::path(
     tag = "Companies",
     request_body = CeilingsBody,
@@ -202,16 +203,14 @@ pub(crate) struct CeilingsPreviewData {
     losses: ImpactData,
 }
 
-/// Maximum number of users in one impact, and in the whole response.
-const MAX_USERS: usize = 100;
-const MAX_USERS_IN_ALL: usize = 1_000;
+/// Maximum number of users in the whole response.
+const MAX_USERS: usize = 1_000;
 
 /// Converts impacts into their data. `left` is the number of users that the response may still contain.
 fn impact_data(impacts: Vec<CellImpact>, left: &mut usize) -> ImpactData {
     let mut data = ImpactData { views: Vec::new(), actions: Vec::new() };
-    for CellImpact { cell, before, after, mut users } in impacts {
-        let user_count = users.len();
-        users.truncate(MAX_USERS.min(*left));
+    for CellImpact { cell, before, after, users, user_count } in impacts {
+        let users: Vec<_> = users.into_iter().take(*left).collect();
         *left -= users.len();
         match cell {
             Cell::View(view_id) => data.views.push(ViewImpactData { view_id, users, user_count }),
@@ -241,7 +240,7 @@ fn impact_data(impacts: Vec<CellImpact>, left: &mut usize) -> ImpactData {
 pub(crate) async fn preview_company_ceilings(call: Authorized<PlatformCompany, RequestedCeilings>) -> ApiResult {
     let CeilingsImpact { versions, gains, losses } =
         call.application().preview_ceilings(call.company()?, &call.input).await?;
-    let mut left = MAX_USERS_IN_ALL;
+    let mut left = MAX_USERS;
     let (gains, losses) = (impact_data(gains, &mut left), impact_data(losses, &mut left));
     ApiResponse::ok().versions(versions).data(CeilingsPreviewData { gains, losses })
 }

@@ -14,6 +14,7 @@ use crate::Api;
 use crate::extract::decision_request::{Checks, DecisionRequest, Item};
 use crate::extract::{Anyone, Authorized, Input, ReadIam, RequestReader};
 use crate::fast_path;
+use crate::in_flight::FREE_BYTES;
 use crate::respond::{
     ApiError, ApiResponse, ApiResult, CachedResponse, ChecksData, DecisionData, RefusedCheck, ResponseKind, Success,
     conditional,
@@ -175,6 +176,8 @@ pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
     let subjects = items.iter().flatten().map(|asked| &asked.subject);
     let accesses = call.application().accesses_of_subjects(call.decision_context()?, subjects).await?;
     call.spend_decisions(accesses.all().first(), items.len())?;
+    // Many batches may be decided at the same time, so the responses count while they are being written.
+    let mut held = call.hold_response();
     let mut body = Vec::with_capacity(items.len() * RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":{"results":["#);
     for (nth, item) in items.iter().enumerate() {
@@ -183,6 +186,9 @@ pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
         }
         write_result(item, &accesses, &mut body)?;
         if nth % CHECKS_PER_TURN == CHECKS_PER_TURN - 1 {
+            if body.len() > FREE_BYTES {
+                held.grow_to(body.len())?;
+            }
             tokio::task::yield_now().await;
         }
     }

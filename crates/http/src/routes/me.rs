@@ -107,7 +107,8 @@ pub(crate) async fn get_me(call: Authorized<Myself, MembershipsQuery>) -> ApiRes
 
 /// Returns the views and features that are available in the caller's company.
 ///
-/// These are the views and the enabled features of modules that the company has, and those that belong to no module.
+/// These are the views and the enabled features of modules that the company has, and those that belong to no module,
+/// except the views and actions that a ceiling of the company permits to no user.
 /// They do not depend on the caller's permissions.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<AvailableCatalog>)))]
 #[get("/api/iam/me/catalog")]

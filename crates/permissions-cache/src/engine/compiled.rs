@@ -277,7 +277,7 @@ impl CompiledSet {
             catalog: Arc::clone(&self.index.catalog),
             status: self.entitlements.status,
             modules: self.entitlements.modules.clone(),
-            ceilings: self.entitlements.ceilings.clone(),
+            ceilings: Arc::clone(&self.entitlements.ceilings),
             levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),
         }
     }

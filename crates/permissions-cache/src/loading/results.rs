@@ -81,7 +81,8 @@ impl Cache {
             let rules =
                 snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let is_known = entitlements.are_of(snapshot);
-            let entitlements = if is_known { entitlements } else { Arc::new(Entitlements::from(snapshot)) };
+            let entitlements =
+                if is_known { entitlements } else { Arc::new(Entitlements::new(snapshot, &self.memory)) };
             Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &entitlements, rules, &self.memory))
         });
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)

@@ -85,7 +85,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 catalog: Arc::new(catalog),
                 status: if is_suspended { CompanyStatus::Suspended } else { CompanyStatus::Active },
                 modules: modules.into_iter().map(module).collect(),
-                ceilings,
+                ceilings: Arc::new(ceilings),
                 levels: ids
                     .into_iter()
                     .zip(levels)

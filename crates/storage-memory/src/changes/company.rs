@@ -109,9 +109,10 @@ impl CompanyQuotasMut for Repository<Unit> {
 impl CompanyCeilingsMut for Repository<Unit> {
     async fn replace_ceilings(&mut self, company: CompanyId, ceilings: &Ceilings) -> Result<Ceilings> {
         self.0.change(Target::Company(company), |unit| {
-            let before = std::mem::replace(&mut unit.work.company_mut(company).ceilings, ceilings.clone());
+            let after = Arc::new(ceilings.clone());
+            let before = std::mem::replace(&mut unit.work.company_mut(company).ceilings, after);
             unit.recorder.company_ceilings_updated(company, &before, ceilings);
-            Ok(before)
+            Ok(Arc::unwrap_or_clone(before))
         })
     }
 }

@@ -9,6 +9,6 @@ use crate::repository::{Repository, StateSource};
 #[async_trait]
 impl<S: StateSource> CompanyCeilings for Repository<S> {
     async fn ceilings(&self, company: CompanyId) -> Result<Ceilings> {
-        Ok(self.0.state().company(company).ceilings.clone())
+        Ok(Ceilings::clone(&self.0.state().company(company).ceilings))
     }
 }

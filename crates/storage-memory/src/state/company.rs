@@ -24,7 +24,7 @@ pub(crate) struct CompanyData {
     pub(crate) details: CompanyDetails,
     pub(crate) erased_at: Option<Timestamp>,
     pub(crate) quotas: QuotaOverrides,
-    pub(crate) ceilings: Ceilings,
+    pub(crate) ceilings: Arc<Ceilings>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,

@@ -2,7 +2,8 @@
 //!
 //! Each class has one connection of its own. The remaining connections are common: every class may use them, but the
 //! work of one company uses at most half of them. So a flood of one class leaves a connection to each other class, and
-//! a flood of one company leaves half of the common connections to other companies.
+//! a flood of one company leaves half of the common connections to other companies. Reads of the audit log cost much
+//! processor time of the database, so each company has at most one at a time.
 //!
 //! A pool with fewer than eight connections has fewer connections than this needs. The classes that are listed first in
 //! [`Class`] then have a connection of their own, and at least one connection is common.
@@ -60,12 +61,13 @@ pub(crate) struct Permit {
     /// begins to wait for it.
     _connection: OwnedSemaphorePermit,
     _turn: Option<Turn>,
+    _audit_turn: Option<Turn>,
 }
 
 impl Permit {
     /// Waits for a permit of this semaphore, which is never closed.
     pub(crate) async fn of(semaphore: &Arc<Semaphore>) -> Self {
-        Self { _connection: available(semaphore).await, _turn: None }
+        Self { _connection: available(semaphore).await, _turn: None, _audit_turn: None }
     }
 }
 
@@ -92,22 +94,34 @@ impl Shares {
 
     /// Waits for a connection for work on the rows of a company (`None`: work that concerns no single company).
     pub(crate) async fn acquire(&self, class: Class, company: Option<CompanyId>) -> Permit {
+        if class == Class::Audit {
+            let turn = self.companies.turn((company, Some(class)), 1).await;
+            let own = Permit::of(self.own(class));
+            let permit = tokio::select! {
+                biased;
+                permit = own => permit,
+                permit = self.acquire_common(company) => permit,
+            };
+            return Permit { _audit_turn: Some(turn), ..permit };
+        }
         if let Ok(connection) = Arc::clone(self.own(class)).try_acquire_owned() {
-            return Permit { _connection: connection, _turn: None };
+            return Permit { _connection: connection, _turn: None, _audit_turn: None };
         }
         let own = async {
             let turn = self.companies.turn((company, Some(class)), 1).await;
-            Permit { _connection: available(self.own(class)).await, _turn: Some(turn) }
-        };
-        let common = async {
-            let turn = self.companies.turn((company, None), self.common_of_company).await;
-            Permit { _connection: available(&self.common).await, _turn: Some(turn) }
+            Permit { _turn: Some(turn), ..Permit::of(self.own(class)).await }
         };
         tokio::select! {
             biased;
             permit = own => permit,
-            permit = common => permit,
+            permit = self.acquire_common(company) => permit,
         }
+    }
+
+    /// Waits for a common connection for work on the rows of a company.
+    async fn acquire_common(&self, company: Option<CompanyId>) -> Permit {
+        let turn = self.companies.turn((company, None), self.common_of_company).await;
+        Permit { _turn: Some(turn), ..Permit::of(&self.common).await }
     }
 
     /// Waits for a connection for work that the caller has already limited for each company.
@@ -232,10 +246,22 @@ mod tests {
         }
         // Another company can use the other half of the common connections, for any class.
         for class in ALL {
-            assert_eq!(flood(&shares, class, company(2)).len(), 2, "{class:?}");
+            let permits = if class == Class::Audit { 1 } else { 2 };
+            assert_eq!(flood(&shares, class, company(2)).len(), permits, "{class:?}");
         }
         drop(held);
         assert!(shares.companies.entries().is_empty());
+    }
+
+    #[test]
+    fn a_company_has_one_read_of_the_audit_log_at_a_time() {
+        let shares = Shares::new(10);
+        let held = flood(&shares, Class::Audit, company(1));
+        assert_eq!(held.len(), 1);
+        let others: Vec<_> = (2..=9).flat_map(|n| flood(&shares, Class::Audit, company(n))).collect();
+        assert_eq!(others.len(), 4, "the common connections");
+        drop((held, others));
+        assert_eq!(flood(&shares, Class::Audit, company(1)).len(), 1);
     }
 
     #[test]
@@ -278,7 +304,7 @@ mod tests {
                 granted.push(permit);
             }
         }
-        assert_eq!(granted.len(), 2);
+        assert_eq!(granted.len(), 1);
         assert!(poll!(&mut theirs).is_ready());
     }
 }

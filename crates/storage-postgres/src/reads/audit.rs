@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
-use iam_storage::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, PageBounds, Result};
+use iam_storage::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, PageBounds, Result, StorageError};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Statement,
@@ -101,9 +101,13 @@ impl<T: Executor> AuditLogs for Repository<T> {
         };
         let page = self.for_company(company, page(select, cursor, bounds)).of(Class::Audit);
         let rows = self.rows(page).await?;
-        let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
-        let records = rows.iter().map(convert::<logs::Model, AuditRecord>).collect::<Result<_>>()?;
-        Ok(AuditRecords { records, has_more })
+        // A page can be large. Its rows are converted on a thread for blocking work, so that they delay no other request.
+        let converted = tokio::task::spawn_blocking(move || {
+            let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
+            let records = rows.iter().map(convert::<logs::Model, AuditRecord>).collect::<Result<_>>()?;
+            Ok(AuditRecords { records, has_more })
+        });
+        converted.await.map_err(|error| StorageError::corrupt(format_args!("the audit records: {error}")))?
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
@@ -140,7 +144,6 @@ impl<T: Executor> AuditLogs for Repository<T> {
 #[cfg(test)]
 mod tests {
     use iam_domain::Actor;
-    use iam_storage::StorageError;
     use sea_orm::entity::prelude::DateTimeUtc;
 
     use super::*;

@@ -70,14 +70,14 @@ pub async fn a_snapshot_contains_the_ceilings_of_its_company(storage: Arc<dyn St
     };
     change!(storage, company, tx => tx.company_ceilings_mut().replace_ceilings(company, &ceilings)).unwrap();
     let (own, theirs) = (of_user(&storage, company, user).await.value, of_user(&storage, other, user).await.value);
-    assert_eq!((&own.ceilings, theirs.ceilings.is_empty()), (&ceilings, true));
+    assert_eq!((&*own.ceilings, theirs.ceilings.is_empty()), (&ceilings, true));
     assert_eq!((own.view(view.id).reason, theirs.view(view.id).allowed), (Reason::CompanyCeiling, true));
     assert_eq!(own.feature(feature.id, &Action::read()).scope, Some(Scope::Own));
     assert_eq!(of_company(&storage, company).await.value.of_user(user), own);
     let level = own.levels[0].level;
     let snapshots = storage.reader();
     let of_level = snapshots.snapshots().load_levels(company, &[level]).await.unwrap().value;
-    assert_eq!(of_level.ceilings, ceilings);
+    assert_eq!(*of_level.ceilings, ceilings);
     let of_users = snapshots.snapshots().load_users(company, &[user]).await.unwrap().value;
     assert_eq!(of_users.of_user(user), own);
 }

@@ -239,13 +239,14 @@ fn headers() -> Value {
             "schema": { "type": "string", "pattern": "^[0-9]+$" },
         },
         "RateLimitPolicy": {
-            "description": "The policy of a budget: its name, the quota `q` in units of work, and the window `w` in \
-                seconds. Omitted if the caller has no limit.",
+            "description": "The policy of a budget: its name, the quota `q` (of work: in cost units), and the \
+                window `w` in seconds. Omitted if no budget with a limit was charged.",
             "schema": { "type": "string", "pattern": "^\"[a-z]+\";q=[0-9]+;w=[0-9]+$" },
         },
         "RateLimit": {
             "description": "The state of the budget: its name, the remaining units `r`, and the number of seconds `t` \
-                after which the quota is available again.",
+                after which the quota is available again. If the budget is exhausted (429), `t` is the number of seconds \
+                after which a request can be admitted.",
             "schema": { "type": "string", "pattern": "^\"[a-z]+\";r=[0-9]+;t=[0-9]+$" },
         },
         "Authenticate": {
