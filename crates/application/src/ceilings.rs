@@ -6,7 +6,7 @@ use std::sync::Arc;
 use iam_domain::escalation::Cell;
 use iam_domain::{
     Action, Catalog, Ceilings, CompanyId, CompanySnapshot, EntityType, FeatureId, Scope, Snapshot, UserId, UserLevelId,
-    Versions, ViewId,
+    Versions, ViewId, is_reserved,
 };
 use iam_storage::Stamped;
 
@@ -49,7 +49,7 @@ impl RequestedCeilings {
             .actions
             .iter()
             .enumerate()
-            .filter_map(|(index, ceiling)| ceiling.check(catalog, &|field| format!("actions[{index}].{field}")));
+            .filter_map(|(index, ceiling)| ceiling.check(catalog, &format!("actions[{index}]")));
         let errors: Vec<_> = unknown_views.chain(invalid_actions).collect();
         if !errors.is_empty() {
             return Err(Failure::Invalid(FieldError::bounded(errors)));
@@ -63,41 +63,43 @@ impl RequestedCeilings {
 }
 
 impl ActionCeiling {
-    fn check(&self, catalog: &Catalog, path: &dyn Fn(&str) -> String) -> Option<FieldError> {
+    /// Returns the error of this ceiling, if it is invalid. `place` is its path in the request.
+    fn check(&self, catalog: &Catalog, place: &str) -> Option<FieldError> {
         let Some(feature) = catalog.feature(self.feature_id) else {
-            return Some(unknown_field(path("featureId"), EntityType::Feature, self.feature_id.as_uuid()));
+            let id = self.feature_id.as_uuid();
+            return Some(unknown_field(format!("{place}.featureId"), EntityType::Feature, id));
         };
-        if Cell::Action(self.feature_id, self.action.clone()).is_reserved(catalog) {
+        if feature.key.as_ref().is_some_and(is_reserved) {
             let what = "must not be a feature of the service itself (iam.*)";
-            return Some(FieldError::new(path("featureId"), FieldCode::Protected, what));
+            return Some(FieldError::new(format!("{place}.featureId"), FieldCode::Protected, what));
         }
-        let what = format_args!("refers to an unknown action: {}", self.action).to_string();
-        (!feature.knows(&self.action)).then(|| FieldError::new(path("action"), FieldCode::Unknown, what))
+        (!feature.knows(&self.action)).then(|| {
+            let what = format_args!("refers to an unknown action: {}", self.action);
+            FieldError::new(format!("{place}.action"), FieldCode::Unknown, what)
+        })
     }
 }
 
 /// Returns the ceilings on those views and actions that the catalog contains.
-pub(crate) fn known(mut ceilings: Ceilings, catalog: &Catalog) -> Ceilings {
-    ceilings.hidden_views.retain(|view| catalog.view(*view).is_some());
-    ceilings.actions.retain(|feature, actions| {
-        let feature = catalog.feature(*feature);
-        actions.retain(|action, _| feature.is_some_and(|feature| feature.knows(action)));
-        !actions.is_empty()
-    });
-    ceilings
+pub(crate) fn known(ceilings: &Ceilings, catalog: &Catalog) -> Ceilings {
+    part(ceilings, catalog, true)
 }
 
 /// Returns the stored ceilings on views and actions that the catalog does not contain. They are retained, so that they
 /// apply again if the view or action is created again.
-pub(crate) fn unknown(mut ceilings: Ceilings, catalog: &Catalog) -> Ceilings {
-    let known = known(ceilings.clone(), catalog);
-    ceilings.hidden_views.retain(|view| !known.hides(*view));
-    ceilings.actions.retain(|feature, actions| {
-        let known = known.actions.get(feature);
-        actions.retain(|action, _| known.is_none_or(|known| !known.contains_key(action)));
+pub(crate) fn unknown(ceilings: &Ceilings, catalog: &Catalog) -> Ceilings {
+    part(ceilings, catalog, false)
+}
+
+fn part(ceilings: &Ceilings, catalog: &Catalog, is_known: bool) -> Ceilings {
+    let mut part = ceilings.clone();
+    part.hidden_views.retain(|view| catalog.view(*view).is_some() == is_known);
+    part.actions.retain(|feature, actions| {
+        let feature = catalog.feature(*feature);
+        actions.retain(|action, _| feature.is_some_and(|feature| feature.knows(action)) == is_known);
         !actions.is_empty()
     });
-    ceilings
+    part
 }
 
 /// The effect of a change of ceilings on the users of a company, at one version of the company and of the catalog.
@@ -130,13 +132,12 @@ impl CellImpact {
     /// Maximum number of users that an impact lists.
     pub const MAX_USERS: usize = 100;
 
+    /// Adds users, in ascending order of id.
     fn add(&mut self, users: &[UserId]) {
         self.user_count += users.len();
-        for user in users {
-            self.users.insert(*user);
-            if self.users.len() > Self::MAX_USERS {
-                self.users.pop_last();
-            }
+        self.users.extend(users.iter().take(Self::MAX_USERS));
+        while self.users.len() > Self::MAX_USERS {
+            self.users.pop_last();
         }
     }
 }
@@ -153,7 +154,7 @@ impl Application {
             return Ok(ceilings);
         }
         let catalog = self.reader().snapshots().load_catalog().await?.value;
-        Ok(known(ceilings, &catalog))
+        Ok(known(&ceilings, &catalog))
     }
 
     /// Returns the permissions that users of the company would gain and lose if these ceilings replaced the ceilings of
@@ -183,8 +184,7 @@ impl Application {
     }
 }
 
-/// Returns the gains and the losses of the users of a company. The cost depends on the number of distinct sets of levels,
-/// not on the number of users.
+/// Returns the gains and the losses of the users of a company. All users with the same set of levels are decided once.
 fn impact(company: &CompanySnapshot, ceilings: &Arc<Ceilings>) -> (Vec<CellImpact>, Vec<CellImpact>) {
     let cells = differing(&company.ceilings, ceilings);
     let mut sets: BTreeMap<&BTreeSet<UserLevelId>, Vec<UserId>> = BTreeMap::new();

@@ -42,6 +42,12 @@ impl Service {
     pub fn is_valid_for(&self, company: CompanyId) -> bool {
         self.company.is_none_or(|own| own == company)
     }
+
+    /// Returns `true` if the API key is a platform key: it may administer, and is valid for all companies.
+    #[must_use]
+    pub fn has_platform_key(&self) -> bool {
+        self.role == ServiceRole::Administer && self.company.is_none()
+    }
 }
 
 impl Caller {

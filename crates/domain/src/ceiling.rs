@@ -54,10 +54,10 @@ impl Ceilings {
     /// Returns `true` if these ceilings permit everything that `other` permits.
     #[must_use]
     pub fn permit_all_of(&self, other: &Self) -> bool {
-        let actions = self.actions.iter().flat_map(|(feature, actions)| {
+        let mut actions = self.actions.iter().flat_map(|(feature, actions)| {
             actions.iter().map(move |(action, max)| *max >= other.max_scope(*feature, action))
         });
-        self.hidden_views.is_subset(&other.hidden_views) && actions.into_iter().all(|permits| permits)
+        self.hidden_views.is_subset(&other.hidden_views) && actions.all(|permits| permits)
     }
 }
 

@@ -306,8 +306,8 @@ fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseEr
     allows_no_more(after, before)
 }
 
-// These tests check each rule in the order of evaluation. The world of a test also satisfies the conditions of later
-// rules, which would decide differently. So the test fails if a rule is evaluated too late.
+// These tests check each rule in order (rule 3: `ceilings.rs`). The world of a test also satisfies the conditions of
+// later rules, which would decide differently. So the test fails if a rule is evaluated too late.
 
 fn allowing(number: usize) -> Level {
     Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }

@@ -1,13 +1,13 @@
 //! Bounds the work in flight: the number of requests that wait, and the bytes of request and response bodies in memory.
 //!
-//! Each of these two resources is a pool. A caller and a company have a share of each pool. Callers who are not known to
-//! belong to the company of their request have a common share, so that they cannot use up what members need, however many
-//! they are. A part of each pool is reserved for super admins, who must be able to stop an attack.
+//! Each of these two resources is a pool. A caller and a company have a share of each pool. Callers who are not known
+//! to belong to the company of their request have a common share, so that they cannot use up what members need, however
+//! many they are. A part of each pool is reserved for super admins, who must be able to stop an attack.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iam_domain::{Actor, Caller, CompanyId, ServiceRole};
+use iam_domain::{Actor, Caller, CompanyId};
 
 use crate::respond::{ApiError, Code};
 
@@ -68,9 +68,7 @@ impl Standing {
     pub(crate) fn of(caller: Caller, company: Option<CompanyId>) -> Self {
         match (caller, company) {
             (Caller::User { is_super_admin: true, .. }, _) => Self::Platform(caller),
-            (Caller::Service(service), _) if service.role == ServiceRole::Administer && service.company.is_none() => {
-                Self::Platform(caller)
-            }
+            (Caller::Service(service), _) if service.has_platform_key() => Self::Platform(caller),
             (Caller::Service(service), Some(company)) if service.is_valid_for(company) => Self::Member(caller, company),
             _ => Self::Outside(caller),
         }
@@ -160,13 +158,26 @@ impl Pool {
         Held { pool: Arc::clone(self), standing, amount: 0 }
     }
 
-    /// Checks that the caller may begin a request whose response may use the pool. The company of the request need not be
-    /// known yet, so the caller's use inside and outside companies counts.
+    /// Returns the size of the share with this denominator.
+    fn share(&self, denominator: usize) -> usize {
+        (self.limit / denominator).max(1)
+    }
+
+    /// Returns how much of the pool may be in use before work of this standing is refused. An eighth is reserved.
+    fn most(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Platform(_) => self.limit,
+            Standing::Anonymous | Standing::Outside(_) | Standing::Member(..) => self.limit - self.limit / 8,
+        }
+    }
+
+    /// Checks that the caller may begin a request whose response may use the pool. The company of the request need not
+    /// be known yet, so the caller's use inside and outside companies counts.
     ///
     /// # Errors
     ///
-    /// Returns the response 429 if a share of the caller is used up, and 503 if the pool is used up and the caller uses a
-    /// part of it. Callers who use nothing are not refused, since others have used up the pool.
+    /// Returns the response 429 if a share of the caller is used up, and 503 if the pool is used up and the caller uses
+    /// a part of it. Callers who use nothing are not refused, since others have used up the pool.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         let (used, actor) = (self.used(), caller.actor());
         let shares = [(Group::Caller(actor), share_of_caller(caller)), (Group::OutsideOf(actor), SHARE_OUTSIDE)];
@@ -175,7 +186,7 @@ impl Pool {
         if self.limit == 0 || uses_nothing {
             return Ok(());
         }
-        if held.iter().any(|(amount, share)| *amount > 0 && *amount >= self.limit / share) {
+        if held.iter().any(|(amount, denominator)| *amount >= self.share(*denominator)) {
             return Err(self.too_much(CALLER));
         }
         if used.total >= self.limit && !matches!(Standing::of(caller, None), Standing::Platform(_)) {
@@ -184,21 +195,24 @@ impl Pool {
         Ok(())
     }
 
-    /// Checks that a response, which has been made, may be sent. A response that exceeds a share is admitted if the share is
-    /// not used up yet.
+    /// Checks that a response, which has been made, may be sent. A response that exceeds a share or the pool is admitted
+    /// if the share or the pool is not used up yet.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`Held::grow_to`].
     pub(crate) fn admit_response(&self, standing: Standing) -> Result<(), ApiError> {
-        let used = self.used();
-        let is_used_up = |(group, denominator): &(Group, usize)| {
-            used.by_group.get(group).is_some_and(|own| *own >= (self.limit / denominator).max(1))
-        };
-        match standing.shares().find(is_used_up) {
-            Some((group, _)) if self.limit > 0 => Err(self.exceeded(group)),
-            _ => Ok(()),
+        if self.limit == 0 {
+            return Ok(());
         }
+        let used = self.used();
+        if used.total >= self.most(standing) {
+            return Err(self.used_up());
+        }
+        let is_used_up = |(group, denominator): &(Group, usize)| {
+            used.by_group.get(group).is_some_and(|own| *own >= self.share(*denominator))
+        };
+        standing.shares().find(is_used_up).map_or(Ok(()), |(group, _)| Err(self.exceeded(group)))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -244,17 +258,15 @@ impl Held {
     /// Returns the response 429 if the share of the caller or of the company would be exceeded, and 503 if the pool or a
     /// common share would be.
     pub(crate) fn grow_to(&mut self, total: usize) -> Result<(), ApiError> {
-        let (limit, amount) = (self.pool.limit, total.saturating_sub(self.amount));
-        let is_platform = matches!(self.standing, Standing::Platform(_));
-        let most = if is_platform { limit } else { limit - limit / 8 };
+        let amount = total.saturating_sub(self.amount);
         let mut used = self.pool.used();
-        if limit > 0 {
-            if used.total.saturating_add(amount) > most {
+        if self.pool.limit > 0 {
+            if used.total.saturating_add(amount) > self.pool.most(self.standing) {
                 return Err(self.pool.used_up());
             }
             for (group, denominator) in self.standing.shares() {
                 let of_group = used.by_group.get(&group).copied().unwrap_or_default();
-                if of_group.saturating_add(amount) > (limit / denominator).max(1) {
+                if of_group.saturating_add(amount) > self.pool.share(denominator) {
                     return Err(self.pool.exceeded(group));
                 }
             }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::authority::Watched;
-use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, one_a_second};
+use crate::support::api::{
+    Answer, Company, Request, TestApi, both_adapters, bytes_in_flight, new_company, new_user, one_a_second,
+};
 use crate::support::replica::until;
 
 fn question(api: &TestApi) -> Request {
@@ -40,12 +42,6 @@ async fn until_refused(ask: impl AsyncFn() -> Answer) -> Answer {
         }
     }
     panic!("the budget must be exhausted");
-}
-
-/// Returns options with this bound on the bytes in flight.
-fn bytes_in_flight(bytes: usize) -> HttpOptions {
-    let in_flight = InFlightLimits { bytes, ..InFlightLimits::default() };
-    HttpOptions { in_flight, body_timeout: Duration::from_secs(600), ..HttpOptions::default() }
 }
 
 /// Returns a body of this size.

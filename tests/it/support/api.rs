@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 pub use super::answer::Answer;
 use super::database::{Content, TestDatabase};
-pub use super::options::{TestOptions, one_a_second};
+pub use super::options::{TestOptions, bytes_in_flight, one_a_second};
 pub use super::unread::Unread;
 
 /// Returns the HS256 secret that signs the test tokens.
@@ -64,7 +64,7 @@ pub fn patient() -> CacheOptions {
 }
 
 /// A probe that reports no problem.
-pub struct Fine;
+struct Fine;
 
 #[async_trait::async_trait]
 impl HealthProbe for Fine {

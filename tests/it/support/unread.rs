@@ -15,6 +15,10 @@ pub struct Unread {
 }
 
 impl Unread {
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
     /// Reads the body. The response and the request with this body must conform to the OpenAPI document.
     pub(super) async fn read(self, sent: &[u8]) -> Answer {
         let Self { method, uri, response } = self;

@@ -104,7 +104,7 @@ impl Requirement {
             Self::ReadIam | Self::FindAllowed | Self::ReadAudit | Self::ReadProfiles => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
             // Super admin rights apply to all companies, so the key must be valid for all companies.
-            Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
+            Self::SuperAdmin => return service.has_platform_key(),
         };
         service.role >= role && company.map_or(service.company.is_none(), |company| service.is_valid_for(company))
     }

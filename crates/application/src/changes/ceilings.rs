@@ -36,9 +36,9 @@ impl Change for SetCompanyCeilings {
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         let catalog = tx.snapshots().load_catalog().await?.value;
         let stored = tx.company_ceilings().ceilings(self.company).await?;
-        self.if_match.check(&known(stored.clone(), &catalog))?;
+        self.if_match.check(&known(&stored, &catalog))?;
         let ceilings = self.ceilings.check(&catalog)?;
-        let all = ceilings.clone().with(unknown(stored, &catalog));
+        let all = ceilings.clone().with(unknown(&stored, &catalog));
         tx.company_ceilings_mut().replace_ceilings(self.company, &all).await?;
         Ok(ceilings)
     }

@@ -41,8 +41,8 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Reads the complete body, up to the limit. `held` counts its bytes as long as the returned body exists. In each `interval`, the client must send at least [`MIN_RECEIVED`] bytes, or the
-    /// rest of the body.
+    /// Reads the complete body, up to the limit. `held` counts its bytes as long as the returned body exists. In each
+    /// `interval`, the client must send at least [`MIN_RECEIVED`] bytes, or the rest of the body.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod ceilings;
-mod companies;
+pub(crate) mod companies;
 pub(crate) mod company_list;
 pub(crate) mod decisions;
 pub(crate) mod directory;

@@ -17,7 +17,7 @@ pub fn view_body() -> Value {
 
 pub fn ceilings_body() -> Value {
     json!({
-        "hiddenViews": [Entity::Dashboard],
+        "hiddenViews": [Entity::View],
         "actions": [{ "featureId": Entity::Feature, "action": "Read", "maxScope": "own" }],
     })
 }
