@@ -1,15 +1,14 @@
 //! Changes (commands): use cases that modify data. Each change declares its requirement, the target that it locks, and
 //! its effect on permissions.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::escalation::{AssignmentChange, LevelChange};
-use iam_domain::{Caller, Catalog, CompanyId, ExternalId, Snapshot, Timestamp, UserId, UserLevelId};
+use iam_domain::escalation::LevelChange;
+use iam_domain::{Caller, ExternalId, Timestamp};
 use iam_storage::{Target, UnitOfWork};
 
-use crate::{Failure, Requirement};
+use crate::{Failure, LevelsChange, Requirement};
 
 /// The caller of a change, and metadata of the request that makes the change.
 #[derive(Debug, Clone)]
@@ -43,40 +42,8 @@ pub enum Effect<'a> {
         /// The level before and after the change.
         change: &'a LevelChange,
     },
-    /// The change replaced the levels that a user holds.
-    Levels {
-        /// The user.
-        user: UserId,
-        /// The levels before and after the change.
-        change: &'a LevelsChange,
-    },
-}
-
-/// A change to the levels that a user holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LevelsChange {
-    /// The levels that the user held before the change.
-    pub before: BTreeSet<UserLevelId>,
-    /// The levels that the user holds after the change.
-    pub after: BTreeSet<UserLevelId>,
-    /// `true` if a level that the change assigned denies a view or an action.
-    pub adds_denies: bool,
-}
-
-impl LevelsChange {
-    /// Loads the permissions of these levels, together with the catalog. The permissions of the levels are those of the
-    /// unit of work, which the change does not affect.
-    pub(crate) async fn load(
-        &self,
-        tx: &dyn UnitOfWork,
-        company: CompanyId,
-    ) -> Result<(AssignmentChange, Arc<Catalog>), Failure> {
-        let ids: Vec<_> = self.before.union(&self.after).copied().collect();
-        let Snapshot { catalog, levels, .. } = tx.snapshots().load_levels(company, &ids).await?.value;
-        let of =
-            |held: &BTreeSet<UserLevelId>| levels.iter().filter(|level| held.contains(&level.level)).cloned().collect();
-        Ok((AssignmentChange { before: of(&self.before), after: of(&self.after) }, catalog))
-    }
+    /// The change replaced the levels that users hold.
+    Levels(&'a [LevelsChange]),
 }
 
 /// A use case that changes data.
@@ -98,10 +65,10 @@ pub trait Change: Send + Sync + 'static {
         Effect::None
     }
 
-    /// Returns the external id of the user to whom the change applies, if the request contains it. The external id is
-    /// stored together with the change.
-    fn external_id(&self) -> Option<&ExternalId> {
-        None
+    /// Returns the external ids of the users to whom the change applies, if the request contains them. The external ids
+    /// are stored together with the change.
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        Vec::new()
     }
 
     /// Returns `true` if the change may leave the company without a user who holds an essential right. Only super admins

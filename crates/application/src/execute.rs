@@ -156,7 +156,7 @@ impl<C: Change> Work for ChangeWork<C> {
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Recorded, Failure> {
         let guard = before_change(tx, &self.request).await?;
         let answer = self.change.apply(tx, self.request.context.caller).await?;
-        remember_external_ids(tx, &self.request, self.change.external_id()).await?;
+        remember_external_ids(tx, &self.request, &self.change.external_ids()).await?;
         if let Some(guard) = guard {
             guard.check(tx, self.change.effect(&answer)).await?;
         }
@@ -186,13 +186,13 @@ async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Resu
 async fn remember_external_ids(
     tx: &mut dyn UnitOfWork,
     request: &ChangeRequest,
-    named: Option<&ExternalId>,
+    named: &[&ExternalId],
 ) -> Result<(), Failure> {
     // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the same
     // two external ids.
-    let named: BTreeSet<_> = request.context.external_id.as_deref().into_iter().chain(named).collect();
-    for external_id in named {
-        tx.users_mut().remember(external_id).await?;
+    let named: BTreeSet<_> = request.context.external_id.as_deref().into_iter().chain(named.iter().copied()).collect();
+    if !named.is_empty() {
+        tx.users_mut().remember(&Vec::from_iter(named)).await?;
     }
     Ok(())
 }

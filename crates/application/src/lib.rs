@@ -16,8 +16,8 @@
 //!     let context = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
-//!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {:?}", committed.value.id, committed.stamp);
+//!     let committed = application.execute(context, CreateUserLevel { company, name, description, copy_from: None }).await?;
+//!     println!("{} at {:?}", committed.value.level.id, committed.stamp);
 //!     Ok(())
 //! }
 //! ```
@@ -35,6 +35,7 @@ mod external_ids;
 mod failure;
 mod field_error;
 mod health;
+mod levels_change;
 mod names;
 mod nullified;
 mod patch;
@@ -46,14 +47,15 @@ pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
-pub use change::{Change, Effect, LevelsChange, RequestContext};
+pub use change::{Change, Effect, RequestContext};
 pub use changes::{
-    AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
-    CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
-    DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
-    SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule,
-    SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    AssignUserLevels, AssignedLevels, ChangeFeaturePermissions, ChangeViewPermissions, CreateApiKey, CreateFeature,
+    CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel, CreateView, CreatedUserLevel, CutOffUser,
+    DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel, DeleteView, EditAssignments,
+    EditedAssignments, LevelOfUser, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
+    ProvisionedAdmin, ReplacedMatrix, RequestedCells, RequestedLevels, RevokeApiKey, SetCompanyModules,
+    SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, SwitchedModule,
+    UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
@@ -61,7 +63,10 @@ pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
-pub use iam_storage::{AuditCursor, AuditFilter, Membership, NewTrailEntry};
+pub use iam_storage::{
+    AuditCursor, AuditFilter, CompanyMatrix, FeatureCell, LevelMatrix, Membership, NewTrailEntry, Stamped, ViewCell,
+};
+pub use levels_change::{LevelFields, LevelsChange};
 pub use names::Names;
 pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
 use iam_domain::{Catalog, CompanyId, CompanySnapshot, Menu, Snapshot, UserId, UserLevelId, Versions};
-use iam_storage::{Result, Snapshots, Stamped, Stamps};
+use iam_storage::{CompanyMatrix, Result, Snapshots, Stamped, Stamps};
 
 use crate::reads::menu::{items_in_order, sub_items_in_order};
+use crate::reads::sorted;
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
@@ -101,6 +102,14 @@ impl<S: StateSource> Snapshots for Repository<S> {
             .filter(|(_, reaches)| !reaches.is_empty())
             .collect();
         Ok(stamped(versions, OtherRules { catalog: state.catalog.compiled(), reaches }))
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let levels = state.company(company).levels.values().map(|level| level.matrix());
+        let levels = sorted(levels, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
+        Ok(stamped(versions, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

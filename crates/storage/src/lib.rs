@@ -62,9 +62,11 @@ pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod edits;
 mod error;
 mod feed;
 mod growth;
+mod matrix;
 mod parts;
 mod read;
 mod recorded;
@@ -78,9 +80,11 @@ pub use auxiliary::{
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
+pub use edits::{EditedLevels, EditedUser, LevelsEdit};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use matrix::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
 pub use read::{
     ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
     FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules,

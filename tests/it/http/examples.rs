@@ -1,6 +1,8 @@
 //! Records the examples of the OpenAPI document: one request and response for each operation, and one value for each
 //! field. The committed examples must equal the recorded ones, so they show actual responses.
 
+mod levels;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
@@ -273,42 +275,6 @@ async fn decisions(examples: &mut Examples, callers: &Callers) {
     }
 }
 
-async fn levels(examples: &mut Examples, callers: &Callers) {
-    let list = "/api/iam/user-levels";
-    let body = json!({ "name": "Auditor", "description": "Reads everything and changes nothing" });
-    let made = examples.record("POST /api/iam/user-levels", callers.admin("POST", list), Some(body)).await;
-    let level = id(&made, "userLevel");
-    let path = format!("{list}/{level}");
-    examples.record("GET /api/iam/user-levels", callers.admin("GET", list), None).await;
-    examples.record("GET /api/iam/user-levels/{id}", callers.admin("GET", &path), None).await;
-    let body = json!({ "name": "External auditor", "description": "Reads everything" });
-    examples.record("PATCH /api/iam/user-levels/{id}", callers.admin("PATCH", &path), Some(body)).await;
-    let matrix = format!("{path}/permissions/views");
-    let view = callers.api.view_id("/dashboard").await;
-    let body = json!({ "views": [{ "viewId": view, "state": "allow", "modifiable": true }] });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("PUT", &matrix), Some(body)).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let matrix = format!("{path}/permissions/features");
-    let feature = callers.api.feature_id("general.read").await;
-    let cell = json!({ "featureId": feature, "action": "Read", "value": true, "scope": "company", "modifiable": true });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("PUT", &matrix), Some(json!({ "features": [cell] }))).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let held = format!("/api/iam/users/{}/user-levels", callers.company.member);
-    let name = "PUT /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("PUT", &held), Some(json!({ "userLevelIds": [level] }))).await;
-    let name = "GET /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("GET", &held), None).await;
-    let name = "GET /api/iam/user-levels/{id}/users";
-    examples.record(name, callers.admin("GET", &format!("{path}/users?limit=1")), None).await;
-    let unused = callers.api.make("user-levels", Some(callers.company.id), json!({ "name": "Unused" })).await;
-    let unused = format!("{list}/{}", unused["id"].as_str().unwrap());
-    examples.record("DELETE /api/iam/user-levels/{id}", callers.admin("DELETE", &unused), None).await;
-}
-
 async fn catalog(examples: &mut Examples, callers: &Callers) {
     let body = json!({
         "name": "Suppliers", "url": "/suppliers", "category": "procurement", "description": "All suppliers",
@@ -487,7 +453,7 @@ async fn the_committed_examples_are_the_recorded_examples() {
     let callers = Callers { api, company };
     let mut examples = Examples::default();
     decisions(&mut examples, &callers).await;
-    levels(&mut examples, &callers).await;
+    levels::levels(&mut examples, &callers).await;
     catalog(&mut examples, &callers).await;
     credentials(&mut examples, &callers).await;
     trails(&mut examples, &callers).await;

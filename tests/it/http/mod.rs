@@ -18,6 +18,7 @@ mod decisions;
 mod delegation;
 mod deposing;
 mod documentation;
+mod edits;
 mod every_endpoint;
 mod examples;
 mod expand;

@@ -1,10 +1,15 @@
 //! The table of all operations of the OpenAPI document. Each row has the required right, a valid request, and the
 //! expected responses to requests with ids of another company.
 
+mod bodies;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use self::bodies::{
+    denial, feature_body, level_body, menu_item_body, module_body, new_level_body, sub_menu_item_body, view_body,
+};
 use super::operation::{CompanyParameter, Entity, Foreign, ForeignAnswer, Needs, Operation};
 
 /// The base (`..DECISION`) of the operations that return the caller's own decisions or the caller's menu.
@@ -122,8 +127,13 @@ const TABLE: &[Operation] = {
         Operation {
             name: "POST /api/iam/user-levels",
             needs: ManageLevels,
-            body: level_body,
+            body: new_level_body,
             status: 201,
+            foreign: &[Foreign {
+                body: Some(|| json!({ "name": Fresh, "copyFrom": TheirLevel })),
+                answer: Unknown("copyFrom refers to an unknown user-level", TheirLevel),
+                ..FOREIGN
+            }],
             ..COMPANY_READ
         },
         Operation { name: "GET /api/iam/user-levels/{id}", ids: &[Level], foreign: LEVEL, ..COMPANY_READ },
@@ -173,6 +183,52 @@ const TABLE: &[Operation] = {
             ..COMPANY_READ
         },
         Operation {
+            name: "PUT /api/iam/users/{userId}/user-levels/{levelId}",
+            needs: AssignLevels,
+            ids: &[User, Level],
+            foreign: &[Foreign { ids: &[User, TheirLevel], answer: NotFound("User level not found"), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "DELETE /api/iam/users/{userId}/user-levels/{levelId}",
+            needs: AssignLevels,
+            ids: &[User, Level],
+            foreign: &[
+                Foreign { ids: &[User, TheirLevel], answer: NotFound("User level not found"), ..FOREIGN },
+                Foreign {
+                    ids: &[TheirMember, Level],
+                    answer: Data(
+                        || json!({ "message": "User levels updated successfully", "userLevels": [], "nullified": { "count": 0, "cells": [] } }),
+                    ),
+                    ..FOREIGN
+                },
+            ],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "POST /api/iam/assignments",
+            needs: AssignLevels,
+            body: || {
+                json!({
+                    "add": [{ "userId": User, "userLevelId": Level }],
+                    "remove": [{ "userId": Member, "userLevelId": Level }],
+                })
+            },
+            foreign: &[
+                Foreign {
+                    body: Some(|| json!({ "add": [{ "userId": User, "userLevelId": TheirLevel }] })),
+                    answer: Unknown("add[0].userLevelId refers to an unknown user-level", TheirLevel),
+                    ..FOREIGN
+                },
+                Foreign {
+                    body: Some(|| json!({ "remove": [{ "userId": TheirMember, "userLevelId": TheirLevel }] })),
+                    answer: Unknown("remove[0].userLevelId refers to an unknown user-level", TheirLevel),
+                    ..FOREIGN
+                },
+            ],
+            ..COMPANY_READ
+        },
+        Operation {
             name: "GET /api/iam/users/{userId}",
             ids: &[Member],
             foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
@@ -208,6 +264,19 @@ const TABLE: &[Operation] = {
             ..COMPANY_READ
         },
         Operation {
+            name: "PATCH /api/iam/user-levels/{id}/permissions/views",
+            needs: ManagePermissions,
+            ids: &[Level],
+            body: || {
+                json!({
+                    "set": [{ "viewId": View, "state": "allow", "modifiable": true }],
+                    "unset": [{ "viewId": Dashboard }],
+                })
+            },
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation {
             name: "GET /api/iam/user-levels/{id}/permissions/features",
             ids: &[Level],
             foreign: LEVEL,
@@ -227,6 +296,22 @@ const TABLE: &[Operation] = {
             foreign: LEVEL,
             ..COMPANY_READ
         },
+        Operation {
+            name: "PATCH /api/iam/user-levels/{id}/permissions/features",
+            needs: ManagePermissions,
+            ids: &[Level],
+            body: || {
+                json!({
+                    "set": [
+                        { "featureId": Feature, "action": "Read", "value": true, "scope": "team", "modifiable": true },
+                    ],
+                    "unset": [{ "featureId": Feature, "action": "Update" }],
+                })
+            },
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/matrix", ..COMPANY_READ },
         Operation { name: "GET /api/iam/views", ..CATALOG_READ },
         Operation { name: "POST /api/iam/views", body: view_body, status: 201, ..CATALOG_CHANGE },
         Operation { name: "GET /api/iam/views/{id}", ids: &[View], ..CATALOG_READ },
@@ -371,52 +456,6 @@ const TABLE: &[Operation] = {
         },
     ]
 };
-
-fn level_body() -> Value {
-    json!({ "name": Entity::Fresh, "description": "of the table" })
-}
-
-fn view_body() -> Value {
-    json!({
-        "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",
-        "requiresAuth": true,
-    })
-}
-
-fn feature_body() -> Value {
-    json!({
-        "key": Entity::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",
-        "enabled": true,
-    })
-}
-
-fn module_body() -> Value {
-    json!({
-        "code": Entity::Fresh, "name": Entity::Fresh, "description": "d", "icon": "i", "enabled": true,
-        "priority": "premium",
-    })
-}
-
-fn menu_item_body() -> Value {
-    json!({
-        "label": Entity::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
-        "sortOrder": 7, "viewId": Entity::View, "featureId": Entity::Feature, "isEntrypoint": false,
-    })
-}
-
-fn sub_menu_item_body() -> Value {
-    json!({
-        "menuItemId": Entity::Item, "label": Entity::Fresh, "viewId": Entity::View, "featureId": Entity::Feature,
-        "icon": "i", "sortOrder": 7, "enabled": true,
-    })
-}
-
-fn denial() -> Value {
-    json!({
-        "allowed": false, "scope": null, "reason": "User has no assigned user levels", "reasonCode": "no_user_levels",
-        "decidedBy": [], "decidedByCount": 0,
-    })
-}
 
 /// Operations that require no token.
 pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 71] = [
+const OPERATIONS: [&str; 77] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -24,6 +24,7 @@ const OPERATIONS: [&str; 71] = [
     "DELETE /api/iam/nav-trail",
     "DELETE /api/iam/sub-menu-items/{id}",
     "DELETE /api/iam/user-levels/{id}",
+    "DELETE /api/iam/users/{userId}/user-levels/{levelId}",
     "DELETE /api/iam/views/{id}",
     "GET /api/iam/api-keys",
     "GET /api/iam/api-keys/{id}",
@@ -33,6 +34,7 @@ const OPERATIONS: [&str; 71] = [
     "GET /api/iam/features",
     "GET /api/iam/features/{id}",
     "GET /api/iam/features/{id}/views",
+    "GET /api/iam/matrix",
     "GET /api/iam/me",
     "GET /api/iam/me/catalog",
     "GET /api/iam/menu-items",
@@ -66,8 +68,11 @@ const OPERATIONS: [&str; 71] = [
     "PATCH /api/iam/modules/{id}",
     "PATCH /api/iam/sub-menu-items/{id}",
     "PATCH /api/iam/user-levels/{id}",
+    "PATCH /api/iam/user-levels/{id}/permissions/features",
+    "PATCH /api/iam/user-levels/{id}/permissions/views",
     "PATCH /api/iam/views/{id}",
     "POST /api/iam/api-keys",
+    "POST /api/iam/assignments",
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/companies/{companyId}/provision",
@@ -88,6 +93,7 @@ const OPERATIONS: [&str; 71] = [
     "PUT /api/iam/user-levels/{id}/permissions/views",
     "PUT /api/iam/users/{userId}/not-before",
     "PUT /api/iam/users/{userId}/user-levels",
+    "PUT /api/iam/users/{userId}/user-levels/{levelId}",
 ];
 
 const HERE: &str = "https://app.example.com";

@@ -127,7 +127,7 @@ pub mod postgres {
         let all: Vec<_> = Quota::ALL.iter().map(|quota| (*quota, u64::MAX)).collect();
         c.of("CompanyQuotas::overrides", quotas.overrides(company)).await;
         c.of("CompanyQuotas::usage", quotas.usage(company, &all)).await;
-        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, user, &[], 0)).await;
+        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, &[(user, vec![])], 0)).await;
         c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;
@@ -137,6 +137,7 @@ pub mod postgres {
         let cells: BTreeSet<_> = (1..=rows).map(|n| Cell::View(view(n))).collect();
         let others = reader.snapshots().load_other_rules(company, level(1), &cells, None);
         c.of("Snapshots::load_other_rules", others).await;
+        c.of("Snapshots::load_matrix", reader.snapshots().load_matrix(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;

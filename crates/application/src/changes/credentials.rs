@@ -122,8 +122,8 @@ impl Change for CutOffUser {
         Target::Credentials
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.user.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.user.external_id.iter().collect()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

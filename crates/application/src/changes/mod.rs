@@ -1,5 +1,6 @@
 //! The changes, one module per resource.
 
+mod assignments;
 mod companies;
 pub(crate) mod credentials;
 mod default_levels;
@@ -12,18 +13,22 @@ mod restoration;
 pub(crate) mod user_levels;
 pub(crate) mod views;
 
+pub use assignments::{
+    AssignUserLevels, AssignedLevels, EditAssignments, EditedAssignments, LevelOfUser, RequestedLevels,
+};
 pub use companies::{
     ProvisionCompany, Provisioned, ProvisionedAdmin, SetCompanyModules, SwitchCompanyModule, SwitchedModule,
 };
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 pub use matrices::{
-    NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
+    ChangeFeaturePermissions, ChangeViewPermissions, NewFeaturePermission, NewViewPermission, ReplacedMatrix,
+    RequestedCells,
 };
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
 pub use quotas::SetCompanyQuotas;
-pub use user_levels::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
+pub use user_levels::{CreateUserLevel, CreatedUserLevel, DeleteUserLevel, UpdateUserLevel};
 pub use views::{CreateView, DeleteView, UpdateView};

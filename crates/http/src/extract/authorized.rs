@@ -113,6 +113,14 @@ impl<P: Policy, T> Authorized<P, T> {
     }
 }
 
+impl<P: Policy, T> Authorized<P, T> {
+    /// Charges the caller for a request that makes this number of changes. The caller has already been charged for one.
+    pub(crate) fn charge(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.api.budgets().charge(self.caller, count.saturating_sub(1));
+    }
+}
+
 impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the change that is the input of the request.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {

@@ -15,6 +15,7 @@ mod policy;
 mod request_reader;
 
 pub(crate) use authorized::Authorized;
+pub(crate) use body_reader::FieldReader;
 pub(crate) use conditional::matches_if_none_match;
 pub(crate) use policy::{
     Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,

@@ -56,6 +56,12 @@ impl ApiResponse {
         self
     }
 
+    /// Adds `X-IAM-Version`, with the versions at which the data was read.
+    pub(crate) fn versions(mut self, versions: Versions) -> Self {
+        self.builder.insert_header((VERSION, versions.to_string()));
+        self
+    }
+
     /// Adds `X-IAM-Version`, with the versions at which the permissions were resolved. If the permissions may be stale
     /// because the storage is unavailable, also adds `Age` and `Warning`.
     pub(crate) fn freshness_headers(self, access: &Access) -> Self {
@@ -78,6 +84,17 @@ impl ApiResponse {
     /// Finishes the response with data in the envelope.
     pub(crate) fn data<T: Serialize + ToSchema>(mut self, data: T) -> ApiResult {
         Ok(self.builder.json(Success::new(data)))
+    }
+
+    /// Finishes the response with data in the envelope and with the entity tag of the data. If `If-None-Match` matches
+    /// the entity tag, the response is 304.
+    pub(crate) fn data_unless_known<T: Serialize + ToSchema>(mut self, request: &HeaderMap, data: T) -> ApiResult {
+        let etag = Etag::of(&data)?;
+        self.builder.insert_header((header::ETAG, etag.as_str()));
+        if matches_if_none_match(request, &etag) {
+            return Ok(self.builder.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        self.data(data)
     }
 
     /// Finishes the response with a body that is already serialized as JSON.

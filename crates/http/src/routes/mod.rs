@@ -1,6 +1,7 @@
 //! The handlers of all operations, one module per resource.
 
 pub(crate) mod api_keys;
+pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod companies;
 pub(crate) mod decisions;
@@ -9,6 +10,7 @@ pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod matrices;
+pub(crate) mod matrix;
 pub(crate) mod me;
 pub(crate) mod menu;
 pub(crate) mod modules;

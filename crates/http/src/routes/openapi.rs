@@ -39,10 +39,16 @@ operations! {
     decisions::{navigation, current_permissions, check, checks, permissions_of_user},
     explain::{explain},
     user_levels::{
-        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
-        assign_user_levels, list_holders,
+        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, list_holders,
     },
-    matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
+    assignments::{
+        get_levels_of_user, assign_user_levels, assign_user_level, unassign_user_level, edit_assignments,
+    },
+    matrices::{
+        get_view_permissions, replace_view_permissions, edit_view_permissions, get_feature_permissions,
+        replace_feature_permissions, edit_feature_permissions,
+    },
+    matrix::{get_matrix},
     views::{list_views, create_view, get_view, update_view, delete_view},
     features::{
         list_features, create_feature, get_feature, update_feature, delete_feature, get_feature_views,

@@ -13,10 +13,7 @@ use iam_domain::{
 use crate::engine::compiled::{CellRef, CompiledSet};
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
-use crate::{
-    ActionPermission, AvailableCatalog, AvailableFeature, AvailableView, Check, EffectivePermissions,
-    EffectivePermissionsByKey, Subject,
-};
+use crate::{ActionPermission, AvailableCatalog, Check, EffectivePermissions, EffectivePermissionsByKey, Subject};
 
 /// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
 /// database, is immutable, and is cheap to clone.
@@ -183,27 +180,9 @@ impl Access {
     pub fn available_catalog(&self) -> AvailableCatalog {
         let (catalog, modules) = (&self.set.index.catalog, self.set.modules());
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
-        let mut views: Vec<_> =
-            views.map(|view| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() }).collect();
-        views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
         let features =
             catalog.features().filter(|feature| feature.enabled && catalog.is_feature_open(feature.id, modules));
-        let mut features: Vec<_> = features
-            .map(|feature| {
-                let own = feature.actions.iter().flatten().filter(|action| !action.is_standard()).cloned();
-                AvailableFeature {
-                    id: feature.id,
-                    key: feature.key.clone(),
-                    name: feature.name.clone(),
-                    actions: Action::standard().chain(own).collect(),
-                }
-            })
-            .collect();
-        features.sort_by_cached_key(|feature| {
-            let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
-            (key.is_none(), key, feature.id)
-        });
-        AvailableCatalog { views, features }
+        AvailableCatalog::of(views, features)
     }
 
     /// Returns `true` if the view exists and the subject may see it.

@@ -13,11 +13,11 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyQuotas,
-    CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
-    FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
-    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
-    SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyMatrix, CompanyModules,
+    CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions,
+    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews,
+    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
+    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -256,6 +256,10 @@ impl Snapshots for Store {
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>> {
         self.answers().reader().snapshots().load_other_rules(company, level, cells, without).await
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        self.answers().reader().snapshots().load_matrix(company).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

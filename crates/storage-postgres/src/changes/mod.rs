@@ -5,6 +5,7 @@ pub(crate) mod blockers;
 mod catalog;
 mod company;
 mod credentials;
+mod edits;
 pub(crate) mod global_lock;
 mod matrices;
 mod menu;

@@ -22,7 +22,7 @@ const TAGS: [(&str, &str); 12] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 38] = [
+const WITH_ENTITY_TAG: [&str; 43] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -52,8 +52,13 @@ const WITH_ENTITY_TAG: [&str; 38] = [
     "updateSubMenuItem",
     "getCompanyModules",
     "assignUserLevels",
+    "assignUserLevel",
+    "unassignUserLevel",
+    "getMatrix",
     "replaceViewPermissions",
+    "editViewPermissions",
     "replaceFeaturePermissions",
+    "editFeaturePermissions",
     "setFeatureViews",
     "setModuleViews",
     "setModuleFeatures",
@@ -297,7 +302,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let versions = match tag.as_str() {
         "Decisions" => true,
         "Caller" | "Navigation trail" | "API keys" | "Users" => false,
-        _ => is_change,
+        _ => is_change || id == "getMatrix",
     };
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
     add_parameters(path, is_authenticated, operation);
@@ -432,6 +437,7 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
         }
         "companyId" => ("The id of the company.", uuid),
         "moduleId" => ("The id of the module.", uuid),
+        "levelId" => ("The id of the level.", uuid),
         _ => ("The id of the entity.", uuid),
     }
 }

@@ -3,15 +3,16 @@
 use iam_domain::{
     Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
     FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
-    ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View,
-    ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId,
+    View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
-use iam_storage::{Storage, Target};
+use iam_storage::{LevelsEdit, Storage, Target};
 use iam_storage_postgres::PostgresStorage;
 
 use super::counts::{Counts, begin};
 use super::rows::{
-    FEATURE, LEVEL, MENU, MODULE, SUB_MENU, VIEW, api_key, at, company, feature, id, ids, level, module, user, view,
+    FEATURE, LEVEL, MENU, MODULE, SUB_MENU, USER, VIEW, api_key, at, company, feature, id, ids, level, module, user,
+    view,
 };
 
 pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
@@ -85,6 +86,14 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let wanted = ids(LEVEL, rows + 1..=2 * rows, UserLevelId::from_uuid);
     let replace = tx.assignments_mut().replace_for_user(company, user, &wanted, None);
     c.of("AssignmentsMut::replace_for_user", replace).await;
+    // Each user receives one level and loses another level.
+    let edit = |n| LevelsEdit {
+        user: UserId::from_uuid(id(USER, n)),
+        add: [level(n)].into(),
+        remove: [level(rows + n)].into(),
+    };
+    let edits: Vec<_> = (1..=rows).map(edit).collect();
+    c.of("AssignmentsMut::edit", tx.assignments_mut().edit(company, &edits, None)).await;
 
     let modules = tx.company_modules_mut();
     c.of("CompanyModulesMut::add", modules.add(company, module(2 * rows))).await;
@@ -224,7 +233,7 @@ pub async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresS
     c.of("ApiKeysMut::create", tx.api_keys_mut().create(&api_key(1), &ApiKeyDigest([1; 32]))).await;
     c.of("ApiKeysMut::revoke", tx.api_keys_mut().revoke(api_key(1).id)).await;
     c.of("UsersMut::cut_off", tx.users_mut().cut_off(user(), at())).await;
-    c.of("UsersMut::remember", tx.users_mut().remember(&ExternalId::parse("issuer|user").unwrap())).await;
+    c.of("UsersMut::remember", tx.users_mut().remember(&[&ExternalId::parse("issuer|user").unwrap()])).await;
     c.of("UnitOfWork::commit (credentials)", unit.commit()).await;
     let uses: Vec<_> = (1..=rows).map(|n| (api_key(n).id, at())).collect();
     c.of("ApiKeyUses::record", storage.api_key_uses().record(&uses)).await;
