@@ -58,6 +58,7 @@ mod m20261126_000006_seeded_rows;
 mod m20261126_000007_company_quotas;
 mod m20261126_000008_change_lock;
 mod m20261127_000009_api_key_rates;
+mod m20261127_000013_idempotency_keys;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -74,7 +75,7 @@ pub use seed::{SeedReport, restore_seed, seed};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
-pub const TABLES: [&str; 24] = [
+pub const TABLES: [&str; 25] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -86,6 +87,7 @@ pub const TABLES: [&str; 24] = [
     "iam_heartbeats",
     "iam_installation",
     "iam_seeded_rows",
+    "idempotency_keys",
     "menu_items",
     "module2features",
     "module2views",
@@ -129,6 +131,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_company_quotas::Migration),
             Box::new(m20261126_000008_change_lock::Migration),
             Box::new(m20261127_000009_api_key_rates::Migration),
+            Box::new(m20261127_000013_idempotency_keys::Migration),
         ]
     }
 
@@ -332,7 +335,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 8] = [
+    const SQL: [&str; 9] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -341,6 +344,7 @@ mod tests {
         m20261126_000006_seeded_rows::UP,
         m20261126_000007_company_quotas::UP,
         m20261127_000009_api_key_rates::UP,
+        m20261127_000013_idempotency_keys::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

@@ -8,6 +8,7 @@ use iam_storage::{Reader, Storage};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::idempotency::KeysInFlight;
 use crate::{BudgetOptions, Budgets};
 
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
@@ -19,6 +20,7 @@ pub struct Application {
     pub(crate) runtime: Handle,
     /// The quotas of companies without overrides.
     pub(crate) quotas: QuotaLimits,
+    pub(crate) keys_in_flight: KeysInFlight,
 }
 
 impl std::fmt::Debug for Application {
@@ -34,7 +36,15 @@ impl Application {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
-        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas }
+        Self {
+            storage,
+            permissions,
+            budgets,
+            changes: TaskTracker::new(),
+            runtime,
+            quotas,
+            keys_in_flight: KeysInFlight::default(),
+        }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::LevelChange;
 use iam_domain::{Caller, ExternalId, Timestamp};
-use iam_storage::{Target, UnitOfWork};
+use iam_storage::{IdempotentRequest, Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::{Failure, LevelsChange, Requirement};
 
@@ -22,11 +23,13 @@ pub struct RequestContext {
     pub issued_at: Option<Timestamp>,
     /// The caller's external id: the issuer and the subject. The external id is stored together with the change.
     pub external_id: Option<Arc<ExternalId>>,
+    /// The request, if it has an idempotency key.
+    pub idempotency: Option<Arc<IdempotentRequest>>,
 }
 
 impl From<Caller> for RequestContext {
     fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None }
+        Self { caller, request_id: None, issued_at: None, external_id: None, idempotency: None }
     }
 }
 
@@ -56,6 +59,10 @@ pub trait Change: Send + Sync + 'static {
     /// checked before.
     const REQUIREMENT: Requirement;
 
+    /// `true` if the change creates an entity. Repetitions of a request with an idempotency key then create no further
+    /// entity. Other changes ignore idempotency keys.
+    const CREATES: bool = false;
+
     /// Returns the target that the change locks: one company, the catalog or the credentials.
     fn target(&self) -> Target;
 
@@ -82,6 +89,21 @@ pub trait Change: Send + Sync + 'static {
     /// afterwards if it does more than to remove data.
     fn may_only_remove(&self) -> bool {
         false
+    }
+
+    /// Returns the id of the entity that the change created. `None` if [`Self::CREATES`] is `false`.
+    fn created(&self, _answer: &Self::Answer) -> Option<Uuid> {
+        None
+    }
+
+    /// Returns the result of an earlier execution of this change, which created the entity with this id. Returns `None`
+    /// if the entity no longer exists.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    async fn find_created(&self, _tx: &mut dyn UnitOfWork, _id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(None)
     }
 
     /// Applies the change. If the transaction fails with a retryable error, such as a serialization failure or a

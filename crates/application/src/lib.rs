@@ -35,6 +35,7 @@ mod external_ids;
 mod failure;
 mod field_error;
 mod health;
+mod idempotency;
 mod levels_change;
 mod names;
 mod nullified;
@@ -64,8 +65,10 @@ pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{
-    AuditCursor, AuditFilter, CompanyMatrix, FeatureCell, LevelMatrix, Membership, NewTrailEntry, Stamped, ViewCell,
+    AuditCursor, AuditFilter, CompanyMatrix, FeatureCell, IdempotentRequest, LevelMatrix, Membership, NewTrailEntry,
+    Stamped, ViewCell,
 };
+pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};
 pub use names::Names;
 pub use nullified::{Nullified, NullifiedCell};

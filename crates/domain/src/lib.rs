@@ -54,6 +54,7 @@ mod essential_right;
 mod explanation;
 mod external;
 mod iam;
+mod idempotency;
 mod ids;
 mod menu;
 mod permission;
@@ -78,6 +79,7 @@ pub use essential_right::EssentialRight;
 pub use explanation::{Explanation, GatingModule, LevelContribution, LevelRule, Step};
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
+pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 pub use ids::{
     ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::Clock;
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
-    Reader, Result, Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
+    IdempotencyKeys, NavTrail, Reader, Result, Storage, Target, UnitOfWork,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -96,6 +96,10 @@ impl Storage for MemoryStorage {
     }
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.shared().as_ref()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.shared().as_ref()
     }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, CommitStamp, ExternalId, QuotaOverrides, Timestamp, UserId};
-use iam_storage::{AuditCursor, ChangeContext, Growth, Recorded, Recorder, Result, Target, UnitOfWork};
+use iam_domain::{Actor, ApiKeyId, CommitStamp, ExternalId, IdempotencyKey, QuotaOverrides, Timestamp, UserId};
+use iam_storage::{
+    AuditCursor, ChangeContext, Growth, IdempotencyRecord, Recorded, Recorder, Result, Target, UnitOfWork,
+};
 use imbl::OrdMap;
 
 use crate::auxiliary::Removed;
@@ -26,6 +28,8 @@ pub(crate) struct Unit {
     pub(crate) removed: Removed,
     /// The external ids that the commit stores, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
+    /// The records of requests with idempotency keys that the commit stores, by caller and key.
+    pub(crate) idempotency: BTreeMap<(Actor, IdempotencyKey), IdempotencyRecord>,
     actor_not_before: Option<Timestamp>,
     pub(crate) quota_overrides: QuotaOverrides,
     /// The locks of the unit of work. Fields are dropped in declaration order, so this last field releases the locks
@@ -56,6 +60,7 @@ impl Unit {
             ids: IdChanges::default(),
             removed: Removed::default(),
             external_ids: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             actor_not_before,
             quota_overrides,
             held,
@@ -86,7 +91,7 @@ impl Unit {
 
     fn commit(self) -> Result<CommitStamp> {
         // The locks are released last: bindings are dropped in reverse order, and `_held` is bound first.
-        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids, .. } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids, idempotency, .. } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
@@ -103,6 +108,7 @@ impl Unit {
             latest.adopt(target, &work);
             latest.ids.keep(&ids)?;
             latest.external_ids.extend(external_ids);
+            latest.idempotency.extend(idempotency);
             Ok(latest.stamp(shared.epoch, target))
         })?;
         shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));

@@ -66,6 +66,7 @@ mod edits;
 mod error;
 mod feed;
 mod growth;
+mod idempotency;
 mod matrix;
 mod parts;
 mod read;
@@ -84,6 +85,7 @@ pub use edits::{EditedLevels, EditedUser, LevelsEdit};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use idempotency::{IdempotencyKeys, IdempotencyKeysMut, IdempotencyRecord, IdempotentRequest, RecordOutcome};
 pub use matrix::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
 pub use read::{
     ApiKeys, Assignments, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,

@@ -14,7 +14,7 @@ use iam_domain::{
 };
 use uuid::Uuid;
 
-use crate::{EditedLevels, Growth, LevelsEdit, Reader, Recorded, Result};
+use crate::{EditedLevels, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -365,6 +365,8 @@ unit_of_work! {
     users_mut: UsersMut,
     /// Returns the write operations on the API keys of services.
     api_keys_mut: ApiKeysMut,
+    /// Returns the operations on the records of requests with idempotency keys.
+    idempotency_keys_mut: IdempotencyKeysMut,
 }
 
 /// A unit of work: the open transaction of one change. It holds the locks of its [`Target`] until it is committed or

@@ -26,6 +26,7 @@ mod explain;
 mod external_users;
 mod gates;
 mod guards;
+mod idempotency;
 mod invalidation;
 mod limits;
 mod lockout;

@@ -163,6 +163,7 @@ pub mod postgres {
         c.of("NavTrail::find_recent", trail.find_recent(company, user, 9)).await;
         c.of("NavTrail::clear", trail.clear(company, user, &session)).await;
 
+        c.of("IdempotencyKeys::delete_expired", storage.idempotency_keys().delete_expired(rows)).await;
         let versions: Versions = storage.reader().company_states().versions(Some(company)).await.unwrap();
         let hour = Duration::from_secs(3600);
         let effective: Vec<_> = (1..=rows)
@@ -217,6 +218,7 @@ pub mod postgres {
             include_str!("../../../crates/storage/src/read.rs"),
             include_str!("../../../crates/storage/src/audit_log.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
+            include_str!("../../../crates/storage/src/idempotency.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
         ];

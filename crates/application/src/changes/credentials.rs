@@ -8,6 +8,7 @@ use iam_domain::{
     ServiceRole, Timestamp, User, UserId,
 };
 use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::{Change, Failure, Requirement};
 
@@ -39,8 +40,18 @@ impl Change for CreateApiKey {
 
     const REQUIREMENT: Requirement = Requirement::ManageCredentials;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Credentials
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.api_keys().find_by_id(ApiKeyId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {

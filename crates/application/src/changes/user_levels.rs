@@ -7,6 +7,7 @@ use iam_domain::{
     Name, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId,
 };
 use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
@@ -43,12 +44,23 @@ impl Change for CreateUserLevel {
 
     const REQUIREMENT: Requirement = Requirement::ManageLevels;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Company(self.company)
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
         answer.copied.as_ref().map_or(Effect::None, |change| Effect::Matrix { field: COPY_FROM, change })
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.level.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        let level = tx.user_levels().find_by_id(self.company, UserLevelId::from_uuid(id)).await?;
+        Ok(level.map(|level| CreatedUserLevel { level, copied: None }))
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {

@@ -10,6 +10,7 @@ mod conditional;
 mod consistency;
 pub(crate) mod decision_request;
 mod field;
+mod idempotency;
 pub(crate) mod json;
 mod policy;
 mod request_reader;

@@ -40,6 +40,16 @@ impl ApiResponse {
         response
     }
 
+    /// Starts the response to a creation with the URL of the created resource. The status is 200 if an earlier request
+    /// with the same idempotency key created the resource (`is_repeated`), and otherwise 201.
+    pub(crate) fn created_once(is_repeated: bool, location: &str) -> Self {
+        let mut response = Self::created(location);
+        if is_repeated {
+            response.builder.status(StatusCode::OK);
+        }
+        response
+    }
+
     /// Starts a response with this status and `Cache-Control: no-store`.
     fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);

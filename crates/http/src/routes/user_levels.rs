@@ -80,7 +80,10 @@ pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserL
     let user_level = done.value.level;
     let UserLevel { id, company_id, .. } = user_level;
     let location = format!("/api/iam/user-levels/{id}?companyId={company_id}");
-    ApiResponse::created(&location).commit(done.stamp).etag(&user_level)?.data(UserLevelData { user_level })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&user_level)?
+        .data(UserLevelData { user_level })
 }
 
 /// Returns a level.

@@ -15,9 +15,9 @@ use iam_domain::{
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyMatrix, CompanyModules,
     CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions,
-    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews,
-    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
-    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, IdempotencyKeys, MenuItems, ModuleFeatures,
+    ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped,
+    Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -400,6 +400,10 @@ impl Storage for Store {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.memory.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.memory.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

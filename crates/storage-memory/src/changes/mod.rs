@@ -3,6 +3,7 @@
 mod catalog;
 mod company;
 mod credentials;
+mod idempotency;
 mod matrices;
 mod menu;
 mod sets;

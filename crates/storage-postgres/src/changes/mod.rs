@@ -7,6 +7,7 @@ mod company;
 mod credentials;
 mod edits;
 pub(crate) mod global_lock;
+mod idempotency;
 mod matrices;
 mod menu;
 pub(crate) mod read_matrices;

@@ -10,6 +10,7 @@ pub(crate) mod effective_view_permissions;
 pub(crate) mod feature2views;
 pub(crate) mod features;
 pub(crate) mod iam_audit_logs;
+pub(crate) mod idempotency_keys;
 pub(crate) mod menu_items;
 pub(crate) mod module2features;
 pub(crate) mod module2views;
@@ -50,7 +51,7 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 21] {
+pub(crate) fn probes() -> [Statement; 22] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
@@ -60,6 +61,7 @@ pub(crate) fn probes() -> [Statement; 21] {
         probe::<feature2views::Entity>(),
         probe::<features::Entity>(),
         probe::<iam_audit_logs::Entity>(),
+        probe::<idempotency_keys::Entity>(),
         probe::<menu_items::Entity>(),
         probe::<module2features::Entity>(),
         probe::<module2views::Entity>(),

@@ -157,6 +157,11 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         edits_are_recorded_for_each_user,
         invalid_edits_are_rejected,
         the_matrices_of_a_company_are_loaded_together;
+    idempotency:
+        a_record_of_a_request_is_read_as_written,
+        a_record_is_stored_together_with_a_change,
+        the_records_of_a_caller_are_limited,
+        expired_records_are_deleted;
     partial_snapshots:
         a_snapshot_of_some_levels_contains_only_these_levels,
         the_rules_beside_a_level_are_combined_per_user;

@@ -2,11 +2,11 @@
 
 use iam_domain::{
     Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
-    FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
-    ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId,
-    View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, IdempotencyKey, Label, MenuItem, MenuItemId, Module,
+    ModuleCode, ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel,
+    UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
-use iam_storage::{LevelsEdit, Storage, Target};
+use iam_storage::{IdempotencyRecord, IdempotentRequest, LevelsEdit, Storage, Target};
 use iam_storage_postgres::PostgresStorage;
 
 use super::counts::{Counts, begin};
@@ -155,6 +155,14 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
     let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
     c.of("CompanyQuotasMut::replace_overrides", replace).await;
+    let key = IdempotencyKey::parse("key").unwrap();
+    let actor = Actor::User(user);
+    let (method, path) = ("POST".to_owned(), "/api/iam/user-levels".to_owned());
+    let request = IdempotentRequest { actor, key: key.clone(), method, path, digest: [1; 32] };
+    let record = IdempotencyRecord { request, entity: id(LEVEL, 0), expires_at: at() };
+    let keys = tx.idempotency_keys_mut();
+    c.of("IdempotencyKeysMut::record", keys.record(&record, 9)).await;
+    c.of("IdempotencyKeysMut::find_record", keys.find_record(actor, &key)).await;
     c.of("UnitOfWork::commit (company)", unit.commit()).await;
 }
 
