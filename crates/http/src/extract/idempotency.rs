@@ -14,7 +14,18 @@ use crate::respond::ApiError;
 const NAME: &str = "Idempotency-Key";
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Returns the request of a `POST` with an idempotency key. `body` is the body as it was sent.
+/// The paths whose `POST` creates an entity. All other operations ignore idempotency keys.
+const CREATING: [&str; 7] = [
+    "/api/iam/api-keys",
+    "/api/iam/features",
+    "/api/iam/menu-items",
+    "/api/iam/modules",
+    "/api/iam/sub-menu-items",
+    "/api/iam/user-levels",
+    "/api/iam/views",
+];
+
+/// Returns the request of a creation with an idempotency key. `body` is the body as it was sent.
 pub(super) fn idempotent_request(
     request: &HttpRequest,
     caller: Caller,
@@ -22,7 +33,11 @@ pub(super) fn idempotent_request(
     body: &[u8],
 ) -> Result<Option<Arc<IdempotentRequest>>, ApiError> {
     let mut values = request.headers().get_all(HEADER);
-    let Some(value) = values.next().filter(|_| request.method() == Method::POST) else { return Ok(None) };
+    let Some(value) = values.next() else { return Ok(None) };
+    let path = request.match_pattern().unwrap_or_default();
+    if request.method() != Method::POST || !CREATING.contains(&path.as_str()) {
+        return Ok(None);
+    }
     let invalid = |code, what: &str| ApiError::invalid(vec![FieldError::new(NAME, code, what)]);
     if values.next().is_some() {
         return Err(invalid(FieldCode::Duplicate, "is specified more than once"));
@@ -34,7 +49,7 @@ pub(super) fn idempotent_request(
         actor: caller.actor(),
         key,
         method: request.method().to_string(),
-        path: request.match_pattern().unwrap_or_default(),
+        path,
         digest: request_digest(company, body),
     })))
 }
