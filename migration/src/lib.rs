@@ -61,6 +61,7 @@ mod m20261127_000009_api_key_rates;
 mod m20261127_000010_company_ceilings;
 mod m20261127_000011_company_directory;
 mod m20261127_000012_cursor_key;
+mod m20261127_000013_idempotency_keys;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -77,7 +78,7 @@ pub use seed::{SeedReport, restore_seed, seed};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
-pub const TABLES: [&str; 26] = [
+pub const TABLES: [&str; 27] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -90,6 +91,7 @@ pub const TABLES: [&str; 26] = [
     "iam_heartbeats",
     "iam_installation",
     "iam_seeded_rows",
+    "idempotency_keys",
     "menu_items",
     "module2features",
     "module2views",
@@ -137,6 +139,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000010_company_ceilings::Migration),
             Box::new(m20261127_000011_company_directory::Migration),
             Box::new(m20261127_000012_cursor_key::Migration),
+            Box::new(m20261127_000013_idempotency_keys::Migration),
         ]
     }
 
@@ -340,7 +343,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 11] = [
+    const SQL: [&str; 12] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -352,6 +355,7 @@ mod tests {
         m20261127_000010_company_ceilings::UP,
         m20261127_000011_company_directory::UP,
         m20261127_000012_cursor_key::UP,
+        m20261127_000013_idempotency_keys::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::idempotency::KeysInFlight;
 use crate::lists::cursor_key::KnownCursorKey;
 use crate::{BudgetOptions, Budgets};
 
@@ -24,6 +25,7 @@ pub struct Application {
     pub(crate) cursor_key: KnownCursorKey,
     /// Limits the previews of changes that are computed at a time.
     pub(crate) previews: Arc<Semaphore>,
+    pub(crate) keys_in_flight: KeysInFlight,
 }
 
 impl std::fmt::Debug for Application {
@@ -40,8 +42,8 @@ impl Application {
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
         let (cursor_key, previews) = (KnownCursorKey::default(), Arc::new(Semaphore::new(1)));
-        let changes = TaskTracker::new();
-        Self { storage, permissions, budgets, changes, runtime, quotas, cursor_key, previews }
+        let (changes, keys_in_flight) = (TaskTracker::new(), KeysInFlight::default());
+        Self { storage, permissions, budgets, changes, runtime, quotas, cursor_key, previews, keys_in_flight }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

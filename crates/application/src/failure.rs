@@ -56,6 +56,12 @@ pub enum Failure {
     /// versions.
     #[error("outdated cursor")]
     Outdated,
+    /// The caller has used the idempotency key for another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
+    /// The caller has used the maximum number of idempotency keys.
+    #[error("too many idempotency keys: {0}")]
+    TooManyKeys(u32),
     /// A budget of the caller or of the company is exhausted.
     #[error("the budget {} is exhausted", .0.budget.name())]
     Exhausted(Exhausted),

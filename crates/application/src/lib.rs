@@ -16,8 +16,8 @@
 //!     let context = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
-//!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {:?}", committed.value.id, committed.stamp);
+//!     let committed = application.execute(context, CreateUserLevel { company, name, description, copy_from: None }).await?;
+//!     println!("{} at {:?}", committed.value.level.id, committed.stamp);
 //!     Ok(())
 //! }
 //! ```
@@ -38,6 +38,8 @@ mod external_ids;
 mod failure;
 mod field_error;
 mod health;
+mod idempotency;
+mod levels_change;
 mod lists;
 mod names;
 mod nullified;
@@ -53,15 +55,16 @@ pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
 pub use ceilings::{ActionCeiling, CeilingsImpact, CellImpact, RequestedCeilings};
-pub use change::{Change, Effect, LevelsChange, RequestContext};
+pub use change::{Change, Effect, RequestContext};
 pub use changes::{
-    AssignUserLevels, AssignedLevels, CreateApiKey, CreateCompany, CreateFeature, CreateMenuItem, CreateModule,
-    CreateSubMenuItem, CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule,
-    DeleteSubMenuItem, DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany,
-    Provisioned, ProvisionedAdmin, RemoveUser, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix,
-    RevokeApiKey, SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures,
-    SetModuleViews, SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem,
-    UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    AssignUserLevels, AssignedLevels, ChangeFeaturePermissions, ChangeViewPermissions, CreateApiKey, CreateCompany,
+    CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel, CreateView, CreatedUserLevel,
+    CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel, DeleteView,
+    EditAssignments, EditedAssignments, LevelOfUser, NewFeaturePermission, NewViewPermission, ProvisionCompany,
+    Provisioned, ProvisionedAdmin, RemoveUser, ReplacedMatrix, RequestedCells, RequestedLevels, RevokeApiKey,
+    SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
+    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
@@ -71,8 +74,11 @@ pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{
-    AuditCursor, AuditFilter, CompanyOrder, Direction, HeldLevel, ListedCompany, Member, Membership, NewTrailEntry,
+    AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, FeatureCell, HeldLevel, IdempotentRequest,
+    LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,
 };
+pub use idempotency::request_digest;
+pub use levels_change::{LevelFields, LevelsChange};
 pub use lists::companies::ListCompanies;
 pub use lists::members::{ListMembers, SearchText};
 pub use lists::page::{Page, PageRequest};

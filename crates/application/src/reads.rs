@@ -8,7 +8,7 @@ use iam_domain::{
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, AuditRecords, Membership, PageBounds};
+use iam_storage::{AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, Membership, PageBounds, Stamped};
 
 use crate::blocking::compute;
 use crate::changes::credentials::API_KEY;
@@ -114,6 +114,15 @@ impl Application {
     /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().assignments().get_user_levels(company, user).await?)
+    }
+
+    /// Returns the matrices of all levels of a company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>, Failure> {
+        Ok(self.reader().snapshots().load_matrix(company).await?)
     }
 
     /// Returns the view matrix of a level.

@@ -58,6 +58,7 @@ mod explanation;
 mod external;
 mod folding;
 mod iam;
+mod idempotency;
 mod ids;
 mod menu;
 mod permission;
@@ -86,6 +87,7 @@ pub use explanation::{AppliedCeiling, Explanation, GatingModule, LevelContributi
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use folding::folded;
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
+pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 pub use ids::{
     ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,

@@ -8,9 +8,10 @@ use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
 use iam_domain::{
     Catalog, CompanyId, CompanySnapshot, LevelPermissions, Menu, Snapshot, UserId, UserLevelId, Versions,
 };
-use iam_storage::{CellName, IdOrText, Result, Snapshots, Stamped, Stamps};
+use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps};
 
 use crate::reads::menu::{items_in_order, sub_items_in_order};
+use crate::reads::sorted;
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
@@ -158,6 +159,14 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let (status, modules) = (company.details.status, company.enabled_modules());
         let ceilings = company.ceilings.clone();
         Ok(stamped(versions, Snapshot { catalog, status, modules, ceilings, levels }))
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let levels = state.company(company).levels.values().map(|level| level.matrix());
+        let levels = sorted(levels, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
+        Ok(stamped(versions, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use iam_domain::Clock;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, CursorKey, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
-    NavTrail, Reader, Result, Storage, Target, UnitOfWork,
+    IdempotencyKeys, NavTrail, Reader, Result, Storage, Target, UnitOfWork,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -106,6 +106,10 @@ impl Storage for MemoryStorage {
     }
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.shared().as_ref()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.shared().as_ref()
     }
 

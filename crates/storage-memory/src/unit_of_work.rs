@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, CommitStamp, CompanyStatus, ExternalId, QuotaOverrides, Timestamp, UserId};
+use iam_domain::{
+    Actor, ApiKeyId, CommitStamp, CompanyId, CompanyStatus, ExternalId, IdempotencyKey, QuotaOverrides, Timestamp,
+    UserId,
+};
 use iam_storage::{
-    AuditCursor, ChangeContext, Constraint, CursorKey, Growth, Recorded, Recorder, Result, Target, UnitOfWork,
+    AuditCursor, ChangeContext, Constraint, CursorKey, Growth, IdempotencyRecord, Recorded, Recorder, Result, Target,
+    UnitOfWork,
 };
 use imbl::OrdMap;
 
@@ -29,6 +33,8 @@ pub(crate) struct Unit {
     pub(crate) removed: Removed,
     /// The external ids that the commit stores, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
+    /// The records of requests with idempotency keys that the commit stores, by caller and key.
+    pub(crate) idempotency: BTreeMap<(Actor, IdempotencyKey), (Option<CompanyId>, IdempotencyRecord)>,
     actor_not_before: Option<Timestamp>,
     pub(crate) quota_overrides: QuotaOverrides,
     company_status: CompanyStatus,
@@ -64,6 +70,7 @@ impl Unit {
             ids: IdChanges::default(),
             removed: Removed::default(),
             external_ids: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             actor_not_before,
             quota_overrides,
             company_status,
@@ -100,7 +107,7 @@ impl Unit {
 
     fn commit(self) -> Result<CommitStamp> {
         // The locks are released last: bindings are dropped in reverse order, and `_held` is bound first.
-        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids, .. } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids, idempotency, .. } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
@@ -125,9 +132,12 @@ impl Unit {
             if let Some(company) = removed.company {
                 latest.audit_mut(None).extend(of_platform.iter().cloned());
                 latest.credentials_mut().delete_keys_of(company);
+                let requests = std::mem::take(&mut latest.idempotency);
+                latest.idempotency = requests.into_iter().filter(|(_, (of, _))| *of != Some(company)).collect();
             }
             latest.ids.keep(&ids)?;
             latest.external_ids.extend(external_ids);
+            latest.idempotency.extend(idempotency);
             Ok(latest.stamp(shared.epoch, target))
         })?;
         shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));

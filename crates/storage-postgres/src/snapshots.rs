@@ -10,7 +10,7 @@ use iam_domain::{
     Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, FeatureId, FeatureRule, LevelPermissions, Menu,
     ModuleId, Scope, Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
-use iam_storage::{CellName, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
+use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::matrix::{company_matrix, matrices};
 use crate::other_rules::{self, OTHER_RULES};
 use crate::reads::ceilings::ceilings_in;
 use crate::repository::{Executor, Repository};
@@ -201,6 +202,7 @@ impl<T: Executor> Repository<T> {
     /// and the catalog with its version and stamp. The company's version and stamp are 0 in this result.
     async fn load(
         &self,
+        class: Class,
         company: Option<CompanyId>,
         sql: String,
         rest: impl IntoIterator<Item = Value>,
@@ -210,7 +212,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.for_company(company, statement).of(Class::Loads)).await?;
+        let row = self.single(self.for_company(company, statement).of(class)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -232,6 +234,7 @@ impl<T: Executor> Repository<T> {
     /// reads the columns `rest`; `read` builds the result from the row and the catalog.
     async fn load_of<V>(
         &self,
+        class: Class,
         company: CompanyId,
         rest: &str,
         values: impl IntoIterator<Item = Value>,
@@ -239,7 +242,7 @@ impl<T: Executor> Repository<T> {
     ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
         let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
-        let (row, Stamped { versions, stamps, value }) = self.load(Some(company), sql, values).await?;
+        let (row, Stamped { versions, stamps, value }) = self.load(class, Some(company), sql, values).await?;
         Ok(Stamped {
             versions: Versions { company: column(&row, "company_version")?, ..versions },
             stamps: Stamps { company: column(&row, "company_stamp")?, ..stamps },
@@ -252,24 +255,24 @@ impl<T: Executor> Repository<T> {
 impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
-        self.load_of(company, &levels(held), [user.as_uuid().into()], snapshot).await
+        self.load_of(Class::Loads, company, &levels(held), [user.as_uuid().into()], snapshot).await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels("user_levels AS level WHERE level.company_id = $3")
             + &holders("user_user_levels WHERE company_id = $3");
-        self.load_of(company, &rest, [], company_snapshot).await
+        self.load_of(Class::Loads, company, &rest, [], company_snapshot).await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {HELD}) AS level")) + &holders(HELD);
         let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        self.load_of(company, &rest, [users.into()], company_snapshot).await
+        self.load_of(Class::Loads, company, &rest, [users.into()], company_snapshot).await
     }
 
     async fn load_levels(&self, company: CompanyId, ids: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
         let ids: Vec<Uuid> = ids.iter().map(|level| level.as_uuid()).collect();
-        self.load_of(company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
+        self.load_of(Class::Loads, company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
     }
 
     async fn load_other_rules(
@@ -279,19 +282,27 @@ impl<T: Executor> Snapshots for Repository<T> {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>> {
-        self.load_of(company, OTHER_RULES, other_rules::parameters(level, cells, without), |row, catalog| {
-            Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? })
-        })
+        self.load_of(
+            Class::Loads,
+            company,
+            OTHER_RULES,
+            other_rules::parameters(level, cells, without),
+            |row, catalog| Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? }),
+        )
         .await
     }
 
     async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
         let (levels, values) = levels_in_cell(cell);
-        self.load_of(company, &levels, values, snapshot).await
+        self.load_of(Class::Loads, company, &levels, values, snapshot).await
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        self.load_of(Class::Reads, company, &matrices(), [], company_matrix).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        Ok(self.load(None, snapshot_sql("", ""), None).await?.1)
+        Ok(self.load(Class::Loads, None, snapshot_sql("", ""), None).await?.1)
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {

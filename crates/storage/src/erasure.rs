@@ -6,12 +6,13 @@ use serde::Serialize;
 
 /// The tables with rows of companies, from which an erasure deletes. The row of the company in `company_states` remains
 /// as a tombstone.
-pub const ERASED_TABLES: [&str; 13] = [
+pub const ERASED_TABLES: [&str; 14] = [
     "api_keys",
     "company2modules",
     "effective_feature_permissions",
     "effective_view_permissions",
     "iam_audit_logs",
+    "idempotency_keys",
     "menu_items",
     "nav_trail",
     "sub_menu_items",

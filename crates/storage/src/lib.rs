@@ -63,10 +63,13 @@ pub mod company_locks;
 pub mod contract;
 mod diff;
 mod directory;
+mod edits;
 mod erasure;
 mod error;
 mod feed;
 mod growth;
+mod idempotency;
+mod matrix;
 mod members;
 mod parts;
 mod profiles;
@@ -85,10 +88,13 @@ pub use auxiliary::{
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use directory::{CompanyDirectory, CompanyFilter, CompanyOrder, CompanyPosition, ListedCompany};
+pub use edits::{EditedLevels, EditedUser, LevelsEdit};
 pub use erasure::{ERASED_TABLES, ErasedRows};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use idempotency::{IdempotencyKeys, IdempotencyKeysMut, IdempotencyRecord, IdempotentRequest, RecordOutcome};
+pub use matrix::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
 pub use members::{
     CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
     Selected, UserRange,

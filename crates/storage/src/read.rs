@@ -23,7 +23,7 @@ use crate::directory::CompanyDirectory;
 use crate::members::{CursorKeys, Members};
 use crate::profiles::UserProfiles;
 use crate::stamped::Stamped;
-use crate::{Result, StateId};
+use crate::{CompanyMatrix, Result, StateId};
 
 /// Read operations on views.
 #[async_trait]
@@ -255,14 +255,13 @@ pub trait CompanyQuotas: Send + Sync {
     /// [`Quota::LevelSets`] and [`Quota::LevelsPerUser`] read all assignments of the company.
     async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>>;
     /// Returns `true` if the company's users hold more than `limit` distinct sets of two or more levels, and the number
-    /// of these sets has grown since the user held exactly the levels `before`. The other users must not have changed
-    /// since then. The operation avoids counting all sets if another user obviously holds the same set, or if the
-    /// company has at most `limit` users.
+    /// of these sets has grown since each user in `changed` held exactly these levels, in ascending order. The other
+    /// users must not have changed since then. The operation avoids counting all sets if users who have not changed
+    /// obviously hold the same sets, or if the company has at most `limit` users.
     async fn exceeds_level_sets(
         &self,
         company: CompanyId,
-        user: UserId,
-        before: &[UserLevelId],
+        changed: &[(UserId, Vec<UserLevelId>)],
         limit: u64,
     ) -> Result<bool>;
 }
@@ -319,6 +318,8 @@ pub trait Snapshots: Send + Sync {
     /// Returns all levels of one company, each with only its rule for one cell. Levels are ordered by id. If the view or
     /// the feature does not exist, the levels have no rules.
     async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>>;
+    /// Returns the matrices of all levels of one company.
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>>;
     /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
     /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common

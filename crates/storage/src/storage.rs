@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use iam_domain::CommitStamp;
 
 use crate::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
-    Result, StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Reader, Result, StorageError, Target, UnitOfWork,
 };
 
 /// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through this
@@ -37,6 +37,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Returns the operation that records when API keys were last used.
     fn api_key_uses(&self) -> &dyn ApiKeyUses;
+
+    /// Returns the operation that deletes the expired records of requests with idempotency keys.
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys;
 
     /// Returns the feed of committed changes.
     fn changes(&self) -> &dyn ChangeFeed;

@@ -16,7 +16,7 @@ use iam_domain::{
 use uuid::Uuid;
 
 use crate::profiles::UserProfilesMut;
-use crate::{ErasedRows, Growth, Reader, Recorded, Result};
+use crate::{EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -232,6 +232,15 @@ pub trait AssignmentsMut: Send + Sync {
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
     ) -> Result<ReplacedLevels>;
+    /// Assigns and removes levels of several users. Assignments of other levels are preserved. Returns `Unknown` if a
+    /// level of an edit does not exist in this company, even if it is to be removed, and `Misuse` if the edits
+    /// contradict each other ([`LevelsEdit::check`]).
+    async fn edit(
+        &mut self,
+        company: CompanyId,
+        edits: &[LevelsEdit],
+        assigned_by: Option<Uuid>,
+    ) -> Result<EditedLevels>;
 }
 
 /// Write operations on menu items. They require a unit of work for the target of the item's owner
@@ -301,10 +310,10 @@ pub trait CompanyCeilingsMut: Send + Sync {
 /// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this
+    /// Stores the external ids of users, so that responses can contain them. Units of work for all targets allow this
     /// operation. The operation does not count as a change: if the unit of work changes nothing else, the commit does
-    /// not store the external id.
-    async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
+    /// not store the external ids. To prevent deadlocks, the external ids must be in ascending order.
+    async fn remember(&mut self, external_ids: &[&ExternalId]) -> Result<()>;
     /// Sets the user's token cut-off, even if the previous cut-off is later. Returns the previous cut-off. Tokens that
     /// were issued (`iat`) before the cut-off, and tokens without `iat`, are rejected. Requires
     /// [`Target::Credentials`].
@@ -378,6 +387,8 @@ unit_of_work! {
     users_mut: UsersMut,
     /// Returns the write operations on the API keys of services.
     api_keys_mut: ApiKeysMut,
+    /// Returns the operations on the records of requests with idempotency keys.
+    idempotency_keys_mut: IdempotencyKeysMut,
 }
 
 /// A unit of work: the open transaction of one change. It holds the locks of its [`Target`] until it is committed or

@@ -37,7 +37,7 @@ fn the_table_matches_the_openapi_document() {
 }
 
 /// The OpenAPI document describes two kinds of headers for every operation: the request headers that specify the
-/// required consistency, and the response header `X-IAM-Version`.
+/// required consistency or mark a repetition, and the response header `X-IAM-Version`.
 #[test]
 fn the_openapi_document_lists_the_headers() {
     let document = iam_http::document().unwrap();
@@ -47,7 +47,11 @@ fn the_openapi_document_lists_the_headers() {
         let asked = described["parameters"].as_array().unwrap().iter().filter(in_header);
         let mut asked: Vec<_> = asked.map(|parameter| parameter["name"].as_str().unwrap()).collect();
         asked.retain(|name| !["X-Company-Id", "If-Match", "If-None-Match"].contains(name));
-        assert_eq!(asked, ["X-IAM-Min-Version", "Cache-Control"], "{}", operation.name);
+        // Creations accept an idempotency key, except steps of navigation trails.
+        let creates = operation.method() == "POST" && operation.status == 201 && operation.needs != Needs::Membership;
+        let own = ["Idempotency-Key"].into_iter().filter(|_| creates);
+        let expected: Vec<_> = ["X-IAM-Min-Version", "Cache-Control"].into_iter().chain(own).collect();
+        assert_eq!(asked, expected, "{}", operation.name);
         for (status, response) in described["responses"].as_object().unwrap() {
             let describes = |name: &str| response["headers"].get(name).is_some();
             let is_stamped = operation.is_stamped() && ["200", "201", "304"].contains(&status.as_str());

@@ -333,6 +333,12 @@ async fn credentials(examples: &mut Examples, callers: &Callers) {
     let body = json!({ "name": "Billing", "role": "check", "requestsPerSecond": 500, "expiresAt": EXPIRES_AT });
     let request = callers.platform("POST", list).within(callers.company.id);
     let key = id(&examples.record("POST /api/iam/api-keys", request, Some(body)).await, "apiKey");
+    let body = json!({ "name": "Reports", "role": "read" });
+    let again = || callers.platform("POST", list).header("idempotency-key", "reports").json(&body);
+    again().send().await.expect(201);
+    let answer = again().send().await.expect(200).json();
+    let normal = examples.normalizer.json(&answer);
+    examples.learn(&contract::response_schema(list, "post", "200"), None, &normal);
     let path = format!("{list}/{key}");
     examples.record("GET /api/iam/api-keys", callers.platform("GET", list), None).await;
     examples.record("DELETE /api/iam/api-keys/{id}", callers.platform("DELETE", &path), None).await;
@@ -379,6 +385,9 @@ async fn errors(examples: &mut Examples, callers: &Callers) {
     examples.record_error("412", change.json(&json!({ "name": "Owner" }))).await;
     examples.record_error("413", post().bytes("application/json", vec![b' '; 1024 * 1024 + 1])).await;
     examples.record_error("415", post().bytes("text/plain", "name")).await;
+    let once = |name: &str| post().header("idempotency-key", "once").json(&json!({ "name": name }));
+    once("Once").send().await.expect(201);
+    examples.record_error("422", once("Twice")).await;
     let limited = callers.api.with_options(BudgetOptions { user: one_a_second(1), ..Default::default() }).await;
     let user = new_user();
     let ask = || limited.get("/api/iam/navigation").by(user);

@@ -302,7 +302,8 @@ impl Operation {
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
     /// affect decisions.
     pub fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog", "/who-can"];
+        let decisions =
+            ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog", "/who-can", "/matrix"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));
         let is_beside_decisions = ["/nav-trail", "/not-before"].iter().any(|end| self.path().ends_with(end))
             || self.path().contains("/api-keys");

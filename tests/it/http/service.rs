@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 87] = [
+const OPERATIONS: [&str; 93] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -26,6 +26,7 @@ const OPERATIONS: [&str; 87] = [
     "DELETE /api/iam/sub-menu-items/{id}",
     "DELETE /api/iam/user-levels/{id}",
     "DELETE /api/iam/users/{userId}",
+    "DELETE /api/iam/users/{userId}/user-levels/{levelId}",
     "DELETE /api/iam/views/{id}",
     "GET /api/iam/api-keys",
     "GET /api/iam/api-keys/{id}",
@@ -38,6 +39,7 @@ const OPERATIONS: [&str; 87] = [
     "GET /api/iam/features",
     "GET /api/iam/features/{id}",
     "GET /api/iam/features/{id}/views",
+    "GET /api/iam/matrix",
     "GET /api/iam/me",
     "GET /api/iam/me/catalog",
     "GET /api/iam/me/companies",
@@ -77,8 +79,11 @@ const OPERATIONS: [&str; 87] = [
     "PATCH /api/iam/modules/{id}",
     "PATCH /api/iam/sub-menu-items/{id}",
     "PATCH /api/iam/user-levels/{id}",
+    "PATCH /api/iam/user-levels/{id}/permissions/features",
+    "PATCH /api/iam/user-levels/{id}/permissions/views",
     "PATCH /api/iam/views/{id}",
     "POST /api/iam/api-keys",
+    "POST /api/iam/assignments",
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/companies",
@@ -104,6 +109,7 @@ const OPERATIONS: [&str; 87] = [
     "PUT /api/iam/users/{userId}/not-before",
     "PUT /api/iam/users/{userId}/profile",
     "PUT /api/iam/users/{userId}/user-levels",
+    "PUT /api/iam/users/{userId}/user-levels/{levelId}",
 ];
 
 const HERE: &str = "https://app.example.com";

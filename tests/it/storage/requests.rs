@@ -139,6 +139,16 @@ mod postgres {
             let assign = |request: Request| admin(request).json(&levels);
             self.ask("PUT /api/iam/users/{userId}/user-levels", &[&member], assign).await;
             self.ask("GET /api/iam/users/{userId}/user-levels", &[&member], admin).await;
+            let one = "/api/iam/users/{userId}/user-levels/{levelId}";
+            let own = self.api.level_id(company, "Member").await;
+            self.ask(&format!("PUT {one}"), &[&member, &own], admin).await;
+            self.ask(&format!("DELETE {one}"), &[&member, &visitor], admin).await;
+            // A hundred users receive a level, and another user loses a level and receives two.
+            let mut add: Vec<_> = (0..100).map(|_| json!({ "userId": new_user(), "userLevelId": visitor })).collect();
+            let admins = self.api.level_id(company, "Admin").await;
+            add.extend([&visitor, &admins].map(|level| json!({ "userId": member, "userLevelId": level })));
+            let edits = json!({ "add": add, "remove": [{ "userId": member, "userLevelId": own }] });
+            self.ask("POST /api/iam/assignments", &[], |request| admin(request).json(&edits)).await;
         }
 
         async fn matrices(&mut self, company: Company) {
@@ -155,6 +165,13 @@ mod postgres {
                     let matrix = json!({ field: wanted });
                     self.ask(&format!("PUT {path}"), &[&level], |request| admin(request).json(&matrix)).await;
                 }
+                // The edit overwrites one cell and removes another cell.
+                let edit = json!({ "set": [cell(&cells[0])], "unset": [key(&cells[1])] });
+                self.ask(&format!("PATCH {path}"), &[&level], |request| admin(request).json(&edit)).await;
+            }
+            // The first request loads the permissions of the caller, which the changes have made outdated.
+            for _ in 0..2 {
+                self.ask("GET /api/iam/matrix", &[], admin).await;
             }
         }
 
@@ -303,6 +320,13 @@ mod postgres {
 
     fn text(value: &Value) -> String {
         value.as_str().unwrap().to_owned()
+    }
+
+    /// Returns the members of a cell of a response that identify the cell.
+    fn key(answered: &Value) -> Value {
+        let mut cell = answered.clone();
+        cell.as_object_mut().unwrap().retain(|name, _| ["viewId", "featureId", "action"].contains(&name.as_str()));
+        cell
     }
 
     /// Converts a cell of a response into a cell of a request.

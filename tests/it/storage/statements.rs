@@ -138,7 +138,7 @@ pub mod postgres {
         let all: Vec<_> = Quota::ALL.iter().map(|quota| (*quota, u64::MAX)).collect();
         c.of("CompanyQuotas::overrides", quotas.overrides(company)).await;
         c.of("CompanyQuotas::usage", quotas.usage(company, &all)).await;
-        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, user, &[], 0)).await;
+        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, &[(user, vec![])], 0)).await;
         c.of("CompanyCeilings::ceilings", reader.company_ceilings().ceilings(company)).await;
         c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
@@ -151,6 +151,7 @@ pub mod postgres {
         c.of("Snapshots::load_other_rules", others).await;
         let cell = CellName::View(IdOrText::Id(view(1)));
         c.of("Snapshots::load_cell", reader.snapshots().load_cell(company, &cell)).await;
+        c.of("Snapshots::load_matrix", reader.snapshots().load_matrix(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
         c.of("UserProfiles::find", reader.user_profiles().find(company, &users)).await;
         c.of("Users::find", reader.users().find(&users)).await;
@@ -178,6 +179,7 @@ pub mod postgres {
         c.of("NavTrail::find_recent", trail.find_recent(company, user, 9)).await;
         c.of("NavTrail::clear", trail.clear(company, user, &session)).await;
 
+        c.of("IdempotencyKeys::delete_expired", storage.idempotency_keys().delete_expired(rows)).await;
         let versions: Versions = storage.reader().company_states().versions(Some(company)).await.unwrap();
         let hour = Duration::from_secs(3600);
         let effective: Vec<_> = (1..=rows)
@@ -235,6 +237,7 @@ pub mod postgres {
             include_str!("../../../crates/storage/src/directory.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
             include_str!("../../../crates/storage/src/profiles.rs"),
+            include_str!("../../../crates/storage/src/idempotency.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
         ];

@@ -138,12 +138,13 @@ mod postgres {
 
     /// The tables with rows of companies, each with the column that identifies the company of a row, either directly or
     /// through the row's menu item.
-    const OF_TENANTS: [(&str, &str); 13] = [
+    const OF_TENANTS: [(&str, &str); 14] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
         ("effective_feature_permissions", "company_id"),
         ("effective_view_permissions", "company_id"),
         ("iam_audit_logs", "company_id"),
+        ("idempotency_keys", "company_id"),
         ("menu_items", "company_id"),
         ("nav_trail", "company_id"),
         ("sub_menu_items", "menu_item_id"),
@@ -181,7 +182,10 @@ mod postgres {
                 SELECT {company}, {company}, id, 'Read', true, 'any', now() + interval '1 hour', 1, 1
                 FROM features WHERE key = 'general.read';
             INSERT INTO iam_audit_logs (id, company_id, actor_kind, action, entity_type, entity_id, \"timestamp\")
-                VALUES ({company}, {company}, 'user', 'test.done', 'user-level', {company}, now());"
+                VALUES ({company}, {company}, 'user', 'test.done', 'user-level', {company}, now());
+            INSERT INTO idempotency_keys
+                    (actor_kind, actor_id, key, company_id, method, path, digest, entity_id, expires_at)
+                VALUES ('user', {company}, 'key', {company}, 'POST', '/', sha256(''), {company}, now());"
         )
     }
 

@@ -8,6 +8,7 @@ use iam_domain::{
     ServiceRole, Timestamp, User, UserId,
 };
 use iam_storage::{Constraint, StorageError, Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::{Change, Failure, Requirement};
 
@@ -39,8 +40,18 @@ impl Change for CreateApiKey {
 
     const REQUIREMENT: Requirement = Requirement::ManageCredentials;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Credentials
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.api_keys().find_by_id(ApiKeyId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
@@ -127,8 +138,8 @@ impl Change for CutOffUser {
         Target::Credentials
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.user.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.user.external_id.iter().collect()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

@@ -7,8 +7,10 @@ use iam_domain::{
 };
 use iam_storage::{Constraint, ErasedRows, StorageError, Target, UnitOfWork};
 
+use super::assignments::check_can_sign_in;
 use super::companies::{ProvisionCompany, ProvisionedAdmin};
-use super::user_levels::check_can_sign_in;
+use uuid::Uuid;
+
 use crate::companies::{COMPANY, read_company};
 use crate::failure::unknown_ids;
 use crate::{Application, Change, Committed, Company, Failure, IfMatch, RequestContext, Requirement};
@@ -33,12 +35,26 @@ impl Change for CreateCompany {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Company(self.company)
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.admin.as_ref()?.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.admin.iter().filter_map(|admin| admin.external_id.as_ref()).collect()
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        match read_company(&*tx, CompanyId::from_uuid(id)).await {
+            Ok(company) => Ok(Some(company)),
+            Err(Failure::NotFound(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {

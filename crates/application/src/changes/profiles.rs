@@ -1,11 +1,13 @@
 //! Changes to the profiles of users, and the change by which a user leaves a company.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use iam_domain::{Caller, CompanyId, Email, ExternalId, Name, NamedUser, ProfileSource, UserProfile};
 use iam_storage::{Forgotten, Target, UnitOfWork};
 
 use crate::profiles::USER;
-use crate::{Change, Effect, Failure, IfMatch, LevelsChange, Requirement};
+use crate::{Change, Effect, Failure, IfMatch, LevelFields, LevelsChange, Requirement};
 
 /// Replaces the profile of a user in a company. The user must hold a level in the company.
 #[derive(Debug, Clone)]
@@ -32,8 +34,8 @@ impl Change for SetUserProfile {
         Target::Company(self.company)
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.user.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.user.external_id.iter().collect()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
@@ -83,7 +85,7 @@ impl Change for RemoveUser {
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Levels { user: self.user.id, change: answer }
+        Effect::Levels(std::slice::from_ref(answer))
     }
 
     fn is_forced(&self) -> bool {
@@ -102,6 +104,7 @@ impl Change for RemoveUser {
             return Err(Failure::NotFound(USER));
         }
         let before = replaced.before.into_iter().collect();
-        Ok(LevelsChange { before, after: std::iter::empty().collect(), adds_denies: false })
+        let fields = LevelFields { assigns: "userId", removes: "userId" };
+        Ok(LevelsChange { user, before, after: BTreeSet::new(), adds_denies: false, fields })
     }
 }

@@ -120,7 +120,8 @@ impl Input for CreateCompany {
 pub(crate) async fn create_company(call: Authorized<Platform, CreateCompany>) -> ApiResult {
     let done = call.execute().await?;
     let location = format!("/api/iam/companies/{}", done.value.id);
-    let response = ApiResponse::created(&location).commit(done.stamp).etag(&done.value.details)?;
+    let response = ApiResponse::created_once(done.is_repeated, &location);
+    let response = response.commit(done.stamp).etag(&done.value.details)?;
     response.data(CompanyData { company: done.value.into() })
 }
 

@@ -1,6 +1,7 @@
 //! The handlers of all operations, one module per resource.
 
 pub(crate) mod api_keys;
+pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod ceilings;
 pub(crate) mod companies;
@@ -13,6 +14,7 @@ pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod lists;
 pub(crate) mod matrices;
+pub(crate) mod matrix;
 pub(crate) mod me;
 pub(crate) mod members;
 pub(crate) mod menu;

@@ -39,13 +39,19 @@ operations! {
     decisions::{navigation, current_permissions, check, checks, permissions_of_user},
     explain::{explain, explain_many},
     user_levels::{
-        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
-        assign_user_levels,
+        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level,
+    },
+    assignments::{
+        get_levels_of_user, assign_user_levels, assign_user_level, unassign_user_level, edit_assignments,
     },
     company_list::{list_companies},
     members::{list_users, list_holders},
     who_can::{who_can},
-    matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
+    matrices::{
+        get_view_permissions, replace_view_permissions, edit_view_permissions, get_feature_permissions,
+        replace_feature_permissions, edit_feature_permissions,
+    },
+    matrix::{get_matrix},
     views::{list_views, create_view, get_view, update_view, delete_view},
     features::{
         list_features, create_feature, get_feature, update_feature, delete_feature, get_feature_views,

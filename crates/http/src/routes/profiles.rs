@@ -6,7 +6,7 @@ use iam_domain::{CompanyId, CompanyStatus, Email, Name, ProfileSource, Timestamp
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::user_levels::force;
+use super::assignments::force;
 use super::users::OneUser;
 use super::{data, page_size};
 use crate::extract::{AssignLevels, Authorized, Input, Myself, Platform, ReadProfiles, RequestReader};

@@ -14,10 +14,7 @@ use crate::engine::compiled::{CellRef, CompiledSet};
 use crate::engine::entitlements::Entitlements;
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
-use crate::{
-    ActionPermission, AvailableCatalog, AvailableFeature, AvailableView, Check, EffectivePermissions,
-    EffectivePermissionsByKey, Subject,
-};
+use crate::{ActionPermission, AvailableCatalog, Check, EffectivePermissions, EffectivePermissionsByKey, Subject};
 
 /// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
 /// database, is immutable, and is cheap to clone.
@@ -202,31 +199,14 @@ impl Access {
         let Entitlements { modules, ceilings, .. } = &**self.set.entitlements();
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
         let views = views.filter(|view| !view.requires_auth || !ceilings.hides(view.id));
-        let mut views: Vec<_> =
-            views.map(|view| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() }).collect();
-        views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
         let features =
             catalog.features().filter(|feature| feature.enabled && catalog.is_feature_open(feature.id, modules));
-        let mut features: Vec<_> = features
-            .map(|feature| {
-                let own = feature.actions.iter().flatten().filter(|action| !action.is_standard()).cloned();
-                AvailableFeature {
-                    id: feature.id,
-                    key: feature.key.clone(),
-                    name: feature.name.clone(),
-                    actions: Action::standard()
-                        .chain(own)
-                        .filter(|action| ceilings.max_scope(feature.id, action).is_some())
-                        .collect(),
-                }
-            })
-            .filter(|feature| !feature.actions.is_empty())
-            .collect();
-        features.sort_by_cached_key(|feature| {
-            let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
-            (key.is_none(), key, feature.id)
-        });
-        AvailableCatalog { views, features }
+        let mut available = AvailableCatalog::of(views, features);
+        for feature in &mut available.features {
+            feature.actions.retain(|action| ceilings.max_scope(feature.id, action).is_some());
+        }
+        available.features.retain(|feature| !feature.actions.is_empty());
+        available
     }
 
     /// Returns `true` if the view exists and the subject may see it.

@@ -14,11 +14,11 @@ use iam_domain::{
 };
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings,
-    CompanyDirectory, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials,
-    CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features,
-    Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Polled, Position,
-    Reader, Result, Snapshots, Stamped, Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels,
-    UserProfiles, Users, ViewPermissions, Views, WakeUps,
+    CompanyDirectory, CompanyMatrix, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
+    Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews,
+    Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
+    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
+    SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -263,6 +263,10 @@ impl Snapshots for Store {
         self.answers().reader().snapshots().load_cell(company, cell).await
     }
 
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        self.answers().reader().snapshots().load_matrix(company).await
+    }
+
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         let answers = self.answers();
         self.pass(Asked::Catalog, async { answers.reader().snapshots().load_catalog().await }).await
@@ -406,6 +410,10 @@ impl Storage for Store {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.memory.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.memory.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use iam_domain::{CompanyDetails, CompanyId, CompanyStatus};
 use iam_storage::ErasedRows;
 
+use crate::repository::StateSource;
 use crate::state::{CompanyData, LevelData};
 use crate::unit_of_work::Unit;
 
@@ -15,6 +16,7 @@ impl Unit {
         let auxiliary = self.auxiliary();
         let keys = self.work.credentials.api_keys.values().filter(|(key, _, _)| key.company_id == Some(company));
         let keys = keys.count() as u64;
+        let requests = self.state().idempotency.values().filter(|(of, _)| *of == Some(company)).count() as u64;
         let erased_at = Some(self.recorder.now());
         let data = self.work.company_mut(company);
         let of_levels =
@@ -26,6 +28,7 @@ impl Unit {
             ("effective_feature_permissions", features),
             ("effective_view_permissions", views),
             ("iam_audit_logs", data.audit.len() as u64),
+            ("idempotency_keys", requests),
             ("menu_items", data.menu.items.len() as u64),
             ("nav_trail", auxiliary.trail_len(company, None)),
             ("sub_menu_items", data.menu.sub_items.len() as u64),

@@ -4,6 +4,7 @@ mod catalog;
 mod company;
 mod credentials;
 mod erasure;
+mod idempotency;
 mod matrices;
 mod menu;
 mod profiles;

@@ -14,7 +14,7 @@ mod quotas;
 use std::cmp::Ordering;
 
 /// Collects the items and sorts them by `order`.
-fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
+pub(crate) fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable_by(order);
     items

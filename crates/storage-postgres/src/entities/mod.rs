@@ -11,6 +11,7 @@ pub(crate) mod feature2views;
 pub(crate) mod features;
 pub(crate) mod iam_audit_logs;
 pub(crate) mod iam_cursor_keys;
+pub(crate) mod idempotency_keys;
 pub(crate) mod menu_items;
 pub(crate) mod module2features;
 pub(crate) mod module2views;
@@ -52,7 +53,7 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 23] {
+pub(crate) fn probes() -> [Statement; 24] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
@@ -63,6 +64,7 @@ pub(crate) fn probes() -> [Statement; 23] {
         probe::<features::Entity>(),
         probe::<iam_audit_logs::Entity>(),
         probe::<iam_cursor_keys::Entity>(),
+        probe::<idempotency_keys::Entity>(),
         probe::<menu_items::Entity>(),
         probe::<module2features::Entity>(),
         probe::<module2views::Entity>(),

@@ -87,7 +87,7 @@ pub async fn a_listed_member_has_its_levels_and_its_external_id(storage: Arc<dyn
     given_all(&storage, &levels.each_ref().map(|level| holding(user, level))).await;
     let mut tx = begin(&storage, company).await;
     tx.user_levels_mut().create(&level(company, "Unheld")).await.unwrap();
-    tx.users_mut().remember(&external).await.unwrap();
+    tx.users_mut().remember(&[&external]).await.unwrap();
     tx.commit().await.unwrap();
     let list = async |filter: &MemberFilter| {
         storage.reader().members().list(company, filter, Direction::Ascending, None, 9).await.unwrap()

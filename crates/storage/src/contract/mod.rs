@@ -161,6 +161,16 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         levels_of_another_company_cannot_be_assigned,
         levels_that_remain_assigned_keep_their_assignment,
         holders_of_two_levels_are_separate;
+    edits:
+        edits_change_several_users_together,
+        edits_are_recorded_for_each_user,
+        invalid_edits_are_rejected,
+        the_matrices_of_a_company_are_loaded_together;
+    idempotency:
+        a_record_of_a_request_is_read_as_written,
+        a_record_is_stored_together_with_a_change,
+        the_records_of_a_caller_are_limited,
+        expired_records_are_deleted;
     partial_snapshots:
         a_snapshot_of_some_levels_contains_only_these_levels,
         the_rules_beside_a_level_are_combined_per_user;
@@ -280,7 +290,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         the_use_of_quotas_of_two_companies_is_separate,
         a_unit_of_work_measures_growth,
         a_unit_of_work_measures_the_growth_of_assignments,
-        level_sets_exceed_a_limit_only_if_their_number_grows;
+        level_sets_exceed_a_limit_only_if_their_number_grows,
+        level_sets_are_compared_after_all_changes;
     ceilings:
         ceilings_are_read_as_written,
         a_snapshot_contains_the_ceilings_of_its_company;

@@ -107,6 +107,23 @@ const CEILINGS: &[Field] = &[
         Required,
     ),
 ];
+/// The fields of a cell of a view matrix.
+const VIEW_CELL: &[Field] = &[
+    field("viewId", Kind::Id(Some("view")), Required),
+    field("state", Kind::Word(STATES), Optional),
+    field("modifiable", Kind::Flag, Optional),
+];
+/// The fields of a cell of a feature matrix.
+const FEATURE_CELL: &[Field] = &[
+    field("featureId", Kind::Id(Some("feature")), Required),
+    field("action", Kind::KnownAction, Required),
+    field("value", Kind::Flag, Optional),
+    field("scope", Kind::Word(SCOPES), Optional),
+    field("modifiable", Kind::Flag, Optional),
+];
+/// The fields of a pair of a user and a level.
+const PAIR: &[Field] =
+    &[field("userId", Kind::User, Required), field("userLevelId", Kind::Id(Some("user-level")), Required)];
 
 /// One form of the request body of an operation. An operation can accept several forms.
 #[derive(Debug, Clone, Copy)]
@@ -122,9 +139,12 @@ impl Form {
         self.body.unwrap_or(operation(self.operation).body)()
     }
 
-    /// Returns `true` if unknown fields are errors, because the body requests a decision.
+    /// Returns `true` if unknown fields are errors, because the body requests a decision, or because a change with a
+    /// misspelled field would have no effect.
     pub fn is_strict(&self) -> bool {
-        ["/check", "/checks", "/explain", "/explanations"].iter().any(|path| self.operation.ends_with(path))
+        let path = self.operation;
+        ["/check", "/checks", "/explain", "/explanations", "/assignments"].iter().any(|end| path.ends_with(end))
+            || path.starts_with("PATCH ") && path.contains("/permissions/")
     }
 }
 
@@ -159,6 +179,7 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
         field("name", Text(255), Required), field("description", Prose, Optional),
+        field("copyFrom", Id(Some("user-level")), Optional),
     ] },
     Form { operation: "PATCH /api/iam/user-levels/{id}", body: None, fields: &[
         field("name", Text(255), Optional), field("description", Prose, Clears),
@@ -166,17 +187,24 @@ pub const FORMS: &[Form] = {
     Form { operation: "PUT /api/iam/users/{userId}/user-levels", body: None, fields: &[
         field("userLevelIds", Ids("user-level"), Required),
     ] },
+    Form { operation: "POST /api/iam/assignments", body: None, fields: &[
+        field("add", Objects(PAIR, "userLevelId"), Optional), field("remove", Objects(PAIR, "userLevelId"), Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
+        field("set", Objects(VIEW_CELL, "viewId"), Optional),
+        field("unset", Objects(&[field("viewId", Id(None), Required)], "viewId"), Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
+        field("set", Objects(FEATURE_CELL, "action"), Optional),
+        field("unset", Objects(&[
+            field("featureId", Id(None), Required), field("action", Text(50), Required),
+        ], "action"), Optional),
+    ] },
     Form { operation: "PUT /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
-        field("views", Objects(&[
-            field("viewId", Id(Some("view")), Required), field("state", Word(STATES), Optional),
-            field("modifiable", Flag, Optional),
-        ], "viewId"), Required),
+        field("views", Objects(VIEW_CELL, "viewId"), Required),
     ] },
     Form { operation: "PUT /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
-        field("features", Objects(&[
-            field("featureId", Id(Some("feature")), Required), field("action", KnownAction, Required),
-            field("value", Flag, Optional), field("scope", Word(SCOPES), Optional), field("modifiable", Flag, Optional),
-        ], "action"), Required),
+        field("features", Objects(FEATURE_CELL, "action"), Required),
     ] },
     Form { operation: "POST /api/iam/views", body: None, fields: &[
         field("name", Text(255), Required), field("url", Key(500), Required), field("category", Text(100), Optional),

@@ -8,6 +8,10 @@ pub fn level_body() -> Value {
     json!({ "name": Entity::Fresh, "description": "of the table" })
 }
 
+pub fn new_level_body() -> Value {
+    json!({ "name": Entity::Fresh, "description": "of the table", "copyFrom": Entity::Level })
+}
+
 pub fn view_body() -> Value {
     json!({
         "name": "V", "url": format!("/{}", Entity::Fresh), "category": "c", "description": "d", "icon": "i",

@@ -26,7 +26,7 @@ const TAGS: [(&str, &str); 13] = [
 ];
 
 /// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 45] = [
+const WITH_ENTITY_TAG: [&str; 50] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
@@ -56,8 +56,13 @@ const WITH_ENTITY_TAG: [&str; 45] = [
     "updateSubMenuItem",
     "getCompanyModules",
     "assignUserLevels",
+    "assignUserLevel",
+    "unassignUserLevel",
+    "getMatrix",
     "replaceViewPermissions",
+    "editViewPermissions",
     "replaceFeaturePermissions",
+    "editFeaturePermissions",
     "setFeatureViews",
     "setModuleViews",
     "setModuleFeatures",
@@ -79,7 +84,7 @@ const OF_COMPANIES: [&str; 7] =
     ["User levels", "Permissions", "Menu", "Companies", "Members", "API keys", "Navigation trail"];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
-pub(super) const ERRORS: [(&str, &str, &str); 14] = [
+pub(super) const ERRORS: [(&str, &str, &str); 15] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
     ("401", "Unauthorized", "The request has no valid token or API key."),
     ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
@@ -99,6 +104,7 @@ pub(super) const ERRORS: [(&str, &str, &str); 14] = [
         "UnsupportedMediaType",
         "The `Content-Type` of the body is not JSON, or the body has a `Content-Encoding`.",
     ),
+    ("422", "UnprocessableContent", "The idempotency key belongs to another request of the caller."),
     (
         "429",
         "TooManyRequests",
@@ -308,13 +314,17 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         operation["description"] = operation["summary"].clone();
     }
     complete_body(operation);
+    let creates = creates(path, method, operation);
+    if creates {
+        add_repetitions(operation);
+    }
     let is_authenticated = path.starts_with(AUTHENTICATED);
     let is_change = method != "get";
     let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
     let versions = match tag.as_str() {
         "Decisions" => true,
         "Caller" | "Navigation trail" | "API keys" | "Users" => false,
-        _ => is_change,
+        _ => is_change || id == "getMatrix",
     };
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
     add_parameters(path, is_authenticated, operation);
@@ -354,7 +364,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         if has_entity_tag {
             headers["ETag"] = header("EntityTag");
         }
-        if status == "201" {
+        if status == "201" || creates {
             headers["Location"] = header("Location");
         }
         response["headers"] = headers;
@@ -378,6 +388,35 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         }
     }
     operation["operationId"] = json!(id);
+}
+
+/// Returns `true` if the operation creates an entity, so that it accepts an idempotency key.
+fn creates(path: &str, method: &str, operation: &Value) -> bool {
+    method == "post" && operation["responses"]["201"].is_object() && !NOT_ONCE.contains(&path)
+}
+
+/// Operations that respond with 201 but ignore idempotency keys: provisioning is idempotent by itself, and a step of a
+/// navigation trail is no entity.
+const NOT_ONCE: [&str; 2] = ["/api/iam/companies/{companyId}/provision", "/api/iam/nav-trail"];
+
+/// Adds the parameter and the responses of requests with an idempotency key.
+fn add_repetitions(operation: &mut Value) {
+    let text = "Marks all repetitions of one request: 1 to 255 visible ASCII characters that the client chooses. A \
+        repetition within 24 hours creates nothing, and the response is 200. With another body, the response is 422.";
+    let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    parameters.push(parameter("Idempotency-Key", "header", (text, schema)));
+    operation["parameters"] = parameters.into();
+    let responses = &mut operation["responses"];
+    if responses["200"].is_null() {
+        responses["200"] = responses["201"].clone();
+    }
+    responses["200"]["description"] = json!("An earlier request with the same `Idempotency-Key` created the entity.");
+    for status in ["409", "422"] {
+        if responses[status].is_null() {
+            responses[status] = json!({ "description": "" });
+        }
+    }
 }
 
 /// Sets the field `required` of the request body. The generated schema of an optional body is a union with `null`.
@@ -452,6 +491,7 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
         }
         "companyId" => ("The id of the company.", uuid),
         "moduleId" => ("The id of the module.", uuid),
+        "levelId" => ("The id of the level.", uuid),
         _ => ("The id of the entity.", uuid),
     }
 }
