@@ -183,6 +183,20 @@ both_adapters! {
         api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&level).send().await.expect(403);
         api.get("/api/iam/audit-logs").by(company.admin).within(company.id).send().await.expect(403);
         set_status_as(&api, company, company.admin).await.expect(403);
+        let single = format!("/api/iam/users/{}/user-levels/{admin}", company.member);
+        let pair = json!({ "add": [{ "userId": company.member, "userLevelId": admin }] });
+        let cells = format!("/api/iam/user-levels/{member}/permissions/views");
+        let once = api.post("/api/iam/user-levels").header("idempotency-key", "once").json(&level);
+        for request in [
+            api.put(&single),
+            api.delete(&single),
+            api.post("/api/iam/assignments").json(&pair),
+            api.patch(&cells).json(&json!({ "set": [] })),
+            api.get("/api/iam/matrix"),
+            once,
+        ] {
+            request.by(company.admin).within(company.id).send().await.expect(403);
+        }
         api.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&level).send().await.expect(201);
         // An API key of the company does not suffice either. A key of the platform does.
         api.get("/api/iam/user-levels").by_key(&key).within(company.id).send().await.expect(403);

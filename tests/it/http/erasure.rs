@@ -52,6 +52,8 @@ mod postgres {
         let named = json!({ "name": "Lovelace Ltd" });
         api.patch(&path_of(id)).by_super_admin().json(&named).send().await.expect(200);
         api.api_key("check", Some(id)).await;
+        let once = api.post("/api/iam/user-levels").by(company.admin).within(id).header("idempotency-key", "lovelace");
+        once.json(&json!({ "name": "Lovelace" })).send().await.expect(201);
         set_status(&api, id, "suspended").await;
         let replica = Replica::of(&api).await;
         replica.api.check(company, company.member, json!({ "view": "/dashboard" })).await;
@@ -60,7 +62,7 @@ mod postgres {
         let mut connection = api.database.as_ref().unwrap().connect().await;
         run(&mut connection, "SET iam.company = 'all'".to_owned()).await.unwrap();
         let of_companies = tables(&mut connection, "company\\_id").await;
-        assert!(of_companies.len() >= 13, "{of_companies:?}");
+        assert!(of_companies.len() >= 14, "{of_companies:?}");
         for table in &of_companies {
             let rows = format!("SELECT count(*) FROM {table} WHERE company_id = '{id}'");
             assert!(number(&mut connection, rows).await > 0, "the test must create a row in {table}");

@@ -57,6 +57,7 @@ both_adapters! {
             ("menu-items", "menuItem", json!({ "label": "New" })),
             ("sub-menu-items", "subMenuItem", json!({ "label": "New", "menuItemId": item["id"] })),
             ("user-levels", "userLevel", json!({ "name": "New" })),
+            ("companies", "company", json!({ "name": "New" })),
         ] {
             let send = || {
                 let request = api.post(&format!("/api/iam/{collection}")).by_super_admin().header(KEY, collection);
@@ -67,6 +68,25 @@ both_adapters! {
             assert_eq!(first.data()[name]["id"], again.data()[name]["id"], "{collection}");
             assert_eq!(header(&first, "location"), header(&again, "location"), "{collection}");
         }
+    }
+
+    /// A repetition of the creation of a company creates no second company, also if the service chooses the id. After the
+    /// erasure of the company, the same request is a new request.
+    async fn the_creation_of_a_company_can_be_repeated_until_its_erasure(api: TestApi) {
+        let send = |name: &str| {
+            let body = json!({ "name": name });
+            api.post("/api/iam/companies").by_super_admin().header(KEY, "company").json(&body).send()
+        };
+        let made = send("One").await.expect(201);
+        let again = send("One").await.expect(200);
+        assert_eq!((again.data(), header(&again, "location")), (made.data(), header(&made, "location")));
+        assert_eq!(send("Two").await.error().1, "ERR_IDEMPOTENCY_001");
+        let listed = api.get("/api/iam/companies").by_super_admin().send().await.expect(200).data();
+        assert_eq!(listed["companies"].as_array().unwrap().len(), 1);
+        let path = header(&made, "location").unwrap();
+        api.patch(&path).by_super_admin().json(&json!({ "status": "suspended" })).send().await.expect(200);
+        api.delete(&path).by_super_admin().send().await.expect(200);
+        assert_ne!(send("Two").await.expect(201).data()["company"]["id"], made.data()["company"]["id"]);
     }
 
     /// The repetition of the creation of an API key states that the key was created, and does not contain it. No table

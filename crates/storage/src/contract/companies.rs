@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iam_domain::{
-    ApiKey, CompanyDetails, CompanyId, CompanyStatus, EntityType, Label, Scope, SessionId, Url, UserId, ViewState,
+    Actor, ApiKey, CompanyDetails, CompanyId, CompanyStatus, EntityType, IdempotencyKey, Label, Scope, SessionId, Url,
+    UserId, ViewState,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use super::credentials::{create, key};
 use super::effective_rows::HOUR;
@@ -18,8 +20,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_stale};
 use super::profiles::profile;
 use crate::{
-    AuditFilter, ChangeContext, Constraint, ERASED_TABLES, ErasedRows, NewEffectiveFeaturePermission,
-    NewEffectiveViewPermission, NewTrailEntry, PageBounds, Storage, Target,
+    AuditFilter, ChangeContext, Constraint, ERASED_TABLES, ErasedRows, IdempotencyRecord, IdempotentRequest,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds, Storage, Target, UnitOfWork,
 };
 
 fn details(text: &str, status: CompanyStatus) -> CompanyDetails {
@@ -111,6 +113,16 @@ pub async fn memberships_contain_the_details_of_the_company(storage: Arc<dyn Sto
     assert_eq!(listed, [(company, suspended, vec![held]), (other, CompanyDetails::default(), vec![of_other])]);
 }
 
+fn request_key() -> IdempotencyKey {
+    IdempotencyKey::parse("key").unwrap()
+}
+
+fn record_of_request(tx: &dyn UnitOfWork, user: UserId) -> IdempotencyRecord {
+    let (actor, path) = (Actor::User(user), "/api/iam/user-levels".to_owned());
+    let request = IdempotentRequest { actor, key: request_key(), method: "POST".to_owned(), path, digest: [7; 32] };
+    IdempotencyRecord { request, entity: Uuid::new_v4(), expires_at: tx.now().plus(HOUR) }
+}
+
 /// Creates rows of a company in every table, and returns a user of the company and an API key of the company.
 async fn fill(storage: &Arc<dyn Storage>, company: CompanyId) -> (UserId, ApiKey) {
     let user = some_user();
@@ -125,6 +137,8 @@ async fn fill(storage: &Arc<dyn Storage>, company: CompanyId) -> (UserId, ApiKey
     tx.company_modules_mut().add(company, module.id).await.unwrap();
     tx.company_states_mut().set_provisioned(company).await.unwrap();
     tx.user_profiles_mut().replace(&profile(company, user, "Ada")).await.unwrap();
+    let record = record_of_request(tx.as_ref(), user);
+    tx.idempotency_keys_mut().record(&record, 9).await.unwrap();
     let suspended = details("Name", CompanyStatus::Suspended);
     tx.company_states_mut().replace_details(company, &suspended).await.unwrap();
     tx.commit().await.unwrap();
@@ -171,6 +185,11 @@ pub async fn an_erasure_deletes_all_rows_of_the_company(storage: Arc<dyn Storage
     let (neighbour, others_key) = fill(&storage, other).await;
     let all = AuditFilter::default();
     let records = storage.reader().audit_logs().count_for_company(Some(company), &all, 100).await.unwrap();
+    let is_recorded = async |user| {
+        let mut tx = begin(&storage, some_company()).await;
+        tx.idempotency_keys_mut().find_record(Actor::User(user), &request_key()).await.unwrap().is_some()
+    };
+    assert!(is_recorded(user).await);
     let before = versions(&storage, Some(company)).await.company;
 
     let ErasedRows(rows) = erase(&storage, company).await;
@@ -190,6 +209,7 @@ pub async fn an_erasure_deletes_all_rows_of_the_company(storage: Arc<dyn Storage
     assert_eq!(reader.company_modules().get_modules_by_company(company).await.unwrap(), []);
     assert_eq!(reader.assignments().get_memberships(user, None, 10).await.unwrap(), []);
     assert_eq!(reader.user_profiles().find(company, &[user]).await.unwrap(), []);
+    assert_eq!((is_recorded(user).await, is_recorded(neighbour).await), (false, true));
     assert_eq!(reader.menu_items().find_all(Some(company)).await.unwrap().len(), {
         reader.menu_items().find_all(None).await.unwrap().len()
     });
