@@ -1,5 +1,6 @@
 //! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
+mod entity_tags;
 #[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
 mod examples;
 #[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]

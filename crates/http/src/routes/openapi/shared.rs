@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::entity_tags::WITH_ENTITY_TAG;
+
 /// The path prefix of all operations that require authentication.
 const AUTHENTICATED: &str = "/api/iam/";
 
@@ -23,60 +25,6 @@ const TAGS: [(&str, &str); 13] = [
     ("API keys", "The API keys of services."),
     ("Audit", "The audit log of each company and of the platform."),
     ("Health", "Liveness and readiness of the process, and health of the storage. These operations need no token."),
-];
-
-/// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 50] = [
-    "navigation",
-    "currentPermissions",
-    "permissionsOfUser",
-    "createUserLevel",
-    "getUserLevel",
-    "updateUserLevel",
-    "getLevelsOfUser",
-    "getViewPermissions",
-    "getFeaturePermissions",
-    "createView",
-    "getView",
-    "updateView",
-    "createFeature",
-    "getFeature",
-    "updateFeature",
-    "getFeatureViews",
-    "createModule",
-    "getModule",
-    "updateModule",
-    "getModuleViews",
-    "getModuleFeatures",
-    "createMenuItem",
-    "getMenuItem",
-    "updateMenuItem",
-    "createSubMenuItem",
-    "getSubMenuItem",
-    "updateSubMenuItem",
-    "getCompanyModules",
-    "assignUserLevels",
-    "assignUserLevel",
-    "unassignUserLevel",
-    "getMatrix",
-    "replaceViewPermissions",
-    "editViewPermissions",
-    "replaceFeaturePermissions",
-    "editFeaturePermissions",
-    "setFeatureViews",
-    "setModuleViews",
-    "setModuleFeatures",
-    "setCompanyModules",
-    "switchCompanyModule",
-    "getCompany",
-    "createCompany",
-    "updateCompany",
-    "getUserProfile",
-    "setUserProfile",
-    "getCompanyQuotas",
-    "setCompanyQuotas",
-    "getCompanyCeilings",
-    "setCompanyCeilings",
 ];
 
 /// The tags of operations that can change a company. Changes to an erased company are rejected with 409.
