@@ -19,12 +19,13 @@ pub mod postgres {
     use crate::support::proxy::Proxy;
 
     /// The tables that grow with the number of companies, users or changes.
-    pub const TENANT_TABLES: [&str; 13] = [
+    pub const TENANT_TABLES: [&str; 14] = [
         "company2modules",
         "company_states",
         "effective_feature_permissions",
         "effective_view_permissions",
         "iam_audit_logs",
+        "idempotency_keys",
         "menu_items",
         "nav_trail",
         "sub_menu_items",
@@ -80,6 +81,11 @@ pub mod postgres {
 
         INSERT INTO user_profiles (company_id, user_id, display_name, name_folded, source)
             SELECT company.id, md5('user' || company.n || '/' || u)::uuid, 'User ' || u, 'user ' || u, 'api'
+            FROM company, generate_series(1, 15) u;
+
+        INSERT INTO idempotency_keys (actor_kind, actor_id, key, company_id, method, path, digest, entity_id, expires_at)
+            SELECT 'user', md5('user' || company.n || '/' || u)::uuid, 'key', company.id, 'POST', '/', sha256(''),
+                gen_random_uuid(), now() + (company.n - 100) * interval '1 minute'
             FROM company, generate_series(1, 15) u;
 
         INSERT INTO menu_items (id, company_id, label, view_id, feature_id, required_permissions)

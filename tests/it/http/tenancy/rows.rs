@@ -103,6 +103,9 @@ mod postgres {
             world.send("a non-member's menu", non_member).await.expect(200);
         }
 
+        let all = world.request("GET", "/api/iam/companies", TestCaller::SuperAdmin, None);
+        world.send("all companies", all).await.expect(200);
+
         let feature =
             world.valid(operation("DELETE /api/iam/features/{id}"), TestCaller::SuperAdmin, Some(world.ours.id)).await;
         world.send("a feature that goes", feature).await.expect(200);
