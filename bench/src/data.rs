@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use iam_domain::provisioning::default_levels;
 use iam_domain::{
-    Action, Catalog, CompanyId, Description, FeatureId, FeaturePermission, FeaturePermissionId, FeatureRule,
-    LevelPermissions, ModuleId, Name, Scope, Snapshot, Timestamp, UserId, UserLevel, UserLevelId, ViewId,
+    Action, Catalog, CompanyId, CompanyStatus, Description, FeatureId, FeaturePermission, FeaturePermissionId,
+    FeatureRule, LevelPermissions, ModuleId, Name, Scope, Snapshot, Timestamp, UserId, UserLevel, UserLevelId, ViewId,
     ViewPermission, ViewPermissionId, ViewState, seed,
 };
 use iam_storage::{ChangeContext, Storage, Target};
@@ -233,6 +233,7 @@ impl Company {
     pub fn snapshot(&self, catalog: &Arc<Catalog>, levels: [usize; 2]) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(catalog),
+            status: CompanyStatus::Active,
             ceilings: Arc::default(),
             modules: self.modules.iter().copied().collect(),
             levels: levels.iter().map(|level| self.levels[*level].permissions.clone()).collect(),

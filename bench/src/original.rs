@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_application::{Application, CreateUserLevel, IfMatch, NewFeaturePermission, ReplaceFeaturePermissions};
+use iam_application::{
+    Application, ChangeFeaturePermissions, CreateUserLevel, IfMatch, NewFeaturePermission, RequestedCells,
+};
 use iam_domain::{Action, CompanyId, Description, Name, Scope, UserId, UserLevelId};
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
@@ -108,11 +110,11 @@ async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> 
 
 async fn create(application: &Application, user: UserId, company: CompanyId, name: &str) -> Result<UserLevelId> {
     let (name, description) = (Name::parse(name)?, Description::parse("")?);
-    let done = application.execute(super_admin(user), CreateUserLevel { company, name, description }).await?;
-    Ok(done.value.id)
+    let done = application.execute(super_admin(user), CreateUserLevel { company, name, description, copy_from: None }).await?;
+    Ok(done.value.level.id)
 }
 
-fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -> Result<ReplaceFeaturePermissions> {
+fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -> Result<ChangeFeaturePermissions> {
     let features = data.catalog.features().take(REPLACED);
     let permissions = features.map(|feature| NewFeaturePermission {
         feature_id: feature.id,
@@ -121,8 +123,8 @@ fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -
         scope: Scope::Any,
         modifiable: None,
     });
-    let permissions = permissions.collect();
-    Ok(ReplaceFeaturePermissions { company, level, permissions, force: false, if_match: IfMatch::default() })
+    let permissions = RequestedCells::All(permissions.collect());
+    Ok(ChangeFeaturePermissions { company, level, permissions, force: false, if_match: IfMatch::default() })
 }
 
 /// Measures checks for cached users, as the median of batches.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use iam_application::{IfMatch, NewFeaturePermission, ReplaceFeaturePermissions, RequestContext};
+use iam_application::{ChangeFeaturePermissions, IfMatch, NewFeaturePermission, RequestContext, RequestedCells};
 use iam_domain::{Action, Caller, CompanyId, FeatureId, FeaturePermission, FeatureRule, Scope, UserId, UserLevelId};
 use iam_storage::{ChangeContext, Storage, StorageError, Target as Locked, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
@@ -326,10 +326,10 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
             let cells = matrix(&data, turn % 2 == 0)?;
             let work = |company: &Company| Replace { company: company.id, level: level(company), cells: cells.clone() };
             let (in_unit, in_hand) = (work(unit), work(hand));
-            let change = ReplaceFeaturePermissions {
+            let change = ChangeFeaturePermissions {
                 company: by_use_case.id,
                 level: level(by_use_case),
-                permissions: cells.clone(),
+                permissions: RequestedCells::All(cells.clone()),
                 force: false,
                 if_match: IfMatch::default(),
             };

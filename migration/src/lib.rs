@@ -59,6 +59,9 @@ mod m20261126_000007_company_quotas;
 mod m20261126_000008_change_lock;
 mod m20261127_000009_api_key_rates;
 mod m20261127_000010_company_ceilings;
+mod m20261127_000011_company_directory;
+mod m20261127_000012_cursor_key;
+mod m20261127_000013_idempotency_keys;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -75,7 +78,7 @@ pub use seed::{SeedReport, restore_seed, seed};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
-pub const TABLES: [&str; 24] = [
+pub const TABLES: [&str; 27] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -84,9 +87,11 @@ pub const TABLES: [&str; 24] = [
     "feature2views",
     "features",
     "iam_audit_logs",
+    "iam_cursor_keys",
     "iam_heartbeats",
     "iam_installation",
     "iam_seeded_rows",
+    "idempotency_keys",
     "menu_items",
     "module2features",
     "module2views",
@@ -98,6 +103,7 @@ pub const TABLES: [&str; 24] = [
     "user_level_feature_permissions",
     "user_level_view_permissions",
     "user_levels",
+    "user_profiles",
     "user_user_levels",
     "views",
 ];
@@ -131,6 +137,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000008_change_lock::Migration),
             Box::new(m20261127_000009_api_key_rates::Migration),
             Box::new(m20261127_000010_company_ceilings::Migration),
+            Box::new(m20261127_000011_company_directory::Migration),
+            Box::new(m20261127_000012_cursor_key::Migration),
+            Box::new(m20261127_000013_idempotency_keys::Migration),
         ]
     }
 
@@ -334,7 +343,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 9] = [
+    const SQL: [&str; 12] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -344,6 +353,9 @@ mod tests {
         m20261126_000007_company_quotas::UP,
         m20261127_000009_api_key_rates::UP,
         m20261127_000010_company_ceilings::UP,
+        m20261127_000011_company_directory::UP,
+        m20261127_000012_cursor_key::UP,
+        m20261127_000013_idempotency_keys::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.
@@ -368,6 +380,8 @@ mod tests {
             m20261122_000002_add_credentials::DOWN,
             m20261125_000004_states_and_histories::DOWN,
             m20261126_000006_seeded_rows::DOWN,
+            m20261127_000011_company_directory::DOWN,
+            m20261127_000012_cursor_key::DOWN,
         ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, ExternalId, ExternalSubject, Feature, FeatureId,
-    FeatureRule, Issuer, LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId, View, ViewId,
-    ViewState,
+    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, CompanyStatus, ExternalId, ExternalSubject, Feature,
+    FeatureId, FeatureRule, Issuer, LevelPermissions, Module, ModuleId, Name, Scope, Timestamp, UserId, UserLevelId,
+    View, ViewId, ViewState,
 };
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::Deserialize;
@@ -138,6 +138,8 @@ impl StoredCompany {
         let external = |(user, issuer, subject)| (user, ExternalId { issuer, subject });
         Ok(Self {
             snapshot: CompanySnapshot {
+                // The gains are the same if the company is suspended: they apply when the suspension ends.
+                status: CompanyStatus::Active,
                 catalog: Arc::new(catalog),
                 modules: rows.company_modules,
                 ceilings: Arc::new(rows.ceilings.unwrap_or_default()),

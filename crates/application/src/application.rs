@@ -9,6 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::idempotency::KeysInFlight;
+use crate::lists::cursor_key::KnownCursorKey;
 use crate::{BudgetOptions, Budgets};
 
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
@@ -20,8 +22,10 @@ pub struct Application {
     pub(crate) runtime: Handle,
     /// The quotas of companies without overrides.
     pub(crate) quotas: QuotaLimits,
+    pub(crate) cursor_key: KnownCursorKey,
     /// Limits the previews of changes that are computed at a time.
     pub(crate) previews: Arc<Semaphore>,
+    pub(crate) keys_in_flight: KeysInFlight,
 }
 
 impl std::fmt::Debug for Application {
@@ -37,8 +41,9 @@ impl Application {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
-        let previews = Arc::new(Semaphore::new(1));
-        Self { storage, permissions, budgets, changes: TaskTracker::new(), runtime, quotas, previews }
+        let (cursor_key, previews) = (KnownCursorKey::default(), Arc::new(Semaphore::new(1)));
+        let (changes, keys_in_flight) = (TaskTracker::new(), KeysInFlight::default());
+        Self { storage, permissions, budgets, changes, runtime, quotas, cursor_key, previews, keys_in_flight }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

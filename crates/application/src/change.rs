@@ -1,15 +1,15 @@
 //! Changes (commands): use cases that modify data. Each change declares its requirement, the target that it locks, and
 //! its effect on permissions.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::escalation::{AssignmentChange, LevelChange};
-use iam_domain::{Caller, Catalog, CompanyId, ExternalId, Snapshot, Timestamp, UserId, UserLevelId};
-use iam_storage::{Target, UnitOfWork};
+use iam_domain::escalation::LevelChange;
+use iam_domain::{Caller, ExternalId, Timestamp};
+use iam_storage::{IdempotentRequest, Target, UnitOfWork};
+use uuid::Uuid;
 
-use crate::{Failure, Requirement};
+use crate::{Failure, LevelsChange, Requirement};
 
 /// The caller of a change, and metadata of the request that makes the change.
 #[derive(Debug, Clone)]
@@ -23,11 +23,13 @@ pub struct RequestContext {
     pub issued_at: Option<Timestamp>,
     /// The caller's external id: the issuer and the subject. The external id is stored together with the change.
     pub external_id: Option<Arc<ExternalId>>,
+    /// The request, if it has an idempotency key.
+    pub idempotency: Option<Arc<IdempotentRequest>>,
 }
 
 impl From<Caller> for RequestContext {
     fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None }
+        Self { caller, request_id: None, issued_at: None, external_id: None, idempotency: None }
     }
 }
 
@@ -43,40 +45,8 @@ pub enum Effect<'a> {
         /// The level before and after the change.
         change: &'a LevelChange,
     },
-    /// The change replaced the levels that a user holds.
-    Levels {
-        /// The user.
-        user: UserId,
-        /// The levels before and after the change.
-        change: &'a LevelsChange,
-    },
-}
-
-/// A change to the levels that a user holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LevelsChange {
-    /// The levels that the user held before the change.
-    pub before: BTreeSet<UserLevelId>,
-    /// The levels that the user holds after the change.
-    pub after: BTreeSet<UserLevelId>,
-    /// `true` if a level that the change assigned denies a view or an action.
-    pub adds_denies: bool,
-}
-
-impl LevelsChange {
-    /// Loads the permissions of these levels, together with the catalog. The permissions of the levels are those of the
-    /// unit of work, which the change does not affect.
-    pub(crate) async fn load(
-        &self,
-        tx: &dyn UnitOfWork,
-        company: CompanyId,
-    ) -> Result<(AssignmentChange, Arc<Catalog>), Failure> {
-        let ids: Vec<_> = self.before.union(&self.after).copied().collect();
-        let Snapshot { catalog, levels, .. } = tx.snapshots().load_levels(company, &ids).await?.value;
-        let of =
-            |held: &BTreeSet<UserLevelId>| levels.iter().filter(|level| held.contains(&level.level)).cloned().collect();
-        Ok((AssignmentChange { before: of(&self.before), after: of(&self.after) }, catalog))
-    }
+    /// The change replaced the levels that users hold.
+    Levels(&'a [LevelsChange]),
 }
 
 /// A use case that changes data.
@@ -89,6 +59,10 @@ pub trait Change: Send + Sync + 'static {
     /// checked before.
     const REQUIREMENT: Requirement;
 
+    /// `true` if the change creates an entity. Repetitions of a request with an idempotency key then create no further
+    /// entity. Other changes ignore idempotency keys.
+    const CREATES: bool = false;
+
     /// Returns the target that the change locks: one company, the catalog or the credentials.
     fn target(&self) -> Target;
 
@@ -98,10 +72,10 @@ pub trait Change: Send + Sync + 'static {
         Effect::None
     }
 
-    /// Returns the external id of the user to whom the change applies, if the request contains it. The external id is
-    /// stored together with the change.
-    fn external_id(&self) -> Option<&ExternalId> {
-        None
+    /// Returns the external ids of the users to whom the change applies, if the request contains them. The external ids
+    /// are stored together with the change.
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        Vec::new()
     }
 
     /// Returns `true` if the change may leave the company without a user who holds an essential right. Only super admins
@@ -115,6 +89,21 @@ pub trait Change: Send + Sync + 'static {
     /// afterwards if it does more than to remove data.
     fn may_only_remove(&self) -> bool {
         false
+    }
+
+    /// Returns the id of the entity that the change created. `None` if [`Self::CREATES`] is `false`.
+    fn created(&self, _answer: &Self::Answer) -> Option<Uuid> {
+        None
+    }
+
+    /// Returns the result of an earlier execution of this change, which created the entity with this id. Returns `None`
+    /// if the entity no longer exists.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    async fn find_created(&self, _tx: &mut dyn UnitOfWork, _id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(None)
     }
 
     /// Applies the change. If the transaction fails with a retryable error, such as a serialization failure or a

@@ -10,6 +10,7 @@ use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
+use crate::idempotency::{KeyInFlight, find_earlier, record};
 use crate::quotas::check_quotas;
 use crate::{Application, Change, Exhausted, Failure, RequestContext, Requirement};
 
@@ -38,22 +39,32 @@ impl Application {
             target: change.target(),
             is_forced: is_forced_by(context.caller, &change),
             quotas: self.quotas,
+            key_limit: self.budgets.idempotency_keys(),
             context,
         };
+        let idempotent = request.context.idempotency.as_deref().filter(|_| C::CREATES);
+        let key = idempotent.map(|request| self.keys_in_flight.enter(request)).transpose()?;
         let work = Arc::new(ChangeWork { request: request.clone(), change, answer: Mutex::new(None) });
-        let stamp = self.execute_in_task(request, Arc::<ChangeWork<C>>::clone(&work)).await?;
+        let stamp = self.execute_in_task(request, key, Arc::<ChangeWork<C>>::clone(&work)).await?;
         let answer = work.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let value = answer.ok_or_else(|| Failure::Internal("a committed change has no result".into()))?;
-        Ok(Committed { stamp, value })
+        let (value, is_repeated) =
+            answer.ok_or_else(|| Failure::Internal("a committed change has no result".into()))?;
+        Ok(Committed { stamp, value, is_repeated })
     }
 
     /// Runs the unit of work of a change in its own task. This function is not generic, so it is compiled only once and
     /// not for each type of change.
-    async fn execute_in_task(&self, request: ChangeRequest, work: Arc<AnyWork>) -> Result<CommitStamp, Failure> {
+    async fn execute_in_task(
+        &self,
+        request: ChangeRequest,
+        key: Option<KeyInFlight>,
+        work: Arc<AnyWork>,
+    ) -> Result<CommitStamp, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
         let budgets = Arc::clone(&self.budgets);
         let task = async move {
+            let _key = key;
             let ChangeRequest { context, target, is_forced, .. } = request;
             let caller = context.caller;
             let invalidation = PendingInvalidation { permissions, target, is_settled: false };
@@ -88,6 +99,8 @@ pub struct Committed<T> {
     pub stamp: CommitStamp,
     /// The result of the change.
     pub value: T,
+    /// `true` if an earlier request with the same idempotency key made the change. This request has changed nothing.
+    pub is_repeated: bool,
 }
 
 /// The input for executing a change: the context of the request, and the properties of the change.
@@ -100,6 +113,8 @@ struct ChangeRequest {
     target: Target,
     is_forced: bool,
     quotas: QuotaLimits,
+    /// The maximum number of idempotency keys of the caller.
+    key_limit: u32,
 }
 
 /// The unit of work of a change of any type. Its output states what the change recorded.
@@ -144,8 +159,8 @@ impl Drop for PendingInvalidation {
 struct ChangeWork<C: Change> {
     request: ChangeRequest,
     change: C,
-    /// The result of the latest attempt.
-    answer: Mutex<Option<C::Answer>>,
+    /// The result of the latest attempt, and `true` if it is the result of an earlier request.
+    answer: Mutex<Option<(C::Answer, bool)>>,
 }
 
 #[async_trait]
@@ -155,13 +170,24 @@ impl<C: Change> Work for ChangeWork<C> {
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Recorded, Failure> {
         let guard = before_change(tx, &self.request).await?;
+        let idempotent = self.request.context.idempotency.as_deref().filter(|_| C::CREATES);
+        if let Some(request) = idempotent
+            && let Some(earlier) = find_earlier(&self.change, tx, request).await?
+        {
+            *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((earlier, true));
+            return Ok(tx.recorded());
+        }
         let answer = self.change.apply(tx, self.request.context.caller).await?;
-        remember_external_ids(tx, &self.request, self.change.external_id()).await?;
+        remember_external_ids(tx, &self.request, &self.change.external_ids()).await?;
         if let Some(guard) = guard {
             guard.check(tx, self.change.effect(&answer)).await?;
         }
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        let created = self.change.created(&answer);
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((answer, false));
         check_quotas(tx, self.request.target, &self.request.quotas).await?;
+        if let (Some(request), Some(created)) = (idempotent, created) {
+            record(tx, request, created, self.request.key_limit).await?;
+        }
         let recorded = tx.recorded();
         match self.request.exhausted.filter(|_| !recorded.only_removes) {
             Some(exhausted) => Err(exhausted.counted().into()),
@@ -186,13 +212,13 @@ async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Resu
 async fn remember_external_ids(
     tx: &mut dyn UnitOfWork,
     request: &ChangeRequest,
-    named: Option<&ExternalId>,
+    named: &[&ExternalId],
 ) -> Result<(), Failure> {
     // The external ids are stored in sorted order, which prevents a deadlock between two changes that store the same
     // two external ids.
-    let named: BTreeSet<_> = request.context.external_id.as_deref().into_iter().chain(named).collect();
-    for external_id in named {
-        tx.users_mut().remember(external_id).await?;
+    let named: BTreeSet<_> = request.context.external_id.as_deref().into_iter().chain(named.iter().copied()).collect();
+    if !named.is_empty() {
+        tx.users_mut().remember(&Vec::from_iter(named)).await?;
     }
     Ok(())
 }

@@ -52,6 +52,16 @@ pub enum Failure {
     /// concurrency).
     #[error("precondition failed")]
     PreconditionFailed,
+    /// The data has changed since the first page of the answer was read, so no further page can be read at the same
+    /// versions.
+    #[error("outdated cursor")]
+    Outdated,
+    /// The caller has used the idempotency key for another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
+    /// The caller has used the maximum number of idempotency keys.
+    #[error("too many idempotency keys: {0}")]
+    TooManyKeys(u32),
     /// A budget of the caller or of the company is exhausted.
     #[error("the budget {} is exhausted", .0.budget.name())]
     Exhausted(Exhausted),
@@ -137,6 +147,7 @@ impl From<StorageError> for Failure {
                     Constraint::UserLevelAssigned => "The user level is assigned to users",
                     Constraint::ViewInMenu => "The view is used by the menu",
                     Constraint::FeatureInMenu => "The feature is used by the menu",
+                    Constraint::CompanyErased => "The company was erased",
                     _ => "This already exists",
                 }
                 .to_owned(),

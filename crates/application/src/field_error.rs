@@ -28,6 +28,8 @@ codes! {
     Assigned = "assigned";
     /// The string contains a disallowed character.
     Character = "character";
+    /// The cursor was not issued for this request.
+    Cursor = "cursor";
     /// The string contains a character that overrides the text direction.
     Direction = "direction";
     /// The request specifies different values for the field.

@@ -16,8 +16,8 @@
 //!     let context = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
-//!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {:?}", committed.value.id, committed.stamp);
+//!     let committed = application.execute(context, CreateUserLevel { company, name, description, copy_from: None }).await?;
+//!     println!("{} at {:?}", committed.value.level.id, committed.stamp);
 //!     Ok(())
 //! }
 //! ```
@@ -30,6 +30,7 @@ mod budgets;
 mod ceilings;
 mod change;
 mod changes;
+mod companies;
 mod decisions;
 mod etag;
 mod execute;
@@ -37,38 +38,54 @@ mod external_ids;
 mod failure;
 mod field_error;
 mod health;
+mod idempotency;
+mod levels_change;
+mod lists;
 mod names;
 mod nullified;
 mod patch;
+mod profiles;
 mod quotas;
 mod reads;
 mod trail;
+mod who_can;
 
 pub use application::Application;
 pub use authentication::ServiceAuthentication;
 pub use authorization::Requirement;
 pub use budgets::{Buckets, Budget, BudgetOptions, Budgets, Empty, Exhausted, Rate, Remaining, Reserve};
 pub use ceilings::{ActionCeiling, CeilingsImpact, CellImpact, RequestedCeilings};
-pub use change::{Change, Effect, LevelsChange, RequestContext};
+pub use change::{Change, Effect, RequestContext};
 pub use changes::{
-    AssignUserLevels, AssignedLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem,
-    CreateUserLevel, CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem,
-    DeleteUserLevel, DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, Provisioned,
-    ProvisionedAdmin, ReplaceFeaturePermissions, ReplaceViewPermissions, ReplacedMatrix, RevokeApiKey,
+    AssignUserLevels, AssignedLevels, ChangeFeaturePermissions, ChangeViewPermissions, CreateApiKey, CreateCompany,
+    CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel, CreateView, CreatedUserLevel,
+    CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel, DeleteView,
+    EditAssignments, EditedAssignments, LevelOfUser, NewFeaturePermission, NewViewPermission, ProvisionCompany,
+    Provisioned, ProvisionedAdmin, RemoveUser, ReplacedMatrix, RequestedCells, RequestedLevels, RevokeApiKey,
     SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
-    SwitchCompanyModule, SwitchedModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem,
-    UpdateUserLevel, UpdateView,
+    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
+    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
+pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
-pub use iam_storage::{AuditCursor, AuditFilter, Membership, NewTrailEntry};
+pub use iam_storage::{
+    AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, FeatureCell, HeldLevel, IdempotentRequest,
+    LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,
+};
+pub use idempotency::request_digest;
+pub use levels_change::{LevelFields, LevelsChange};
+pub use lists::companies::ListCompanies;
+pub use lists::members::{ListMembers, SearchText};
+pub use lists::page::{Page, PageRequest};
 pub use names::Names;
 pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;
 pub use quotas::CompanyQuotas;
-pub use reads::{AuditPage, HoldersPage, MembershipsPage, NamedRecord, Total};
+pub use reads::{AuditPage, MembershipsPage, NamedRecord, Total};
 pub use trail::Trail;
+pub use who_can::{AllowedMember, AllowedPage, WhoCan};

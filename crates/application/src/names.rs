@@ -15,11 +15,16 @@ use crate::{Application, Failure, causes};
 pub type Names = BTreeMap<Uuid, String>;
 
 impl Application {
-    /// Returns the names of the entities that an explanation refers to. The names of views, features and modules come
-    /// from the catalog of `access`. If the levels cannot be read, for example during an outage of the database, their
-    /// names are omitted.
-    pub async fn names_in_explanation(&self, company: CompanyId, access: &Access, explanation: &Explanation) -> Names {
-        let ids = ids_in(explanation);
+    /// Returns the names of the entities that explanations refer to. The names of views, features and modules come from
+    /// the catalog of `access`. If the levels cannot be read, for example during an outage of the database, their names
+    /// are omitted.
+    pub async fn names_in_explanations<'a>(
+        &self,
+        company: CompanyId,
+        access: &Access,
+        explanations: impl IntoIterator<Item = &'a Explanation>,
+    ) -> Names {
+        let ids = explanations.into_iter().flat_map(ids_in).collect();
         let mut names = names_in_catalog(access.catalog(), &ids);
         if access.age().is_some() {
             return names;
@@ -125,7 +130,7 @@ fn ids_in(explanation: &Explanation) -> BTreeSet<Uuid> {
         Step::ShowView(id) => Some(id.as_uuid()),
         Step::EnableModule(id) | Step::GrantModule(id) => Some(id.as_uuid()),
         Step::Undeny(id) | Step::Allow(id) => Some(id.as_uuid()),
-        Step::AssignLevel => None,
+        Step::ActivateCompany | Step::AssignLevel => None,
     });
     view.into_iter().chain(feature).chain(modules).chain(levels).chain(deciding).chain(steps).collect()
 }

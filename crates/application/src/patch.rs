@@ -12,6 +12,16 @@ pub enum Patch<T> {
     Set(T),
 }
 
+impl<T> Patch<T> {
+    /// Returns the new value, if there is one.
+    pub fn into_value(self) -> Option<T> {
+        match self {
+            Self::Keep | Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
 impl<T: Clone> Patch<T> {
     pub(crate) fn apply(&self, field: &mut Option<T>) {
         match self {

@@ -24,10 +24,10 @@ pub(crate) async fn check_quotas(tx: &dyn UnitOfWork, target: Target, defaults: 
     }
     check_usage(tx, company, &limits, growth.grown()).await?;
     if let Some(limit) = limits.limit(Quota::LevelSets) {
-        for (user, before) in growth.users_with_new_sets() {
-            if tx.company_quotas().exceeds_level_sets(company, user, &before, limit).await? {
-                return Err(Failure::QuotaExceeded { quota: Quota::LevelSets, limit });
-            }
+        let has_new_sets = growth.users_with_new_sets().next().is_some();
+        let changed: Vec<_> = growth.users_with_other_sets().collect();
+        if has_new_sets && tx.company_quotas().exceeds_level_sets(company, &changed, limit).await? {
+            return Err(Failure::QuotaExceeded { quota: Quota::LevelSets, limit });
         }
     }
     Ok(())

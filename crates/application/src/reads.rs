@@ -8,7 +8,7 @@ use iam_domain::{
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, AuditRecords, Membership, PageBounds};
+use iam_storage::{AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, Membership, PageBounds, Stamped};
 
 use crate::blocking::compute;
 use crate::changes::credentials::API_KEY;
@@ -19,10 +19,11 @@ use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
 use crate::names::{References, names_of_record};
+use crate::profiles::USER;
 use crate::{Application, Failure, Names};
 
-/// Maximum number of audit records that are counted for the total.
-const COUNT_LIMIT: u64 = 10_000;
+/// Maximum number of elements that are counted for the total of a list.
+pub(crate) const COUNT_LIMIT: u64 = 10_000;
 
 /// Maximum size of the records on a page of the audit log, in bytes of JSON.
 const AUDIT_PAGE_BYTES: u64 = 1024 * 1024;
@@ -30,13 +31,20 @@ const AUDIT_PAGE_BYTES: u64 = 1024 * 1024;
 /// Maximum size of the names on a page of the audit log, in bytes.
 const AUDIT_PAGE_NAME_BYTES: usize = 1024 * 1024;
 
-/// The total number of audit records that match a query: exact, or a lower bound.
+/// The total number of elements of a list: exact, or a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// The exact number of records.
+    /// The exact number of elements.
     Exactly(u64),
-    /// A lower bound: there are more records than this number.
+    /// A lower bound: there are more elements than this number.
     MoreThan(u64),
+}
+
+impl Total {
+    /// Returns the total for a count that stopped after [`COUNT_LIMIT`] + 1 elements.
+    pub(crate) const fn counted(count: u64) -> Self {
+        if count > COUNT_LIMIT { Self::MoreThan(COUNT_LIMIT) } else { Self::Exactly(count) }
+    }
 }
 
 /// A page of the audit log.
@@ -60,17 +68,6 @@ pub struct NamedRecord {
     /// The names of the entities that the record refers to, by id. A deleted entity has the name that the record
     /// contains.
     pub names: Names,
-}
-
-/// A page of the users who hold a level.
-#[derive(Debug, Clone)]
-pub struct HoldersPage {
-    /// The users, sorted by id.
-    pub users: Vec<UserId>,
-    /// `true` if there is another page.
-    pub has_next: bool,
-    /// The stored external ids of these users.
-    pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
 /// A page of the companies in which a user holds levels.
@@ -117,6 +114,15 @@ impl Application {
     /// Returns [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().assignments().get_user_levels(company, user).await?)
+    }
+
+    /// Returns the matrices of all levels of a company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>, Failure> {
+        Ok(self.reader().snapshots().load_matrix(company).await?)
     }
 
     /// Returns the view matrix of a level.
@@ -381,40 +387,11 @@ impl Application {
         let next = last.filter(|_| has_more).map(|last| AuditCursor { timestamp: last.timestamp, id: last.id });
         let total = match include_total {
             false => None,
-            true => Some(match logs.count_for_company(company, filter, COUNT_LIMIT + 1).await? {
-                count if count > COUNT_LIMIT => Total::MoreThan(COUNT_LIMIT),
-                count => Total::Exactly(count),
-            }),
+            true => Some(Total::counted(logs.count_for_company(company, filter, COUNT_LIMIT + 1).await?)),
         };
         let users = page.iter().flat_map(|NamedRecord { record, .. }| named_users(record));
         let external_ids = external_ids(self.reader().users(), users).await?;
         Ok(AuditPage { records: page, next, total, external_ids })
-    }
-
-    /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids are greater than
-    /// `after` (keyset pagination).
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Failure::NotFound`] if the company does not have the level, and [`Failure::Unavailable`] if the
-    /// storage cannot be read.
-    pub async fn holders(
-        &self,
-        company: CompanyId,
-        level: UserLevelId,
-        after: Option<UserId>,
-        limit: u64,
-    ) -> Result<HoldersPage, Failure> {
-        // One user more than requested is read, to determine whether there is a next page.
-        let mut users = self.reader().assignments().list_users(company, level, after, limit + 1).await?;
-        if users.is_empty() {
-            self.user_level(company, level).await?;
-        }
-        let page = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_next = users.len() > page;
-        users.truncate(page);
-        let external_ids = external_ids(self.reader().users(), users.iter().copied()).await?;
-        Ok(HoldersPage { users, has_next, external_ids })
     }
 
     /// Returns the stored data of a user. If a company is given, the user must hold a level in this company. The
@@ -428,7 +405,7 @@ impl Application {
         if let Some(company) = company
             && self.levels_of_user(company, id).await?.is_empty()
         {
-            return Err(Failure::NotFound("User"));
+            return Err(Failure::NotFound(USER));
         }
         let stored = self.reader().users().find(&[id]).await?.pop();
         let user = stored.unwrap_or(User { id, external_id: None, not_before: None });

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext};
+use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext, RequestedLevels};
 use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
 use iam_identity::SigningError;
 
@@ -101,11 +101,11 @@ impl Demo {
         };
         for (name, id) in USERS {
             let user = UserId::parse(id)?;
-            let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
+            let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id);
             let assign = AssignUserLevels {
                 company,
                 user: NamedUser::native(user),
-                levels,
+                levels: RequestedLevels::All(levels.collect()),
                 force: false,
                 if_match: IfMatch::default(),
             };

@@ -34,6 +34,17 @@ pub enum Grant {
     },
 }
 
+impl Grant {
+    /// Returns the cell that the permission belongs to.
+    #[must_use]
+    pub fn cell(&self) -> Cell {
+        match self {
+            Self::View(view) => Cell::View(*view),
+            Self::Action { feature, action, .. } => Cell::Action(*feature, action.clone()),
+        }
+    }
+}
+
 /// The position of a cell in the matrices of a level: a view, or an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {

@@ -31,10 +31,11 @@ impl EssentialRight {
         self.permissions().iter().map(|(permission, action)| (permission.key(), action.action()))
     }
 
-    /// Returns `true` if the user of the snapshot holds the right. Module gates and denies are applied.
+    /// Returns `true` if the user of the snapshot holds the right. Module gates and denies are applied. The status of the
+    /// company is ignored: a suspended company must retain its administrators too.
     #[must_use]
     pub fn is_held(self, snapshot: &Snapshot) -> bool {
-        self.permissions().iter().all(|(permission, action)| permission.is_held(*action, snapshot))
+        self.permissions().iter().all(|(permission, action)| permission.is_held_if_active(*action, snapshot))
     }
 }
 

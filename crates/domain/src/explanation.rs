@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::{
-    Action, Decision, FeatureId, FeatureRule, LevelPermissions, ModuleId, Scope, Snapshot, UserLevelId, ViewId,
-    ViewState,
+    Action, CompanyStatus, Decision, FeatureId, FeatureRule, LevelPermissions, ModuleId, Scope, Snapshot, UserLevelId,
+    ViewId, ViewState,
 };
 
 /// A module that gates the view or the feature. The gate is open if at least one such module is both enabled and
@@ -100,6 +100,8 @@ pub struct LevelContribution {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SuggestedStep))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
+    /// End the suspension of the company.
+    ActivateCompany,
     /// Enable the feature for all companies.
     EnableFeature(FeatureId),
     /// Enable the module for all companies.
@@ -140,9 +142,9 @@ pub struct Explanation {
     /// allowed. It is also empty if the view, the feature, or the action of the feature does not exist, because no step
     /// can then allow access.
     ///
-    /// Steps change only levels, assignments, modules and ceilings of the company, and `enabled` flags. They never make
-    /// a view public and never remove a view or feature from a module. Changing a pinned cell counts as one step,
-    /// although only super admins can change it.
+    /// Steps change only levels, assignments, modules, ceilings and the status of the company, and `enabled` flags. They
+    /// never make a view public and never remove a view or feature from a module. Changing a pinned cell counts as one
+    /// step, although only super admins can change it.
     pub suggestion: Vec<Step>,
 }
 
@@ -155,9 +157,10 @@ impl Snapshot {
         let ceiling = self.ceilings.hides(id).then_some(AppliedCeiling { max_scope: None });
         let levels = self.says(|level| level.views.get(&id).copied().into());
         let suggestion = match self.catalog.view(id) {
+            Some(view) if !decision.allowed && !view.requires_auth => self.steps_to_activate(),
             Some(_) if !decision.allowed => {
-                let showing = ceiling.map(|_| Step::ShowView(id));
-                [steps_to_open_gate(&gate), showing.into_iter().collect(), steps_to_allow(&levels, None)].concat()
+                let showing = ceiling.map(|_| Step::ShowView(id)).into_iter().collect();
+                [self.steps_to_activate(), steps_to_open_gate(&gate), showing, steps_to_allow(&levels, None)].concat()
             }
             _ => Vec::new(),
         };
@@ -177,14 +180,24 @@ impl Snapshot {
             Some(feature) if !decision.allowed && feature.knows(action) => {
                 let enabling = (!feature.enabled).then_some(Step::EnableFeature(id));
                 let raising = (max_scope < Some(least)).then_some(Step::RaiseCeiling(id));
-                let opening =
-                    [enabling.into_iter().collect(), steps_to_open_gate(&gate), raising.into_iter().collect()];
-                [opening.concat(), steps_to_allow(&levels, Some(least))].concat()
+                [
+                    self.steps_to_activate(),
+                    enabling.into_iter().collect(),
+                    steps_to_open_gate(&gate),
+                    raising.into_iter().collect(),
+                    steps_to_allow(&levels, Some(least)),
+                ]
+                .concat()
             }
             _ => Vec::new(),
         };
         let feature = self.catalog.feature(id).map(|feature| feature.id);
         Explanation { decision, view: None, feature, gate, ceiling, levels, suggestion }
+    }
+
+    /// Returns the step that ends the suspension of the company. Empty if the company is active.
+    fn steps_to_activate(&self) -> Vec<Step> {
+        (self.status == CompanyStatus::Suspended).then_some(Step::ActivateCompany).into_iter().collect()
     }
 
     fn gate(&self, modules: impl Iterator<Item = ModuleId>) -> Vec<GatingModule> {

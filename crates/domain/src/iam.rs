@@ -68,6 +68,16 @@ impl IamPermission {
             Self::suffices(decision.allowed, decision.scope)
         })
     }
+
+    /// Returns `true` if the user of the snapshot holds this permission, or would hold it if the company was not
+    /// suspended.
+    #[must_use]
+    pub(crate) fn is_held_if_active(self, action: IamAction, snapshot: &Snapshot) -> bool {
+        snapshot.catalog.feature_by_key(self.key()).is_some_and(|feature| {
+            let decision = snapshot.feature_if_active(feature.id, &action.action());
+            Self::suffices(decision.allowed, decision.scope)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ macro_rules! ids {
 
 ids! {
     version_7:
-    /// The id of a company (tenant). The service stores no other data about the company itself, such as its name.
+    /// The id of a company (tenant).
     CompanyId,
     /// The id of a user: a person, or a machine that acts as a user. A user may be a member of several companies.
     UserId,

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{
-    Action, Ceilings, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState,
+    Action, Ceilings, CompanyStatus, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId,
+    ViewState,
 };
 
 /// The reason for a decision.
@@ -30,6 +31,8 @@ pub enum Reason {
     FeatureModuleMissing,
     /// The feature is disabled for all companies.
     FeatureDisabled,
+    /// The company is suspended.
+    CompanySuspended,
     /// A ceiling of the company hides the view, or permits the action to no user or only with a narrower scope than
     /// required.
     CompanyCeiling,
@@ -49,7 +52,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PublicView,
         Self::ExplicitAllow,
         Self::SuperAdmin,
@@ -57,6 +60,7 @@ impl Reason {
         Self::ViewModuleMissing,
         Self::FeatureModuleMissing,
         Self::FeatureDisabled,
+        Self::CompanySuspended,
         Self::CompanyCeiling,
         Self::NoUserLevels,
         Self::NoExplicitAllow,
@@ -83,6 +87,7 @@ impl Reason {
             Self::ViewModuleMissing => "view_module_missing",
             Self::FeatureModuleMissing => "feature_module_missing",
             Self::FeatureDisabled => "feature_disabled",
+            Self::CompanySuspended => "company_suspended",
             Self::CompanyCeiling => "company_ceiling",
             Self::NoUserLevels => "no_user_levels",
             Self::NoExplicitAllow => "no_explicit_allow",
@@ -104,6 +109,7 @@ impl Reason {
             Self::ViewModuleMissing => "Company does not have access to the module containing this view",
             Self::FeatureModuleMissing => "Company does not have access to the module containing this feature",
             Self::FeatureDisabled => "Feature is disabled",
+            Self::CompanySuspended => "Company is suspended",
             Self::CompanyCeiling => "Not permitted in this company (ceiling set by the platform)",
             Self::NoUserLevels => "User has no assigned user levels",
             Self::NoExplicitAllow => "No explicit allow permission (inherit or no permission)",
@@ -329,6 +335,8 @@ impl Catalog {
 pub struct Snapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
+    /// The status of the company.
+    pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The ceilings of the company.
@@ -341,6 +349,9 @@ impl Snapshot {
     /// Decides whether the user may see a view.
     #[must_use]
     pub fn view(&self, id: ViewId) -> Decision {
+        if let Some(reason) = self.suspended() {
+            return Decision::of_view(false, reason);
+        }
         let Some(view) = self.catalog.view(id) else {
             return Decision::of_view(false, Reason::UnknownView);
         };
@@ -373,6 +384,21 @@ impl Snapshot {
     /// the action with at least this scope if the ceiling limits it, and otherwise with exactly this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
+        self.suspended().map_or_else(|| self.feature_if_active(id, action), Decision::denied_action)
+    }
+
+    /// Returns the reason for which a suspended company denies everything, or `None` if the company is active. A
+    /// non-member receives the same reason as in an active company.
+    fn suspended(&self) -> Option<Reason> {
+        match self.status {
+            CompanyStatus::Active => None,
+            CompanyStatus::Suspended if self.levels.is_empty() => Some(Reason::NoUserLevels),
+            CompanyStatus::Suspended => Some(Reason::CompanySuspended),
+        }
+    }
+
+    /// Makes the decision of [`Self::feature`] as if the company was active.
+    pub(crate) fn feature_if_active(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
             return Decision::denied_action(Reason::UnknownFeature);
         };
@@ -445,6 +471,8 @@ impl Snapshot {
 pub struct CompanySnapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
+    /// The status of the company.
+    pub status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
     /// The ceilings of the company.
@@ -462,6 +490,7 @@ impl CompanySnapshot {
         let held = self.holders.get(&user).into_iter().flatten();
         Snapshot {
             catalog: Arc::clone(&self.catalog),
+            status: self.status,
             modules: self.modules.clone(),
             ceilings: Arc::clone(&self.ceilings),
             levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),

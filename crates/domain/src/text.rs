@@ -60,7 +60,7 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
 
 /// Rejects a string that can look identical to another string (spoofing). Such a string contains invisible characters,
 /// or characters that change the direction of text.
-fn check_visibility(text: &str) -> Result<(), TextError> {
+pub(crate) fn check_visibility(text: &str) -> Result<(), TextError> {
     // Only control characters and characters outside ASCII can be invisible.
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Ok(());
@@ -241,7 +241,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// The name of a view, module, feature or user level.
+    /// The name of a view, module, feature, user level, company or user.
     Name: max 255, blank false, id true;
     /// The label of a menu entry, or of a step of a navigation trail.
     Label: max 255, blank false, id true;

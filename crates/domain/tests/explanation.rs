@@ -114,6 +114,8 @@ impl Asked {
         let mut after = world.clone();
         let held = |after: &World, id| after.levels.iter().position(|held| level(held.number) == id).unwrap();
         match step {
+            // The company of a world is active.
+            Step::ActivateCompany => {}
             Step::EnableFeature(id) => after.disabled_features.retain(|number| feature(*number) != id),
             Step::EnableModule(id) => after.disabled_modules.retain(|number| module(*number) != id),
             Step::GrantModule(id) => after.company_modules.extend((0..MODULES).find(|number| module(*number) == id)),

@@ -4,7 +4,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use common::{
     ACTIONS, FEATURES, LEVELS, Level, MODULES, SCOPES, VIEWS, World, action, config, feature, level, module, rows,
@@ -281,13 +280,10 @@ proptest! {
         let [user, other, non_member] = [0, 1, 2].map(|number| UserId::from_uuid(uuid(5, number)));
         let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
         let held: BTreeSet<_> = held.into_iter().map(level).collect();
-        let company = CompanySnapshot {
-            catalog: Arc::clone(&snapshot.catalog),
-            modules: snapshot.modules.clone(),
-            ceilings: Arc::clone(&snapshot.ceilings),
-            levels: snapshot.levels.iter().map(|level| (level.level, level.clone())).collect(),
-            holders: [(user, held.clone()), (other, all)].into(),
-        };
+        let Snapshot { catalog, status, modules, ceilings, levels } = snapshot.clone();
+        let levels = levels.into_iter().map(|level| (level.level, level)).collect();
+        let holders = [(user, held.clone()), (other, all)].into();
+        let company = CompanySnapshot { catalog, status, modules, ceilings, levels, holders };
         let mut expected = snapshot.clone();
         expected.levels.retain(|level| held.contains(&level.level));
         prop_assert_eq!(decisions(&company.of_user(user)), decisions(&expected));

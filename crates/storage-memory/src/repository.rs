@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use iam_domain::{ApiKeyId, Timestamp};
+use iam_storage::CursorKey;
 use imbl::OrdMap;
 
 use crate::state::State;
@@ -13,6 +14,7 @@ pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
+    fn cursor_key(&self) -> CursorKey;
 }
 
 /// A newtype that implements the read traits on a state source and, for a unit of work, also the write traits. The

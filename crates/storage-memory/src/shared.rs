@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use iam_domain::{ApiKeyId, Timestamp};
+use iam_storage::CursorKey;
 use imbl::OrdMap;
 use tokio::sync::watch;
 
@@ -23,6 +24,8 @@ pub(crate) struct SharedStorage {
     pub(crate) commits: watch::Sender<()>,
     pub(crate) clock: StorageClock,
     pub(crate) epoch: u64,
+    /// The key that signs the cursors of lists.
+    pub(crate) cursor_key: CursorKey,
     pub(crate) options: MemoryOptions,
 }
 
@@ -37,5 +40,8 @@ impl StateSource for Arc<SharedStorage> {
 
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
         self.auxiliary.load().api_key_uses.clone()
+    }
+    fn cursor_key(&self) -> CursorKey {
+        self.cursor_key
     }
 }

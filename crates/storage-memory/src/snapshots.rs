@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
-use iam_domain::{Catalog, CompanyId, CompanySnapshot, Menu, Snapshot, UserId, UserLevelId, Versions};
-use iam_storage::{Result, Snapshots, Stamped, Stamps};
+use iam_domain::{
+    Catalog, CompanyId, CompanySnapshot, LevelPermissions, Menu, Snapshot, UserId, UserLevelId, Versions,
+};
+use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps};
 
 use crate::reads::menu::{items_in_order, sub_items_in_order};
+use crate::reads::sorted;
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
@@ -16,6 +19,38 @@ use crate::state::LevelData;
 /// identifies a state of this storage.
 fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
     Stamped { versions, stamps: Stamps::default(), value }
+}
+
+/// Returns the cell with this name, or `None` if the view or the feature does not exist.
+fn find_cell(catalog: &Catalog, name: &CellName) -> Option<Cell> {
+    match name {
+        CellName::View(IdOrText::Id(id)) => Some(Cell::View(*id)),
+        CellName::View(IdOrText::Text(url)) => catalog.view_by_url(url).map(|view| Cell::View(view.id)),
+        CellName::Action(IdOrText::Id(id), action) => Some(Cell::Action(*id, action.clone())),
+        CellName::Action(IdOrText::Text(key), action) => {
+            catalog.feature_by_key(key).map(|feature| Cell::Action(feature.id, action.clone()))
+        }
+    }
+}
+
+/// Returns the permissions of a level with only the rule for one cell.
+fn only(level: &LevelData, cell: &Cell) -> LevelPermissions {
+    let mut all = level.permissions();
+    match cell {
+        Cell::View(view) => {
+            all.views.retain(|id, _| id == view);
+            all.features.clear();
+        }
+        Cell::Action(feature, action) => {
+            all.views.clear();
+            all.features.retain(|id, _| id == feature);
+            if let Some(rules) = all.features.get_mut(feature) {
+                rules.retain(|own, _| own == action);
+            }
+            all.features.retain(|_, rules| !rules.is_empty());
+        }
+    }
+    all
 }
 
 #[async_trait]
@@ -26,6 +61,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
@@ -39,6 +75,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let company = state.company(company);
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
@@ -58,6 +95,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
@@ -73,6 +111,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let asked: BTreeSet<_> = levels.iter().collect();
         let value = Snapshot {
             catalog: state.catalog.compiled(),
+            status: company.details.status,
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: asked
@@ -105,6 +144,29 @@ impl<S: StateSource> Snapshots for Repository<S> {
             .filter(|(_, reaches)| !reaches.is_empty())
             .collect();
         Ok(stamped(versions, OtherRules { catalog: state.catalog.compiled(), reaches }))
+    }
+
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let (company, catalog) = (state.company(company), state.catalog.compiled());
+        let cell = find_cell(&catalog, cell);
+        let rules = |level: &LevelData| match &cell {
+            None => LevelPermissions::new(level.level.id, [], []),
+            Some(cell) => only(level, cell),
+        };
+        let levels = company.levels.values().map(|level| rules(level)).collect();
+        let (status, modules) = (company.details.status, company.enabled_modules());
+        let ceilings = company.ceilings.clone();
+        Ok(stamped(versions, Snapshot { catalog, status, modules, ceilings, levels }))
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let levels = state.company(company).levels.values().map(|level| level.matrix());
+        let levels = sorted(levels, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
+        Ok(stamped(versions, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::Clock;
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
-    Reader, Result, Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, CursorKey, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
+    IdempotencyKeys, NavTrail, Reader, Result, Storage, Target, UnitOfWork,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -40,6 +40,7 @@ impl MemoryStorage {
             commits: watch::Sender::new(()),
             clock: StorageClock::new(clock),
             epoch,
+            cursor_key: random_key(),
             options,
         })))
     }
@@ -60,6 +61,15 @@ impl MemoryStorage {
     pub(crate) fn shared(&self) -> &Arc<SharedStorage> {
         &self.0.0
     }
+}
+
+/// Returns a new random key. Two UUIDs have 244 random bits.
+fn random_key() -> CursorKey {
+    let mut key = [0; CursorKey::LENGTH];
+    for (half, uuid) in key.chunks_mut(16).zip([Uuid::new_v4(), Uuid::new_v4()]) {
+        half.copy_from_slice(uuid.as_bytes());
+    }
+    CursorKey(key)
 }
 
 impl std::fmt::Debug for MemoryStorage {
@@ -96,6 +106,10 @@ impl Storage for MemoryStorage {
     }
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.shared().as_ref()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.shared().as_ref()
     }
 

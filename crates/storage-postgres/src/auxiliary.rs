@@ -10,7 +10,7 @@ use iam_domain::{
     TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    ApiKeyUses, Constraint, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
@@ -74,10 +74,13 @@ impl NavTrail for Repository<Pool> {
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        // The CTEs read the clock (`at`), mark the existing steps that would exceed a limit after the insertion
+        // The CTEs lock the company, so that it cannot be erased until the step is stored (`company`), read the clock (`at`), mark the existing steps that would exceed a limit after the insertion
         // (`there`), and delete the marked steps (`gone`).
         let before = format!(
-            "at AS MATERIALIZED (SELECT clock_timestamp() AS now),
+            "company AS MATERIALIZED (
+                SELECT erased_at FROM company_states WHERE company_id = $1 FOR KEY SHARE
+            ),
+            at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
                 SELECT id, session_id, place > {TRAIL_LIMIT} OR age >= {TRAIL_USER_LIMIT} AS goes FROM ({}) AS ranked
             ),
@@ -95,7 +98,7 @@ impl NavTrail for Repository<Pool> {
                     PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
                 ), 52, 1), 53, 1), 'hex')::uuid,
                 $1, $2, $3, $4, $5, $6, (SELECT count(*) FROM there WHERE session_id = $3 AND NOT goes), at.now
-            FROM at RETURNING {}",
+            FROM at WHERE NOT EXISTS (SELECT FROM company WHERE erased_at IS NOT NULL) RETURNING {}",
             columns::<nav_trail::Entity>("step")
         );
         let view = entry.view_id.map(|id| id.as_uuid());
@@ -115,7 +118,7 @@ impl NavTrail for Repository<Pool> {
             .attempt(|| connection.query_one_raw(insert.clone()))
             .await
             .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
-            .ok_or_else(|| StorageError::corrupt("the insertion into nav_trail returned no row"))?;
+            .ok_or(StorageError::conflict(Constraint::CompanyErased))?;
         convert::<nav_trail::Model, _>(&row)
     }
 
@@ -204,7 +207,8 @@ impl Repository<Pool> {
         // views join the row in `company_states`.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
-                SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
+                SELECT company_id, version FROM company_states
+                WHERE company_id IN ({CATALOG}, $1) AND erased_at IS NULL FOR SHARE NOWAIT
             ),
             current AS (
                 SELECT now() AS computed_at, now() + $5 * interval '1 microsecond' AS expires_at

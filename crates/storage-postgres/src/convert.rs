@@ -1,6 +1,8 @@
 //! Converts rows to domain entities, and domain entities to rows. A row that cannot be parsed causes the error
 //! `Corrupt`.
 
+pub(crate) mod companies;
+
 use std::fmt::Display;
 use std::str::FromStr;
 

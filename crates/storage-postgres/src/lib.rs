@@ -92,6 +92,7 @@ mod convert;
 mod entities;
 mod error;
 mod feed;
+mod matrix;
 mod options;
 mod other_rules;
 mod pool;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
-    Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, FeatureId, FeatureRule, LevelPermissions, Menu,
+    ModuleId, Scope, Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
-use iam_storage::{Result, Snapshots, Stamped, Stamps, StateId, StorageError};
+use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::matrix::{company_matrix, matrices};
 use crate::other_rules::{self, OTHER_RULES};
 use crate::reads::ceilings::ceilings_in;
 use crate::repository::{Executor, Repository};
@@ -48,10 +49,11 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of a company ($3) has: its version, its stamp, its ceilings and its enabled modules.
+/// The columns that every snapshot of a company ($3) has: its version, its stamp, its status, its ceilings and its enabled
+/// modules.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
-            company.ceilings::text AS ceilings,
+            coalesce(company.status, 'active')::text AS status, company.ceilings::text AS ceilings,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
 /// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
@@ -90,6 +92,46 @@ const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
 const ASKED_LEVELS: &str = "(SELECT DISTINCT own.id FROM unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT id FROM user_levels WHERE company_id = $3 AND id = asked.id OFFSET 0
 ) AS own) AS level";
+
+/// Returns the SQL of the column `levels`: all levels of the company ($3), each with only its rule for one view or one
+/// action. `views` and `features` are the conditions on the rows of the two matrices; `$4` is an id, `$5` a URL or key.
+fn levels_in_cell(cell: &CellName) -> (String, Vec<Value>) {
+    const NONE: &str = "'[]'::json";
+    let id = |table: &str, name: &str| format!("coalesce($4::uuid, (SELECT id FROM {table} WHERE {name} = $5))");
+    let (views, features, [named, text], action) = match cell {
+        CellName::View(view) => {
+            let views = format!(
+                "(SELECT coalesce(json_agg(json_build_array(view_id, state)), '[]') FROM user_level_view_permissions
+                 WHERE company_id = $3 AND user_level_id = level.id AND view_id = {})",
+                id("views", "url")
+            );
+            (views, NONE.to_owned(), identified(view, ViewId::as_uuid), None)
+        }
+        CellName::Action(feature, action) => {
+            let features = format!(
+                "(SELECT coalesce(json_agg(json_build_array(feature_id, action, value, scope)), '[]')
+                 FROM user_level_feature_permissions
+                 WHERE company_id = $3 AND user_level_id = level.id AND feature_id = {} AND action = $6)",
+                id("features", "key")
+            );
+            (NONE.to_owned(), features, identified(feature, FeatureId::as_uuid), Some(action.to_string().into()))
+        }
+    };
+    let sql = format!(
+        ", (SELECT coalesce(json_agg(json_build_array(level.id, {views}, {features}) ORDER BY level.id), '[]')
+            FROM user_levels AS level WHERE level.company_id = $3)::text AS levels"
+    );
+    (sql, [named, text].into_iter().chain(action).collect())
+}
+
+/// Returns the values of the parameters for an id and for the text that identifies an entity. One of them is null.
+fn identified<I>(entity: &IdOrText<I>, id: impl Fn(&I) -> Uuid) -> [Value; 2] {
+    match entity {
+        IdOrText::Id(entity) => [Some(id(entity)).into(), None::<String>.into()],
+        // PostgreSQL cannot store NUL, so no stored text equals a text with NUL.
+        IdOrText::Text(text) => [None::<Uuid>.into(), Some(text).filter(|text| !text.contains('\0')).cloned().into()],
+    }
+}
 
 #[derive(Deserialize)]
 struct CatalogRows {
@@ -136,9 +178,13 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
     Ok(column::<Vec<Uuid>>(row, "modules")?.into_iter().map(ModuleId::from_uuid).collect())
 }
 
+fn status(row: &QueryResult) -> Result<CompanyStatus> {
+    column::<String>(row, "status")?.parse().map_err(StorageError::corrupt)
+}
+
 fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
-    let (modules, ceilings) = (module_ids(row)?, Arc::new(ceilings_in(row)?));
-    Ok(Snapshot { catalog, modules, ceilings, levels: level_permissions(row)?.collect() })
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, Arc::new(ceilings_in(row)?));
+    Ok(Snapshot { catalog, status, modules, ceilings, levels: level_permissions(row)?.collect() })
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
@@ -147,7 +193,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
-    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, ceilings: Arc::new(ceilings_in(row)?), levels, holders })
+    let (status, modules, ceilings) = (status(row)?, module_ids(row)?, Arc::new(ceilings_in(row)?));
+    Ok(CompanySnapshot { catalog, status, modules, ceilings, levels, holders })
 }
 
 impl<T: Executor> Repository<T> {
@@ -155,6 +202,7 @@ impl<T: Executor> Repository<T> {
     /// and the catalog with its version and stamp. The company's version and stamp are 0 in this result.
     async fn load(
         &self,
+        class: Class,
         company: Option<CompanyId>,
         sql: String,
         rest: impl IntoIterator<Item = Value>,
@@ -164,7 +212,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.for_company(company, statement).of(Class::Loads)).await?;
+        let row = self.single(self.for_company(company, statement).of(class)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -186,6 +234,7 @@ impl<T: Executor> Repository<T> {
     /// reads the columns `rest`; `read` builds the result from the row and the catalog.
     async fn load_of<V>(
         &self,
+        class: Class,
         company: CompanyId,
         rest: &str,
         values: impl IntoIterator<Item = Value>,
@@ -193,7 +242,7 @@ impl<T: Executor> Repository<T> {
     ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
         let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
-        let (row, Stamped { versions, stamps, value }) = self.load(Some(company), sql, values).await?;
+        let (row, Stamped { versions, stamps, value }) = self.load(class, Some(company), sql, values).await?;
         Ok(Stamped {
             versions: Versions { company: column(&row, "company_version")?, ..versions },
             stamps: Stamps { company: column(&row, "company_stamp")?, ..stamps },
@@ -206,24 +255,24 @@ impl<T: Executor> Repository<T> {
 impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
-        self.load_of(company, &levels(held), [user.as_uuid().into()], snapshot).await
+        self.load_of(Class::Loads, company, &levels(held), [user.as_uuid().into()], snapshot).await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels("user_levels AS level WHERE level.company_id = $3")
             + &holders("user_user_levels WHERE company_id = $3");
-        self.load_of(company, &rest, [], company_snapshot).await
+        self.load_of(Class::Loads, company, &rest, [], company_snapshot).await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {HELD}) AS level")) + &holders(HELD);
         let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        self.load_of(company, &rest, [users.into()], company_snapshot).await
+        self.load_of(Class::Loads, company, &rest, [users.into()], company_snapshot).await
     }
 
     async fn load_levels(&self, company: CompanyId, ids: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
         let ids: Vec<Uuid> = ids.iter().map(|level| level.as_uuid()).collect();
-        self.load_of(company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
+        self.load_of(Class::Loads, company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
     }
 
     async fn load_other_rules(
@@ -233,14 +282,27 @@ impl<T: Executor> Snapshots for Repository<T> {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>> {
-        self.load_of(company, OTHER_RULES, other_rules::parameters(level, cells, without), |row, catalog| {
-            Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? })
-        })
+        self.load_of(
+            Class::Loads,
+            company,
+            OTHER_RULES,
+            other_rules::parameters(level, cells, without),
+            |row, catalog| Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? }),
+        )
         .await
     }
 
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
+        let (levels, values) = levels_in_cell(cell);
+        self.load_of(Class::Loads, company, &levels, values, snapshot).await
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        self.load_of(Class::Reads, company, &matrices(), [], company_matrix).await
+    }
+
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        Ok(self.load(None, snapshot_sql("", ""), None).await?.1)
+        Ok(self.load(Class::Loads, None, snapshot_sql("", ""), None).await?.1)
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {

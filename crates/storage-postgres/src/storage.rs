@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
-    PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
+    IdempotencyKeys, NavTrail, PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
@@ -183,6 +183,10 @@ impl Storage for PostgresStorage {
     }
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        &self.repository
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         &self.repository
     }
 

@@ -40,7 +40,7 @@ pub trait NavTrail: Send + Sync {
     /// Adds a step to the trail of its session. Each session retains its newest
     /// [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user retains the newest
     /// [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps across all sessions in a company. Older steps are
-    /// deleted. Returns `Unknown` if the view does not exist.
+    /// deleted. Returns `Unknown` if the view does not exist, and `Conflict` if the company was erased.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
     /// Deletes the steps of a session, and returns the number of deleted steps.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
@@ -96,7 +96,8 @@ pub trait EffectiveViewPermissions: Send + Sync {
     /// which the rows were resolved. The storage's clock determines the timestamps: the current time becomes the
     /// `computed_at` of the rows. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter.
     /// Returns `Stale` and writes no row if `versions` are not current, or if a change that would make the rows
-    /// outdated is in progress. Always returns `Stale` before the first change to the company.
+    /// outdated is in progress. Always returns `Stale` before the first change to the company, and after its
+    /// erasure.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -140,7 +141,8 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     /// which the rows were resolved. The storage's clock determines the timestamps: the current time becomes the
     /// `computed_at` of the rows. The rows expire after `valid_for` or [`LONGEST_VALIDITY`], whichever is shorter.
     /// Returns `Stale` and writes no row if `versions` are not current, or if a change that would make the rows
-    /// outdated is in progress. Always returns `Stale` before the first change to the company.
+    /// outdated is in progress. Always returns `Stale` before the first change to the company, and after its
+    /// erasure.
     async fn upsert_many(
         &self,
         company: CompanyId,

@@ -101,4 +101,6 @@ pub enum Constraint {
     ViewInMenu,
     /// The feature to delete is used in a menu. Such a feature cannot be deleted.
     FeatureInMenu,
+    /// The company was erased. No change to it is possible, ever.
+    CompanyErased,
 }

@@ -79,11 +79,17 @@ impl Growth {
         grown.map(|(user, held)| (*user, held.after.len()))
     }
 
-    /// Returns the users who hold a set of at least two levels that is not a subset of the levels held before, each
-    /// with the levels held before, in ascending order.
-    pub fn users_with_new_sets(&self) -> impl Iterator<Item = (UserId, Vec<UserLevelId>)> {
+    /// Returns the users who hold a set of at least two levels that is not a subset of the levels held before.
+    pub fn users_with_new_sets(&self) -> impl Iterator<Item = UserId> {
         let new = self.held.iter().filter(|(_, held)| held.after.len() > 1 && !held.after.is_subset(&held.before));
-        new.map(|(user, held)| (*user, held.before.iter().copied().collect()))
+        new.map(|(user, _)| *user)
+    }
+
+    /// Returns the users whose levels differ from the levels held before, each with the levels held before, in
+    /// ascending order.
+    pub fn users_with_other_sets(&self) -> impl Iterator<Item = (UserId, Vec<UserLevelId>)> {
+        let changed = self.held.iter().filter(|(_, held)| held.after != held.before);
+        changed.map(|(user, held)| (*user, held.before.iter().copied().collect()))
     }
 
     /// Returns the companies that have more API keys than before.

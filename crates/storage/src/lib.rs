@@ -62,14 +62,22 @@ pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod directory;
+mod edits;
+mod erasure;
 mod error;
 mod feed;
 mod growth;
+mod idempotency;
+mod matrix;
+mod members;
 mod parts;
+mod profiles;
 mod read;
 mod record_changes;
 mod recorded;
 mod recorder;
+mod stamped;
 mod storage;
 mod write;
 
@@ -79,17 +87,28 @@ pub use auxiliary::{
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
+pub use directory::{CompanyDirectory, CompanyFilter, CompanyOrder, CompanyPosition, ListedCompany};
+pub use edits::{EditedLevels, EditedUser, LevelsEdit};
+pub use erasure::{ERASED_TABLES, ErasedRows};
 pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
+pub use idempotency::{IdempotencyKeys, IdempotencyKeysMut, IdempotencyRecord, IdempotentRequest, RecordOutcome};
+pub use matrix::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
+pub use members::{
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
+    Selected, UserRange,
+};
+pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
-    ApiKeys, Assignments, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
-    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, Membership, MenuItems, MenuUse,
-    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users,
-    ViewPermissions, Views,
+    ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems,
+    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions,
+    Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
+pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyModulesMut, CompanyQuotasMut,

@@ -11,15 +11,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, Ceilings, CompanyId, CompanySnapshot, Feature, FeatureId,
-    FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId, Module,
-    ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, Ceilings, CompanyDetails, CompanyId, CompanySnapshot, Feature,
+    FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId,
+    Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
     UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
 use crate::audit_log::AuditLogs;
-use crate::{Result, StateId};
+use crate::directory::CompanyDirectory;
+use crate::members::{CursorKeys, Members};
+use crate::profiles::UserProfiles;
+use crate::stamped::Stamped;
+use crate::{CompanyMatrix, Result, StateId};
 
 /// Read operations on views.
 #[async_trait]
@@ -136,6 +140,8 @@ pub trait FeaturePermissions: Send + Sync {
 pub struct Membership {
     /// The company.
     pub company: CompanyId,
+    /// The name and the status of the company.
+    pub details: CompanyDetails,
     /// The levels, ordered by name.
     pub levels: Vec<UserLevel>,
 }
@@ -213,20 +219,25 @@ pub trait SubMenuItems: Send + Sync {
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
 }
 
-/// The version of a company, and the time when the company was provisioned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The version of a company, its name and status, and the times when it was provisioned and erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanyState {
     /// The version of the company. Each committed change to the company increments it, so versions follow the order of
     /// commits.
     pub version: i64,
     /// The time when the company was provisioned, or `None` if it has not been provisioned.
     pub provisioned_at: Option<Timestamp>,
+    /// The name and the status of the company.
+    pub details: CompanyDetails,
+    /// The time when the company was erased, or `None` if it was not. The state of an erased company is a tombstone: it
+    /// remains forever, so the version of the company never restarts.
+    pub erased_at: Option<Timestamp>,
 }
 
-/// Read operations on the versions and the provisioning state of companies.
+/// Read operations on the versions, the details and the provisioning state of companies.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// Returns the version and the provisioning time of a company, or `None` before the first change to the company.
+    /// Returns the state of a company, or `None` before the first change to the company.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
     /// Returns the epoch and the current versions of the catalog and of a company. The company version is 0 if no
     /// company is given, and before the first change to the company.
@@ -244,14 +255,13 @@ pub trait CompanyQuotas: Send + Sync {
     /// [`Quota::LevelSets`] and [`Quota::LevelsPerUser`] read all assignments of the company.
     async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>>;
     /// Returns `true` if the company's users hold more than `limit` distinct sets of two or more levels, and the number
-    /// of these sets has grown since the user held exactly the levels `before`. The other users must not have changed
-    /// since then. The operation avoids counting all sets if another user obviously holds the same set, or if the
-    /// company has at most `limit` users.
+    /// of these sets has grown since each user in `changed` held exactly these levels, in ascending order. The other
+    /// users must not have changed since then. The operation avoids counting all sets if users who have not changed
+    /// obviously hold the same sets, or if the company has at most `limit` users.
     async fn exceeds_level_sets(
         &self,
         company: CompanyId,
-        user: UserId,
-        before: &[UserLevelId],
+        changed: &[(UserId, Vec<UserLevelId>)],
         limit: u64,
     ) -> Result<bool>;
 }
@@ -263,39 +273,22 @@ pub trait CompanyCeilings: Send + Sync {
     async fn ceilings(&self, company: CompanyId) -> Result<Ceilings>;
 }
 
-/// The stamps of the catalog and of a company: random numbers that are written together with the [`Versions`]. See
-/// [`StateId`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stamps {
-    /// The stamp of the catalog's version.
-    pub catalog: i64,
-    /// The stamp of the company's version; 0 before the company's first change.
-    pub company: i64,
-}
-
-/// Data that was read in one consistent snapshot, together with the versions and stamps of this snapshot.
+/// A cell of the matrices, identified as in a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamped<T> {
-    /// The versions at which the data was read.
-    pub versions: Versions,
-    /// The stamps of these versions.
-    pub stamps: Stamps,
-    /// The data.
-    pub value: T,
+pub enum CellName {
+    /// A view, identified by its id or its exact URL.
+    View(IdOrText<ViewId>),
+    /// An action of a feature, which is identified by its id or its exact key.
+    Action(IdOrText<FeatureId>, Action),
 }
 
-impl<T> Stamped<T> {
-    /// Returns the version and stamp of the catalog that was read.
-    #[must_use]
-    pub const fn catalog_state(&self) -> StateId {
-        StateId { version: self.versions.catalog, stamp: self.stamps.catalog }
-    }
-
-    /// Returns the version and stamp of the company that was read.
-    #[must_use]
-    pub const fn company_state(&self) -> StateId {
-        StateId { version: self.versions.company, stamp: self.stamps.company }
-    }
+/// The id of an entity, or the text that identifies the entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdOrText<I> {
+    /// The id.
+    Id(I),
+    /// The URL of a view, or the key of a feature.
+    Text(String),
 }
 
 /// Read operations that return the data from which decisions are computed. Each operation reads **one** consistent
@@ -322,6 +315,11 @@ pub trait Snapshots: Send + Sync {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>>;
+    /// Returns all levels of one company, each with only its rule for one cell. Levels are ordered by id. If the view or
+    /// the feature does not exist, the levels have no rules.
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>>;
+    /// Returns the matrices of all levels of one company.
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>>;
     /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
     /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common
@@ -345,6 +343,8 @@ pub trait ApiKeys: Send + Sync {
     async fn find_all(&self) -> Result<Vec<ApiKey>>;
     /// Returns the key with this id.
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
+    /// Returns the keys that are restricted to this company, including revoked and expired ones, ordered by id.
+    async fn find_by_company(&self, company: CompanyId) -> Result<Vec<ApiKey>>;
 }
 
 /// The token cut-offs and API keys that changed after a given version of the credentials.
@@ -425,13 +425,19 @@ reader! {
     feature_permissions: FeaturePermissions,
     /// Returns the read operations on the assignments of levels to users.
     assignments: Assignments,
+    /// Returns the read operations on the members of a company.
+    members: Members,
+    /// Returns the read operations on the directory of companies.
+    company_directory: CompanyDirectory,
+    /// Returns the read operation on the key that signs cursors.
+    cursor_keys: CursorKeys,
     /// Returns the read operations on menu items.
     menu_items: MenuItems,
     /// Returns the read operations on sub-items of the menu.
     sub_menu_items: SubMenuItems,
     /// Returns the read operations on the audit log.
     audit_logs: AuditLogs,
-    /// Returns the read operations on the versions and the provisioning state of companies.
+    /// Returns the read operations on the versions, the details and the provisioning state of companies.
     company_states: CompanyStates,
     /// Returns the read operations on the quotas of companies.
     company_quotas: CompanyQuotas,
@@ -439,6 +445,8 @@ reader! {
     company_ceilings: CompanyCeilings,
     /// Returns the read operations that load, in one consistent snapshot, the data from which decisions are computed.
     snapshots: Snapshots,
+    /// Returns the read operations on the profiles of users.
+    user_profiles: UserProfiles,
     /// Returns the read operations on users.
     users: Users,
     /// Returns the read operations on the API keys of services.

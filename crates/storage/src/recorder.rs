@@ -1,6 +1,8 @@
 //! The recorder of a unit of work. Adapters report each mutation to the recorder, and the commit derives the audit
 //! records from the reported mutations.
 
+mod companies;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::{
@@ -93,6 +95,8 @@ pub struct Recorder {
     /// `true` if an entry or an appended record does more than to remove data.
     adds: bool,
     failed: bool,
+    /// `true` if the records belong to the platform, although the target is a company.
+    is_of_platform: bool,
     growth: Growth,
 }
 
@@ -114,6 +118,7 @@ impl Recorder {
             appended: Vec::new(),
             adds: false,
             failed: false,
+            is_of_platform: false,
             growth: Growth::default(),
         }
     }
@@ -195,7 +200,7 @@ impl Recorder {
         };
         let derived = self.entries.into_iter().map(|entry| AuditRecord {
             id: AuditRecordId::generate(self.now),
-            company_id: self.target.company(),
+            company_id: self.target.company().filter(|_| !self.is_of_platform),
             actor: self.context.actor,
             action: entry.action.to_owned(),
             entity_type: entry.entity_type,
@@ -232,11 +237,6 @@ impl Recorder {
     pub fn appended(&mut self, record: AuditRecord) {
         self.adds = true;
         self.appended.push(record);
-    }
-
-    /// Records that a company was provisioned.
-    pub fn provisioned(&mut self, company: CompanyId) {
-        self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
     }
 
     /// Records that a level was created. No user holds the new level yet, so no decision changes.

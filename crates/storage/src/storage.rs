@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use iam_domain::CommitStamp;
 
 use crate::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
-    Result, StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Reader, Result, StorageError, Target, UnitOfWork,
 };
 
 /// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through this
@@ -23,7 +23,7 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns `Unavailable` if the locks cannot be acquired before the lock timeout, or if the storage cannot be
-    /// reached.
+    /// reached. Returns `Conflict` if the target is a company that was erased.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>>;
 
     /// Returns the operations on navigation trails.
@@ -37,6 +37,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Returns the operation that records when API keys were last used.
     fn api_key_uses(&self) -> &dyn ApiKeyUses;
+
+    /// Returns the operation that deletes the expired records of requests with idempotency keys.
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys;
 
     /// Returns the feed of committed changes.
     fn changes(&self) -> &dyn ChangeFeed;

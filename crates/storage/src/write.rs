@@ -8,13 +8,15 @@ use std::fmt;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, Ceilings, CommitStamp, CompanyId, ExternalId,
-    Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, QuotaOverrides, SubMenuItem,
-    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, Ceilings, CommitStamp, CompanyDetails, CompanyId,
+    CompanyStatus, ExternalId, Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId,
+    QuotaOverrides, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
+    ViewPermission,
 };
 use uuid::Uuid;
 
-use crate::{Growth, Reader, Recorded, Result};
+use crate::profiles::UserProfilesMut;
+use crate::{EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -230,6 +232,15 @@ pub trait AssignmentsMut: Send + Sync {
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
     ) -> Result<ReplacedLevels>;
+    /// Assigns and removes levels of several users. Assignments of other levels are preserved. Returns `Unknown` if a
+    /// level of an edit does not exist in this company, even if it is to be removed, and `Misuse` if the edits
+    /// contradict each other ([`LevelsEdit::check`]).
+    async fn edit(
+        &mut self,
+        company: CompanyId,
+        edits: &[LevelsEdit],
+        assigned_by: Option<Uuid>,
+    ) -> Result<EditedLevels>;
 }
 
 /// Write operations on menu items. They require a unit of work for the target of the item's owner
@@ -265,12 +276,21 @@ pub trait AuditLogsMut: Send + Sync {
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
-/// The write operation on the provisioning state of a company.
+/// Write operations on the provisioning state and the details of a company, and its erasure.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
     /// Marks the company as provisioned. The provisioning time is the time of the unit of work. Returns `false` if it
     /// was already provisioned.
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
+    /// Replaces the name and the status of the company, and returns the previous details. A new status changes decisions
+    /// like any other change to the company.
+    async fn replace_details(&mut self, company: CompanyId, details: &CompanyDetails) -> Result<CompanyDetails>;
+    /// Deletes all data of the company: its rows in all [`ERASED_TABLES`](crate::ERASED_TABLES), its name and its other
+    /// settings. Returns the numbers of deleted rows. The commit writes one audit record, which belongs to the platform.
+    /// The state of the company remains as a tombstone: [`Storage::begin`](crate::Storage::begin) rejects every later
+    /// unit of work for the company. The API keys of the company must already be revoked. The unit of work must contain
+    /// no other mutation.
+    async fn erase(&mut self, company: CompanyId) -> Result<ErasedRows>;
 }
 
 /// The write operation on the quotas of companies.
@@ -290,10 +310,10 @@ pub trait CompanyCeilingsMut: Send + Sync {
 /// Write operations on users. The data of a user is not scoped to a company.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this
+    /// Stores the external ids of users, so that responses can contain them. Units of work for all targets allow this
     /// operation. The operation does not count as a change: if the unit of work changes nothing else, the commit does
-    /// not store the external id.
-    async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
+    /// not store the external ids. To prevent deadlocks, the external ids must be in ascending order.
+    async fn remember(&mut self, external_ids: &[&ExternalId]) -> Result<()>;
     /// Sets the user's token cut-off, even if the previous cut-off is later. Returns the previous cut-off. Tokens that
     /// were issued (`iat`) before the cut-off, and tokens without `iat`, are rejected. Requires
     /// [`Target::Credentials`].
@@ -355,16 +375,20 @@ unit_of_work! {
     sub_menu_items_mut: SubMenuItemsMut,
     /// Returns the write operation for audit records that are not derived from a mutation.
     audit_logs_mut: AuditLogsMut,
-    /// Returns the write operation on the provisioning state of companies.
+    /// Returns the write operations on the provisioning state and the details of companies.
     company_states_mut: CompanyStatesMut,
     /// Returns the write operation on the quotas of companies.
     company_quotas_mut: CompanyQuotasMut,
     /// Returns the write operation on the ceilings of companies.
     company_ceilings_mut: CompanyCeilingsMut,
+    /// Returns the write operations on the profiles of users.
+    user_profiles_mut: UserProfilesMut,
     /// Returns the write operations on users.
     users_mut: UsersMut,
     /// Returns the write operations on the API keys of services.
     api_keys_mut: ApiKeysMut,
+    /// Returns the operations on the records of requests with idempotency keys.
+    idempotency_keys_mut: IdempotencyKeysMut,
 }
 
 /// A unit of work: the open transaction of one change. It holds the locks of its [`Target`] until it is committed or
@@ -387,6 +411,10 @@ pub trait UnitOfWork: Reader + Writer {
     /// Returns the overrides of the quotas of the target's company. They were read when the unit of work acquired its
     /// locks, or the unit of work has replaced them. Empty if the target is not a company.
     fn quota_overrides(&self) -> &QuotaOverrides;
+
+    /// Returns the status of the target's company, as of the time when the unit of work acquired its locks. `Active` if
+    /// the target is not a company.
+    fn company_status(&self) -> CompanyStatus;
 
     /// Returns the growth of the quantities that quotas limit, since the unit of work began.
     fn growth(&self) -> &Growth;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use iam_domain::{CompanyId, UserId, UserLevelId};
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
-    Result, Storage, StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Reader, Result, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -54,6 +54,10 @@ impl Storage for Watched {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.inner.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.inner.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

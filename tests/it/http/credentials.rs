@@ -332,7 +332,7 @@ both_adapters! {
             let (key, _) = stored_key(&api, |key| key.expires_at = Some(at(expires_at))).await;
             let service = Service { key: key.id, role: key.role, company: key.company_id, rate: None };
             let name = Name::parse(format!("May: {may}")).unwrap();
-            let change = CreateUserLevel { company: company.id, name, description: Description::parse("").unwrap() };
+            let change = CreateUserLevel { company: company.id, name, description: Description::parse("").unwrap(), copy_from: None };
             let outcome = api.application.execute(RequestContext::from(Caller::Service(service)), change).await;
             assert!(if may { outcome.is_ok() } else { matches!(outcome, Err(Failure::Forbidden(_))) }, "{outcome:?}");
         }

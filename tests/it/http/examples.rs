@@ -2,6 +2,8 @@
 //! field. The committed examples must equal the recorded ones, so they show actual responses.
 
 mod companies;
+mod decisions;
+mod levels;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -23,7 +25,9 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/http/src/rout
 const NOT_BEFORE: &str = "2026-01-01T00:00:00.000Z";
 const EXPIRES_AT: &str = "2036-01-01T00:00:00.000Z";
 
-/// Replaces the values that differ between two runs: generated ids, times and API keys. Equal ids are replaced by equal
+const CURSOR: &str = "AfbFNh2XR6hxMhj8rOxQtbKJdrZ7tbUhC7lQBX1UTGdfIjAxYTIx";
+
+/// Replaces the values that differ between two runs: generated ids, times, signed cursors and API keys. Equal ids are replaced by equal
 /// placeholders.
 #[derive(Default)]
 struct Normalizer {
@@ -42,6 +46,10 @@ impl Normalizer {
                 let normal = |(name, value): (&String, &Value)| match name.as_str() {
                     // The public part of an API key.
                     "prefix" => (name.clone(), json!("V1ZCg3WG4e3M")),
+                    // A signed cursor.
+                    "nextCursor" if value.as_str().is_some_and(|cursor| cursor.len() > 60) => {
+                        (name.clone(), json!(CURSOR))
+                    }
                     _ => (self.text(name), self.json(value)),
                 };
                 members.iter().take(most).map(normal).collect()
@@ -189,7 +197,7 @@ impl Examples {
 
 /// The fields without an example. They occur only in responses for users of external issuers, in counts of more than
 /// 10,000 records, and while the process is not ready.
-const WITHOUT_EXAMPLE: [&str; 7] = [
+const WITHOUT_EXAMPLE: [&str; 8] = [
     "AuditData.totalIsLowerBound",
     "AuditEntryBase.entityPathId",
     "AuditEntryBase.externalEntityId",
@@ -197,6 +205,7 @@ const WITHOUT_EXAMPLE: [&str; 7] = [
     "AuditEntryBase.userPathId",
     "CheckBody.ok",
     "CheckBody.problem",
+    "TotalData.totalIsLowerBound",
 ];
 
 /// Returns `true` for values that contain no object.
@@ -243,72 +252,6 @@ impl Callers {
 
 fn id(data: &Value, name: &str) -> String {
     data[name]["id"].as_str().unwrap().to_owned()
-}
-
-async fn decisions(examples: &mut Examples, callers: &Callers) {
-    let member = callers.company.member;
-    let by_member = |method: &str, path: &str| callers.request(method, path).by(member).within(callers.company.id);
-    examples.record("GET /api/iam/navigation", by_member("GET", "/api/iam/navigation"), None).await;
-    examples.record("GET /api/iam/me", by_member("GET", "/api/iam/me"), None).await;
-    examples.record("GET /api/iam/me/catalog", by_member("GET", "/api/iam/me/catalog"), None).await;
-    let path = "/api/iam/permissions/current";
-    examples.record("GET /api/iam/permissions/current", by_member("GET", path), None).await;
-    let path = format!("/api/iam/users/{member}/permissions");
-    examples.record("GET /api/iam/users/{userId}/permissions", callers.admin("GET", &path), None).await;
-    let denied = json!({ "feature": "risks.create", "action": "Create", "scope": "team", "userId": member });
-    for body in
-        [json!({ "view": "/dashboard" }), denied.clone(), json!({ "feature": "general.read", "action": "Read" })]
-    {
-        examples.record("POST /api/iam/check", callers.admin("POST", "/api/iam/check"), Some(body)).await;
-    }
-    let checks = json!({ "checks": [
-        { "view": "/dashboard" },
-        { "feature": "risks.create", "action": "Create", "userId": "not a user" },
-    ] });
-    let answer = callers.admin("POST", "/api/iam/checks").json(&checks).send().await.expect(200).json();
-    let normal = examples.normalizer.json(&answer);
-    examples.learn(&contract::response_schema("/api/iam/checks", "post", "200"), None, &normal);
-    let checks = json!({ "checks": [{ "view": "/dashboard" }, { "feature": "general.read", "action": "Read" }] });
-    examples.record("POST /api/iam/checks", callers.admin("POST", "/api/iam/checks"), Some(checks)).await;
-    for body in [json!({ "view": "/dashboard" }), denied] {
-        examples.record("POST /api/iam/explain", callers.admin("POST", "/api/iam/explain"), Some(body)).await;
-    }
-}
-
-async fn levels(examples: &mut Examples, callers: &Callers) {
-    let list = "/api/iam/user-levels";
-    let body = json!({ "name": "Auditor", "description": "Reads everything and changes nothing" });
-    let made = examples.record("POST /api/iam/user-levels", callers.admin("POST", list), Some(body)).await;
-    let level = id(&made, "userLevel");
-    let path = format!("{list}/{level}");
-    examples.record("GET /api/iam/user-levels", callers.admin("GET", list), None).await;
-    examples.record("GET /api/iam/user-levels/{id}", callers.admin("GET", &path), None).await;
-    let body = json!({ "name": "External auditor", "description": "Reads everything" });
-    examples.record("PATCH /api/iam/user-levels/{id}", callers.admin("PATCH", &path), Some(body)).await;
-    let matrix = format!("{path}/permissions/views");
-    let view = callers.api.view_id("/dashboard").await;
-    let body = json!({ "views": [{ "viewId": view, "state": "allow", "modifiable": true }] });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("PUT", &matrix), Some(body)).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/views";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let matrix = format!("{path}/permissions/features");
-    let feature = callers.api.feature_id("general.read").await;
-    let cell = json!({ "featureId": feature, "action": "Read", "value": true, "scope": "company", "modifiable": true });
-    let name = "PUT /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("PUT", &matrix), Some(json!({ "features": [cell] }))).await;
-    let name = "GET /api/iam/user-levels/{id}/permissions/features";
-    examples.record(name, callers.admin("GET", &matrix), None).await;
-    let held = format!("/api/iam/users/{}/user-levels", callers.company.member);
-    let name = "PUT /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("PUT", &held), Some(json!({ "userLevelIds": [level] }))).await;
-    let name = "GET /api/iam/users/{userId}/user-levels";
-    examples.record(name, callers.admin("GET", &held), None).await;
-    let name = "GET /api/iam/user-levels/{id}/users";
-    examples.record(name, callers.admin("GET", &format!("{path}/users?limit=1")), None).await;
-    let unused = callers.api.make("user-levels", Some(callers.company.id), json!({ "name": "Unused" })).await;
-    let unused = format!("{list}/{}", unused["id"].as_str().unwrap());
-    examples.record("DELETE /api/iam/user-levels/{id}", callers.admin("DELETE", &unused), None).await;
 }
 
 async fn catalog(examples: &mut Examples, callers: &Callers) {
@@ -396,6 +339,12 @@ async fn credentials(examples: &mut Examples, callers: &Callers) {
     let body = json!({ "name": "Billing", "role": "check", "requestsPerSecond": 500, "expiresAt": EXPIRES_AT });
     let request = callers.platform("POST", list).within(callers.company.id);
     let key = id(&examples.record("POST /api/iam/api-keys", request, Some(body)).await, "apiKey");
+    let body = json!({ "name": "Reports", "role": "read" });
+    let again = || callers.platform("POST", list).header("idempotency-key", "reports").json(&body);
+    again().send().await.expect(201);
+    let answer = again().send().await.expect(200).json();
+    let normal = examples.normalizer.json(&answer);
+    examples.learn(&contract::response_schema(list, "post", "200"), None, &normal);
     let path = format!("{list}/{key}");
     examples.record("GET /api/iam/api-keys", callers.platform("GET", list), None).await;
     examples.record("DELETE /api/iam/api-keys/{id}", callers.platform("DELETE", &path), None).await;
@@ -442,6 +391,9 @@ async fn errors(examples: &mut Examples, callers: &Callers) {
     examples.record_error("412", change.json(&json!({ "name": "Owner" }))).await;
     examples.record_error("413", post().bytes("application/json", vec![b' '; 1024 * 1024 + 1])).await;
     examples.record_error("415", post().bytes("text/plain", "name")).await;
+    let once = |name: &str| post().header("idempotency-key", "once").json(&json!({ "name": name }));
+    once("Once").send().await.expect(201);
+    examples.record_error("422", once("Twice")).await;
     let limited = callers.api.with_options(BudgetOptions { user: one_a_second(1), ..Default::default() }).await;
     let user = new_user();
     let ask = || limited.get("/api/iam/navigation").by(user);
@@ -464,8 +416,8 @@ async fn the_committed_examples_are_the_recorded_examples() {
     let company = api.company().await;
     let callers = Callers { api, company };
     let mut examples = Examples::default();
-    decisions(&mut examples, &callers).await;
-    levels(&mut examples, &callers).await;
+    decisions::record(&mut examples, &callers).await;
+    levels::record(&mut examples, &callers).await;
     catalog(&mut examples, &callers).await;
     credentials(&mut examples, &callers).await;
     trails(&mut examples, &callers).await;

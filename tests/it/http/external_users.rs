@@ -331,14 +331,21 @@ both_adapters! {
             router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
         }
         let path = format!("/api/iam/user-levels/{level}");
-        let data =
-            router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
-        let mut expected = [
-            json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
-            json!({ "id": native, "externalId": null, "pathId": null }),
-        ];
+        let held = json!([{ "id": level, "name": "Auditors" }]);
+        let user = json!({
+            "id": external.user_id(), "externalId": external, "pathId": external.path_id(), "displayName": null,
+            "email": null, "userLevels": held,
+        });
+        let other = json!({
+            "id": native, "externalId": null, "pathId": null, "displayName": null, "email": null, "userLevels": held,
+        });
+        let mut expected = [user.clone(), other];
         expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
-        assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
+        let listed = router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await;
+        assert_eq!(listed.expect(200).data(), json!({ "users": expected, "nextCursor": null }));
+        let search = format!("/api/iam/users?q={}", external.path_id());
+        let found = router.get(&search).by(company.admin).within(company.id);
+        assert_eq!(found.send().await.expect(200).data(), json!({ "users": [user], "nextCursor": null }));
         let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
         let mut messages = each(&refused["errors"], "message");
         messages.sort_unstable();

@@ -17,10 +17,11 @@ use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
 /// Operations with a method other than `GET` that never affect decisions.
-const NO_CHANGES: [&str; 9] = [
+const NO_CHANGES: [&str; 10] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/explain",
+    "POST /api/iam/explanations",
     "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/nav-trail",
     "DELETE /api/iam/nav-trail",
@@ -216,7 +217,12 @@ both_adapters! {
                 // The placeholder `$left` stands for a company that is provisioned but has no administrator.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
-            let ids = ids.replace("$left", "$company");
+            if ids.contains("$suspended") {
+                // The placeholder `$suspended` stands for a suspended company.
+                let suspend = ("PATCH /api/iam/companies/{companyId}", r#"{"status":"suspended"}"#);
+                scene.send(&a.api, suspend.0, *of, "$company", suspend.1).await;
+            }
+            let ids = ids.replace("$left", "$company").replace("$suspended", "$company");
             b.catch_up().await;
             for replica in [&a, &b] {
                 scene.seen(&replica.api).await;
@@ -312,6 +318,7 @@ both_adapters! {
                 r#"{"enabled":true}"#,
             ),
             ("PUT /api/iam/companies/{companyId}/quotas", Of::Company, "$company", r#"{"levels":null}"#),
+            ("PATCH /api/iam/companies/{companyId}", Of::Company, "$company", r#"{"status":"active"}"#),
             (
                 "PUT /api/iam/companies/{companyId}/ceilings",
                 Of::Company,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, Once};
 
 use iam_http::RequestSpans;
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
-    Result, Storage, StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Reader, Result, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 
@@ -83,6 +83,10 @@ impl Storage for Failing {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.inner.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.inner.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

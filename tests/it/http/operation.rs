@@ -14,7 +14,9 @@ pub enum Needs {
     ManageLevels,
     AssignLevels,
     ManagePermissions,
+    FindAllowed,
     ReadAudit,
+    ReadProfiles,
     SuperAdmin,
     /// The super admin claim of a user's token. API keys do not have this right, regardless of their role.
     ManageCredentials,
@@ -96,6 +98,10 @@ pub enum Entity {
     View,
     Feature,
     Module,
+    /// A user of the first company who holds only the level Member.
+    Leaver,
+    /// A suspended company.
+    Doomed,
     /// The seeded view `/dashboard`.
     Dashboard,
     /// The seeded module `core`.
@@ -109,7 +115,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    pub const ALL: [Self; 21] = {
+    pub const ALL: [Self; 23] = {
         use Entity::*;
         [
             Fresh,
@@ -125,6 +131,8 @@ impl Entity {
             View,
             Feature,
             Module,
+            Leaver,
+            Doomed,
             Dashboard,
             Core,
             TheirCompany,
@@ -278,7 +286,9 @@ impl Operation {
             Needs::ManageLevels => "You do not have permission to manage user levels",
             Needs::AssignLevels => "You do not have permission to assign user levels",
             Needs::ManagePermissions => "You do not have permission to manage permissions",
+            Needs::FindAllowed => "You do not have permission to check other users",
             Needs::ReadAudit => "You do not have permission to view audit logs",
+            Needs::ReadProfiles => "You do not have permission to view user profiles",
             Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
         };
         (403, "ERR_AUTH_003", text)
@@ -286,13 +296,14 @@ impl Operation {
 
     /// Returns `true` if the operation describes the caller, regardless of the company.
     pub fn describes_the_caller(&self) -> bool {
-        self.path().ends_with("/me")
+        ["/me", "/me/companies"].iter().any(|end| self.path().ends_with(end))
     }
 
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
     /// affect decisions.
     pub fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog"];
+        let decisions =
+            ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog", "/who-can", "/matrix"];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));
         let is_beside_decisions = ["/nav-trail", "/not-before"].iter().any(|end| self.path().ends_with(end))
             || self.path().contains("/api-keys");

@@ -88,6 +88,15 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
+/// Returns a JSON body with its companies sorted by their placeholders. Their order is the order of their random ids.
+fn with_sorted_companies(body: &str) -> String {
+    let Ok(mut json) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
+    if let Some(companies) = json["data"]["companies"].as_array_mut() {
+        companies.sort_by_key(Value::to_string);
+    }
+    json.to_string()
+}
+
 /// Normalizes an exchange for comparison. Returns its description together with the status, its headers, and its body.
 fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
@@ -109,6 +118,9 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     let mut body = names.normalise(std::str::from_utf8(&answer.body).unwrap());
     if body.contains(r#""views":{"#) || body.contains(r#""logs":["#) {
         body = in_order_of_names(&body);
+    }
+    if body.contains(r#""companies":["#) {
+        body = with_sorted_companies(&body);
     }
     if let Some((start, cursor)) = body.split_once("\"nextCursor\":\"") {
         let (cursor, end) = cursor.split_once('"').unwrap();

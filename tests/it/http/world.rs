@@ -133,6 +133,21 @@ impl World {
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
+            Entity::Leaver => {
+                let user = new_user();
+                let level = self.api.level_id(self.ours, "Member").await;
+                let path = format!("/api/iam/users/{user}/user-levels");
+                let request = self.request("PUT", &path, all, Some(self.ours.id));
+                self.send(&path, request.json(&json!({ "userLevelIds": [level] }))).await.expect(200);
+                user.to_string()
+            }
+            Entity::Doomed => {
+                let company = self.made("/api/iam/companies", all, None, name).await;
+                let path = format!("/api/iam/companies/{company}");
+                let request = self.request("PATCH", &path, all, None).json(&json!({ "status": "suspended" }));
+                self.send(&path, request).await.expect(200);
+                company
+            }
             Entity::Dashboard => self.api.view_id("/dashboard").await,
             Entity::Core => self.api.module_id("core").await,
             Entity::TheirCompany => self.theirs.id.to_string(),

@@ -396,7 +396,7 @@ mod postgres {
                 tx.assignments_mut().add(&assignment).await.unwrap();
             }
         }
-        tx.users_mut().remember(&external).await.unwrap();
+        tx.users_mut().remember(&[&external]).await.unwrap();
         tx.commit().await.unwrap();
         let users = |text: &str| text.lines().filter(|line| line.starts_with("    user ")).count();
         let text = case.run(&[]);

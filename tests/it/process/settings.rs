@@ -107,6 +107,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
             "each entry must be an IP address or a network, such as 10.0.0.0/8".to_owned(),
         ),
         ("IAM__RATE_LIMIT__AUDIT_BYTES_PER_HOUR", "256MiB", whole(of_32_bits)),
+        ("IAM__RATE_LIMIT__IDEMPOTENCY_KEYS", "-1", whole(of_32_bits)),
         ("IAM__LOG__FILTER", "iam_http=loud", "must be a level (off, error, warn, info, debug or trace)".to_owned()),
         ("IAM__LOG__FORMAT", "yaml", "must be text or json".to_owned()),
         ("IAM__LOG__REQUESTS", "1", boolean()),

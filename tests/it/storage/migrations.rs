@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 10] = [
+    const MIGRATIONS: [&str; 13] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
@@ -26,6 +26,9 @@ mod postgres {
         "m20261126_000008_change_lock",
         "m20261127_000009_api_key_rates",
         "m20261127_000010_company_ceilings",
+        "m20261127_000011_company_directory",
+        "m20261127_000012_cursor_key",
+        "m20261127_000013_idempotency_keys",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {

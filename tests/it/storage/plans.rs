@@ -19,18 +19,20 @@ pub mod postgres {
     use crate::support::proxy::Proxy;
 
     /// The tables that grow with the number of companies, users or changes.
-    pub const TENANT_TABLES: [&str; 12] = [
+    pub const TENANT_TABLES: [&str; 14] = [
         "company2modules",
         "company_states",
         "effective_feature_permissions",
         "effective_view_permissions",
         "iam_audit_logs",
+        "idempotency_keys",
         "menu_items",
         "nav_trail",
         "sub_menu_items",
         "user_level_feature_permissions",
         "user_level_view_permissions",
         "user_levels",
+        "user_profiles",
         "user_user_levels",
     ];
 
@@ -76,6 +78,15 @@ pub mod postgres {
                 md5('level' || company.n || '/' || 1 + (u + k) % 5)::uuid,
                 company.id
             FROM company, generate_series(1, 15) u, generate_series(1, 2) k;
+
+        INSERT INTO user_profiles (company_id, user_id, display_name, name_folded, source)
+            SELECT company.id, md5('user' || company.n || '/' || u)::uuid, 'User ' || u, 'user ' || u, 'api'
+            FROM company, generate_series(1, 15) u;
+
+        INSERT INTO idempotency_keys (actor_kind, actor_id, key, company_id, method, path, digest, entity_id, expires_at)
+            SELECT 'user', md5('user' || company.n || '/' || u)::uuid, 'key', company.id, 'POST', '/', sha256(''),
+                gen_random_uuid(), now() + (company.n - 100) * interval '1 minute'
+            FROM company, generate_series(1, 15) u;
 
         INSERT INTO menu_items (id, company_id, label, view_id, feature_id, required_permissions)
             SELECT md5('item' || company.n || '/' || i)::uuid, company.id, 'Item ' || i, view.id, feature.id,

@@ -18,12 +18,12 @@ pub mod postgres {
         UserLevelId, Versions,
     };
     use iam_storage::{
-        AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds,
-        Reader, Storage, Target,
+        AuditFilter, CellName, CompanyFilter, CompanyOrder, Direction, Health, IdOrText, LevelRules, MemberFilter,
+        NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds, Reader, Storage, Target,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
-    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog};
+    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog, erasure};
     use self::counts::{Counts, begin};
     use self::rows::{
         LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
@@ -52,6 +52,7 @@ pub mod postgres {
         changes_to_a_company(&mut counts, &storage, rows).await;
         changes_to_the_catalog(&mut counts, &storage, rows).await;
         changes_of_credentials(&mut counts, &storage, rows).await;
+        erasure(&mut counts, &storage).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
         counts.table
@@ -101,7 +102,17 @@ pub mod postgres {
         let actions = [("key", Action::update())];
         c.of("Assignments::is_holder", reader.assignments().is_holder(company, user, &actions)).await;
         c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, None)).await;
-        let after = Some(user);
+        let (after, all) = (Some(user), MemberFilter::default());
+        c.of("Members::list", reader.members().list(company, &all, Direction::Ascending, None, 9)).await;
+        c.of("Members::count", reader.members().count(company, &all, 9)).await;
+        c.of("Members::count_by_level", reader.members().count_by_level(company)).await;
+        let rules = LevelRules { allowing: &[level(1)], denying: &[level(2)] };
+        c.of("Members::select", reader.members().select(company, rules, None, 9)).await;
+        let directory = reader.company_directory();
+        let companies = CompanyFilter::default();
+        c.of("CompanyDirectory::list", directory.list(&companies, CompanyOrder::Name, None, 9)).await;
+        c.of("CompanyDirectory::count", directory.count(&companies, 9)).await;
+        c.of("CursorKeys::cursor_key", reader.cursor_keys().cursor_key()).await;
         c.of("Assignments::list_users", reader.assignments().list_users(company, level(1), after, 9)).await;
         c.of("MenuItems::find_all", reader.menu_items().find_all(Some(company))).await;
         c.of("MenuItems::find_by_id", reader.menu_items().find_by_id(Some(company), item)).await;
@@ -127,7 +138,7 @@ pub mod postgres {
         let all: Vec<_> = Quota::ALL.iter().map(|quota| (*quota, u64::MAX)).collect();
         c.of("CompanyQuotas::overrides", quotas.overrides(company)).await;
         c.of("CompanyQuotas::usage", quotas.usage(company, &all)).await;
-        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, user, &[], 0)).await;
+        c.of("CompanyQuotas::exceeds_level_sets", quotas.exceeds_level_sets(company, &[(user, vec![])], 0)).await;
         c.of("CompanyCeilings::ceilings", reader.company_ceilings().ceilings(company)).await;
         c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
         c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
@@ -138,10 +149,15 @@ pub mod postgres {
         let cells: BTreeSet<_> = (1..=rows).map(|n| Cell::View(view(n))).collect();
         let others = reader.snapshots().load_other_rules(company, level(1), &cells, None);
         c.of("Snapshots::load_other_rules", others).await;
+        let cell = CellName::View(IdOrText::Id(view(1)));
+        c.of("Snapshots::load_cell", reader.snapshots().load_cell(company, &cell)).await;
+        c.of("Snapshots::load_matrix", reader.snapshots().load_matrix(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
+        c.of("UserProfiles::find", reader.user_profiles().find(company, &users)).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
         c.of("ApiKeys::find_by_id", reader.api_keys().find_by_id(api_key(1).id)).await;
+        c.of("ApiKeys::find_by_company", reader.api_keys().find_by_company(company)).await;
         c.of("Credentials::changes_since", reader.credentials().changes_since(0)).await;
     }
 
@@ -163,6 +179,7 @@ pub mod postgres {
         c.of("NavTrail::find_recent", trail.find_recent(company, user, 9)).await;
         c.of("NavTrail::clear", trail.clear(company, user, &session)).await;
 
+        c.of("IdempotencyKeys::delete_expired", storage.idempotency_keys().delete_expired(rows)).await;
         let versions: Versions = storage.reader().company_states().versions(Some(company)).await.unwrap();
         let hour = Duration::from_secs(3600);
         let effective: Vec<_> = (1..=rows)
@@ -216,7 +233,11 @@ pub mod postgres {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
             include_str!("../../../crates/storage/src/audit_log.rs"),
+            include_str!("../../../crates/storage/src/members.rs"),
+            include_str!("../../../crates/storage/src/directory.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
+            include_str!("../../../crates/storage/src/profiles.rs"),
+            include_str!("../../../crates/storage/src/idempotency.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
         ];

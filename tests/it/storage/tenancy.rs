@@ -138,18 +138,20 @@ mod postgres {
 
     /// The tables with rows of companies, each with the column that identifies the company of a row, either directly or
     /// through the row's menu item.
-    const OF_TENANTS: [(&str, &str); 12] = [
+    const OF_TENANTS: [(&str, &str); 14] = [
         ("company2modules", "company_id"),
         ("company_states", "company_id"),
         ("effective_feature_permissions", "company_id"),
         ("effective_view_permissions", "company_id"),
         ("iam_audit_logs", "company_id"),
+        ("idempotency_keys", "company_id"),
         ("menu_items", "company_id"),
         ("nav_trail", "company_id"),
         ("sub_menu_items", "menu_item_id"),
         ("user_level_feature_permissions", "company_id"),
         ("user_level_view_permissions", "company_id"),
         ("user_levels", "company_id"),
+        ("user_profiles", "company_id"),
         ("user_user_levels", "company_id"),
     ];
 
@@ -166,6 +168,7 @@ mod postgres {
                 SELECT {company}, {company}, {company}, id, 'Read', true, 'any' FROM features
                     WHERE key = 'general.read';
             INSERT INTO user_user_levels (user_id, user_level_id, company_id) VALUES ({company}, {company}, {company});
+            INSERT INTO user_profiles (user_id, company_id, source) VALUES ({company}, {company}, 'api');
             INSERT INTO menu_items (id, company_id, label) VALUES ({company}, {company}, 'Item');
             INSERT INTO sub_menu_items (id, menu_item_id, label) VALUES ({company}, {company}, 'Item');
             INSERT INTO nav_trail (id, user_id, company_id, session_id, url, label, depth)
@@ -179,7 +182,10 @@ mod postgres {
                 SELECT {company}, {company}, id, 'Read', true, 'any', now() + interval '1 hour', 1, 1
                 FROM features WHERE key = 'general.read';
             INSERT INTO iam_audit_logs (id, company_id, actor_kind, action, entity_type, entity_id, \"timestamp\")
-                VALUES ({company}, {company}, 'user', 'test.done', 'user-level', {company}, now());"
+                VALUES ({company}, {company}, 'user', 'test.done', 'user-level', {company}, now());
+            INSERT INTO idempotency_keys
+                    (actor_kind, actor_id, key, company_id, method, path, digest, entity_id, expires_at)
+                VALUES ('user', {company}, 'key', {company}, 'POST', '/', sha256(''), {company}, now());"
         )
     }
 

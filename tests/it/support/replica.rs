@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use iam_http::HttpOptions;
 use iam_permissions_cache::{CacheOptions, CacheStats, Permissions};
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Polled,
-    Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Polled, Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -152,6 +152,10 @@ impl Storage for Reached {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.storage.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.storage.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

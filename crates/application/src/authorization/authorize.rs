@@ -1,6 +1,6 @@
 //! Checks that a caller meets a requirement: before a request is processed, and again inside a unit of work.
 
-use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
+use iam_domain::{Caller, CompanyId, CompanyStatus, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
@@ -25,14 +25,34 @@ impl Application {
         requirement: Requirement,
         consistency: Consistency,
     ) -> Result<(), Failure> {
-        let is_met = match requirement.basis(caller, company) {
+        let is_met = self.meets(caller, company, requirement, consistency).await?;
+        require(requirement, is_met).inspect_err(record_denial)
+    }
+
+    /// Returns `true` if the caller meets the requirement in the company. Unlike [`Self::authorize`], does not count and
+    /// log a denial.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub(crate) async fn meets(
+        &self,
+        caller: Caller,
+        company: Option<CompanyId>,
+        requirement: Requirement,
+        consistency: Consistency,
+    ) -> Result<bool, Failure> {
+        Ok(match requirement.basis(caller, company) {
             RequirementCheck::Decided(is_met) => is_met,
+            RequirementCheck::IsActive(company) => {
+                let access = self.access_of(caller, company, Subject::Service, consistency).await?;
+                access.company_status() == CompanyStatus::Active
+            }
             RequirementCheck::LevelsOf(user, company) => {
                 let access = self.access_of(caller, company, Subject::User(user), consistency).await?;
                 requirement.is_met_by(&access)
             }
-        };
-        require(requirement, is_met).inspect_err(record_denial)
+        })
     }
 }
 
@@ -57,6 +77,7 @@ pub(crate) async fn authorize_within(
 ) -> Result<Option<Snapshot>, Failure> {
     let (is_met, own) = match requirement.basis(caller, company) {
         RequirementCheck::Decided(is_met) => (is_met, None),
+        RequirementCheck::IsActive(_) => (tx.company_status() == CompanyStatus::Active, None),
         RequirementCheck::LevelsOf(user, company) => {
             let own = tx.snapshots().load_user(company, user).await?.value;
             (requirement.is_met_by(&own), Some(own))

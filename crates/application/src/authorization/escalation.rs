@@ -15,6 +15,7 @@ use iam_domain::{
 use iam_storage::UnitOfWork;
 
 use crate::failure::list_names;
+use crate::levels_change::{distinct, load_levels, restricted};
 use crate::{Change, Effect, Failure, FieldCode, FieldError, LevelsChange};
 
 /// Returns `true` if the caller forces the change. A forced change may leave the company without a user who holds an
@@ -57,20 +58,27 @@ impl EscalationGuard {
         match effect {
             Effect::None => Ok(()),
             Effect::Matrix { field, change } => self.check_matrix(tx, field, change).await,
-            Effect::Levels { user, change } => self.check_levels(tx, user, change).await,
+            Effect::Levels(changes) => self.check_levels(tx, changes).await,
         }
     }
 
-    async fn check_matrix(&self, tx: &dyn UnitOfWork, field: &str, change: &LevelChange) -> Result<(), Failure> {
+    async fn check_matrix(
+        &self,
+        tx: &dyn UnitOfWork,
+        field: &'static str,
+        change: &LevelChange,
+    ) -> Result<(), Failure> {
         let catalog = &self.own.catalog;
         // The catalog of callers without levels is empty. All features then count as reserved.
         let mut reduced = change.reduced();
         reduced.retain(|cell| cell.is_reserved(catalog));
         if self.is_limited {
             let others = self.other_reaches(tx, change, &change.denies_removed(), None).await?;
-            refuse_grants(field, catalog, &change.granted_beyond(&others, catalog, &self.own.levels))?;
+            let granted = change.granted_beyond(&others, catalog, &self.own.levels);
+            refuse_grants(catalog, granted.into_iter().map(|grant| (field, grant)))?;
             let others = self.other_reaches(tx, change, &reduced, self.caller.user_id()).await?;
-            refuse_revocations(field, catalog, &change.revoked(&others))?;
+            let revoked = change.revoked(&others);
+            refuse_revocations(catalog, revoked.into_iter().map(|grant| (field, grant)))?;
         }
         let is_own = self.own.levels.iter().any(|held| held.level == change.level());
         if reduced.is_empty() || self.retains_rights(is_own) {
@@ -84,29 +92,54 @@ impl EscalationGuard {
         Ok(())
     }
 
-    async fn check_levels(&self, tx: &dyn UnitOfWork, user: UserId, change: &LevelsChange) -> Result<(), Failure> {
-        let is_own = self.caller.user_id() == Some(user);
-        if self.is_limited && change.before != change.after {
-            let (permissions, catalog) = change.load(tx, self.company).await?;
-            let field = "userLevelIds";
-            refuse_grants(field, &catalog, &permissions.granted_beyond(&catalog, &self.own.levels))?;
-            if !is_own {
-                refuse_revocations(field, &catalog, &permissions.reserved_revoked(&catalog))?;
-            }
+    async fn check_levels(&self, tx: &dyn UnitOfWork, changes: &[LevelsChange]) -> Result<(), Failure> {
+        if self.is_limited {
+            self.check_limited(tx, changes).await?;
         }
-        let is_reduction = change.adds_denies || !change.before.is_subset(&change.after);
-        if !is_reduction || self.retains_rights(is_own) {
+        let reductions: Vec<_> = changes.iter().filter(|change| change.is_reduction()).collect();
+        if reductions.is_empty() || self.retains_rights(reductions.iter().any(|change| self.is_own(change))) {
             return Ok(());
         }
         let without_holder = self.rights_without_holder(tx).await?;
         if !without_holder.is_empty() {
-            let before: Vec<_> = change.before.iter().copied().collect();
-            let before = tx.snapshots().load_levels(self.company, &before).await?.value;
-            if let Some(right) = without_holder.into_iter().find(|right| right.is_held(&before)) {
+            let loaded = load_levels(tx, self.company, &reductions).await?;
+            let before: BTreeSet<_> = reductions.iter().map(|change| &change.before).collect();
+            let held: Vec<_> = before.into_iter().map(|held| restricted(&loaded, held)).collect();
+            let is_lost = |right: &EssentialRight| held.iter().any(|before| right.is_held(before));
+            if let Some(right) = without_holder.into_iter().find(is_lost) {
                 return Err(lost(right));
             }
         }
         Ok(())
+    }
+
+    /// Checks the grants and the revocations of a limited caller.
+    async fn check_limited(&self, tx: &dyn UnitOfWork, changes: &[LevelsChange]) -> Result<(), Failure> {
+        let changes: Vec<_> = changes.iter().filter(|change| change.before != change.after).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let loaded = load_levels(tx, self.company, &changes).await?;
+        let catalog = &loaded.catalog;
+        let (mut granted, mut revoked) = (BTreeSet::new(), BTreeSet::new());
+        for (permissions, changes) in distinct(&loaded, &changes) {
+            for grant in permissions.granted_beyond(catalog, &self.own.levels) {
+                granted.extend(changes.iter().map(|change| (change.granting_field(), grant.clone())));
+            }
+            let others: Vec<_> = changes.into_iter().filter(|change| !self.is_own(change)).collect();
+            if !others.is_empty() {
+                for grant in permissions.reserved_revoked(catalog) {
+                    revoked.extend(others.iter().map(|change| (change.revoking_field(), grant.clone())));
+                }
+            }
+        }
+        refuse_grants(catalog, granted)?;
+        refuse_revocations(catalog, revoked)
+    }
+
+    /// Returns `true` if the change affects the levels of the caller.
+    fn is_own(&self, change: &LevelsChange) -> bool {
+        self.caller.user_id() == Some(change.user)
     }
 
     /// Returns what the other levels of the users who hold the changed level say about these cells. Reads nothing if
@@ -159,36 +192,40 @@ impl EscalationGuard {
     }
 }
 
-/// Refuses a change that grants these permissions, which the caller does not hold.
-fn refuse_grants(field: &str, catalog: &Catalog, missing: &[Grant]) -> Result<(), Failure> {
+/// Refuses a change that grants these permissions, which the caller does not hold. Each permission is given with the
+/// field of the request that grants it.
+fn refuse_grants(catalog: &Catalog, missing: impl IntoIterator<Item = (&'static str, Grant)>) -> Result<(), Failure> {
     let reason = "would grant a permission you do not hold";
-    refuse(catalog, missing, "You cannot grant what you do not hold", |name| {
+    refuse(catalog, missing, "You cannot grant what you do not hold", |field, name| {
         FieldError::new(field, FieldCode::NotHeld, format_args!("{reason}: {name}"))
     })
 }
 
-/// Refuses a change that revokes these permissions of other users, which the caller may not revoke.
-fn refuse_revocations(field: &str, catalog: &Catalog, revoked: &[Grant]) -> Result<(), Failure> {
+/// Refuses a change that revokes these permissions of other users, which the caller may not revoke. Each permission is
+/// given with the field of the request that revokes it.
+fn refuse_revocations(
+    catalog: &Catalog,
+    revoked: impl IntoIterator<Item = (&'static str, Grant)>,
+) -> Result<(), Failure> {
     let reason = "would revoke an administrative permission of another user";
-    refuse(catalog, revoked, "You cannot revoke administrative permissions of other users", |name| {
+    refuse(catalog, revoked, "You cannot revoke administrative permissions of other users", |field, name| {
         FieldError::new(field, FieldCode::Protected, format_args!("{reason}: {name}"))
     })
 }
 
 fn refuse(
     catalog: &Catalog,
-    grants: &[Grant],
+    grants: impl IntoIterator<Item = (&'static str, Grant)>,
     message: &str,
-    finding: impl Fn(&String) -> FieldError,
+    finding: impl Fn(&'static str, &str) -> FieldError,
 ) -> Result<(), Failure> {
-    if grants.is_empty() {
+    let named: Vec<_> = grants.into_iter().map(|(field, grant)| (field, grant_name(catalog, &grant))).collect();
+    if named.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = grants.iter().map(|grant| grant_name(catalog, grant)).collect();
-    Err(Failure::ForbiddenChange {
-        errors: FieldError::bounded(names.iter().map(finding)),
-        message: format!("{message}: {}", list_names(&names)),
-    })
+    let errors = FieldError::bounded(named.iter().map(|(field, name)| finding(field, name)));
+    let names: Vec<_> = named.into_iter().map(|(_, name)| name).collect();
+    Err(Failure::ForbiddenChange { errors, message: format!("{message}: {}", list_names(&names)) })
 }
 
 /// Creates the failure for a change after which no user of the company holds the right.

@@ -23,8 +23,13 @@ pub enum Requirement {
     /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to request decisions about
     /// other users.
     CheckOthers,
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to find the users whom a check
+    /// allows.
+    FindAllowed,
     /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
+    /// The caller must hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the profiles of users.
+    ReadProfiles,
     /// The caller must be a super admin, or a service with the role `administer` and a key that is valid for all
     /// companies.
     SuperAdmin,
@@ -52,8 +57,9 @@ impl Requirement {
             Self::ManageLevels => "You do not have permission to manage user levels",
             Self::AssignLevels => "You do not have permission to assign user levels",
             Self::ManagePermissions => "You do not have permission to manage permissions",
-            Self::CheckOthers => "You do not have permission to check other users",
+            Self::CheckOthers | Self::FindAllowed => "You do not have permission to check other users",
             Self::ReadAudit => "You do not have permission to view audit logs",
+            Self::ReadProfiles => "You do not have permission to view user profiles",
             Self::SuperAdmin | Self::ManageCredentials => "Superadmin access required",
         }
     }
@@ -65,7 +71,14 @@ impl Requirement {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => {
                 RequirementCheck::Decided(true)
             }
-            (Caller::Service(service), ..) => RequirementCheck::Decided(self.is_met_by_service(service, company)),
+            (Caller::Service(service), ..) if !self.is_met_by_service(service, company) => {
+                RequirementCheck::Decided(false)
+            }
+            // Services of all companies administer suspended companies, as super admins do.
+            (Caller::Service(Service { company: Some(company), .. }), ..) if !matches!(self, Self::CheckOthers) => {
+                RequirementCheck::IsActive(company)
+            }
+            (Caller::Service(_), ..) => RequirementCheck::Decided(true),
             (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials, _) | (Caller::User { .. }, _, None) => {
                 RequirementCheck::Decided(false)
             }
@@ -88,7 +101,7 @@ impl Requirement {
             Self::CheckOthers => ServiceRole::Check,
             // The audit log of the platform is not scoped to a company, so it requires the highest role.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
-            Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
+            Self::ReadIam | Self::FindAllowed | Self::ReadAudit | Self::ReadProfiles => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
             // Super admin rights apply to all companies, so the key must be valid for all companies.
             Self::SuperAdmin => return service.has_platform_key(),
@@ -107,7 +120,7 @@ impl Requirement {
             Self::ReadIam => either(IamAction::Read),
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
             Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
-            Self::CheckOthers | Self::ReadAudit => either(IamAction::Update),
+            Self::CheckOthers | Self::FindAllowed | Self::ReadAudit | Self::ReadProfiles => either(IamAction::Update),
             Self::SuperAdmin | Self::ManageCredentials => false,
         }
     }
@@ -118,6 +131,8 @@ impl Requirement {
 pub(super) enum RequirementCheck {
     /// The result of the check does not depend on levels. The value is `true` if the caller meets the requirement.
     Decided(bool),
+    /// The caller meets the requirement if this company is not suspended.
+    IsActive(CompanyId),
     /// The result of the check depends on the levels that this user holds in this company.
     LevelsOf(UserId, CompanyId),
 }

@@ -30,6 +30,8 @@ pub struct BudgetOptions {
     pub api_key_loads: Option<Rate>,
     /// The bytes of audit records that the changes to each company write.
     pub audit_bytes: Option<Rate>,
+    /// The idempotency keys that each caller uses within their validity of 24 hours.
+    pub idempotency_keys: Option<NonZeroU32>,
 }
 
 /// A budget, for messages and headers.
@@ -194,6 +196,12 @@ impl Budgets {
         let Some(rate) = self.options.audit_bytes else { return Ok(()) };
         let outcome = self.audit_bytes.take(&company, rate, 0);
         outcome.map(drop).map_err(|empty| exhausted(Budget::AuditBytes, rate, empty))
+    }
+
+    /// Returns the maximum number of idempotency keys of each caller that are valid at one time.
+    #[must_use]
+    pub fn idempotency_keys(&self) -> u32 {
+        self.options.idempotency_keys.map_or(u32::MAX, NonZeroU32::get)
     }
 
     /// Charges the bytes of the audit records of a committed change to the company.

@@ -6,9 +6,9 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
+use super::assignments::check_can_sign_in;
 use super::default_levels::{assign, create_level, templates};
 use super::restoration::restore_administration;
-use super::user_levels::check_can_sign_in;
 use crate::failure::unknown_ids;
 use crate::{Change, Failure, IfMatch, Requirement};
 
@@ -144,8 +144,8 @@ impl Change for ProvisionCompany {
         Target::Company(self.company)
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.admin.as_ref()?.user.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.admin.iter().filter_map(|admin| admin.user.external_id.as_ref()).collect()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
@@ -171,7 +171,7 @@ impl Change for ProvisionCompany {
 
 impl ProvisionCompany {
     /// Adds the module `core`, creates the default levels, and assigns the administrator level.
-    async fn provision(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
+    pub(super) async fn provision(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
         tx.company_states_mut().set_provisioned(self.company).await?;
         let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
         let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;

@@ -7,7 +7,8 @@ use iam_domain::{
     ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, RequestRate,
     ServiceRole, Timestamp, User, UserId,
 };
-use iam_storage::{Target, UnitOfWork};
+use iam_storage::{Constraint, StorageError, Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::{Change, Failure, Requirement};
 
@@ -39,14 +40,29 @@ impl Change for CreateApiKey {
 
     const REQUIREMENT: Requirement = Requirement::ManageCredentials;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Credentials
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.api_keys().find_by_id(ApiKeyId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         let now = tx.now();
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Failure::invalid("expiresAt", "must be in the future"));
+        }
+        if let Some(company) = self.company
+            && tx.company_states().read(company).await?.is_some_and(|state| state.erased_at.is_some())
+        {
+            return Err(StorageError::conflict(Constraint::CompanyErased).into());
         }
         let key = self.key(caller.user_id(), now);
         tx.api_keys_mut().create(&key, &self.digest).await?;
@@ -122,8 +138,8 @@ impl Change for CutOffUser {
         Target::Credentials
     }
 
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.user.external_id.as_ref()
+    fn external_ids(&self) -> Vec<&ExternalId> {
+        self.user.external_id.iter().collect()
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

@@ -6,6 +6,7 @@ use iam_domain::{
     ViewId, is_reserved,
 };
 use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use super::menu::check_unused;
 use crate::failure::unknown_ids;
@@ -38,8 +39,18 @@ impl Change for CreateFeature {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Catalog
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.features().find_by_id(FeatureId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

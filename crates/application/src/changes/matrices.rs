@@ -1,4 +1,4 @@
-//! Changes to permission matrices.
+//! Changes to permission matrices: replacements of whole matrices, and edits of single cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,40 +42,89 @@ pub struct NewFeaturePermission {
     pub modifiable: Option<bool>,
 }
 
-/// The result of replacing a matrix. `C` is the type of its cells.
+/// The requested cells of a matrix. `N` is the type of a requested cell, and `K` identifies a cell of the matrix.
+#[derive(Debug, Clone)]
+pub enum RequestedCells<N, K> {
+    /// The matrix consists of exactly these cells, at most one for each position.
+    All(Vec<N>),
+    /// Some cells of the matrix change. The other cells remain unchanged.
+    Some {
+        /// The cells to add or to overwrite, at most one for each position.
+        set: Vec<N>,
+        /// The cells to remove, without those in `set`. Removing a cell that does not exist has no effect.
+        unset: Vec<K>,
+    },
+}
+
+impl<N, K: Ord> RequestedCells<N, K> {
+    /// Returns the requested cells to write.
+    fn written(&self) -> &[N] {
+        match self {
+            Self::All(cells) | Self::Some { set: cells, .. } => cells,
+        }
+    }
+
+    /// Returns the name of the field that contains the cells to write. `all` is its name in a request that replaces the
+    /// whole matrix.
+    const fn field(&self, all: &'static str) -> &'static str {
+        match self {
+            Self::All(_) => all,
+            Self::Some { .. } => "set",
+        }
+    }
+
+    /// Returns the name of the field to which errors that concern the whole change are attributed.
+    const fn changing_field(&self, all: &'static str) -> &'static str {
+        match self {
+            Self::Some { set, .. } if set.is_empty() => "unset",
+            _ => self.field(all),
+        }
+    }
+
+    /// Returns the cells of the matrix after the change: the cells to write, and the stored cells that remain.
+    fn applied_to<C: MatrixCell<Key = K>>(&self, stored: &[C], written: Vec<C>) -> Vec<C> {
+        let Self::Some { unset, .. } = self else { return written };
+        let changed: BTreeSet<K> = written.iter().map(MatrixCell::key).collect();
+        let unset: BTreeSet<&K> = unset.iter().collect();
+        let remains = |cell: &&C| !changed.contains(&cell.key()) && !unset.contains(&cell.key());
+        stored.iter().filter(remains).cloned().chain(written).collect()
+    }
+}
+
+/// The result of changing a matrix. `C` is the type of its cells.
 #[derive(Debug, Clone)]
 pub struct ReplacedMatrix<C> {
     /// The matrix after the change. A view matrix is sorted by view id, a feature matrix by feature id and then by
     /// action.
     pub cells: Vec<C>,
-    /// The permissions of the level before and after the change. They contain only the replaced matrix.
+    /// The permissions of the level before and after the change. They contain only the changed matrix.
     pub change: LevelChange,
     /// The users' permissions that deny rules of the new matrix override.
     pub nullified: Nullified,
 }
 
-/// Replaces all view permissions of a level (its view matrix).
+/// Changes the view permissions of a level (its view matrix).
 #[derive(Debug, Clone)]
-pub struct ReplaceViewPermissions {
+pub struct ChangeViewPermissions {
     /// The company of the level.
     pub company: CompanyId,
-    /// The level whose matrix is replaced.
+    /// The level whose matrix changes.
     pub level: UserLevelId,
-    /// The new permissions, one per view.
-    pub permissions: Vec<NewViewPermission>,
+    /// The requested permissions.
+    pub permissions: RequestedCells<NewViewPermission, ViewId>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
-/// Replaces all feature permissions of a level (its feature matrix).
+/// Changes the feature permissions of a level (its feature matrix).
 #[derive(Debug, Clone)]
-pub struct ReplaceFeaturePermissions {
+pub struct ChangeFeaturePermissions {
     /// The company of the level.
     pub company: CompanyId,
-    /// The level whose matrix is replaced.
+    /// The level whose matrix changes.
     pub level: UserLevelId,
-    /// The new permissions, one per action of a feature.
-    pub permissions: Vec<NewFeaturePermission>,
+    /// The requested permissions.
+    pub permissions: RequestedCells<NewFeaturePermission, (FeatureId, Action)>,
     /// If `true`, the change may leave the company without an administrator. Only super admins can force such a change.
     pub force: bool,
     /// The client's `If-Match` precondition.
@@ -83,7 +132,7 @@ pub struct ReplaceFeaturePermissions {
 }
 
 #[async_trait]
-impl Change for ReplaceViewPermissions {
+impl Change for ChangeViewPermissions {
     type Answer = ReplacedMatrix<ViewPermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
@@ -93,7 +142,7 @@ impl Change for ReplaceViewPermissions {
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Matrix { field: "views", change: &answer.change }
+        Effect::Matrix { field: self.permissions.changing_field("views"), change: &answer.change }
     }
 
     fn may_only_remove(&self) -> bool {
@@ -109,8 +158,9 @@ impl Change for ReplaceViewPermissions {
         let pins: BTreeMap<_, _> =
             stored.iter().map(|permission| (permission.view_id, permission.modifiable)).collect();
         let now = tx.now();
-        let wanted: Vec<_> = self
+        let written: Vec<_> = self
             .permissions
+            .written()
             .iter()
             .map(|permission| ViewPermission {
                 id: ViewPermissionId::generate(now),
@@ -123,18 +173,20 @@ impl Change for ReplaceViewPermissions {
                 updated_at: now,
             })
             .collect();
+        let wanted = self.permissions.applied_to(&stored, written);
         if !caller.is_super_admin() {
             check_pinned_cells(
                 &stored,
                 &wanted,
-                "views",
+                self.permissions.changing_field("views"),
                 |permission| permission.modifiable,
                 |permission| permission.view_id.to_string(),
             )?;
         }
         tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
-            unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+            let sent = self.permissions.written().iter().map(|permission| permission.view_id.as_uuid());
+            let field = self.permissions.field("views");
+            unknown_ids(error, EntityType::View, sent, |index| format!("{field}[{index}].viewId"))
         })?;
         let cells = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
         let permissions = |cells: &[ViewPermission]| level_permissions(self.level, cells, &[]);
@@ -145,7 +197,7 @@ impl Change for ReplaceViewPermissions {
 }
 
 #[async_trait]
-impl Change for ReplaceFeaturePermissions {
+impl Change for ChangeFeaturePermissions {
     type Answer = ReplacedMatrix<FeaturePermission>;
 
     const REQUIREMENT: Requirement = Requirement::ManagePermissions;
@@ -155,7 +207,7 @@ impl Change for ReplaceFeaturePermissions {
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Matrix { field: "features", change: &answer.change }
+        Effect::Matrix { field: self.permissions.changing_field("features"), change: &answer.change }
     }
 
     fn is_forced(&self) -> bool {
@@ -172,14 +224,15 @@ impl Change for ReplaceFeaturePermissions {
             find_user_level(tx, self.company, self.level).await?;
         }
         // Standard actions need not be checked, because every feature has them. The storage reports unknown features.
-        if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
+        if self.permissions.written().iter().any(|permission| !permission.action.is_standard()) {
             self.check_actions(&tx.features().find_all().await?)?;
         }
         self.if_match.check(&stored)?;
         let pins: BTreeMap<_, _> = stored.iter().map(|permission| (permission.key(), permission.modifiable)).collect();
         let now = tx.now();
-        let wanted: Vec<_> = self
+        let written: Vec<_> = self
             .permissions
+            .written()
             .iter()
             .map(|permission| FeaturePermission {
                 id: FeaturePermissionId::generate(now),
@@ -197,14 +250,17 @@ impl Change for ReplaceFeaturePermissions {
                 updated_at: now,
             })
             .collect();
+        let wanted = self.permissions.applied_to(&stored, written);
         if !caller.is_super_admin() {
             let name = |permission: &FeaturePermission| format!("{}/{}", permission.feature_id, permission.action);
-            check_pinned_cells(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
+            let field = self.permissions.changing_field("features");
+            check_pinned_cells(&stored, &wanted, field, |permission| permission.modifiable, name)?;
         }
         tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(
             |error| {
-                let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
-                unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+                let sent = self.permissions.written().iter().map(|permission| permission.feature_id.as_uuid());
+                let field = self.permissions.field("features");
+                unknown_ids(error, EntityType::Feature, sent, |index| format!("{field}[{index}].featureId"))
             },
         )?;
         let cells = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
@@ -215,22 +271,24 @@ impl Change for ReplaceFeaturePermissions {
     }
 }
 
-impl ReplaceFeaturePermissions {
+impl ChangeFeaturePermissions {
     /// Checks that every feature exists and has the requested action.
     fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
         let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
+        let field = self.permissions.field("features");
         let errors: Vec<_> = self
             .permissions
+            .written()
             .iter()
             .enumerate()
             .filter_map(|(index, permission)| match features.get(&permission.feature_id) {
                 None => Some(unknown_field(
-                    format!("features[{index}].featureId"),
+                    format!("{field}[{index}].featureId"),
                     EntityType::Feature,
                     permission.feature_id.as_uuid(),
                 )),
                 Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
-                    format!("features[{index}].action"),
+                    format!("{field}[{index}].action"),
                     FieldCode::Unknown,
                     format_args!("refers to an unknown action: {}", permission.action),
                 )),

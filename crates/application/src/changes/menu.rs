@@ -7,6 +7,7 @@ use iam_domain::{
     ViewId,
 };
 use iam_storage::{MenuUse, Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::{Change, Failure, FieldCode, FieldError, IfMatch, Patch, Requirement};
 
@@ -42,8 +43,18 @@ impl Change for CreateMenuItem {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::of_menu(self.owner)
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.menu_items().find_by_id(self.owner, MenuItemId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
@@ -188,8 +199,18 @@ impl Change for CreateSubMenuItem {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::of_menu(self.owner)
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.sub_menu_items().find_by_id(self.owner, SubMenuItemId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

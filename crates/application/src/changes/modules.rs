@@ -9,6 +9,7 @@ use iam_domain::{
     Priority, View, ViewId, is_reserved,
 };
 use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use super::features::reserved_feature;
 use crate::failure::unknown_ids;
@@ -39,8 +40,18 @@ impl Change for CreateModule {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Catalog
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.modules().find_by_id(ModuleId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

@@ -1,16 +1,18 @@
-//! Changes to user levels and their assignments.
+//! Changes to user levels.
 
 use async_trait::async_trait;
+use iam_domain::escalation::LevelChange;
 use iam_domain::{
-    Caller, CompanyId, Description, EntityType, ExternalId, FeaturePermission, FeatureRule, LevelPermissions, Name,
-    NamedUser, UserId, UserLevel, UserLevelId, ViewPermission,
+    Caller, CompanyId, Description, EntityType, FeaturePermission, FeaturePermissionId, FeatureRule, LevelPermissions,
+    Name, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId,
 };
-use iam_storage::{ReplacedLevels, Target, UnitOfWork};
+use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
-use crate::failure::unknown_ids;
-use crate::{Change, Effect, Failure, FieldCode, FieldError, IfMatch, LevelsChange, Nullified, Requirement};
+use crate::failure::unknown_field;
+use crate::{Change, Effect, Failure, FieldCode, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -23,19 +25,48 @@ pub struct CreateUserLevel {
     pub name: Name,
     /// The description of the level.
     pub description: Description,
+    /// The level whose matrices the new level receives. `None` if the new level has no cells.
+    pub copy_from: Option<UserLevelId>,
+}
+
+/// The result of creating a level.
+#[derive(Debug, Clone)]
+pub struct CreatedUserLevel {
+    /// The level.
+    pub level: UserLevel,
+    /// The permissions of the level, which had none before. `None` if the level was not copied.
+    pub copied: Option<LevelChange>,
 }
 
 #[async_trait]
 impl Change for CreateUserLevel {
-    type Answer = UserLevel;
+    type Answer = CreatedUserLevel;
 
     const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    const CREATES: bool = true;
 
     fn target(&self) -> Target {
         Target::Company(self.company)
     }
 
-    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+    fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
+        answer.copied.as_ref().map_or(Effect::None, |change| Effect::Matrix { field: COPY_FROM, change })
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.level.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        let level = tx.user_levels().find_by_id(self.company, UserLevelId::from_uuid(id)).await?;
+        Ok(level.map(|level| CreatedUserLevel { level, copied: None }))
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if self.copy_from.is_some() {
+            authorize_within(tx, caller, Some(self.company), Requirement::ManagePermissions).await?;
+        }
         let now = tx.now();
         let level = UserLevel {
             id: UserLevelId::generate(now),
@@ -47,8 +78,57 @@ impl Change for CreateUserLevel {
             updated_at: now,
         };
         tx.user_levels_mut().create(&level).await?;
-        Ok(level)
+        let copied = match self.copy_from {
+            Some(source) => Some(copy_matrices(tx, self.company, source, level.id).await?),
+            None => None,
+        };
+        Ok(CreatedUserLevel { level, copied })
     }
+}
+
+/// The name of the request field that specifies the level to copy.
+const COPY_FROM: &str = "copyFrom";
+
+/// Copies the cells of both matrices of a level to a new level. Pins are not copied: only super admins may pin cells.
+async fn copy_matrices(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    source: UserLevelId,
+    level: UserLevelId,
+) -> Result<LevelChange, Failure> {
+    if tx.user_levels().find_by_id(company, source).await?.is_none() {
+        let error = unknown_field(COPY_FROM.to_owned(), EntityType::UserLevel, source.as_uuid());
+        return Err(Failure::Invalid(vec![error]));
+    }
+    let now = tx.now();
+    let mut views = tx.view_permissions().find_by_user_level(company, source).await?;
+    for cell in &mut views {
+        let id = ViewPermissionId::generate(now);
+        *cell = ViewPermission {
+            id,
+            user_level_id: level,
+            modifiable: true,
+            created_at: now,
+            updated_at: now,
+            ..cell.clone()
+        };
+    }
+    let mut features = tx.feature_permissions().find_by_user_level(company, source).await?;
+    for cell in &mut features {
+        let id = FeaturePermissionId::generate(now);
+        *cell = FeaturePermission {
+            id,
+            user_level_id: level,
+            modifiable: true,
+            created_at: now,
+            updated_at: now,
+            ..cell.clone()
+        };
+    }
+    tx.view_permissions_mut().replace_for_user_level(company, level, &views).await?;
+    tx.feature_permissions_mut().replace_for_user_level(company, level, &features).await?;
+    let before = level_permissions(level, &[], &[]);
+    Ok(LevelChange { before, after: level_permissions(level, &views, &features) })
 }
 
 /// Updates a level. Fields that are `None` remain unchanged.
@@ -187,88 +267,6 @@ async fn in_use(
     Ok(Failure::InUse { message, errors })
 }
 
-/// The result of replacing the levels of a user.
-#[derive(Debug, Clone)]
-pub struct AssignedLevels {
-    /// The levels that the user holds after the change, sorted by name.
-    pub levels: Vec<UserLevel>,
-    /// The ids of the levels before and after the change.
-    pub change: LevelsChange,
-    /// The user's permissions that deny rules of the new levels override.
-    pub nullified: Nullified,
-}
-
-/// Replaces the user's levels in this company. The user's levels in other companies remain unchanged.
-#[derive(Debug, Clone)]
-pub struct AssignUserLevels {
-    /// The company in which the user's levels are replaced.
-    pub company: CompanyId,
-    /// The user whose levels are replaced.
-    pub user: NamedUser,
-    /// The new levels of the user in this company, without duplicates.
-    pub levels: Vec<UserLevelId>,
-    /// If `true`, the change may leave the company without an administrator. Only super admins can force such a change.
-    pub force: bool,
-    /// The client's `If-Match` precondition.
-    pub if_match: IfMatch,
-}
-
-#[async_trait]
-impl Change for AssignUserLevels {
-    type Answer = AssignedLevels;
-
-    const REQUIREMENT: Requirement = Requirement::AssignLevels;
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Levels { user: self.user.id, change: &answer.change }
-    }
-
-    fn external_id(&self) -> Option<&ExternalId> {
-        self.user.external_id.as_ref()
-    }
-
-    fn is_forced(&self) -> bool {
-        self.force
-    }
-
-    fn may_only_remove(&self) -> bool {
-        true
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
-        if !self.levels.is_empty() && !is_external_holder(tx, self.company, self.user.id).await? {
-            check_can_sign_in(&self.user, "userId")?;
-        }
-        if self.if_match.needs_content() {
-            self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
-        }
-        let ReplacedLevels { before, after } = tx
-            .assignments_mut()
-            .replace_for_user(self.company, self.user.id, &self.levels, caller.actor().id())
-            .await
-            .map_err(|error| {
-                let sent = self.levels.iter().map(UserLevelId::as_uuid);
-                unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
-            })?;
-        let change = LevelsChange {
-            adds_denies: after.iter().any(|held| held.has_denies && !before.contains(&held.level.id)),
-            before: before.into_iter().collect(),
-            after: after.iter().map(|held| held.level.id).collect(),
-        };
-        let nullified = if change.adds_denies {
-            let (change, catalog) = change.load(tx, self.company).await?;
-            Nullified::new(&catalog, &change.nullified(&catalog))
-        } else {
-            Nullified::default()
-        };
-        Ok(AssignedLevels { levels: after.into_iter().map(|held| held.level).collect(), change, nullified })
-    }
-}
-
 /// Converts the cells of a level's matrices into the permissions of the level.
 pub(super) fn level_permissions(
     level: UserLevelId,
@@ -279,22 +277,6 @@ pub(super) fn level_permissions(
     let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
     let features = features.iter().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell)));
     LevelPermissions::new(level, views, features)
-}
-
-/// Checks that the specified user can sign in. Levels can be assigned only to users who can sign in.
-pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
-    if user.can_sign_in {
-        return Ok(());
-    }
-    let problem = "does not identify a user who can sign in. Identify users of external issuers by issuer|subject";
-    Err(Failure::invalid(field, problem))
-}
-
-/// Returns `true` if the user is a user of an external issuer and already holds a level in the company. Administrators
-/// of the company can read the user's id from this assignment, so requests may contain the id without issuer and
-/// subject.
-async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
-    Ok(user.is_service_generated() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
 
 /// Returns a level of the company.

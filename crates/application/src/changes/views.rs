@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use iam_domain::{Caller, Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use iam_storage::{Target, UnitOfWork};
+use uuid::Uuid;
 
 use super::menu::check_unused;
 use crate::{Change, Failure, IfMatch, Patch, Requirement};
@@ -32,8 +33,18 @@ impl Change for CreateView {
 
     const REQUIREMENT: Requirement = Requirement::SuperAdmin;
 
+    const CREATES: bool = true;
+
     fn target(&self) -> Target {
         Target::Catalog
+    }
+
+    fn created(&self, answer: &Self::Answer) -> Option<Uuid> {
+        Some(answer.id.as_uuid())
+    }
+
+    async fn find_created(&self, tx: &mut dyn UnitOfWork, id: Uuid) -> Result<Option<Self::Answer>, Failure> {
+        Ok(tx.views().find_by_id(ViewId::from_uuid(id)).await?)
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {

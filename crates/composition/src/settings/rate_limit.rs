@@ -33,6 +33,9 @@ pub struct RateLimitSettings {
     /// The bytes of audit records that the changes to one company write per hour.
     #[serde(deserialize_with = "number")]
     pub audit_bytes_per_hour: u32,
+    /// The idempotency keys that one caller uses within 24 hours.
+    #[serde(deserialize_with = "number")]
+    pub idempotency_keys: u32,
 }
 
 impl Default for RateLimitSettings {
@@ -45,6 +48,7 @@ impl Default for RateLimitSettings {
             loads_per_api_key: 5_000,
             failures_per_address: 500,
             audit_bytes_per_hour: 256 * 1024 * 1024,
+            idempotency_keys: 10_000,
         }
     }
 }
@@ -59,6 +63,7 @@ impl RateLimitSettings {
             user_loads: rate(self.loads_per_user),
             api_key_loads: rate(self.loads_per_api_key),
             audit_bytes: NonZeroU32::new(self.audit_bytes_per_hour).map(Rate::per_hour),
+            idempotency_keys: NonZeroU32::new(self.idempotency_keys),
         }
     }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Ceilings, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module, ModuleCode,
-    ModuleId, Name, Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
+    Action, Catalog, Ceilings, CompanyStatus, Feature, FeatureId, FeatureKey, FeatureRule, LevelPermissions, Module,
+    ModuleCode, ModuleId, Name, Priority, Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -149,6 +149,7 @@ impl World {
                 self.module_views.iter().map(|(gate, number)| (module(*gate), view(*number))),
                 self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
             )),
+            status: CompanyStatus::Active,
             modules: self.company_modules.iter().map(|number| module(*number)).collect(),
             ceilings: Arc::new(self.ceilings()),
             levels: self.levels.iter().map(Level::permissions).collect(),

@@ -16,9 +16,9 @@ pub(crate) fn user(number: usize) -> UserId {
 
 /// Creates a company with the levels of the world. User `n` holds the levels `held[n]`.
 pub(crate) fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
-    let Snapshot { catalog, modules, ceilings, levels } = world.snapshot();
+    let Snapshot { catalog, status, modules, ceilings, levels } = world.snapshot();
     let levels: BTreeMap<_, _> = levels.into_iter().map(|level| (level.level, level)).collect();
-    let mut company = CompanySnapshot { catalog, modules, ceilings, levels, holders: BTreeMap::new() };
+    let mut company = CompanySnapshot { catalog, status, modules, ceilings, levels, holders: BTreeMap::new() };
     for (number, held) in held.iter().enumerate() {
         assign(&mut company, number, held.iter().copied());
     }

@@ -23,6 +23,7 @@ use super::authenticate::{Authenticated, authenticate};
 use super::body::{Body, has_body, may_be_large};
 use super::company::{company_missing, find_company};
 use super::consistency::consistency;
+use super::idempotency::idempotent_request;
 use super::policy::{CompanyRule, Policy};
 use super::request_reader::{Input, has_only_company, read};
 use crate::Api;
@@ -63,6 +64,11 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Executes a change that the handler has built from the input of the request.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
+    }
+
+    /// Returns the context of the request, for a use case that makes several changes.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.context.clone()
     }
 
     /// Returns a guard that counts the bytes of the response as in flight while the response is being written.
@@ -118,6 +124,14 @@ impl<P: Policy, T> Authorized<P, T> {
     }
 }
 
+impl<P: Policy, T> Authorized<P, T> {
+    /// Charges the caller for a request that makes this number of changes. The caller has already been charged for one.
+    pub(crate) fn charge(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.api.budgets().charge(self.caller, count.saturating_sub(1));
+    }
+}
+
 impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the change that is the input of the request.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
@@ -151,8 +165,9 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<Authorized<P, T>, ApiError> {
-    let Admitted { caller, api, company, consistency, context, span, query, body } =
+    let Admitted { caller, api, company, consistency, mut context, span, query, body } =
         admit(request, payload, P::REQUIREMENT, P::COMPANY).await?;
+    context.idempotency = idempotent_request(request, caller, company, body.json().unwrap_or_default())?;
     let input = match body.json().and_then(T::read_fast) {
         Some(input) if has_only_company(&query) => input,
         _ => read(request, UserNames::of_caller(&api.services().verifier, caller), company, &query, &body.object())?,
@@ -285,6 +300,6 @@ async fn admit(
     }
     let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
-    let context = RequestContext { caller, request_id, issued_at, external_id };
+    let context = RequestContext { caller, request_id, issued_at, external_id, idempotency: None };
     Ok(Admitted { caller, api, company, consistency, context, span, query, body })
 }

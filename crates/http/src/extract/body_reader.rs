@@ -107,6 +107,14 @@ impl<'a> FieldReader<'a> {
         }
     }
 
+    /// Reads a required user, identified by user id or external id.
+    pub(crate) fn required_user(&mut self, name: &str) -> Option<NamedUser> {
+        match self.user(name)? {
+            Some(user) => Some(user),
+            None => self.reject(name, FieldCode::Required, "is required"),
+        }
+    }
+
     /// Reads the optional subject of a check. An error that concerns an external id is returned instead of the user, and
     /// is reported only to callers who may check other users.
     pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
@@ -198,6 +206,30 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
+    /// Reads an optional list of objects, as [`Self::objects`] does. Default: the empty list.
+    pub(crate) fn optional_objects<T, K: Ord>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
+        key: impl Fn(&T) -> K,
+        key_name: &str,
+    ) -> Option<Vec<T>> {
+        if self.has(name) { self.objects(name, read, key, key_name) } else { Some(Vec::new()) }
+    }
+
+    /// Records an error for each element of the list `name` whose key is also in `other`, which contains the keys of the
+    /// list `other_name`.
+    pub(crate) fn reject_common<K: Ord>(
+        &mut self,
+        (name, keys, key_name): (&str, impl IntoIterator<Item = K>, &str),
+        (other_name, other): (&str, &BTreeSet<K>),
+    ) {
+        for (index, _) in keys.into_iter().enumerate().filter(|(_, key)| other.contains(key)) {
+            let place = format!("{name}[{index}].{key_name}");
+            self.found(&place, FieldCode::Duplicate, format_args!("is also in {other_name}"));
+        }
+    }
+
     /// Reads a required list of 1 to `most` objects, each with the function `read`. In the result, an invalid object is
     /// replaced by its field errors.
     pub(crate) fn each<T>(
@@ -222,6 +254,11 @@ impl<'a> FieldReader<'a> {
             }
         };
         Some(values.iter().map(read_one).collect())
+    }
+
+    /// Returns the number of elements of a list, and 0 if the field is missing or is not a list.
+    pub(crate) fn length(&self, name: &str) -> usize {
+        self.fields.get(name).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
     fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {

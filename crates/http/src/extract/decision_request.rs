@@ -6,9 +6,13 @@ use iam_domain::{CompanyId, ExternalId};
 use iam_permissions_cache::Check;
 
 use super::body_reader::FieldReader;
+use super::request_reader::{Input, RequestReader};
 
 /// Maximum number of checks in a batch.
 pub(crate) const MOST_CHECKS: usize = 1000;
+
+/// Maximum number of checks in a batch of explanations.
+const MOST_EXPLANATIONS: usize = 100;
 
 /// A check, together with its subject: the user whose permissions are checked.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +29,16 @@ pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 /// A batch of checks. An invalid check is replaced by its field errors.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
+
+/// A batch of checks to explain. An invalid check is replaced by its field errors.
+pub(crate) struct Explanations(pub(crate) Vec<Item>);
+
+impl Input for Explanations {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        batch(&mut request.body()?, company, MOST_EXPLANATIONS).map(Self)
+    }
+}
 
 impl DecisionRequest {
     /// Reads a check from its JSON object. Unknown fields are errors: if a misspelled field name were ignored, the
@@ -57,17 +71,22 @@ impl DecisionRequest {
 impl Checks {
     /// Reads a batch of checks, all in the company of the request.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
-        let read = |fields: &mut FieldReader<'_>| {
-            // All checks are decided in the company of the request. Therefore, a check that specifies another company
-            // is invalid.
-            if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
-                return fields.reject("companyId", FieldCode::Disagree, "is not the company of the request");
-            }
-            DecisionRequest::of(fields)
-        };
-        fields.reject_unknown(&["checks", "companyId"]);
-        fields.each("checks", MOST_CHECKS, read).map(Self)
+        batch(fields, company, MOST_CHECKS).map(Self)
     }
+}
+
+/// Reads a batch of at most `most` checks, all in the company of the request.
+fn batch(fields: &mut FieldReader<'_>, company: Option<CompanyId>, most: usize) -> Option<Vec<Item>> {
+    let read = |fields: &mut FieldReader<'_>| {
+        // All checks are decided in the company of the request. Therefore, a check that specifies another company is
+        // invalid.
+        if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
+            return fields.reject("companyId", FieldCode::Disagree, "is not the company of the request");
+        }
+        DecisionRequest::of(fields)
+    };
+    fields.reject_unknown(&["checks", "companyId"]);
+    fields.each("checks", most, read)
 }
 
 #[cfg(test)]

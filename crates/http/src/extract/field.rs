@@ -84,6 +84,7 @@ text_fields!(
     Action,
     Category,
     Description,
+    Email,
     FeatureKey,
     Icon,
     Label,
@@ -168,4 +169,4 @@ macro_rules! word_fields {
     )+};
 }
 
-word_fields!(Priority, Scope, ServiceRole, ViewState);
+word_fields!(CompanyStatus, Priority, Scope, ServiceRole, ViewState);

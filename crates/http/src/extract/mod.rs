@@ -10,14 +10,16 @@ mod conditional;
 mod consistency;
 pub(crate) mod decision_request;
 mod field;
+mod idempotency;
 pub(crate) mod json;
 mod policy;
 mod request_reader;
 
 pub(crate) use authorized::Authorized;
+pub(crate) use body_reader::FieldReader;
 pub(crate) use conditional::matches_if_none_match;
 pub(crate) use policy::{
-    Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
-    PlatformCompany, ReadAudit, ReadCatalog, ReadIam,
+    Anyone, AssignLevels, FindAllowed, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
+    PlatformCompany, ReadAudit, ReadCatalog, ReadIam, ReadProfiles,
 };
 pub(crate) use request_reader::{Input, RequestReader};

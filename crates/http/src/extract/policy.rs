@@ -53,9 +53,13 @@ policies! {
     AssignLevels: AssignLevels, Required;
     /// Callers who may manage permissions.
     ManagePermissions: ManagePermissions, Required;
+    /// Callers who may find the users whom a check allows.
+    FindAllowed: FindAllowed, Required;
     /// Callers who may read the company's audit log. Super admins, and services that may administer all companies, may
     /// also read the audit log of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
+    /// Callers who may read the profiles of the company's users.
+    ReadProfiles: ReadProfiles, Required;
     /// Super admins, and services that may administer all companies. If the request specifies no company, it applies to
     /// the platform.
     Platform: SuperAdmin, Optional;

@@ -129,6 +129,11 @@ impl<'a> RequestReader<'a> {
         self.company
     }
 
+    /// Returns the method of the request.
+    pub(crate) fn method(&self) -> &Method {
+        self.request.method()
+    }
+
     /// Returns the precondition in the `If-Match` header.
     pub(crate) fn if_match(&self) -> IfMatch {
         if_match(self.request.headers())
@@ -138,6 +143,11 @@ impl<'a> RequestReader<'a> {
     pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
         let text = self.request.match_info().query(name).to_owned();
         self.parameter(name, text)
+    }
+
+    /// Returns `true` if the path of the operation has this parameter.
+    pub(crate) fn has_path_parameter(&self, name: &str) -> bool {
+        self.request.match_info().get(name).is_some()
     }
 
     /// Reads a user from the path, identified by user id or external id.

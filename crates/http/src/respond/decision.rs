@@ -85,9 +85,13 @@ struct Refusal {
 impl RefusedCheck {
     /// Writes, as JSON, the result of a check that cannot be decided.
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        serde_json::to_writer(body, &Self::new(error)).map_err(ApiError::internal)
+    }
+
+    /// Returns the result of a check that cannot be decided because of this error.
+    pub(crate) fn new(error: &ApiError) -> Self {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
-        serde_json::to_writer(body, &Self { allowed: false, reason_code: "not_decided", error })
-            .map_err(ApiError::internal)
+        Self { allowed: false, reason_code: "not_decided", error }
     }
 }

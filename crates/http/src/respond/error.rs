@@ -19,6 +19,10 @@ use super::schema;
 /// The value of the `Retry-After` header in responses with status 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// The value of the `Retry-After` header for a caller who has used too many idempotency keys, in seconds. The keys
+/// expire one by one.
+const KEYS_RETRY_AFTER_SECONDS: u64 = 60;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident;)+) => {
         /// The machine-readable error code.
@@ -69,6 +73,10 @@ codes! {
     QuotaExceeded = "ERR_QUOTA_001", CONFLICT;
     /// The resource has changed since the client read it: `If-Match` does not match.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
+    /// The data has changed since the first page of the list was read.
+    Gone = "ERR_CURSOR_001", GONE;
+    /// The caller has used the idempotency key for another request.
+    KeyReused = "ERR_IDEMPOTENCY_001", UNPROCESSABLE_ENTITY;
     /// The path does not support this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
     /// A budget of the caller, of the company or of the client address is exhausted.
@@ -187,6 +195,12 @@ impl From<Failure> for ApiError {
             Failure::Invalid(findings) => Self::invalid(findings),
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
+            }
+            Failure::Outdated => Self::new(Code::Gone, "The data has changed since the first page was read"),
+            Failure::KeyReused => Self::new(Code::KeyReused, "The idempotency key belongs to another request"),
+            Failure::TooManyKeys(limit) => {
+                let message = format!("The caller has used {limit} idempotency keys within 24 hours");
+                Self { retry_after: Some(KEYS_RETRY_AFTER_SECONDS), ..Self::new(Code::RateLimited, message) }
             }
             Failure::Exhausted(exhausted) => exhausted.into(),
             Failure::Unavailable(source) => Self::unavailable(source),

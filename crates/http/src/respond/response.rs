@@ -40,6 +40,16 @@ impl ApiResponse {
         response
     }
 
+    /// Starts the response to a creation with the URL of the created resource. The status is 200 if an earlier request
+    /// with the same idempotency key created the resource (`is_repeated`), and otherwise 201.
+    pub(crate) fn created_once(is_repeated: bool, location: &str) -> Self {
+        let mut response = Self::created(location);
+        if is_repeated {
+            response.builder.status(StatusCode::OK);
+        }
+        response
+    }
+
     /// Starts a response with this status and `Cache-Control: no-store`.
     fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);
@@ -95,6 +105,17 @@ impl ApiResponse {
     /// Finishes the response with data in the envelope.
     pub(crate) fn data<T: Serialize + ToSchema>(mut self, data: T) -> ApiResult {
         Ok(self.builder.json(Success::new(data)))
+    }
+
+    /// Finishes the response with data in the envelope and with the entity tag of the data. If `If-None-Match` matches
+    /// the entity tag, the response is 304.
+    pub(crate) fn data_unless_known<T: Serialize + ToSchema>(mut self, request: &HeaderMap, data: T) -> ApiResult {
+        let etag = Etag::of(&data)?;
+        self.builder.insert_header((header::ETAG, etag.as_str()));
+        if matches_if_none_match(request, &etag) {
+            return Ok(self.builder.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        self.data(data)
     }
 
     /// Finishes the response with a body that is already serialized as JSON.

@@ -97,12 +97,23 @@ pub(crate) struct CreatedKeyData {
     key: String,
 }
 
+/// An API key that an earlier request with the same idempotency key created.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AlreadyCreatedKeyData {
+    /// The stored attributes of the key. The key itself is not returned again.
+    api_key: ApiKey,
+    /// Always `true`.
+    already_created: bool,
+}
+
 /// Creates an API key. Only this response contains the key itself.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
     responses(
         (status = 201, body = Success<CreatedKeyData>),
+        (status = 200, body = Success<AlreadyCreatedKeyData>),
         (status = 409, description = "The company has reached its quota of API keys"),
     ),
 )]
@@ -112,9 +123,12 @@ pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Attribute
     let NewApiKey { prefix, digest, secret } = NewApiKey::generate().map_err(ApiError::internal)?;
     let (name, role, company, rate, expires_at) = (name.clone(), *role, *company, *rate, *expires_at);
     let done = call.make(CreateApiKey { prefix, digest, name, role, company, rate, expires_at }).await?;
+    let response = ApiResponse::created_once(done.is_repeated, &format!("/api/iam/api-keys/{}", done.value.id));
+    if done.is_repeated {
+        return response.data(AlreadyCreatedKeyData { api_key: done.value, already_created: true });
+    }
     let key = secret.expose_secret().to_owned();
-    ApiResponse::created(&format!("/api/iam/api-keys/{}", done.value.id))
-        .data(CreatedKeyData { api_key: done.value, key })
+    response.data(CreatedKeyData { api_key: done.value, key })
 }
 
 impl Input for RevokeApiKey {

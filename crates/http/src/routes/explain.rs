@@ -6,13 +6,16 @@ use iam_domain::{
     AppliedCeiling, Explanation, ExternalId, FeatureId, GatingModule, LevelContribution, Scope, Step, UserId,
     UserLevelId, ViewId,
 };
+use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::CheckRequest;
-use crate::extract::decision_request::DecisionRequest;
+use crate::extract::decision_request::{DecisionRequest, Explanations};
 use crate::extract::{Anyone, Authorized};
-use crate::respond::{ApiResponse, ApiResult, MAX_DECIDING_LEVELS, Success, granted_scope, schema};
+use crate::respond::{
+    ApiError, ApiResponse, ApiResult, MAX_DECIDING_LEVELS, RefusedCheck, Success, granted_scope, schema,
+};
 
 /// A decision, with the rules and permissions that determined it.
 #[derive(Serialize, ToSchema)]
@@ -69,6 +72,37 @@ pub(crate) struct ExplanationData {
     suggestion_count: usize,
     /// The names of the views, features, modules and levels whose ids the explanation contains, by id. While the
     /// database is unreachable, the names of the levels are omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = BTreeMap<String, String>, required = true)]
+    names: Option<Names>,
+}
+
+/// A batch of checks to explain.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
+pub(crate) struct ExplanationsRequest {
+    /// The checks, which are all explained in the company of the request.
+    #[schema(min_items = 1, max_items = 100)]
+    checks: Vec<CheckRequest>,
+}
+
+/// The result of one check in a batch of explanations.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ExplanationResult {
+    /// The explanation, without names.
+    Explained(Box<ExplanationData>),
+    /// The error in place of an explanation: the check is invalid, or the caller may not check its subject.
+    Refused(RefusedCheck),
+}
+
+/// The explanations of a batch of checks.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ExplanationsData {
+    /// The results, in the order of the checks in the request.
+    results: Vec<ExplanationResult>,
+    /// The names of the views, features, modules and levels whose ids the results contain, by id. While the database is
+    /// unreachable, the names of the levels are omitted.
     #[schema(value_type = BTreeMap<String, String>)]
     names: Names,
 }
@@ -98,7 +132,7 @@ fn shorten(explanation: &mut Explanation) -> Counts {
 impl ExplanationData {
     fn new(
         (explanation, counts): (Explanation, Counts),
-        names: Names,
+        names: Option<Names>,
         user_id: Option<UserId>,
         external_user_id: Option<ExternalId>,
     ) -> Self {
@@ -139,10 +173,70 @@ pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiRes
     call.spend_decisions(Some(&access), 1)?;
     let mut explanation = access.explain(&call.input.check);
     let counts = shorten(&mut explanation);
-    let names = call.application().names_in_explanation(call.company()?, &access, &explanation).await;
+    let names = call.application().names_in_explanations(call.company()?, &access, [&explanation]).await;
+    let (user_id, external_id) = subject(&call, &access, &call.input);
+    let data = ExplanationData::new((explanation, counts), Some(names), user_id, external_id);
+    ApiResponse::ok().freshness_headers(&access).data(data)
+}
+
+/// Returns the subject of a check: the user id, and the external id if the caller's token or the check contains it.
+fn subject<T>(
+    call: &Authorized<Anyone, T>,
+    access: &Access,
+    asked: &DecisionRequest,
+) -> (Option<UserId>, Option<ExternalId>) {
     let user_id = access.subject().user_id();
     let external_id_of_caller = || call.external_id().filter(|_| user_id == call.caller().user_id()).cloned();
-    let external_id = call.input.external_id.clone().or_else(external_id_of_caller);
-    let data = ExplanationData::new((explanation, counts), names, user_id, external_id);
-    ApiResponse::ok().freshness_headers(&access).data(data)
+    (user_id, asked.external_id.clone().or_else(external_id_of_caller))
+}
+
+/// Number of explanations after which the handler yields to the other tasks of its worker.
+const EXPLANATIONS_PER_TURN: usize = 8;
+
+/// Explains a batch of up to 100 checks, and returns the results in the same order.
+///
+/// If a check is invalid or not permitted, its result is an error. The other checks are still explained. All
+/// explanations of a batch are at the same versions.
+#[utoipa::path(
+    tag = "Decisions",
+    request_body = ExplanationsRequest,
+    responses((status = 200, body = Success<ExplanationsData>)),
+)]
+#[post("/api/iam/explanations")]
+pub(crate) async fn explain_many(call: Authorized<Anyone, Explanations>) -> ApiResult {
+    let Explanations(items) = &call.input;
+    let subjects = items.iter().flatten().map(|asked| &asked.subject);
+    let accesses = call.application().accesses_of_subjects(call.decision_context()?, subjects).await?;
+    call.spend_decisions(accesses.all().first(), items.len())?;
+    let (mut results, mut explained) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    for (nth, item) in items.iter().enumerate() {
+        let access = match item {
+            Ok(asked) => accesses.of(&asked.subject).map(|access| (asked, access)).map_err(ApiError::from),
+            Err(findings) => Err(ApiError::invalid(findings.clone())),
+        };
+        results.push(match access {
+            Ok((asked, access)) => {
+                let mut explanation = access.explain(&asked.check);
+                let counts = shorten(&mut explanation);
+                explained.push(explanation.clone());
+                let (user_id, external_id) = subject(&call, access, asked);
+                let data = ExplanationData::new((explanation, counts), None, user_id, external_id);
+                ExplanationResult::Explained(Box::new(data))
+            }
+            Err(error) if error.code.status().is_client_error() => {
+                ExplanationResult::Refused(RefusedCheck::new(&error))
+            }
+            // Any other failure fails the whole request. If it were the result of this check, clients could mistake its
+            // `"allowed":false` for a denial.
+            Err(error) => return Err(error),
+        });
+        if nth % EXPLANATIONS_PER_TURN == EXPLANATIONS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let names = match accesses.all().first() {
+        Some(access) => call.application().names_in_explanations(call.company()?, access, &explained).await,
+        None => Names::new(),
+    };
+    ApiResponse::ok().freshness_headers_of_all(accesses.all()).data(ExplanationsData { results, names })
 }

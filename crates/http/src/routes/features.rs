@@ -103,7 +103,10 @@ impl Input for CreateFeature {
 pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
     let location = format!("/api/iam/features/{}", done.value.id);
-    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&done.value)?
+        .data(FeatureData { feature: done.value })
 }
 
 /// A partial update of a feature. Omitted fields remain unchanged, and `null` clears an optional field.

@@ -130,7 +130,10 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
     let company = call.company_if_any();
     let done = call.execute().await?;
     let location = located(format!("/api/iam/menu-items/{}", done.value.id), company);
-    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&done.value)?
+        .data(MenuItemData { menu_item: done.value })
 }
 
 /// A partial update of a menu item. Omitted fields remain unchanged, and `null` clears an optional field.
@@ -298,7 +301,7 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
     let company = call.company_if_any();
     let done = call.execute().await?;
     let location = located(format!("/api/iam/sub-menu-items/{}", done.value.id), company);
-    ApiResponse::created(&location)
+    ApiResponse::created_once(done.is_repeated, &location)
         .commit(done.stamp)
         .etag(&done.value)?
         .data(SubMenuItemData { sub_menu_item: done.value })

@@ -1,25 +1,33 @@
 //! The handlers of all operations, one module per resource.
 
 pub(crate) mod api_keys;
+pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod ceilings;
 pub(crate) mod companies;
+pub(crate) mod company_list;
 pub(crate) mod decisions;
+pub(crate) mod directory;
 pub(crate) mod explain;
 pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
+pub(crate) mod lists;
 pub(crate) mod matrices;
+pub(crate) mod matrix;
 pub(crate) mod me;
+pub(crate) mod members;
 pub(crate) mod menu;
 pub(crate) mod modules;
 pub(crate) mod nullified;
 pub(crate) mod openapi;
+pub(crate) mod profiles;
 pub(crate) mod quotas;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
+pub(crate) mod who_can;
 
 use iam_application::FieldCode;
 

@@ -92,7 +92,10 @@ impl Input for CreateModule {
 pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
     let location = format!("/api/iam/modules/{}", done.value.id);
-    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&done.value)?
+        .data(ModuleData { module: done.value })
 }
 
 /// A partial update of a module. Omitted fields remain unchanged, and `null` clears an optional string.

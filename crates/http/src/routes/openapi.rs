@@ -1,5 +1,6 @@
 //! The list of all operations. Both the mounted routes and the OpenAPI document are generated from this list.
 
+mod entity_tags;
 #[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
 mod examples;
 #[expect(clippy::indexing_slicing, reason = "indexing a missing JSON member yields null, and the document is constant")]
@@ -37,12 +38,21 @@ macro_rules! operations {
 
 operations! {
     decisions::{navigation, current_permissions, check, checks, permissions_of_user},
-    explain::{explain},
+    explain::{explain, explain_many},
     user_levels::{
-        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
-        assign_user_levels, list_holders,
+        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level,
     },
-    matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
+    assignments::{
+        get_levels_of_user, assign_user_levels, assign_user_level, unassign_user_level, edit_assignments,
+    },
+    company_list::{list_companies},
+    members::{list_users, list_holders},
+    who_can::{who_can},
+    matrices::{
+        get_view_permissions, replace_view_permissions, edit_view_permissions, get_feature_permissions,
+        replace_feature_permissions, edit_feature_permissions,
+    },
+    matrix::{get_matrix},
     views::{list_views, create_view, get_view, update_view, delete_view},
     features::{
         list_features, create_feature, get_feature, update_feature, delete_feature, get_feature_views,
@@ -56,11 +66,13 @@ operations! {
         list_menu_items, create_menu_item, get_menu_item, update_menu_item, delete_menu_item, list_sub_menu_items,
         create_sub_menu_item, get_sub_menu_item, update_sub_menu_item, delete_sub_menu_item,
     },
+    directory::{get_company, create_company, update_company, erase_company},
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     quotas::{get_company_quotas, set_company_quotas},
     ceilings::{get_company_ceilings, set_company_ceilings, preview_company_ceilings},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
+    profiles::{get_user_profile, set_user_profile, remove_user, get_companies_of_user, get_my_companies},
     me::{get_me, get_my_catalog},
     api_keys::{list_api_keys, create_api_key, get_api_key, revoke_api_key},
     audit::{list_audit_logs},

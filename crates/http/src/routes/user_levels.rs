@@ -1,15 +1,13 @@
-//! Manages user levels and their assignments to users.
+//! Manages user levels.
 
-use actix_web::{delete, get, patch, post, put};
-use iam_application::{AssignUserLevels, AssignedLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
-use iam_domain::{Description, ExternalId, Name, UserId, UserLevel, UserLevelId};
+use actix_web::{delete, get, patch, post};
+use iam_application::{CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
+use iam_domain::{Description, Name, UserLevel, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::nullified::NullifiedData;
-use super::users::OneUser;
-use super::{data, flag, page_size};
-use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
+use super::{data, flag};
+use crate::extract::{Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
@@ -17,18 +15,6 @@ data! {
     UserLevelsData { user_levels: Vec<UserLevel> }
     /// The user level.
     UserLevelData { user_level: UserLevel }
-}
-
-/// The result of replacing the levels of a user.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AssignedLevelsData {
-    /// The human-readable result of the operation.
-    message: &'static str,
-    /// The levels that the user holds after the change, sorted by name.
-    user_levels: Vec<UserLevel>,
-    /// The permissions that a deny overrides as a result of this change.
-    nullified: NullifiedData,
 }
 
 /// The level specified in the path.
@@ -40,16 +26,56 @@ impl Input for OneLevel {
     }
 }
 
+/// A level, with the number of its holders if the request asks for it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedLevel {
+    #[serde(flatten)]
+    level: UserLevel,
+    /// The number of users who hold the level, if requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    holders: Option<u64>,
+}
+
+data! {
+    /// The user levels, sorted by name.
+    ListedLevelsData { user_levels: Vec<ListedLevel> }
+}
+
+/// Whether the response contains the number of holders of each level.
+pub(crate) struct WithHolders(bool);
+
+impl Input for WithHolders {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        flag(request, "holders").map(Self)
+    }
+}
+
 /// Lists the levels of the company, sorted by name.
-#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
+#[utoipa::path(
+    tag = "User levels",
+    params((
+        "holders" = Option<bool>,
+        Query,
+        description = "If true, each level has the number of users who hold it",
+    )),
+    responses((status = 200, body = Success<ListedLevelsData>)),
+)]
 #[get("/api/iam/user-levels")]
-pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
-    let user_levels = call.application().user_levels(call.company()?).await?;
-    ApiResponse::ok().data(UserLevelsData { user_levels })
+pub(crate) async fn list_user_levels(call: Authorized<ReadIam, WithHolders>) -> ApiResult {
+    let company = call.company()?;
+    let levels = call.application().user_levels(company).await?;
+    let WithHolders(is_counted) = call.input;
+    let counts = if is_counted { Some(call.application().count_holders(company).await?) } else { None };
+    let holders = |level: &UserLevel| counts.as_ref().map(|counts| counts.get(&level.id).copied().unwrap_or(0));
+    let listed = |level: UserLevel| ListedLevel { holders: holders(&level), level };
+    ApiResponse::ok().data(ListedLevelsData { user_levels: levels.into_iter().map(listed).collect() })
 }
 
 /// The level to create.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct NewUserLevel {
     /// The name, which must be unique in the company.
@@ -57,6 +83,10 @@ pub(crate) struct NewUserLevel {
     /// The description. Default: the empty string.
     #[schema(required = false)]
     description: Description,
+    /// A level of the company. The new level receives the cells of both matrices of this level, without pins. Default:
+    /// the new level has no cells.
+    #[schema(required = false)]
+    copy_from: UserLevelId,
 }
 
 impl Input for CreateUserLevel {
@@ -64,7 +94,8 @@ impl Input for CreateUserLevel {
         let company = request.company();
         let mut body = request.body()?;
         let (name, description) = (body.required("name"), body.description("description"));
-        Some(Self { company: company?, name: name?, description: description? })
+        let copy_from = body.optional("copyFrom");
+        Some(Self { company: company?, name: name?, description: description?, copy_from: copy_from? })
     }
 }
 
@@ -74,15 +105,24 @@ impl Input for CreateUserLevel {
     request_body = NewUserLevel,
     responses(
         (status = 201, body = Success<UserLevelData>),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
+        ),
         (status = 409, description = "The name is already in use, or the company has reached a quota"),
     ),
 )]
 #[post("/api/iam/user-levels")]
 pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    let UserLevel { id, company_id, .. } = done.value;
+    let user_level = done.value.level;
+    let UserLevel { id, company_id, .. } = user_level;
     let location = format!("/api/iam/user-levels/{id}?companyId={company_id}");
-    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&user_level)?
+        .data(UserLevelData { user_level })
 }
 
 /// Returns a level.
@@ -158,132 +198,4 @@ impl Input for DeleteUserLevel {
 pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().commit(done.stamp).message("User level deleted successfully")
-}
-
-/// Lists the levels that a user holds in the company.
-#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
-#[get("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
-    let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
-    ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
-}
-
-/// A user who holds a level.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Holder {
-    /// The id of the user.
-    id: UserId,
-    /// The external id (`issuer|subject`). `null` for users of the native issuer, and for users whose external id is
-    /// not stored.
-    #[schema(value_type = Option<String>, required = true)]
-    external_id: Option<ExternalId>,
-    /// The URL-safe form of the external id.
-    #[schema(required = true)]
-    path_id: Option<String>,
-}
-
-/// A page of users who hold a level, sorted by id.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct HoldersData {
-    /// The users on this page.
-    users: Vec<Holder>,
-    /// The cursor of the next page (keyset pagination). `null` on the last page.
-    #[schema(required = true)]
-    next_cursor: Option<UserId>,
-}
-
-/// The level and the requested page of its holders.
-pub(crate) struct HoldersQuery {
-    level: UserLevelId,
-    cursor: Option<UserId>,
-    limit: u64,
-}
-
-impl Input for HoldersQuery {
-    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (level, cursor, limit) = (request.path("id"), request.query("cursor"), page_size(request));
-        Some(Self { level: level?, cursor: cursor?, limit: limit? })
-    }
-}
-
-/// Lists the users who hold a level.
-#[utoipa::path(
-    tag = "User levels",
-    params(
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<UserId>, Query, description = "The nextCursor of the previous page"),
-    ),
-    responses((status = 200, body = Success<HoldersData>), (status = 404, description = "The level does not exist")),
-)]
-#[get("/api/iam/user-levels/{id}/users")]
-pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> ApiResult {
-    let HoldersQuery { level, cursor, limit } = call.input;
-    let page = call.application().holders(call.company()?, level, cursor, limit).await?;
-    let next_cursor = page.users.last().copied().filter(|_| page.has_next);
-    let holder = |id: UserId| {
-        let external_id = page.external_ids.get(&id).cloned();
-        Holder { id, path_id: external_id.as_ref().map(ExternalId::path_id), external_id }
-    };
-    ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
-}
-
-/// Reads the query parameter `force`. If it is `true`, a super admin may make the change even if no administrator of
-/// the company remains.
-pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
-    flag(request, "force")
-}
-
-/// The requested levels of a user, which replace the current levels.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
-pub(crate) struct UserLevelIds {
-    /// The ids of all levels that the user holds in the company after the change, without duplicates.
-    user_level_ids: Vec<UserLevelId>,
-}
-
-impl Input for AssignUserLevels {
-    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (company, if_match) = (request.company(), request.if_match());
-        let user = request.user("userId");
-        let force = force(request);
-        let levels = request.body()?.list("userLevelIds");
-        Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })
-    }
-}
-
-/// Replaces the levels that a user holds in the company.
-#[utoipa::path(
-    tag = "User levels",
-    params((
-        "force" = Option<bool>,
-        Query,
-        description = "If true, a super admin may make the change even if no administrator of the company remains",
-    )),
-    request_body = UserLevelIds,
-    responses(
-        (status = 200, body = Success<AssignedLevelsData>),
-        (
-            status = 403,
-            body = ErrorBody,
-            description = "The caller lacks the permission, or may not grant the permissions that `errors` lists",
-        ),
-        (
-            status = 409,
-            body = ErrorBody,
-            description = "The company would be left without an administrator, or the user or the company has reached a \
-                quota",
-        ),
-        (status = 412),
-    ),
-)]
-#[put("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
-    let done = call.execute().await?;
-    let AssignedLevels { levels: user_levels, nullified, .. } = done.value;
-    let message = "User levels updated successfully";
-    let data = AssignedLevelsData { message, user_levels, nullified: nullified.into() };
-    ApiResponse::ok().commit(done.stamp).etag(&data.user_levels)?.data(data)
 }

@@ -93,7 +93,10 @@ impl Input for CreateView {
 pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
     let location = format!("/api/iam/views/{}", done.value.id);
-    ApiResponse::created(&location).commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
+    ApiResponse::created_once(done.is_repeated, &location)
+        .commit(done.stamp)
+        .etag(&done.value)?
+        .data(ViewData { view: done.value })
 }
 
 /// A partial update of a view. Omitted fields remain unchanged, and `null` clears an optional string.

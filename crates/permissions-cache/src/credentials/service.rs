@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use iam_domain::{ApiKeyPrefix, Timestamp, UserId};
+use iam_domain::{ApiKeyId, ApiKeyPrefix, CompanyId, Timestamp, UserId};
 use iam_storage::{Result, StorageError};
 use tokio::sync::Semaphore;
 
@@ -67,6 +67,15 @@ impl Credentials {
     /// Returns the same errors as [`Self::not_before`].
     pub async fn api_key(&self, prefix: &ApiKeyPrefix) -> Result<Option<Arc<KnownApiKey>>> {
         self.read(|table| table.api_key(prefix)).await
+    }
+
+    /// Returns the ids of the API keys that may administer the company and are valid at this time, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`Self::not_before`].
+    pub async fn administering_keys(&self, company: CompanyId, now: Timestamp) -> Result<Vec<ApiKeyId>> {
+        self.read(|table| table.administering_keys(company, now)).await
     }
 
     /// Records in memory that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) later writes the

@@ -1,10 +1,10 @@
 //! The in-memory table of all API keys and token cut-offs. A cut-off is a time: tokens that were issued to the user
 //! before this time are rejected. The table is served while the lease is valid.
 //!
-//! The service never deletes a credential, and stores each credential with the version of its last change. Therefore
-//! each load reads only the credentials that changed after the previous load (incremental load). While a load replaces
+//! The service stores each credential with the version of its last change, and deletes credentials only when it erases a
+//! company. Therefore each load reads only the credentials that changed after the previous load (incremental load). While a load replaces
 //! a row, concurrent readers may observe the old or the new row. Both are within the staleness bound. If the changed
-//! rows do not result in the state that the database reports, rows were edited or restored outside the service. The
+//! rows do not result in the state that the database reports, a company was erased, or rows were edited or restored outside the service. The
 //! table is then discarded, and all rows are loaded again.
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, CompanyId, ServiceRole, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
 /// Minimum interval between two recorded uses of an API key, in milliseconds.
@@ -84,6 +84,18 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
+    /// Returns the ids of the API keys that may administer the company and are valid at this time, in ascending order.
+    pub(crate) fn administering_keys(&self, company: CompanyId, now: Timestamp) -> Vec<ApiKeyId> {
+        let keys = self.api_keys.pin();
+        let administers = |key: &ApiKey| {
+            key.role == ServiceRole::Administer && key.company_id.is_none_or(|own| own == company) && key.is_good(now)
+        };
+        let keys = keys.iter().filter(|(_, known)| administers(&known.key));
+        let mut ids: Vec<_> = keys.map(|(_, known)| known.key.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Applies the changes since the table's version. Returns `true` if the table then contains all credentials at the
     /// new version.
     fn learn(&self, changes: CredentialChanges) -> bool {
@@ -151,7 +163,10 @@ impl CredentialCache {
         }
         let is_whole = table.learn(changes);
         if !is_whole {
-            tracing::warn!("API keys or token cut-offs were changed outside the service; all of them will be reloaded");
+            tracing::warn!(
+                "a company was erased, or API keys or token cut-offs were changed outside the service; all of them will be \
+                reloaded"
+            );
             self.reset();
         }
         is_whole

@@ -6,18 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{
-    Action, Catalog, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions,
-    ViewId,
+    Action, Catalog, CompanyStatus, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope,
+    UserLevelId, Versions, ViewId,
 };
 
 use crate::engine::compiled::{CellRef, CompiledSet};
 use crate::engine::entitlements::Entitlements;
 use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
-use crate::{
-    ActionPermission, AvailableCatalog, AvailableFeature, AvailableView, Check, EffectivePermissions,
-    EffectivePermissionsByKey, Subject,
-};
+use crate::{ActionPermission, AvailableCatalog, Check, EffectivePermissions, EffectivePermissionsByKey, Subject};
 
 /// The access of a subject: its resolved permissions in a company. It comes from one consistent snapshot of the
 /// database, is immutable, and is cheap to clone.
@@ -79,6 +76,17 @@ impl Access {
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.set.has_levels()
+    }
+
+    /// Returns the status of the company.
+    #[must_use]
+    pub fn company_status(&self) -> CompanyStatus {
+        self.set.status()
+    }
+
+    /// Returns `true` if the subject is a user whose company is suspended. Every decision about this user is a denial.
+    pub(crate) fn is_suspended(&self) -> bool {
+        matches!(self.subject, Subject::User(_)) && self.set.is_suspended()
     }
 
     /// Decides whether the subject may see the view or perform the action. Allocates no memory.
@@ -180,38 +188,25 @@ impl Access {
         &self.set.index.catalog
     }
 
-    /// Returns the part of the catalog that is available in the company.
+    /// Returns the part of the catalog that is available in the company. Empty if the subject is a user and the company
+    /// is suspended.
     #[must_use]
     pub fn available_catalog(&self) -> AvailableCatalog {
+        if self.is_suspended() {
+            return AvailableCatalog { views: Vec::new(), features: Vec::new() };
+        }
         let catalog = &self.set.index.catalog;
         let Entitlements { modules, ceilings, .. } = &**self.set.entitlements();
         let views = catalog.views().filter(|view| catalog.is_view_open(view.id, modules));
         let views = views.filter(|view| !view.requires_auth || !ceilings.hides(view.id));
-        let mut views: Vec<_> =
-            views.map(|view| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() }).collect();
-        views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
         let features =
             catalog.features().filter(|feature| feature.enabled && catalog.is_feature_open(feature.id, modules));
-        let mut features: Vec<_> = features
-            .map(|feature| {
-                let own = feature.actions.iter().flatten().filter(|action| !action.is_standard()).cloned();
-                AvailableFeature {
-                    id: feature.id,
-                    key: feature.key.clone(),
-                    name: feature.name.clone(),
-                    actions: Action::standard()
-                        .chain(own)
-                        .filter(|action| ceilings.max_scope(feature.id, action).is_some())
-                        .collect(),
-                }
-            })
-            .filter(|feature| !feature.actions.is_empty())
-            .collect();
-        features.sort_by_cached_key(|feature| {
-            let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
-            (key.is_none(), key, feature.id)
-        });
-        AvailableCatalog { views, features }
+        let mut available = AvailableCatalog::of(views, features);
+        for feature in &mut available.features {
+            feature.actions.retain(|action| ceilings.max_scope(feature.id, action).is_some());
+        }
+        available.features.retain(|feature| !feature.actions.is_empty());
+        available
     }
 
     /// Returns `true` if the view exists and the subject may see it.
@@ -290,7 +285,13 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, check: &'a Chec
     }
     let cell = match find(set, check) {
         Ok(cell) => cell,
-        Err(unknown) => return by_no_level(unknown),
+        // A suspended company denies everything for the same reason, even what does not exist.
+        Err(unknown) => match subject {
+            Subject::User(_) if set.is_suspended() => {
+                return by_no_level(Outcome { reason: Reason::CompanySuspended, ..unknown });
+            }
+            _ => return by_no_level(unknown),
+        },
     };
     let outcome = match (subject, check) {
         (Subject::SuperAdmin(_), _) => {

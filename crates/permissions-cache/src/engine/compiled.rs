@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use iam_domain::{Action, Catalog, Feature, FeatureId, Reason, Scope, Snapshot, UserLevelId, Versions};
+use iam_domain::{Action, Catalog, CompanyStatus, Feature, FeatureId, Reason, Scope, Snapshot, UserLevelId, Versions};
 use iam_storage::StateId;
 use smallvec::SmallVec;
 
@@ -104,10 +104,18 @@ impl CompiledSet {
         memory: &MemoryUsage,
     ) -> Self {
         let rules = |column: Column| levels.iter().map(move |level| level.rule(column));
+        // A suspended company denies everything, whatever the levels, the modules and the ceilings are.
+        let suspended = (entitlements.status == CompanyStatus::Suspended).then_some(if levels.is_empty() {
+            Code::NO_USER_LEVELS
+        } else {
+            Code::COMPANY_SUSPENDED
+        });
         let mut limits = Vec::new();
         let mut codes = SmallVec::<[Code; INLINE_CODES]>::with_capacity(index.columns());
         for (column, view) in index.views() {
-            codes.push(if !view.requires_auth {
+            codes.push(if let Some(code) = suspended {
+                code
+            } else if !view.requires_auth {
                 Code::PUBLIC_VIEW
             } else if !index.catalog.is_view_open(view.id, &entitlements.modules) {
                 Code::VIEW_MODULE_MISSING
@@ -122,7 +130,7 @@ impl CompiledSet {
             *word = codes.iter().enumerate().map(|(bit, code)| u64::from(code.is_allowed()) << bit).sum();
         }
         for (columns, feature) in index.features() {
-            let gate = before_levels(&index.catalog, entitlements, feature.id);
+            let gate = suspended.or_else(|| before_levels(&index.catalog, entitlements, feature.id));
             let ceilings = entitlements.ceilings.actions.get(&feature.id);
             codes.extend(columns.columns().map(|(action, column)| {
                 let ceiling = ceilings.and_then(|ceilings| ceilings.iter().find(|(name, _)| name.as_str() == action));
@@ -185,6 +193,15 @@ impl CompiledSet {
 
     pub(crate) const fn entitlements(&self) -> &Arc<Entitlements> {
         &self.entitlements
+    }
+
+    pub(crate) fn status(&self) -> CompanyStatus {
+        self.entitlements.status
+    }
+
+    /// Returns `true` if the company is suspended.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.status() == CompanyStatus::Suspended
     }
 
     /// Returns `true` if the set allows the view. Reads a single bit.
@@ -258,6 +275,7 @@ impl CompiledSet {
     pub(crate) fn to_snapshot(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),
+            status: self.entitlements.status,
             modules: self.entitlements.modules.clone(),
             ceilings: Arc::clone(&self.entitlements.ceilings),
             levels: self.levels.iter().map(|level| level.to_snapshot()).collect(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iam_domain::{Action, FeatureId, FeatureKey, Name, Scope, ViewId, ViewUrl};
+use iam_domain::{Action, Feature, FeatureId, FeatureKey, Name, Scope, View, ViewId, ViewUrl};
 use serde::Serialize;
 
 /// The decision about an action: whether it is allowed, and with which scope.
@@ -78,4 +78,27 @@ pub struct AvailableCatalog {
     pub views: Vec<AvailableView>,
     /// The features, ordered by key. Features without a key are last.
     pub features: Vec<AvailableFeature>,
+}
+
+impl AvailableCatalog {
+    /// Returns these views and features in order.
+    pub fn of<'a>(views: impl Iterator<Item = &'a View>, features: impl Iterator<Item = &'a Feature>) -> Self {
+        let view = |view: &View| AvailableView { id: view.id, url: view.url.clone(), name: view.name.clone() };
+        let feature = |feature: &Feature| {
+            let own = feature.actions.iter().flatten().filter(|action| !action.is_standard()).cloned();
+            AvailableFeature {
+                id: feature.id,
+                key: feature.key.clone(),
+                name: feature.name.clone(),
+                actions: Action::standard().chain(own).collect(),
+            }
+        };
+        let (mut views, mut features): (Vec<_>, Vec<_>) = (views.map(view).collect(), features.map(feature).collect());
+        views.sort_by(|a, b| a.url.as_str().cmp(b.url.as_str()));
+        features.sort_by_cached_key(|feature| {
+            let key = feature.key.as_ref().map(|key| key.as_str().to_owned());
+            (key.is_none(), key, feature.id)
+        });
+        Self { views, features }
+    }
 }

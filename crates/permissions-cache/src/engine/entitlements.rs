@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{Action, Ceilings, FeatureId, ModuleId, Scope, Snapshot, ViewId};
+use iam_domain::{Action, Ceilings, CompanyStatus, FeatureId, ModuleId, Scope, Snapshot, ViewId};
 
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 
-/// The modules and the ceilings of a company. The compiled sets of the company share them.
+/// The status, the modules and the ceilings of a company. The compiled sets of the company share them.
 #[derive(Debug, Default)]
 pub(crate) struct Entitlements {
+    /// The status of the company.
+    pub(crate) status: CompanyStatus,
     /// The modules that the company has and that are enabled for it.
     pub(crate) modules: BTreeSet<ModuleId>,
     /// The ceilings of the company.
@@ -28,6 +30,7 @@ impl Entitlements {
             + ceilings.actions.len() * size_of::<FeatureId>()
             + actions * size_of::<(Action, Option<Scope>)>();
         Self {
+            status: snapshot.status,
             modules: modules.clone(),
             ceilings: Arc::clone(ceilings),
             _reservation: Some(memory.reserve(size_of::<Self>() + bytes * 3 / 2)),
@@ -36,6 +39,6 @@ impl Entitlements {
 
     /// Returns `true` if they are the entitlements in the snapshot.
     pub(crate) fn are_of(&self, snapshot: &Snapshot) -> bool {
-        self.modules == snapshot.modules && self.ceilings == snapshot.ceilings
+        self.status == snapshot.status && self.modules == snapshot.modules && self.ceilings == snapshot.ceilings
     }
 }

@@ -39,7 +39,7 @@ pub struct NavigationItem {
     pub sub_items: Vec<NavigationSubItem>,
 }
 
-/// The part of the menu that a user may see. Empty for non-members.
+/// The part of the menu that a user may see. Empty for non-members, and if the company is suspended.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Navigation {
@@ -61,6 +61,9 @@ struct Needs<'a> {
 impl Navigation {
     /// Returns the visible items of two menus, merged: the menu that all companies share, and the company's own menu.
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
+        if access.is_suspended() {
+            return Self::default();
+        }
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));
         // The sub-items of an item are in the same menu as the item, and are already sorted.

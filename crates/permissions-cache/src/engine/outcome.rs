@@ -40,7 +40,7 @@ pub(crate) struct Code(u8);
 
 /// The reasons that a compiled decision can have. The index of a reason in this array is the number that encodes the
 /// reason in a [`Code`].
-const REASONS: [Reason; 9] = [
+const REASONS: [Reason; 10] = [
     Reason::NoExplicitAllow,
     Reason::ExplicitDeny,
     Reason::ExplicitAllow,
@@ -50,6 +50,7 @@ const REASONS: [Reason; 9] = [
     Reason::FeatureDisabled,
     Reason::NoUserLevels,
     Reason::CompanyCeiling,
+    Reason::CompanySuspended,
 ];
 
 impl Code {
@@ -64,6 +65,7 @@ impl Code {
     pub(crate) const FEATURE_DISABLED: Self = Self(6);
     pub(crate) const NO_USER_LEVELS: Self = Self(7);
     pub(crate) const COMPANY_CEILING: Self = Self(8);
+    pub(crate) const COMPANY_SUSPENDED: Self = Self(9);
 
     pub(crate) const fn allow(scope: Scope) -> Self {
         Self(Self::EXPLICIT_ALLOW.0 | (scope as u8) << 4 | Self::ALLOWED)

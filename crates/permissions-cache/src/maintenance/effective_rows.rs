@@ -114,8 +114,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Deletes expired effective-permission rows: at most `max_rows` rows of views and at most `max_rows` rows of
-    /// features. Returns the number of deleted rows.
+    /// Deletes expired rows: at most `max_rows` effective-permission rows of views, as many of features, and as many
+    /// records of requests with idempotency keys. Returns the number of deleted rows.
     ///
     /// # Errors
     ///
@@ -123,6 +123,7 @@ impl Permissions {
     pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
         let views = self.context.storage.effective_view_permissions().delete_expired(max_rows).await?;
         let features = self.context.storage.effective_feature_permissions().delete_expired(max_rows).await?;
-        Ok(views + features)
+        let keys = self.context.storage.idempotency_keys().delete_expired(max_rows).await?;
+        Ok(views + features + keys)
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Catalog, Ceilings, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope, Snapshot, Timestamp,
-    UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, Ceilings, CompanyStatus, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope,
+    Snapshot, Timestamp, UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::{Stamped, Stamps};
@@ -61,8 +61,9 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     let gates =
         (prop::collection::vec((0..MODULES, 0..VIEWS), 0..4), prop::collection::vec((0..MODULES, 0..FEATURES), 0..4));
     let switches = (some_of(2), some_of(2), some_of(2));
-    (switches, gates, (some_of(MODULES), ceilings()), prop::collection::vec(a_levels_rows(), 0..=4)).prop_map(
-        |((public, disabled, off), (module_views, module_features), (modules, ceilings), levels)| {
+    let of_company = (some_of(MODULES), ceilings(), prop::bool::weighted(0.2));
+    (switches, gates, of_company, prop::collection::vec(a_levels_rows(), 0..=4)).prop_map(
+        |((public, disabled, off), (module_views, module_features), (modules, ceilings, is_suspended), levels)| {
             let at = Timestamp::from_millis(0).unwrap();
             let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
             let features = (0..FEATURES).map(|number| {
@@ -82,6 +83,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let ids: Vec<UserLevelId> = (0..).map(|number| level(0, number)).take(levels.len()).collect();
             Snapshot {
                 catalog: Arc::new(catalog),
+                status: if is_suspended { CompanyStatus::Suspended } else { CompanyStatus::Active },
                 modules: modules.into_iter().map(module).collect(),
                 ceilings: Arc::new(ceilings),
                 levels: ids

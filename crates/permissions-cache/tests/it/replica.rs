@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Polled,
-    Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
+    NavTrail, Polled, Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -155,6 +155,10 @@ impl Storage for Seen {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.store.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.store.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

@@ -13,11 +13,12 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyCeilings, CompanyModules,
-    CompanyQuotas, CompanyState, CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions,
-    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews,
-    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
-    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings,
+    CompanyDirectory, CompanyMatrix, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
+    Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews,
+    Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
+    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
+    SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -258,6 +259,14 @@ impl Snapshots for Store {
         self.answers().reader().snapshots().load_other_rules(company, level, cells, without).await
     }
 
+    async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
+        self.answers().reader().snapshots().load_cell(company, cell).await
+    }
+
+    async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
+        self.answers().reader().snapshots().load_matrix(company).await
+    }
+
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         let answers = self.answers();
         self.pass(Asked::Catalog, async { answers.reader().snapshots().load_catalog().await }).await
@@ -324,8 +333,12 @@ forwarded! {
     view_permissions: ViewPermissions,
     feature_permissions: FeaturePermissions,
     assignments: Assignments,
+    members: Members,
+    cursor_keys: CursorKeys,
+    company_directory: CompanyDirectory,
     menu_items: MenuItems,
     sub_menu_items: SubMenuItems,
+    user_profiles: UserProfiles,
     audit_logs: AuditLogs,
     users: Users,
     api_keys: ApiKeys,
@@ -397,6 +410,10 @@ impl Storage for Store {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.memory.api_key_uses()
+    }
+
+    fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.memory.idempotency_keys()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

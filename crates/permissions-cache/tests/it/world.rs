@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Assignment, CommitStamp, CompanyId, Decision, Description, Feature, FeatureId, FeatureKey,
+    Action, Assignment, CommitStamp, CompanyId, CompanyStatus, Decision, Description, Feature, FeatureId, FeatureKey,
     FeaturePermission, FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Priority, Reason, Scope, Snapshot,
     Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
@@ -246,9 +246,12 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Check) 
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
     let is_non_member = snapshot.levels.is_empty() && !is_super_admin;
+    let is_suspended = snapshot.status == CompanyStatus::Suspended && !is_super_admin;
     match question {
         Check::View(_) if is_non_member => Decision::of_view(false, Reason::NoUserLevels),
         Check::Feature { .. } if is_non_member => Decision::denied_action(Reason::NoUserLevels),
+        Check::View(_) if is_suspended => Decision::of_view(false, Reason::CompanySuspended),
+        Check::Feature { .. } if is_suspended => Decision::denied_action(Reason::CompanySuspended),
         Check::View(asked) => {
             let found = match asked {
                 ViewRef::Id(id) => catalog.view(*id),

@@ -51,8 +51,10 @@ impl SharedStorage {
         // While these locks are held, no change that would invalidate the rows can begin.
         let _held_off = self.locks.try_block_changes(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // The version of a company is 0 until its first change. Rows cannot be written at version 0.
-        if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
+        // The version of a company is 0 until its first change. Rows cannot be written at version 0, and not for a
+        // company that was erased.
+        let is_erased = state.company(company).erased_at.is_some();
+        if is_erased || versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
         R::check_references(rows, &state.catalog)?;

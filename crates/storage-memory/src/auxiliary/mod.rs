@@ -153,16 +153,19 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 }
 
-/// The views and features that a change to the catalog deleted. Auxiliary data may still refer to them.
+/// What a change deleted, and the auxiliary data that its commit must delete too: views and features of the catalog, an
+/// erased company, and the navigation trails of users who left a company.
 #[derive(Default)]
 pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,
     pub(crate) features: BTreeSet<FeatureId>,
+    pub(crate) company: Option<CompanyId>,
+    pub(crate) trails: BTreeSet<(CompanyId, UserId)>,
 }
 
 impl Auxiliary {
-    /// Deletes the effective-permission rows of deleted views and features, and clears deleted views from the steps of
-    /// navigation trails.
+    /// Deletes the auxiliary data of deleted views, features, companies and users, and clears deleted views from the steps
+    /// of navigation trails.
     pub(crate) fn forget(&mut self, removed: &Removed) {
         if !removed.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
@@ -171,6 +174,29 @@ impl Auxiliary {
         if !removed.features.is_empty() {
             drop_rows::<EffectiveFeaturePermission>(self, usize::MAX, |row| removed.features.contains(&row.feature_id));
         }
+        for user in &removed.trails {
+            self.trails.remove(user);
+        }
+        if let Some(company) = removed.company {
+            let users: Vec<_> = self.trails.keys().filter(|(of, _)| *of == company).copied().collect();
+            for user in users {
+                self.trails.remove(&user);
+            }
+            self.views.remove(&company);
+            self.features.remove(&company);
+        }
+    }
+
+    /// Returns the number of steps of the navigation trails in a company: of one user or, for `None`, of all users.
+    pub(crate) fn trail_len(&self, company: CompanyId, user: Option<UserId>) -> u64 {
+        let is_of = |(of, by): &(CompanyId, UserId)| *of == company && user.is_none_or(|user| *by == user);
+        let trails = self.trails.iter().filter(|(owner, _)| is_of(owner)).flat_map(|(_, sessions)| sessions.values());
+        trails.map(|steps| steps.len() as u64).sum()
+    }
+
+    /// Returns the numbers of effective-permission rows of a company: of views and of features.
+    pub(crate) fn effective_row_counts(&self, company: CompanyId) -> (u64, u64) {
+        (count_rows(&self.views, company), count_rows(&self.features, company))
     }
 
     fn clear_views_of_trails(&mut self, removed: &BTreeSet<ViewId>) {
@@ -184,6 +210,11 @@ impl Auxiliary {
             }
         }
     }
+}
+
+/// Returns the number of effective-permission rows of a company.
+fn count_rows<R: EffectiveRow>(rows: &Rows<R>, company: CompanyId) -> u64 {
+    rows.get(&company).into_iter().flat_map(OrdMap::values).map(|rows| rows.len() as u64).sum()
 }
 
 /// Deletes the effective-permission rows of a user in a company and returns their number.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, TrailEntryId, UserId};
-use iam_storage::{NavTrail, NewTrailEntry, Result, StorageError};
+use iam_storage::{Constraint, NavTrail, NewTrailEntry, Result, StorageError};
 use imbl::{OrdMap, Vector};
 
 use crate::auxiliary::Sessions;
+use crate::constraints::refuse_if;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
@@ -56,8 +57,11 @@ impl NavTrail for SharedStorage {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
             // Changes to auxiliary data are serialized. Therefore, if the view is deleted after this check, the
-            // deletion clears the view id after this step is stored.
-            self.state.load().catalog.check_views(view_id)?;
+            // deletion clears the view id after this step is stored. Likewise, an erasure of the company that is not
+            // committed yet deletes the step after it is stored.
+            let state = self.state.load();
+            state.catalog.check_views(view_id)?;
+            refuse_if(state.company(company_id).erased_at.is_some(), Constraint::CompanyErased)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);
             let session = sessions.entry(session_id.clone()).or_default();

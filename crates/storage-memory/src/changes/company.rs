@@ -1,11 +1,12 @@
-//! Write operations on user levels, on the quotas and ceilings of companies, and on the provisioning of companies.
+//! Write operations on user levels, and on companies: their quotas, ceilings, details, provisioning and erasure.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Ceilings, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_domain::{Ceilings, CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
 use iam_storage::{
-    CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut,
+    CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Constraint, ErasedRows, Result, StorageError, Target,
+    UserLevelsMut,
 };
 
 use crate::constraints::refuse_if;
@@ -72,6 +73,22 @@ impl CompanyStatesMut for Repository<Unit> {
             *provisioned_at = Some(now);
             unit.recorder.provisioned(company);
             Ok(true)
+        })
+    }
+
+    async fn replace_details(&mut self, company: CompanyId, details: &CompanyDetails) -> Result<CompanyDetails> {
+        self.0.change(Target::Company(company), |unit| {
+            let before = std::mem::replace(&mut unit.work.company_mut(company).details, details.clone());
+            unit.recorder.company_updated(company, &before, details);
+            Ok(before)
+        })
+    }
+
+    async fn erase(&mut self, company: CompanyId) -> Result<ErasedRows> {
+        self.0.change(Target::Company(company), |unit| {
+            let rows = unit.erase(company);
+            unit.recorder.company_erased(company, &rows);
+            Ok(rows)
         })
     }
 }

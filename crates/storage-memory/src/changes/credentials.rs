@@ -11,10 +11,11 @@ use crate::unit_of_work::Unit;
 
 #[async_trait]
 impl UsersMut for Repository<Unit> {
-    async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
+    async fn remember(&mut self, external_ids: &[&ExternalId]) -> Result<()> {
         let target = self.0.recorder.target();
         self.0.change(target, |unit| {
-            unit.external_ids.insert(external_id.user_id(), external_id.clone());
+            let named = external_ids.iter().map(|external_id| (external_id.user_id(), (*external_id).clone()));
+            unit.external_ids.extend(named);
             Ok(())
         })
     }

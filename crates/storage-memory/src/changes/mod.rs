@@ -3,8 +3,11 @@
 mod catalog;
 mod company;
 mod credentials;
+mod erasure;
+mod idempotency;
 mod matrices;
 mod menu;
+mod profiles;
 mod sets;
 
 use async_trait::async_trait;

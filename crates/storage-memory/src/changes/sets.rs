@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
 use iam_storage::{
-    AssignedLevel, AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Recorder,
-    ReplacedLevels, Result, SetDiff, StorageError, Target,
+    AssignedLevel, AssignmentsMut, CompanyModulesMut, EditedLevels, EditedUser, FeatureViewsMut, LevelsEdit,
+    ModuleFeaturesMut, ModuleViewsMut, Recorder, ReplacedLevels, Result, SetDiff, StorageError, Target,
 };
 use imbl::OrdSet;
 use uuid::Uuid;
@@ -135,20 +135,14 @@ impl Unit {
         company: CompanyId,
         user: UserId,
         edit: SetEdit<'_, UserLevelId>,
-        (assigned_by, created_at): (Option<Uuid>, Timestamp),
+        by: (Option<Uuid>, Timestamp),
     ) -> Result<(Vec<UserLevelId>, bool)> {
         self.change(Target::Company(company), |unit| {
             let data = unit.work.company_mut(company);
             let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
             let diff = edit.diff(there.iter().copied());
             data.check_levels(diff.added.iter().copied())?;
-            for level in &diff.removed {
-                data.unassign(user, *level);
-            }
-            for level in &diff.added {
-                let (user_id, user_level_id, company_id) = (user, *level, company);
-                data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
-            }
+            data.reassign(company, user, &diff, by);
             unit.recorder.assignments_updated(user, &there, &diff);
             let is_changed = !diff.is_empty();
             Ok((there, is_changed))
@@ -258,5 +252,35 @@ impl AssignmentsMut for Repository<Unit> {
         held.sort_by_key(|held| (&held.level.name, held.level.id));
         let assigned = |held: &LevelData| AssignedLevel { level: held.level.clone(), has_denies: held.has_denies() };
         Ok(ReplacedLevels { before, after: held.into_iter().map(assigned).collect() })
+    }
+
+    async fn edit(
+        &mut self,
+        company: CompanyId,
+        edits: &[LevelsEdit],
+        assigned_by: Option<Uuid>,
+    ) -> Result<EditedLevels> {
+        self.0.change(Target::Company(company), |unit| {
+            LevelsEdit::check(edits)?;
+            let now = unit.recorder.now();
+            let data = unit.work.company_mut(company);
+            let asked: BTreeSet<_> = edits.iter().flat_map(|edit| edit.add.union(&edit.remove)).copied().collect();
+            data.check_levels(asked)?;
+            let added: BTreeSet<_> = edits.iter().flat_map(|edit| &edit.add).copied().collect();
+            let is_denying = |id: &UserLevelId| data.levels.get(id).is_some_and(|level| level.has_denies());
+            let denying = added.into_iter().filter(is_denying).collect();
+            let mut users = Vec::with_capacity(edits.len());
+            for edit in edits {
+                let user = edit.user;
+                let before: BTreeSet<_> = data.held.get(&user).into_iter().flatten().copied().collect();
+                let after = edit.applied_to(&before);
+                let diff = SetDiff::new(before.iter().copied(), after.iter().copied());
+                data.reassign(company, user, &diff, (assigned_by, now));
+                let there: Vec<_> = before.iter().copied().collect();
+                unit.recorder.assignments_updated(user, &there, &diff);
+                users.push(EditedUser { user, before, after });
+            }
+            Ok(EditedLevels { users, denying })
+        })
     }
 }

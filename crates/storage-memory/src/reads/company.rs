@@ -145,8 +145,14 @@ impl<S: StateSource> Assignments for Repository<S> {
         let state = self.0.state();
         let companies = state.companies_where(|company| company.levels_of(user).next().is_some());
         let page = companies.into_iter().filter(|company| Some(*company) > after).take(to_usize(limit));
-        let membership =
-            |company| Membership { company, levels: levels_by_name(state.company(company).levels_of(user)) };
+        let membership = |id| {
+            let company = state.company(id);
+            Membership {
+                company: id,
+                details: company.details.clone(),
+                levels: levels_by_name(company.levels_of(user)),
+            }
+        };
         Ok(page.map(membership).collect())
     }
 
@@ -188,11 +194,7 @@ impl<S: StateSource> Assignments for Repository<S> {
 #[async_trait]
 impl<S: StateSource> CompanyStates for Repository<S> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        let known = |company: &Arc<CompanyData>| CompanyState {
-            version: company.version,
-            provisioned_at: company.provisioned_at,
-        };
-        Ok(self.0.state().companies.get(&company).map(known))
+        Ok(self.0.state().companies.get(&company).map(|company| company.to_state()))
     }
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {

@@ -1,7 +1,7 @@
 //! Read operations on users, on API keys, and on the data against which credentials are verified.
 
 use async_trait::async_trait;
-use iam_domain::{ApiKey, ApiKeyId, User, UserId};
+use iam_domain::{ApiKey, ApiKeyId, CompanyId, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 
 use crate::repository::{Repository, StateSource};
@@ -36,6 +36,12 @@ impl<S: StateSource> ApiKeys for Repository<S> {
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>> {
         let uses = self.0.api_key_uses();
         Ok(self.0.state().credentials.api_keys.get(&id).map(|(key, _, _)| with_last_use(key, &uses)))
+    }
+
+    async fn find_by_company(&self, company: CompanyId) -> Result<Vec<ApiKey>> {
+        let (state, uses) = (self.0.state(), self.0.api_key_uses());
+        let keys = state.credentials.api_keys.values().map(|(key, _, _)| key);
+        Ok(keys.filter(|key| key.company_id == Some(company)).map(|key| with_last_use(key, &uses)).collect())
     }
 }
 

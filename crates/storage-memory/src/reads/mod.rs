@@ -5,13 +5,16 @@ mod catalog;
 mod ceilings;
 mod company;
 mod credentials;
+mod directory;
+mod members;
 pub(crate) mod menu;
+mod profiles;
 mod quotas;
 
 use std::cmp::Ordering;
 
 /// Collects the items and sorts them by `order`.
-fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
+pub(crate) fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable_by(order);
     items

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Quota, QuotaOverrides, UserId, UserLevelId};
 use iam_storage::{CompanyQuotas, Result};
+use imbl::{OrdMap, OrdSet};
 
 use crate::repository::{Repository, StateSource};
-use crate::state::{CompanyData, State};
+use crate::state::State;
 
 /// Converts a count.
 fn number(count: usize) -> u64 {
@@ -15,8 +16,8 @@ fn number(count: usize) -> u64 {
 }
 
 /// Returns the sets of two or more levels that users hold, one for each user.
-fn sets(data: &CompanyData) -> impl Iterator<Item = BTreeSet<UserLevelId>> {
-    data.held.values().filter(|held| held.len() > 1).map(|held| held.iter().copied().collect())
+fn sets(held: &OrdMap<UserId, OrdSet<UserLevelId>>) -> impl Iterator<Item = BTreeSet<UserLevelId>> {
+    held.values().filter(|held| held.len() > 1).map(|held| held.iter().copied().collect())
 }
 
 /// Counts the use of a quota by a company.
@@ -25,7 +26,7 @@ fn count(state: &State, company: CompanyId, quota: Quota) -> u64 {
     let levels = || data.levels.values();
     number(match quota {
         Quota::Levels => data.levels.len(),
-        Quota::LevelSets => sets(data).collect::<BTreeSet<_>>().len(),
+        Quota::LevelSets => sets(&data.held).collect::<BTreeSet<_>>().len(),
         Quota::MenuItems => data.menu.items.len() + data.menu.sub_items.len(),
         Quota::PermissionCells => levels().map(|level| level.views.len() + level.features.len()).sum(),
         Quota::ApiKeys => {
@@ -39,7 +40,7 @@ fn count(state: &State, company: CompanyId, quota: Quota) -> u64 {
             let of_sub_items = data.menu.sub_items.values().map(|item| item.label.as_str().len());
             of_levels.chain(of_items).chain(of_sub_items).sum()
         }
-        Quota::LevelsPerUser => data.held.values().map(imbl::OrdSet::len).max().unwrap_or_default(),
+        Quota::LevelsPerUser => data.held.values().map(OrdSet::len).max().unwrap_or_default(),
     })
 }
 
@@ -57,8 +58,7 @@ impl<S: StateSource> CompanyQuotas for Repository<S> {
     async fn exceeds_level_sets(
         &self,
         company: CompanyId,
-        user: UserId,
-        before: &[UserLevelId],
+        changed: &[(UserId, Vec<UserLevelId>)],
         limit: u64,
     ) -> Result<bool> {
         let state = self.0.state();
@@ -66,10 +66,12 @@ impl<S: StateSource> CompanyQuotas for Repository<S> {
         if number(data.held.len()) <= limit {
             return Ok(false);
         }
-        let own: BTreeSet<_> = data.held.get(&user).into_iter().flatten().copied().collect();
-        let before: BTreeSet<_> = before.iter().copied().collect();
-        let holders = |set: &BTreeSet<UserLevelId>| sets(data).filter(|held| held == set).count();
-        let is_new = holders(&own) == 1 && (before.len() < 2 || holders(&before) > 0);
-        Ok(is_new && number(sets(data).collect::<BTreeSet<_>>().len()) > limit)
+        let mut earlier = data.held.clone();
+        for (user, before) in changed {
+            earlier.insert(*user, before.iter().copied().collect());
+        }
+        let distinct = |held| number(sets(held).collect::<BTreeSet<_>>().len());
+        let now = distinct(&data.held);
+        Ok(now > limit && now > distinct(&earlier))
     }
 }

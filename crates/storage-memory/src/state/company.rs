@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Assignment, Ceilings, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
-    LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId, ViewId,
-    ViewPermission, ViewState,
+    Action, Assignment, Ceilings, CompanyDetails, CompanyId, CompanyModule, EntityType, FeatureId, FeaturePermission,
+    FeatureRule, LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId,
+    UserProfile, ViewId, ViewPermission, ViewState,
 };
-use iam_storage::Result;
+use iam_storage::{CompanyState, FeatureCell, LevelMatrix, Result, SetDiff, ViewCell};
 use imbl::{OrdMap, OrdSet};
+use uuid::Uuid;
 
 use crate::constraints::refuse_unknown;
 use crate::state::ids::{RowId, RowKind};
@@ -21,12 +22,15 @@ use crate::state::owned::{AuditLog, MenuData};
 pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
+    pub(crate) details: CompanyDetails,
+    pub(crate) erased_at: Option<Timestamp>,
     pub(crate) quotas: QuotaOverrides,
     pub(crate) ceilings: Arc<Ceilings>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
+    pub(crate) profiles: OrdMap<UserId, UserProfile>,
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditLog,
 }
@@ -89,6 +93,37 @@ impl CompanyData {
         }
     }
 
+    /// Returns the state of the company.
+    pub(crate) fn to_state(&self) -> CompanyState {
+        let Self { version, provisioned_at, details, erased_at, .. } = self;
+        let (version, provisioned_at, erased_at) = (*version, *provisioned_at, *erased_at);
+        CompanyState { version, provisioned_at, details: details.clone(), erased_at }
+    }
+
+    /// Returns the ids of all rows of the company.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
+        let items = self.menu.items.keys().map(|id| (RowKind::MenuItems, id.as_uuid()));
+        let sub_items = self.menu.sub_items.keys().map(|id| (RowKind::SubMenuItems, id.as_uuid()));
+        let records = self.audit.keys().map(|cursor| (RowKind::AuditLogs, cursor.id.as_uuid()));
+        self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items).chain(records)
+    }
+
+    /// Assigns and removes levels of a user. `assigned_by` and the time apply to the new assignments.
+    pub(crate) fn reassign(
+        &mut self,
+        company_id: CompanyId,
+        user: UserId,
+        diff: &SetDiff<UserLevelId>,
+        (assigned_by, created_at): (Option<Uuid>, Timestamp),
+    ) {
+        for level in &diff.removed {
+            self.unassign(user, *level);
+        }
+        for level in &diff.added {
+            self.assign(Assignment { user_id: user, user_level_id: *level, company_id, assigned_by, created_at });
+        }
+    }
+
     pub(crate) fn enabled_modules(&self) -> BTreeSet<ModuleId> {
         self.modules.values().filter(|module| module.enabled).map(|module| module.module_id).collect()
     }
@@ -106,6 +141,24 @@ impl LevelData {
             self.views.values().map(|cell| (cell.view_id, cell.state)),
             self.features.values().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell))),
         )
+    }
+
+    /// Returns the level with its two matrices.
+    pub(crate) fn matrix(&self) -> LevelMatrix {
+        let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
+        let view =
+            |cell: &ViewPermission| ViewCell { view: cell.view_id, state: cell.state, modifiable: cell.modifiable };
+        let feature = |cell: &FeaturePermission| FeatureCell {
+            feature: cell.feature_id,
+            action: cell.action.clone(),
+            rule: rule(cell),
+            modifiable: cell.modifiable,
+        };
+        LevelMatrix {
+            level: self.level.clone(),
+            views: self.views.values().map(view).collect(),
+            features: self.features.values().map(feature).collect(),
+        }
     }
 
     /// Returns the level's rule for a cell.

@@ -1,6 +1,6 @@
 //! The data against which credentials are verified.
 
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, UserId};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, CompanyId, Timestamp, UserId};
 use imbl::OrdMap;
 
 /// The token cut-offs of users and the API keys, each with the version of its last change.
@@ -15,6 +15,14 @@ impl CredentialsData {
     /// Returns the token cut-off of a user, if there is one.
     pub(crate) fn not_before(&self, user: UserId) -> Option<Timestamp> {
         self.cutoffs.get(&user).map(|(at, _)| *at)
+    }
+
+    /// Deletes the API keys that are restricted to a company.
+    pub(crate) fn delete_keys_of(&mut self, company: CompanyId) {
+        self.api_keys = std::mem::take(&mut self.api_keys)
+            .into_iter()
+            .filter(|(_, (key, _, _))| key.company_id != Some(company))
+            .collect();
     }
 }
 

@@ -9,8 +9,10 @@ mod owned;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use iam_domain::{CommitStamp, CompanyId, ExternalId, FeatureId, FeatureKey, UserId, Versions, ViewId};
-use iam_storage::{MenuUse, Target};
+use iam_domain::{
+    Actor, CommitStamp, CompanyId, ExternalId, FeatureId, FeatureKey, IdempotencyKey, UserId, Versions, ViewId,
+};
+use iam_storage::{IdempotencyRecord, MenuUse, Target};
 use imbl::OrdMap;
 
 use crate::state::change_log::ChangeLog;
@@ -31,6 +33,8 @@ pub(crate) struct State {
     pub(crate) credentials: Arc<CredentialsData>,
     /// The external ids of users from external issuers.
     pub(crate) external_ids: OrdMap<UserId, ExternalId>,
+    /// The records of requests with idempotency keys, by caller and key, each with the company that the request changed.
+    pub(crate) idempotency: OrdMap<(Actor, IdempotencyKey), (Option<CompanyId>, IdempotencyRecord)>,
     pub(crate) log: ChangeLog,
     pub(crate) ids: RowIds,
 }

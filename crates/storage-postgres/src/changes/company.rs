@@ -1,19 +1,20 @@
-//! Changes to user levels, to the quotas and ceilings of a company, and the change that records the provisioning of a company.
+//! Changes to user levels, and to companies: their quotas, ceilings, details, provisioning and erasure.
 
 use async_trait::async_trait;
-use iam_domain::{Ceilings, CompanyId, QuotaOverrides, UserLevel, UserLevelId};
+use iam_domain::{Ceilings, CompanyDetails, CompanyId, QuotaOverrides, UserLevel, UserLevelId, folded};
 use iam_storage::{
-    CompanyCeilings, CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, Result, StorageError, Target,
+    CompanyCeilings, CompanyCeilingsMut, CompanyQuotasMut, CompanyStatesMut, ErasedRows, Result, StorageError, Target,
     UserLevelsMut,
 };
 
 use sea_orm::entity::prelude::Json;
 
 use super::Unit;
+use crate::convert::companies::details;
 use crate::entities::{columns, user_levels};
 use crate::error::Operation;
 use crate::repository::Repository;
-use crate::statement::statement;
+use crate::statement::{column, statement};
 
 #[async_trait]
 impl UserLevelsMut for Repository<Unit> {
@@ -73,6 +74,34 @@ impl CompanyStatesMut for Repository<Unit> {
                 unit.0.recorder.provisioned(company);
             }
             Ok(set)
+        })
+        .await
+    }
+
+    async fn replace_details(&mut self, company: CompanyId, after: &CompanyDetails) -> Result<CompanyDetails> {
+        self.change(Target::Company(company), async |unit| {
+            let sql = "UPDATE company_states AS state SET name = $2, name_folded = $3, status = $4
+                FROM company_states AS old WHERE state.company_id = $1 AND old.company_id = $1
+                RETURNING old.name::text AS name, old.status::text AS status";
+            let values = [
+                company.as_uuid().into(),
+                after.name.as_ref().map(ToString::to_string).into(),
+                after.name.as_ref().map(|name| folded(name.as_str())).into(),
+                after.status.as_str().into(),
+            ];
+            let row = unit.single(statement(sql, values)).await?;
+            let before = details(column(&row, "name")?, &column::<String>(&row, "status")?)?;
+            unit.0.recorder.company_updated(company, &before, after);
+            Ok(before)
+        })
+        .await
+    }
+
+    async fn erase(&mut self, company: CompanyId) -> Result<ErasedRows> {
+        self.change(Target::Company(company), async |unit| {
+            let rows = unit.erase_rows(company).await?;
+            unit.0.recorder.company_erased(company, &rows);
+            Ok(rows)
         })
         .await
     }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, UserId};
 use iam_storage::{ApiKeysMut, Result, Target, UsersMut};
 use sea_orm::entity::prelude::DateTimeUtc;
+use uuid::Uuid;
 
 use super::Unit;
 use crate::convert::api_key_row;
@@ -14,14 +15,21 @@ use crate::statement::{column, statement};
 
 #[async_trait]
 impl UsersMut for Repository<Unit> {
-    async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
+    async fn remember(&mut self, external_ids: &[&ExternalId]) -> Result<()> {
         self.change(self.0.recorder.target(), async |unit| {
-            let sql = "INSERT INTO user_identities (user_id, issuer, subject, created_at) VALUES ($1, $2, $3, $4)
+            // The rows are inserted in the order of the arrays.
+            let sql = "INSERT INTO user_identities (user_id, issuer, subject, created_at)
+                SELECT user_id, issuer, subject, $4
+                FROM unnest($1::uuid[], $2::text[], $3::text[]) AS named (user_id, issuer, subject)
                 ON CONFLICT DO NOTHING";
+            let texts = |part: fn(&ExternalId) -> &str| -> Vec<String> {
+                external_ids.iter().map(|external_id| part(external_id).to_owned()).collect()
+            };
+            let users: Vec<Uuid> = external_ids.iter().map(|external_id| external_id.user_id().as_uuid()).collect();
             let values = [
-                external_id.user_id().as_uuid().into(),
-                external_id.issuer.as_str().into(),
-                external_id.subject.as_str().into(),
+                users.into(),
+                texts(|external_id| external_id.issuer.as_str()).into(),
+                texts(|external_id| external_id.subject.as_str()).into(),
                 unit.at(),
             ];
             unit.execute(statement(sql, values)).await?;

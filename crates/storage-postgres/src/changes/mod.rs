@@ -5,9 +5,13 @@ pub(crate) mod blockers;
 mod catalog;
 mod company;
 mod credentials;
+mod edits;
+mod erasure;
 pub(crate) mod global_lock;
+mod idempotency;
 mod matrices;
 mod menu;
+mod profiles;
 pub(crate) mod read_matrices;
 mod sets;
 pub(crate) mod write_admission;
@@ -18,9 +22,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, QuotaOverrides, Timestamp, Versions,
+    Actor, AuditRecord, AuditRecordId, CommitStamp, CompanyId, CompanyStatus, EntityType, QuotaOverrides, Timestamp,
+    Versions,
 };
-use iam_storage::{AuditLogsMut, ChangeContext, Growth, Recorded, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{
+    AuditLogsMut, ChangeContext, Constraint, Growth, Recorded, Recorder, Result, StorageError, Target, UnitOfWork,
+};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -64,6 +71,8 @@ pub(crate) struct Unit {
     actor_not_before: Option<Timestamp>,
     /// The overrides of the quotas of the target's company.
     quota_overrides: QuotaOverrides,
+    /// The status of the target's company when the unit acquired its locks.
+    company_status: CompanyStatus,
     /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
     /// The catalog cache of this process. `None` for a change to the catalog. Such a change reads its own uncommitted
@@ -157,7 +166,7 @@ fn opening(target: Target) -> String {
 /// global lock; otherwise two changes could deadlock. The wait for the global lock is a separate statement, so that the
 /// snapshot of this statement includes everything that was committed during the wait. This statement also reads the
 /// token cut-off of the actor, which cannot change while the transaction holds the global lock, and the overrides of
-/// the company's quotas. The statement returns no row if the target is a company without a row in `company_states`.
+/// the company's quotas, the company's status, and whether the company was erased. The statement returns no row if the target is a company without a row in `company_states`.
 fn raise(target: Target, actor: Actor) -> Statement {
     let row = match target {
         Target::Company(_) => "$2",
@@ -170,7 +179,8 @@ fn raise(target: Target, actor: Actor) -> Statement {
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
         RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now,
-            (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before, state.quotas::text AS quotas",
+            (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before, state.quotas::text AS quotas,
+            state.status::text AS status, state.erased_at IS NOT NULL AS is_erased",
         current_epoch()
     );
     let actor = actor.user_id().map(|user| user.as_uuid());
@@ -230,11 +240,16 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let locked = on_runtime(pool.runtime(), locked).await;
     let (tx, row) = locked.inspect_err(|error| pool.outdated.record_error(error, sent_at)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
+    if column(&row, "is_erased")? {
+        // The transaction is dropped, and so rolled back.
+        return Err(StorageError::conflict(Constraint::CompanyErased));
+    }
     let raised = Raised::of(&row)?;
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
     let actor_not_before = column::<Option<DateTimeUtc>>(&row, "actor_not_before")?.map(Timestamp::new);
     let quotas = column::<Option<String>>(&row, "quotas")?;
     let quota_overrides = quotas.map(|text| from_json(&text)).transpose()?.unwrap_or_default();
+    let company_status = column::<String>(&row, "status")?.parse().map_err(StorageError::corrupt)?;
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
@@ -247,6 +262,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         raised,
         actor_not_before,
         quota_overrides,
+        company_status,
         committed: Arc::clone(pool.notifier.committed()),
         catalog,
         read_matrices: ReadMatrices::default(),
@@ -348,6 +364,10 @@ impl UnitOfWork for Repository<Unit> {
         &self.0.quota_overrides
     }
 
+    fn company_status(&self) -> CompanyStatus {
+        self.0.company_status
+    }
+
     fn growth(&self) -> &Growth {
         self.0.recorder.growth()
     }
@@ -369,6 +389,10 @@ impl UnitOfWork for Repository<Unit> {
         let mut records = recorder.finish().records;
         records.retain(|record| !written.contains(&record.id));
         let sent_at = Instant::now();
+        if target.company().is_some() && records.iter().any(|record| record.company_id.is_none()) {
+            // Row-level security allows records of the platform only for statements across companies.
+            tx.execute_raw(statement("SELECT set_config('iam.company', 'all', true)", [])).await.map_err(from_db)?;
+        }
         let inserted = tx.execute_raw(insert_records(&records)).await;
         inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
         let outcome = tx.commit().await;

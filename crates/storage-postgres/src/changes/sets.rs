@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevel, UserLevelId, ViewId};
 use iam_storage::{
-    AssignedLevel, AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut,
-    ReplacedLevels, Result, SetDiff, StorageError, Target,
+    AssignedLevel, AssignmentsMut, CompanyModulesMut, EditedLevels, FeatureViewsMut, LevelsEdit, ModuleFeaturesMut,
+    ModuleViewsMut, ReplacedLevels, Result, SetDiff, StorageError, Target,
 };
 use uuid::Uuid;
 
@@ -423,5 +423,14 @@ impl AssignmentsMut for Repository<Unit> {
             Ok(replaced)
         })
         .await
+    }
+
+    async fn edit(
+        &mut self,
+        company: CompanyId,
+        edits: &[LevelsEdit],
+        assigned_by: Option<Uuid>,
+    ) -> Result<EditedLevels> {
+        self.change(Target::Company(company), async |unit| unit.edit_levels(company, edits, assigned_by).await).await
     }
 }

@@ -1,4 +1,4 @@
-//! The version and the time of provisioning of each company. Two rows with reserved ids contain the versions of the
+//! The version, the name, the status and the time of provisioning of each company. Two rows with reserved ids contain the versions of the
 //! catalog and of the credentials.
 
 use sea_orm::entity::prelude::*;
@@ -23,6 +23,9 @@ pub struct Model {
     pub company_id: Uuid,
     pub version: i64,
     pub provisioned_at: Option<DateTimeUtc>,
+    pub name: Option<String>,
+    pub status: String,
+    pub erased_at: Option<DateTimeUtc>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

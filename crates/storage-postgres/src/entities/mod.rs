@@ -10,6 +10,8 @@ pub(crate) mod effective_view_permissions;
 pub(crate) mod feature2views;
 pub(crate) mod features;
 pub(crate) mod iam_audit_logs;
+pub(crate) mod iam_cursor_keys;
+pub(crate) mod idempotency_keys;
 pub(crate) mod menu_items;
 pub(crate) mod module2features;
 pub(crate) mod module2views;
@@ -21,6 +23,7 @@ pub(crate) mod user_identities;
 pub(crate) mod user_level_feature_permissions;
 pub(crate) mod user_level_view_permissions;
 pub(crate) mod user_levels;
+pub(crate) mod user_profiles;
 pub(crate) mod user_user_levels;
 pub(crate) mod views;
 
@@ -50,7 +53,7 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 21] {
+pub(crate) fn probes() -> [Statement; 24] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
@@ -60,6 +63,8 @@ pub(crate) fn probes() -> [Statement; 21] {
         probe::<feature2views::Entity>(),
         probe::<features::Entity>(),
         probe::<iam_audit_logs::Entity>(),
+        probe::<iam_cursor_keys::Entity>(),
+        probe::<idempotency_keys::Entity>(),
         probe::<menu_items::Entity>(),
         probe::<module2features::Entity>(),
         probe::<module2views::Entity>(),
@@ -71,6 +76,7 @@ pub(crate) fn probes() -> [Statement; 21] {
         probe::<user_level_feature_permissions::Entity>(),
         probe::<user_level_view_permissions::Entity>(),
         probe::<user_levels::Entity>(),
+        probe::<user_profiles::Entity>(),
         probe::<user_user_levels::Entity>(),
         probe::<views::Entity>(),
     ]

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, LevelPermissions, ModuleId, Scope, Timestamp,
-    UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, LevelPermissions, ModuleId, Scope, UserId,
+    UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
@@ -13,6 +13,7 @@ use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, 
 use uuid::Uuid;
 
 use super::is_unstorable;
+use crate::convert::companies::details;
 use crate::entities::company_states::{CATALOG, is_company};
 use crate::entities::{
     columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
@@ -21,7 +22,7 @@ use crate::entities::{
 use crate::error::from_db;
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, statement};
+use crate::statement::{column, convert, statement};
 
 #[async_trait]
 impl<T: Executor> CompanyModules for Repository<T> {
@@ -199,19 +200,28 @@ impl<T: Executor> Assignments for Repository<T> {
                 SELECT DISTINCT company_id FROM user_user_levels
                 WHERE user_id = $1 AND ($2::uuid IS NULL OR company_id > $2) ORDER BY company_id LIMIT $3
             )
-            SELECT {} FROM page JOIN user_user_levels h USING (company_id)
+            SELECT {}, c.name::text AS company_name, coalesce(c.status, 'active')::text AS company_status
+            FROM page JOIN user_user_levels h USING (company_id)
             JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            LEFT JOIN company_states c ON c.company_id = h.company_id
             WHERE h.user_id = $1 ORDER BY l.company_id, l.name, l.id",
             columns::<user_levels::Entity>("l")
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [user.as_uuid().into(), after.map(|after| after.as_uuid()).into(), limit.into()];
-        let levels: Vec<UserLevel> =
-            self.query::<user_levels::Model, _>(self.for_company(None, statement(sql, values))).await?;
-        let by_company = levels.chunk_by(|a, b| a.company_id == b.company_id);
-        let membership =
-            |levels: &[UserLevel]| Some(Membership { company: levels.first()?.company_id, levels: levels.to_vec() });
-        Ok(by_company.filter_map(membership).collect())
+        let mut memberships: Vec<Membership> = Vec::new();
+        for row in self.rows(self.for_company(None, statement(sql, values))).await? {
+            let level = convert::<user_levels::Model, UserLevel>(&row)?;
+            match memberships.last_mut().filter(|last| last.company == level.company_id) {
+                Some(membership) => membership.levels.push(level),
+                None => memberships.push(Membership {
+                    company: level.company_id,
+                    details: details(column(&row, "company_name")?, &column::<String>(&row, "company_status")?)?,
+                    levels: vec![level],
+                }),
+            }
+        }
+        Ok(memberships)
     }
 
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
@@ -337,11 +347,8 @@ impl<T: Executor> CompanyStates for Repository<T> {
             return Ok(None);
         }
         let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
-        let Some(row) = self.row(self.for_company(company, state.build(DbBackend::Postgres))).await? else {
-            return Ok(None);
-        };
-        let row = company_states::Model::from_query_result(&row, "").map_err(from_db)?;
-        Ok(Some(CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
+        let state = self.for_company(company, state.build(DbBackend::Postgres));
+        self.query_one::<company_states::Model, _>(state).await
     }
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {

@@ -1,10 +1,10 @@
 //! Reads of users (their external identities and cut-offs), of API keys, and of changes to credentials.
 
 use async_trait::async_trait;
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, User, UserId};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, CompanyId, Timestamp, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
-use sea_orm::{EntityTrait, QueryOrder};
+use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -38,6 +38,11 @@ impl<T: Executor> ApiKeys for Repository<T> {
 
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>> {
         self.select_one(api_keys::Entity::find_by_id(id.as_uuid())).await
+    }
+
+    async fn find_by_company(&self, company: CompanyId) -> Result<Vec<ApiKey>> {
+        let keys = api_keys::Entity::find().filter(api_keys::COLUMN.company_id.eq(company.as_uuid()));
+        self.select(keys.order_by_asc(api_keys::COLUMN.id)).await
     }
 }
 

@@ -6,7 +6,10 @@ mod catalog;
 pub(crate) mod ceilings;
 mod company;
 mod credentials;
+mod directory;
+mod members;
 mod menu;
+mod profiles;
 mod quotas;
 
 /// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string is not equal to any stored

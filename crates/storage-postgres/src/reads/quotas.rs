@@ -50,7 +50,7 @@ fn most(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Number of users who are compared with a user before all sets of levels of a company are counted.
+/// Number of users who are compared with each new set before all sets of levels of a company are counted.
 const COMPARED_USERS: u32 = 100;
 
 #[async_trait]
@@ -82,50 +82,66 @@ impl<T: Executor> CompanyQuotas for Repository<T> {
     async fn exceeds_level_sets(
         &self,
         company: CompanyId,
-        user: UserId,
-        before: &[UserLevelId],
+        changed: &[(UserId, Vec<UserLevelId>)],
         limit: u64,
     ) -> Result<bool> {
-        // The subqueries of `CASE` are evaluated only if they are reached, so most companies never count all their
-        // sets. `OFFSET 0` (an optimization fence) makes the plan look up the set of each compared user by key.
-        let sql = format!(
-            "WITH own AS MATERIALIZED (
-                SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels
-                FROM user_user_levels WHERE company_id = $1 AND user_id = $2
-            )
-            SELECT CASE
-                WHEN (SELECT count(*) FROM (
-                    SELECT DISTINCT user_id FROM user_user_levels WHERE company_id = $1 LIMIT $4 + 1
-                ) AS users) <= $4 THEN false
-                WHEN EXISTS (
-                    SELECT FROM own, LATERAL (
-                        SELECT user_id FROM user_user_levels
-                        WHERE user_level_id = own.levels[1] AND company_id = $1 AND user_id <> $2
-                        LIMIT {COMPARED_USERS}
-                    ) AS other, LATERAL (
-                        SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
-                        WHERE company_id = $1 AND user_id = other.user_id OFFSET 0
-                    ) AS held
-                    WHERE held.levels = own.levels
-                ) THEN false
-                ELSE (
-                    SELECT count(DISTINCT held.levels) > $4
-                        AND count(*) FILTER (WHERE held.levels = (SELECT levels FROM own)) = 1
-                        AND (cardinality($3::uuid[]) < 2 OR count(*) FILTER (WHERE held.levels = $3) > 0)
-                    FROM (
-                        SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
-                        WHERE company_id = $1 GROUP BY user_id HAVING count(*) > 1
-                    ) AS held
-                )
-            END AS exceeds"
-        );
-        let before: Vec<Uuid> = before.iter().map(UserLevelId::as_uuid).collect();
-        let values: [Value; 4] = [
-            company.as_uuid().into(),
-            user.as_uuid().into(),
-            before.into(),
-            most(limit.min(u64::from(u32::MAX))).into(),
-        ];
-        column(&self.single(self.for_company(company, statement(sql, values))).await?, "exceeds")
+        let (mut users, mut before) = (Vec::<Uuid>::new(), Vec::<String>::new());
+        for (user, levels) in changed {
+            let levels: Vec<_> = levels.iter().map(ToString::to_string).collect();
+            users.push(user.as_uuid());
+            before.push(format!("{{{}}}", levels.join(",")));
+        }
+        let values: [Value; 4] =
+            [company.as_uuid().into(), users.into(), before.into(), most(limit.min(u64::from(u32::MAX))).into()];
+        column(&self.single(self.for_company(company, statement(exceeds_level_sets(), values))).await?, "exceeds")
     }
+}
+
+/// Returns the statement that compares the sets of levels of a company with a limit ($4), and with the sets before the
+/// users $2 changed. $3 contains the levels of these users before the change.
+///
+/// The subqueries of `CASE` are evaluated only if they are reached, so most companies never count all their sets.
+/// `OFFSET 0` (an optimization fence) makes the plan look up the set of each user by key.
+fn exceeds_level_sets() -> String {
+    let set = |user: &str| {
+        format!(
+            "SELECT array_agg(user_level_id ORDER BY user_level_id) AS levels FROM user_user_levels
+            WHERE company_id = $1 AND user_id = {user} OFFSET 0"
+        )
+    };
+    format!(
+        "WITH changed AS MATERIALIZED (
+            SELECT user_id, before::uuid[] AS before FROM unnest($2::uuid[], $3::text[]) AS changed (user_id, before)
+        ),
+        own AS MATERIALIZED (
+            SELECT DISTINCT held.levels FROM changed, LATERAL ({}) AS held WHERE cardinality(held.levels) > 1
+        )
+        SELECT CASE
+            WHEN (SELECT count(*) FROM (
+                SELECT DISTINCT user_id FROM user_user_levels WHERE company_id = $1 LIMIT $4 + 1
+            ) AS users) <= $4 THEN false
+            WHEN NOT EXISTS (SELECT FROM own WHERE NOT EXISTS (
+                SELECT FROM (
+                    SELECT user_id FROM user_user_levels
+                    WHERE user_level_id = own.levels[1] AND company_id = $1 AND user_id <> ALL($2)
+                    LIMIT {COMPARED_USERS}
+                ) AS other, LATERAL ({}) AS held
+                WHERE held.levels = own.levels
+            )) THEN false
+            ELSE (
+                SELECT count(DISTINCT now) FILTER (WHERE cardinality(now) > 1) > $4
+                    AND count(DISTINCT now) FILTER (WHERE cardinality(now) > 1)
+                        > count(DISTINCT earlier) FILTER (WHERE cardinality(earlier) > 1)
+                FROM (
+                    SELECT held.levels AS now, coalesce(changed.before, held.levels) AS earlier
+                    FROM (
+                        SELECT user_id, array_agg(user_level_id ORDER BY user_level_id) AS levels
+                        FROM user_user_levels WHERE company_id = $1 GROUP BY user_id
+                    ) AS held FULL JOIN changed USING (user_id)
+                ) AS sets
+            )
+        END AS exceeds",
+        set("changed.user_id"),
+        set("other.user_id"),
+    )
 }

@@ -213,16 +213,16 @@ pub async fn a_unit_of_work_reads_the_cut_off_of_its_actor(storage: Arc<dyn Stor
 pub async fn external_users_are_registered_by_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
-    tx.users_mut().remember(&remembered).await.unwrap();
+    tx.users_mut().remember(&[&remembered]).await.unwrap();
     tx.user_levels_mut().create(&level(company, "Any")).await.unwrap();
     tx.commit().await.unwrap();
     let before = versions(&storage, Some(company)).await;
-    change!(storage, company, tx => tx.users_mut().remember(&forgotten)).unwrap();
+    change!(storage, company, tx => tx.users_mut().remember(&[&forgotten])).unwrap();
     assert_eq!(versions(&storage, Some(company)).await, before);
     assert_eq!(cut_off(&storage, remembered.user_id(), at(1)).await, None);
 
     let mut tx = begin(&storage, Target::Credentials).await;
-    tx.users_mut().remember(&remembered).await.unwrap();
+    tx.users_mut().remember(&[&remembered]).await.unwrap();
     tx.users_mut().cut_off(remembered.user_id(), at(2)).await.unwrap();
     tx.commit().await.unwrap();
     let ids = [remembered.user_id(), forgotten.user_id()];
@@ -237,7 +237,7 @@ pub async fn concurrent_changes_register_an_external_user_once(storage: Arc<dyn 
         let company = some_company();
         let mut tx = begin(&storage, company).await;
         tx.user_levels_mut().create(&level(company, "Any")).await.unwrap();
-        tx.users_mut().remember(&external).await.unwrap();
+        tx.users_mut().remember(&[&external]).await.unwrap();
         tx.commit().await.unwrap();
     };
     let (one, other) = (remember(storage.clone(), external.clone()), remember(storage.clone(), external.clone()));

@@ -141,6 +141,15 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         cells_of_another_company_cannot_be_changed,
         a_replace_cannot_write_cells_of_another_company_or_level,
         deleting_a_view_preserves_the_cells_of_other_views;
+    members:
+        members_are_listed_in_pages,
+        a_listed_member_has_its_levels_and_its_external_id,
+        members_are_found_by_their_profiles,
+        companies_are_listed_in_pages,
+        members_are_counted,
+        members_are_selected_by_their_levels,
+        the_rules_for_one_cell_are_loaded,
+        the_cursor_key_does_not_change;
     assignments:
         find_holder_evaluates_all_levels_together,
         levels_of_a_user_are_ordered_by_name_and_holders_by_id,
@@ -152,6 +161,16 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         levels_of_another_company_cannot_be_assigned,
         levels_that_remain_assigned_keep_their_assignment,
         holders_of_two_levels_are_separate;
+    edits:
+        edits_change_several_users_together,
+        edits_are_recorded_for_each_user,
+        invalid_edits_are_rejected,
+        the_matrices_of_a_company_are_loaded_together;
+    idempotency:
+        a_record_of_a_request_is_read_as_written,
+        a_record_is_stored_together_with_a_change,
+        the_records_of_a_caller_are_limited,
+        expired_records_are_deleted;
     partial_snapshots:
         a_snapshot_of_some_levels_contains_only_these_levels,
         the_rules_beside_a_level_are_combined_per_user;
@@ -252,13 +271,27 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_company_is_provisioned_once,
         a_company_remains_provisioned_after_later_changes,
         versions_are_of_one_epoch;
+    companies:
+        details_of_a_company_are_read_as_written,
+        a_suspension_only_removes,
+        every_snapshot_contains_the_status,
+        memberships_contain_the_details_of_the_company,
+        an_erasure_deletes_all_rows_of_the_company,
+        an_erased_company_cannot_be_changed,
+        an_erasure_that_is_rolled_back_deletes_nothing,
+        the_ids_of_erased_rows_can_be_used_again;
+    profiles:
+        a_profile_is_read_as_written,
+        profiles_of_two_companies_are_separate,
+        a_forgotten_user_has_no_profile_and_no_trail;
     quotas:
         overrides_of_quotas_are_read_as_written,
         the_use_of_each_quota_is_counted,
         the_use_of_quotas_of_two_companies_is_separate,
         a_unit_of_work_measures_growth,
         a_unit_of_work_measures_the_growth_of_assignments,
-        level_sets_exceed_a_limit_only_if_their_number_grows;
+        level_sets_exceed_a_limit_only_if_their_number_grows,
+        level_sets_are_compared_after_all_changes;
     ceilings:
         ceilings_are_read_as_written,
         a_snapshot_contains_the_ceilings_of_its_company;

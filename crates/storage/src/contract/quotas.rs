@@ -109,7 +109,7 @@ pub async fn the_use_of_quotas_of_two_companies_is_separate(storage: Arc<dyn Sto
     create(&storage, &[&ApiKey { company_id: Some(theirs), ..key("key") }]).await;
     assert!(used(&storage, ours).await.values().all(|used| *used == 0));
     assert!(used(&storage, theirs).await.iter().all(|(quota, used)| *quota == Quota::PermissionCells || *used > 0));
-    assert!(!storage.reader().company_quotas().exceeds_level_sets(ours, user, &[], 0).await.unwrap());
+    assert!(!storage.reader().company_quotas().exceeds_level_sets(ours, &[(user, vec![])], 0).await.unwrap());
 }
 
 /// A unit of work measures the net growth of the quantities that quotas limit.
@@ -178,8 +178,10 @@ pub async fn a_unit_of_work_measures_the_growth_of_assignments(storage: Arc<dyn 
         let held: Vec<_> = growth.users_with_more_levels().collect();
         assert_eq!(held, more.map(|count| (user, count)).into_iter().collect::<Vec<_>>(), "{given:?}");
         let new: Vec<_> = growth.users_with_new_sets().collect();
-        let expected = if is_new { vec![(user, before.to_vec())] } else { Vec::new() };
-        assert_eq!(new, expected, "{given:?}");
+        assert_eq!(new, if is_new { vec![user] } else { Vec::new() }, "{given:?}");
+        let others: Vec<_> = growth.users_with_other_sets().collect();
+        let is_other = given != [0, 1];
+        assert_eq!(others, if is_other { vec![(user, before.to_vec())] } else { Vec::new() }, "{given:?}");
     }
 }
 
@@ -203,7 +205,7 @@ pub async fn level_sets_exceed_a_limit_only_if_their_number_grows(storage: Arc<d
         };
         let mut tx = begin(&storage, company).await;
         tx.assignments_mut().replace_for_user(company, users[user], &ids(held), None).await.unwrap();
-        tx.company_quotas().exceeds_level_sets(company, users[user], &ids(before), limit).await.unwrap()
+        tx.company_quotas().exceeds_level_sets(company, &[(users[user], ids(before))], limit).await.unwrap()
     };
     // A third set, which no other user holds: the old set remains, or was not counted.
     assert!(exceeds(0, &[0, 1], &[1, 2], 2).await);
@@ -216,4 +218,39 @@ pub async fn level_sets_exceed_a_limit_only_if_their_number_grows(storage: Arc<d
     assert!(!exceeds(3, &[3], &[0, 1, 2], 1).await);
     // The company has at most as many users as sets are permitted.
     assert!(!exceeds(3, &[3], &[1, 2], 4).await);
+}
+
+/// If several users change together, the sets of levels exceed a limit only if their number grows by all these changes.
+/// A set that two of these users receive counts once, and sets that they no longer hold are subtracted.
+pub async fn level_sets_are_compared_after_all_changes(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let levels = ["a", "b", "c", "d"].map(|text| level(company, text));
+    given_all(&storage, &levels).await;
+    let users = [(); 3].map(|()| some_user());
+    for (user, held) in users.iter().zip([vec![0, 1], vec![1, 2], vec![3]]) {
+        given_all(&storage, &held.iter().map(|n: &usize| holding(*user, &levels[*n])).collect::<Vec<_>>()).await;
+    }
+    let ids = |numbers: &[usize]| {
+        let mut ids: Vec<_> = numbers.iter().map(|n| levels[*n].id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let exceeds = async |changes: &[(usize, &[usize], &[usize])], limit: u64| {
+        let mut tx = begin(&storage, company).await;
+        for (user, _, held) in changes {
+            tx.assignments_mut().replace_for_user(company, users[*user], &ids(held), None).await.unwrap();
+        }
+        let changed: Vec<_> = changes.iter().map(|(user, before, _)| (users[*user], ids(before))).collect();
+        tx.company_quotas().exceeds_level_sets(company, &changed, limit).await.unwrap()
+    };
+    let new: (usize, &[usize], &[usize]) = (2, &[3], &[2, 3]);
+    assert!(exceeds(&[new], 2).await);
+    // Another user leaves a set that no user holds any more.
+    assert!(!exceeds(&[new, (0, &[0, 1], &[])], 2).await);
+    assert!(!exceeds(&[new, (0, &[0, 1], &[2, 3])], 1).await);
+    // Two new sets, and one that disappears.
+    assert!(exceeds(&[new, (0, &[0, 1], &[0, 2])], 2).await);
+    assert!(!exceeds(&[new, (0, &[0, 1], &[0, 2])], 3).await);
+    // Both users receive a set that a third user holds.
+    assert!(!exceeds(&[(2, &[3], &[1, 2]), (0, &[0, 1], &[1, 2])], 1).await);
 }

@@ -14,7 +14,7 @@ pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Sto
     assert_eq!(states.read(company).await.unwrap(), None);
     assert_eq!(states.versions(Some(company)).await.unwrap().company, 0);
     given(&storage, &[&level(company, "First")]).await;
-    assert_eq!(states.read(company).await.unwrap(), Some(CompanyState { version: 1, provisioned_at: None }));
+    assert_eq!(states.read(company).await.unwrap(), Some(CompanyState { version: 1, ..CompanyState::default() }));
     assert_eq!(states.versions(Some(company)).await.unwrap().company, 1);
 }
 
@@ -27,7 +27,7 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     assert!(tx.company_states_mut().set_provisioned(company).await.unwrap());
     assert!(!tx.company_states_mut().set_provisioned(company).await.unwrap());
     tx.commit().await.unwrap();
-    let state = Some(CompanyState { version: 1, provisioned_at });
+    let state = Some(CompanyState { version: 1, provisioned_at, ..CompanyState::default() });
     assert_eq!(storage.reader().company_states().read(company).await.unwrap(), state);
 
     assert!(!change!(storage, company, tx => tx.company_states_mut().set_provisioned(company)).unwrap());
@@ -50,7 +50,7 @@ pub async fn a_company_remains_provisioned_after_later_changes(storage: Arc<dyn 
     tx.commit().await.unwrap();
     given(&storage, &[&level(company, "Later")]).await;
     let after = storage.reader().company_states().read(company).await.unwrap();
-    assert_eq!(after, Some(CompanyState { version: 2, provisioned_at: Some(now) }));
+    assert_eq!(after, Some(CompanyState { version: 2, provisioned_at: Some(now), ..CompanyState::default() }));
 }
 
 /// All reads of versions return the same epoch, and a snapshot has the current versions.

@@ -151,6 +151,21 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::NothingToDo);
                 }
             }
+            Kind::Email => {
+                for blank in ["", " "] {
+                    self.set(pointer, json!(blank), Expected::required(name));
+                }
+                self.set(pointer, json!("a@b\0"), Expected::invalid(name, "must not contain NUL characters"));
+                let long = format!("{}@b", self.letters(253));
+                self.set(pointer, json!(long), Expected::invalid(name, "must be at most 254 characters"));
+                let wrong = "contains a disallowed character or has an invalid format";
+                for text in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b c"] {
+                    self.set(pointer, json!(text), Expected::invalid(name, wrong));
+                }
+                for text in ["a@b".to_owned(), format!("{}@b", self.letters(252))] {
+                    self.set(pointer, json!(text), Expected::Accepted);
+                }
+            }
             Kind::Flag => {}
             Kind::Integer => {
                 for number in [i64::from(i32::MAX) + 1, i64::from(i32::MIN) - 1, i64::MAX, i64::MIN] {

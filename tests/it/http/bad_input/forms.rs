@@ -20,6 +20,8 @@ pub enum Kind {
     /// A reference to a view or feature in a check: an id, or a url or key with this maximum length in characters. The
     /// entity need not exist.
     Reference(usize),
+    /// An e-mail address of at most 254 characters.
+    Email,
     Flag,
     Integer,
     /// A non-negative integer of 32 bits.
@@ -76,6 +78,7 @@ pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
 const SCOPES: &str = "own, team, company, any";
 const STATES: &str = "allow, deny, inherit";
 const ROLES: &str = "check, read, administer";
+const STATUSES: &str = "active, suspended";
 const PRIORITIES: &str = "standard, optional, premium";
 
 /// The fields of a check of a view.
@@ -104,6 +107,23 @@ const CEILINGS: &[Field] = &[
         Required,
     ),
 ];
+/// The fields of a cell of a view matrix.
+const VIEW_CELL: &[Field] = &[
+    field("viewId", Kind::Id(Some("view")), Required),
+    field("state", Kind::Word(STATES), Optional),
+    field("modifiable", Kind::Flag, Optional),
+];
+/// The fields of a cell of a feature matrix.
+const FEATURE_CELL: &[Field] = &[
+    field("featureId", Kind::Id(Some("feature")), Required),
+    field("action", Kind::KnownAction, Required),
+    field("value", Kind::Flag, Optional),
+    field("scope", Kind::Word(SCOPES), Optional),
+    field("modifiable", Kind::Flag, Optional),
+];
+/// The fields of a pair of a user and a level.
+const PAIR: &[Field] =
+    &[field("userId", Kind::User, Required), field("userLevelId", Kind::Id(Some("user-level")), Required)];
 
 /// One form of the request body of an operation. An operation can accept several forms.
 #[derive(Debug, Clone, Copy)]
@@ -119,9 +139,12 @@ impl Form {
         self.body.unwrap_or(operation(self.operation).body)()
     }
 
-    /// Returns `true` if unknown fields are errors, because the body requests a decision.
+    /// Returns `true` if unknown fields are errors, because the body requests a decision, or because a change with a
+    /// misspelled field would have no effect.
     pub fn is_strict(&self) -> bool {
-        ["/check", "/checks", "/explain"].iter().any(|path| self.operation.ends_with(path))
+        let path = self.operation;
+        ["/check", "/checks", "/explain", "/explanations", "/assignments"].iter().any(|end| path.ends_with(end))
+            || path.starts_with("PATCH ") && path.contains("/permissions/")
     }
 }
 
@@ -148,8 +171,15 @@ pub const FORMS: &[Form] = {
     Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
         field("checks", Apart(ACTION, 1000), Required),
     ] },
+    Form { operation: "POST /api/iam/explanations", body: Some(|| json!({ "checks": [view_question()] })), fields: &[
+        field("checks", Apart(VIEW, 100), Required),
+    ] },
+    Form { operation: "POST /api/iam/explanations", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
+        field("checks", Apart(ACTION, 100), Required),
+    ] },
     Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
         field("name", Text(255), Required), field("description", Prose, Optional),
+        field("copyFrom", Id(Some("user-level")), Optional),
     ] },
     Form { operation: "PATCH /api/iam/user-levels/{id}", body: None, fields: &[
         field("name", Text(255), Optional), field("description", Prose, Clears),
@@ -157,17 +187,24 @@ pub const FORMS: &[Form] = {
     Form { operation: "PUT /api/iam/users/{userId}/user-levels", body: None, fields: &[
         field("userLevelIds", Ids("user-level"), Required),
     ] },
+    Form { operation: "POST /api/iam/assignments", body: None, fields: &[
+        field("add", Objects(PAIR, "userLevelId"), Optional), field("remove", Objects(PAIR, "userLevelId"), Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
+        field("set", Objects(VIEW_CELL, "viewId"), Optional),
+        field("unset", Objects(&[field("viewId", Id(None), Required)], "viewId"), Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
+        field("set", Objects(FEATURE_CELL, "action"), Optional),
+        field("unset", Objects(&[
+            field("featureId", Id(None), Required), field("action", Text(50), Required),
+        ], "action"), Optional),
+    ] },
     Form { operation: "PUT /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
-        field("views", Objects(&[
-            field("viewId", Id(Some("view")), Required), field("state", Word(STATES), Optional),
-            field("modifiable", Flag, Optional),
-        ], "viewId"), Required),
+        field("views", Objects(VIEW_CELL, "viewId"), Required),
     ] },
     Form { operation: "PUT /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
-        field("features", Objects(&[
-            field("featureId", Id(Some("feature")), Required), field("action", KnownAction, Required),
-            field("value", Flag, Optional), field("scope", Word(SCOPES), Optional), field("modifiable", Flag, Optional),
-        ], "action"), Required),
+        field("features", Objects(FEATURE_CELL, "action"), Required),
     ] },
     Form { operation: "POST /api/iam/views", body: None, fields: &[
         field("name", Text(255), Required), field("url", Key(500), Required), field("category", Text(100), Optional),
@@ -229,6 +266,16 @@ pub const FORMS: &[Form] = {
         field("menuItemId", Id(Some("menu")), Optional), field("label", Text(255), Optional),
         field("viewId", Id(Some("view")), Clears), field("featureId", Id(Some("feature")), Clears),
         field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "POST /api/iam/companies", body: None, fields: &[
+        field("id", Id(None), Optional), field("name", Text(255), Required),
+        field("moduleIds", Ids("module"), Optional), field("adminUserId", User, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/companies/{companyId}", body: None, fields: &[
+        field("name", Text(255), Optional), field("status", Word(STATUSES), Optional),
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/profile", body: None, fields: &[
+        field("displayName", Text(255), Clears), field("email", Email, Clears),
     ] },
     Form { operation: "PUT /api/iam/companies/{companyId}/modules", body: None, fields: &[
         field("moduleIds", Ids("module"), Required),

@@ -38,8 +38,35 @@ pub(super) async fn record(examples: &mut Examples, callers: &Callers, module: &
     examples.record(name, callers.platform("PUT", &path), Some(ceilings)).await;
     let name = "GET /api/iam/companies/{companyId}/ceilings";
     examples.record(name, callers.platform("GET", &path), None).await;
+    directory(examples, callers, module).await;
     let name = "POST /api/iam/companies/{companyId}/provision";
     let path = format!("/api/iam/companies/{}/provision", new_company());
     let body = json!({ "adminUserId": new_user(), "restoreAdmin": false });
     examples.record(name, callers.platform("POST", &path), Some(body)).await;
+}
+
+async fn directory(examples: &mut Examples, callers: &Callers, module: &str) {
+    let list = "/api/iam/companies";
+    let body = json!({
+        "id": new_company(), "name": "Example Ltd", "moduleIds": [module], "adminUserId": new_user(),
+    });
+    let made = examples.record("POST /api/iam/companies", callers.platform("POST", list), Some(body)).await;
+    let path = format!("{list}/{}", super::id(&made, "company"));
+    examples.record("GET /api/iam/companies/{companyId}", callers.platform("GET", &path), None).await;
+    let body = json!({ "name": "Example Holding", "status": "suspended" });
+    let name = "PATCH /api/iam/companies/{companyId}";
+    examples.record(name, callers.platform("PATCH", &path), Some(body)).await;
+    examples.record("DELETE /api/iam/companies/{companyId}", callers.platform("DELETE", &path), None).await;
+    let user = new_user();
+    let level = callers.api.level_id(callers.company, "Member").await;
+    callers.api.assign(callers.company, user, &[&level]).await;
+    let path = format!("/api/iam/users/{user}");
+    let body = json!({ "displayName": "Ada Lovelace", "email": "ada@example.com" });
+    let request = callers.admin("PUT", &format!("{path}/profile"));
+    examples.record("PUT /api/iam/users/{userId}/profile", request, Some(body)).await;
+    let request = callers.admin("GET", &format!("{path}/profile"));
+    examples.record("GET /api/iam/users/{userId}/profile", request, None).await;
+    let request = callers.platform("GET", &format!("{path}/companies"));
+    examples.record("GET /api/iam/users/{userId}/companies", request, None).await;
+    examples.record("DELETE /api/iam/users/{userId}", callers.admin("DELETE", &path), None).await;
 }

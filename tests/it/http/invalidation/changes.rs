@@ -69,10 +69,24 @@ pub const TABLE: &[Change] = &[
         ..OF_COMPANY
     },
     Change {
+        what: "cells of a level's view matrix change",
+        operation: "PATCH /api/iam/user-levels/{id}/permissions/views",
+        ids: "$level",
+        body: r#"{"set":[{"viewId":"$view","state":"deny"}]}"#,
+        ..OF_COMPANY
+    },
+    Change {
         what: "a level's feature matrix is replaced",
         operation: "PUT /api/iam/user-levels/{id}/permissions/features",
         ids: "$level",
         body: r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"own"}]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "cells of a level's feature matrix change",
+        operation: "PATCH /api/iam/user-levels/{id}/permissions/features",
+        ids: "$level",
+        body: r#"{"unset":[{"featureId":"$feature","action":"Read"}]}"#,
         ..OF_COMPANY
     },
     Change {
@@ -87,6 +101,69 @@ pub const TABLE: &[Change] = &[
         operation: "PUT /api/iam/users/{userId}/user-levels",
         ids: "$user",
         body: r#"{"userLevelIds":[]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a user's profile is replaced",
+        operation: "PUT /api/iam/users/{userId}/profile",
+        seen: Seen::Same,
+        ids: "$user",
+        body: r#"{"displayName":"Ada"}"#,
+        ..OF_COMPANY
+    },
+    Change { what: "a user is removed", operation: "DELETE /api/iam/users/{userId}", ids: "$user", ..OF_COMPANY },
+    Change {
+        what: "a company is created",
+        operation: "POST /api/iam/companies",
+        body: r#"{"id":"$company","name":"Created"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is renamed",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        seen: Seen::Same,
+        ids: "$company",
+        body: r#"{"name":"Renamed"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is suspended",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        ids: "$company",
+        body: r#"{"status":"suspended"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "the suspension of a company ends",
+        operation: "PATCH /api/iam/companies/{companyId}",
+        ids: "$suspended",
+        body: r#"{"status":"active"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is erased",
+        operation: "DELETE /api/iam/companies/{companyId}",
+        ids: "$suspended",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level is assigned to a user",
+        operation: "PUT /api/iam/users/{userId}/user-levels/{levelId}",
+        seen: Seen::Same,
+        ids: "$user $free",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level is removed from a user",
+        operation: "DELETE /api/iam/users/{userId}/user-levels/{levelId}",
+        ids: "$user $level",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "levels are assigned to users and removed from users",
+        operation: "POST /api/iam/assignments",
+        ids: "",
+        body: r#"{"add":[{"userId":"$user","userLevelId":"$free"}],"remove":[{"userId":"$user","userLevelId":"$level"}]}"#,
         ..OF_COMPANY
     },
     Change {

@@ -112,8 +112,9 @@ pub struct Attempt<'a> {
 /// Sends the request of the attempt and returns the response.
 pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     let Attempt { operation, who, company, filled } = attempt;
-    if operation.method() == "DELETE" {
-        // An earlier request may have deleted the entities, so new entities are created.
+    if operation.method() == "DELETE" || operation.path().ends_with("/assignments") {
+        // An earlier request may have deleted the entities, or made the changes that the response counts. So new
+        // entities are created.
         world.renew();
     }
     let mut ids = operation.ids.iter();

@@ -2,77 +2,44 @@
 
 use serde_json::{Map, Value, json};
 
+use super::entity_tags::WITH_ENTITY_TAG;
+
 /// The path prefix of all operations that require authentication.
 const AUTHENTICATED: &str = "/api/iam/";
 
 /// The tags with their descriptions, in the order of the documentation.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("Caller", "The caller: its identity, and its levels in each company."),
     ("Decisions", "What a user may see and do: checks, explanations, all permissions of a user, and the user's menu."),
     ("User levels", "The levels (roles) of a company, and their assignment to users."),
     ("Permissions", "The permission matrices of a level: its rules for views and for actions on features."),
     ("Catalog", "The views, features and modules of the platform, and the mappings between them."),
     ("Menu", "The menu items and sub-items of the platform and of companies."),
-    ("Companies", "The modules, quotas and ceilings of a company, and the provisioning of companies."),
+    (
+        "Companies",
+        "The companies: their names and status, their modules, quotas and ceilings, provisioning and erasure.",
+    ),
+    ("Members", "The users of a company: their profiles, and their removal from the company."),
     ("Navigation trail", "The pages that the caller visited."),
-    ("Users", "External ids of users, and token cut-offs."),
+    ("Users", "External ids of users, token cut-offs, and the companies of users."),
     ("API keys", "The API keys of services."),
     ("Audit", "The audit log of each company and of the platform."),
     ("Health", "Liveness and readiness of the process, and health of the storage. These operations need no token."),
 ];
 
-/// The operations whose successful responses contain the entity tag of the content.
-const WITH_ENTITY_TAG: [&str; 40] = [
-    "navigation",
-    "currentPermissions",
-    "permissionsOfUser",
-    "createUserLevel",
-    "getUserLevel",
-    "updateUserLevel",
-    "getLevelsOfUser",
-    "getViewPermissions",
-    "getFeaturePermissions",
-    "createView",
-    "getView",
-    "updateView",
-    "createFeature",
-    "getFeature",
-    "updateFeature",
-    "getFeatureViews",
-    "createModule",
-    "getModule",
-    "updateModule",
-    "getModuleViews",
-    "getModuleFeatures",
-    "createMenuItem",
-    "getMenuItem",
-    "updateMenuItem",
-    "createSubMenuItem",
-    "getSubMenuItem",
-    "updateSubMenuItem",
-    "getCompanyModules",
-    "assignUserLevels",
-    "replaceViewPermissions",
-    "replaceFeaturePermissions",
-    "setFeatureViews",
-    "setModuleViews",
-    "setModuleFeatures",
-    "setCompanyModules",
-    "switchCompanyModule",
-    "getCompanyQuotas",
-    "setCompanyQuotas",
-    "getCompanyCeilings",
-    "setCompanyCeilings",
-];
+/// The tags of operations that can change a company. Changes to an erased company are rejected with 409.
+const OF_COMPANIES: [&str; 7] =
+    ["User levels", "Permissions", "Menu", "Companies", "Members", "API keys", "Navigation trail"];
 
 /// The error responses that operations share: the status, the name of the component, and the description.
-pub(super) const ERRORS: [(&str, &str, &str); 13] = [
+pub(super) const ERRORS: [(&str, &str, &str); 15] = [
     ("400", "BadRequest", "The request is invalid, or does not specify a company that the operation requires."),
     ("401", "Unauthorized", "The request has no valid token or API key."),
     ("403", "Forbidden", "The caller lacks the permission for the operation or for this change."),
     ("404", "NotFound", "The entity does not exist, or the caller may not see it."),
     ("405", "MethodNotAllowed", "The path does not support the method of the request."),
     ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
+    ("410", "Gone", "The data has changed since the first page was read. Read the list again from its first page."),
     ("412", "PreconditionFailed", "The entity has changed since the client read it: `If-Match` does not match."),
     (
         "408",
@@ -85,6 +52,7 @@ pub(super) const ERRORS: [(&str, &str, &str); 13] = [
         "UnsupportedMediaType",
         "The `Content-Type` of the body is not JSON, or the body has a `Content-Encoding`.",
     ),
+    ("422", "UnprocessableContent", "The idempotency key belongs to another request of the caller."),
     (
         "429",
         "TooManyRequests",
@@ -127,7 +95,7 @@ pub(super) fn complete(document: &mut Value) {
             }
         }
     }
-    for name in ["CheckRequest", "ChecksRequest"] {
+    for name in ["CheckRequest", "ChecksRequest", "ExplanationsRequest"] {
         document["components"]["schemas"][name]["additionalProperties"] = json!(false);
     }
     name_data(document);
@@ -294,13 +262,17 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         operation["description"] = operation["summary"].clone();
     }
     complete_body(operation);
+    let creates = creates(path, method, operation);
+    if creates {
+        add_repetitions(operation);
+    }
     let is_authenticated = path.starts_with(AUTHENTICATED);
     let is_change = method != "get";
     let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
     let versions = match tag.as_str() {
         "Decisions" => true,
         "Caller" | "Navigation trail" | "API keys" | "Users" => false,
-        _ => is_change,
+        _ => is_change || id == "getMatrix",
     };
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
     add_parameters(path, is_authenticated, operation);
@@ -340,7 +312,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         if has_entity_tag {
             headers["ETag"] = header("EntityTag");
         }
-        if status == "201" {
+        if status == "201" || creates {
             headers["Location"] = header("Location");
         }
         response["headers"] = headers;
@@ -350,6 +322,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         shared.extend(["400", "401", "403", "429", "503"]);
         if is_change {
             shared.extend(["408", "413", "415"]);
+            if OF_COMPANIES.contains(&tag.as_str()) {
+                shared.push("409");
+            }
         }
         operation["security"] = json!([{ "token": [] }]);
     } else {
@@ -361,6 +336,35 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         }
     }
     operation["operationId"] = json!(id);
+}
+
+/// Returns `true` if the operation creates an entity, so that it accepts an idempotency key.
+fn creates(path: &str, method: &str, operation: &Value) -> bool {
+    method == "post" && operation["responses"]["201"].is_object() && !NOT_ONCE.contains(&path)
+}
+
+/// Operations that respond with 201 but ignore idempotency keys: provisioning is idempotent by itself, and a step of a
+/// navigation trail is no entity.
+const NOT_ONCE: [&str; 2] = ["/api/iam/companies/{companyId}/provision", "/api/iam/nav-trail"];
+
+/// Adds the parameter and the responses of requests with an idempotency key.
+fn add_repetitions(operation: &mut Value) {
+    let text = "Marks all repetitions of one request: 1 to 255 visible ASCII characters that the client chooses. A \
+        repetition within 24 hours creates nothing, and the response is 200. With another body, the response is 422.";
+    let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    parameters.push(parameter("Idempotency-Key", "header", (text, schema)));
+    operation["parameters"] = parameters.into();
+    let responses = &mut operation["responses"];
+    if responses["200"].is_null() {
+        responses["200"] = responses["201"].clone();
+    }
+    responses["200"]["description"] = json!("An earlier request with the same `Idempotency-Key` created the entity.");
+    for status in ["409", "422"] {
+        if responses[status].is_null() {
+            responses[status] = json!({ "description": "" });
+        }
+    }
 }
 
 /// Sets the field `required` of the request body. The generated schema of an optional body is a union with `null`.
@@ -435,6 +439,7 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
         }
         "companyId" => ("The id of the company.", uuid),
         "moduleId" => ("The id of the module.", uuid),
+        "levelId" => ("The id of the level.", uuid),
         _ => ("The id of the entity.", uuid),
     }
 }

@@ -10,10 +10,14 @@ pub(super) fn define(document: &mut Value) {
     for name in ["DecisionData", "ExplanationData"] {
         split_by_reason(schemas, name);
     }
-    add_refused_checks(schemas);
+    omit_names(schemas);
+    for (of, result) in [("DecisionData", "CheckResult"), ("NamelessExplanation", "ExplanationResult")] {
+        add_refused_checks(schemas, of, result);
+    }
     merge_rule(schemas);
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
+    name_variants(schemas, "AlsoAllowed", "kind", "The kind of the callers.");
     name_variants(schemas, "Me", "kind", "Whether the caller is a user or a service.");
     name_variants(schemas, "NullifiedCell", "kind", "Whether the entry is a view or an action.");
     split_by_action(schemas);
@@ -97,16 +101,39 @@ fn split_by_reason(schemas: &mut Value, name: &str) {
     });
 }
 
-/// Defines the result of a check as the union of a decision and a check that cannot be decided.
-fn add_refused_checks(schemas: &mut Value) {
-    let mut union = schemas["DecisionData"].clone();
+/// Defines the schema of an explanation in a batch. It has no names, because the names are in the batch.
+fn omit_names(schemas: &mut Value) {
+    let mut union = schemas["ExplanationData"].clone();
+    let mut mapping = Map::new();
+    let mut variants = Vec::new();
+    for prefix in ["Allowed", "Denied"] {
+        let (with, without) = (format!("{prefix}ExplanationData"), format!("{prefix}NamelessExplanation"));
+        let mut schema = schemas[&with].clone();
+        remove(&mut schema["properties"], "names");
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.retain(|name| name != "names");
+        }
+        schemas[&without] = schema;
+        variants.push(json!({ "$ref": path(&without) }));
+        let codes = union["discriminator"]["mapping"].as_object().into_iter().flatten();
+        let codes = codes.filter(|(_, variant)| **variant == json!(path(&with)));
+        mapping.extend(codes.map(|(code, _)| (code.clone(), json!(path(&without)))));
+    }
+    union["oneOf"] = variants.into();
+    union["discriminator"]["mapping"] = mapping.into();
+    schemas["NamelessExplanation"] = union;
+}
+
+/// Defines the schema `result` as the union of the decision `of` and a check that cannot be decided.
+fn add_refused_checks(schemas: &mut Value, of: &str, result: &str) {
+    let mut union = schemas[of].clone();
     let refused = json!(path("RefusedCheck"));
     if let Some(variants) = union["oneOf"].as_array_mut() {
         variants.push(json!({ "$ref": refused }));
     }
     union["discriminator"]["mapping"]["not_decided"] = refused;
-    union["description"] = schemas["CheckResult"]["description"].clone();
-    schemas["CheckResult"] = union;
+    union["description"] = schemas[result]["description"].clone();
+    schemas[result] = union;
 }
 
 /// The shape of the member `changes` of an audit record.
@@ -132,6 +159,14 @@ enum Changes {
     Quotas,
     /// The changed ceilings of a company.
     Ceilings,
+    /// The name and the status of a company, before and after the change.
+    Company,
+    /// The numbers of rows that an erasure deleted from each table.
+    Erasure,
+    /// The names of the changed members of a profile.
+    Profile,
+    /// What was deleted of the data of a user.
+    UserData,
     /// The user who became an administrator, and the level that was assigned to this user.
     Restoration,
     /// The cut-off of a user.
@@ -141,7 +176,7 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 33] = [
+const ACTIONS: [(&str, &str, Changes); 37] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
@@ -172,6 +207,10 @@ const ACTIONS: [(&str, &str, Changes); 33] = [
     ("company.module_updated", "company", Changes::Switch),
     ("company.quotas_updated", "company", Changes::Quotas),
     ("company.ceilings_updated", "company", Changes::Ceilings),
+    ("company.updated", "company", Changes::Company),
+    ("company.erased", "company", Changes::Erasure),
+    ("user.profile_updated", "user", Changes::Profile),
+    ("user.data_deleted", "user", Changes::UserData),
     ("api_key.created", "api-key", Changes::Created("ApiKey")),
     ("api_key.revoked", "api-key", Changes::Updated("ApiKey")),
     ("user.cut_off", "user", Changes::CutOff),
@@ -290,6 +329,26 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
             let limit = json!({ "type": "integer", "minimum": 0 });
             let limits = json!({ "type": "object", "additionalProperties": limit });
             closed(json!({ "before": limits, "after": limits }))
+        }
+        Changes::Company => {
+            let name = json!({ "oneOf": [{ "type": "null" }, reference("Name")] });
+            let members = json!({
+                "type": "object",
+                "properties": { "name": name, "status": reference("CompanyStatus") },
+            });
+            closed(json!({ "before": members, "after": members }))
+        }
+        Changes::Erasure => {
+            let count = json!({ "type": "integer", "minimum": 0 });
+            closed(json!({ "rows": { "type": "object", "additionalProperties": count } }))
+        }
+        Changes::Profile => {
+            let member = json!({ "type": "string", "enum": ["displayName", "email", "source"] });
+            closed(json!({ "fields": { "type": "array", "items": member }, "source": reference("ProfileSource") }))
+        }
+        Changes::UserData => {
+            let steps = json!({ "type": "integer", "minimum": 0 });
+            closed(json!({ "profile": { "type": "boolean" }, "trail": steps }))
         }
         Changes::Ceilings => {
             let max = json!({ "oneOf": [{ "type": "null" }, reference("Scope")] });

@@ -1,17 +1,19 @@
 //! Counts the SQL statements of every change.
 
 use iam_domain::{
-    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Ceilings, Description, EntityType, ExternalId,
-    Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module,
-    ModuleCode, ModuleId, Name, Priority, Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserLevel,
-    UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Ceilings, CompanyDetails, CompanyStatus,
+    Description, EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId,
+    IdempotencyKey, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, ProfileSource, Quota,
+    QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, UserProfile, View, ViewId,
+    ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
-use iam_storage::{Storage, Target};
+use iam_storage::{IdempotencyRecord, IdempotentRequest, LevelsEdit, Storage, Target};
 use iam_storage_postgres::PostgresStorage;
 
 use super::counts::{Counts, begin};
 use super::rows::{
-    FEATURE, LEVEL, MENU, MODULE, SUB_MENU, VIEW, api_key, at, company, feature, id, ids, level, module, user, view,
+    FEATURE, LEVEL, MENU, MODULE, SUB_MENU, USER, VIEW, api_key, at, company, feature, id, ids, level, module, user,
+    view,
 };
 
 pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
@@ -85,6 +87,14 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let wanted = ids(LEVEL, rows + 1..=2 * rows, UserLevelId::from_uuid);
     let replace = tx.assignments_mut().replace_for_user(company, user, &wanted, None);
     c.of("AssignmentsMut::replace_for_user", replace).await;
+    // Each user receives one level and loses another level.
+    let edit = |n| LevelsEdit {
+        user: UserId::from_uuid(id(USER, n)),
+        add: [level(n)].into(),
+        remove: [level(rows + n)].into(),
+    };
+    let edits: Vec<_> = (1..=rows).map(edit).collect();
+    c.of("AssignmentsMut::edit", tx.assignments_mut().edit(company, &edits, None)).await;
 
     let modules = tx.company_modules_mut();
     c.of("CompanyModulesMut::add", modules.add(company, module(2 * rows))).await;
@@ -143,12 +153,33 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     };
     c.of("AuditLogsMut::append", tx.audit_logs_mut().append(&record)).await;
     c.of("CompanyStatesMut::set_provisioned", tx.company_states_mut().set_provisioned(company)).await;
+    let details = CompanyDetails { name: Some(name("Company")), status: CompanyStatus::Suspended };
+    c.of("CompanyStatesMut::replace_details", tx.company_states_mut().replace_details(company, &details)).await;
+    let profile = UserProfile {
+        company_id: company,
+        user_id: user,
+        display_name: Some(name("Ada")),
+        email: None,
+        source: ProfileSource::Api,
+        created_at: at(),
+        updated_at: at(),
+    };
+    c.of("UserProfilesMut::replace", tx.user_profiles_mut().replace(&profile)).await;
+    c.of("UserProfilesMut::forget", tx.user_profiles_mut().forget(company, user)).await;
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
     let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
     c.of("CompanyQuotasMut::replace_overrides", replace).await;
     let ceilings = Ceilings { hidden_views: [ViewId::from_uuid(uuid::Uuid::nil())].into(), ..Ceilings::default() };
     let replace = tx.company_ceilings_mut().replace_ceilings(company, &ceilings);
     c.of("CompanyCeilingsMut::replace_ceilings", replace).await;
+    let key = IdempotencyKey::parse("key").unwrap();
+    let actor = Actor::User(user);
+    let (method, path) = ("POST".to_owned(), "/api/iam/user-levels".to_owned());
+    let request = IdempotentRequest { actor, key: key.clone(), method, path, digest: [1; 32] };
+    let record = IdempotencyRecord { request, entity: id(LEVEL, 0), expires_at: at() };
+    let keys = tx.idempotency_keys_mut();
+    c.of("IdempotencyKeysMut::record", keys.record(&record, 9)).await;
+    c.of("IdempotencyKeysMut::find_record", keys.find_record(actor, &key)).await;
     c.of("UnitOfWork::commit (company)", unit.commit()).await;
 }
 
@@ -220,6 +251,13 @@ pub async fn changes_to_the_catalog(counts: &mut Counts<'_>, storage: &PostgresS
     c.of("UnitOfWork::commit (catalog)", unit.commit()).await;
 }
 
+pub async fn erasure(counts: &mut Counts<'_>, storage: &PostgresStorage) {
+    let company = company();
+    let mut unit = begin(storage, Target::Company(company)).await.unwrap();
+    counts.of("CompanyStatesMut::erase", unit.company_states_mut().erase(company)).await;
+    counts.of("UnitOfWork::commit (erasure)", unit.commit()).await;
+}
+
 pub async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
     let c = counts;
     let mut unit = c.of("Storage::begin (credentials)", begin(storage, Target::Credentials)).await;
@@ -227,7 +265,7 @@ pub async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresS
     c.of("ApiKeysMut::create", tx.api_keys_mut().create(&api_key(1), &ApiKeyDigest([1; 32]))).await;
     c.of("ApiKeysMut::revoke", tx.api_keys_mut().revoke(api_key(1).id)).await;
     c.of("UsersMut::cut_off", tx.users_mut().cut_off(user(), at())).await;
-    c.of("UsersMut::remember", tx.users_mut().remember(&ExternalId::parse("issuer|user").unwrap())).await;
+    c.of("UsersMut::remember", tx.users_mut().remember(&[&ExternalId::parse("issuer|user").unwrap()])).await;
     c.of("UnitOfWork::commit (credentials)", unit.commit()).await;
     let uses: Vec<_> = (1..=rows).map(|n| (api_key(n).id, at())).collect();
     c.of("ApiKeyUses::record", storage.api_key_uses().record(&uses)).await;

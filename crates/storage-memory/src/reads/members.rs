@@ -1,0 +1,120 @@
+//! Read operations on the members of a company, and on the key that signs cursors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, UserId, UserLevelId, UserProfile, folded};
+use iam_storage::{
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
+    Result, Selected, Stamped, Stamps,
+};
+
+use crate::limit::to_usize;
+use crate::repository::{Repository, StateSource};
+use crate::state::{CompanyData, LevelData, State};
+
+fn member(state: &State, company: &CompanyData, user: UserId) -> Member {
+    let held = |level: &LevelData| HeldLevel { id: level.level.id, name: level.level.name.clone() };
+    let mut levels: Vec<_> = company.levels_of(user).map(held).collect();
+    levels.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    let profile = company.profiles.get(&user);
+    Member {
+        user,
+        external_id: state.external_ids.get(&user).cloned(),
+        display_name: profile.and_then(|profile| profile.display_name.clone()),
+        email: profile.and_then(|profile| profile.email.clone()),
+        levels,
+    }
+}
+
+/// Returns the users whom a filter selects, in ascending order of id.
+fn users<'a>(company: &'a CompanyData, filter: &'a MemberFilter) -> impl Iterator<Item = UserId> + 'a {
+    let holds = |held: &imbl::OrdSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
+    let is_found = |user: &UserId| filter.search.as_ref().is_none_or(|search| finds(search, company, *user));
+    company.held.iter().filter(move |(user, held)| holds(held) && is_found(user)).map(|(user, _)| *user)
+}
+
+/// Returns `true` if a search finds the user.
+fn finds(search: &MemberSearch, company: &CompanyData, user: UserId) -> bool {
+    let contains = |text: &ProfileText, UserProfile { display_name, email, .. }: &UserProfile| {
+        let is_in = |own: &str| folded(own).contains(&text.folded);
+        let is_in_email = email.as_ref().is_some_and(|email| is_in(email.as_str()));
+        display_name.as_ref().is_some_and(|name| is_in(name.as_str())) || (text.in_emails && is_in_email)
+    };
+    let profile = || company.profiles.get(&user);
+    let is_in_profile = || search.text.as_ref().zip(profile()).is_some_and(|(text, profile)| contains(text, profile));
+    search.users.is_some_and(|range| (range.first..=range.last).contains(&user)) || is_in_profile()
+}
+
+#[async_trait]
+impl<S: StateSource> Members for Repository<S> {
+    async fn list(
+        &self,
+        company: CompanyId,
+        filter: &MemberFilter,
+        direction: Direction,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<Member>> {
+        let state = self.0.state();
+        let company = state.company(company);
+        let mut found: Vec<_> = users(company, filter).collect();
+        if direction == Direction::Descending {
+            found.reverse();
+        }
+        let is_beyond = |user: &UserId| match (direction, after) {
+            (_, None) => true,
+            (Direction::Ascending, Some(after)) => *user > after,
+            (Direction::Descending, Some(after)) => *user < after,
+        };
+        let page = found.into_iter().filter(is_beyond).take(to_usize(limit));
+        Ok(page.map(|user| member(&state, company, user)).collect())
+    }
+
+    async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {
+        let state = self.0.state();
+        let count = users(state.company(company), filter).take(to_usize(limit)).count();
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    async fn count_by_level(&self, company: CompanyId) -> Result<BTreeMap<UserLevelId, u64>> {
+        let state = self.0.state();
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let levels = state.company(company).levels.iter().map(|(id, level)| (*id, count(level.holders.len())));
+        Ok(levels.filter(|(_, holders)| *holders > 0).collect())
+    }
+
+    async fn select(
+        &self,
+        company: CompanyId,
+        rules: LevelRules<'_>,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Stamped<Selected>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let limit = to_usize(limit);
+        let (mut held, mut bound) = (BTreeSet::new(), None);
+        for level in rules.allowing {
+            let next: Vec<_> = company.holders(*level).filter(|user| Some(*user) > after).take(limit).collect();
+            if let Some(last) = next.last().filter(|_| next.len() == limit) {
+                bound = bound.map_or(Some(*last), |bound: UserId| Some(bound.min(*last)));
+            }
+            held.extend(next);
+        }
+        let is_denied = |user: UserId| company.levels_of(user).any(|level| rules.denying.contains(&level.level.id));
+        let examined = held.into_iter().filter(|user| bound.is_none_or(|bound| *user <= bound));
+        let allowed: Vec<_> = examined.filter(|user| !is_denied(*user)).take(limit).collect();
+        let members: Vec<_> = allowed.into_iter().map(|user| member(&state, company, user)).collect();
+        let examined = if members.len() >= limit { members.last().map(|last| last.user) } else { bound };
+        Ok(Stamped { versions, stamps: Stamps::default(), value: Selected { members, examined } })
+    }
+}
+
+#[async_trait]
+impl<S: StateSource> CursorKeys for Repository<S> {
+    async fn cursor_key(&self) -> Result<CursorKey> {
+        Ok(self.0.cursor_key())
+    }
+}

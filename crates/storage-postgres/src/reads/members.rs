@@ -1,0 +1,260 @@
+//! Reads of the members of a company, page by page, and of the key that signs cursors.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, Email, ExternalId, ExternalSubject, Issuer, Name, UserId, UserLevelId, Versions};
+use iam_storage::{
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Result, Selected, Stamped,
+    Stamps, StorageError, UserRange,
+};
+use sea_orm::{DbBackend, QueryResult, Statement, Value};
+use uuid::Uuid;
+
+use crate::entities::company_states::CATALOG;
+use crate::feed::epoch::{current_epoch, epoch};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, incomplete, json_column, statement};
+
+/// Returns the SQL subquery that returns the members of the company $1 whose ids the query `users` selects, as JSON.
+/// `OFFSET 0` (an optimization fence) makes the plan look up the details of each member by key.
+fn members(users: &str, order: &str) -> String {
+    format!(
+        "(SELECT coalesce(json_agg(
+            json_build_array(page.user_id, identity.issuer, identity.subject, profile.display_name, profile.email,
+                held.levels) ORDER BY page.user_id {order}
+        ), '[]') FROM ({users}) AS page LEFT JOIN LATERAL (
+            SELECT issuer, subject FROM user_identities WHERE user_id = page.user_id OFFSET 0
+        ) AS identity ON true LEFT JOIN LATERAL (
+            SELECT display_name, email FROM user_profiles WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
+        ) AS profile ON true CROSS JOIN LATERAL (
+            SELECT coalesce(json_agg(json_build_array(level.id, level.name) ORDER BY level.name, level.id), '[]')
+                AS levels
+            FROM (
+                SELECT user_level_id FROM user_user_levels WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
+            ) AS assigned, LATERAL (
+                SELECT id, name FROM user_levels WHERE company_id = $1 AND id = assigned.user_level_id OFFSET 0
+            ) AS level
+        ) AS held)::text"
+    )
+}
+
+/// The JSON of a member: the user, the issuer and the subject of the external id, the display name, the e-mail address,
+/// and the levels.
+type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Vec<(Uuid, String)>);
+
+fn corrupt(what: &str, error: impl std::fmt::Display) -> StorageError {
+    StorageError::corrupt(format!("{what}: {error}"))
+}
+
+fn member((user, issuer, subject, display_name, email, levels): MemberRow) -> Result<Member> {
+    let external_id = match (issuer, subject) {
+        (Some(issuer), Some(subject)) => Some(ExternalId {
+            issuer: Issuer::parse(issuer).map_err(|error| corrupt("user_identities.issuer", error))?,
+            subject: ExternalSubject::parse(subject).map_err(|error| corrupt("user_identities.subject", error))?,
+        }),
+        _ => None,
+    };
+    let level = |(id, name)| {
+        let name = Name::stored(name).map_err(|error| corrupt("user_levels.name", error))?;
+        Ok(HeldLevel { id: UserLevelId::from_uuid(id), name })
+    };
+    let levels = levels.into_iter().map(level).collect::<Result<_>>()?;
+    let display_name = display_name.map(Name::stored).transpose();
+    let email = email.map(Email::stored).transpose();
+    Ok(Member {
+        user: UserId::from_uuid(user),
+        external_id,
+        display_name: display_name.map_err(|error| corrupt("user_profiles.display_name", error))?,
+        email: email.map_err(|error| corrupt("user_profiles.email", error))?,
+        levels,
+    })
+}
+
+fn read_members(row: &QueryResult) -> Result<Vec<Member>> {
+    json_column::<Vec<MemberRow>>(row, "members")?.into_iter().map(member).collect()
+}
+
+/// The `SELECT`s that list the users whom a filter selects, each in ascending order of id if the index is used. All have
+/// a `WHERE` clause on the column `user_id`.
+struct Users {
+    sources: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Users {
+    fn of(company: CompanyId, filter: &MemberFilter) -> Self {
+        let mut users = Self { sources: Vec::new(), values: vec![company.as_uuid().into()] };
+        let level = filter.level.map(|level| users.value(level.as_uuid()));
+        let search = filter.search.clone().unwrap_or_default();
+        if filter.search.is_none() || search.users.is_some() {
+            let all = UserRange { first: UserId::NIL, last: UserId::from_uuid(Uuid::max()) };
+            let range = search.users.unwrap_or(all);
+            let (first, last) = (users.value(range.first.as_uuid()), users.value(range.last.as_uuid()));
+            let within = format!("company_id = $1 AND user_id >= {first} AND user_id <= {last}");
+            users.sources.push(match &level {
+                None => format!("SELECT DISTINCT user_id FROM user_user_levels WHERE {within}"),
+                Some(level) => {
+                    format!("SELECT user_id FROM user_user_levels WHERE {within} AND user_level_id = {level}")
+                }
+            });
+        }
+        // PostgreSQL cannot store NUL, so no stored text contains it.
+        if let Some(text) = search.text.filter(|text| !text.folded.contains('\0')) {
+            let (folded, in_emails) = (users.value(text.folded), users.value(text.in_emails));
+            let of_level = level.map(|level| format!(" AND user_level_id = {level}")).unwrap_or_default();
+            users.sources.push(format!(
+                "SELECT user_id FROM user_profiles AS profile WHERE company_id = $1
+                    AND (strpos(name_folded, {folded}) > 0 OR ({in_emails} AND strpos(email_folded, {folded}) > 0))
+                    AND EXISTS (
+                        SELECT FROM user_user_levels
+                        WHERE company_id = $1 AND user_id = profile.user_id{of_level} OFFSET 0
+                    )"
+            ));
+        }
+        users
+    }
+
+    /// Adds the value of a parameter, and returns the name of the parameter.
+    fn value(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Returns a `SELECT` of the users of all sources, each of them once. `rest` follows the `WHERE` clause of each
+    /// source.
+    fn union(&self, rest: &str) -> String {
+        let sources: Vec<_> = self.sources.iter().map(|source| format!("({source}{rest})")).collect();
+        format!("SELECT user_id FROM ({}) AS found", sources.join(" UNION "))
+    }
+}
+
+/// Converts a number of rows into the value of a `LIMIT` clause.
+fn most(rows: u64) -> Value {
+    i64::try_from(rows).unwrap_or(i64::MAX).into()
+}
+
+#[async_trait]
+impl<T: Executor> Members for Repository<T> {
+    async fn list(
+        &self,
+        company: CompanyId,
+        filter: &MemberFilter,
+        direction: Direction,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<Member>> {
+        let (order, beyond, start) = match direction {
+            Direction::Ascending => ("ASC", ">", Uuid::nil()),
+            Direction::Descending => ("DESC", "<", Uuid::max()),
+        };
+        let mut users = Users::of(company, filter);
+        if users.sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let after = users.value(after.map_or(start, |user| user.as_uuid()));
+        let limit = users.value(most(limit));
+        let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
+        let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
+        let sql = format!("SELECT {} AS members", members(&page, order));
+        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+        read_members(&self.single(self.for_company(company, read)).await?)
+    }
+
+    async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {
+        let mut users = Users::of(company, filter);
+        if users.sources.is_empty() {
+            return Ok(0);
+        }
+        let limit = users.value(most(limit));
+        let sql = format!("SELECT count(*) AS count FROM ({} LIMIT {limit}) AS counted", users.union(""));
+        let count = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+        let row = self.single(self.for_company(company, count)).await?;
+        Ok(column::<i64>(&row, "count")?.unsigned_abs())
+    }
+
+    async fn count_by_level(&self, company: CompanyId) -> Result<BTreeMap<UserLevelId, u64>> {
+        let sql = "SELECT user_level_id, count(*) AS count FROM user_user_levels WHERE company_id = $1
+            GROUP BY user_level_id";
+        let rows = self.rows(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
+        rows.iter()
+            .map(|row| {
+                let level = UserLevelId::from_uuid(column(row, "user_level_id")?);
+                Ok((level, column::<i64>(row, "count")?.unsigned_abs()))
+            })
+            .collect()
+    }
+
+    async fn select(
+        &self,
+        company: CompanyId,
+        rules: LevelRules<'_>,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Stamped<Selected>> {
+        // `held` contains the next holders of each allowing level. If a level has more holders than that, its last
+        // holder in `held` is a bound: larger ids may be incomplete. Users up to the smallest of these bounds are
+        // examined in ascending order, until enough users hold no denying level.
+        let sql = format!(
+            "WITH held AS MATERIALIZED (
+                SELECT holder.user_id, holder.place FROM unnest($2::uuid[]) AS allowing (level), LATERAL (
+                    SELECT user_id, row_number() OVER (ORDER BY user_id) AS place FROM user_user_levels
+                    WHERE company_id = $1 AND user_level_id = allowing.level AND user_id > $4
+                    ORDER BY user_id LIMIT $5
+                ) AS holder
+            ),
+            bound AS MATERIALIZED (SELECT user_id FROM held WHERE place = $5 ORDER BY user_id LIMIT 1),
+            allowed AS MATERIALIZED (
+                SELECT user_id FROM (
+                    SELECT DISTINCT user_id FROM held
+                    WHERE user_id <= coalesce((SELECT user_id FROM bound), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                    ORDER BY user_id
+                ) AS examined
+                WHERE NOT EXISTS (
+                    SELECT FROM user_user_levels
+                    WHERE company_id = $1 AND user_id = examined.user_id AND user_level_id = ANY($3::uuid[]) OFFSET 0
+                )
+                ORDER BY user_id LIMIT $5
+            )
+            SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+                coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
+                (SELECT user_id FROM bound) AS bound,
+                {members} AS members
+            FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
+            WHERE catalog.company_id = {CATALOG}",
+            epoch = current_epoch(),
+            members = members("SELECT user_id FROM allowed", "ASC"),
+        );
+        let ids = |levels: &[UserLevelId]| levels.iter().map(UserLevelId::as_uuid).collect::<Vec<_>>();
+        let values: [Value; 5] = [
+            company.as_uuid().into(),
+            ids(rules.allowing).into(),
+            ids(rules.denying).into(),
+            after.map_or_else(Uuid::nil, |user| user.as_uuid()).into(),
+            most(limit),
+        ];
+        let row = self.single(self.for_company(company, statement(sql, values))).await?;
+        let versions = Versions {
+            epoch: epoch(&row)?,
+            catalog: column(&row, "catalog_version")?,
+            company: column(&row, "company_version")?,
+        };
+        let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
+        let members = read_members(&row)?;
+        let bound = column::<Option<Uuid>>(&row, "bound")?.map(UserId::from_uuid);
+        // If the page is full, the users after its last member were not examined.
+        let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
+        let examined = if is_full { members.last().map(|last| last.user) } else { bound };
+        Ok(Stamped { versions, stamps, value: Selected { members, examined } })
+    }
+}
+
+#[async_trait]
+impl<T: Executor> CursorKeys for Repository<T> {
+    async fn cursor_key(&self) -> Result<CursorKey> {
+        let row = self.row(statement("SELECT key FROM iam_cursor_keys", [])).await?.ok_or_else(incomplete)?;
+        let key: Vec<u8> = column(&row, "key")?;
+        let wrong = |_| StorageError::corrupt("iam_cursor_keys.key has a wrong length");
+        Ok(CursorKey(key.try_into().map_err(wrong)?))
+    }
+}
