@@ -41,7 +41,9 @@ impl Processors {
         division.postmaster = postmaster(database).await?;
         match division.postmaster {
             Some(process) => restrict_family(process, &set_of(other))?,
-            None => progress(format_args!("PostgreSQL does not run on this machine: its processors are not restricted")),
+            None => {
+                progress(format_args!("PostgreSQL does not run on this machine: its processors are not restricted"))
+            }
         }
         restrict(std::process::id(), &set_of(server))?;
         Ok(division)

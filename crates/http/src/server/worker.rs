@@ -46,7 +46,8 @@ impl Worker {
     pub(super) fn start(self, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         // Apart from the worker thread itself, the runtime has only threads for blocking work.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(lower_priority).build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(lower_priority).build()?;
         let running = running.clone();
         thread::Builder::new().name(self.name.clone()).spawn(move || {
             LocalSet::new().block_on(&runtime, self.serve(arrived));
