@@ -75,7 +75,7 @@ impl Application {
     ) -> Result<Names, Failure> {
         let mut names = self.names_of_keys(company, keys).await?;
         match company {
-            // The cached catalog is at least as new as the requested company's permissions.
+            // The cached catalog is as up to date as the decisions about the company.
             Some(company) => {
                 let access = self.permissions.access(company, Subject::Service, Consistency::Cached).await?;
                 names.extend(names_in_catalog(access.catalog(), &ids));

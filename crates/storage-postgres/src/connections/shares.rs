@@ -25,8 +25,8 @@ const CLASSES: u32 = 6;
 /// Minimum number of connections for which two connections, and not one, remain common.
 const TWO_COMMON_FROM: u32 = 4;
 
-/// The pause between two reads of the audit log of one company, as a multiple of the duration of the first read. Such
-/// reads then use at most a quarter of the time of a processor of the database.
+/// The pause between two reads of the audit log of one company, as a multiple of the duration of the first read. Reads
+/// whose pause is not cut short by [`MAX_AUDIT_PAUSE`] use at most a quarter of the time of a processor of the database.
 const AUDIT_PAUSE: u32 = 3;
 /// Maximum length of this pause.
 const MAX_AUDIT_PAUSE: Duration = Duration::from_millis(100);
@@ -294,6 +294,15 @@ mod tests {
         assert_eq!(others.len(), 4, "the common connections");
         drop((held, others));
         assert_eq!(flood(&shares, Class::Audit, company(1)).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_company_pauses_between_reads_of_the_audit_log() {
+        let shares = Shares::new(10);
+        drop(flood(&shares, Class::Audit, company(1)));
+        assert_eq!(flood(&shares, Class::Audit, company(1)).len(), 0);
+        assert_eq!(flood(&shares, Class::Audit, company(2)).len(), 1);
+        shares.acquire(Class::Audit, company(1)).await;
     }
 
     #[test]
