@@ -28,7 +28,7 @@ use crate::{Result, progress};
 
 const FAIRNESS: &str = "Two tenants beside the flood of another";
 /// Number of turns of each flood. A turn is one calm and one flooded phase.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 /// Length of a phase.
 const PHASE: Duration = Duration::from_secs(3);
 /// Time between the start or the end of a flood and the next phase.

@@ -1,6 +1,6 @@
 //! Tests of the limits on client connections: their number, and the time that a client may take in each phase.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -90,10 +90,12 @@ fn a_large_head_is_refused() {
 fn a_client_that_does_not_read_is_disconnected() {
     let mut server = start(&[("IAM__SERVER__WRITE_TIMEOUT", "300ms")]);
     let requests = b"GET /openapi.json HTTP/1.1\r\nhost: test\r\n\r\n".repeat(64);
-    let unread = sending(server.address, &requests);
+    let mut unread = sending(server.address, &requests);
     let closed = r#"iam_http_connections_closed_total{reason="slow_read"}"#;
     wait_until(|| (metric(&mut server, closed) == 1).then_some(()));
-    drop(unread);
+    // The server resets the connection. Otherwise, the kernel would keep the unsent responses until the client reads them.
+    let error = unread.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     server.stop();
 }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::accept::{Arrival, Arrivals};
 use super::connection_limits::ConnectionSlot;
-use crate::middleware::connection::{Connection, ConnectionTimeouts, Phase};
+use crate::middleware::connection::{Connection, ConnectionTimeouts, DiscardSlots, Phase};
 
 /// Timeout for a lingering close. If the server closes a connection before it has read the whole request, it discards
 /// further data until the client closes its side.
@@ -72,6 +72,7 @@ impl Worker {
             return;
         };
         let service = Rc::new(service);
+        let discard_slots = DiscardSlots::new();
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -79,7 +80,8 @@ impl Worker {
                     let Some(Arrival { stream, peer, slot }) = connection else { break };
                     let Ok(stream) = TcpStream::from_std(stream) else { continue };
                     let _ = stream.set_nodelay(true);
-                    let (service, connection) = (Rc::clone(&service), Connection::new(stream, &phase, timeouts, slot));
+                    let connection = Connection::new(stream, &phase, timeouts, discard_slots.clone(), slot);
+                    let service = Rc::clone(&service);
                     connections.spawn_local(async move {
                         if let Err(error) = service.call((connection, Some(peer))).await {
                             tracing::debug!(%error, "connection failed");

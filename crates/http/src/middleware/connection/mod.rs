@@ -5,12 +5,16 @@
 //! has its own timeouts for every phase: a head that is not complete, a connection without a request, and a response
 //! that the client does not accept. The middleware reports when a request runs ([`ConnectionState::request_runs`]).
 //!
+//! **Discarded bodies.** The server reads the rest of a body after it has answered the request, so that the client can
+//! read the response. The connections of a worker take turns in doing so ([`DiscardSlots`]).
+//!
 //! **Shutdown.** A server that closes an idle keep-alive connection may lose a request that the client sends at the same
 //! moment. Therefore, while the server is draining, every response has the header `Connection: close`. After such a
 //! response, the client sends no further request on the connection. When the server is closing, it closes each
 //! connection that is still idle. Before it closes a connection, it checks that the receive buffer of the socket is
 //! empty.
 
+mod discard_pace;
 mod state;
 mod timeouts;
 
@@ -18,10 +22,12 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::dev::Extensions;
+use discard_pace::Discard;
+pub(crate) use discard_pace::DiscardSlots;
 use socket2::SockRef;
 pub(crate) use state::{ConnectionState, Phase, RunningRequest};
 use timeouts::Alarm;
@@ -118,6 +124,7 @@ pub(crate) struct Connection<S> {
     read_alarm: Alarm,
     write_alarm: Alarm,
     blocked_write: Option<BlockedWrite>,
+    discard: Discard,
     is_refused: bool,
     _slot: S,
 }
@@ -127,6 +134,7 @@ impl<S> Connection<S> {
         stream: TcpStream,
         phase: &watch::Receiver<Phase>,
         timeouts: ConnectionTimeouts,
+        discard_slots: DiscardSlots,
         slot: S,
     ) -> Self {
         let state = ConnectionState::new(phase.clone());
@@ -144,6 +152,7 @@ impl<S> Connection<S> {
             read_alarm: Alarm::default(),
             write_alarm: Alarm::default(),
             blocked_write: None,
+            discard: Discard::new(discard_slots),
             is_refused: false,
             _slot: slot,
         }
@@ -201,10 +210,17 @@ impl<S> Connection<S> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let is_discarded = !self.state.is_running() && self.state.has_leftover_body();
+        if is_discarded {
+            ready!(self.discard.poll_allowance(cx));
+        }
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let received = buffer.filled().len() - filled;
         if received > 0 {
+            if is_discarded {
+                self.discard.record(received);
+            }
             self.traffic = Traffic::Received;
             self.state.record_received(received);
         }
@@ -257,6 +273,8 @@ impl<S> Connection<S> {
                 }
                 if self.write_alarm.has_passed(blocked.since + self.timeouts.write, cx) {
                     closed(Violation::SlowRead);
+                    // Closing the socket then resets the connection, so that the kernel frees the unsent response.
+                    let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
                     return Poll::Ready(Err(ErrorKind::TimedOut.into()));
                 }
             }
