@@ -95,6 +95,7 @@ const OPERATIONS: [&str; 93] = [
     "POST /api/iam/menu-items",
     "POST /api/iam/modules",
     "POST /api/iam/nav-trail",
+    "POST /api/iam/previews",
     "POST /api/iam/sub-menu-items",
     "POST /api/iam/user-levels",
     "POST /api/iam/views",
