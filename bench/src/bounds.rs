@@ -223,7 +223,8 @@ pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
         let behind = PostgresStorage::connect(&PostgresOptions::new(postgres.by(scene.proxy.port, &database.url)))?;
         use Outage::{Disconnected, Stopped};
         let rows = vec![
-            row("change a company after a half-open connection", CHANGE_LIMIT, async || scene.half_open().await).await?,
+            row("change a company after a half-open connection", CHANGE_LIMIT, async || scene.half_open().await)
+                .await?,
             row("change a company whose lock a stopped replica holds", CHANGE_LIMIT, async || {
                 scene.lock_is_lost(Stopped).await
             })
@@ -242,7 +243,8 @@ pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
                 scene.cut_off(Disconnected).await
             })
             .await?,
-            row("revoke a key beside a stopped replica", REVOCATION_LIMIT, async || scene.revoke(Stopped).await).await?,
+            row("revoke a key beside a stopped replica", REVOCATION_LIMIT, async || scene.revoke(Stopped).await)
+                .await?,
             row("revoke a key beside a disconnected replica", REVOCATION_LIMIT, async || {
                 scene.revoke(Disconnected).await
             })

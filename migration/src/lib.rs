@@ -382,6 +382,7 @@ mod tests {
             m20261126_000006_seeded_rows::DOWN,
             m20261127_000011_company_directory::DOWN,
             m20261127_000012_cursor_key::DOWN,
+            m20261127_000013_idempotency_keys::DOWN,
         ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();

@@ -18,7 +18,7 @@ from iam_client.models import (
     SuccessDecisionData,
     SuccessExplanationData,
     SuccessReplacedViewPermissionsData,
-    SuccessUserLevelsData,
+    SuccessListedLevelsData,
     SuccessViewPermissionsData,
     SuggestedStepGrantModule,
     ViewCellBody,
@@ -34,7 +34,7 @@ client = AuthenticatedClient(
 )
 
 levels = list_user_levels.sync(client=client)
-assert isinstance(levels, SuccessUserLevelsData), levels
+assert isinstance(levels, SuccessListedLevelsData), levels
 visitor = next(level for level in levels.data.user_levels if level.name == "Visitor")
 
 matrix = get_view_permissions.sync_detailed(visitor.id, client=client)

@@ -18,6 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::processors::restrict_this_process;
 use crate::Result;
 use crate::api::request_in;
 use crate::load::Connection;
@@ -112,6 +113,8 @@ pub struct Plan {
     pub callers: Vec<String>,
     /// The `Authorization` header with an API key that may only check.
     pub key: String,
+    /// The processors that the flood uses.
+    pub processors: Vec<usize>,
 }
 
 /// What the flood did.
@@ -258,6 +261,7 @@ pub async fn run() -> Result<()> {
     std::io::stdin().lock().read_line(&mut line)?;
     let plan: Plan = serde_json::from_str(&line)?;
     nice(19)?;
+    restrict_this_process(&plan.processors)?;
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files })?;
     let flood = Flood { plan, statuses: RefCell::default() };

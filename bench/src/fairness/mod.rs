@@ -2,6 +2,7 @@
 
 pub mod attack;
 mod flood;
+mod processors;
 mod victim;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use self::attack::{Attack, Outcome, Plan};
 use self::flood::Flood;
+use self::processors::Processors;
 use self::victim::{Phase, Victim};
 use crate::api::{Api, request_in};
 use crate::load::Connection;
@@ -51,6 +53,7 @@ struct Tenant {
 /// The measured server and its tenants.
 struct Scene<'a> {
     api: &'a Api,
+    processors: &'a Processors,
     victim: Victim,
     attacker: Tenant,
     /// The `Authorization` header of an API key of the flooding tenant.
@@ -86,7 +89,7 @@ impl Tenant {
 }
 
 impl<'a> Scene<'a> {
-    async fn set(api: &'a Api, database: &Database) -> Result<Self> {
+    async fn set(api: &'a Api, processors: &'a Processors, database: &Database) -> Result<Self> {
         let (checking, changing, attacker) =
             (Tenant::create(api).await?, Tenant::create(api).await?, Tenant::create(api).await?);
         let of = |users: Vec<(String, String)>| users.into_iter().map(|(_, authorization)| authorization);
@@ -112,7 +115,7 @@ impl<'a> Scene<'a> {
         let mut connection = PgConnection::connect(&database.url).await?;
         sqlx::raw_sql(AssertSqlSafe(records)).execute(&mut connection).await?;
         connection.close().await?;
-        Ok(Self { api, victim, attacker, key, times_of_cut_offs: Vec::new(), failures: Vec::new() })
+        Ok(Self { api, processors, victim, attacker, key, times_of_cut_offs: Vec::new(), failures: Vec::new() })
     }
 
     async fn calm(&mut self) -> Result<Phase> {
@@ -132,6 +135,7 @@ impl<'a> Scene<'a> {
             level: self.attacker.levels.last().cloned().unwrap_or_default(),
             callers: users.iter().map(|(_, authorization)| authorization.clone()).collect(),
             key: self.key.clone(),
+            processors: self.processors.other.clone(),
         };
         let flood = Flood::start(&plan)?;
         sleep(SETTLE).await;
@@ -208,9 +212,10 @@ impl<'a> Scene<'a> {
 /// Returns an error if a server cannot be started, or a connection of a victim breaks.
 pub async fn fairness(server: &str, program: &Path) -> Result<Vec<Row>> {
     Database::with(server, async |database| {
+        let processors = Processors::divide(&database.url).await?;
         let api = Api::start_with_defaults(program, Signer::hs256(), &database.url)?;
         api.ready().await?;
-        let mut scene = Scene::set(&api, database).await?;
+        let mut scene = Scene::set(&api, &processors, database).await?;
         let mut rows = Vec::new();
         for attack in Attack::ALL {
             rows.extend(scene.rows(attack).await?);

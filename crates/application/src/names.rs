@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use iam_domain::{
     ApiKeyId, AuditRecord, Catalog, CompanyId, EntityType, Explanation, FeatureId, ModuleId, Step, ViewId,
 };
-use iam_permissions_cache::Access;
+use iam_permissions_cache::{Access, Consistency, Subject};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::blocking::give_way;
 use crate::{Application, Failure, causes};
 
 /// The names of entities by id.
@@ -73,13 +74,15 @@ impl Application {
         References { ids, keys }: References,
     ) -> Result<Names, Failure> {
         let mut names = self.names_of_keys(company, keys).await?;
-        if !ids.is_empty() {
-            let catalog = self.reader().snapshots().load_catalog().await?.value;
-            names.extend(names_in_catalog(&catalog, &ids));
-        }
-        if let Some(company) = company {
-            let levels = self.names_of_levels(company, &ids, &names).await?;
-            names.extend(levels);
+        match company {
+            // The cached catalog is as up to date as the decisions about the company.
+            Some(company) => {
+                let access = self.permissions.access(company, Subject::Service, Consistency::Cached).await?;
+                names.extend(names_in_catalog(access.catalog(), &ids));
+                let levels = self.names_of_levels(company, &ids, &names).await?;
+                names.extend(levels);
+            }
+            None => names.extend(names_in_catalog(&self.reader().snapshots().load_catalog().await?.value, &ids)),
         }
         Ok(names)
     }
@@ -96,6 +99,7 @@ impl References {
     pub(crate) fn of(records: &[AuditRecord]) -> Self {
         let mut ids = BTreeSet::new();
         for record in records {
+            give_way();
             ids.insert(record.entity_id);
             record.changes.iter().for_each(|changes| collect_ids(changes, &mut ids));
         }

@@ -10,7 +10,7 @@ use iam_domain::{
 };
 use iam_storage::{AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, Membership, PageBounds, Stamped};
 
-use crate::blocking::compute;
+use crate::blocking::{compute, give_way};
 use crate::changes::credentials::API_KEY;
 use crate::changes::features::FEATURE;
 use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
@@ -418,6 +418,7 @@ impl Application {
 fn named(records: Vec<AuditRecord>, known: &Names) -> (Vec<NamedRecord>, bool) {
     let (mut page, mut bytes) = (Vec::with_capacity(records.len()), 0);
     for record in records {
+        give_way();
         let names = names_of_record(&record, known);
         bytes += names.values().map(String::len).sum::<usize>();
         if bytes > AUDIT_PAGE_NAME_BYTES && !page.is_empty() {

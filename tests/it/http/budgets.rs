@@ -4,7 +4,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iam_application::{BudgetOptions, Rate};
 use iam_http::{HttpOptions, InFlightLimits};
@@ -160,6 +160,19 @@ both_adapters! {
         router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(429);
         let cut_off = router.put(&format!("/api/iam/users/{}/not-before", company.visitor)).by_super_admin();
         cut_off.json(&json!({})).send().await.expect(200);
+    }
+
+    /// A refusal because of an exhausted budget is delayed, so that a caller who repeats requests at once causes little work.
+    async fn refusals_are_delayed(api: TestApi) {
+        let company = api.company().await;
+        let router = api.with_options(BudgetOptions { user: one_a_second(3), ..BudgetOptions::default() }).await;
+        let refused_after = async || {
+            let sent = Instant::now();
+            until_refused(async || question(&router).by(company.member).within(company.id).send().await).await;
+            sent.elapsed()
+        };
+        refused_after().await;
+        assert!(refused_after().await >= Duration::from_millis(50));
     }
 
     /// The caller is authorized before the body arrives, if the company is known without the body.

@@ -6,11 +6,10 @@ use iam_domain::{
     Caller, CompanyDetails, CompanyId, CompanyStatus, EntityType, ExternalId, ModuleId, Name, NamedUser, Quota,
 };
 use iam_storage::{Constraint, ErasedRows, StorageError, Target, UnitOfWork};
+use uuid::Uuid;
 
 use super::assignments::check_can_sign_in;
 use super::companies::{ProvisionCompany, ProvisionedAdmin};
-use uuid::Uuid;
-
 use crate::companies::{COMPANY, read_company};
 use crate::failure::unknown_ids;
 use crate::{Application, Change, Committed, Company, Failure, IfMatch, RequestContext, Requirement};

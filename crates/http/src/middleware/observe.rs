@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -18,6 +19,7 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, ResponseError};
 use futures_util::future::LocalBoxFuture;
+use tokio::time::sleep;
 
 use super::connection::{ConnectionState, RunningRequest};
 use super::cors::cors;
@@ -59,6 +61,11 @@ pub(crate) struct Observed<P, C> {
     with_cors: C,
     api: Data<Api>,
 }
+
+/// The time for which a response 429 is delayed. A client that sends the next request at once after a refusal could
+/// otherwise use much of the processor time with requests that are refused. The delays differ, so that clients that were
+/// refused together do not return together.
+const REFUSAL_DELAY: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(150);
 
 type Shared<S> = Rc<TimeoutAndPanic<S>>;
 
@@ -176,6 +183,10 @@ impl Observation {
         let elapsed = self.started.elapsed();
         count(&self.method, self.span.route(), status, elapsed);
         self.span.in_scope(|| self.log(status, elapsed));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            self.span.leave();
+            sleep(rand::random_range(REFUSAL_DELAY)).await;
+        }
         outcome
     }
 

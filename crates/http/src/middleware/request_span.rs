@@ -142,6 +142,11 @@ impl RequestSpan {
         Ok(())
     }
 
+    /// Stops counting the request as waiting.
+    pub(super) fn leave(&self) {
+        self.0.waiting.borrow_mut().take();
+    }
+
     /// Returns `true` if the request counts as waiting, or need not count because it waits for its own body.
     pub(super) fn is_counted(&self) -> bool {
         self.0.is_reading_body.get() || self.0.waiting.borrow().is_some()
@@ -150,7 +155,7 @@ impl RequestSpan {
     /// Stops counting the request as waiting while its body is read, until the returned guard is dropped. The number of
     /// connections and the pace of bodies limit such requests.
     pub(crate) fn reading_body(&self) -> ReadingBody<'_> {
-        self.0.waiting.borrow_mut().take();
+        self.leave();
         self.0.is_reading_body.set(true);
         ReadingBody(&self.0.is_reading_body)
     }

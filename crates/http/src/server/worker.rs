@@ -24,6 +24,10 @@ use crate::middleware::connection::{Connection, ConnectionTimeouts, Phase};
 /// further data until the client closes its side.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Value by which the priority of a thread for blocking work is lower than that of the worker threads (`nice`).
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// A function that mounts the routes of a server into an Actix application.
 pub(super) type Mount = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
@@ -41,7 +45,9 @@ impl Worker {
     /// thread ends as soon as all its connections are closed, or after the shutdown timeout.
     pub(super) fn start(self, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Apart from the worker thread itself, the runtime has only threads for blocking work.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(lower_priority).build()?;
         let running = running.clone();
         thread::Builder::new().name(self.name.clone()).spawn(move || {
             LocalSet::new().block_on(&runtime, self.serve(arrived));
@@ -92,3 +98,14 @@ impl Worker {
         }
     }
 }
+
+/// Lowers the priority of the current thread, which is a thread for blocking work such as the conversion of a large page.
+/// Requests that are answered on the worker threads then need not wait for this work if processors are scarce.
+#[cfg(target_os = "linux")]
+fn lower_priority() {
+    // On Linux, this call affects only the current thread. It fails only if the priority cannot be lowered further.
+    let _ = rustix::process::nice(NICE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lower_priority() {}

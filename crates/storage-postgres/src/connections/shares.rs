@@ -3,7 +3,7 @@
 //! Each class has one connection of its own. The remaining connections are common: every class may use them, but the
 //! work of one company uses at most half of them. So a flood of one class leaves a connection to each other class, and
 //! a flood of one company leaves half of the common connections to other companies. Reads of the audit log cost much
-//! processor time of the database, so each company has at most one at a time.
+//! processor time of the database, so each company has at most one at a time, with pauses between them.
 //!
 //! A pool with fewer than eight connections has fewer connections than this needs. The classes that are listed first in
 //! [`Class`] then have a connection of their own, and at least one connection is common.
@@ -13,14 +13,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use iam_domain::CompanyId;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 /// Number of classes.
 const CLASSES: u32 = 6;
 /// Minimum number of connections for which two connections, and not one, remain common.
 const TWO_COMMON_FROM: u32 = 4;
+
+/// The pause between two reads of the audit log of one company, as a multiple of the duration of the first read. Reads
+/// whose pause is not cut short by [`MAX_AUDIT_PAUSE`] use at most a quarter of the time of a processor of the database.
+const AUDIT_PAUSE: u32 = 3;
+/// Maximum length of this pause.
+const MAX_AUDIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A class of work that uses the connection pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +70,7 @@ pub(crate) struct Permit {
     /// begins to wait for it.
     _connection: OwnedSemaphorePermit,
     _turn: Option<Turn>,
-    _audit_turn: Option<Turn>,
+    _audit_turn: Option<AuditTurn>,
 }
 
 impl Permit {
@@ -102,7 +111,7 @@ impl Shares {
                 permit = own => permit,
                 permit = self.acquire_common(company) => permit,
             };
-            return Permit { _audit_turn: Some(turn), ..permit };
+            return Permit { _audit_turn: Some(AuditTurn { turn: Some(turn), since: Instant::now() }), ..permit };
         }
         if let Ok(connection) = Arc::clone(self.own(class)).try_acquire_owned() {
             return Permit { _connection: connection, _turn: None, _audit_turn: None };
@@ -171,6 +180,29 @@ struct Counted {
 struct Turn {
     _permit: OwnedSemaphorePermit,
     _reference: TurnRef,
+}
+
+/// The turn of a read of the audit log of a company. The next read begins after a pause.
+#[derive(Debug)]
+struct AuditTurn {
+    /// `None` after the read has ended.
+    turn: Option<Turn>,
+    /// The time at which the read began.
+    since: Instant,
+}
+
+impl Drop for AuditTurn {
+    fn drop(&mut self) {
+        let turn = self.turn.take();
+        let pause = self.since.elapsed().saturating_mul(AUDIT_PAUSE).min(MAX_AUDIT_PAUSE);
+        // Outside a runtime, nothing can wait for the next turn.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep(pause).await;
+                drop(turn);
+            });
+        }
+    }
 }
 
 /// A counted reference to a company's semaphore.
@@ -264,6 +296,15 @@ mod tests {
         assert_eq!(flood(&shares, Class::Audit, company(1)).len(), 1);
     }
 
+    #[tokio::test]
+    async fn a_company_pauses_between_reads_of_the_audit_log() {
+        let shares = Shares::new(10);
+        drop(flood(&shares, Class::Audit, company(1)));
+        assert_eq!(flood(&shares, Class::Audit, company(1)).len(), 0);
+        assert_eq!(flood(&shares, Class::Audit, company(2)).len(), 1);
+        shares.acquire(Class::Audit, company(1)).await;
+    }
+
     #[test]
     fn one_class_leaves_a_connection_to_each_other_class() {
         for (connections, own) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (7, 5), (8, 6), (10, 6), (100, 6)] {
@@ -299,9 +340,13 @@ mod tests {
         // The first statement of company 1 is ahead of the statement of company 2, and the other 63 are behind it.
         held.clear();
         let mut granted = Vec::new();
-        for waiting in &mut ours {
-            if let Poll::Ready(permit) = poll!(waiting) {
-                granted.push(permit);
+        while granted.is_empty() {
+            // The pause after the first read must end.
+            tokio::task::yield_now().await;
+            for waiting in &mut ours {
+                if let Poll::Ready(permit) = poll!(waiting) {
+                    granted.push(permit);
+                }
             }
         }
         assert_eq!(granted.len(), 1);

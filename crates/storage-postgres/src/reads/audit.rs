@@ -104,7 +104,12 @@ impl<T: Executor> AuditLogs for Repository<T> {
         // A page can be large. Its rows are converted on a thread for blocking work, so that they delay no other request.
         let converted = tokio::task::spawn_blocking(move || {
             let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
-            let records = rows.iter().map(convert::<logs::Model, AuditRecord>).collect::<Result<_>>()?;
+            let convert_row = |row| {
+                // A worker thread that waits for a processor runs first.
+                std::thread::yield_now();
+                convert::<logs::Model, AuditRecord>(row)
+            };
+            let records = rows.iter().map(convert_row).collect::<Result<_>>()?;
             Ok(AuditRecords { records, has_more })
         });
         converted.await.map_err(|error| StorageError::corrupt(format_args!("the audit records: {error}")))?

@@ -96,7 +96,8 @@ impl<T: Executor> CompanyDirectory for Repository<T> {
         }
         let sql = format!(
             "SELECT count(*) AS count FROM (
-                SELECT FROM company_states WHERE company_id > '00000000-0000-0000-0000-000000000000' AND {LISTED} LIMIT $3
+                SELECT FROM company_states WHERE company_id > '00000000-0000-0000-0000-000000000000' AND {LISTED}
+                ORDER BY company_id LIMIT $3
             ) AS counted"
         );
         let [status, text] = values(filter);

@@ -14,6 +14,8 @@ pub(super) fn define(document: &mut Value) {
     for (of, result) in [("DecisionData", "CheckResult"), ("NamelessExplanation", "ExplanationResult")] {
         add_refused_checks(schemas, of, result);
     }
+    // The results of a batch of explanations refer to its variants only.
+    remove(schemas, "NamelessExplanation");
     merge_rule(schemas);
     name_variants(schemas, "LevelContribution", "says", "The kind of the rule.");
     name_variants(schemas, "SuggestedStep", "step", "The kind of the change.");
