@@ -6,7 +6,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use iam_domain::{CellChange, Impact, UserId, Versions, impact};
+use iam_domain::{CellChange, CompanyId, Impact, UserId, Versions, impact};
 use iam_storage::{CompanyCopy, Simulator, Stamped, Stamps};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ use crate::{Application, Change, Failure, RequestContext};
 pub struct PreviewRequest<C> {
     /// The change.
     pub change: C,
+    /// The company whose users are considered if the change applies to the catalog. A change to a company applies to
+    /// that company.
+    pub company: CompanyId,
     /// A text that identifies the change. The cursor of a page is valid only for the same change.
     pub parameters: String,
     /// The requested page of the affected users.
@@ -59,11 +62,12 @@ struct Position {
 }
 
 impl Application {
-    /// Returns the outcome that a change to a company would have, and a page of the users whose decisions would differ.
+    /// Returns the outcome that a change to a company or to the catalog would have, and a page of the users of one company
+    /// whose decisions would differ.
     /// All pages that one first page leads to reflect the same versions of the company and of the catalog.
     ///
-    /// The change runs on a copy of the company, with all its checks. Only the budgets are not checked, and the caller's
-    /// credentials are not verified again. Previews run one after another, because each of them reads the whole company.
+    /// The change runs on a copy of the company, with all its checks. Only the budgets and the menus of other companies
+    /// are not checked, and the caller's credentials are not verified again. Previews run one after another, because each of them reads the whole company.
     /// If the future is dropped while a preview is computed, the computation continues, and the next preview waits for
     /// it.
     ///
@@ -77,11 +81,10 @@ impl Application {
         context: RequestContext,
         request: PreviewRequest<C>,
     ) -> Result<Preview, Failure> {
-        let PreviewRequest { change, parameters, page, may_list_users } = request;
+        let PreviewRequest { change, company, parameters, page, may_list_users } = request;
         let change_request = self.request_of(context, &change);
         let caller = change_request.context.caller;
-        let company = change_request.target.company();
-        let company = company.ok_or_else(|| Failure::Internal("only changes to companies have previews".into()))?;
+        let company = change_request.target.company().unwrap_or(company);
         let binding = Binding { list: "previews", caller, company: Some(company), parameters: &parameters };
         let position: Option<Position> = self.open_cursor(&binding, &page).await?;
         let turn = Arc::clone(&self.previews).acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?;
@@ -120,7 +123,7 @@ async fn simulate<C: Change>(
     request: &ChangeRequest,
     change: &C,
 ) -> Result<Impact, Failure> {
-    let mut tx = simulator.begin(copy, request.audited()).await?;
+    let mut tx = simulator.begin(copy, request.target, request.audited()).await?;
     let company = copy.value.company;
     let before = tx.snapshots().load_company(company).await?.value;
     let guard = authorize_change(tx.as_mut(), request).await?;

@@ -12,7 +12,7 @@ use crate::clock::StorageClock;
 use crate::options::MemoryOptions;
 use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::shared::SharedStorage;
-use crate::state::{CatalogData, CompanyData, LevelData, State};
+use crate::state::{CatalogData, CompanyData, LevelData, MenuData, State};
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
@@ -30,7 +30,12 @@ impl MemorySimulator {
 
 #[async_trait]
 impl Simulator for MemorySimulator {
-    async fn begin(&self, copy: &Stamped<CompanyCopy>, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+    async fn begin(
+        &self,
+        copy: &Stamped<CompanyCopy>,
+        target: Target,
+        context: ChangeContext,
+    ) -> Result<Box<dyn UnitOfWork>> {
         let shared = Arc::new(SharedStorage {
             state: Swapped::new(state_of(&copy.value, copy.versions, self.0.now())),
             auxiliary: Swapped::default(),
@@ -41,7 +46,7 @@ impl Simulator for MemorySimulator {
             cursor_key: CursorKey([0; CursorKey::LENGTH]),
             options: MemoryOptions::default(),
         });
-        Ok(Box::new(Unit::begin(shared, Target::Company(copy.value.company), context).await?))
+        Ok(Box::new(Unit::begin(shared, target, context).await?))
     }
 }
 
@@ -62,16 +67,26 @@ pub(crate) fn copy_of(state: &State, id: CompanyId) -> CompanyCopy {
         quotas: company.quotas.clone(),
         levels: company.levels.values().map(level).collect(),
         holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
-        menu: Menu {
-            items: items_in_order(company.menu.items.values()),
-            sub_items: sub_items_in_order(company.menu.sub_items.values()),
-        },
+        menu: menu_of(&company.menu),
+        common_menu: menu_of(&state.catalog.menu),
+    }
+}
+
+fn menu_of(menu: &MenuData) -> Menu {
+    Menu { items: items_in_order(menu.items.values()), sub_items: sub_items_in_order(menu.sub_items.values()) }
+}
+
+fn menu_data(menu: &Menu) -> MenuData {
+    MenuData {
+        items: menu.items.iter().map(|item| (item.id, item.clone())).collect(),
+        sub_items: menu.sub_items.iter().map(|item| (item.id, item.clone())).collect(),
     }
 }
 
 /// Returns the state that contains exactly this company and its catalog. All assignments were made at `now`.
 fn state_of(copy: &CompanyCopy, versions: Versions, now: Timestamp) -> State {
-    let mut state = State { catalog: Arc::new(catalog_of(&copy.catalog, versions.catalog)), ..State::default() };
+    let catalog = CatalogData { menu: menu_data(&copy.common_menu), ..catalog_of(&copy.catalog, versions.catalog) };
+    let mut state = State { catalog: Arc::new(catalog), ..State::default() };
     *state.company_mut(copy.company) = company_of(copy, versions.company, now);
     state
 }
@@ -101,13 +116,12 @@ fn company_of(copy: &CompanyCopy, version: i64, now: Timestamp) -> CompanyData {
         details: copy.state.details.clone(),
         erased_at: copy.state.erased_at,
         quotas: copy.quotas.clone(),
+        menu: menu_data(&copy.menu),
         ceilings: Arc::new(copy.ceilings.clone()),
         modules: copy.modules.iter().map(|module| (module.module_id, module.clone())).collect(),
         held: copy.holders.iter().map(|(user, held)| (*user, held.iter().copied().collect::<OrdSet<_>>())).collect(),
         ..CompanyData::default()
     };
-    company.menu.items = copy.menu.items.iter().map(|item| (item.id, item.clone())).collect();
-    company.menu.sub_items = copy.menu.sub_items.iter().map(|item| (item.id, item.clone())).collect();
     for CopiedLevel { level, views, features } in &copy.levels {
         let mut data = LevelData::new(level.clone());
         data.views = views.iter().map(|cell| (cell.view_id, cell.clone())).collect();

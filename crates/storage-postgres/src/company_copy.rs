@@ -41,15 +41,38 @@ pub(crate) fn company_copy() -> String {
         (SELECT coalesce(json_agg(json_build_array(user_id, held)), '[]')
          FROM (SELECT user_id, array_agg(user_level_id) AS held FROM user_user_levels WHERE company_id = $3
             GROUP BY user_id) AS holder)::text AS held,
-        (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
-         FROM (SELECT {items} FROM menu_items m WHERE m.company_id = $3) AS row)::text AS items,
-        (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
-         FROM (SELECT {sub_items} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
-            WHERE m.company_id = $3) AS row)::text AS sub_items",
+        {own_menu}, {common_menu}",
         levels = columns::<user_levels::Entity>("own"),
-        items = columns::<menu_items::Entity>("m"),
-        sub_items = columns::<sub_menu_items::Entity>("s"),
+        own_menu = menu_columns("m.company_id = $3", OWN_MENU),
+        common_menu = menu_columns("m.company_id IS NULL", COMMON_MENU),
     )
+}
+
+/// The names of the columns with the items and the sub-items of a menu.
+type MenuColumns = (&'static str, &'static str);
+
+const OWN_MENU: MenuColumns = ("items", "sub_items");
+const COMMON_MENU: MenuColumns = ("common_items", "common_sub_items");
+
+/// Returns the SQL of the columns of a menu, whose items meet the condition `owned`.
+fn menu_columns(owned: &str, (items, sub_items): MenuColumns) -> String {
+    format!(
+        "(SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
+         FROM (SELECT {item} FROM menu_items m WHERE {owned}) AS row)::text AS {items},
+        (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
+         FROM (SELECT {sub_item} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+            WHERE {owned}) AS row)::text AS {sub_items}",
+        item = columns::<menu_items::Entity>("m"),
+        sub_item = columns::<sub_menu_items::Entity>("s"),
+    )
+}
+
+/// Returns the menu in these columns.
+fn menu_in(row: &QueryResult, (items, sub_items): MenuColumns) -> Result<Menu> {
+    Ok(Menu {
+        items: readable::<menu_items::Model, _>("menu_items", json_column(row, items)?),
+        sub_items: readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(row, sub_items)?),
+    })
 }
 
 #[derive(Deserialize)]
@@ -130,9 +153,7 @@ pub(crate) fn copy_in(row: &QueryResult, company: CompanyId, catalog: Arc<Catalo
         quotas: quotas.unwrap_or_default(),
         levels: levels.into_iter().map(CopiedLevel::try_from).collect::<Result<_>>()?,
         holders: holders.collect::<BTreeMap<_, _>>(),
-        menu: Menu {
-            items: readable::<menu_items::Model, _>("menu_items", json_column(row, "items")?),
-            sub_items: readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(row, "sub_items")?),
-        },
+        menu: menu_in(row, OWN_MENU)?,
+        common_menu: menu_in(row, COMMON_MENU)?,
     })
 }

@@ -10,7 +10,7 @@ use iam_domain::{
 };
 
 use crate::stamped::Stamped;
-use crate::{ChangeContext, CompanyState, Result, UnitOfWork};
+use crate::{ChangeContext, CompanyState, Result, Target, UnitOfWork};
 
 /// A level with the stored cells of its two matrices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +45,23 @@ pub struct CompanyCopy {
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
     /// The company's own menu.
     pub menu: Menu,
+    /// The common menu, whose items may use views and features.
+    pub common_menu: Menu,
 }
 
 /// Begins units of work on copies of companies. They apply the rules of a storage, and nothing that they do is stored.
 #[async_trait]
 pub trait Simulator: Send + Sync + 'static {
-    /// Begins a unit of work for the company on its copy. The unit of work waits for no lock. Its reads return the data
-    /// of the copy. Credentials, profiles, audit records and external ids of users are absent.
+    /// Begins a unit of work for `target` on the copy of a company. The unit of work waits for no lock. Its reads return
+    /// the data of the copy. Other companies, credentials, profiles, audit records and external ids of users are absent.
     ///
     /// # Errors
     ///
-    /// Returns `Conflict` if the company was erased.
-    async fn begin(&self, copy: &Stamped<CompanyCopy>, context: ChangeContext) -> Result<Box<dyn UnitOfWork>>;
+    /// Returns `Conflict` if the target is a company that was erased.
+    async fn begin(
+        &self,
+        copy: &Stamped<CompanyCopy>,
+        target: Target,
+        context: ChangeContext,
+    ) -> Result<Box<dyn UnitOfWork>>;
 }

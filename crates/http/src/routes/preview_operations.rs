@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use actix_web::dev::{Path, ResourceDef, Url};
 use actix_web::http::{Method, StatusCode, Uri};
 use iam_application::{
-    AssignUserLevels, Change, ChangeFeaturePermissions, ChangeViewPermissions, CreateUserLevel, DeleteUserLevel,
-    EditAssignments, FieldCode, SetCompanyCeilings, SetCompanyModules, SwitchCompanyModule, UpdateCompany,
-    UpdateUserLevel,
+    AssignUserLevels, Change, ChangeFeaturePermissions, ChangeViewPermissions, CreateCompany, CreateFeature,
+    CreateModule, CreateUserLevel, CreateView, DeleteFeature, DeleteModule, DeleteUserLevel, DeleteView,
+    EditAssignments, FieldCode, RemoveUser, SetCompanyCeilings, SetCompanyModules, SetModuleFeatures, SetModuleViews,
+    SwitchCompanyModule, UpdateCompany, UpdateFeature, UpdateModule, UpdateUserLevel, UpdateView,
 };
 
 use super::fallback::matches_pattern;
@@ -23,7 +24,7 @@ const fn previewable<C: Change + Input>(method: Method, pattern: &'static str) -
     Previewable { method, pattern, status, preview: |call| Box::pin(preview_of::<C>(call)) }
 }
 
-static OPERATIONS: [Previewable; 15] = [
+static OPERATIONS: [Previewable; 28] = [
     previewable::<CreateUserLevel>(Method::POST, "/api/iam/user-levels"),
     previewable::<UpdateUserLevel>(Method::PATCH, "/api/iam/user-levels/{id}"),
     previewable::<DeleteUserLevel>(Method::DELETE, "/api/iam/user-levels/{id}"),
@@ -35,10 +36,23 @@ static OPERATIONS: [Previewable; 15] = [
     previewable::<AssignUserLevels>(Method::PUT, "/api/iam/users/{userId}/user-levels/{levelId}"),
     previewable::<AssignUserLevels>(Method::DELETE, "/api/iam/users/{userId}/user-levels/{levelId}"),
     previewable::<EditAssignments>(Method::POST, "/api/iam/assignments"),
+    previewable::<RemoveUser>(Method::DELETE, "/api/iam/users/{userId}"),
+    previewable::<CreateCompany>(Method::POST, "/api/iam/companies"),
     previewable::<SetCompanyModules>(Method::PUT, "/api/iam/companies/{companyId}/modules"),
     previewable::<SwitchCompanyModule>(Method::PATCH, "/api/iam/companies/{companyId}/modules/{moduleId}"),
     previewable::<UpdateCompany>(Method::PATCH, "/api/iam/companies/{companyId}"),
     previewable::<SetCompanyCeilings>(Method::PUT, "/api/iam/companies/{companyId}/ceilings"),
+    previewable::<CreateView>(Method::POST, "/api/iam/views"),
+    previewable::<UpdateView>(Method::PATCH, "/api/iam/views/{id}"),
+    previewable::<DeleteView>(Method::DELETE, "/api/iam/views/{id}"),
+    previewable::<CreateFeature>(Method::POST, "/api/iam/features"),
+    previewable::<UpdateFeature>(Method::PATCH, "/api/iam/features/{id}"),
+    previewable::<DeleteFeature>(Method::DELETE, "/api/iam/features/{id}"),
+    previewable::<CreateModule>(Method::POST, "/api/iam/modules"),
+    previewable::<UpdateModule>(Method::PATCH, "/api/iam/modules/{id}"),
+    previewable::<DeleteModule>(Method::DELETE, "/api/iam/modules/{id}"),
+    previewable::<SetModuleViews>(Method::PUT, "/api/iam/modules/{id}/views"),
+    previewable::<SetModuleFeatures>(Method::PUT, "/api/iam/modules/{id}/features"),
 ];
 
 /// The operations with their compiled patterns.

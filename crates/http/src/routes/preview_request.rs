@@ -68,7 +68,8 @@ pub(crate) async fn preview_of<C: Change + Input>(call: &PreviewCall) -> Result<
         Err(error) => return Previewed::rejected(None, error),
     };
     let may_list_users = call.meets(Requirement::ReadIam).await?;
-    let request = PreviewRequest { change, parameters: text.clone(), page: page.clone(), may_list_users };
+    let (company, parameters, page) = (call.company()?, text.clone(), page.clone());
+    let request = PreviewRequest { change, company, parameters, page, may_list_users };
     let preview = call.application().preview(call.context(), request).await?;
     let versions = Some(preview.versions);
     match preview.outcome {

@@ -26,6 +26,7 @@ pub async fn a_copy_contains_the_data_of_its_company(storage: Arc<dyn Storage>) 
         given(&storage, &[&view_cell(&level, view.id, ViewState::Deny)]).await;
         given(&storage, &[&feature_cell(&level, feature.id, "Read"), &menu_item(Some(owner), "Item")]).await;
     }
+    given(&storage, &[&menu_item(None, "Common")]).await;
     let details = CompanyDetails { name: Some(name("Company")), status: CompanyStatus::Suspended };
     let ceilings = Ceilings { hidden_views: [view.id].into(), ..Ceilings::default() };
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
@@ -48,6 +49,8 @@ pub async fn a_copy_contains_the_data_of_its_company(storage: Arc<dyn Storage>) 
     assert_eq!(read.modules.len(), 1);
     assert_eq!((read.modules[0].module_id, read.modules[0].enabled), (granted[0].module.id, false));
     assert_eq!(read.menu, reader.snapshots().load_menu(Some(company)).await.unwrap().value);
+    assert_eq!(read.common_menu, reader.snapshots().load_menu(None).await.unwrap().value);
+    assert!(read.common_menu.items.iter().any(|item| item.label.as_str() == "Common"));
     let stored = reader.user_levels().find_all(company).await.unwrap();
     assert_eq!(read.levels.iter().map(|copied| copied.level.clone()).collect::<Vec<_>>(), stored);
     for copied in read.levels {

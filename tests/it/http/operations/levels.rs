@@ -163,7 +163,7 @@ pub const TABLE: &[Operation] = {
         Operation {
             name: "POST /api/iam/previews",
             needs: Needs::FindAllowed,
-            body: || json!({ "method": "POST", "path": "/api/iam/assignments", "body": {}, "ifMatch": "*" }),
+            body: || json!({ "method": "POST", "path": "/api/iam/user-levels", "body": { "name": "X" }, "ifMatch": "*" }),
             ..COMPANY_READ
         },
         Operation {
