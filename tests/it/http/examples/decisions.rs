@@ -41,7 +41,7 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     let path = "/api/iam/who-can?feature=general.read&action=Read&scope=team";
     examples.record("GET /api/iam/who-can", callers.admin("GET", path), None).await;
     let path = format!("/api/iam/users/{member}/user-levels?force=false");
-    let body = json!({ "method": "PUT", "path": path, "body": { "userLevelIds": [] } });
+    let body = json!({ "method": "PUT", "path": path, "body": { "userLevelIds": [] }, "ifMatch": "*" });
     examples.record("POST /api/iam/previews", callers.admin("POST", "/api/iam/previews"), Some(body)).await;
     let companies = callers.platform("GET", "/api/iam/companies?sort=name");
     examples.record("GET /api/iam/companies", companies, None).await;

@@ -8,8 +8,16 @@ use serde_json::{Value, json};
 
 use crate::support::api::TestApi;
 
-/// The scope that each user has for each cell. Denied cells are omitted.
-pub type Decisions = BTreeMap<UserId, BTreeMap<Cell, Scope>>;
+/// The decisions about one user.
+#[derive(Debug, PartialEq)]
+pub struct OfUser {
+    holds_levels: bool,
+    /// The scope that the user has for each cell. Denied cells are omitted.
+    allowed: BTreeMap<Cell, Scope>,
+}
+
+/// The decisions about each user.
+pub type Decisions = BTreeMap<UserId, OfUser>;
 
 /// Decides every view and every action of the catalog for these users, one by one.
 pub async fn decisions(api: &TestApi, company: CompanyId, users: &[UserId]) -> Decisions {
@@ -21,16 +29,22 @@ pub async fn decisions(api: &TestApi, company: CompanyId, users: &[UserId]) -> D
     }
     let of_user = |user: UserId| {
         let own = snapshot.of_user(user);
-        cells.iter().filter_map(|cell| Some((cell.clone(), allowed(&own, cell)?))).collect()
+        let allowed = cells.iter().filter_map(|cell| Some((cell.clone(), allowed(&own, cell)?))).collect();
+        OfUser { holds_levels: !own.levels.is_empty(), allowed }
     };
     users.iter().map(|user| (*user, of_user(*user))).collect()
 }
 
-/// Returns the decisions that differ, in the form of a preview: the users, and the numbers of gains and losses.
+/// Returns the decisions that differ, in the form of a preview: the users, and the numbers of gains and losses. Users who
+/// hold levels neither before nor after are omitted.
 pub fn difference(before: &Decisions, after: &Decisions) -> (Vec<Value>, usize, usize) {
     let (mut users, mut gaining, mut losing) = (Vec::new(), 0, 0);
     for (user, was) in before {
         let is = &after[user];
+        if !was.holds_levels && !is.holds_levels {
+            continue;
+        }
+        let (was, is) = (&was.allowed, &is.allowed);
         let mut lists = [false, true].map(|_| json!({ "views": [], "actions": [] }));
         let cells: BTreeSet<_> = was.keys().chain(is.keys()).collect();
         let mut is_affected = false;

@@ -11,7 +11,7 @@ use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
 use self::decisions::{decisions, difference};
-use self::scene::{KINDS, NEW_COMPANY, Request, Scene, random};
+use self::scene::{KINDS, NEW_COMPANY, NEW_VIEW, Request, Scene, random};
 use crate::support::api::{Answer, TestApi, both_adapters, new_company, new_user};
 
 const PREVIEWS: &str = "/api/iam/previews";
@@ -48,7 +48,9 @@ async fn all_pages(api: &TestApi, company: CompanyId, body: &Value) -> Value {
     let mut cursor = first["impact"]["nextCursor"].take();
     while let Some(next) = cursor.as_str() {
         let mut page = preview(api, company, &format!("?limit=2&cursor={next}"), body).await.expect(200).data();
-        assert_eq!(page["impact"]["cells"], first["impact"]["cells"]);
+        for field in ["usersGaining", "usersLosing"] {
+            assert_eq!(total(&page["impact"]["cells"], field), total(&first["impact"]["cells"], field));
+        }
         let users = first["impact"]["users"].as_array_mut().unwrap();
         users.append(page["impact"]["users"].as_array_mut().unwrap());
         cursor = page["impact"]["nextCursor"].take();
@@ -90,7 +92,10 @@ both_adapters! {
                         let later = decisions(&api, company, &scene.users).await;
                         let (users, gaining, losing) = difference(&before, &later);
                         let impact = &previewed["impact"];
-                        assert_eq!(impact["users"], json!(users), "{about}");
+                        // A new view has another id in each preview.
+                        if kind != NEW_VIEW {
+                            assert_eq!(impact["users"], json!(users), "{about}");
+                        }
                         assert_eq!(impact["usersAffected"], users.len(), "{about}");
                         assert_eq!(total(&impact["cells"], "usersGaining"), gaining, "{about}");
                         assert_eq!(total(&impact["cells"], "usersLosing"), losing, "{about}");

@@ -22,6 +22,9 @@ pub const KINDS: usize = 26;
 /// The kind of changes that create a company.
 pub const NEW_COMPANY: usize = 16;
 
+/// The kind of changes that create a view.
+pub const NEW_VIEW: usize = 17;
+
 /// The entities of a history.
 pub struct Scene {
     pub company: Company,
@@ -113,7 +116,7 @@ impl Scene {
                 let body = json!({ "id": id, "name": name, "moduleIds": [module], "adminUserId": user });
                 ("POST", "/api/iam/companies".into(), Some(body))
             }
-            17 => {
+            NEW_VIEW => {
                 let url = if flag { "/dashboard".to_owned() } else { format!("/new/{}", new_company()) };
                 let body = json!({ "name": name, "url": url, "requiresAuth": number(2) == 0 });
                 ("POST", "/api/iam/views".into(), Some(body))
