@@ -416,7 +416,9 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field], is_strict: bool) 
     let mut all = cases.all;
     if fields.len() > 1 {
         let names: Vec<_> = fields.iter().map(|field| field.name.to_owned()).collect();
-        let wrong: Map<_, _> = names.iter().map(|name| (name.clone(), json!({}))).collect();
+        let is_object = |name: &str| fields.iter().any(|field| field.name == name && matches!(field.kind, Kind::Inner));
+        let wrong = |name: &String| (name.clone(), if is_object(name) { json!([]) } else { json!({}) });
+        let wrong: Map<_, _> = names.iter().map(wrong).collect();
         let body = Value::Object(wrong).to_string();
         all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
     }
