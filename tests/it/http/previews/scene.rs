@@ -19,6 +19,9 @@ pub type Request = (&'static str, String, Option<Value>);
 /// The number of kinds of changes.
 pub const KINDS: usize = 26;
 
+/// The kind of changes that delete a level.
+pub const LEVEL_DELETION: usize = 2;
+
 /// The kind of changes that create a company.
 pub const NEW_COMPANY: usize = 16;
 
@@ -79,7 +82,7 @@ impl Scene {
         match kind {
             0 => ("POST", "/api/iam/user-levels".into(), Some(json!({ "name": name, "copyFrom": level }))),
             1 => ("PATCH", level_path, Some(json!({ "name": name }))),
-            2 => ("DELETE", level_path, None),
+            LEVEL_DELETION => ("DELETE", level_path, None),
             3 => ("PUT", format!("{level_path}/permissions/views"), Some(json!({ "views": [cell] }))),
             4 if flag => {
                 ("PATCH", format!("{level_path}/permissions/views"), Some(json!({ "unset": [{ "viewId": view }] })))
