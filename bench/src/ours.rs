@@ -7,9 +7,11 @@ use iam_application::Application;
 use iam_domain::{CompanyId, UserId};
 use iam_permissions_cache::{CacheOptions, Check, Consistency, FeatureRef, Permissions, Subject, ViewRef};
 use iam_storage::Storage;
+use iam_storage_memory::MemorySimulator;
 use tokio::runtime::Handle;
 
 use crate::Result;
+use crate::clock::system_clock;
 use crate::data::Cell;
 
 /// Our engine: the permissions cache (crate `iam-permissions-cache`) with its storage.
@@ -67,6 +69,7 @@ impl Ours {
     /// Returns the use cases, with the same storage and permissions cache.
     #[must_use]
     pub fn application(&self) -> Application {
-        Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), Handle::current())
+        let simulator = Arc::new(MemorySimulator::new(system_clock()));
+        Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), simulator, Handle::current())
     }
 }

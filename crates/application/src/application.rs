@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
-use iam_storage::{Reader, Storage};
+use iam_storage::{Reader, Simulator, Storage};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ use crate::{BudgetOptions, Budgets};
 pub struct Application {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) simulator: Arc<dyn Simulator>,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) changes: TaskTracker,
     pub(crate) runtime: Handle,
@@ -35,15 +36,31 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Creates an application that uses `storage`. Changes run on `runtime`, which must outlive the runtimes of the
+    /// Creates an application that uses `storage`, and `simulator` for previews of changes. Changes run on `runtime`, which must outlive the runtimes of the
     /// callers. A change then completes even if the server worker that started it, and the runtime of this worker, shut
     /// down.
     #[must_use]
-    pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        permissions: Arc<Permissions>,
+        simulator: Arc<dyn Simulator>,
+        runtime: Handle,
+    ) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
         let (cursor_key, previews) = (KnownCursorKey::default(), Arc::new(Semaphore::new(1)));
         let (changes, keys_in_flight) = (TaskTracker::new(), KeysInFlight::default());
-        Self { storage, permissions, budgets, changes, runtime, quotas, cursor_key, previews, keys_in_flight }
+        Self {
+            storage,
+            permissions,
+            simulator,
+            budgets,
+            changes,
+            runtime,
+            quotas,
+            cursor_key,
+            previews,
+            keys_in_flight,
+        }
     }
 
     /// Replaces the budgets. By default, no budget is limited.

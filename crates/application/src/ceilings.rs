@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, EntityType, FeatureId, Scope, Snapshot, UserId, UserLevelId,
-    Versions, ViewId, is_reserved,
+    Action, Catalog, Ceilings, CompanyId, CompanySnapshot, EntityType, FeatureId, Scope, UserId, UserLevelId, Versions,
+    ViewId, allowed, is_reserved,
 };
 use iam_storage::Stamped;
 
@@ -215,13 +215,4 @@ fn differing(before: &Ceilings, after: &Ceilings) -> BTreeSet<Cell> {
         actions.keys().filter(differs).map(|action| Cell::Action(*feature, action.clone()))
     });
     views.chain(actions.collect::<Vec<_>>()).collect()
-}
-
-/// Returns the scope that the snapshot allows for a cell: `any` for a view.
-fn allowed(snapshot: &Snapshot, cell: &Cell) -> Option<Scope> {
-    let decision = match cell {
-        Cell::View(view) => snapshot.view(*view),
-        Cell::Action(feature, action) => snapshot.feature(*feature, action),
-    };
-    decision.allowed.then(|| decision.scope.unwrap_or(Scope::Any))
 }

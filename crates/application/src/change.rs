@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::escalation::LevelChange;
-use iam_domain::{Caller, ExternalId, Timestamp};
+use iam_domain::{Caller, ExternalId, Timestamp, Versions};
 use iam_storage::{IdempotentRequest, Target, UnitOfWork};
 use uuid::Uuid;
 
@@ -25,11 +25,13 @@ pub struct RequestContext {
     pub external_id: Option<Arc<ExternalId>>,
     /// The request, if it has an idempotency key.
     pub idempotency: Option<Arc<IdempotentRequest>>,
+    /// The versions that the target and the catalog must still have. The change fails otherwise.
+    pub if_version: Option<Versions>,
 }
 
 impl From<Caller> for RequestContext {
     fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None, idempotency: None }
+        Self { caller, request_id: None, issued_at: None, external_id: None, idempotency: None, if_version: None }
     }
 }
 

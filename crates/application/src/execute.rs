@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use iam_domain::{CommitStamp, ExternalId, QuotaLimits};
+use iam_domain::{CommitStamp, ExternalId, QuotaLimits, Versions};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
 use tracing::Instrument;
@@ -33,15 +33,7 @@ impl Application {
         if let Some(exhausted) = exhausted.filter(|_| !change.may_only_remove()) {
             return Err(exhausted.counted().into());
         }
-        let request = ChangeRequest {
-            exhausted,
-            requirement: C::REQUIREMENT,
-            target: change.target(),
-            is_forced: is_forced_by(context.caller, &change),
-            quotas: self.quotas,
-            key_limit: self.budgets.idempotency_keys(),
-            context,
-        };
+        let request = ChangeRequest { exhausted, ..self.request_of(context, &change) };
         let idempotent = request.context.idempotency.as_deref().filter(|_| C::CREATES);
         let key = idempotent.map(|request| self.keys_in_flight.enter(request)).transpose()?;
         let work = Arc::new(ChangeWork { request: request.clone(), change, answer: Mutex::new(None) });
@@ -50,6 +42,19 @@ impl Application {
         let (value, is_repeated) =
             answer.ok_or_else(|| Failure::Internal("a committed change has no result".into()))?;
         Ok(Committed { stamp, value, is_repeated })
+    }
+
+    /// Returns the request that executes a change.
+    pub(crate) fn request_of<C: Change>(&self, context: RequestContext, change: &C) -> ChangeRequest {
+        ChangeRequest {
+            exhausted: None,
+            requirement: C::REQUIREMENT,
+            target: change.target(),
+            is_forced: is_forced_by(context.caller, change),
+            quotas: self.quotas,
+            key_limit: self.budgets.idempotency_keys(),
+            context,
+        }
     }
 
     /// Runs the unit of work of a change in its own task. This function is not generic, so it is compiled only once and
@@ -65,15 +70,9 @@ impl Application {
         let budgets = Arc::clone(&self.budgets);
         let task = async move {
             let _key = key;
-            let ChangeRequest { context, target, is_forced, .. } = request;
-            let caller = context.caller;
+            let audited = request.audited();
+            let (target, caller) = (request.target, request.context.caller);
             let invalidation = PendingInvalidation { permissions, target, is_settled: false };
-            let audited = ChangeContext {
-                actor: caller.actor(),
-                super_admin: caller.is_super_admin(),
-                forced: is_forced,
-                request_id: context.request_id.as_deref().map(str::to_owned),
-            };
             if caller.is_super_admin() {
                 tracing::info!(changes = %target, "change requested by a super admin");
             }
@@ -105,16 +104,29 @@ pub struct Committed<T> {
 
 /// The input for executing a change: the context of the request, and the properties of the change.
 #[derive(Clone)]
-struct ChangeRequest {
-    context: RequestContext,
+pub(crate) struct ChangeRequest {
+    pub(crate) context: RequestContext,
     /// Set if the company has exhausted its budget of audit records, so that the change may only remove data.
     exhausted: Option<Exhausted>,
     requirement: Requirement,
-    target: Target,
+    pub(crate) target: Target,
     is_forced: bool,
     quotas: QuotaLimits,
     /// The maximum number of idempotency keys of the caller.
     key_limit: u32,
+}
+
+impl ChangeRequest {
+    /// Returns the data of the request that audit records contain.
+    pub(crate) fn audited(&self) -> ChangeContext {
+        let caller = self.context.caller;
+        ChangeContext {
+            actor: caller.actor(),
+            super_admin: caller.is_super_admin(),
+            forced: self.is_forced,
+            request_id: self.context.request_id.as_deref().map(str::to_owned),
+        }
+    }
 }
 
 /// The unit of work of a change of any type. Its output states what the change recorded.
@@ -177,14 +189,9 @@ impl<C: Change> Work for ChangeWork<C> {
             *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((earlier, true));
             return Ok(tx.recorded());
         }
-        let answer = self.change.apply(tx, self.request.context.caller).await?;
-        remember_external_ids(tx, &self.request, &self.change.external_ids()).await?;
-        if let Some(guard) = guard {
-            guard.check(tx, self.change.effect(&answer)).await?;
-        }
+        let answer = apply(tx, &self.request, &self.change, guard).await?;
         let created = self.change.created(&answer);
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((answer, false));
-        check_quotas(tx, self.request.target, &self.request.quotas).await?;
         if let (Some(request), Some(created)) = (idempotent, created) {
             record(tx, request, created, self.request.key_limit).await?;
         }
@@ -196,16 +203,53 @@ impl<C: Change> Work for ChangeWork<C> {
     }
 }
 
-/// Checks the caller's credentials and permissions while the target is locked. Returns the guard for a change to a
-/// company.
+/// Checks the caller's credentials while the target is locked, and then as [`authorize_change`] does.
 async fn before_change(tx: &mut dyn UnitOfWork, request: &ChangeRequest) -> Result<Option<EscalationGuard>, Failure> {
+    if !recheck_credentials(tx, &request.context).await? {
+        return Err(Failure::Forbidden(request.requirement));
+    }
+    authorize_change(tx, request).await
+}
+
+/// Checks the caller's permissions and the expected versions. Returns the guard for a change to a company.
+pub(crate) async fn authorize_change(
+    tx: &mut dyn UnitOfWork,
+    request: &ChangeRequest,
+) -> Result<Option<EscalationGuard>, Failure> {
     let ChangeRequest { context, requirement, target, is_forced, .. } = request;
     let caller = context.caller;
-    if !recheck_credentials(tx, context).await? {
-        return Err(Failure::Forbidden(*requirement));
-    }
     let own = authorize_within(tx, caller, target.company(), *requirement).await?;
+    check_versions(tx, request).await?;
     Ok(target.company().map(|company| EscalationGuard::new(company, caller, own, *is_forced)))
+}
+
+/// Checks that the target and the catalog had the expected versions before the unit of work began, which has incremented
+/// the version of its target.
+async fn check_versions(tx: &dyn UnitOfWork, request: &ChangeRequest) -> Result<(), Failure> {
+    let Some(expected) = request.context.if_version else { return Ok(()) };
+    let expected = match request.target {
+        Target::Company(_) => Versions { company: expected.company.saturating_add(1), ..expected },
+        Target::Catalog => Versions { catalog: expected.catalog.saturating_add(1), company: 0, ..expected },
+        Target::Credentials => Versions { company: 0, ..expected },
+    };
+    let found = tx.company_states().versions(request.target.company()).await?;
+    if found == expected { Ok(()) } else { Err(Failure::PreconditionFailed) }
+}
+
+/// Applies a change, and checks its effect on permissions and its use of quotas.
+pub(crate) async fn apply<C: Change>(
+    tx: &mut dyn UnitOfWork,
+    request: &ChangeRequest,
+    change: &C,
+    guard: Option<EscalationGuard>,
+) -> Result<C::Answer, Failure> {
+    let answer = change.apply(tx, request.context.caller).await?;
+    remember_external_ids(tx, request, &change.external_ids()).await?;
+    if let Some(guard) = guard {
+        guard.check(tx, change.effect(&answer)).await?;
+    }
+    check_quotas(tx, request.target, &request.quotas).await?;
+    Ok(answer)
 }
 
 /// Stores the external ids that the request contains.

@@ -9,7 +9,7 @@ use iam_domain::Clock;
 use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
 use iam_storage::{Health, PoolStats, Storage, StorageError};
-use iam_storage_memory::MemoryStorage;
+use iam_storage_memory::{MemorySimulator, MemoryStorage};
 use iam_storage_postgres::{OptionsError, PostgresOptions, PostgresStorage, Refusal};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
@@ -135,7 +135,8 @@ impl System {
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
-        let application = Application::new(storage, permissions, runtime);
+        let application =
+            Application::new(storage, permissions, Arc::new(MemorySimulator::new(clock.clone())), runtime);
         Ok(Self {
             application: Arc::new(
                 application.with_budgets(settings.rate_limit.budgets()).with_quotas(settings.quotas.limits()),

@@ -60,6 +60,7 @@ mod folding;
 mod iam;
 mod idempotency;
 mod ids;
+mod impact;
 mod menu;
 mod permission;
 mod profile;
@@ -92,6 +93,7 @@ pub use ids::{
     ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
 };
+pub use impact::{CellChange, CellCounts, Impact, allowed, impact};
 pub use menu::{Menu, MenuItem, SubMenuItem};
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use profile::{Email, ProfileSource, UserProfile};

@@ -259,6 +259,11 @@ impl Catalog {
         self.features.values()
     }
 
+    /// Returns all modules in ascending order of id.
+    pub fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.modules.values()
+    }
+
     /// Returns the view with this id.
     #[must_use]
     pub fn view(&self, id: ViewId) -> Option<&View> {
@@ -314,10 +319,7 @@ impl Catalog {
         self.is_open(self.view_modules.get(&id), company_modules)
     }
 
-    /// Returns `true` if the module gate of a feature is open for a company that has the modules `company_modules`. The
-    /// gate is open if the feature belongs to no module. It is also open if the company has one of the feature's
-    /// modules and this module is enabled for all companies. This function checks neither whether the feature exists
-    /// nor whether it is enabled.
+    /// Returns `true` if the module gate of a feature is open, as [`Self::is_view_open`] does for a view.
     #[must_use]
     pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.feature_modules.get(&id), company_modules)
@@ -379,9 +381,8 @@ impl Snapshot {
         Decision::of_view(false, Reason::NoExplicitAllow)
     }
 
-    /// Decides whether the user may perform an action of a feature. The scope of the decision is the widest scope that
-    /// one of the user's levels allows, limited by the ceiling of the company. The decision lists the levels that allow
-    /// the action with at least this scope if the ceiling limits it, and otherwise with exactly this scope.
+    /// Decides whether the user may perform an action of a feature. The scope is the widest scope that one of the user's
+    /// levels allows, limited by the ceiling. The decision lists the levels that allow the action with this scope.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         self.suspended().map_or_else(|| self.feature_if_active(id, action), Decision::denied_action)

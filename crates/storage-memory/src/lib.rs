@@ -50,6 +50,9 @@
 //!   for a unit of work. Effective-permission rows are rejected while a change that would invalidate them is in
 //!   progress.
 //!
+//! [`MemorySimulator`] runs units of work on copies of companies, and stores nothing. Other storages use it to preview
+//! changes.
+//!
 //! The data of a storage does not survive a restart, and processes do not share it. Therefore, each storage has a
 //! random epoch of its own.
 
@@ -65,6 +68,7 @@ mod reads;
 mod repository;
 mod seed;
 mod shared;
+mod simulator;
 mod snapshots;
 mod state;
 mod storage;
@@ -72,4 +76,5 @@ mod swapped;
 mod unit_of_work;
 
 pub use options::MemoryOptions;
+pub use simulator::MemorySimulator;
 pub use storage::MemoryStorage;

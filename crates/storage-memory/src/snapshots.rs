@@ -8,11 +8,12 @@ use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
 use iam_domain::{
     Catalog, CompanyId, CompanySnapshot, LevelPermissions, Menu, Snapshot, UserId, UserLevelId, Versions,
 };
-use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps};
+use iam_storage::{CellName, CompanyCopy, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps};
 
 use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::reads::sorted;
 use crate::repository::{Repository, StateSource};
+use crate::simulator::copy_of;
 use crate::state::LevelData;
 
 /// Returns the value with the versions of the state from which it was read. All stamps are 0, because a version alone
@@ -167,6 +168,12 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let levels = state.company(company).levels.values().map(|level| level.matrix());
         let levels = sorted(levels, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
         Ok(stamped(versions, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
+    }
+
+    async fn load_copy(&self, id: CompanyId) -> Result<Stamped<CompanyCopy>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(id));
+        Ok(stamped(versions, copy_of(&state, id)))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

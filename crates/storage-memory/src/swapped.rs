@@ -17,6 +17,11 @@ pub(crate) struct Swapped<T> {
 }
 
 impl<T: Clone> Swapped<T> {
+    /// Creates a value.
+    pub(crate) fn new(value: T) -> Self {
+        Self { current: ArcSwap::from_pointee(value), writer: Mutex::new(()) }
+    }
+
     pub(crate) fn load(&self) -> Arc<T> {
         self.current.load_full()
     }

@@ -60,7 +60,7 @@ fn json<T: DeserializeOwned>(column: &str, value: Option<Json>) -> Result<Option
     value.map(serde_json::from_value).transpose().map_err(|error| corrupt(column, error))
 }
 
-fn time(time: DateTimeUtc) -> Timestamp {
+pub(crate) fn time(time: DateTimeUtc) -> Timestamp {
     Timestamp::new(time)
 }
 

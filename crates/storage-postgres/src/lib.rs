@@ -87,6 +87,7 @@
 mod auxiliary;
 mod catalog_cache;
 mod changes;
+mod company_copy;
 mod connections;
 mod convert;
 mod entities;

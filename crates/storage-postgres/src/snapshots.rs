@@ -10,11 +10,14 @@ use iam_domain::{
     Action, Catalog, CompanyId, CompanySnapshot, CompanyStatus, FeatureId, FeatureRule, LevelPermissions, Menu,
     ModuleId, Scope, Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
-use iam_storage::{CellName, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError};
+use iam_storage::{
+    CellName, CompanyCopy, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps, StateId, StorageError,
+};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::company_copy::{company_copy, copy_in};
 use crate::connections::shares::Class;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
@@ -299,6 +302,11 @@ impl<T: Executor> Snapshots for Repository<T> {
 
     async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
         self.load_of(Class::Reads, company, &matrices(), [], company_matrix).await
+    }
+
+    async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
+        let read = |row: &QueryResult, catalog| copy_in(row, company, catalog);
+        self.load_of(Class::Loads, company, &company_copy(), [], read).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -77,6 +77,7 @@ mod read;
 mod record_changes;
 mod recorded;
 mod recorder;
+mod simulation;
 mod stamped;
 mod storage;
 mod write;
@@ -108,6 +109,7 @@ pub use read::{
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
+pub use simulation::{CompanyCopy, CopiedLevel, Simulator};
 pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{

@@ -23,7 +23,7 @@ use crate::directory::CompanyDirectory;
 use crate::members::{CursorKeys, Members};
 use crate::profiles::UserProfiles;
 use crate::stamped::Stamped;
-use crate::{CompanyMatrix, Result, StateId};
+use crate::{CompanyCopy, CompanyMatrix, Result, StateId};
 
 /// Read operations on views.
 #[async_trait]
@@ -320,6 +320,8 @@ pub trait Snapshots: Send + Sync {
     async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>>;
     /// Returns the matrices of all levels of one company.
     async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>>;
+    /// Returns a copy of one company, for the simulation of changes.
+    async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>>;
     /// Returns only the catalog. The company version of the result is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
     /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For the common

@@ -17,13 +17,14 @@ use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
 /// Operations with a method other than `GET` that never affect decisions.
-const NO_CHANGES: [&str; 10] = [
+const NO_CHANGES: [&str; 11] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/explain",
     "POST /api/iam/explanations",
     "POST /api/iam/companies/{companyId}/ceilings/preview",
     "POST /api/iam/nav-trail",
+    "POST /api/iam/previews",
     "DELETE /api/iam/nav-trail",
     "PUT /api/iam/users/{userId}/not-before",
     "POST /api/iam/api-keys",

@@ -48,6 +48,7 @@ mod operation;
 mod operations;
 mod parity;
 mod permissions_current;
+mod previews;
 mod profiles;
 mod provisioning;
 mod quotas;

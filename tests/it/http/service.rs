@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 93] = [
+const OPERATIONS: [&str; 94] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -95,6 +95,7 @@ const OPERATIONS: [&str; 93] = [
     "POST /api/iam/menu-items",
     "POST /api/iam/modules",
     "POST /api/iam/nav-trail",
+    "POST /api/iam/previews",
     "POST /api/iam/sub-menu-items",
     "POST /api/iam/user-levels",
     "POST /api/iam/views",

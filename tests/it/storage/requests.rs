@@ -130,6 +130,9 @@ mod postgres {
             self.ask("GET /api/iam/companies", &["limit=1&total=true&sort=name"], Request::by_super_admin).await;
             self.ask("GET /api/iam/who-can", &["limit=1&feature=general.read&action=Read"], admin).await;
             let change = json!({ "name": "Inspectors" });
+            let path = format!("/api/iam/user-levels/{level}");
+            let preview = json!({ "method": "PATCH", "path": path, "body": change });
+            self.ask("POST /api/iam/previews", &[], |request| admin(request).json(&preview)).await;
             self.ask("PATCH /api/iam/user-levels/{id}", &[&level], |request| admin(request).json(&change)).await;
             self.ask("DELETE /api/iam/user-levels/{id}", &[&level], admin).await;
 

@@ -152,6 +152,7 @@ pub mod postgres {
         let cell = CellName::View(IdOrText::Id(view(1)));
         c.of("Snapshots::load_cell", reader.snapshots().load_cell(company, &cell)).await;
         c.of("Snapshots::load_matrix", reader.snapshots().load_matrix(company)).await;
+        c.of("Snapshots::load_copy", reader.snapshots().load_copy(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
         c.of("UserProfiles::find", reader.user_profiles().find(company, &users)).await;
         c.of("Users::find", reader.users().find(&users)).await;

@@ -19,7 +19,7 @@ use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier, system_clock};
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::Storage;
-use iam_storage_memory::MemoryStorage;
+use iam_storage_memory::{MemorySimulator, MemoryStorage};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -261,7 +261,8 @@ impl TestApi {
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let TestOptions { http, budgets } = options.into();
-        let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime);
+        let simulator = Arc::new(MemorySimulator::new(clock.clone()));
+        let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), simulator, runtime);
         let application = Arc::new(application.with_budgets(budgets).with_quotas(quotas));
         let services = Services {
             application: Arc::clone(&application),

@@ -35,7 +35,7 @@ impl Application {
     /// # Errors
     ///
     /// Returns [`Failure::Unavailable`] if the storage cannot be read.
-    pub(crate) async fn meets(
+    pub async fn meets(
         &self,
         caller: Caller,
         company: Option<CompanyId>,

@@ -18,14 +18,15 @@ use iam_application::{Application, Change, Committed, DecisionContext, Failure, 
 use iam_domain::{Caller, CompanyId, ExternalId, UserId};
 use iam_identity::UserNames;
 use iam_permissions_cache::{Access, Consistency};
+use serde_json::{Map, Value};
 
 use super::authenticate::{Authenticated, authenticate};
 use super::body::{Body, has_body, may_be_large};
 use super::company::{company_missing, find_company};
-use super::consistency::consistency;
+use super::consistency::{consistency, if_version};
 use super::idempotency::idempotent_request;
 use super::policy::{CompanyRule, Policy};
-use super::request_reader::{Input, has_only_company, read};
+use super::request_reader::{Input, RequestLine, has_only_company, read};
 use crate::Api;
 use crate::in_flight::{Held, Standing};
 use crate::middleware::RequestSpan;
@@ -132,6 +133,29 @@ impl<P: Policy, T> Authorized<P, T> {
     }
 }
 
+impl<P: Policy, T> Authorized<P, T> {
+    /// Reads the input of another request, which this request contains. It is read as if the same caller had sent it for
+    /// the same company.
+    pub(crate) fn read_inner<I: Input>(
+        &self,
+        line: RequestLine<'_>,
+        query: &[(String, String)],
+        body: &Option<Result<Map<String, Value>, ApiError>>,
+    ) -> Result<I, ApiError> {
+        read(line, UserNames::of_caller(&self.api.services().verifier, self.caller), self.company, query, body)
+    }
+
+    /// Checks that the caller meets the requirement of another request, which this request contains.
+    pub(crate) async fn authorize_inner(&self, requirement: Requirement) -> Result<(), ApiError> {
+        Ok(self.application().authorize(self.caller, self.company, requirement, self.consistency).await?)
+    }
+
+    /// Returns `true` if the caller meets another requirement in the company.
+    pub(crate) async fn meets(&self, requirement: Requirement) -> Result<bool, ApiError> {
+        Ok(self.application().meets(self.caller, self.company, requirement, self.consistency).await?)
+    }
+}
+
 impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the change that is the input of the request.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
@@ -167,10 +191,14 @@ async fn authorize_then_parse<P: Policy, T: Input>(
 ) -> Result<Authorized<P, T>, ApiError> {
     let Admitted { caller, api, company, consistency, mut context, span, query, body } =
         admit(request, payload, P::REQUIREMENT, P::COMPANY).await?;
+    context.if_version = if_version(request.headers())?;
     context.idempotency = idempotent_request(request, caller, company, body.json().unwrap_or_default())?;
     let input = match body.json().and_then(T::read_fast) {
         Some(input) if has_only_company(&query) => input,
-        _ => read(request, UserNames::of_caller(&api.services().verifier, caller), company, &query, &body.object())?,
+        _ => {
+            let names = UserNames::of_caller(&api.services().verifier, caller);
+            read(RequestLine::of(request), names, company, &query, &body.object())?
+        }
     };
     Ok(Authorized { caller, input, api, company, consistency, context, span, policy: PhantomData })
 }
@@ -300,6 +328,6 @@ async fn admit(
     }
     let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
-    let context = RequestContext { caller, request_id, issued_at, external_id, idempotency: None };
+    let context = RequestContext { caller, request_id, issued_at, external_id, idempotency: None, if_version: None };
     Ok(Admitted { caller, api, company, consistency, context, span, query, body })
 }

@@ -256,6 +256,15 @@ impl<'a> FieldReader<'a> {
         Some(values.iter().map(read_one).collect())
     }
 
+    /// Reads an optional object, without its members. `null` is invalid.
+    pub(crate) fn optional_object(&mut self, name: &str) -> Option<Option<&'a Map<String, Value>>> {
+        match self.fields.get(name) {
+            None => Some(None),
+            Some(Value::Object(fields)) => Some(Some(fields)),
+            Some(_) => self.reject(name, FieldCode::Type, "must be an object"),
+        }
+    }
+
     /// Returns the number of elements of a list, and 0 if the field is missing or is not a list.
     pub(crate) fn length(&self, name: &str) -> usize {
         self.fields.get(name).and_then(Value::as_array).map_or(0, Vec::len)

@@ -24,8 +24,14 @@ pub(super) fn find_company(
     let body = body.company();
     let body = body.as_ref().map(|named| named.as_deref().ok_or(()));
     let header = request.headers().get_all("x-company-id").map(|value| Ok(value.to_str().unwrap_or_default()));
+    agreed(path.into_iter().chain(query).chain(body).chain(header))
+}
+
+/// Returns the company that all of these ids specify. `Err` stands for a value that is not a string. If an id is invalid,
+/// or if the ids differ, the response is 400.
+pub(crate) fn agreed<'a>(ids: impl IntoIterator<Item = Result<&'a str, ()>>) -> Result<Option<CompanyId>, ApiError> {
     let (mut found, mut agree) = (None, true);
-    for named in path.into_iter().chain(query).chain(body).chain(header) {
+    for named in ids {
         let company = match named {
             Ok(text) => CompanyId::parse(text).map_err(|error| (FieldCode::Uuid, error.to_string())),
             Err(()) => Err((FieldCode::Type, "must be a string".to_owned())),

@@ -11,6 +11,10 @@ use crate::respond::ApiError;
 /// `X-IAM-Version` of an earlier response. This guarantees read-your-writes and monotonic reads for the client.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
+/// The request header that contains the version that the company and the catalog must still have for a change to be
+/// made. Its value is the `X-IAM-Version` of an earlier response, such as the preview of the change.
+pub(crate) const IF_VERSION: HeaderName = HeaderName::from_static("x-iam-if-version");
+
 /// Reads the headers `Cache-Control: no-cache` and `X-IAM-Min-Version`. If `X-IAM-Min-Version` occurs twice or is not a
 /// valid version, the response is 400.
 pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
@@ -19,13 +23,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         .filter_map(|value| value.to_str().ok())
         .flat_map(|line| line.split(','))
         .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"));
-    let mut least = headers.get_all(MIN_VERSION);
-    let least = match (least.next(), least.next()) {
-        (None, _) => None,
-        (Some(value), None) => value.to_str().ok().and_then(Versions::parse).map(Some).ok_or_else(invalid)?,
-        (Some(_), Some(_)) => return Err(invalid()),
-    };
-    Ok(match (bypasses_cache, least) {
+    Ok(match (bypasses_cache, version(headers, &MIN_VERSION)?) {
         // `no-cache` also satisfies any minimum version, since it forces a read of the latest committed version.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),
@@ -33,9 +31,22 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
     })
 }
 
-fn invalid() -> ApiError {
+/// Reads the version that the target of a change must still have. If the header occurs twice or is not a valid version,
+/// the response is 400.
+pub(super) fn if_version(headers: &HeaderMap) -> Result<Option<Versions>, ApiError> {
+    version(headers, &IF_VERSION)
+}
+
+fn version(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Versions>, ApiError> {
+    let mut values = headers.get_all(name);
+    let version = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok().and_then(Versions::parse),
+        (Some(_), Some(_)) => None,
+    };
     let what = "must be a single X-IAM-Version value from an earlier response";
-    ApiError::invalid(vec![FieldError::new(MIN_VERSION.as_str(), FieldCode::Version, what)])
+    let invalid = || ApiError::invalid(vec![FieldError::new(name.as_str(), FieldCode::Version, what)]);
+    version.map(Some).ok_or_else(invalid)
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ mod request_reader;
 
 pub(crate) use authorized::Authorized;
 pub(crate) use body_reader::FieldReader;
-pub(crate) use conditional::matches_if_none_match;
+pub(crate) use company::agreed;
+pub(crate) use conditional::{if_match, matches_if_none_match};
 pub(crate) use policy::{
     Anyone, AssignLevels, FindAllowed, ManageCredentials, ManageLevels, ManagePermissions, Member, Myself, Platform,
     PlatformCompany, ReadAudit, ReadCatalog, ReadIam, ReadProfiles,
 };
-pub(crate) use request_reader::{Input, RequestReader};
+pub(crate) use request_reader::{Input, RequestLine, RequestReader};

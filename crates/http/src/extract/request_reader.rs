@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::dev::{Path, Url};
 use actix_web::http::Method;
 use iam_application::{FieldCode, FieldError, IfMatch};
 use iam_domain::{CompanyId, NamedUser};
@@ -17,10 +18,34 @@ use super::conditional::if_match;
 use super::field::Field;
 use crate::respond::ApiError;
 
+/// The method and the path of a request, and its precondition.
+pub(crate) struct RequestLine<'a> {
+    /// The method.
+    pub(crate) method: &'a Method,
+    /// The path, which has been matched against the pattern.
+    pub(crate) path: &'a Path<Url>,
+    /// The pattern of the operation's path.
+    pub(crate) pattern: Cow<'a, str>,
+    /// The precondition in the `If-Match` header.
+    pub(crate) if_match: IfMatch,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Returns the method, the path and the precondition of a request.
+    pub(super) fn of(request: &'a HttpRequest) -> Self {
+        Self {
+            method: request.method(),
+            path: request.match_info(),
+            pattern: request.match_pattern().unwrap_or_default().into(),
+            if_match: if_match(request.headers()),
+        }
+    }
+}
+
 /// A reader for the parameters, headers and body of a request. If a value is invalid, the method that reads it records
 /// a field error and returns `None`.
 pub(crate) struct RequestReader<'a> {
-    request: &'a HttpRequest,
+    line: RequestLine<'a>,
     names: UserNames<'a>,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
@@ -54,14 +79,14 @@ impl Input for () {
 /// Reads the input of a request. The error either concerns the body as a whole, or lists all invalid parameters and
 /// fields.
 pub(super) fn read<T: Input>(
-    request: &HttpRequest,
+    line: RequestLine<'_>,
     names: UserNames<'_>,
     company: Option<CompanyId>,
     query: &[(String, String)],
     body: &Option<Result<Map<String, Value>, ApiError>>,
 ) -> Result<T, ApiError> {
     let mut reader = RequestReader {
-        request,
+        line,
         names,
         company,
         query,
@@ -71,7 +96,7 @@ pub(super) fn read<T: Input>(
         fatal: None,
     };
     let input = T::read(&mut reader);
-    if !is_compatible(request) {
+    if !is_compatible(&reader.line) {
         reader.reject_unknown_parameters();
     }
     let RequestReader { findings, fatal, .. } = reader;
@@ -106,9 +131,8 @@ const COMPATIBLE: [(Method, &str); 15] = [
 ];
 
 /// Returns `true` if the request is for an operation of the original system.
-fn is_compatible(request: &HttpRequest) -> bool {
-    let pattern = request.match_pattern();
-    COMPATIBLE.iter().any(|(method, path)| method == request.method() && Some(*path) == pattern.as_deref())
+fn is_compatible(line: &RequestLine<'_>) -> bool {
+    COMPATIBLE.iter().any(|(method, path)| method == line.method && *path == line.pattern)
 }
 
 /// Returns `true` if the query contains no parameter other than the company.
@@ -131,30 +155,30 @@ impl<'a> RequestReader<'a> {
 
     /// Returns the method of the request.
     pub(crate) fn method(&self) -> &Method {
-        self.request.method()
+        self.line.method
     }
 
     /// Returns the precondition in the `If-Match` header.
     pub(crate) fn if_match(&self) -> IfMatch {
-        if_match(self.request.headers())
+        self.line.if_match.clone()
     }
 
     /// Reads a path parameter.
     pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
-        let text = self.request.match_info().query(name).to_owned();
+        let text = self.line.path.query(name).to_owned();
         self.parameter(name, text)
     }
 
     /// Returns `true` if the path of the operation has this parameter.
     pub(crate) fn has_path_parameter(&self, name: &str) -> bool {
-        self.request.match_info().get(name).is_some()
+        self.line.path.get(name).is_some()
     }
 
     /// Reads a user from the path, identified by user id or external id.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
         // Actix does not decode %2F and %25, so these sequences are decoded here. Actix replaces invalid UTF-8 with
         // U+FFFD, so different ids could become equal. Ids that contain U+FFFD are therefore rejected.
-        let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
+        let text = percent_decode_str(self.line.path.query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
             _ => self.reject(name, FieldCode::User, UserNameError::Form),

@@ -276,6 +276,18 @@ pub(crate) struct ErrorBody {
     errors: Vec<Finding>,
 }
 
+impl From<&ApiError> for ErrorBody {
+    fn from(error: &ApiError) -> Self {
+        Self {
+            status: "error",
+            code: error.code.as_str(),
+            message: error.message.clone(),
+            reason: error.authentication.map(AuthenticationError::reason),
+            errors: error.errors.iter().map(Finding::from).collect(),
+        }
+    }
+}
+
 /// Returns the value of the `WWW-Authenticate` header (RFC 6750). If the request has no credential, the value contains
 /// no error code.
 fn challenge(error: AuthenticationError) -> HeaderValue {
@@ -292,13 +304,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.code.status()).json(ErrorBody {
-            status: "error",
-            code: self.code.as_str(),
-            message: self.message.clone(),
-            reason: self.authentication.map(AuthenticationError::reason),
-            errors: self.errors.iter().map(Finding::from).collect(),
-        });
+        let mut response = HttpResponse::build(self.code.status()).json(ErrorBody::from(self));
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {

@@ -26,7 +26,7 @@ pub(crate) async fn no_such_route(request: HttpRequest) -> HttpResponse {
 }
 
 /// Returns `true` if a path matches a pattern, in which `{…}` matches any non-empty segment.
-fn matches_pattern(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
         match (pattern.next(), path.next()) {

@@ -70,6 +70,7 @@ operations! {
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     quotas::{get_company_quotas, set_company_quotas},
     ceilings::{get_company_ceilings, set_company_ceilings, preview_company_ceilings},
+    previews::{preview_change},
     trail::{track, get_trail, clear_trail},
     users::{get_user, cut_off_user},
     profiles::{get_user_profile, set_user_profile, remove_user, get_companies_of_user, get_my_companies},

@@ -13,7 +13,7 @@ use iam_domain::{
     UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings, CompanyCopy,
     CompanyDirectory, CompanyMatrix, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
     Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews,
     Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
@@ -265,6 +265,10 @@ impl Snapshots for Store {
 
     async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
         self.answers().reader().snapshots().load_matrix(company).await
+    }
+
+    async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
+        self.answers().reader().snapshots().load_copy(company).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {

@@ -22,7 +22,7 @@ pub(crate) struct CatalogData {
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditLog,
     /// The compiled catalog, which is computed on first use.
-    pub(super) compiled: OnceLock<Arc<Catalog>>,
+    pub(crate) compiled: OnceLock<Arc<Catalog>>,
 }
 
 impl CatalogData {

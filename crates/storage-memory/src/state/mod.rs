@@ -18,12 +18,13 @@ use imbl::OrdMap;
 use crate::state::change_log::ChangeLog;
 use crate::state::credentials::CredentialsData;
 use crate::state::ids::RowIds;
-use crate::state::owned::{AuditLog, MenuData};
+use crate::state::owned::AuditLog;
 
 pub(crate) use catalog::CatalogData;
 pub(crate) use company::{CompanyData, LevelData};
 pub(crate) use credentials::with_last_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
+pub(crate) use owned::MenuData;
 
 /// All data from which decisions are computed, with the menus and the audit logs.
 #[derive(Clone, Default)]

@@ -292,6 +292,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_unit_of_work_measures_the_growth_of_assignments,
         level_sets_exceed_a_limit_only_if_their_number_grows,
         level_sets_are_compared_after_all_changes;
+    copies:
+        a_copy_contains_the_data_of_its_company;
     ceilings:
         ceilings_are_read_as_written,
         a_snapshot_contains_the_ceilings_of_its_company;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::expected::Expected;
-use super::forms::{Clears, Field, Kind, NO_USER, Nullable, Optional, Required};
+use super::forms::{Clears, Field, Kind, METHODS, NO_USER, Nullable, Optional, PATH, Required};
 use crate::http::operation::Entity;
 
 /// The placeholder in a body for bytes that a [`Value`] cannot represent, such as invalid UTF-8.
@@ -100,6 +100,7 @@ impl Cases<'_> {
                 Kind::Flag => value.is_boolean(),
                 Kind::Integer | Kind::Limit | Kind::Rate => value.is_u64(),
                 Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => value.is_array(),
+                Kind::Inner => value.is_object(),
                 _ => value.is_string(),
             };
             if !fits {
@@ -166,7 +167,12 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
-            Kind::Flag => {}
+            Kind::Flag | Kind::Inner => {}
+            Kind::Method => self.wrong(pointer, name, &["", " ", "post", "TRACE", "POST\0"], METHODS),
+            Kind::Path => self.wrong(pointer, name, &["", " ", "a\0b", "x", "//a/b", "https://a.example/b"], PATH),
+            Kind::Header => {
+                self.wrong(pointer, name, &["\0", "a\nb", "\u{7f}"], "must be a value of the header If-Match")
+            }
             Kind::Integer => {
                 for number in [i64::from(i32::MAX) + 1, i64::from(i32::MIN) - 1, i64::MAX, i64::MIN] {
                     let range = "must be between -2147483648 and 2147483647";
@@ -240,6 +246,13 @@ impl Cases<'_> {
             Kind::Texts(most, are_keys) => self.texts(pointer, name, most, are_keys),
             Kind::Objects(fields, key) => self.objects(pointer, name, fields, key),
             Kind::Apart(fields, most) => self.apart(pointer, name, fields, most),
+        }
+    }
+
+    /// Adds test cases with texts that are invalid for the same reason.
+    fn wrong(&mut self, pointer: &str, name: &str, texts: &[&str], reason: &str) {
+        for text in texts {
+            self.set(pointer, json!(text), Expected::invalid(name, reason));
         }
     }
 
@@ -376,6 +389,7 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
         Kind::Flag => "must be a boolean",
         Kind::Integer | Kind::Limit | Kind::Rate => "must be an integer",
         Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => "must be an array",
+        Kind::Inner => "must be an object",
         _ => "must be a string",
     };
     Expected::invalid(name, what)
@@ -402,7 +416,9 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field], is_strict: bool) 
     let mut all = cases.all;
     if fields.len() > 1 {
         let names: Vec<_> = fields.iter().map(|field| field.name.to_owned()).collect();
-        let wrong: Map<_, _> = names.iter().map(|name| (name.clone(), json!({}))).collect();
+        let is_object = |name: &str| fields.iter().any(|field| field.name == name && matches!(field.kind, Kind::Inner));
+        let wrong = |name: &String| (name.clone(), if is_object(name) { json!([]) } else { json!({}) });
+        let wrong: Map<_, _> = names.iter().map(wrong).collect();
         let body = Value::Object(wrong).to_string();
         all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
     }

@@ -36,6 +36,14 @@ pub enum Kind {
     User,
     /// An RFC 3339 time.
     Time,
+    /// The method of a change.
+    Method,
+    /// The path of a change, with an optional query.
+    Path,
+    /// The value of a header.
+    Header,
+    /// A JSON object with arbitrary members.
+    Inner,
     /// A list of ids of existing entities of this kind.
     Ids(&'static str),
     /// A list of strings. The number is the maximum length of each string in characters. The flag is `true` if each
@@ -71,6 +79,12 @@ pub use Presence::{Clears, Nullable, Optional, Required};
 const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
 }
+
+/// The error message for a string that is not the method of a change.
+pub const METHODS: &str = "must be one of: POST, PUT, PATCH, DELETE";
+
+/// The error message for a string that is not a path.
+pub const PATH: &str = "must be a path of this service with an optional query, such as /api/iam/user-levels";
 
 /// The error message for a string that is not a valid user id.
 pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
@@ -143,7 +157,9 @@ impl Form {
     /// misspelled field would have no effect.
     pub fn is_strict(&self) -> bool {
         let path = self.operation;
-        ["/check", "/checks", "/explain", "/explanations", "/assignments"].iter().any(|end| path.ends_with(end))
+        ["/check", "/checks", "/explain", "/explanations", "/assignments", "/previews"]
+            .iter()
+            .any(|end| path.ends_with(end))
             || path.starts_with("PATCH ") && path.contains("/permissions/")
     }
 }
@@ -276,6 +292,10 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "PUT /api/iam/users/{userId}/profile", body: None, fields: &[
         field("displayName", Text(255), Clears), field("email", Email, Clears),
+    ] },
+    Form { operation: "POST /api/iam/previews", body: None, fields: &[
+        field("method", Method, Required), field("path", Path, Required), field("body", Inner, Optional),
+        field("ifMatch", Header, Optional),
     ] },
     Form { operation: "PUT /api/iam/companies/{companyId}/modules", body: None, fields: &[
         field("moduleIds", Ids("module"), Required),

@@ -40,6 +40,9 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     examples.record("POST /api/iam/explanations", callers.admin("POST", path), Some(checks)).await;
     let path = "/api/iam/who-can?feature=general.read&action=Read&scope=team";
     examples.record("GET /api/iam/who-can", callers.admin("GET", path), None).await;
+    let path = format!("/api/iam/users/{member}/user-levels?force=false");
+    let body = json!({ "method": "PUT", "path": path, "body": { "userLevelIds": [] }, "ifMatch": "*" });
+    examples.record("POST /api/iam/previews", callers.admin("POST", "/api/iam/previews"), Some(body)).await;
     let companies = callers.platform("GET", "/api/iam/companies?sort=name");
     examples.record("GET /api/iam/companies", companies, None).await;
     examples.record("GET /api/iam/users", callers.admin("GET", "/api/iam/users?total=true"), None).await;

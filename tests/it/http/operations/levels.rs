@@ -161,6 +161,12 @@ pub const TABLE: &[Operation] = {
             ..COMPANY_READ
         },
         Operation {
+            name: "POST /api/iam/previews",
+            needs: Needs::FindAllowed,
+            body: || json!({ "method": "POST", "path": "/api/iam/user-levels", "body": { "name": "X" }, "ifMatch": "*" }),
+            ..COMPANY_READ
+        },
+        Operation {
             name: "GET /api/iam/users/{userId}/user-levels",
             ids: &[Member],
             foreign: &[Foreign { ids: &[TheirMember], answer: Data(|| json!({ "userLevels": [] })), ..FOREIGN }],

@@ -40,7 +40,11 @@ pub(super) const ERRORS: [(&str, &str, &str); 15] = [
     ("405", "MethodNotAllowed", "The path does not support the method of the request."),
     ("409", "Conflict", "The change conflicts with the stored data. `message` states the reason."),
     ("410", "Gone", "The data has changed since the first page was read. Read the list again from its first page."),
-    ("412", "PreconditionFailed", "The entity has changed since the client read it: `If-Match` does not match."),
+    (
+        "412",
+        "PreconditionFailed",
+        "The data has changed since the client read it: `If-Match` or `X-IAM-If-Version` does not match.",
+    ),
     (
         "408",
         "RequestTimeout",
@@ -275,7 +279,11 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         _ => is_change || id == "getMatrix",
     };
     let has_entity_tag = WITH_ENTITY_TAG.contains(&id.as_str());
+    let takes_version = is_change && versions && tag != "Decisions" && !path.ends_with("/ceilings/preview");
     add_parameters(path, is_authenticated, operation);
+    if takes_version {
+        add_expected_version(operation);
+    }
     for (status, response) in members(&mut operation["responses"]) {
         if let Some((_, name, _)) = ERRORS.iter().find(|(error, ..)| error == status) {
             // The error response of a probe has its own body schema.
@@ -322,6 +330,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         shared.extend(["400", "401", "403", "429", "503"]);
         if is_change {
             shared.extend(["408", "413", "415"]);
+            if takes_version && id != "previewChange" {
+                shared.push("412");
+            }
             if OF_COMPANIES.contains(&tag.as_str()) {
                 shared.push("409");
             }
@@ -408,8 +419,7 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
         }
         let text = "The minimum version of the permissions that the response is based on: the `X-IAM-Version` of an \
             earlier response. All other data is read from the storage and satisfies every minimum version.";
-        let version = json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" });
-        parameters.push(parameter("X-IAM-Min-Version", "header", (text, version)));
+        parameters.push(parameter("X-IAM-Min-Version", "header", (text, version())));
         let text = "`no-cache` forces a read of the storage. The rate of such reads is limited for each caller.";
         parameters.push(parameter("Cache-Control", "header", (text, string())));
     }
@@ -417,6 +427,21 @@ fn add_parameters(path: &str, is_authenticated: bool, operation: &mut Value) {
         parameters.extend(own.iter().cloned());
     }
     operation["parameters"] = parameters.into();
+}
+
+/// Adds the parameter of a change that is made only at a certain version.
+fn add_expected_version(operation: &mut Value) {
+    let text = "The version that the company and the catalog must still have: the `X-IAM-Version` of an earlier response, \
+        such as the preview of the change. If the version differs, the response is 412. For a change to the catalog, only \
+        the version of the catalog is compared.";
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.push(parameter("X-IAM-If-Version", "header", (text, version())));
+    }
+}
+
+/// Returns the schema of the header `X-IAM-Version`.
+fn version() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]+\\.[0-9]+$" })
 }
 
 fn parameter(name: &str, location: &str, (description, schema): (&str, Value)) -> Value {
