@@ -122,9 +122,12 @@ fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String
     if body.contains(r#""companies":["#) {
         body = with_sorted_companies(&body);
     }
-    if let Some((start, cursor)) = body.split_once("\"nextCursor\":\"") {
-        let (cursor, end) = cursor.split_once('"').unwrap();
-        body = format!("{start}\"nextCursor\":\"{}\"{end}", names.of("cursor", cursor));
+    for field in ["nextCursor", "version"] {
+        let field = format!("\"{field}\":\"");
+        if let Some((start, value)) = body.split_once(&field) {
+            let (value, end) = value.split_once('"').unwrap();
+            body = format!("{start}{field}{}\"{end}", names.of(&field, value));
+        }
     }
     let what = exchange.what.split("&cursor=").next().unwrap();
     (format!("{} {}", names.normalise(what), answer.status), headers, body)
