@@ -234,7 +234,23 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Loads the catalog and data of a company ($3) with one statement, as [`Self::load`] does. The statement also
-    /// reads the columns `rest`; `read` builds the result from the row and the catalog.
+    /// reads the columns `rest`. Returns the row, and the catalog with all versions and stamps.
+    async fn load_row(
+        &self,
+        class: Class,
+        company: CompanyId,
+        rest: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
+        let values = std::iter::once(company.as_uuid().into()).chain(values);
+        let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
+        let (row, mut stamped) = self.load(class, Some(company), sql, values).await?;
+        stamped.versions.company = column(&row, "company_version")?;
+        stamped.stamps.company = column(&row, "company_stamp")?;
+        Ok((row, stamped))
+    }
+
+    /// Loads a row as [`Self::load_row`] does. `read` builds the result from the row and the catalog.
     async fn load_of<V>(
         &self,
         class: Class,
@@ -243,14 +259,8 @@ impl<T: Executor> Repository<T> {
         values: impl IntoIterator<Item = Value>,
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
-        let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
-        let (row, Stamped { versions, stamps, value }) = self.load(class, Some(company), sql, values).await?;
-        Ok(Stamped {
-            versions: Versions { company: column(&row, "company_version")?, ..versions },
-            stamps: Stamps { company: column(&row, "company_stamp")?, ..stamps },
-            value: read(&row, value)?,
-        })
+        let (row, Stamped { versions, stamps, value }) = self.load_row(class, company, rest, values).await?;
+        Ok(Stamped { versions, stamps, value: read(&row, value)? })
     }
 }
 
@@ -305,8 +315,13 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
-        let read = |row: &QueryResult, catalog| copy_in(row, company, catalog);
-        self.load_of(Class::Loads, company, &company_copy(), [], read).await
+        let (row, Stamped { versions, stamps, value: catalog }) =
+            self.load_row(Class::Reads, company, &company_copy(), []).await?;
+        // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
+        let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
+        let value =
+            converted.map_err(|error| StorageError::corrupt(format_args!("the copy of a company: {error}")))??;
+        Ok(Stamped { versions, stamps, value })
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
