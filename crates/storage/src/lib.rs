@@ -58,7 +58,9 @@
 
 mod audit_log;
 mod auxiliary;
+mod company_copy;
 pub mod company_locks;
+mod company_state;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
@@ -87,6 +89,8 @@ pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
+pub use company_copy::{CompanyCopy, CopiedLevel};
+pub use company_state::CompanyState;
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use directory::{CompanyDirectory, CompanyFilter, CompanyOrder, CompanyPosition, ListedCompany};
 pub use edits::{EditedLevels, EditedUser, LevelsEdit};
@@ -102,14 +106,13 @@ pub use members::{
 };
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
-    ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyState, CompanyStates,
-    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems,
-    MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions,
-    Views,
+    ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyStates, CredentialChanges,
+    Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems, MenuUse, ModuleFeatures,
+    ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
-pub use simulation::{CompanyCopy, CopiedLevel, Simulator};
+pub use simulation::Simulator;
 pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{

@@ -23,7 +23,7 @@ use crate::directory::CompanyDirectory;
 use crate::members::{CursorKeys, Members};
 use crate::profiles::UserProfiles;
 use crate::stamped::Stamped;
-use crate::{CompanyCopy, CompanyMatrix, Result, StateId};
+use crate::{CompanyCopy, CompanyMatrix, CompanyState, Result, StateId};
 
 /// Read operations on views.
 #[async_trait]
@@ -217,21 +217,6 @@ pub trait SubMenuItems: Send + Sync {
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>>;
     /// Returns the sub-item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
-}
-
-/// The version of a company, its name and status, and the times when it was provisioned and erased.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CompanyState {
-    /// The version of the company. Each committed change to the company increments it, so versions follow the order of
-    /// commits.
-    pub version: i64,
-    /// The time when the company was provisioned, or `None` if it has not been provisioned.
-    pub provisioned_at: Option<Timestamp>,
-    /// The name and the status of the company.
-    pub details: CompanyDetails,
-    /// The time when the company was erased, or `None` if it was not. The state of an erased company is a tombstone: it
-    /// remains forever, so the version of the company never restarts.
-    pub erased_at: Option<Timestamp>,
 }
 
 /// Read operations on the versions, the details and the provisioning state of companies.

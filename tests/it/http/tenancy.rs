@@ -92,11 +92,18 @@ const CALLERS: [TestCaller; 5] =
 const ALL_COMPANIES: &str = "GET /api/iam/companies";
 
 /// The lists that sign their cursors.
-const SIGNED: [&str; 4] =
-    ["GET /api/iam/user-levels/{id}/users", "GET /api/iam/users", "GET /api/iam/who-can", ALL_COMPANIES];
+const SIGNED: [&str; 5] = [
+    "GET /api/iam/user-levels/{id}/users",
+    "GET /api/iam/users",
+    "GET /api/iam/who-can",
+    "POST /api/iam/previews",
+    ALL_COMPANIES,
+];
 
 fn is_read(operation: &Operation) -> bool {
-    let asks = ["/check", "/checks", "/explain", "/explanations"].iter().any(|end| operation.path().ends_with(end));
+    let asks = ["/check", "/checks", "/explain", "/explanations", "/previews"]
+        .iter()
+        .any(|end| operation.path().ends_with(end));
     operation.method() == "GET" || asks
 }
 
