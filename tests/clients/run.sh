@@ -52,6 +52,7 @@ pip --quiet --disable-pip-version-check install ./python
 mypy --strict with_python.py
 
 step "start the demo server"
+: >server.log
 DATABASE_URL='' JWT_SECRET='' PORT=0 "$server" demo >server.log 2>&1 &
 child=$!
 until grep -q '^# List the user levels' server.log; do

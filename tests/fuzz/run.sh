@@ -50,6 +50,8 @@ checks+=,response_headers_conformance,unsupported_method,allow_header_conformanc
 # usage: pass ROLE SHARE (the minimum share of operations that succeed at least once, in percent)
 pass() {
     step "requests of the $1, at most $cases per operation and $seconds s, SEED=$seed"
+    # The log of the previous pass must not be read.
+    : >"$work/server.log"
     # Rate limits are disabled, so that no request is rejected before it is validated.
     env IAM__RATE_LIMIT__PER_USER=0 IAM__RATE_LIMIT__PER_COMPANY=0 IAM__RATE_LIMIT__LOADS_PER_USER=0 \
         IAM__RATE_LIMIT__FAILURES_PER_ADDRESS=0 DATABASE_URL='' PORT=0 IAM__ADMIN__PORT=0 "$server" demo \
