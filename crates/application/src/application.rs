@@ -36,9 +36,9 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Creates an application that uses `storage`, and `simulator` for previews of changes. Changes run on `runtime`, which must outlive the runtimes of the
-    /// callers. A change then completes even if the server worker that started it, and the runtime of this worker, shut
-    /// down.
+    /// Creates an application that uses `storage`, and `simulator` for previews of changes. Changes run on `runtime`, which
+    /// must outlive the runtimes of the callers. A change then completes even if the server worker that started it, and
+    /// the runtime of this worker, shut down.
     #[must_use]
     pub fn new(
         storage: Arc<dyn Storage>,

@@ -63,13 +63,13 @@ struct Position {
 
 impl Application {
     /// Returns the outcome that a change to a company or to the catalog would have, and a page of the users of one company
-    /// whose decisions would differ.
-    /// All pages that one first page leads to reflect the same versions of the company and of the catalog.
+    /// whose decisions would differ. All pages that follow from one first page reflect the same versions of the company and
+    /// of the catalog.
     ///
     /// The change runs on a copy of the company, with all its checks. Only the budgets and the menus of other companies
-    /// are not checked, and the caller's credentials are not verified again. Previews run one after another, because each of them reads the whole company.
-    /// If the future is dropped while a preview is computed, the computation continues, and the next preview waits for
-    /// it.
+    /// are not checked, and the caller's credentials are not verified again. Previews run one after another, because each
+    /// of them reads the whole company. If the future is dropped while a preview is computed, the computation continues,
+    /// and the next preview waits for it.
     ///
     /// # Errors
     ///
