@@ -62,6 +62,7 @@ mod m20261127_000010_company_ceilings;
 mod m20261127_000011_company_directory;
 mod m20261127_000012_cursor_key;
 mod m20261127_000013_idempotency_keys;
+mod m20261127_000014_assignment_periods;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -140,6 +141,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000011_company_directory::Migration),
             Box::new(m20261127_000012_cursor_key::Migration),
             Box::new(m20261127_000013_idempotency_keys::Migration),
+            Box::new(m20261127_000014_assignment_periods::Migration),
         ]
     }
 
@@ -343,7 +345,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 12] = [
+    const SQL: [&str; 13] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -356,6 +358,7 @@ mod tests {
         m20261127_000011_company_directory::UP,
         m20261127_000012_cursor_key::UP,
         m20261127_000013_idempotency_keys::UP,
+        m20261127_000014_assignment_periods::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

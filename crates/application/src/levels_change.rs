@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::escalation::AssignmentChange;
-use iam_domain::{CompanyId, Snapshot, UserId, UserLevelId};
-use iam_storage::UnitOfWork;
+use iam_domain::{CompanyId, Snapshot, Timestamp, UserId, UserLevelId};
+use iam_storage::{Assigned, UnitOfWork};
 
 use crate::Failure;
 
@@ -49,6 +49,42 @@ impl LevelsChange {
     pub(crate) fn is_reduction(&self) -> bool {
         self.adds_denies || !self.before.is_subset(&self.after)
     }
+}
+
+/// Returns the changes to the levels that a user holds, if the user's assignments change from `before` to `after` at the
+/// time `now`. `denying` are those of the assigned levels that deny.
+///
+/// The changes concern the assignments that have not expired, and also, if they differ, those that are in effect without
+/// an end: what only other assignments allow or deny ends. An assignment whose period changes is treated as removed and
+/// then assigned again: a longer period is a grant, and a shorter one a revocation.
+pub(crate) fn level_changes(
+    user: UserId,
+    (before, after): (&Assigned, &Assigned),
+    now: Timestamp,
+    denying: &BTreeSet<UserLevelId>,
+    fields: LevelFields,
+) -> Vec<LevelsChange> {
+    let unexpired = |assigned: &Assigned| -> BTreeSet<UserLevelId> {
+        assigned.iter().filter(|(_, period)| !period.is_expired(now)).map(|(level, _)| *level).collect()
+    };
+    let (held, wanted) = (unexpired(before), unexpired(after));
+    let is_unchanged = |level: &UserLevelId| !wanted.contains(level) || before.get(level) == after.get(level);
+    let kept: BTreeSet<_> = held.iter().copied().filter(is_unchanged).collect();
+    let change = |before: BTreeSet<_>, after: BTreeSet<UserLevelId>| {
+        let adds_denies = after.difference(&before).any(|level| denying.contains(level));
+        LevelsChange { user, before, after, adds_denies, fields }
+    };
+    let lasting = |assigned: &Assigned| -> BTreeSet<UserLevelId> {
+        assigned.iter().filter(|(_, period)| period.is_lasting(now)).map(|(level, _)| *level).collect()
+    };
+    let (lasting_before, lasting_after) = (lasting(before), lasting(after));
+    let has_periods = lasting_before != held || lasting_after != wanted;
+    let mut changes =
+        if kept == held { vec![change(held, wanted)] } else { vec![change(held, kept.clone()), change(kept, wanted)] };
+    if has_periods && lasting_before != lasting_after {
+        changes.push(change(lasting_before, lasting_after));
+    }
+    changes
 }
 
 /// Loads the permissions of all levels of these changes, together with the catalog. The permissions of the levels are

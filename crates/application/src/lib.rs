@@ -34,6 +34,7 @@ mod companies;
 mod decisions;
 mod etag;
 mod execute;
+mod expiry;
 mod external_ids;
 mod failure;
 mod field_error;
@@ -75,12 +76,13 @@ pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{
-    AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, FeatureCell, HeldLevel, IdempotentRequest,
-    LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,
+    AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, EndingAssignment, FeatureCell, HeldLevel,
+    IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,
 };
 pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};
 pub use lists::companies::ListCompanies;
+pub use lists::ending::ListEndingAssignments;
 pub use lists::members::{ListMembers, SearchText};
 pub use lists::page::{Page, PageRequest};
 pub use names::Names;

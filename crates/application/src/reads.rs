@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use iam_domain::{
-    ApiKey, ApiKeyId, AuditRecord, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeaturePermission,
-    GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
-    UserLevelId, View, ViewId, ViewPermission,
+    ApiKey, ApiKeyId, AssignedUserLevel, AuditRecord, CompanyId, EntityType, ExternalId, Feature, FeatureId,
+    FeaturePermission, GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId,
+    UserLevel, UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, Membership, PageBounds, Stamped};
+use iam_storage::{
+    AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, LevelAssignment, Membership, PageBounds, Stamped,
+};
 
 use crate::blocking::{compute, give_way};
 use crate::changes::credentials::API_KEY;
@@ -107,13 +109,14 @@ impl Application {
         self.reader().user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
     }
 
-    /// Returns the levels that a user holds in a company.
+    /// Returns the levels that are assigned to a user in a company, with the periods of the assignments.
     ///
     /// # Errors
     ///
     /// Returns [`Failure::Unavailable`] if the storage cannot be read.
-    pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
-        Ok(self.reader().assignments().get_user_levels(company, user).await?)
+    pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<AssignedUserLevel>, Failure> {
+        let assigned = self.reader().assignments().get_assigned(company, user).await?;
+        Ok(assigned.into_iter().map(LevelAssignment::into_assigned).collect())
     }
 
     /// Returns the matrices of all levels of a company.

@@ -42,6 +42,7 @@
 
 mod demo;
 mod development_token;
+mod expiry;
 mod issuers;
 mod json_lines;
 mod mode;
@@ -62,8 +63,9 @@ pub use mode::{ModeError, StorageMode};
 pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, Documentation, IssuerSettings, List, LogFormat,
-    LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
+    AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, DatabaseSettings, Documentation, IssuerSettings,
+    List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError,
+    environment,
 };
 pub use telemetry::{Metrics, TelemetryError, stderr_logs};
 pub use wiring::{StartError, System};

@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use crate::expiry::remove_expired_assignments;
 use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
@@ -135,12 +136,13 @@ impl System {
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
-        let application =
-            Application::new(storage, permissions, Arc::new(MemorySimulator::new(clock.clone())), runtime);
+        let application = Application::new(storage, permissions, Arc::new(MemorySimulator), runtime);
+        let application = application.with_budgets(settings.rate_limit.budgets());
+        let application = Arc::new(application.with_quotas(settings.quotas.limits()));
+        let (removing, expiry) = (Arc::clone(&application), settings.assignments.clone());
+        tasks.spawn(remove_expired_assignments(removing, expiry, Arc::clone(&progress)));
         Ok(Self {
-            application: Arc::new(
-                application.with_budgets(settings.rate_limit.budgets()).with_quotas(settings.quotas.limits()),
-            ),
+            application,
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             clock,

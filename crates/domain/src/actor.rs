@@ -1,4 +1,4 @@
-//! The callers of the API, and the actors that make changes: users, services and the command line.
+//! The callers of the API, and the actors that make changes: users, services, the command line and the system.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ impl Caller {
     }
 }
 
-/// The actor of a change, as recorded in the audit log: a user, a service or the command line.
+/// The actor of a change, as recorded in the audit log: a user, a service, the command line or the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actor {
     /// A user, identified by the user id.
@@ -96,6 +96,8 @@ pub enum Actor {
     ApiKey(ApiKeyId),
     /// The command line, used by an operator. It has no id.
     CommandLine,
+    /// The server itself, in a background task. It has no id.
+    System,
 }
 
 impl Actor {
@@ -103,34 +105,37 @@ impl Actor {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidActor`] if a user or a service has no id, or if the command line has one.
+    /// Returns [`InvalidActor`] if a user or a service has no id, or if the command line or the
+    /// system has one.
     pub const fn from_parts(kind: ActorKind, id: Option<Uuid>) -> Result<Self, InvalidActor> {
         match (kind, id) {
             (ActorKind::User, Some(id)) => Ok(Self::User(UserId::from_uuid(id))),
             (ActorKind::Service, Some(id)) => Ok(Self::ApiKey(ApiKeyId::from_uuid(id))),
             (ActorKind::CommandLine, None) => Ok(Self::CommandLine),
+            (ActorKind::System, None) => Ok(Self::System),
             (ActorKind::User | ActorKind::Service, None) => Err(InvalidActor::MissingId(kind)),
-            (ActorKind::CommandLine, Some(_)) => Err(InvalidActor::UnexpectedId(kind)),
+            (ActorKind::CommandLine | ActorKind::System, Some(_)) => Err(InvalidActor::UnexpectedId(kind)),
         }
     }
 
-    /// Returns the kind of the actor: user, service or command line.
+    /// Returns the kind of the actor: user, service, command line or system.
     #[must_use]
     pub const fn kind(&self) -> ActorKind {
         match self {
             Self::User(_) => ActorKind::User,
             Self::ApiKey(_) => ActorKind::Service,
             Self::CommandLine => ActorKind::CommandLine,
+            Self::System => ActorKind::System,
         }
     }
 
-    /// Returns the id of the user or of the API key, or `None` for the command line.
+    /// Returns the id of the user or of the API key, or `None` for the command line and the system.
     #[must_use]
     pub const fn id(&self) -> Option<Uuid> {
         match self {
             Self::User(id) => Some(id.as_uuid()),
             Self::ApiKey(id) => Some(id.as_uuid()),
-            Self::CommandLine => None,
+            Self::CommandLine | Self::System => None,
         }
     }
 
@@ -139,13 +144,13 @@ impl Actor {
     pub const fn user_id(&self) -> Option<UserId> {
         match self {
             Self::User(id) => Some(*id),
-            Self::ApiKey(_) | Self::CommandLine => None,
+            Self::ApiKey(_) | Self::CommandLine | Self::System => None,
         }
     }
 }
 
 impl fmt::Display for Actor {
-    /// Formats the actor for logs: `user:<id>`, `service:<key id>` or `command_line`.
+    /// Formats the actor for logs: `user:<id>`, `service:<key id>`, `command_line` or `system`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.id() {
             Some(id) => write!(f, "{}:{id}", self.kind()),
@@ -167,11 +172,13 @@ pub enum InvalidActor {
 
 words! {
     /// The kind of the actor that made a change.
-    ActorKind ("user, service, command_line"):
+    ActorKind ("user, service, command_line, system"):
         /// A user.
         User = "user",
         /// A service that authenticated with an API key.
         Service = "service",
         /// The command line, used by an operator.
         CommandLine = "command_line",
+        /// The server itself, in a background task.
+        System = "system",
 }

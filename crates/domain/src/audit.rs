@@ -70,7 +70,8 @@ struct RecordFields<'a> {
     /// The company that was changed. `null` for a platform-wide change, such as a change to the catalog.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     company_id: Option<CompanyId>,
-    /// The id of the actor: the user id, or the id of the service's API key. `null` for the command line.
+    /// The id of the actor: the user id, or the id of the service's API key. `null` for the command line and
+    /// the system.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>, required = true))]
     user_id: Option<Uuid>,
     /// The kind of the actor.
@@ -184,6 +185,7 @@ mod tests {
             (Actor::User(UserId::from_uuid(ID)), json!(ID), "user"),
             (Actor::ApiKey(ApiKeyId::from_uuid(ID)), json!(ID), "service"),
             (Actor::CommandLine, Value::Null, "command_line"),
+            (Actor::System, Value::Null, "system"),
         ] {
             assert_eq!(serde_json::to_value(record(actor)).unwrap(), json(&user_id, kind));
         }
@@ -193,7 +195,9 @@ mod tests {
 
     #[test]
     fn an_id_that_conflicts_with_the_kind_is_rejected() {
-        for (user_id, kind) in [(json!(ID), "command_line"), (Value::Null, "user"), (Value::Null, "service")] {
+        for (user_id, kind) in
+            [(json!(ID), "command_line"), (json!(ID), "system"), (Value::Null, "user"), (Value::Null, "service")]
+        {
             let error = serde_json::from_value::<AuditRecord>(json(&user_id, kind)).unwrap_err();
             assert!(error.to_string().starts_with("an actor of kind"), "{error}");
         }
@@ -206,6 +210,7 @@ mod tests {
             ids.clone().prop_map(|id| Actor::User(UserId::from_uuid(id))),
             ids.prop_map(|id| Actor::ApiKey(ApiKeyId::from_uuid(id))),
             Just(Actor::CommandLine),
+            Just(Actor::System),
         ]
     }
 

@@ -16,7 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{Action, Catalog, FeatureId, LevelPermissions, LevelRule, Scope, UserLevelId, ViewId, is_reserved};
+use crate::{
+    Action, Catalog, FeatureId, LevelPermissions, LevelRule, Scope, UserLevelId, ViewId, ViewState, is_reserved,
+};
 
 /// A permission that a user holds, or that a change grants or revokes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +142,18 @@ impl Transition {
     /// Returns the scope before the change, if a level still allows the cell, and another level now denies it.
     fn nullified(self) -> Option<Scope> {
         self.was.resolved().filter(|_| self.is.granted.is_some() && self.is.is_denied)
+    }
+}
+
+impl LevelPermissions {
+    /// Returns the level with its deny rules only.
+    #[must_use]
+    pub fn only_denies(mut self) -> Self {
+        self.views.retain(|_, state| *state == ViewState::Deny);
+        for rules in self.features.values_mut() {
+            rules.retain(|_, rule| !rule.value);
+        }
+        self
     }
 }
 

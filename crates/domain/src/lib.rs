@@ -62,6 +62,7 @@ mod idempotency;
 mod ids;
 mod impact;
 mod menu;
+mod period;
 mod permission;
 mod profile;
 pub mod provisioning;
@@ -95,11 +96,12 @@ pub use ids::{
 };
 pub use impact::{CellChange, CellCounts, Impact, allowed, impact};
 pub use menu::{Menu, MenuItem, SubMenuItem};
+pub use period::{AssignmentState, Period};
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use profile::{Email, ProfileSource, UserProfile};
 pub use quota::{Quota, QuotaLimits, QuotaOverrides};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
-pub use tenancy::{Assignment, FeaturePermission, UserLevel, ViewPermission};
+pub use tenancy::{AssignedUserLevel, Assignment, FeaturePermission, UserLevel, ViewPermission};
 pub use text::{
     Action, Category, Description, FeatureKey, Icon, Label, ModuleCode, Name, ResourceType, SessionId, TextError, Url,
     ViewUrl,

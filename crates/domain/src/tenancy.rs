@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Action, CompanyId, Description, FeatureId, FeaturePermissionId, Name, Scope, Timestamp, UserId, UserLevelId,
-    ViewId, ViewPermissionId, ViewState,
+    Action, AssignmentState, CompanyId, Description, FeatureId, FeaturePermissionId, Name, Period, Scope, Timestamp,
+    UserId, UserLevelId, ViewId, ViewPermissionId, ViewState,
 };
 
 /// A user level: a role that belongs to one company.
@@ -80,6 +80,31 @@ pub struct FeaturePermission {
     pub updated_at: Timestamp,
 }
 
+/// A level that is assigned to a user, with the period of the assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AssignedUserLevel {
+    /// The level.
+    #[serde(flatten)]
+    pub level: UserLevel,
+    /// The period in which the assignment is in effect.
+    #[serde(flatten)]
+    pub period: Period,
+    /// The state of the assignment. It is absent if the assignment has neither a start nor an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub state: Option<AssignmentState>,
+}
+
+impl AssignedUserLevel {
+    /// Returns the assigned level, with its state at the time of the read.
+    #[must_use]
+    pub fn new(level: UserLevel, period: Period, state: AssignmentState) -> Self {
+        Self { level, period, state: (!period.is_unlimited()).then_some(state) }
+    }
+}
+
 /// The assignment of a level to a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -98,4 +123,7 @@ pub struct Assignment {
     pub assigned_by: Option<Uuid>,
     /// The time of the assignment.
     pub created_at: Timestamp,
+    /// The period in which the assignment is in effect.
+    #[serde(flatten)]
+    pub period: Period,
 }

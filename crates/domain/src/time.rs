@@ -56,6 +56,13 @@ impl Timestamp {
         Self::from_micros(self.micros().saturating_add(micros)).unwrap_or(*self)
     }
 
+    /// Subtracts a duration. If `chrono` cannot represent the difference, the instant is returned unchanged.
+    #[must_use]
+    pub fn minus(&self, duration: std::time::Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.micros().saturating_sub(micros)).unwrap_or(*self)
+    }
+
     /// Returns the instant as a `chrono` date and time.
     #[must_use]
     pub const fn as_datetime(&self) -> DateTime<Utc> {

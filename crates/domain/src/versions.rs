@@ -15,6 +15,10 @@ pub struct Versions {
     pub catalog: i64,
     /// The version of the company. It is 0 before the company's first change.
     pub company: i64,
+    /// The latest start or end of an assignment of the company that has passed, in microseconds since the Unix epoch. It
+    /// is 0 if there is none. Decisions change at this time although no change is committed, so it orders the states of
+    /// one version of the company.
+    pub boundary: i64,
 }
 
 /// The new version that a committed change produced for its target: the catalog, a company, or the credentials.
@@ -53,7 +57,7 @@ impl CommitStamp {
     #[must_use]
     pub const fn versions(self) -> Option<Versions> {
         match self {
-            Self::Catalog { epoch, version } => Some(Versions { epoch, catalog: version, company: 0 }),
+            Self::Catalog { epoch, version } => Some(Versions { epoch, catalog: version, company: 0, boundary: 0 }),
             Self::Company(versions) => Some(versions),
             Self::Credentials { .. } => None,
         }
@@ -72,8 +76,8 @@ pub enum Freshness {
 }
 
 impl Versions {
-    /// Maximum length of the string form in bytes: three numbers of 16 hexadecimal digits and two dots.
-    const MAX_LENGTH: usize = 50;
+    /// Maximum length of the string form in bytes: four numbers of 16 hexadecimal digits and three dots.
+    const MAX_LENGTH: usize = 67;
 
     /// Parses the string form, which clients receive and send back. The string must have the canonical spelling, as
     /// written by `Display`. The length is checked first.
@@ -82,11 +86,12 @@ impl Versions {
         if text.len() > Self::MAX_LENGTH {
             return None;
         }
-        let mut parts = text.splitn(3, '.');
+        let mut parts = text.splitn(4, '.');
         let versions = Self {
             epoch: u64::from_str_radix(parts.next()?, 16).ok()?,
             catalog: i64::from_str_radix(parts.next()?, 16).ok()?,
             company: i64::from_str_radix(parts.next()?, 16).ok()?,
+            boundary: parts.next().map_or(Some(0), |text| i64::from_str_radix(text, 16).ok())?,
         };
         // Signs, upper case and leading zeros are rejected: these would be alternative spellings of the same numbers.
         (versions.to_string() == text).then_some(versions)
@@ -98,18 +103,26 @@ impl Versions {
     pub const fn against(&self, least: Self) -> Freshness {
         if self.epoch != least.epoch {
             Freshness::OtherEpoch
-        } else if self.catalog >= least.catalog && self.company >= least.company {
+        } else if self.catalog >= least.catalog && self.company >= least.company && !self.is_before_boundary(least) {
             Freshness::Satisfied
         } else {
             Freshness::Older
         }
+    }
+
+    /// Returns `true` if both are of one version of the company, and a boundary of `least` had not passed for these
+    /// versions. A change to the company may remove boundaries, so those of different versions are not compared.
+    const fn is_before_boundary(&self, least: Self) -> bool {
+        self.company == least.company && self.boundary < least.boundary
     }
 }
 
 impl std::fmt::Display for Versions {
     /// Formats the versions as the opaque string that clients receive and send back.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)
+        write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)?;
+        // Companies without assignments of limited duration keep the form with three numbers.
+        if self.boundary == 0 { Ok(()) } else { write!(f, ".{:x}", self.boundary) }
     }
 }
 
@@ -120,10 +133,12 @@ mod tests {
     use super::*;
 
     fn versions() -> impl Strategy<Value = Versions> {
-        (any::<u64>(), 0..=i64::MAX, 0..=i64::MAX).prop_map(|(epoch, catalog, company)| Versions {
+        let boundary = prop_oneof![Just(0), 0..=i64::MAX];
+        (any::<u64>(), 0..=i64::MAX, 0..=i64::MAX, boundary).prop_map(|(epoch, catalog, company, boundary)| Versions {
             epoch,
             catalog,
             company,
+            boundary,
         })
     }
 
@@ -141,7 +156,7 @@ mod tests {
         ) {
             if let Some(versions) = Versions::parse(&text) {
                 prop_assert_eq!(versions.to_string(), text);
-                prop_assert!(versions.catalog >= 0 && versions.company >= 0);
+                prop_assert!(versions.catalog >= 0 && versions.company >= 0 && versions.boundary >= 0);
             }
         }
 
@@ -162,10 +177,11 @@ mod tests {
 
     #[test]
     fn the_extreme_values_are_parsed() {
-        let zero = Versions { epoch: 0, catalog: 0, company: 0 };
+        let zero = Versions { epoch: 0, catalog: 0, company: 0, boundary: 0 };
         assert_eq!(Versions::parse("0000000000000000.0.0"), Some(zero));
-        let longest = Versions { epoch: u64::MAX, catalog: i64::MAX, company: i64::MAX };
-        assert_eq!(Versions::parse("ffffffffffffffff.7fffffffffffffff.7fffffffffffffff"), Some(longest));
+        let longest = Versions { epoch: u64::MAX, catalog: i64::MAX, company: i64::MAX, boundary: i64::MAX };
+        let text = "ffffffffffffffff.7fffffffffffffff.7fffffffffffffff.7fffffffffffffff";
+        assert_eq!(Versions::parse(text), Some(longest));
         assert_eq!(longest.to_string().len(), Versions::MAX_LENGTH);
     }
 
@@ -182,7 +198,11 @@ mod tests {
             "0000000000000001..3",
             ".2.3",
             "0000000000000001.2.3.",
-            "0000000000000001.2.3.4",
+            "0000000000000001.2.3.0",
+            "0000000000000001.2.3.04",
+            "0000000000000001.2.3.-4",
+            "0000000000000001.2.3.4.",
+            "0000000000000001.2.3.4.5",
             "0000000000000001.02.3",
             "0000000000000001.2.03",
             "0000000000000001.+2.3",
@@ -209,14 +229,14 @@ mod tests {
         for text in hostile {
             assert_eq!(Versions::parse(text), None, "{text:?}");
         }
-        for long in ["0".repeat(1 << 20), format!("0000000000000001.2.{}3", "0".repeat(1 << 20)), "é".repeat(26)] {
+        for long in ["0".repeat(1 << 20), format!("0000000000000001.2.{}3", "0".repeat(1 << 20)), "é".repeat(34)] {
             assert_eq!(Versions::parse(&long), None);
         }
     }
 
     #[test]
     fn a_change_to_the_credentials_requires_no_versions() {
-        let company = Versions { epoch: 7, catalog: 2, company: 3 };
+        let company = Versions { epoch: 7, catalog: 2, company: 3, boundary: 0 };
         let [catalog, credentials] =
             [CommitStamp::Catalog { epoch: 7, version: 2 }, CommitStamp::Credentials { epoch: 7, version: 9 }];
         assert_eq!(catalog.versions(), Some(Versions { company: 0, ..company }));
@@ -227,8 +247,8 @@ mod tests {
 
     #[test]
     fn both_versions_must_suffice_and_epochs_are_not_comparable() {
-        let least = Versions { epoch: 7, catalog: 5, company: 5 };
-        let against = |epoch, catalog, company| Versions { epoch, catalog, company }.against(least);
+        let least = Versions { epoch: 7, catalog: 5, company: 5, boundary: 0 };
+        let against = |epoch, catalog, company| Versions { epoch, catalog, company, ..least }.against(least);
         for (catalog, company, expected) in [
             (5, 5, Freshness::Satisfied),
             (6, 5, Freshness::Satisfied),
@@ -242,5 +262,16 @@ mod tests {
             assert_eq!(against(6, catalog, company), Freshness::OtherEpoch);
             assert_eq!(against(8, catalog, company), Freshness::OtherEpoch);
         }
+    }
+
+    #[test]
+    fn boundaries_order_the_states_of_one_version_of_a_company() {
+        let of = |company, boundary| Versions { epoch: 7, catalog: 5, company, boundary };
+        assert_eq!(of(5, 8).against(of(5, 9)), Freshness::Older);
+        assert_eq!(of(5, 9).against(of(5, 9)), Freshness::Satisfied);
+        // The change that produced version 6 removed the assignment whose end was 9.
+        assert_eq!(of(6, 0).against(of(5, 9)), Freshness::Satisfied);
+        assert_eq!(of(4, 9).against(of(5, 0)), Freshness::Older);
+        assert_eq!(of(5, 0x1f).to_string(), "0000000000000007.5.5.1f");
     }
 }

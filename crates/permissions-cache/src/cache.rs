@@ -5,9 +5,9 @@
 //! and evictions under one mutex, which a cache hit never acquires.
 //!
 //! A compiled set contains the resolved permissions of all users with the same levels in a company. It may be served if
-//! three conditions hold. First, no later change to the company has been reported to this process (the set is alive).
-//! Second, the set was compiled for the latest known version of the catalog. Third, the lease has not expired (see
-//! [`Lease`]).
+//! four conditions hold. First, no later change to the company has been reported to this process (the set is alive).
+//! Second, the set was compiled for the latest known version of the catalog. Third, no assignment of the company has
+//! started or ended since (see [`DatabaseClock`]). Fourth, the lease has not expired (see [`Lease`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,6 +26,7 @@ use crate::engine::index::CatalogIndex;
 use crate::engine::memory_usage::MemoryUsage;
 use crate::entries::{Entries, EvictionOrder, Key, Kind};
 use crate::freshness::clock::Moment;
+use crate::freshness::database_clock::DatabaseClock;
 use crate::freshness::lease::{Lease, Sent};
 use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Tracker};
@@ -42,6 +43,7 @@ pub(crate) struct Cache {
     /// the catalog are not served.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
+    pub(crate) clock: DatabaseClock,
     pub(crate) credentials: CredentialCache,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) counters: Counters,
@@ -68,6 +70,7 @@ impl Cache {
             entries: Entries::default(),
             catalog_version: AtomicI64::new(NO_VERSION),
             lease: Lease::default(),
+            clock: DatabaseClock::default(),
             credentials: CredentialCache::default(),
             tickets: Arc::default(),
             counters: Counters::default(),

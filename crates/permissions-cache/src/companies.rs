@@ -119,9 +119,17 @@ impl Company {
     }
 
     /// Returns the cached parts from which a compiled set for these levels and this catalog index can be built.
-    pub(crate) fn known_parts(&self, levels: &[UserLevelId], index: &Arc<CatalogIndex>) -> KnownParts {
+    /// The set must be between the same boundaries.
+    pub(crate) fn known_parts(
+        &self,
+        levels: &[UserLevelId],
+        index: &Arc<CatalogIndex>,
+        boundary: i64,
+        until: i64,
+    ) -> KnownParts {
+        let is_between = |set: &Arc<CompiledSet>| (set.versions.boundary, set.until) == (boundary, until);
         KnownParts {
-            set: self.set(levels, index.state),
+            set: self.set(levels, index.state).filter(is_between),
             rules: levels.iter().map(|level| self.rules(*level, index)).collect(),
             entitlements: Arc::clone(&self.entitlements),
         }
@@ -132,8 +140,12 @@ impl Company {
     /// only the sets in `sets`.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
-        if let Some(set) = self.set(&levels, set.index.state) {
-            return set;
+        if let Some(cached) = self.set(&levels, set.index.state) {
+            if (cached.versions.boundary, cached.until) == (set.versions.boundary, set.until) {
+                return cached;
+            }
+            // A later change to the company would not invalidate the replaced set.
+            cached.invalidate();
         }
         self.entitlements = Arc::clone(set.entitlements());
         for rules in set.level_rules() {
@@ -153,7 +165,9 @@ impl Company {
         memory: &MemoryUsage,
     ) -> Option<Arc<CompiledSet>> {
         let levels: Box<[_]> = set.levels().collect();
-        if let Some(set) = self.set(&levels, index.state) {
+        let is_between =
+            |other: &Arc<CompiledSet>| (other.versions.boundary, other.until) == (set.versions.boundary, set.until);
+        if let Some(set) = self.set(&levels, index.state).filter(is_between) {
             return Some(set);
         }
         let is_same = |module: &ModuleId| {
@@ -174,7 +188,8 @@ impl Company {
             rules.push(translated);
         }
         let versions = Versions { catalog: index.state.version, ..set.versions };
-        let new = CompiledSet::new(versions, set.company_state().stamp, index, set.entitlements(), rules, memory);
+        let new =
+            CompiledSet::new(versions, set.until, set.company_state().stamp, index, set.entitlements(), rules, memory);
         let new = Arc::new(new);
         self.sets.insert(levels, SharedSet { set: Arc::clone(&new), entries: 0 });
         Some(new)

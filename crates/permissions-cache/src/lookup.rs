@@ -21,6 +21,9 @@ pub(crate) enum Lookup {
     Unconfirmed,
     /// The user must be loaded. The load must begin after this ticket was issued.
     Missing(Ticket),
+    /// An assignment of the company has started or ended. The user must be loaded, by a load that begins after the request
+    /// arrived.
+    Passed,
 }
 
 impl Cache {
@@ -33,9 +36,10 @@ impl Cache {
         self.entries.hit(key, |set| (self.is_current(set) && self.lease.runs()).then(|| answer(set)))
     }
 
-    /// Returns `true` if the set has the latest known versions of the company and of the catalog.
+    /// Returns `true` if the set has the latest known versions of the company and of the catalog, and if no assignment of
+    /// the company has started or ended since.
     fn is_current(&self, set: &CompiledSet) -> bool {
-        set.is_alive() && self.is_catalog_version(set.versions.catalog)
+        set.is_alive() && self.is_catalog_version(set.versions.catalog) && !self.clock.may_have_reached(set.until)
     }
 
     /// Looks up the cached set of a user. If only the catalog has changed, recompiles the set from cached rules where
@@ -54,6 +58,9 @@ impl Cache {
         // version is also compared.
         let has_latest_version = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(has_latest_version) else { return missing };
+        if self.clock.may_have_reached(set.until) {
+            return Lookup::Passed;
+        }
         let Some(catalog) = tracker.catalog() else { return Lookup::Unconfirmed };
         if confirmed_after.is_some_and(|since| tracker.confirmed() <= since) {
             return Lookup::Unconfirmed;

@@ -13,6 +13,8 @@ use crate::state::State;
 pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
+    /// Returns the time of the storage's clock, which determines the assignments that are in effect.
+    fn now(&self) -> Timestamp;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
     fn cursor_key(&self) -> CursorKey;
 }

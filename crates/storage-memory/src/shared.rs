@@ -38,6 +38,10 @@ impl StateSource for Arc<SharedStorage> {
         self.epoch
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.read()
+    }
+
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
         self.auxiliary.load().api_key_uses.clone()
     }

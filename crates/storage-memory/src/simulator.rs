@@ -3,9 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use iam_domain::{Assignment, Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, Versions};
+use iam_domain::{Assignment, Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, UserId, Versions};
 use iam_storage::{ChangeContext, CompanyCopy, CopiedLevel, CursorKey, Result, Simulator, Stamped, Target, UnitOfWork};
-use imbl::OrdSet;
 use tokio::sync::watch;
 
 use crate::clock::StorageClock;
@@ -17,16 +16,8 @@ use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
 /// Simulates changes in memory, on copies of companies.
-#[derive(Debug, Clone)]
-pub struct MemorySimulator(Clock);
-
-impl MemorySimulator {
-    /// Creates a simulator whose units of work take place at the time of this clock.
-    #[must_use]
-    pub const fn new(clock: Clock) -> Self {
-        Self(clock)
-    }
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemorySimulator;
 
 #[async_trait]
 impl Simulator for MemorySimulator {
@@ -36,12 +27,13 @@ impl Simulator for MemorySimulator {
         target: Target,
         context: ChangeContext,
     ) -> Result<Box<dyn UnitOfWork>> {
+        let read_at = copy.value.read_at;
         let shared = Arc::new(SharedStorage {
-            state: Swapped::new(state_of(&copy.value, copy.versions, self.0.now())),
+            state: Swapped::new(state_of(&copy.value, copy.versions)),
             auxiliary: Swapped::default(),
             locks: Arc::default(),
             commits: watch::Sender::new(()),
-            clock: StorageClock::new(self.0.clone()),
+            clock: StorageClock::new(Clock::new(move || read_at)),
             epoch: copy.versions.epoch,
             cursor_key: CursorKey([0; CursorKey::LENGTH]),
             options: MemoryOptions::default(),
@@ -50,23 +42,28 @@ impl Simulator for MemorySimulator {
     }
 }
 
-/// Returns the copy of a company.
-pub(crate) fn copy_of(state: &State, id: CompanyId) -> CompanyCopy {
+/// Returns the copy of a company that is read at the time `read_at`.
+pub(crate) fn copy_of(state: &State, id: CompanyId, read_at: Timestamp) -> CompanyCopy {
     let company = state.company(id);
     let level = |level: &Arc<LevelData>| CopiedLevel {
         level: level.level.clone(),
         views: level.views.values().cloned().collect(),
         features: level.features.values().cloned().collect(),
     };
+    let held = |user: &UserId| {
+        let assigned = company.assigned_to(*user).map(|(level, period)| (level.level.id, period));
+        (*user, assigned.collect())
+    };
     CompanyCopy {
         company: id,
+        read_at,
         catalog: state.catalog.compiled(),
         state: company.to_state(),
         modules: company.modules.values().cloned().collect(),
         ceilings: company.ceilings.as_ref().clone(),
         quotas: company.quotas.clone(),
         levels: company.levels.values().map(level).collect(),
-        holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
+        holders: company.held.keys().map(held).collect(),
         menu: menu_of(&company.menu),
         common_menu: menu_of(&state.catalog.menu),
     }
@@ -83,11 +80,11 @@ fn menu_data(menu: &Menu) -> MenuData {
     }
 }
 
-/// Returns the state that contains exactly this company and its catalog. All assignments were made at `now`.
-fn state_of(copy: &CompanyCopy, versions: Versions, now: Timestamp) -> State {
+/// Returns the state that contains exactly this company and its catalog.
+fn state_of(copy: &CompanyCopy, versions: Versions) -> State {
     let catalog = CatalogData { menu: menu_data(&copy.common_menu), ..catalog_of(&copy.catalog, versions.catalog) };
     let mut state = State { catalog: Arc::new(catalog), ..State::default() };
-    *state.company_mut(copy.company) = company_of(copy, versions.company, now);
+    *state.company_mut(copy.company) = company_of(copy, versions.company);
     state
 }
 
@@ -109,7 +106,8 @@ fn catalog_of(catalog: &Arc<Catalog>, version: i64) -> CatalogData {
     }
 }
 
-fn company_of(copy: &CompanyCopy, version: i64, now: Timestamp) -> CompanyData {
+/// Returns the data of the company. All assignments were made when the copy was read.
+fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
     let mut company = CompanyData {
         version,
         provisioned_at: copy.state.provisioned_at,
@@ -119,7 +117,6 @@ fn company_of(copy: &CompanyCopy, version: i64, now: Timestamp) -> CompanyData {
         menu: menu_data(&copy.menu),
         ceilings: Arc::new(copy.ceilings.clone()),
         modules: copy.modules.iter().map(|module| (module.module_id, module.clone())).collect(),
-        held: copy.holders.iter().map(|(user, held)| (*user, held.iter().copied().collect::<OrdSet<_>>())).collect(),
         ..CompanyData::default()
     };
     for CopiedLevel { level, views, features } in &copy.levels {
@@ -131,12 +128,15 @@ fn company_of(copy: &CompanyCopy, version: i64, now: Timestamp) -> CompanyData {
     }
     let company_id = copy.company;
     for (user_id, held) in &copy.holders {
-        for user_level_id in held {
-            let (user_id, user_level_id) = (*user_id, *user_level_id);
-            let assignment = Assignment { user_id, user_level_id, company_id, assigned_by: None, created_at: now };
-            if let Some(level) = company.level_mut(user_level_id) {
-                level.holders.insert(user_id, assignment);
-            }
+        for (user_level_id, period) in held {
+            company.assign(Assignment {
+                user_id: *user_id,
+                user_level_id: *user_level_id,
+                company_id,
+                assigned_by: None,
+                created_at: copy.read_at,
+                period: *period,
+            });
         }
     }
     company

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherReaches, OtherRules, Reach};
 use iam_domain::{
-    Catalog, CompanyId, CompanySnapshot, LevelPermissions, Menu, Snapshot, UserId, UserLevelId, Versions,
+    Catalog, CompanyId, CompanySnapshot, LevelPermissions, Menu, Snapshot, Timestamp, UserId, UserLevelId, Versions,
 };
 use iam_storage::{CellName, CompanyCopy, CompanyMatrix, IdOrText, Result, Snapshots, Stamped, Stamps};
 
@@ -14,12 +14,17 @@ use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::reads::sorted;
 use crate::repository::{Repository, StateSource};
 use crate::simulator::copy_of;
-use crate::state::LevelData;
+use crate::state::{CompanyData, LevelData};
 
 /// Returns the value with the versions of the state from which it was read. All stamps are 0, because a version alone
 /// identifies a state of this storage.
-fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
-    Stamped { versions, stamps: Stamps::default(), value }
+fn stamped<T>(versions: Versions, next_boundary: Option<Timestamp>, value: T) -> Stamped<T> {
+    Stamped { versions, stamps: Stamps::default(), next_boundary, value }
+}
+
+/// Returns the levels whose assignments to a user are in effect.
+fn active(company: &CompanyData, user: UserId, now: Timestamp) -> BTreeSet<UserLevelId> {
+    company.active_levels_of(user, now).map(|level| level.level.id).collect()
 }
 
 /// Returns the cell with this name, or `None` if the view or the feature does not exist.
@@ -57,22 +62,22 @@ fn only(level: &LevelData, cell: &Cell) -> LevelPermissions {
 #[async_trait]
 impl<S: StateSource> Snapshots for Repository<S> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
         let value = Snapshot {
             catalog: state.catalog.compiled(),
             status: company.details.status,
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
-            levels: company.levels_of(user).map(LevelData::permissions).collect(),
+            levels: company.active_levels_of(user, now).map(LevelData::permissions).collect(),
         };
-        Ok(stamped(versions, value))
+        Ok(stamped(versions, company.next_boundary(now), value))
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),
@@ -80,18 +85,22 @@ impl<S: StateSource> Snapshots for Repository<S> {
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
-            holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
+            holders: company
+                .held
+                .keys()
+                .map(|user| (*user, active(company, *user, now)))
+                .filter(|(_, held)| !held.is_empty())
+                .collect(),
         };
-        Ok(stamped(versions, value))
+        Ok(stamped(versions, company.next_boundary(now), value))
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
-        let held = users.iter().filter_map(|user| company.held.get_key_value(user));
-        let holders: BTreeMap<UserId, BTreeSet<_>> =
-            held.map(|(user, held)| (*user, held.iter().copied().collect())).collect();
+        let held = users.iter().map(|user| (*user, active(company, *user, now)));
+        let holders: BTreeMap<UserId, BTreeSet<_>> = held.filter(|(_, held)| !held.is_empty()).collect();
         let levels: BTreeSet<_> = holders.values().flatten().collect();
         let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
         let value = CompanySnapshot {
@@ -102,12 +111,12 @@ impl<S: StateSource> Snapshots for Repository<S> {
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
-        Ok(stamped(versions, value))
+        Ok(stamped(versions, company.next_boundary(now), value))
     }
 
     async fn load_levels(&self, company: CompanyId, levels: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
         let asked: BTreeSet<_> = levels.iter().collect();
         let value = Snapshot {
@@ -121,7 +130,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
                 .map(|level| level.permissions())
                 .collect(),
         };
-        Ok(stamped(versions, value))
+        Ok(stamped(versions, company.next_boundary(now), value))
     }
 
     async fn load_other_rules(
@@ -131,25 +140,30 @@ impl<S: StateSource> Snapshots for Repository<S> {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
-        let users = || company.holders(level).filter(|user| Some(*user) != without);
-        let reach = |user: UserId, cell: &Cell| {
-            let others = company.levels_of(user).filter(|other| other.level.id != level);
-            others.fold(Reach::default(), |reach, other| reach.with(other.rule(cell)))
+        let users = || company.unexpired_holders(level, now).filter(|user| Some(*user) != without);
+        let reaches_of = |user: UserId, cell: &Cell| {
+            let others = company.lasting_levels_of(user, now).filter(|other| other.level.id != level);
+            let lasting = others.fold(Reach::default(), |reach, other| reach.with(other.rule(cell)));
+            let others = company.assigned_to(user).filter(|(_, period)| !period.is_expired(now));
+            let others = others.filter(|(other, _)| other.level.id != level);
+            let all = others.fold(Reach::default(), |reach, (other, _)| reach.with(other.rule(cell)));
+            // A deny that ends does not count.
+            [lasting, Reach { is_denied: lasting.is_denied, ..all }]
         };
         let reaches: OtherReaches = cells
             .iter()
-            .map(|cell| (cell.clone(), users().map(|user| reach(user, cell)).collect::<BTreeSet<_>>()))
+            .map(|cell| (cell.clone(), users().flat_map(|user| reaches_of(user, cell)).collect::<BTreeSet<_>>()))
             .filter(|(_, reaches)| !reaches.is_empty())
             .collect();
-        Ok(stamped(versions, OtherRules { catalog: state.catalog.compiled(), reaches }))
+        Ok(stamped(versions, company.next_boundary(now), OtherRules { catalog: state.catalog.compiled(), reaches }))
     }
 
     async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let (company, catalog) = (state.company(company), state.catalog.compiled());
         let cell = find_cell(&catalog, cell);
         let rules = |level: &LevelData| match &cell {
@@ -159,26 +173,28 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let levels = company.levels.values().map(|level| rules(level)).collect();
         let (status, modules) = (company.details.status, company.enabled_modules());
         let ceilings = company.ceilings.clone();
-        Ok(stamped(versions, Snapshot { catalog, status, modules, ceilings, levels }))
+        let next = company.next_boundary(now);
+        Ok(stamped(versions, next, Snapshot { catalog, status, modules, ceilings, levels }))
     }
 
     async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
         let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let versions = state.versions(self.0.epoch(), Some(company), self.0.now());
         let levels = state.company(company).levels.values().map(|level| level.matrix());
         let levels = sorted(levels, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
-        Ok(stamped(versions, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
+        Ok(stamped(versions, None, CompanyMatrix { catalog: state.catalog.compiled(), levels }))
     }
 
     async fn load_copy(&self, id: CompanyId) -> Result<Stamped<CompanyCopy>> {
         let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(id));
-        Ok(stamped(versions, copy_of(&state, id)))
+        let now = self.0.now();
+        let versions = state.versions(self.0.epoch(), Some(id), now);
+        Ok(stamped(versions, state.company(id).next_boundary(now), copy_of(&state, id, now)))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         let state = self.0.state();
-        Ok(stamped(state.versions(self.0.epoch(), None), state.catalog.compiled()))
+        Ok(stamped(state.versions(self.0.epoch(), None, self.0.now()), None, state.catalog.compiled()))
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
@@ -186,6 +202,6 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let menu = state.menu(owner);
         let value =
             Menu { items: items_in_order(menu.items.values()), sub_items: sub_items_in_order(menu.sub_items.values()) };
-        Ok(stamped(state.versions(self.0.epoch(), owner), value))
+        Ok(stamped(state.versions(self.0.epoch(), owner, self.0.now()), None, value))
     }
 }

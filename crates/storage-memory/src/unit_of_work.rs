@@ -158,6 +158,10 @@ impl StateSource for Unit {
         self.shared.epoch
     }
 
+    fn now(&self) -> Timestamp {
+        self.recorder.now()
+    }
+
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
         self.shared.api_key_uses()
     }

@@ -21,6 +21,7 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
 use crate::feed::epoch::current_epoch;
+use crate::periods::boundaries;
 use crate::pool::Pool;
 use crate::repository::{Asked, Executor, Repository, Work};
 use crate::row_security::{for_company, for_company_with};
@@ -186,7 +187,7 @@ impl Repository<Pool> {
     }
 
     /// Upserts effective permissions of one company (compare-and-swap). One statement writes either all rows or none.
-    /// `insert` is an `INSERT … SELECT` that joins the arrays `values` ($6 and later) with the CTE `current`. If the
+    /// `insert` is an `INSERT … SELECT` that joins the arrays `values` ($7 and later) with the CTE `current`. If the
     /// versions in the database still equal `versions`, `current` has one row, which contains the times of computation
     /// and expiry. Otherwise `current` is empty, the statement writes nothing, and the error is `Stale`.
     ///
@@ -210,24 +211,30 @@ impl Repository<Pool> {
                 SELECT company_id, version FROM company_states
                 WHERE company_id IN ({CATALOG}, $1) AND erased_at IS NULL FOR SHARE NOWAIT
             ),
+            boundaries AS MATERIALIZED (SELECT {}),
             current AS (
-                SELECT now() AS computed_at, now() + $5 * interval '1 microsecond' AS expires_at
-                FROM locked AS catalog, locked AS company
+                SELECT statement_timestamp() AS computed_at, least(
+                    statement_timestamp() + $5 * interval '1 microsecond',
+                    to_timestamp(0) + boundaries.next_boundary * interval '1 microsecond'
+                ) AS expires_at
+                FROM locked AS catalog, locked AS company, boundaries
                 WHERE catalog.company_id = {CATALOG} AND catalog.version = $2
-                    AND company.company_id = $1 AND company.version = $3
+                    AND company.company_id = $1 AND company.version = $3 AND boundaries.boundary = $6
                     AND {} = $4
             )
             {insert} RETURNING 1",
+            boundaries("$1"),
             current_epoch()
         );
         #[expect(clippy::cast_precision_loss, reason = "an f64 represents the microseconds of a year exactly")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;
-        let place: [Value; 5] = [
+        let place: [Value; 6] = [
             company.as_uuid().into(),
             versions.catalog.into(),
             versions.company.into(),
             versions.epoch.cast_signed().into(),
             valid_for.into(),
+            versions.boundary.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
         let work = Work::InPool(Class::Loads, Some(company));
@@ -300,7 +307,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
             INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at,
                 expires_at, user_id, view_id, has_access)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.view_id, new.has_access
-            FROM unnest($6::uuid[], $7::uuid[], $8::boolean[]) AS new (user_id, view_id, has_access), current
+            FROM unnest($7::uuid[], $8::uuid[], $9::boolean[]) AS new (user_id, view_id, has_access), current
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
                 computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
@@ -410,7 +417,7 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
                 expires_at, user_id, feature_id, action, allowed, scope)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.feature_id, new.action,
                 new.allowed, new.scope
-            FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::boolean[], $10::text[])
+            FROM unnest($7::uuid[], $8::uuid[], $9::text[], $10::boolean[], $11::text[])
                 AS new (user_id, feature_id, action, allowed, scope), current
             ON CONFLICT (company_id, user_id, feature_id, action) DO UPDATE SET allowed = excluded.allowed,
                 scope = excluded.scope, computed_at = excluded.computed_at, expires_at = excluded.expires_at,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iam_domain::{
-    Catalog, CompanyId, CompanyModule, FeaturePermission, Menu, UserId, UserLevel, UserLevelId, ViewPermission,
+    Catalog, CompanyId, CompanyModule, FeaturePermission, Menu, Period, UserId, UserLevel, UserLevelId, ViewPermission,
 };
 use iam_storage::{CompanyCopy, CompanyState, CopiedLevel, Result};
 use sea_orm::QueryResult;
@@ -38,9 +38,10 @@ pub(crate) fn company_copy() -> String {
              FROM user_level_feature_permissions WHERE company_id = $3 AND user_level_id = level.id)
         ) ORDER BY level.id), '[]')
         FROM (SELECT {levels} FROM user_levels AS own WHERE own.company_id = $3) AS level)::text AS matrices,
+        statement_timestamp() AS read_at,
         (SELECT coalesce(json_agg(json_build_array(user_id, held)), '[]')
-         FROM (SELECT user_id, array_agg(user_level_id) AS held FROM user_user_levels WHERE company_id = $3
-            GROUP BY user_id) AS holder)::text AS held,
+         FROM (SELECT user_id, json_agg(json_build_array(user_level_id, starts_at, expires_at)) AS held
+            FROM user_user_levels WHERE company_id = $3 GROUP BY user_id) AS holder)::text AS held,
         {own_menu}, {common_menu}",
         levels = columns::<user_levels::Entity>("own"),
         own_menu = menu_columns("m.company_id = $3", OWN_MENU),
@@ -77,6 +78,9 @@ fn menu_in(row: &QueryResult, (items, sub_items): MenuColumns) -> Result<Menu> {
 
 #[derive(Deserialize)]
 struct ModuleRow(Uuid, bool, DateTimeUtc, DateTimeUtc);
+
+#[derive(Deserialize)]
+struct HeldRow(Uuid, Option<DateTimeUtc>, Option<DateTimeUtc>);
 
 #[derive(Deserialize)]
 struct ViewRow(Uuid, Uuid, String, bool, DateTimeUtc, DateTimeUtc);
@@ -135,12 +139,16 @@ pub(crate) fn copy_in(row: &QueryResult, company: CompanyId, catalog: Arc<Catalo
         CompanyModule::from(company2modules::Model { company_id, module_id, enabled, created_at, updated_at })
     };
     let levels = json_column::<Vec<LevelRow>>(row, "matrices")?;
-    let holders = json_column::<Vec<(Uuid, Vec<Uuid>)>>(row, "held")?
+    let held = |HeldRow(level, starts_at, expires_at)| {
+        (UserLevelId::from_uuid(level), Period { starts_at: starts_at.map(time), expires_at: expires_at.map(time) })
+    };
+    let holders = json_column::<Vec<(Uuid, Vec<HeldRow>)>>(row, "held")?
         .into_iter()
-        .map(|(user, held)| (UserId::from_uuid(user), held.into_iter().map(UserLevelId::from_uuid).collect()));
+        .map(|(user, levels)| (UserId::from_uuid(user), levels.into_iter().map(held).collect()));
     let quotas = column::<Option<String>>(row, "quotas")?.map(|text| from_json(&text)).transpose()?;
     Ok(CompanyCopy {
         company,
+        read_at: time(column(row, "read_at")?),
         catalog,
         state: CompanyState {
             version: column(row, "company_version")?,

@@ -96,6 +96,7 @@ mod feed;
 mod matrix;
 mod options;
 mod other_rules;
+mod periods;
 mod pool;
 mod reads;
 mod repository;

@@ -8,23 +8,29 @@ use iam_storage::{Result, StorageError};
 use sea_orm::{QueryResult, Value};
 use uuid::Uuid;
 
+use crate::periods::{LASTING, UNEXPIRED};
 use crate::statement::json_column;
 
-/// The SQL of the column `reaches` of a snapshot of a company ($3). The level is $4, and the user who is not considered
-/// is $5. The cells are the views in $6, and the actions ($8) of features ($7).
+/// Returns the SQL of the column `reaches` of a snapshot of a company ($3). The level is $4, and the user who is not
+/// considered is $5. The cells are the views in $6, and the actions ($8) of features ($7).
 ///
 /// The statement first collects the other levels of the holders, then reads the cells of each of these levels once, by
 /// the full key. `OFFSET 0` (an optimization fence) fixes this order, and `ORDER BY user_id` makes the planner read the
 /// holders from the index. A cell that a user's other levels do not mention yields an empty reach.
-pub(crate) const OTHER_RULES: &str = ", (
+///
+/// Holders are the users to whom the level is assigned, now or later. Each holder has two reaches: of all other levels,
+/// and of those that are in effect and whose assignment has no end. A deny counts only if its assignment has no end.
+pub(crate) fn other_rules() -> String {
+    format!(", (
     WITH holder AS MATERIALIZED (
         SELECT user_id FROM user_user_levels
-        WHERE user_level_id = $4 AND company_id = $3 AND user_id IS DISTINCT FROM $5::uuid ORDER BY user_id
+        WHERE user_level_id = $4 AND company_id = $3 AND user_id IS DISTINCT FROM $5::uuid AND {UNEXPIRED}
+        ORDER BY user_id
     ),
     other AS MATERIALIZED (
-        SELECT holder.user_id, held.user_level_id FROM holder, LATERAL (
-            SELECT user_level_id FROM user_user_levels
-            WHERE company_id = $3 AND user_id = holder.user_id AND user_level_id <> $4 OFFSET 0
+        SELECT holder.user_id, held.user_level_id, held.is_lasting FROM holder, LATERAL (
+            SELECT user_level_id, {LASTING} AS is_lasting FROM user_user_levels
+            WHERE company_id = $3 AND user_id = holder.user_id AND user_level_id <> $4 AND {UNEXPIRED} OFFSET 0
         ) AS held
     ),
     level AS MATERIALIZED (SELECT DISTINCT user_level_id AS id FROM other),
@@ -46,11 +52,15 @@ pub(crate) const OTHER_RULES: &str = ", (
         ) AS said
     ),
     reach AS MATERIALIZED (
-        SELECT rule.place, other.user_id, max(rule.width) AS width, bool_or(rule.is_denied) AS is_denied
+        SELECT rule.place, other.user_id, max(rule.width) AS width,
+            max(rule.width) FILTER (WHERE other.is_lasting) AS lasting_width,
+            bool_or(rule.is_denied AND other.is_lasting) AS is_denied
         FROM other JOIN rule ON rule.id = other.user_level_id GROUP BY rule.place, other.user_id
     ),
     found AS (
         SELECT place, width, is_denied FROM reach
+        UNION
+        SELECT place, lasting_width, is_denied FROM reach
         UNION
         SELECT asked.place, NULL, false
         FROM generate_series(1, cardinality($6) + cardinality($7)) AS asked (place)
@@ -60,7 +70,8 @@ pub(crate) const OTHER_RULES: &str = ", (
     SELECT coalesce(json_agg(json_build_array(
         place - 1, (ARRAY['own', 'team', 'company', 'any'])[width], is_denied
     )), '[]') FROM found
-)::text AS reaches";
+)::text AS reaches")
+}
 
 /// Returns the values of the parameters $4 and later.
 pub(crate) fn parameters(level: UserLevelId, cells: &BTreeSet<Cell>, without: Option<UserId>) -> [Value; 5] {

@@ -23,7 +23,8 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::matrix::{company_matrix, matrices};
-use crate::other_rules::{self, OTHER_RULES};
+use crate::other_rules::{self, other_rules};
+use crate::periods::{ACTIVE, boundaries, next_boundary};
 use crate::reads::ceilings::ceilings_in;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
@@ -52,12 +53,17 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// The columns that every snapshot of a company ($3) has: its version, its stamp, its status, its ceilings and its enabled
-/// modules.
-const COMPANY: &str = ",
-            coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
+/// Returns the columns that every snapshot of a company ($3) has: its version, its stamp, its boundaries, its status, its
+/// ceilings and its enabled modules.
+fn company_columns() -> String {
+    format!(
+        ",
+            coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp, {},
             coalesce(company.status, 'active')::text AS status, company.ceilings::text AS ceilings,
-            ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
+            ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules",
+        boundaries("$3")
+    )
+}
 
 /// The join with the row of the company ($3) in `company_states`. It is an outer join, because the row does not exist
 /// before the company's first change.
@@ -85,11 +91,16 @@ fn holders(from: &str) -> String {
     )
 }
 
-/// The `FROM` clause for the assignments of the users in $4. `OFFSET 0` (an optimization fence) prevents the planner
+/// Returns the `FROM` clause for the assignments in effect of the users in $4. `OFFSET 0` (an optimization fence) prevents the planner
 /// from flattening the subquery, so that each user is looked up by index.
-const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
-    SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
-) AS held";
+fn held() -> String {
+    format!(
+        "unnest($4::uuid[]) AS asked (id), LATERAL (
+            SELECT user_id, user_level_id FROM user_user_levels
+            WHERE company_id = $3 AND user_id = asked.id AND {ACTIVE} OFFSET 0
+        ) AS held"
+    )
+}
 
 /// The `FROM` clause for those of the levels in $4 that exist in the company.
 const ASKED_LEVELS: &str = "(SELECT DISTINCT own.id FROM unnest($4::uuid[]) AS asked (id), LATERAL (
@@ -228,9 +239,9 @@ impl<T: Executor> Repository<T> {
             (None, Some((_, catalog))) => catalog,
             (None, None) => return Err(StorageError::corrupt("the row of a snapshot contains no catalog")),
         };
-        let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
+        let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0, boundary: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };
-        Ok((row, Stamped { versions, stamps, value }))
+        Ok((row, Stamped { versions, stamps, next_boundary: None, value }))
     }
 
     /// Loads the catalog and data of a company ($3) with one statement, as [`Self::load`] does. The statement also
@@ -243,9 +254,11 @@ impl<T: Executor> Repository<T> {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
+        let sql = snapshot_sql(&(company_columns() + rest), COMPANY_STATE);
         let (row, mut stamped) = self.load(class, Some(company), sql, values).await?;
         stamped.versions.company = column(&row, "company_version")?;
+        stamped.versions.boundary = column(&row, "boundary")?;
+        stamped.next_boundary = next_boundary(&row)?;
         stamped.stamps.company = column(&row, "company_stamp")?;
         Ok((row, stamped))
     }
@@ -259,26 +272,30 @@ impl<T: Executor> Repository<T> {
         values: impl IntoIterator<Item = Value>,
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
-        let (row, Stamped { versions, stamps, value }) = self.load_row(class, company, rest, values).await?;
-        Ok(Stamped { versions, stamps, value: read(&row, value)? })
+        let (row, Stamped { versions, stamps, next_boundary, value }) =
+            self.load_row(class, company, rest, values).await?;
+        Ok(Stamped { versions, stamps, next_boundary, value: read(&row, value)? })
     }
 }
 
 #[async_trait]
 impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
-        let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
-        self.load_of(Class::Loads, company, &levels(held), [user.as_uuid().into()], snapshot).await
+        let held = format!(
+            "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4 AND {ACTIVE}) AS level"
+        );
+        self.load_of(Class::Loads, company, &levels(&held), [user.as_uuid().into()], snapshot).await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
         let rest = levels("user_levels AS level WHERE level.company_id = $3")
-            + &holders("user_user_levels WHERE company_id = $3");
+            + &holders(&format!("user_user_levels WHERE company_id = $3 AND {ACTIVE}"));
         self.load_of(Class::Loads, company, &rest, [], company_snapshot).await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
-        let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {HELD}) AS level")) + &holders(HELD);
+        let held = held();
+        let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {held}) AS level")) + &holders(&held);
         let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
         self.load_of(Class::Loads, company, &rest, [users.into()], company_snapshot).await
     }
@@ -298,7 +315,7 @@ impl<T: Executor> Snapshots for Repository<T> {
         self.load_of(
             Class::Loads,
             company,
-            OTHER_RULES,
+            &other_rules(),
             other_rules::parameters(level, cells, without),
             |row, catalog| Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? }),
         )
@@ -315,13 +332,13 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
-        let (row, Stamped { versions, stamps, value: catalog }) =
+        let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
             self.load_row(Class::Reads, company, &company_copy(), []).await?;
         // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
         let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
         let value =
             converted.map_err(|error| StorageError::corrupt(format_args!("the copy of a company: {error}")))??;
-        Ok(Stamped { versions, stamps, value })
+        Ok(Stamped { versions, stamps, next_boundary, value })
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
@@ -354,11 +371,12 @@ impl<T: Executor> Snapshots for Repository<T> {
             epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,
             company: column(&row, "company_version")?,
+            boundary: 0,
         };
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
         // All companies share the common menu, so an item that cannot be parsed is omitted.
         let items = readable::<menu_items::Model, _>("menu_items", json_column(&row, "items")?);
         let sub_items = readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(&row, "sub_items")?);
-        Ok(Stamped { versions, stamps, value: Menu { items, sub_items } })
+        Ok(Stamped { versions, stamps, next_boundary: None, value: Menu { items, sub_items } })
     }
 }

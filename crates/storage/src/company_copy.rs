@@ -1,11 +1,11 @@
 //! The copy of a company, from which changes are simulated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iam_domain::{
-    Catalog, Ceilings, CompanyId, CompanyModule, FeaturePermission, Menu, QuotaOverrides, UserId, UserLevel,
-    UserLevelId, ViewPermission,
+    Catalog, Ceilings, CompanyId, CompanyModule, FeaturePermission, Menu, Period, QuotaOverrides, Timestamp, UserId,
+    UserLevel, UserLevelId, ViewPermission,
 };
 
 use crate::CompanyState;
@@ -27,6 +27,8 @@ pub struct CopiedLevel {
 pub struct CompanyCopy {
     /// The company.
     pub company: CompanyId,
+    /// The time at which the copy was read, by the clock of the storage.
+    pub read_at: Timestamp,
     /// The catalog.
     pub catalog: Arc<Catalog>,
     /// The state of the company.
@@ -39,8 +41,8 @@ pub struct CompanyCopy {
     pub quotas: QuotaOverrides,
     /// The levels of the company, ordered by id.
     pub levels: Vec<CopiedLevel>,
-    /// The levels that each member of the company holds.
-    pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
+    /// The levels that are assigned to each member of the company, with the period of each assignment.
+    pub holders: BTreeMap<UserId, BTreeMap<UserLevelId, Period>>,
     /// The company's own menu.
     pub menu: Menu,
     /// The common menu, whose items may use views and features.

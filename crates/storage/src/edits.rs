@@ -1,19 +1,24 @@
 //! Edits of the levels of several users, which one operation applies together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use iam_domain::{UserId, UserLevelId};
+use iam_domain::{Period, Timestamp, UserId, UserLevelId};
 
 use crate::{Result, StorageError};
 
-/// The levels to assign to one user, and the levels to remove from the user. Assigning a level that the user holds, and
-/// removing a level that the user does not hold, has no effect.
+/// The assignments of a user in one company: the levels with the periods in which they are in effect. Assignments that
+/// have expired but were not swept yet are included.
+pub type Assigned = BTreeMap<UserLevelId, Period>;
+
+/// The levels to assign to one user, and the levels to remove from the user. Removing a level that the user does not
+/// hold has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelsEdit {
     /// The user.
     pub user: UserId,
-    /// The levels to assign.
-    pub add: BTreeSet<UserLevelId>,
+    /// The levels to assign, with the periods. `None` if the edit states no period: an assignment that has not expired
+    /// then keeps its period, and a new assignment is unlimited.
+    pub add: BTreeMap<UserLevelId, Option<Period>>,
     /// The levels to remove.
     pub remove: BTreeSet<UserLevelId>,
 }
@@ -29,28 +34,34 @@ impl LevelsEdit {
         if users.len() < edits.len() {
             return Err(StorageError::Misuse("two edits are for the same user"));
         }
-        if edits.iter().any(|edit| !edit.add.is_disjoint(&edit.remove)) {
+        if edits.iter().any(|edit| edit.remove.iter().any(|level| edit.add.contains_key(level))) {
             return Err(StorageError::Misuse("an edit assigns and removes the same level"));
         }
         Ok(())
     }
 
-    /// Returns the levels that the user holds after the edit.
+    /// Returns the assignments of the user after the edit, which is applied at the time `now`.
     #[must_use]
-    pub fn applied_to(&self, held: &BTreeSet<UserLevelId>) -> BTreeSet<UserLevelId> {
-        held.union(&self.add).filter(|level| !self.remove.contains(level)).copied().collect()
+    pub fn applied_to(&self, held: &Assigned, now: Timestamp) -> Assigned {
+        let mut after = held.clone();
+        after.retain(|level, _| !self.remove.contains(level));
+        for (level, period) in &self.add {
+            let kept = held.get(level).filter(|period| !period.is_expired(now)).copied().unwrap_or_default();
+            after.insert(*level, period.unwrap_or(kept));
+        }
+        after
     }
 }
 
-/// The levels of a user before and after an edit.
+/// The assignments of a user before and after an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditedUser {
     /// The user.
     pub user: UserId,
-    /// The levels that the user held before.
-    pub before: BTreeSet<UserLevelId>,
-    /// The levels that the user holds now.
-    pub after: BTreeSet<UserLevelId>,
+    /// The assignments before.
+    pub before: Assigned,
+    /// The assignments now.
+    pub after: Assigned,
 }
 
 /// The result of edits.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, Timestamp};
 
 use crate::Result;
 
@@ -62,6 +62,8 @@ pub struct Changes {
     /// The companies that changed since the position that the caller passed to the poll, each with its current version
     /// and stamp.
     pub companies: Vec<(CompanyId, StateId)>,
+    /// The time of the storage's clock after the poll began. The clock determines when assignments start and end.
+    pub now: Timestamp,
     /// Whether the caller must also call [`ChangeFeed::acknowledge`] before this poll confirms the cached data. This is
     /// required with synchronous replication. After a failover, the old primary may still respond to polls (split
     /// brain), but the standbys no longer acknowledge its writes. An acknowledged write therefore shows that the server

@@ -68,6 +68,7 @@ mod directory;
 mod edits;
 mod erasure;
 mod error;
+mod expiry;
 mod feed;
 mod growth;
 mod idempotency;
@@ -93,9 +94,10 @@ pub use company_copy::{CompanyCopy, CopiedLevel};
 pub use company_state::CompanyState;
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use directory::{CompanyDirectory, CompanyFilter, CompanyOrder, CompanyPosition, ListedCompany};
-pub use edits::{EditedLevels, EditedUser, LevelsEdit};
+pub use edits::{Assigned, EditedLevels, EditedUser, LevelsEdit};
 pub use erasure::{ERASED_TABLES, ErasedRows};
 pub use error::{BoxError, Constraint, Result, StorageError};
+pub use expiry::{EndPosition, EndingAssignment, EndingAssignments};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use growth::Growth;
 pub use idempotency::{IdempotencyKeys, IdempotencyKeysMut, IdempotencyRecord, IdempotentRequest, RecordOutcome};
@@ -107,8 +109,8 @@ pub use members::{
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
     ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyStates, CredentialChanges,
-    Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, Membership, MenuItems, MenuUse, ModuleFeatures,
-    ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
+    Credentials, FeaturePermissions, FeatureViews, Features, IdOrText, LevelAssignment, Membership, MenuItems, MenuUse,
+    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};

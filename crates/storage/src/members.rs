@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, Email, ExternalId, Name, UserId, UserLevelId};
+use iam_domain::{AssignmentState, CompanyId, Email, ExternalId, Name, Period, UserId, UserLevelId};
 
 use crate::Result;
 use crate::stamped::Stamped;
@@ -38,6 +38,10 @@ pub struct HeldLevel {
     pub id: UserLevelId,
     /// The name of the level.
     pub name: Name,
+    /// The period in which the assignment is in effect.
+    pub period: Period,
+    /// The state of the assignment at the time of the read.
+    pub state: AssignmentState,
 }
 
 /// A member of a company: a user who holds at least one of its levels.

@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// The members of the changes that list elements: the cells of a matrix, or the ids of a set. Each part contains some
 /// of the elements. All other members are contained in every part.
-const LISTS: [&str; 4] = ["before", "after", "added", "removed"];
+const LISTS: [&str; 6] = ["before", "after", "added", "removed", "periodsBefore", "periodsAfter"];
 
 /// The values of one element, for each list that contains the element. An element of an array has no value.
 type Element = BTreeMap<&'static str, Option<Value>>;

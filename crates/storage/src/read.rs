@@ -11,15 +11,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::escalation::{Cell, OtherRules};
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Catalog, Ceilings, CompanyDetails, CompanyId, CompanySnapshot, Feature,
-    FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, LevelPermissions, Menu, MenuItem, MenuItemId,
-    Module, ModuleId, Quota, QuotaOverrides, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel,
-    UserLevelId, Versions, View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, AssignedUserLevel, AssignmentState, Catalog, Ceilings, CompanyDetails,
+    CompanyId, CompanySnapshot, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label,
+    LevelPermissions, Menu, MenuItem, MenuItemId, Module, ModuleId, Period, Quota, QuotaOverrides, Snapshot,
+    SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
+    ViewPermission,
 };
 use uuid::Uuid;
 
 use crate::audit_log::AuditLogs;
 use crate::directory::CompanyDirectory;
+use crate::expiry::EndingAssignments;
 use crate::members::{CursorKeys, Members};
 use crate::profiles::UserProfiles;
 use crate::stamped::Stamped;
@@ -146,13 +148,36 @@ pub struct Membership {
     pub levels: Vec<UserLevel>,
 }
 
+/// A level that is assigned to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelAssignment {
+    /// The level.
+    pub level: UserLevel,
+    /// The period in which the assignment is in effect.
+    pub period: Period,
+    /// The state of the assignment at the time of the read.
+    pub state: AssignmentState,
+}
+
+impl LevelAssignment {
+    /// Returns the assigned level as responses contain it.
+    #[must_use]
+    pub fn into_assigned(self) -> AssignedUserLevel {
+        AssignedUserLevel::new(self.level, self.period, self.state)
+    }
+}
+
 /// Read operations on the assignments of levels to users.
 #[async_trait]
 pub trait Assignments: Send + Sync {
-    /// Returns the levels that a user holds in a company, ordered by name.
+    /// Returns the levels that are assigned to a user in a company, ordered by name, with the periods of the assignments.
+    /// Assignments that have not started, and those that have expired but were not swept yet, are included.
+    async fn get_assigned(&self, company: CompanyId, user: UserId) -> Result<Vec<LevelAssignment>>;
+    /// Returns the levels that a user holds in a company, now or later, ordered by name. Assignments that have expired are
+    /// not included.
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
-    /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies with ids
-    /// greater than `after` (keyset pagination). **Across companies**: for users who list their own companies.
+    /// Returns a page of the companies in which assignments of a user are in effect, with the levels of these assignments,
+    /// ordered by id: at most `limit` companies with ids greater than `after` (keyset pagination). **Across companies**: for users who list their own companies.
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>>;
     /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
@@ -414,6 +439,8 @@ reader! {
     assignments: Assignments,
     /// Returns the read operations on the members of a company.
     members: Members,
+    /// Returns the read operations on assignments that have an end.
+    ending_assignments: EndingAssignments,
     /// Returns the read operations on the directory of companies.
     company_directory: CompanyDirectory,
     /// Returns the read operation on the key that signs cursors.

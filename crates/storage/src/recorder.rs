@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::parts::split;
 use crate::record_changes::{ceiling_changes, created, deleted, updated};
 use crate::recorded::Recorded;
-use crate::{Growth, MatrixDiff, SetDiff, StorageError, Target};
+use crate::{Assigned, Growth, MatrixDiff, SetDiff, StorageError, Target};
 
 /// The actor of a change and the metadata for its audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,18 +331,27 @@ impl Recorder {
         self.record_in_parts(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
-    /// Records that a user's levels changed. `there` is the list of levels before the change.
-    pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], diff: &SetDiff<UserLevelId>) {
-        if diff.is_empty() {
+    /// Records that a user's assignments changed. The record contains the periods of the limited assignments.
+    pub fn assignments_updated(&mut self, user: UserId, there: &Assigned, wanted: &Assigned) {
+        if there == wanted {
             return;
         }
-        let before: BTreeSet<_> = there.iter().copied().collect();
-        let removed: BTreeSet<_> = diff.removed.iter().copied().collect();
-        let mut after = &before - &removed;
-        after.extend(&diff.added);
+        let levels = |assigned: &Assigned| -> BTreeSet<_> { assigned.keys().copied().collect() };
+        let (before, after) = (levels(there), levels(wanted));
         self.growth.levels_replaced(user, &before, &after);
-        let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
-        self.adds |= !diff.added.is_empty();
+        let diff = SetDiff::new(before.iter().copied(), after.iter().copied());
+        self.adds |= wanted.iter().any(|(level, period)| there.get(level) != Some(period));
+        let mut changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
+        let periods = |assigned: &Assigned, other: &Assigned| -> Map<_, _> {
+            let changed = assigned.iter().filter(|(level, period)| other.get(level) != Some(period));
+            let limited = changed.filter(|(_, period)| !period.is_unlimited());
+            limited.map(|(level, period)| (level.to_string(), json!(period))).collect()
+        };
+        let (ended, begun) = (periods(there, wanted), periods(wanted, there));
+        if let Some(changes) = changes.as_object_mut().filter(|_| !ended.is_empty() || !begun.is_empty()) {
+            changes.insert("periodsBefore".to_owned(), ended.into());
+            changes.insert("periodsAfter".to_owned(), begun.into());
+        }
         self.record_in_parts("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 

@@ -8,7 +8,8 @@ use crate::{ChangeContext, CompanyCopy, Result, Target, UnitOfWork};
 /// Begins units of work on copies of companies. They apply the rules of a storage, and nothing that they do is stored.
 #[async_trait]
 pub trait Simulator: Send + Sync + 'static {
-    /// Begins a unit of work for `target` on the copy of a company. The unit of work waits for no lock. Its reads return
+    /// Begins a unit of work for `target` on the copy of a company. It takes place at the time at which the copy was read,
+    /// and waits for no lock. Its reads return
     /// the data of the copy. Other companies, credentials, profiles, audit records and external ids of users are absent.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Data with the versions and stamps of the snapshot from which it was read.
 
-use iam_domain::Versions;
+use iam_domain::{Timestamp, Versions};
 
 use crate::StateId;
 
@@ -21,6 +21,9 @@ pub struct Stamped<T> {
     pub versions: Versions,
     /// The stamps of these versions.
     pub stamps: Stamps,
+    /// The next start or end of an assignment of the company, after the time at which the data was read. Decisions
+    /// change at this time. `None` if there is none, or if the data does not depend on assignments.
+    pub next_boundary: Option<Timestamp>,
     /// The data.
     pub value: T,
 }

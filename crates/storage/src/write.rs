@@ -9,14 +9,14 @@ use std::fmt;
 use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, Ceilings, CommitStamp, CompanyDetails, CompanyId,
-    CompanyStatus, ExternalId, Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId,
+    CompanyStatus, ExternalId, Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, Period,
     QuotaOverrides, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId,
     ViewPermission,
 };
 use uuid::Uuid;
 
 use crate::profiles::UserProfilesMut;
-use crate::{EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
+use crate::{Assigned, EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -205,13 +205,15 @@ pub struct AssignedLevel {
     pub level: UserLevel,
     /// `true` if the level denies a view or an action.
     pub has_denies: bool,
+    /// The period in which the assignment is in effect.
+    pub period: Period,
 }
 
 /// The levels of a user in one company, before and after they are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplacedLevels {
-    /// The levels that the user held before, ordered by id.
-    pub before: Vec<UserLevelId>,
+    /// The assignments before.
+    pub before: Assigned,
     /// The levels that the user holds now, ordered by name.
     pub after: Vec<AssignedLevel>,
 }
@@ -219,12 +221,14 @@ pub struct ReplacedLevels {
 /// Write operations on the assignments of levels to users.
 #[async_trait]
 pub trait AssignmentsMut: Send + Sync {
-    /// Assigns a level to a user. Returns `false` if the user already holds it.
+    /// Assigns a level to a user for a period. Returns `false` if the user already holds it for this period. The
+    /// assignment replaces an assignment for another period.
     async fn add(&mut self, assignment: &Assignment) -> Result<bool>;
     /// Removes a level from a user. Returns `false` if the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
     /// Replaces the user's levels in this company. Assignments in other companies, and existing assignments of levels
-    /// that are also in `levels`, are preserved. Returns `Unknown` if a level does not exist in this company.
+    /// that are also in `levels`, are preserved with their periods. Expired assignments are replaced. Returns `Unknown` if
+    /// a level does not exist in this company.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
@@ -241,6 +245,9 @@ pub trait AssignmentsMut: Send + Sync {
         edits: &[LevelsEdit],
         assigned_by: Option<Uuid>,
     ) -> Result<EditedLevels>;
+    /// Removes assignments of a company that expired at this time or earlier: at most `limit` assignments, beginning with
+    /// the one that expired first. Returns the number of removed assignments.
+    async fn remove_expired(&mut self, company: CompanyId, by: Timestamp, limit: u64) -> Result<u64>;
 }
 
 /// Write operations on menu items. They require a unit of work for the target of the item's owner

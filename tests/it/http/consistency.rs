@@ -196,7 +196,7 @@ both_adapters! {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_with_cached_administrator(&a, &b).await;
         let here = version(&revoke(&a.api, company, company.admin).await);
-        let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX }.to_string();
+        let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX, boundary: 0 }.to_string();
         let answer = question(&b.api).by(company.admin).within(company.id).header(LEAST, &elsewhere).send().await;
         assert_eq!(version(&answer).epoch, here.epoch);
         assert!(!is_allowed(answer), "the replica must read the database");

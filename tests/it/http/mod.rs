@@ -47,6 +47,7 @@ mod nullified;
 mod operation;
 mod operations;
 mod parity;
+mod periods;
 mod permissions_current;
 mod previews;
 mod profiles;

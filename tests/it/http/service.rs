@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 94] = [
+const OPERATIONS: [&str; 95] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -30,6 +30,7 @@ const OPERATIONS: [&str; 94] = [
     "DELETE /api/iam/views/{id}",
     "GET /api/iam/api-keys",
     "GET /api/iam/api-keys/{id}",
+    "GET /api/iam/assignments",
     "GET /api/iam/audit-logs",
     "GET /api/iam/companies",
     "GET /api/iam/companies/{companyId}",

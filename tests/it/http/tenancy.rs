@@ -92,10 +92,11 @@ const CALLERS: [TestCaller; 5] =
 const ALL_COMPANIES: &str = "GET /api/iam/companies";
 
 /// The lists that sign their cursors.
-const SIGNED: [&str; 5] = [
+const SIGNED: [&str; 6] = [
     "GET /api/iam/user-levels/{id}/users",
     "GET /api/iam/users",
     "GET /api/iam/who-can",
+    "GET /api/iam/assignments",
     "POST /api/iam/previews",
     ALL_COMPANIES,
 ];

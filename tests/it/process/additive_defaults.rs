@@ -19,8 +19,8 @@ mod postgres {
 
     use iam_domain::provisioning::default_levels_with_denies;
     use iam_domain::{
-        Assignment, CompanyId, ExternalId, FeaturePermission, FeaturePermissionId, UserId, UserLevelId, ViewPermission,
-        ViewPermissionId, ViewState,
+        Assignment, CompanyId, ExternalId, FeaturePermission, FeaturePermissionId, Period, UserId, UserLevelId,
+        ViewPermission, ViewPermissionId, ViewState,
     };
     use iam_storage::{ChangeContext, Target};
     use migration::additive_defaults::{self, Edit, Outcome, Plan};
@@ -392,6 +392,7 @@ mod postgres {
                     company_id: company,
                     assigned_by: None,
                     created_at: tx.now(),
+                    period: Period::UNLIMITED,
                 };
                 tx.assignments_mut().add(&assignment).await.unwrap();
             }

@@ -1,7 +1,9 @@
 //! Tests of durability: data in a database survives a restart, and data in memory does not.
 
+use std::time::Duration;
+
 use iam_domain::{CompanyId, UserId};
-use iam_identity::TokenSigner;
+use iam_identity::{TokenSigner, system_clock};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -60,6 +62,27 @@ fn in_memory_mode_a_restart_loses_all_data() {
     server.stop();
     let server = start(&[]);
     assert!(level_names(&server, company).is_empty());
+}
+
+/// The server removes expired assignments in the background, and records the removal as the system.
+#[test]
+fn expired_assignments_are_removed_in_the_background() {
+    let server = start(&[("IAM__ASSIGNMENTS__SWEEP_INTERVAL", "1s"), ("IAM__ASSIGNMENTS__KEEP_EXPIRED", "0")]);
+    let company = new_company();
+    create_level(&server, company, "Auditors");
+    let (token, id) = (super_admin(), company.to_string());
+    let headers = [("authorization", token.as_str()), ("x-company-id", id.as_str())];
+    let levels = server.request("GET", "/api/iam/user-levels", &headers, None).json();
+    let level = levels["data"]["userLevels"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/iam/users/{}/user-levels/{level}", new_user());
+    let ends = json!({ "expiresAt": system_clock().now().plus(Duration::from_millis(500)) });
+    let answer = server.request("PUT", &path, &headers, Some(&ends));
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let newest = wait_until(|| {
+        let newest = audit(&server, company)[0].take();
+        (newest["action"] == "assignment.expired").then_some(newest)
+    });
+    assert_eq!((&newest["actorKind"], &newest["changes"]["removed"]), (&json!("system"), &json!([level])));
 }
 
 mod postgres {

@@ -296,7 +296,7 @@ mod postgres {
         server.stop();
 
         let proxy = runtime.block_on(Proxy::to(&database));
-        let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4)")).count();
+        let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4 AND")).count();
         let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
         server.wait_for_line("loaded recently active users into the cache users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));

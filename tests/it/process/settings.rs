@@ -88,6 +88,8 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__AUTH__MAX_SUPER_ADMIN_TOKEN_AGE", "1", duration("")),
         ("IAM__AUTH__JWKS_REFRESH", "999ms", duration(" of at least 1s")),
         ("IAM__AUTH__REMEMBERED_TOKENS", "-1", whole("of at least 0")),
+        ("IAM__ASSIGNMENTS__SWEEP_INTERVAL", "999ms", duration(" of at least 1s")),
+        ("IAM__ASSIGNMENTS__KEEP_EXPIRED", "7d", duration("")),
         ("IAM__QUOTAS__LEVELS_PER_COMPANY", "-1", whole(of_32_bits)),
         ("IAM__QUOTAS__LEVEL_SETS_PER_COMPANY", "many", whole(of_32_bits)),
         ("IAM__QUOTAS__MENU_ITEMS_PER_COMPANY", "-1", whole(of_32_bits)),

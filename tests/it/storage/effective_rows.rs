@@ -5,8 +5,10 @@ mod postgres {
     mod histories;
 
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use iam_domain::{Action, CompanyId, FeatureId, Snapshot, UserId, ViewId};
+    use iam_identity::system_clock;
     use iam_permissions_cache::{Consistency, FillOptions, Filled, Subject};
     use iam_storage::{ChangeContext, Target};
     use sea_orm::sqlx::{self, AssertSqlSafe, PgConnection, Row};
@@ -194,6 +196,42 @@ mod postgres {
         assert!(all_rows_match_the_resolution(&api, &mut connection, "before the commit").await > 100);
         tx.commit().await.unwrap();
         assert!(rows(&mut connection).await.is_empty());
+    }
+
+    /// At the end of an assignment, all rows of the company disappear, even from a transaction that began before it. The
+    /// next fill writes rows with the new permissions.
+    #[actix_web::test]
+    async fn rows_become_outdated_at_the_end_of_an_assignment() {
+        let api = TestApi::postgres().await;
+        let (mut a, _b, company) = admin_known_to_two(&api).await;
+        let visitor = api.level_id(company, "Visitor").await;
+        let path = format!("/api/iam/users/{}/user-levels/{visitor}", company.member);
+        let mut connection = api.database.as_ref().unwrap().connect().await;
+        // On a busy machine, the first assignment may end before its rows are written.
+        let mut written = 0;
+        for milliseconds in [700, 3000, 9000] {
+            let end = system_clock().now().plus(Duration::from_millis(milliseconds));
+            let ends = json!({ "expiresAt": end });
+            api.put(&path).by(company.admin).within(company.id).json(&ends).send().await.expect(200);
+            a.replica.catch_up().await;
+            a.read(company.id, company.member).await;
+            a.fill().await;
+            run(&mut connection, "BEGIN".to_owned()).await.unwrap();
+            written = all_rows_match_the_resolution(&api, &mut connection, "before the end").await;
+            if written > 0 {
+                break;
+            }
+            run(&mut connection, "COMMIT".to_owned()).await.unwrap();
+        }
+        assert!(written > 100);
+        until(async || rows(&mut connection).await.is_empty()).await;
+        run(&mut connection, "COMMIT".to_owned()).await.unwrap();
+        until(async || {
+            a.read(company.id, company.member).await;
+            a.fill().await == 1
+        })
+        .await;
+        assert!(all_rows_match_the_resolution(&api, &mut connection, "after the end").await > 100);
     }
 
     /// A change invalidates rows even if no replica detects the change. The next fill writes these rows again.

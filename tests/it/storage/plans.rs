@@ -155,10 +155,13 @@ pub mod postgres {
     /// The indexes of the assignments and of both matrices, each with the condition that an index scan must contain.
     /// The condition restricts the scan to one user, level, view or feature. A scan that is restricted only to a
     /// company is not allowed.
-    const ENTRIES: [(&str, &str); 7] = [
+    const ENTRIES: [(&str, &str); 10] = [
         ("user_user_levels_pkey", "(user_id = "),
         ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
         ("user_user_levels_user_level_id_company_id_user_id_idx", "(user_level_id = "),
+        ("user_user_levels_company_id_starts_at_idx", "(starts_at "),
+        ("user_user_levels_company_id_expires_at_idx", "(expires_at "),
+        ("user_user_levels_expires_at_idx", "(expires_at "),
         ("ulvp_company_id_user_level_id_view_id_key", "(user_level_id = "),
         ("ulvp_view_id_company_id_idx", "(view_id = "),
         ("ulfp_company_id_user_level_id_feature_id_action_key", "(user_level_id = "),

@@ -145,6 +145,7 @@ mod postgres {
             let one = "/api/iam/users/{userId}/user-levels/{levelId}";
             let own = self.api.level_id(company, "Member").await;
             self.ask(&format!("PUT {one}"), &[&member, &own], admin).await;
+            self.ask("GET /api/iam/assignments", &["limit=1&expiresBefore=2999-01-01T00:00:00Z"], admin).await;
             self.ask(&format!("DELETE {one}"), &[&member, &visitor], admin).await;
             // A hundred users receive a level, and another user loses a level and receives two.
             let mut add: Vec<_> = (0..100).map(|_| json!({ "userId": new_user(), "userLevelId": visitor })).collect();

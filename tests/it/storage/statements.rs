@@ -14,8 +14,8 @@ pub mod postgres {
 
     use iam_domain::escalation::Cell;
     use iam_domain::{
-        Action, EntityType, FeatureKey, Label, MenuItemId, Quota, Scope, SessionId, SubMenuItemId, Url, UserId,
-        UserLevelId, Versions,
+        Action, EntityType, FeatureKey, Label, MenuItemId, Quota, Scope, SessionId, SubMenuItemId, Timestamp, Url,
+        UserId, UserLevelId, Versions,
     };
     use iam_storage::{
         AuditFilter, CellName, CompanyFilter, CompanyOrder, Direction, Health, IdOrText, LevelRules, MemberFilter,
@@ -99,6 +99,10 @@ pub mod postgres {
         c.of("Assignments::get_user_levels", reader.assignments().get_user_levels(company, user)).await;
         c.of("Assignments::get_memberships", reader.assignments().get_memberships(user, None, 9)).await;
         c.of("Assignments::get_users", reader.assignments().get_users(company, level(1))).await;
+        c.of("Assignments::get_assigned", reader.assignments().get_assigned(company, user)).await;
+        let (ending, before) = (reader.ending_assignments(), Timestamp::from_millis(4_000_000_000_000).unwrap());
+        c.of("EndingAssignments::list_ending", ending.list_ending(company, before, None, 9)).await;
+        c.of("EndingAssignments::find_expired", ending.find_expired(Duration::ZERO, 9)).await;
         let actions = [("key", Action::update())];
         c.of("Assignments::is_holder", reader.assignments().is_holder(company, user, &actions)).await;
         c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, None)).await;
@@ -236,6 +240,7 @@ pub mod postgres {
             include_str!("../../../crates/storage/src/audit_log.rs"),
             include_str!("../../../crates/storage/src/members.rs"),
             include_str!("../../../crates/storage/src/directory.rs"),
+            include_str!("../../../crates/storage/src/expiry.rs"),
             include_str!("../../../crates/storage/src/auxiliary.rs"),
             include_str!("../../../crates/storage/src/profiles.rs"),
             include_str!("../../../crates/storage/src/idempotency.rs"),

@@ -261,7 +261,7 @@ impl TestApi {
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let TestOptions { http, budgets } = options.into();
-        let simulator = Arc::new(MemorySimulator::new(clock.clone()));
+        let simulator = Arc::new(MemorySimulator);
         let application = Application::new(Arc::clone(&storage), Arc::clone(&permissions), simulator, runtime);
         let application = Arc::new(application.with_budgets(budgets).with_quotas(quotas));
         let services = Services {

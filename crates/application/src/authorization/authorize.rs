@@ -4,6 +4,7 @@ use iam_domain::{Caller, CompanyId, CompanyStatus, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
+use super::lasting::lasting;
 use super::requirement::{Requirement, RequirementCheck};
 use crate::{Application, Failure, RequestContext};
 
@@ -68,7 +69,8 @@ pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &Reque
 }
 
 /// Checks, inside a unit of work, that the caller meets the requirement. The lock of the unit of work prevents
-/// concurrent changes to permissions. Returns the caller's snapshot if the check had to load it.
+/// concurrent changes to permissions. Returns the caller's [lasting permissions](lasting) if the check had to load the
+/// permissions of the caller.
 pub(crate) async fn authorize_within(
     tx: &mut dyn UnitOfWork,
     caller: Caller,
@@ -79,12 +81,15 @@ pub(crate) async fn authorize_within(
         RequirementCheck::Decided(is_met) => (is_met, None),
         RequirementCheck::IsActive(_) => (tx.company_status() == CompanyStatus::Active, None),
         RequirementCheck::LevelsOf(user, company) => {
-            let own = tx.snapshots().load_user(company, user).await?.value;
-            (requirement.is_met_by(&own), Some(own))
+            let own = tx.snapshots().load_user(company, user).await?;
+            (requirement.is_met_by(&own.value), Some((company, user, own)))
         }
     };
     require(requirement, is_met)?;
-    Ok(own)
+    match own {
+        Some((company, user, own)) => Ok(Some(lasting(tx, company, user, own).await?)),
+        None => Ok(None),
+    }
 }
 
 fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {

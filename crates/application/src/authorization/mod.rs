@@ -2,6 +2,7 @@
 
 mod authorize;
 mod escalation;
+mod lasting;
 mod requirement;
 
 pub(crate) use authorize::{authorize_within, recheck_credentials, record_denial};

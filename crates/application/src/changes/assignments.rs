@@ -4,12 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use iam_domain::escalation::Grant;
-use iam_domain::{Caller, CompanyId, EntityType, ExternalId, NamedUser, UserId, UserLevel, UserLevelId};
-use iam_storage::{EditedLevels, LevelsEdit, ReplacedLevels, StorageError, Target, UnitOfWork};
+use iam_domain::{
+    AssignedUserLevel, Caller, CompanyId, EntityType, ExternalId, NamedUser, Period, Timestamp, UserId, UserLevelId,
+};
+use iam_storage::{
+    Assigned, AssignedLevel, EditedLevels, EditedUser, LevelAssignment, LevelsEdit, ReplacedLevels, StorageError,
+    Target, UnitOfWork,
+};
+use uuid::Uuid;
 
 use super::user_levels::{USER_LEVEL, find_user_level};
 use crate::failure::unknown_ids;
-use crate::levels_change::{distinct, load_levels};
+use crate::levels_change::{distinct, level_changes, load_levels};
 use crate::{
     Change, Effect, Failure, FieldCode, FieldError, IfMatch, LevelFields, LevelsChange, Nullified, Requirement,
 };
@@ -19,8 +25,9 @@ use crate::{
 pub enum RequestedLevels {
     /// The user holds exactly these levels, without duplicates.
     All(Vec<UserLevelId>),
-    /// The user holds this level in addition to the user's other levels.
-    With(UserLevelId),
+    /// The user holds this level in addition to the user's other levels, for this period. Without a period, an assignment
+    /// that has not expired keeps its period.
+    With(UserLevelId, Option<Period>),
     /// The user holds the user's other levels, but not this level.
     Without(UserLevelId),
 }
@@ -29,7 +36,7 @@ impl RequestedLevels {
     const fn fields(&self) -> LevelFields {
         match self {
             Self::All(_) => LevelFields { assigns: "userLevelIds", removes: "userLevelIds" },
-            Self::With(_) | Self::Without(_) => LevelFields { assigns: "levelId", removes: "levelId" },
+            Self::With(..) | Self::Without(_) => LevelFields { assigns: "levelId", removes: "levelId" },
         }
     }
 
@@ -37,7 +44,7 @@ impl RequestedLevels {
     const fn assigns(&self) -> bool {
         match self {
             Self::All(levels) => !levels.is_empty(),
-            Self::With(_) => true,
+            Self::With(..) => true,
             Self::Without(_) => false,
         }
     }
@@ -49,10 +56,10 @@ impl RequestedLevels {
                 let sent = levels.iter().map(UserLevelId::as_uuid);
                 unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
             }
-            (Self::With(_) | Self::Without(_), StorageError::Unknown { entity: EntityType::UserLevel, .. }) => {
+            (Self::With(..) | Self::Without(_), StorageError::Unknown { entity: EntityType::UserLevel, .. }) => {
                 Failure::NotFound(USER_LEVEL)
             }
-            (Self::With(_) | Self::Without(_), error) => error.into(),
+            (Self::With(..) | Self::Without(_), error) => error.into(),
         }
     }
 }
@@ -60,10 +67,10 @@ impl RequestedLevels {
 /// The result of changing the levels of a user.
 #[derive(Debug, Clone)]
 pub struct AssignedLevels {
-    /// The levels that the user holds after the change, sorted by name.
-    pub levels: Vec<UserLevel>,
-    /// The ids of the levels before and after the change.
-    pub change: LevelsChange,
+    /// The levels that are assigned to the user after the change, sorted by name.
+    pub levels: Vec<AssignedUserLevel>,
+    /// The changes to the levels that the user holds.
+    pub changes: Vec<LevelsChange>,
     /// The user's permissions that deny rules of the new levels override.
     pub nullified: Nullified,
 }
@@ -84,29 +91,89 @@ pub struct AssignUserLevels {
 }
 
 impl AssignUserLevels {
-    /// Returns the ids of all levels that the user holds after the change. Returns [`Failure::NotFound`] if the request
-    /// removes a level that does not exist.
-    async fn wanted(&self, tx: &mut dyn UnitOfWork) -> Result<Vec<UserLevelId>, Failure> {
-        let all = matches!(self.levels, RequestedLevels::All(_));
-        let stored = if !all || self.if_match.needs_content() {
-            tx.assignments().get_user_levels(self.company, self.user.id).await?
-        } else {
-            Vec::new()
+    /// Checks the `If-Match` precondition, and that a level to remove exists.
+    async fn check(&self, tx: &mut dyn UnitOfWork) -> Result<Vec<UserLevelId>, Failure> {
+        let removed = match &self.levels {
+            RequestedLevels::Without(level) => Some(*level),
+            RequestedLevels::All(_) | RequestedLevels::With(..) => None,
         };
-        self.if_match.check(&stored)?;
-        let mut held: BTreeSet<_> = stored.iter().map(|level| level.id).collect();
-        match &self.levels {
-            RequestedLevels::All(levels) => return Ok(levels.clone()),
-            RequestedLevels::With(level) => {
-                held.insert(*level);
-            }
-            RequestedLevels::Without(level) => {
-                if !held.remove(level) {
-                    find_user_level(tx, self.company, *level).await?;
-                }
-            }
+        if removed.is_none() && !self.if_match.needs_content() {
+            return Ok(Vec::new());
         }
-        Ok(held.into_iter().collect())
+        let stored = assigned_levels(tx, self.company, self.user.id).await?;
+        self.if_match.check(&stored)?;
+        let mut held: Vec<_> = stored.iter().map(|assigned| assigned.level.id).collect();
+        if let Some(level) = removed {
+            if !held.contains(&level) {
+                find_user_level(tx, self.company, level).await?;
+            }
+            held.retain(|other| *other != level);
+        }
+        Ok(held)
+    }
+
+    /// Applies the change. Returns the assignments before and after the change, the levels that are assigned after it,
+    /// and those of them that deny.
+    async fn change(
+        &self,
+        tx: &mut dyn UnitOfWork,
+        held: &[UserLevelId],
+        by: Option<Uuid>,
+    ) -> Result<Changed, Failure> {
+        let (company, user, now) = (self.company, self.user.id, tx.now());
+        let wanted = match &self.levels {
+            RequestedLevels::All(levels) => levels,
+            RequestedLevels::Without(_) => held,
+            RequestedLevels::With(level, period) => {
+                let add = BTreeMap::from([(*level, *period)]);
+                let edit = LevelsEdit { user, add, remove: BTreeSet::new() };
+                let edited = tx.assignments_mut().edit(company, &[edit], by).await;
+                let EditedLevels { users, denying } = edited.map_err(|error| self.levels.failure(error))?;
+                let (before, after) =
+                    users.into_iter().next().map(|user| (user.before, user.after)).unwrap_or_default();
+                let levels = assigned_levels(tx, company, user).await?;
+                return Ok(Changed { before, after, levels, denying });
+            }
+        };
+        let replaced = tx.assignments_mut().replace_for_user(company, user, wanted, by).await;
+        let ReplacedLevels { before, after: held } = replaced.map_err(|error| self.levels.failure(error))?;
+        let after = held.iter().map(|held| (held.level.id, held.period)).collect();
+        let denying = held.iter().filter(|held| held.has_denies).map(|held| held.level.id).collect();
+        let assigned = |held: AssignedLevel| AssignedUserLevel::new(held.level, held.period, held.period.state(now));
+        Ok(Changed { before, after, levels: held.into_iter().map(assigned).collect(), denying })
+    }
+}
+
+/// The assignments of a user before and after a change.
+struct Changed {
+    before: Assigned,
+    after: Assigned,
+    levels: Vec<AssignedUserLevel>,
+    denying: BTreeSet<UserLevelId>,
+}
+
+/// Returns the levels that are assigned to a user.
+async fn assigned_levels(
+    tx: &dyn UnitOfWork,
+    company: CompanyId,
+    user: UserId,
+) -> Result<Vec<AssignedUserLevel>, Failure> {
+    let assigned = tx.assignments().get_assigned(company, user).await?;
+    Ok(assigned.into_iter().map(LevelAssignment::into_assigned).collect())
+}
+
+/// Checks that a requested period has not ended, and that it ends after its start. `prefix` precedes the names of the
+/// fields.
+fn check_period(period: Option<Period>, now: Timestamp, prefix: &str) -> Option<FieldError> {
+    let Period { starts_at, expires_at } = period?;
+    let end = expires_at?;
+    let error = |what| Some(FieldError::new(format!("{prefix}expiresAt"), FieldCode::Range, what));
+    if starts_at.is_some_and(|start| end <= start) {
+        error("must be after startsAt")
+    } else if end <= now {
+        error("must be in the future")
+    } else {
+        None
     }
 }
 
@@ -121,7 +188,7 @@ impl Change for AssignUserLevels {
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Levels(std::slice::from_ref(&answer.change))
+        Effect::Levels(&answer.changes)
     }
 
     fn external_ids(&self) -> Vec<&ExternalId> {
@@ -133,26 +200,23 @@ impl Change for AssignUserLevels {
     }
 
     fn may_only_remove(&self) -> bool {
-        !matches!(self.levels, RequestedLevels::With(_))
+        !matches!(self.levels, RequestedLevels::With(..))
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         if self.levels.assigns() && !is_external_holder(tx, self.company, self.user.id).await? {
             check_can_sign_in(&self.user, "userId")?;
         }
-        let wanted = self.wanted(tx).await?;
-        let replace =
-            tx.assignments_mut().replace_for_user(self.company, self.user.id, &wanted, caller.actor().id()).await;
-        let ReplacedLevels { before, after } = replace.map_err(|error| self.levels.failure(error))?;
-        let change = LevelsChange {
-            user: self.user.id,
-            adds_denies: after.iter().any(|held| held.has_denies && !before.contains(&held.level.id)),
-            before: before.into_iter().collect(),
-            after: after.iter().map(|held| held.level.id).collect(),
-            fields: self.levels.fields(),
-        };
-        let nullified = nullified(tx, self.company, std::slice::from_ref(&change)).await?;
-        Ok(AssignedLevels { levels: after.into_iter().map(|held| held.level).collect(), change, nullified })
+        if let RequestedLevels::With(_, period) = &self.levels
+            && let Some(error) = check_period(*period, tx.now(), "")
+        {
+            return Err(Failure::Invalid(vec![error]));
+        }
+        let held = self.check(tx).await?;
+        let Changed { before, after, levels, denying } = self.change(tx, &held, caller.actor().id()).await?;
+        let changes = level_changes(self.user.id, (&before, &after), tx.now(), &denying, self.levels.fields());
+        let nullified = nullified(tx, self.company, &changes).await?;
+        Ok(AssignedLevels { levels, changes, nullified })
     }
 }
 
@@ -195,13 +259,21 @@ pub struct LevelOfUser {
     pub user: NamedUser,
     /// The level.
     pub level: UserLevelId,
+    /// The period for which the level is assigned, if the request states one.
+    pub period: Option<Period>,
 }
 
 /// The result of changing the levels of many users.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EditedAssignments {
-    /// The changes, one for each user of the request. The levels of some of these users may be unchanged.
+    /// The changes to the levels of the users of the request. The levels of some of these users may be unchanged.
     pub changes: Vec<LevelsChange>,
+    /// The number of users whose assignments changed.
+    pub users_changed: usize,
+    /// The number of levels that were assigned to users who did not hold them.
+    pub added: usize,
+    /// The number of levels that were removed from users.
+    pub removed: usize,
     /// The users' permissions that deny rules of the new levels override.
     pub nullified: Nullified,
 }
@@ -223,21 +295,19 @@ impl EditAssignments {
     /// Returns the edits, one for each user, in ascending order.
     fn edits(&self) -> Vec<LevelsEdit> {
         let mut edits: BTreeMap<UserId, LevelsEdit> = BTreeMap::new();
-        let none = |user| LevelsEdit { user, add: BTreeSet::new(), remove: BTreeSet::new() };
-        for LevelOfUser { user, level } in &self.add {
-            edits.entry(user.id).or_insert_with(|| none(user.id)).add.insert(*level);
+        let none = |user| LevelsEdit { user, add: BTreeMap::new(), remove: BTreeSet::new() };
+        for LevelOfUser { user, level, period } in &self.add {
+            edits.entry(user.id).or_insert_with(|| none(user.id)).add.insert(*level, *period);
         }
-        for LevelOfUser { user, level } in &self.remove {
+        for LevelOfUser { user, level, .. } in &self.remove {
             edits.entry(user.id).or_insert_with(|| none(user.id)).remove.insert(*level);
         }
         edits.into_values().collect()
     }
 
     /// Checks that levels are assigned only to users who can sign in, or who are users of an external issuer and held a
-    /// level before.
-    fn check_users(&self, changes: &[LevelsChange]) -> Result<(), Failure> {
-        let holders: BTreeSet<_> =
-            changes.iter().filter(|change| !change.before.is_empty()).map(|change| change.user).collect();
+    /// level before (`holders`).
+    fn check_users(&self, holders: &BTreeSet<UserId>) -> Result<(), Failure> {
         let may_hold =
             |user: &NamedUser| user.can_sign_in || (user.id.is_service_generated() && holders.contains(&user.id));
         let refused = self.add.iter().enumerate().filter(|(_, pair)| !may_hold(&pair.user));
@@ -285,20 +355,30 @@ impl Change for EditAssignments {
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         let edits = self.edits();
         if edits.is_empty() {
-            return Ok(EditedAssignments { changes: Vec::new(), nullified: Nullified::default() });
+            return Ok(EditedAssignments::default());
+        }
+        let now = tx.now();
+        let invalid = self.add.iter().enumerate();
+        let invalid = invalid.filter_map(|(index, pair)| check_period(pair.period, now, &format!("add[{index}].")));
+        let errors = FieldError::bounded(invalid);
+        if !errors.is_empty() {
+            return Err(Failure::Invalid(errors));
         }
         let edited = tx.assignments_mut().edit(self.company, &edits, caller.actor().id()).await;
         let EditedLevels { users, denying } = edited.map_err(|error| self.failure(error))?;
-        let change = |edited: iam_storage::EditedUser| LevelsChange {
-            user: edited.user,
-            adds_denies: edited.after.difference(&edited.before).any(|level| denying.contains(level)),
-            before: edited.before,
-            after: edited.after,
-            fields: LevelFields { assigns: "add", removes: "remove" },
-        };
-        let changes: Vec<_> = users.into_iter().map(change).collect();
-        self.check_users(&changes)?;
-        let nullified = nullified(tx, self.company, &changes).await?;
-        Ok(EditedAssignments { changes, nullified })
+        let fields = LevelFields { assigns: "add", removes: "remove" };
+        let (mut done, mut holders) = (EditedAssignments::default(), BTreeSet::new());
+        for EditedUser { user, before, after } in users {
+            if before.values().any(|period| !period.is_expired(now)) {
+                holders.insert(user);
+            }
+            done.users_changed += usize::from(before != after);
+            done.added += after.keys().filter(|level| !before.contains_key(level)).count();
+            done.removed += before.keys().filter(|level| !after.contains_key(level)).count();
+            done.changes.extend(level_changes(user, (&before, &after), now, &denying, fields));
+        }
+        self.check_users(&holders)?;
+        done.nullified = nullified(tx, self.company, &done.changes).await?;
+        Ok(done)
     }
 }

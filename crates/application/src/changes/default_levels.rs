@@ -2,8 +2,8 @@
 
 use iam_domain::provisioning::{self, DefaultLevel};
 use iam_domain::{
-    Assignment, Caller, CompanyId, FeaturePermission, FeaturePermissionId, Timestamp, UserId, UserLevel, UserLevelId,
-    ViewPermission, ViewPermissionId,
+    Assignment, Caller, CompanyId, FeaturePermission, FeaturePermissionId, Period, Timestamp, UserId, UserLevel,
+    UserLevelId, ViewPermission, ViewPermissionId,
 };
 use iam_storage::UnitOfWork;
 
@@ -80,7 +80,8 @@ pub(super) async fn assign(
     caller: Caller,
 ) -> Result<(), Failure> {
     let assigned_by = caller.actor().id();
-    let assignment = Assignment { user_id, user_level_id, company_id, assigned_by, created_at: tx.now() };
+    let assignment =
+        Assignment { user_id, user_level_id, company_id, assigned_by, created_at: tx.now(), period: Period::UNLIMITED };
     tx.assignments_mut().add(&assignment).await?;
     Ok(())
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use iam_domain::{Caller, CompanyId, Email, ExternalId, Name, NamedUser, ProfileSource, UserProfile};
-use iam_storage::{Forgotten, Target, UnitOfWork};
+use iam_storage::{Assigned, Forgotten, Target, UnitOfWork};
 
+use crate::levels_change::level_changes;
 use crate::profiles::USER;
 use crate::{Change, Effect, Failure, IfMatch, LevelFields, LevelsChange, Requirement};
 
@@ -75,8 +76,8 @@ pub struct RemoveUser {
 
 #[async_trait]
 impl Change for RemoveUser {
-    /// The levels that the user held, and no levels after the change.
-    type Answer = LevelsChange;
+    /// The changes from the levels that the user held to no levels.
+    type Answer = Vec<LevelsChange>;
 
     const REQUIREMENT: Requirement = Requirement::AssignLevels;
 
@@ -85,7 +86,7 @@ impl Change for RemoveUser {
     }
 
     fn effect<'a>(&self, answer: &'a Self::Answer) -> Effect<'a> {
-        Effect::Levels(std::slice::from_ref(answer))
+        Effect::Levels(answer)
     }
 
     fn is_forced(&self) -> bool {
@@ -103,8 +104,7 @@ impl Change for RemoveUser {
         if replaced.before.is_empty() && forgotten == Forgotten::default() {
             return Err(Failure::NotFound(USER));
         }
-        let before = replaced.before.into_iter().collect();
         let fields = LevelFields { assigns: "userId", removes: "userId" };
-        Ok(LevelsChange { user, before, after: BTreeSet::new(), adds_denies: false, fields })
+        Ok(level_changes(user, (&replaced.before, &Assigned::new()), tx.now(), &BTreeSet::new(), fields))
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod companies;
 pub(crate) mod cursor;
 pub(crate) mod cursor_key;
+pub(crate) mod ending;
 pub(crate) mod members;
 pub(crate) mod page;
 pub(crate) mod search;

@@ -1,6 +1,7 @@
 //! Loads the settings from the defaults, a TOML file and the environment. A value in the file overrides the default,
 //! and a value in the environment overrides both. Each section of the settings has its own source file.
 
+mod assignments;
 mod auth;
 mod cache;
 mod database;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use config::{Config, File, FileFormat, Value};
 use serde::Deserialize;
 
+pub use assignments::AssignmentSettings;
 pub use auth::{AuthSettings, IssuerSettings};
 pub use cache::CacheSettings;
 pub use database::DatabaseSettings;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub rate_limit: RateLimitSettings,
     /// The default quotas of companies.
     pub quotas: QuotaSettings,
+    /// The removal of expired assignments.
+    pub assignments: AssignmentSettings,
     /// The log filter and format.
     pub log: LogSettings,
 }
@@ -110,7 +114,7 @@ impl Settings {
             if key.split('.').count() != 2 {
                 return Err(unknown());
             }
-            let value = if name == ISSUERS { json(&named(&key), value)? } else { Value::from(value.as_str()) };
+            let value = if name == ISSUERS { parse::json(&named(&key), value)? } else { Value::from(value.as_str()) };
             builder = builder.set_override(key, value).map_err(|_| unknown())?;
         }
         for (name, key) in PLAIN_NAMES {
@@ -149,14 +153,6 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
     parsed.map_err(|error| SettingsError::Syntax {
         path,
         problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
-    })
-}
-
-/// Parses a JSON array. The error states the position of the failure, but does not quote the value.
-fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
-    serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
-        key: key.to_owned(),
-        problem: format!("must be a JSON array of objects (line {}, column {})", error.line(), error.column()),
     })
 }
 
@@ -486,7 +482,7 @@ mod tests {
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
         };
         let sections = names("IAM__NO_SUCH__KEY");
-        assert_eq!(sections.len(), 8);
+        assert_eq!(sections.len(), 9);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
             // A section with one key reports "expected `key`", a section with several reports "expected one of `key`".

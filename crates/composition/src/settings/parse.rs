@@ -6,8 +6,11 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use config::Value;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use super::SettingsError;
 
 /// Parses a duration such as `500ms`, `5s`, `2m` or `1h`. `0` needs no unit.
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -27,6 +30,14 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 /// The format of durations, for error messages.
 const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500ms or 5s";
+
+/// Parses a JSON array. The error states the position of the failure, but does not quote the value.
+pub(super) fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
+    serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
+        key: key.to_owned(),
+        problem: format!("must be a JSON array of objects (line {}, column {})", error.line(), error.column()),
+    })
+}
 
 /// Deserializes a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_minimum_version_must_have_the_exact_format_of_the_header() {
-        let versions = Versions { epoch: 7, catalog: 2, company: 3 };
+        let versions = Versions { epoch: 7, catalog: 2, company: 3, boundary: 0 };
         let line: &'static str = Box::leak(versions.to_string().into_boxed_str());
         assert_eq!(of(&[(MIN_VERSION, line)]).unwrap(), Consistency::AtLeast(versions));
         assert!(of(&[(MIN_VERSION, "3")]).is_err());

@@ -167,11 +167,13 @@ fn add_freshness_headers(response: &mut HttpResponseBuilder, accesses: &[Access]
 /// Returns the lower of the two catalog versions and the lower of the two company versions.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
-        Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
+        // The versions of a company and its boundaries have one order.
+        let (company, boundary) = (a.company, a.boundary).min((b.company, b.boundary));
+        Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company, boundary }
     } else {
         // Versions of different epochs are not comparable. Therefore, the result contains the version 0, a minimum that
         // every response satisfies.
-        Versions { epoch: b.epoch, catalog: 0, company: 0 }
+        Versions { epoch: b.epoch, catalog: 0, company: 0, boundary: 0 }
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_headers_contain_the_oldest_of_several_versions() {
-        let of = |epoch, catalog, company| Versions { epoch, catalog, company };
+        let of = |epoch, catalog, company| Versions { epoch, catalog, company, boundary: 0 };
         assert_eq!(oldest(of(7, 2, 9), of(7, 3, 4)), of(7, 2, 4));
         assert_eq!(oldest(of(7, 2, 9), of(8, 3, 4)), of(8, 0, 0));
     }

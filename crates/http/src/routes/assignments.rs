@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use actix_web::http::Method;
 use actix_web::{delete, get, post, put};
 use iam_application::{
-    AssignUserLevels, AssignedLevels, Committed, EditAssignments, EditedAssignments, FieldCode, LevelOfUser,
-    LevelsChange, RequestedLevels,
+    AssignUserLevels, AssignedLevels, Committed, EditAssignments, EditedAssignments, FieldCode, LevelOfUser, Patch,
+    RequestedLevels,
 };
-use iam_domain::{UserId, UserLevel, UserLevelId};
+use iam_domain::{AssignedUserLevel, Period, Timestamp, UserId, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::flag;
 use super::nullified::NullifiedData;
-use super::user_levels::UserLevelsData;
 use super::users::OneUser;
 use crate::extract::{AssignLevels, Authorized, FieldReader, Input, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Success};
@@ -28,8 +27,8 @@ const MOST_PAIRS: usize = 1000;
 pub(crate) struct AssignedLevelsData {
     /// The human-readable result of the operation.
     message: &'static str,
-    /// The levels that the user holds after the change, sorted by name.
-    user_levels: Vec<UserLevel>,
+    /// The levels that are assigned to the user after the change, sorted by name.
+    user_levels: Vec<AssignedUserLevel>,
     /// The permissions that a deny overrides as a result of this change.
     nullified: NullifiedData,
 }
@@ -43,12 +42,20 @@ impl AssignedLevelsData {
     }
 }
 
-/// Lists the levels that a user holds in the company.
-#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
+/// The levels that are assigned to a user.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssignedUserLevelsData {
+    /// The levels, sorted by name. An assignment that has expired is listed until it is removed.
+    user_levels: Vec<AssignedUserLevel>,
+}
+
+/// Lists the levels that are assigned to a user in the company.
+#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<AssignedUserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
-    ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
+    ApiResponse::ok().etag(&user_levels)?.data(AssignedUserLevelsData { user_levels })
 }
 
 /// Reads the query parameter `force`. If it is `true`, a super admin may make the change even if no administrator of
@@ -76,9 +83,42 @@ impl Input for AssignUserLevels {
         } else if request.method() == Method::DELETE {
             request.path("levelId").map(RequestedLevels::Without)
         } else {
-            request.path("levelId").map(RequestedLevels::With)
+            let level = request.path("levelId");
+            let period = match request.optional_body()? {
+                Some(mut body) => {
+                    body.reject_unknown(&["startsAt", "expiresAt", "companyId"]);
+                    period(&mut body)
+                }
+                None => Some(None),
+            };
+            level.zip(period).map(|(level, period)| RequestedLevels::With(level, period))
         };
         Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })
+    }
+}
+
+/// The period for which a level is assigned. A request without members keeps the period of an assignment that has not
+/// expired.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
+pub(crate) struct PeriodBody {
+    /// The start. Default, or `null`: the assignment is in effect at once.
+    starts_at: Option<Timestamp>,
+    /// The end. Default, or `null`: the assignment has no end.
+    expires_at: Option<Timestamp>,
+}
+
+/// Reads the period of an assignment. `None` if the object states neither a start nor an end.
+fn period(object: &mut FieldReader<'_>) -> Option<Option<Period>> {
+    let (starts_at, expires_at) = (object.patch::<Timestamp>("startsAt"), object.patch::<Timestamp>("expiresAt"));
+    let time = |time: Patch<Timestamp>| match time {
+        Patch::Set(time) => Some(time),
+        Patch::Clear | Patch::Keep => None,
+    };
+    match (starts_at?, expires_at?) {
+        (Patch::Keep, Patch::Keep) => Some(None),
+        (starts_at, expires_at) => Some(Some(Period { starts_at: time(starts_at), expires_at: time(expires_at) })),
     }
 }
 
@@ -112,7 +152,7 @@ pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUser
     AssignedLevelsData::respond(call.execute().await?)
 }
 
-/// Assigns a level to a user. The user keeps all other levels.
+/// Assigns a level to a user, without limit or for a period. The user keeps all other levels.
 #[utoipa::path(
     tag = "User levels",
     params((
@@ -120,6 +160,7 @@ pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUser
         Query,
         description = "If true, a super admin may make the change even if no administrator of the company remains",
     )),
+    request_body = Option<PeriodBody>,
     responses(
         (status = 200, body = Success<AssignedLevelsData>),
         (
@@ -183,13 +224,30 @@ pub(crate) struct LevelOfUserBody {
     user_level_id: UserLevelId,
 }
 
+/// A user and a level, and the period for which the level is assigned. A pair without a start and an end keeps the period
+/// of an assignment that has not expired.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
+pub(crate) struct AssignmentBody {
+    /// The user: a user id, or `issuer|subject`.
+    #[schema(value_type = String)]
+    user_id: UserId,
+    /// The level.
+    user_level_id: UserLevelId,
+    /// The start. Default, or `null`: the assignment is in effect at once.
+    starts_at: Option<Timestamp>,
+    /// The end. Default, or `null`: the assignment has no end.
+    expires_at: Option<Timestamp>,
+}
+
 /// Assignments and removals of levels. At most 1,000 pairs of a user and a level in both lists together.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the type only defines the OpenAPI schema of the request body")]
 pub(crate) struct AssignmentEdits {
     /// The levels to assign, without duplicates. Default: none.
     #[schema(required = false)]
-    add: Vec<LevelOfUserBody>,
+    add: Vec<AssignmentBody>,
     /// The levels to remove, without duplicates and without pairs that are also in `add`. Default: none.
     #[schema(required = false)]
     remove: Vec<LevelOfUserBody>,
@@ -211,9 +269,18 @@ pub(crate) struct EditedAssignmentsData {
     nullified: NullifiedData,
 }
 
-fn level_of_user(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
+/// Reads a pair to assign. A misspelled member is an error, since the assignment would otherwise have no end.
+fn assignment(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
+    pair.reject_unknown(&["userId", "userLevelId", "startsAt", "expiresAt"]);
+    let (user, level, period) = (pair.required_user("userId"), pair.required("userLevelId"), period(pair));
+    Some(LevelOfUser { user: user?, level: level?, period: period? })
+}
+
+/// Reads a pair to remove.
+fn removal(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
+    pair.reject_unknown(&["userId", "userLevelId"]);
     let (user, level) = (pair.required_user("userId"), pair.required("userLevelId"));
-    Some(LevelOfUser { user: user?, level: level? })
+    Some(LevelOfUser { user: user?, level: level?, period: None })
 }
 
 fn key_of(pair: &LevelOfUser) -> (UserId, UserLevelId) {
@@ -230,8 +297,8 @@ impl Input for EditAssignments {
             let what = format!("and remove must together contain at most {MOST_PAIRS} elements");
             return body.reject("add", FieldCode::Length, what);
         }
-        let add = body.optional_objects("add", level_of_user, key_of, "userLevelId");
-        let remove = body.optional_objects("remove", level_of_user, key_of, "userLevelId");
+        let add = body.optional_objects("add", assignment, key_of, "userLevelId");
+        let remove = body.optional_objects("remove", removal, key_of, "userLevelId");
         let (add, remove) = (add?, remove?);
         let added: BTreeSet<_> = add.iter().map(key_of).collect();
         body.reject_common(("remove", remove.iter().map(key_of), "userLevelId"), ("add", &added));
@@ -267,14 +334,8 @@ impl Input for EditAssignments {
 pub(crate) async fn edit_assignments(call: Authorized<AssignLevels, EditAssignments>) -> ApiResult {
     call.charge(call.input.add.len() + call.input.remove.len());
     let done = call.execute().await?;
-    let EditedAssignments { changes, nullified } = done.value;
-    let count = |levels: fn(&LevelsChange) -> usize| changes.iter().map(levels).sum();
-    let data = EditedAssignmentsData {
-        message: "Assignments updated successfully",
-        users_changed: changes.iter().filter(|change| change.before != change.after).count(),
-        added: count(|change| change.after.difference(&change.before).count()),
-        removed: count(|change| change.before.difference(&change.after).count()),
-        nullified: nullified.into(),
-    };
+    let EditedAssignments { users_changed, added, removed, nullified, .. } = done.value;
+    let message = "Assignments updated successfully";
+    let data = EditedAssignmentsData { message, users_changed, added, removed, nullified: nullified.into() };
     ApiResponse::ok().commit(done.stamp).data(data)
 }

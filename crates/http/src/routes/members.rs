@@ -2,7 +2,7 @@
 
 use actix_web::get;
 use iam_application::{HeldLevel, ListMembers, Member, Page};
-use iam_domain::{Email, ExternalId, Name, UserId, UserLevelId};
+use iam_domain::{AssignmentState, Email, ExternalId, Name, Period, Timestamp, UserId, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,16 +12,30 @@ use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A level that a member holds.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct HeldLevelData {
     /// The id of the level.
     id: UserLevelId,
     /// The name of the level.
     name: Name,
+    /// The start of the assignment. It is absent if the assignment is in effect since it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    starts_at: Option<Timestamp>,
+    /// The end of the assignment. It is absent if the assignment has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expires_at: Option<Timestamp>,
+    /// The state of the assignment. It is absent if the assignment has neither a start nor an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    state: Option<AssignmentState>,
 }
 
 impl From<HeldLevel> for HeldLevelData {
-    fn from(HeldLevel { id, name }: HeldLevel) -> Self {
-        Self { id, name }
+    fn from(HeldLevel { id, name, period, state }: HeldLevel) -> Self {
+        let Period { starts_at, expires_at } = period;
+        Self { id, name, starts_at, expires_at, state: (!period.is_unlimited()).then_some(state) }
     }
 }
 
@@ -44,7 +58,8 @@ pub(crate) struct MemberData {
     /// The e-mail address in the user's profile. Always `null` if the caller may not read profiles.
     #[schema(value_type = Option<String>, required = true)]
     email: Option<Email>,
-    /// The levels that the user holds in the company, sorted by name.
+    /// The levels that are assigned to the user in the company, sorted by name. An assignment that has expired is listed
+    /// until it is removed.
     user_levels: Vec<HeldLevelData>,
 }
 

@@ -1,6 +1,7 @@
 //! The handlers of all operations, one module per resource.
 
 pub(crate) mod api_keys;
+pub(crate) mod assignment_list;
 pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod ceilings;

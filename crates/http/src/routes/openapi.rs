@@ -45,6 +45,7 @@ operations! {
     assignments::{
         get_levels_of_user, assign_user_levels, assign_user_level, unassign_user_level, edit_assignments,
     },
+    assignment_list::{list_ending_assignments},
     company_list::{list_companies},
     members::{list_users, list_holders},
     who_can::{who_can},

@@ -11,8 +11,6 @@ use crate::extract::{Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
-    /// The user levels, sorted by name.
-    UserLevelsData { user_levels: Vec<UserLevel> }
     /// The user level.
     UserLevelData { user_level: UserLevel }
 }

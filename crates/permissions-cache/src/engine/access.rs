@@ -49,7 +49,7 @@ impl Access {
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
         // The response to a non-member must not depend on the data or the version of the company.
-        if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
+        if self.is_non_member() { Versions { company: 0, boundary: 0, ..versions } } else { versions }
     }
 
     /// Returns the time since the access was last confirmed to be up to date, if the access was served from the cache

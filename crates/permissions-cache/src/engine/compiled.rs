@@ -74,6 +74,9 @@ pub(crate) struct CompiledSet {
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRules>]>,
     pub(crate) versions: Versions,
+    /// The next start or end of an assignment of the company, in microseconds since the Unix epoch. The set must not be
+    /// served from then on. `i64::MAX` if there is none.
+    pub(crate) until: i64,
     company_stamp: i64,
     codes: SmallVec<[Code; INLINE_CODES]>,
     /// The bitmap of the allowed views, with one bit per view.
@@ -97,6 +100,7 @@ impl CompiledSet {
     /// of this catalog index.
     pub(crate) fn new(
         versions: Versions,
+        until: i64,
         company_stamp: i64,
         index: &Arc<CatalogIndex>,
         entitlements: &Arc<Entitlements>,
@@ -151,6 +155,7 @@ impl CompiledSet {
         Self {
             is_alive: AtomicBool::new(true),
             versions,
+            until,
             company_stamp,
             codes,
             views: views.into(),

@@ -34,6 +34,13 @@ pub(crate) struct Sent {
     term: u64,
 }
 
+impl Sent {
+    /// Returns the time at which the poll began.
+    pub(crate) const fn at(self) -> Moment {
+        self.at
+    }
+}
+
 impl Lease {
     #[inline]
     pub(crate) fn runs(&self) -> bool {

@@ -2,6 +2,7 @@
 //! of cached data.
 
 pub(crate) mod clock;
+pub(crate) mod database_clock;
 pub(crate) mod lease;
 #[cfg(test)]
 mod model;

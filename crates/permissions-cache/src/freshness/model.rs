@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, Timestamp};
 use iam_storage::{Changes, Position, StateId, Target};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -99,6 +99,7 @@ impl Store {
             since.is_some_and(|since| from > since).then(|| (company(number), state))
         };
         Changes {
+            now: Timestamp::from_micros(0).unwrap(),
             epoch: self.epoch,
             identity: self.epoch,
             position: Position::new(self.now.to_string()),

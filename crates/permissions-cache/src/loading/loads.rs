@@ -106,6 +106,6 @@ impl Loads {
 
 /// Splits a stamped result into its versions and stamps, and its value.
 fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
-    let Stamped { versions, stamps, value } = stamped;
-    (Stamped { versions, stamps, value: () }, value)
+    let Stamped { versions, stamps, next_boundary, value } = stamped;
+    (Stamped { versions, stamps, next_boundary, value: () }, value)
 }

@@ -33,9 +33,9 @@ impl Menus {
         let loads = Coalescer::new(tickets, gate, context.runtime.clone(), move |owner, _| {
             let context = loading.clone();
             Box::pin(async move {
-                let Stamped { versions, stamps, value } =
+                let Stamped { versions, stamps, next_boundary, value } =
                     context.timed(context.storage.reader().snapshots().load_menu(owner)).await?;
-                Ok(Stamped { versions, stamps, value: Arc::new(value) })
+                Ok(Stamped { versions, stamps, next_boundary, value: Arc::new(value) })
             })
         });
         Self { context: context.clone(), loads, kept: Cache::new(MAX_MENUS) }

@@ -103,6 +103,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
             return Err(Arc::new(unavailable(why.to_string())));
         }
     };
+    cache.clock.measured(changes.now, sent.at());
     cache.polled(&changes, generation, began);
     // If this poll detected a restore without a new epoch, the epoch is replaced immediately. If a load detects such a
     // restore, the next poll replaces the epoch.

@@ -132,6 +132,9 @@ impl Resolver {
             // The load is repeated if it did not read from the current primary. The first load is also repeated if it
             // took longer than the lease, for example because the process was suspended.
             let is_in_time = attempt > 0 || Moment::now().since(loaded.at) <= self.context.options.lease;
+            // A load that other requests began earlier may have read before an assignment started or ended.
+            let is_in_time =
+                is_in_time && (attempt > 0 || !self.context.cache.clock.may_have_reached(loaded.set.until));
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
                 return Ok((loaded.set, None));
@@ -189,7 +192,7 @@ impl Resolver {
                 Lookup::Missing(outdated) if is_trusted && consistency == Consistency::Cached => {
                     return Ok(Step::Load(outdated));
                 }
-                Lookup::Missing(_) => break,
+                Lookup::Missing(_) | Lookup::Passed => break,
             }
         }
         Ok(Step::Load(arrived))

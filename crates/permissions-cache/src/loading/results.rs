@@ -61,13 +61,14 @@ impl Cache {
     ) -> Arc<CompiledSet> {
         let levels: Box<[_]> = snapshot.levels.iter().map(|level| level.level).collect();
         let (catalog, company) = (stamped.catalog_state(), stamped.company_state());
+        let until = stamped.next_boundary.map_or(i64::MAX, |next| next.micros());
         let (index, known) = {
             let state = self.lock();
             let index = state.index.clone().filter(|index| index.state == catalog);
             let has_latest_version = state.tracker.company(load.company) == Some(company);
             let known = index.as_ref().filter(|_| has_latest_version).and_then(|index| {
                 let company = state.companies.get(&load.company)?;
-                Some(company.known_parts(&levels, index))
+                Some(company.known_parts(&levels, index, stamped.versions.boundary, until))
             });
             (index, known)
         };
@@ -83,7 +84,15 @@ impl Cache {
             let is_known = entitlements.are_of(snapshot);
             let entitlements =
                 if is_known { entitlements } else { Arc::new(Entitlements::new(snapshot, &self.memory)) };
-            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &entitlements, rules, &self.memory))
+            Arc::new(CompiledSet::new(
+                stamped.versions,
+                until,
+                company.stamp,
+                &index,
+                &entitlements,
+                rules,
+                &self.memory,
+            ))
         });
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }

@@ -45,9 +45,10 @@ impl Permissions {
         for (company, users) in companies {
             // A company may have changed between the loads of two users, so rows of different versions are written
             // separately.
-            let mut states: BTreeMap<(i64, i64), Vec<_>> = BTreeMap::new();
+            let mut states: BTreeMap<(i64, i64, i64), Vec<_>> = BTreeMap::new();
             for (user, set) in users {
-                states.entry((set.versions.catalog, set.versions.company)).or_default().push((user, set));
+                let Versions { catalog, company, boundary, .. } = set.versions;
+                states.entry((catalog, company, boundary)).or_default().push((user, set));
             }
             for users in states.into_values() {
                 match self.write_rows(company, &users, options.valid_for).await {

@@ -99,8 +99,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
 async fn check(snapshot: Snapshot) -> std::result::Result<(), String> {
     let store = Store::new();
     let epoch = store.snapshot(company(0), user(0)).await.versions.epoch;
-    let versions = Versions { epoch, catalog: 1, company: 1 };
-    store.script(Stamped { versions, stamps: Stamps::default(), value: snapshot.clone() });
+    let versions = Versions { epoch, catalog: 1, company: 1, boundary: 0 };
+    store.script(Stamped { versions, stamps: Stamps::default(), next_boundary: None, value: snapshot.clone() });
     let permissions = alone(&store, patient());
     for subject in [Subject::User(user(0)), Subject::SuperAdmin(user(0))] {
         let access = permissions.access(company(0), subject, Consistency::Fresh).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use iam_domain::{
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, CellName, ChangeContext, ChangeFeed, CompanyCeilings, CompanyCopy,
     CompanyDirectory, CompanyMatrix, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
-    Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews,
-    Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
-    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
-    SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
+    Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, EndingAssignments,
+    FeaturePermissions, FeatureViews, Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews,
+    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
+    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -27,8 +28,13 @@ use tokio::time::timeout;
 
 /// Returns a clock that starts at a fixed time and advances in real time.
 pub(crate) fn clock() -> Clock {
+    advancing_clock(Arc::default())
+}
+
+/// Returns a clock that starts at a fixed time, advances in real time, and is ahead by a number of seconds.
+fn advancing_clock(ahead: Arc<AtomicU64>) -> Clock {
     let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
-    Clock::new(move || start.plus(begun.elapsed()))
+    Clock::new(move || start.plus(begun.elapsed() + Duration::from_secs(ahead.load(Ordering::SeqCst))))
 }
 
 /// Waits until a condition holds. Panics if the condition does not hold within 30 seconds.
@@ -94,17 +100,25 @@ pub(crate) struct Store {
     /// The snapshot that every load of a user returns instead of the stored snapshot.
     script: Mutex<Option<Stamped<Snapshot>>>,
     controls: Mutex<HashMap<Asked, Control>>,
+    ahead: Arc<AtomicU64>,
 }
 
 impl Store {
     pub(crate) fn new() -> Arc<Self> {
-        let memory = Arc::new(MemoryStorage::new(clock()));
+        let ahead = Arc::<AtomicU64>::default();
+        let memory = Arc::new(MemoryStorage::new(advancing_clock(Arc::clone(&ahead))));
         Arc::new(Self {
+            ahead,
             answers: Mutex::new(Arc::clone(&memory)),
             memory,
             script: Mutex::default(),
             controls: Mutex::default(),
         })
+    }
+
+    /// Advances the clock of the storage by a number of seconds.
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.ahead.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// Sets how the next call of this kind is handled.
@@ -338,6 +352,7 @@ forwarded! {
     feature_permissions: FeaturePermissions,
     assignments: Assignments,
     members: Members,
+    ending_assignments: EndingAssignments,
     cursor_keys: CursorKeys,
     company_directory: CompanyDirectory,
     menu_items: MenuItems,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use iam_domain::{
     Action, Assignment, CommitStamp, CompanyId, CompanyStatus, Decision, Description, Feature, FeatureId, FeatureKey,
-    FeaturePermission, FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Priority, Reason, Scope, Snapshot,
-    Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    FeaturePermission, FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Period, Priority, Reason, Scope,
+    Snapshot, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState,
+    ViewUrl,
 };
 use iam_permissions_cache::{
     Access, ActionPermission, Check, Consistency, EffectivePermissions, FeatureRef, Permissions, Subject, ViewRef,
@@ -148,6 +149,7 @@ pub(crate) fn holding(of: usize, who: usize, number: usize, at: Timestamp) -> As
         company_id: company(of),
         assigned_by: None,
         created_at: at,
+        period: Period::UNLIMITED,
     }
 }
 

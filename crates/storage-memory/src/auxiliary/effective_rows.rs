@@ -28,7 +28,7 @@ impl SharedStorage {
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
         };
-        let versions = state.versions(self.epoch, Some(company));
+        let versions = state.versions(self.epoch, Some(company), now);
         let current = |row: &&R| row.batch().is_of(versions) && !row.batch().is_expired(now);
         match key {
             None => rows.values().filter(current).cloned().collect(),
@@ -54,12 +54,15 @@ impl SharedStorage {
         // The version of a company is 0 until its first change. Rows cannot be written at version 0, and not for a
         // company that was erased.
         let is_erased = state.company(company).erased_at.is_some();
-        if is_erased || versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
+        let computed_at = self.clock.tick();
+        if is_erased || versions.company == 0 || versions != state.versions(self.epoch, Some(company), computed_at) {
             return Err(StorageError::Stale);
         }
         R::check_references(rows, &state.catalog)?;
-        let computed_at = self.clock.tick();
+        // At the next boundary, the rows may differ from a fresh resolution.
+        let next_boundary = state.company(company).next_boundary(computed_at);
         let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
+        let expires_at = next_boundary.map_or(expires_at, |next| expires_at.min(next));
         let (company_version, catalog_version) = (versions.company, versions.catalog);
         let batch = Batch { company_id: company, company_version, catalog_version, computed_at, expires_at };
         self.auxiliary.change(|auxiliary| {

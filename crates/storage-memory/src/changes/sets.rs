@@ -1,16 +1,19 @@
 //! Write operations on sets: mappings of the catalog, the modules of a company, and the levels of a user.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
+use iam_domain::{
+    Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Period, Timestamp, UserId, UserLevelId, ViewId,
+};
 use iam_storage::{
-    AssignedLevel, AssignmentsMut, CompanyModulesMut, EditedLevels, EditedUser, FeatureViewsMut, LevelsEdit,
+    Assigned, AssignedLevel, AssignmentsMut, CompanyModulesMut, EditedLevels, EditedUser, FeatureViewsMut, LevelsEdit,
     ModuleFeaturesMut, ModuleViewsMut, Recorder, ReplacedLevels, Result, SetDiff, StorageError, Target,
 };
 use imbl::OrdSet;
 use uuid::Uuid;
 
+use crate::limit::to_usize;
 use crate::repository::Repository;
 use crate::state::{CatalogData, LevelData};
 use crate::unit_of_work::Unit;
@@ -128,24 +131,23 @@ impl Unit {
         })
     }
 
-    /// Changes the levels of a user. Returns the levels that the user held before, and `true` if the operation added or
-    /// removed a level.
+    /// Changes the assignments of a user. Returns the assignments before and after the change.
     fn assignments(
         &mut self,
         company: CompanyId,
         user: UserId,
-        edit: SetEdit<'_, UserLevelId>,
+        wanted: impl FnOnce(&Assigned, Timestamp) -> Assigned,
         by: (Option<Uuid>, Timestamp),
-    ) -> Result<(Vec<UserLevelId>, bool)> {
+    ) -> Result<(Assigned, Assigned)> {
         self.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
             let data = unit.work.company_mut(company);
-            let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
-            let diff = edit.diff(there.iter().copied());
-            data.check_levels(diff.added.iter().copied())?;
-            data.reassign(company, user, &diff, by);
-            unit.recorder.assignments_updated(user, &there, &diff);
-            let is_changed = !diff.is_empty();
-            Ok((there, is_changed))
+            let there = data.assigned(user);
+            let wanted = wanted(&there, now);
+            data.check_levels(wanted.keys().filter(|level| !there.contains_key(level)).copied())?;
+            data.reassign(company, user, (&there, &wanted), by);
+            unit.recorder.assignments_updated(user, &there, &wanted);
+            Ok((there, wanted))
         })
     }
 }
@@ -227,15 +229,25 @@ impl CompanyModulesMut for Repository<Unit> {
 #[async_trait]
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
-        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
-        self.0
-            .assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
-            .map(|(_, changed)| changed)
+        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at, period } = *assignment;
+        let with = |there: &Assigned, _| {
+            let mut wanted = there.clone();
+            wanted.insert(user_level_id, period);
+            wanted
+        };
+        let (before, after) = self.0.assignments(company_id, user_id, with, (assigned_by, created_at))?;
+        Ok(before != after)
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
         let now = self.0.recorder.now();
-        self.0.assignments(company, user, SetEdit::Remove(level), (None, now)).map(|(_, changed)| changed)
+        let without = |there: &Assigned, _| {
+            let mut wanted = there.clone();
+            wanted.remove(&level);
+            wanted
+        };
+        let (before, after) = self.0.assignments(company, user, without, (None, now))?;
+        Ok(before != after)
     }
 
     async fn replace_for_user(
@@ -246,11 +258,19 @@ impl AssignmentsMut for Repository<Unit> {
         assigned_by: Option<Uuid>,
     ) -> Result<ReplacedLevels> {
         let now = self.0.recorder.now();
-        let (before, _) = self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now))?;
+        let replaced = |there: &Assigned, now: Timestamp| {
+            let kept = |level: &UserLevelId| there.get(level).filter(|period| !period.is_expired(now)).copied();
+            levels.iter().map(|level| (*level, kept(level).unwrap_or_default())).collect()
+        };
+        let (before, _) = self.0.assignments(company, user, replaced, (assigned_by, now))?;
         let data = self.0.work.company(company);
-        let mut held: Vec<_> = data.levels_of(user).collect();
-        held.sort_by_key(|held| (&held.level.name, held.level.id));
-        let assigned = |held: &LevelData| AssignedLevel { level: held.level.clone(), has_denies: held.has_denies() };
+        let mut held: Vec<_> = data.assigned_to(user).collect();
+        held.sort_by_key(|(held, _)| (&held.level.name, held.level.id));
+        let assigned = |(held, period): (&LevelData, Period)| AssignedLevel {
+            level: held.level.clone(),
+            has_denies: held.has_denies(),
+            period,
+        };
         Ok(ReplacedLevels { before, after: held.into_iter().map(assigned).collect() })
     }
 
@@ -264,23 +284,40 @@ impl AssignmentsMut for Repository<Unit> {
             LevelsEdit::check(edits)?;
             let now = unit.recorder.now();
             let data = unit.work.company_mut(company);
-            let asked: BTreeSet<_> = edits.iter().flat_map(|edit| edit.add.union(&edit.remove)).copied().collect();
+            let asked: BTreeSet<_> =
+                edits.iter().flat_map(|edit| edit.add.keys().chain(&edit.remove)).copied().collect();
             data.check_levels(asked)?;
-            let added: BTreeSet<_> = edits.iter().flat_map(|edit| &edit.add).copied().collect();
+            let added: BTreeSet<_> = edits.iter().flat_map(|edit| edit.add.keys()).copied().collect();
             let is_denying = |id: &UserLevelId| data.levels.get(id).is_some_and(|level| level.has_denies());
             let denying = added.into_iter().filter(is_denying).collect();
             let mut users = Vec::with_capacity(edits.len());
             for edit in edits {
                 let user = edit.user;
-                let before: BTreeSet<_> = data.held.get(&user).into_iter().flatten().copied().collect();
-                let after = edit.applied_to(&before);
-                let diff = SetDiff::new(before.iter().copied(), after.iter().copied());
-                data.reassign(company, user, &diff, (assigned_by, now));
-                let there: Vec<_> = before.iter().copied().collect();
-                unit.recorder.assignments_updated(user, &there, &diff);
+                let before = data.assigned(user);
+                let after = edit.applied_to(&before, now);
+                data.reassign(company, user, (&before, &after), (assigned_by, now));
+                unit.recorder.assignments_updated(user, &before, &after);
                 users.push(EditedUser { user, before, after });
             }
             Ok(EditedLevels { users, denying })
+        })
+    }
+
+    async fn remove_expired(&mut self, company: CompanyId, by: Timestamp, limit: u64) -> Result<u64> {
+        self.0.change(Target::Company(company), |unit| {
+            let data = unit.work.company_mut(company);
+            let mut expired: Vec<_> = data.ending().filter(|(at, _)| at.expires_at <= by).collect();
+            expired.sort_unstable_by_key(|(at, _)| *at);
+            expired.truncate(to_usize(limit));
+            let mut of_users: BTreeMap<UserId, Assigned> = BTreeMap::new();
+            for (at, period) in &expired {
+                data.unassign(at.user, at.level);
+                of_users.entry(at.user).or_default().insert(at.level, *period);
+            }
+            for (user, assigned) in &of_users {
+                unit.recorder.assignments_expired(*user, assigned);
+            }
+            Ok(u64::try_from(expired.len()).unwrap_or(u64::MAX))
         })
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{
     Action, Catalog, CompanyId, FeatureId, FeaturePermission, FeatureRule, GrantedModule, LevelPermissions, Module,
-    ModuleId, Scope, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    ModuleId, Scope, Timestamp, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
-    ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, LevelAssignment, Membership, Result,
+    UserLevels, ViewPermissions,
 };
 
 use crate::limit::to_usize;
@@ -117,40 +117,56 @@ fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId
 }
 
 /// Returns `true` if the levels of a user together allow the actions of all these cells for the whole company and deny
-/// none of them. The level of `assumed` is evaluated with these rules instead of its stored rules.
+/// none of them. Only assignments without an end count as allowing. The level of `assumed` is evaluated with these rules
+/// instead of its stored rules.
 fn allows_all(
     data: &CompanyData,
     user: UserId,
     wanted: &[(FeatureId, Action)],
     assumed: Option<&LevelPermissions>,
+    now: Timestamp,
 ) -> bool {
-    let levels: Vec<_> = data.levels_of(user).collect();
+    let levels: Vec<_> = data.assigned_to(user).filter(|(_, period)| !period.is_expired(now)).collect();
     wanted.iter().all(|wanted @ (feature, action)| {
-        let rule = |level: &&LevelData| match assumed.filter(|assumed| assumed.level == level.level.id) {
+        let rule = |level: &LevelData| match assumed.filter(|assumed| assumed.level == level.level.id) {
             Some(assumed) => assumed.features.get(feature).and_then(|rules| rules.get(action)).copied(),
             None => level.features.get(wanted).map(|cell| FeatureRule { value: cell.value, scope: cell.scope }),
         };
-        let said = || levels.iter().filter_map(rule);
-        said().all(|rule| rule.value) && said().any(|rule| rule.scope >= Scope::Company)
+        let said = || levels.iter().filter_map(|(level, period)| Some((rule(level)?, period)));
+        said().all(|(rule, _)| rule.value)
+            && said().any(|(rule, period)| rule.scope >= Scope::Company && period.is_lasting(now))
     })
 }
 
 #[async_trait]
 impl<S: StateSource> Assignments for Repository<S> {
+    async fn get_assigned(&self, company: CompanyId, user: UserId) -> Result<Vec<LevelAssignment>> {
+        let (state, now) = (self.0.state(), self.0.now());
+        let assigned = state.company(company).assigned_to(user);
+        let assigned = assigned.map(|(level, period)| LevelAssignment {
+            level: level.level.clone(),
+            period,
+            state: period.state(now),
+        });
+        Ok(sorted(assigned, |a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id))))
+    }
+
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
-        Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
+        let (state, now) = (self.0.state(), self.0.now());
+        let assigned = state.company(company).assigned_to(user);
+        Ok(levels_by_name(assigned.filter(|(_, period)| !period.is_expired(now)).map(|(level, _)| level)))
     }
 
     async fn get_memberships(&self, user: UserId, after: Option<CompanyId>, limit: u64) -> Result<Vec<Membership>> {
-        let state = self.0.state();
-        let companies = state.companies_where(|company| company.levels_of(user).next().is_some());
+        let (state, now) = (self.0.state(), self.0.now());
+        let companies = state.companies_where(|company| company.active_levels_of(user, now).next().is_some());
         let page = companies.into_iter().filter(|company| Some(*company) > after).take(to_usize(limit));
         let membership = |id| {
             let company = state.company(id);
             Membership {
                 company: id,
                 details: company.details.clone(),
-                levels: levels_by_name(company.levels_of(user)),
+                levels: levels_by_name(company.active_levels_of(user, now)),
             }
         };
         Ok(page.map(membership).collect())
@@ -169,13 +185,13 @@ impl<S: StateSource> Assignments for Repository<S> {
         let state = self.0.state();
         let data = state.company(company);
         let Some(wanted) = cells(&state.catalog.compiled(), actions) else { return Ok(None) };
-        Ok(data.held.keys().copied().find(|user| allows_all(data, *user, &wanted, assumed)))
+        Ok(data.held.keys().copied().find(|user| allows_all(data, *user, &wanted, assumed, self.0.now())))
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
         let state = self.0.state();
         let wanted = cells(&state.catalog.compiled(), actions);
-        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted, None)))
+        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted, None, self.0.now())))
     }
 
     async fn list_users(
@@ -198,6 +214,6 @@ impl<S: StateSource> CompanyStates for Repository<S> {
     }
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
-        Ok(self.0.state().versions(self.0.epoch(), company))
+        Ok(self.0.state().versions(self.0.epoch(), company, self.0.now()))
     }
 }

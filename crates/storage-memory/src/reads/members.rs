@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, UserId, UserLevelId, UserProfile, folded};
+use iam_domain::{CompanyId, Period, Timestamp, UserId, UserLevelId, UserProfile, folded};
 use iam_storage::{
     CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
     Result, Selected, Stamped, Stamps,
@@ -13,9 +13,14 @@ use crate::limit::to_usize;
 use crate::repository::{Repository, StateSource};
 use crate::state::{CompanyData, LevelData, State};
 
-fn member(state: &State, company: &CompanyData, user: UserId) -> Member {
-    let held = |level: &LevelData| HeldLevel { id: level.level.id, name: level.level.name.clone() };
-    let mut levels: Vec<_> = company.levels_of(user).map(held).collect();
+/// Returns a level as it is held for a period, at the time `now`.
+pub(crate) fn held_level(level: &LevelData, period: Period, now: Timestamp) -> HeldLevel {
+    HeldLevel { id: level.level.id, name: level.level.name.clone(), period, state: period.state(now) }
+}
+
+fn member(state: &State, company: &CompanyData, user: UserId, now: Timestamp) -> Member {
+    let held = |(level, period): (&LevelData, Period)| held_level(level, period, now);
+    let mut levels: Vec<_> = company.assigned_to(user).map(held).collect();
     levels.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     let profile = company.profiles.get(&user);
     Member {
@@ -56,7 +61,7 @@ impl<S: StateSource> Members for Repository<S> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Vec<Member>> {
-        let state = self.0.state();
+        let (state, now) = (self.0.state(), self.0.now());
         let company = state.company(company);
         let mut found: Vec<_> = users(company, filter).collect();
         if direction == Direction::Descending {
@@ -68,7 +73,7 @@ impl<S: StateSource> Members for Repository<S> {
             (Direction::Descending, Some(after)) => *user < after,
         };
         let page = found.into_iter().filter(is_beyond).take(to_usize(limit));
-        Ok(page.map(|user| member(&state, company, user)).collect())
+        Ok(page.map(|user| member(&state, company, user, now)).collect())
     }
 
     async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {
@@ -91,24 +96,30 @@ impl<S: StateSource> Members for Repository<S> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Stamped<Selected>> {
-        let state = self.0.state();
-        let versions = state.versions(self.0.epoch(), Some(company));
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
         let limit = to_usize(limit);
         let (mut held, mut bound) = (BTreeSet::new(), None);
         for level in rules.allowing {
-            let next: Vec<_> = company.holders(*level).filter(|user| Some(*user) > after).take(limit).collect();
+            let holders = company.active_holders(*level, now);
+            let next: Vec<_> = holders.filter(|user| Some(*user) > after).take(limit).collect();
             if let Some(last) = next.last().filter(|_| next.len() == limit) {
                 bound = bound.map_or(Some(*last), |bound: UserId| Some(bound.min(*last)));
             }
             held.extend(next);
         }
-        let is_denied = |user: UserId| company.levels_of(user).any(|level| rules.denying.contains(&level.level.id));
+        let is_denied =
+            |user: UserId| company.active_levels_of(user, now).any(|level| rules.denying.contains(&level.level.id));
         let examined = held.into_iter().filter(|user| bound.is_none_or(|bound| *user <= bound));
         let allowed: Vec<_> = examined.filter(|user| !is_denied(*user)).take(limit).collect();
-        let members: Vec<_> = allowed.into_iter().map(|user| member(&state, company, user)).collect();
+        let mut members: Vec<_> = allowed.into_iter().map(|user| member(&state, company, user, now)).collect();
+        for member in &mut members {
+            member.levels.retain(|held| held.period.is_active(now));
+        }
         let examined = if members.len() >= limit { members.last().map(|last| last.user) } else { bound };
-        Ok(Stamped { versions, stamps: Stamps::default(), value: Selected { members, examined } })
+        let (stamps, next_boundary) = (Stamps::default(), company.next_boundary(now));
+        Ok(Stamped { versions, stamps, next_boundary, value: Selected { members, examined } })
     }
 }
 

@@ -1,15 +1,16 @@
 //! The data of one company and of its levels.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
     Action, Assignment, Ceilings, CompanyDetails, CompanyId, CompanyModule, EntityType, FeatureId, FeaturePermission,
-    FeatureRule, LevelPermissions, LevelRule, ModuleId, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId,
-    UserProfile, ViewId, ViewPermission, ViewState,
+    FeatureRule, LevelPermissions, LevelRule, ModuleId, Period, QuotaOverrides, Timestamp, UserId, UserLevel,
+    UserLevelId, UserProfile, ViewId, ViewPermission, ViewState,
 };
-use iam_storage::{CompanyState, FeatureCell, LevelMatrix, Result, SetDiff, ViewCell};
+use iam_storage::{Assigned, CompanyState, EndPosition, FeatureCell, LevelMatrix, Result, ViewCell};
 use imbl::{OrdMap, OrdSet};
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ pub(crate) struct CompanyData {
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
     /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
+    /// The starts and the ends of the assignments, each with the number of assignments that start or end then.
+    pub(crate) boundaries: OrdMap<Timestamp, usize>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
     pub(crate) profiles: OrdMap<UserId, UserProfile>,
     pub(crate) menu: MenuData,
@@ -68,6 +71,57 @@ impl CompanyData {
         held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
     }
 
+    /// Returns the levels that a user holds with the periods of their assignments, ordered by id.
+    pub(crate) fn assigned_to(&self, user: UserId) -> impl Iterator<Item = (&LevelData, Period)> {
+        let period = move |level: &LevelData| level.holders.get(&user).map(|held| held.period).unwrap_or_default();
+        self.levels_of(user).map(move |level| (level, period(level)))
+    }
+
+    /// Returns the levels whose assignments to a user are in effect at the time `now`, ordered by id.
+    pub(crate) fn active_levels_of(&self, user: UserId, now: Timestamp) -> impl Iterator<Item = &LevelData> {
+        self.assigned_to(user).filter(move |(_, period)| period.is_active(now)).map(|(level, _)| level)
+    }
+
+    /// Returns the levels whose assignments to a user are in effect at the time `now` and have no end, ordered by id.
+    pub(crate) fn lasting_levels_of(&self, user: UserId, now: Timestamp) -> impl Iterator<Item = &LevelData> {
+        self.assigned_to(user).filter(move |(_, period)| period.is_lasting(now)).map(|(level, _)| level)
+    }
+
+    /// Returns the users whose assignments of a level are in effect at the time `now`, ordered by id.
+    pub(crate) fn active_holders(&self, level: UserLevelId, now: Timestamp) -> impl Iterator<Item = UserId> {
+        let holders = self.levels.get(&level).into_iter().flat_map(|level| level.holders.values());
+        holders.filter(move |held| held.period.is_active(now)).map(|held| held.user_id)
+    }
+
+    /// Returns the users to whom a level is assigned, now or later, ordered by id.
+    pub(crate) fn unexpired_holders(&self, level: UserLevelId, now: Timestamp) -> impl Iterator<Item = UserId> {
+        let holders = self.levels.get(&level).into_iter().flat_map(|level| level.holders.values());
+        holders.filter(move |held| !held.period.is_expired(now)).map(|held| held.user_id)
+    }
+
+    /// Returns the positions and the periods of the assignments that have an end.
+    pub(crate) fn ending(&self) -> impl Iterator<Item = (EndPosition, Period)> {
+        self.levels.values().flat_map(|level| level.holders.values()).filter_map(|held| {
+            let expires_at = held.period.expires_at?;
+            Some((EndPosition { expires_at, user: held.user_id, level: held.user_level_id }, held.period))
+        })
+    }
+
+    /// Returns the assignments of a user.
+    pub(crate) fn assigned(&self, user: UserId) -> Assigned {
+        self.assigned_to(user).map(|(level, period)| (level.level.id, period)).collect()
+    }
+
+    /// Returns the latest start or end of an assignment that has passed at the time `now`.
+    pub(crate) fn passed_boundary(&self, now: Timestamp) -> Option<Timestamp> {
+        self.boundaries.range(..=now).next_back().map(|(at, _)| *at)
+    }
+
+    /// Returns the next start or end of an assignment after the time `now`.
+    pub(crate) fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {
+        self.boundaries.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|(at, _)| *at)
+    }
+
     /// Returns the users who hold a level, ordered by id.
     pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
         self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
@@ -75,6 +129,9 @@ impl CompanyData {
 
     pub(crate) fn assign(&mut self, assignment: Assignment) {
         let (user, level) = (assignment.user_id, assignment.user_level_id);
+        for at in assignment.period.boundaries() {
+            *self.boundaries.entry(at).or_default() += 1;
+        }
         self.held.entry(user).or_default().insert(level);
         if let Some(level) = self.level_mut(level) {
             level.holders.insert(user, assignment);
@@ -88,8 +145,14 @@ impl CompanyData {
                 self.held.remove(&user);
             }
         }
-        if let Some(level) = self.level_mut(level) {
-            level.holders.remove(&user);
+        let ended = self.level_mut(level).and_then(|level| level.holders.remove(&user));
+        for at in ended.iter().flat_map(|ended| ended.period.boundaries()) {
+            if let Some(count) = self.boundaries.get_mut(&at) {
+                *count -= 1;
+                if *count == 0 {
+                    self.boundaries.remove(&at);
+                }
+            }
         }
     }
 
@@ -108,19 +171,21 @@ impl CompanyData {
         self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items).chain(records)
     }
 
-    /// Assigns and removes levels of a user. `assigned_by` and the time apply to the new assignments.
+    /// Replaces the assignments of a user `there` with those in `wanted`. `assigned_by` and the time apply to the new
+    /// assignments.
     pub(crate) fn reassign(
         &mut self,
         company_id: CompanyId,
         user: UserId,
-        diff: &SetDiff<UserLevelId>,
+        (there, wanted): (&Assigned, &Assigned),
         (assigned_by, created_at): (Option<Uuid>, Timestamp),
     ) {
-        for level in &diff.removed {
+        for (level, _) in there.iter().filter(|(level, period)| wanted.get(level) != Some(period)) {
             self.unassign(user, *level);
         }
-        for level in &diff.added {
-            self.assign(Assignment { user_id: user, user_level_id: *level, company_id, assigned_by, created_at });
+        for (level, period) in wanted.iter().filter(|(level, period)| there.get(level) != Some(period)) {
+            let (user_level_id, period) = (*level, *period);
+            self.assign(Assignment { user_id: user, user_level_id, company_id, assigned_by, created_at, period });
         }
     }
 

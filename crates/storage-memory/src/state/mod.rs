@@ -10,7 +10,8 @@ mod owned;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use iam_domain::{
-    Actor, CommitStamp, CompanyId, ExternalId, FeatureId, FeatureKey, IdempotencyKey, UserId, Versions, ViewId,
+    Actor, CommitStamp, CompanyId, ExternalId, FeatureId, FeatureKey, IdempotencyKey, Timestamp, UserId, Versions,
+    ViewId,
 };
 use iam_storage::{IdempotencyRecord, MenuUse, Target};
 use imbl::OrdMap;
@@ -130,16 +131,23 @@ impl State {
         }
     }
 
-    pub(crate) fn versions(&self, epoch: u64, company: Option<CompanyId>) -> Versions {
+    /// Returns the versions of this state at the time `now`.
+    pub(crate) fn versions(&self, epoch: u64, company: Option<CompanyId>, now: Timestamp) -> Versions {
+        let passed = company.and_then(|company| self.company(company).passed_boundary(now));
+        Versions { boundary: passed.map_or(0, |passed| passed.micros()), ..self.committed(epoch, company) }
+    }
+
+    /// Returns the versions that the latest changes produced.
+    fn committed(&self, epoch: u64, company: Option<CompanyId>) -> Versions {
         let company = company.map_or(0, |company| self.company(company).version);
-        Versions { epoch, catalog: self.catalog.version, company }
+        Versions { epoch, catalog: self.catalog.version, company, boundary: 0 }
     }
 
     /// Returns the commit stamp of the target: the epoch, and the target's versions in this state.
     pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },
-            Target::Company(company) => CommitStamp::Company(self.versions(epoch, Some(company))),
+            Target::Company(company) => CommitStamp::Company(self.committed(epoch, Some(company))),
             Target::Credentials => CommitStamp::Credentials { epoch, version: self.credentials.version },
         }
     }

@@ -1,12 +1,14 @@
 //! The unit of work: a transaction that locks its target and increments the target's version before it reads anything.
 //! The last statement before `COMMIT` writes the audit records.
 
+mod assignments;
 pub(crate) mod blockers;
 mod catalog;
 mod company;
 mod credentials;
 mod edits;
 mod erasure;
+mod expiry;
 pub(crate) mod global_lock;
 mod idempotency;
 mod matrices;
@@ -143,7 +145,7 @@ impl Raised {
         let Self { epoch, catalog, version } = self;
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version },
-            Target::Company(_) => CommitStamp::Company(Versions { epoch, catalog, company: version }),
+            Target::Company(_) => CommitStamp::Company(Versions { epoch, catalog, company: version, boundary: 0 }),
             Target::Credentials => CommitStamp::Credentials { epoch, version },
         }
     }

@@ -1,20 +1,16 @@
-//! Changes to sets: the mappings of the catalog, the modules of a company, and the levels of a user.
-
-use std::collections::BTreeSet;
+//! Changes to sets: the mappings of the catalog, and the modules of a company.
 
 use async_trait::async_trait;
-use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevel, UserLevelId, ViewId};
+use iam_domain::{CompanyId, EntityType, FeatureId, ModuleId, ViewId};
 use iam_storage::{
-    AssignedLevel, AssignmentsMut, CompanyModulesMut, EditedLevels, FeatureViewsMut, LevelsEdit, ModuleFeaturesMut,
-    ModuleViewsMut, ReplacedLevels, Result, SetDiff, StorageError, Target,
+    CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetDiff, StorageError, Target,
 };
 use uuid::Uuid;
 
 use super::Unit;
-use crate::entities::{columns, user_levels};
 use crate::error::Operation;
 use crate::repository::Repository;
-use crate::statement::{column, convert, statement};
+use crate::statement::{column, statement};
 
 /// One side of a mapping: the table and type of its entities, and its column in the mapping table.
 struct Side {
@@ -128,72 +124,6 @@ impl Repository<Unit> {
     async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
-    }
-
-    /// Assigns the levels `given` to a user, and removes the levels `taken` from the user. If `taken` is `None`, all
-    /// levels except `given` are removed. Returns the levels that the user held before, and the levels `given`.
-    async fn reassign(
-        &self,
-        (company, user): (CompanyId, UserId),
-        given: &[UserLevelId],
-        taken: Option<&[UserLevelId]>,
-        (assigned_by, at): (Option<Uuid>, sea_orm::Value),
-    ) -> Result<ReplacedLevels> {
-        // All CTEs of the statement read the same snapshot. So `held` contains the levels that the user held before the
-        // statement modified them. `OFFSET 0` (an optimization fence) makes the plan look up each level and its
-        // matrices by key. Without it, the plan may read all levels or matrices of the company.
-        let (level, wanted) = (columns::<user_levels::Entity>("level"), columns::<user_levels::Entity>("wanted"));
-        let sql = format!(
-            "WITH held AS MATERIALIZED (
-                SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
-            ),
-            wanted AS MATERIALIZED (
-                SELECT {level} FROM unnest($3::uuid[]) AS sent (id), LATERAL (
-                    SELECT {level} FROM user_levels AS level WHERE company_id = $1 AND id = sent.id OFFSET 0
-                ) AS level
-            ),
-            taken AS (
-                DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2
-                    AND user_level_id <> ALL($3) AND ($4::uuid[] IS NULL OR user_level_id = ANY($4))
-            ),
-            given AS (
-                INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
-                SELECT $2, id, company_id, $5, $6 FROM wanted ON CONFLICT DO NOTHING
-            )
-            SELECT before.held, {wanted}, EXISTS (
-                SELECT FROM user_level_view_permissions AS cell
-                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND cell.state = 'deny' OFFSET 0
-            ) OR EXISTS (
-                SELECT FROM user_level_feature_permissions AS cell
-                WHERE cell.company_id = $1 AND cell.user_level_id = wanted.id AND NOT cell.value OFFSET 0
-            ) AS has_denies
-            FROM (SELECT ARRAY(SELECT id FROM held) AS held) AS before LEFT JOIN wanted ON true"
-        );
-        let sent: BTreeSet<Uuid> = given.iter().map(UserLevelId::as_uuid).collect();
-        let values = [
-            company.as_uuid().into(),
-            user.as_uuid().into(),
-            sent.iter().copied().collect::<Vec<_>>().into(),
-            taken.map(|taken| uuids(taken, UserLevelId::as_uuid)).into(),
-            assigned_by.into(),
-            at,
-        ];
-        let (mut before, mut after): (Vec<Uuid>, Vec<AssignedLevel>) = (Vec::new(), Vec::new());
-        for row in &self.rows(statement(sql, values)).await? {
-            before = column(row, "held")?;
-            if column::<Option<Uuid>>(row, "id")?.is_some() {
-                let level = convert::<user_levels::Model, UserLevel>(row)?;
-                after.push(AssignedLevel { level, has_denies: column(row, "has_denies")? });
-            }
-        }
-        before.sort_unstable();
-        after.sort_unstable_by(|a, b| (&a.level.name, a.level.id).cmp(&(&b.level.name, b.level.id)));
-        let known: BTreeSet<Uuid> = after.iter().map(|given| given.level.id.as_uuid()).collect();
-        if known == sent {
-            return Ok(ReplacedLevels { before: before.into_iter().map(UserLevelId::from_uuid).collect(), after });
-        }
-        let ids = sent.difference(&known).copied().collect();
-        Err(StorageError::Unknown { entity: EntityType::UserLevel, ids })
     }
 }
 
@@ -378,59 +308,5 @@ impl CompanyModulesMut for Repository<Unit> {
             Ok(())
         })
         .await
-    }
-}
-
-#[async_trait]
-impl AssignmentsMut for Repository<Unit> {
-    async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
-        let Assignment { user_id, user_level_id, company_id, assigned_by, created_at } = *assignment;
-        self.change(Target::Company(company_id), async |unit| {
-            let by = (assigned_by, created_at.as_datetime().into());
-            let held = unit.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?.before;
-            let is_new = !held.contains(&user_level_id);
-            if is_new {
-                unit.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
-            }
-            Ok(is_new)
-        })
-        .await
-    }
-
-    async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
-        self.change(Target::Company(company), async |unit| {
-            let held = unit.reassign((company, user), &[], Some(&[level]), (None, unit.at())).await?.before;
-            let was_held = held.contains(&level);
-            if was_held {
-                unit.0.recorder.assignments_updated(user, &held, &removing(level));
-            }
-            Ok(was_held)
-        })
-        .await
-    }
-
-    async fn replace_for_user(
-        &mut self,
-        company: CompanyId,
-        user: UserId,
-        levels: &[UserLevelId],
-        assigned_by: Option<Uuid>,
-    ) -> Result<ReplacedLevels> {
-        self.change(Target::Company(company), async |unit| {
-            let replaced = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
-            let diff = SetDiff::new(replaced.before.iter().copied(), levels.iter().copied());
-            unit.0.recorder.assignments_updated(user, &replaced.before, &diff);
-            Ok(replaced)
-        })
-        .await
-    }
-
-    async fn edit(
-        &mut self,
-        company: CompanyId,
-        edits: &[LevelsEdit],
-        assigned_by: Option<Uuid>,
-    ) -> Result<EditedLevels> {
-        self.change(Target::Company(company), async |unit| unit.edit_levels(company, edits, assigned_by).await).await
     }
 }

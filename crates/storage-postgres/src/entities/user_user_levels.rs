@@ -13,6 +13,8 @@ pub struct Model {
     pub company_id: Uuid,
     pub assigned_by: Option<Uuid>,
     pub created_at: DateTimeUtc,
+    pub starts_at: Option<DateTimeUtc>,
+    pub expires_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, Timestamp};
 use iam_storage::{Changes, Position, Result, StateId};
 use sea_orm::{QueryResult, Statement};
 use uuid::Uuid;
@@ -47,7 +47,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
                 AS is_continuous,
             EXISTS (SELECT FROM company_states WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot()))
                 AS is_of_the_future,
-            catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+            statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
             (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp)), '[]') FROM company_states
                 WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
@@ -80,6 +80,7 @@ pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
             .into_iter()
             .map(|(id, version, stamp)| (CompanyId::from_uuid(id), StateId { version, stamp }))
             .collect(),
+        now: Timestamp::new(column(row, "now")?),
         needs_acknowledgement: column(row, "needs_acknowledgement")?,
     })
 }

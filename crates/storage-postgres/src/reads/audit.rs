@@ -172,11 +172,12 @@ mod tests {
     #[test]
     fn a_row_without_a_valid_actor_is_corrupt() {
         let id = Some(Uuid::from_u128(3));
-        for (user_id, kind) in [(id, "user"), (id, "service"), (None, "command_line")] {
+        for (user_id, kind) in [(id, "user"), (id, "service"), (None, "command_line"), (None, "system")] {
             let actor = read(user_id, kind).unwrap();
             assert_eq!((actor.id(), actor.kind().as_str()), (user_id, kind));
         }
-        for (user_id, kind) in [(id, "robot"), (None, "user"), (None, "service"), (id, "command_line")] {
+        for (user_id, kind) in [(id, "robot"), (None, "user"), (None, "service"), (id, "command_line"), (id, "system")]
+        {
             let outcome = read(user_id, kind);
             assert!(matches!(outcome, Err(StorageError::Corrupt { .. })), "{kind}: {outcome:?}");
         }

@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, LevelPermissions, ModuleId, Scope, UserId,
-    UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, LevelPermissions, ModuleId, Period, Scope,
+    Timestamp, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Membership, Result, UserLevels,
-    ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, LevelAssignment, Membership, Result,
+    UserLevels, ViewPermissions,
 };
-use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait};
+use sea_orm::prelude::DateTimeUtc;
+use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QueryTrait};
 use uuid::Uuid;
 
 use super::is_unstorable;
@@ -21,6 +22,7 @@ use crate::entities::{
 };
 use crate::error::from_db;
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::periods::{ACTIVE, LASTING, UNEXPIRED, boundaries};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, convert, statement};
 
@@ -181,11 +183,28 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
 
 #[async_trait]
 impl<T: Executor> Assignments for Repository<T> {
+    async fn get_assigned(&self, company: CompanyId, user: UserId) -> Result<Vec<LevelAssignment>> {
+        let sql = format!(
+            "SELECT {}, h.starts_at, h.expires_at, statement_timestamp() AS now FROM user_user_levels h
+            JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id",
+            columns::<user_levels::Entity>("l")
+        );
+        let read = self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]));
+        let time = |row: &QueryResult, name| Ok(column::<Option<DateTimeUtc>>(row, name)?.map(Timestamp::new));
+        let assigned = |row: &QueryResult| {
+            let period = Period { starts_at: time(row, "starts_at")?, expires_at: time(row, "expires_at")? };
+            let state = period.state(Timestamp::new(column(row, "now")?));
+            Ok(LevelAssignment { level: convert::<user_levels::Model, UserLevel>(row)?, period, state })
+        };
+        self.rows(read).await?.iter().map(assigned).collect()
+    }
+
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         let sql = format!(
             "SELECT {} FROM user_user_levels h
             JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
-            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id",
+            WHERE h.company_id = $1 AND h.user_id = $2 AND {UNEXPIRED} ORDER BY l.name, l.id",
             columns::<user_levels::Entity>("l")
         );
         self.query::<user_levels::Model, _>(
@@ -198,13 +217,14 @@ impl<T: Executor> Assignments for Repository<T> {
         let sql = format!(
             "WITH page AS (
                 SELECT DISTINCT company_id FROM user_user_levels
-                WHERE user_id = $1 AND ($2::uuid IS NULL OR company_id > $2) ORDER BY company_id LIMIT $3
+                WHERE user_id = $1 AND ($2::uuid IS NULL OR company_id > $2) AND {ACTIVE}
+                ORDER BY company_id LIMIT $3
             )
             SELECT {}, c.name::text AS company_name, coalesce(c.status, 'active')::text AS company_status
             FROM page JOIN user_user_levels h USING (company_id)
             JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
             LEFT JOIN company_states c ON c.company_id = h.company_id
-            WHERE h.user_id = $1 ORDER BY l.company_id, l.name, l.id",
+            WHERE h.user_id = $1 AND {ACTIVE} ORDER BY l.company_id, l.name, l.id",
             columns::<user_levels::Entity>("l")
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -240,7 +260,8 @@ impl<T: Executor> Assignments for Repository<T> {
         // The query iterates over the levels that allow the first action, and over the users who hold these levels. It
         // ends when it finds a user who has all actions. `OFFSET 0` (an optimization fence) prevents a join order that
         // would read all holders of all levels. The rules of the assumed level ($4) are parameters.
-        let sql = "WITH asked AS MATERIALIZED (
+        let sql = format!(
+            "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
                 LEFT JOIN features AS feature ON feature.key = asked.key
@@ -259,18 +280,20 @@ impl<T: Executor> Assignments for Repository<T> {
             )
             SELECT held.user_id FROM cell AS first, LATERAL (
                 SELECT user_id FROM user_user_levels
-                WHERE user_level_id = first.user_level_id AND company_id = $1 ORDER BY user_id OFFSET 0
+                WHERE user_level_id = first.user_level_id AND company_id = $1 AND {LASTING} ORDER BY user_id OFFSET 0
             ) AS held, LATERAL (
-                SELECT array_agg(user_level_id) AS levels FROM user_user_levels
-                WHERE company_id = $1 AND user_id = held.user_id OFFSET 0
+                SELECT array_agg(user_level_id) AS levels,
+                    array_agg(user_level_id) FILTER (WHERE {LASTING}) AS lasting FROM user_user_levels
+                WHERE company_id = $1 AND user_id = held.user_id AND {UNEXPIRED} OFFSET 0
             ) AS all_held
             WHERE first.place = 1 AND first.value AND first.is_wide
                 AND NOT EXISTS (SELECT FROM cell WHERE NOT value AND user_level_id = ANY(all_held.levels) OFFSET 0)
                 AND NOT EXISTS (SELECT FROM asked WHERE NOT EXISTS (
                     SELECT FROM cell WHERE cell.place = asked.place AND value AND is_wide
-                        AND user_level_id = ANY(all_held.levels) OFFSET 0
+                        AND user_level_id = ANY(all_held.lasting) OFFSET 0
                 ) OFFSET 0)
-            LIMIT 1";
+            LIMIT 1"
+        );
         let (keys, actions): (Vec<_>, Vec<_>) =
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let rules = assumed.into_iter().flat_map(|level| &level.features);
@@ -301,12 +324,14 @@ impl<T: Executor> Assignments for Repository<T> {
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
         // The query joins each action with the user's levels, and these levels with their cells. `OFFSET 0` (an
         // optimization fence) fixes this join order, regardless of the planner's statistics.
-        let sql = "SELECT NOT EXISTS (
+        let sql = format!(
+            "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
-                    SELECT bool_and(said.value) AND bool_or(said.scope IN ('company', 'any'))
+                    SELECT bool_and(said.value) AND bool_or(held.is_lasting AND said.scope IN ('company', 'any'))
                     FROM features AS feature, LATERAL (
-                        SELECT user_level_id FROM user_user_levels WHERE company_id = $1 AND user_id = $2 OFFSET 0
+                        SELECT user_level_id, {LASTING} AS is_lasting FROM user_user_levels
+                        WHERE company_id = $1 AND user_id = $2 AND {UNEXPIRED} OFFSET 0
                     ) AS held, LATERAL (
                         SELECT value, scope FROM user_level_feature_permissions
                         WHERE company_id = $1 AND user_level_id = held.user_level_id AND feature_id = feature.id
@@ -314,7 +339,8 @@ impl<T: Executor> Assignments for Repository<T> {
                     ) AS said
                     WHERE feature.key = asked.key
                 ), false)
-            ) AS is_holder";
+            ) AS is_holder"
+        );
         let (keys, actions): (Vec<_>, Vec<_>) =
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let values = [company.as_uuid().into(), user.as_uuid().into(), keys.into(), actions.into()];
@@ -353,13 +379,15 @@ impl<T: Executor> CompanyStates for Repository<T> {
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         let sql = format!(
-            "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
+            "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company, {}
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            current_epoch()
+            current_epoch(),
+            boundaries("$1")
         );
         let row =
             self.single(self.for_company(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
-        Ok(Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? })
+        let (catalog, company) = (column(&row, "catalog")?, column(&row, "company")?);
+        Ok(Versions { epoch: epoch(&row)?, catalog, company, boundary: column(&row, "boundary")? })
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, Email, ExternalId, ExternalSubject, Issuer, Name, UserId, UserLevelId, Versions};
+use iam_domain::{
+    CompanyId, Email, ExternalId, ExternalSubject, Issuer, Name, Timestamp, UserId, UserLevelId, Versions,
+};
 use iam_storage::{
     CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Result, Selected, Stamped,
     Stamps, StorageError, UserRange,
@@ -13,12 +15,14 @@ use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::periods::{ACTIVE, PERIOD, boundaries, next_boundary, period};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, incomplete, json_column, statement};
 
 /// Returns the SQL subquery that returns the members of the company $1 whose ids the query `users` selects, as JSON.
-/// `OFFSET 0` (an optimization fence) makes the plan look up the details of each member by key.
-fn members(users: &str, order: &str) -> String {
+/// The levels are those of the assignments to which the condition `which` applies. `OFFSET 0` (an optimization fence)
+/// makes the plan look up the details of each member by key.
+fn members(users: &str, order: &str, which: &str) -> String {
     format!(
         "(SELECT coalesce(json_agg(
             json_build_array(page.user_id, identity.issuer, identity.subject, profile.display_name, profile.email,
@@ -28,11 +32,13 @@ fn members(users: &str, order: &str) -> String {
         ) AS identity ON true LEFT JOIN LATERAL (
             SELECT display_name, email FROM user_profiles WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
         ) AS profile ON true CROSS JOIN LATERAL (
-            SELECT coalesce(json_agg(json_build_array(level.id, level.name) ORDER BY level.name, level.id), '[]')
-                AS levels
+            SELECT coalesce(json_agg(
+                json_build_array(level.id, level.name, assigned.starts, assigned.ends) ORDER BY level.name, level.id
+            ), '[]') AS levels
             FROM (
-                SELECT user_level_id FROM user_user_levels WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
-            ) AS assigned, LATERAL (
+                SELECT user_level_id, {PERIOD} FROM user_user_levels
+                WHERE company_id = $1 AND user_id = page.user_id AND {which} OFFSET 0
+            ) AS assigned (user_level_id, starts, ends), LATERAL (
                 SELECT id, name FROM user_levels WHERE company_id = $1 AND id = assigned.user_level_id OFFSET 0
             ) AS level
         ) AS held)::text"
@@ -41,23 +47,30 @@ fn members(users: &str, order: &str) -> String {
 
 /// The JSON of a member: the user, the issuer and the subject of the external id, the display name, the e-mail address,
 /// and the levels.
-type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Vec<(Uuid, String)>);
+type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Vec<LevelRow>);
 
-fn corrupt(what: &str, error: impl std::fmt::Display) -> StorageError {
+/// The JSON of a level: its id, its name, and the start and the end of the assignment.
+type LevelRow = (Uuid, String, Option<i64>, Option<i64>);
+
+pub(super) fn corrupt(what: &str, error: impl std::fmt::Display) -> StorageError {
     StorageError::corrupt(format!("{what}: {error}"))
 }
 
-fn member((user, issuer, subject, display_name, email, levels): MemberRow) -> Result<Member> {
-    let external_id = match (issuer, subject) {
-        (Some(issuer), Some(subject)) => Some(ExternalId {
-            issuer: Issuer::parse(issuer).map_err(|error| corrupt("user_identities.issuer", error))?,
-            subject: ExternalSubject::parse(subject).map_err(|error| corrupt("user_identities.subject", error))?,
-        }),
-        _ => None,
-    };
-    let level = |(id, name)| {
+/// Returns the external id with this issuer and this subject.
+pub(super) fn external_id(issuer: Option<String>, subject: Option<String>) -> Result<Option<ExternalId>> {
+    let (Some(issuer), Some(subject)) = (issuer, subject) else { return Ok(None) };
+    Ok(Some(ExternalId {
+        issuer: Issuer::parse(issuer).map_err(|error| corrupt("user_identities.issuer", error))?,
+        subject: ExternalSubject::parse(subject).map_err(|error| corrupt("user_identities.subject", error))?,
+    }))
+}
+
+fn member((user, issuer, subject, display_name, email, levels): MemberRow, now: Timestamp) -> Result<Member> {
+    let external_id = external_id(issuer, subject)?;
+    let level = |(id, name, starts_at, expires_at): LevelRow| {
         let name = Name::stored(name).map_err(|error| corrupt("user_levels.name", error))?;
-        Ok(HeldLevel { id: UserLevelId::from_uuid(id), name })
+        let period = period(starts_at, expires_at)?;
+        Ok(HeldLevel { id: UserLevelId::from_uuid(id), name, period, state: period.state(now) })
     };
     let levels = levels.into_iter().map(level).collect::<Result<_>>()?;
     let display_name = display_name.map(Name::stored).transpose();
@@ -71,8 +84,10 @@ fn member((user, issuer, subject, display_name, email, levels): MemberRow) -> Re
     })
 }
 
+/// Reads the columns `members` and `now`.
 fn read_members(row: &QueryResult) -> Result<Vec<Member>> {
-    json_column::<Vec<MemberRow>>(row, "members")?.into_iter().map(member).collect()
+    let now = Timestamp::new(column(row, "now")?);
+    json_column::<Vec<MemberRow>>(row, "members")?.into_iter().map(|row| member(row, now)).collect()
 }
 
 /// The `SELECT`s that list the users whom a filter selects, each in ascending order of id if the index is used. All have
@@ -156,7 +171,7 @@ impl<T: Executor> Members for Repository<T> {
         let limit = users.value(most(limit));
         let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
         let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
-        let sql = format!("SELECT {} AS members", members(&page, order));
+        let sql = format!("SELECT {} AS members, statement_timestamp() AS now", members(&page, order, "true"));
         let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
         read_members(&self.single(self.for_company(company, read)).await?)
     }
@@ -199,7 +214,7 @@ impl<T: Executor> Members for Repository<T> {
             "WITH held AS MATERIALIZED (
                 SELECT holder.user_id, holder.place FROM unnest($2::uuid[]) AS allowing (level), LATERAL (
                     SELECT user_id, row_number() OVER (ORDER BY user_id) AS place FROM user_user_levels
-                    WHERE company_id = $1 AND user_level_id = allowing.level AND user_id > $4
+                    WHERE company_id = $1 AND user_level_id = allowing.level AND user_id > $4 AND {ACTIVE}
                     ORDER BY user_id LIMIT $5
                 ) AS holder
             ),
@@ -212,18 +227,20 @@ impl<T: Executor> Members for Repository<T> {
                 ) AS examined
                 WHERE NOT EXISTS (
                     SELECT FROM user_user_levels
-                    WHERE company_id = $1 AND user_id = examined.user_id AND user_level_id = ANY($3::uuid[]) OFFSET 0
+                    WHERE company_id = $1 AND user_id = examined.user_id AND user_level_id = ANY($3::uuid[])
+                        AND {ACTIVE} OFFSET 0
                 )
                 ORDER BY user_id LIMIT $5
             )
             SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
                 coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
-                (SELECT user_id FROM bound) AS bound,
-                {members} AS members
+                {boundaries}, (SELECT user_id FROM bound) AS bound,
+                {members} AS members, statement_timestamp() AS now
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
             epoch = current_epoch(),
-            members = members("SELECT user_id FROM allowed", "ASC"),
+            boundaries = boundaries("$1"),
+            members = members("SELECT user_id FROM allowed", "ASC", ACTIVE),
         );
         let ids = |levels: &[UserLevelId]| levels.iter().map(UserLevelId::as_uuid).collect::<Vec<_>>();
         let values: [Value; 5] = [
@@ -238,6 +255,7 @@ impl<T: Executor> Members for Repository<T> {
             epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,
             company: column(&row, "company_version")?,
+            boundary: column(&row, "boundary")?,
         };
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
         let members = read_members(&row)?;
@@ -245,7 +263,8 @@ impl<T: Executor> Members for Repository<T> {
         // If the page is full, the users after its last member were not examined.
         let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
         let examined = if is_full { members.last().map(|last| last.user) } else { bound };
-        Ok(Stamped { versions, stamps, value: Selected { members, examined } })
+        let next_boundary = next_boundary(&row)?;
+        Ok(Stamped { versions, stamps, next_boundary, value: Selected { members, examined } })
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod ceilings;
 mod company;
 mod credentials;
 mod directory;
+mod expiry;
 mod members;
 mod menu;
 mod profiles;

@@ -202,6 +202,7 @@ pub async fn a_unit_of_work_reads_the_cut_off_of_its_actor(storage: Arc<dyn Stor
             (Actor::User(other), None),
             (Actor::ApiKey(ApiKeyId::from_uuid(user.as_uuid())), None),
             (Actor::CommandLine, None),
+            (Actor::System, None),
         ] {
             let tx = storage.begin(target, ChangeContext::by(actor)).await.unwrap();
             assert_eq!(tx.actor_not_before(), expected, "{actor:?}, {target:?}");

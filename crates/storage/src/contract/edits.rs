@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{EntityType, FeaturePermission, FeatureRule, Scope, UserId, UserLevel, ViewPermission, ViewState};
+use iam_domain::{
+    EntityType, FeaturePermission, FeatureRule, Period, Scope, UserId, UserLevel, ViewPermission, ViewState,
+};
 
 use super::fixtures::{
     ascending, begin, change, feature_cell, given, given_all, holding, keys, level, records_about, some_company,
@@ -13,12 +15,12 @@ use super::outcomes::{assert_misuse, assert_unknown};
 use crate::{EditedUser, FeatureCell, LevelsEdit, Storage, ViewCell};
 
 fn edit(user: UserId, add: &[&UserLevel], remove: &[&UserLevel]) -> LevelsEdit {
-    let ids = |levels: &[&UserLevel]| levels.iter().map(|level| level.id).collect();
-    LevelsEdit { user, add: ids(add), remove: ids(remove) }
+    let ids = |levels: &[&UserLevel]| levels.iter().map(|level| level.id).collect::<BTreeSet<_>>();
+    LevelsEdit { user, add: ids(add).into_iter().map(|level| (level, None)).collect(), remove: ids(remove) }
 }
 
 fn edited(user: UserId, before: &[&UserLevel], after: &[&UserLevel]) -> EditedUser {
-    let ids = |levels: &[&UserLevel]| levels.iter().map(|level| level.id).collect();
+    let ids = |levels: &[&UserLevel]| levels.iter().map(|level| (level.id, Period::UNLIMITED)).collect();
     EditedUser { user, before: ids(before), after: ids(after) }
 }
 

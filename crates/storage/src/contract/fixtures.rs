@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{
     Action, Assignment, AuditRecord, CommitStamp, CompanyId, Description, EntityType, Feature, FeatureId, FeatureKey,
-    FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority,
-    Scope, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
+    FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Period,
+    Priority, Scope, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
     ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
 use uuid::Uuid;
@@ -174,6 +174,7 @@ pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
         company_id: level.company_id,
         assigned_by: None,
         created_at: at(1),
+        period: Period::UNLIMITED,
     }
 }
 
@@ -389,7 +390,8 @@ pub(super) async fn version_and_record_count(storage: &Arc<dyn Storage>, about: 
     let versions @ Versions { epoch, catalog, .. } = versions(storage, company).await;
     let stamp = match target {
         Target::Catalog => CommitStamp::Catalog { epoch, version: catalog },
-        Target::Company(_) => CommitStamp::Company(versions),
+        // The stamp of a commit contains no boundary.
+        Target::Company(_) => CommitStamp::Company(Versions { boundary: 0, ..versions }),
         Target::Credentials => CommitStamp::Credentials { epoch, version: credentials_version(storage).await },
     };
     (stamp, records)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    CompanyDetails, CompanyId, CompanyStatus, Email, ExternalId, FeaturePermission, LevelPermissions, Name,
-    ProfileSource, Scope, Snapshot, UserId, UserLevel, UserLevelId, UserProfile, ViewState, folded,
+    AssignmentState, CompanyDetails, CompanyId, CompanyStatus, Email, ExternalId, FeaturePermission, LevelPermissions,
+    Name, Period, ProfileSource, Scope, Snapshot, UserId, UserLevel, UserLevelId, UserProfile, ViewState, folded,
 };
 
 use super::fixtures::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn held(level: &UserLevel) -> HeldLevel {
-    HeldLevel { id: level.id, name: level.name.clone() }
+    HeldLevel { id: level.id, name: level.name.clone(), period: Period::UNLIMITED, state: AssignmentState::Active }
 }
 
 /// Returns a filter for the members with ids in this range.

@@ -82,6 +82,16 @@ macro_rules! cases {
 }
 
 cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
+    periods:
+        only_assignments_in_effect_grant_permissions,
+        assignments_are_listed_with_their_periods,
+        edits_change_periods,
+        replaced_levels_keep_their_periods,
+        holders_of_rights_hold_them_without_an_end,
+        other_levels_count_with_and_without_those_that_end,
+        expired_assignments_are_not_held,
+        assignments_with_an_end_are_listed_in_pages,
+        expired_assignments_are_removed;
     levels:
         a_level_is_read_as_created,
         an_unknown_level_is_not_found,

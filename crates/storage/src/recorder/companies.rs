@@ -1,13 +1,25 @@
-//! The records of changes to a company itself, and to the profiles of its users.
+//! The records of changes to a company itself, to the profiles of its users, and of expired assignments.
+
+use std::collections::BTreeMap;
 
 use iam_domain::{CompanyDetails, CompanyId, CompanyStatus, EntityType, UserId, UserProfile};
 use serde_json::json;
 
 use super::Recorder;
 use crate::record_changes::updated;
-use crate::{ErasedRows, Forgotten};
+use crate::{Assigned, ErasedRows, Forgotten};
 
 impl Recorder {
+    /// Records that expired assignments of a user were removed. They had no effect any more, so no decision changes.
+    pub fn assignments_expired(&mut self, user: UserId, expired: &Assigned) {
+        if expired.is_empty() {
+            return;
+        }
+        let periods: BTreeMap<_, _> = expired.iter().map(|(level, period)| (level.to_string(), period)).collect();
+        let changes = json!({ "removed": expired.keys().collect::<Vec<_>>(), "periodsBefore": periods });
+        self.record_in_parts("assignment.expired", EntityType::Assignment, user.as_uuid(), changes);
+    }
+
     /// Records that a company was provisioned.
     pub fn provisioned(&mut self, company: CompanyId) {
         self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));

@@ -139,6 +139,20 @@ const FEATURE_CELL: &[Field] = &[
 const PAIR: &[Field] =
     &[field("userId", Kind::User, Required), field("userLevelId", Kind::Id(Some("user-level")), Required)];
 
+/// The fields of a pair of a user and a level, and the end of the assignment.
+const LIMITED_PAIR: &[Field] = &[
+    field("userId", Kind::User, Required),
+    field("userLevelId", Kind::Id(Some("user-level")), Required),
+    field("expiresAt", Kind::Time, Clears),
+];
+
+/// The fields of a pair of a user and a level, and the start of the assignment.
+const LATER_PAIR: &[Field] = &[
+    field("userId", Kind::User, Required),
+    field("userLevelId", Kind::Id(Some("user-level")), Required),
+    field("startsAt", Kind::Time, Clears),
+];
+
 /// One form of the request body of an operation. An operation can accept several forms.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
@@ -157,10 +171,9 @@ impl Form {
     /// misspelled field would have no effect.
     pub fn is_strict(&self) -> bool {
         let path = self.operation;
-        ["/check", "/checks", "/explain", "/explanations", "/assignments", "/previews"]
-            .iter()
-            .any(|end| path.ends_with(end))
-            || path.starts_with("PATCH ") && path.contains("/permissions/")
+        let ends =
+            ["/check", "/checks", "/explain", "/explanations", "/assignments", "/previews", "/user-levels/{levelId}"];
+        ends.iter().any(|end| path.ends_with(end)) || path.starts_with("PATCH ") && path.contains("/permissions/")
     }
 }
 
@@ -203,9 +216,31 @@ pub const FORMS: &[Form] = {
     Form { operation: "PUT /api/iam/users/{userId}/user-levels", body: None, fields: &[
         field("userLevelIds", Ids("user-level"), Required),
     ] },
+    Form {
+        operation: "PUT /api/iam/users/{userId}/user-levels/{levelId}",
+        body: Some(|| json!({ "startsAt": "2026-01-01T00:00:00Z" })),
+        fields: &[field("startsAt", Time, Clears)],
+    },
+    Form { operation: "PUT /api/iam/users/{userId}/user-levels/{levelId}", body: None, fields: &[
+        field("expiresAt", Time, Clears),
+    ] },
     Form { operation: "POST /api/iam/assignments", body: None, fields: &[
         field("add", Objects(PAIR, "userLevelId"), Optional), field("remove", Objects(PAIR, "userLevelId"), Optional),
     ] },
+    Form {
+        operation: "POST /api/iam/assignments",
+        body: Some(|| {
+            json!({ "add": [{ "userId": Entity::User, "userLevelId": Entity::Level, "expiresAt": "2998-01-01T00:00:00Z" }] })
+        }),
+        fields: &[field("add", Objects(LIMITED_PAIR, "userLevelId"), Optional)],
+    },
+    Form {
+        operation: "POST /api/iam/assignments",
+        body: Some(|| {
+            json!({ "add": [{ "userId": Entity::User, "userLevelId": Entity::Level, "startsAt": "2026-01-01T00:00:00Z" }] })
+        }),
+        fields: &[field("add", Objects(LATER_PAIR, "userLevelId"), Optional)],
+    },
     Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
         field("set", Objects(VIEW_CELL, "viewId"), Optional),
         field("unset", Objects(&[field("viewId", Id(None), Required)], "viewId"), Optional),
@@ -328,8 +363,9 @@ pub const FORMS: &[Form] = {
 };
 
 /// The operations whose request body may be omitted.
-pub const NEEDS_NO_BODY: [&str; 3] = [
+pub const NEEDS_NO_BODY: [&str; 4] = [
     "DELETE /api/iam/modules/{id}",
     "POST /api/iam/companies/{companyId}/provision",
     "PUT /api/iam/users/{userId}/not-before",
+    "PUT /api/iam/users/{userId}/user-levels/{levelId}",
 ];

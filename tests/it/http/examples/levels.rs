@@ -54,11 +54,18 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     examples.record(name, callers.admin("GET", &held), None).await;
     let one = format!("{held}/{}", callers.api.level_id(callers.company, "Visitor").await);
     let name = "PUT /api/iam/users/{userId}/user-levels/{levelId}";
-    examples.record(name, callers.admin("PUT", &one), None).await;
+    let body = json!({ "startsAt": "2026-01-01T00:00:00Z", "expiresAt": "2998-01-01T00:00:00Z" });
+    examples.record(name, callers.admin("PUT", &one), Some(body)).await;
+    let ending = callers.admin("GET", "/api/iam/assignments?expiresBefore=2999-01-01T00:00:00Z");
+    examples.record("GET /api/iam/assignments", ending, None).await;
+    examples.record("GET /api/iam/users/{userId}/user-levels", callers.admin("GET", &held), None).await;
     let name = "DELETE /api/iam/users/{userId}/user-levels/{levelId}";
     examples.record(name, callers.admin("DELETE", &one), None).await;
     let body = json!({
-        "add": [{ "userId": new_user(), "userLevelId": level }],
+        "add": [
+            { "userId": new_user(), "userLevelId": level },
+            { "userId": new_user(), "userLevelId": level, "startsAt": null, "expiresAt": "2998-01-01T00:00:00Z" },
+        ],
         "remove": [{ "userId": callers.company.visitor, "userLevelId": level }],
     });
     let request = callers.admin("POST", "/api/iam/assignments");

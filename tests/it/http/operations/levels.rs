@@ -206,6 +206,7 @@ pub const TABLE: &[Operation] = {
         Operation {
             name: "PUT /api/iam/users/{userId}/user-levels/{levelId}",
             needs: AssignLevels,
+            body: || json!({ "expiresAt": "2998-01-01T00:00:00Z" }),
             ids: &[User, Level],
             foreign: &[Foreign { ids: &[User, TheirLevel], answer: NotFound("User level not found"), ..FOREIGN }],
             ..COMPANY_READ
@@ -226,6 +227,7 @@ pub const TABLE: &[Operation] = {
             ],
             ..COMPANY_READ
         },
+        Operation { name: "GET /api/iam/assignments", query: "expiresBefore=2999-01-01T00%3A00%3A00Z", ..COMPANY_READ },
         Operation {
             name: "POST /api/iam/assignments",
             needs: AssignLevels,

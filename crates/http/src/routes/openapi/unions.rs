@@ -151,8 +151,10 @@ enum Changes {
     ViewMatrix,
     /// The changed cells of a feature matrix.
     FeatureMatrix,
-    /// The levels of a user.
+    /// The levels of a user, and the periods of the changed assignments that have a start or an end.
     Assignments,
+    /// The expired assignments that were removed.
+    Expired,
     /// The ids that were added to a set, and the ids that were removed from it.
     Set(&'static str),
     /// The `enabled` flag of a company's module.
@@ -178,13 +180,14 @@ enum Changes {
 }
 
 /// The actions of audit records, each with the type of the changed entity and the shape of the changes.
-const ACTIONS: [(&str, &str, Changes); 37] = [
+const ACTIONS: [(&str, &str, Changes); 38] = [
     ("user_level.created", "user-level", Changes::Created("UserLevel")),
     ("user_level.updated", "user-level", Changes::Updated("UserLevel")),
     ("user_level.deleted", "user-level", Changes::Deleted("UserLevel")),
     ("permissions.views_updated", "permission", Changes::ViewMatrix),
     ("permissions.features_updated", "permission", Changes::FeatureMatrix),
     ("assignment.user_levels_updated", "assignment", Changes::Assignments),
+    ("assignment.expired", "assignment", Changes::Expired),
     ("view.created", "view", Changes::Created("View")),
     ("view.updated", "view", Changes::Updated("View")),
     ("view.deleted", "view", Changes::Deleted("View")),
@@ -298,6 +301,14 @@ fn metadata() -> Value {
     })
 }
 
+/// Returns the schema of a map from levels to the periods of their assignments.
+fn periods() -> Value {
+    let time = json!({ "type": "string", "format": "date-time" });
+    let members = json!({ "startsAt": time, "expiresAt": time });
+    let period = json!({ "type": "object", "properties": members, "additionalProperties": false });
+    json!({ "type": "object", "additionalProperties": period, "description": "The periods, by the id of the level." })
+}
+
 fn changes_schema(schemas: &Value, changes: Changes) -> Value {
     let reference = |name: &str| json!({ "$ref": path(name) });
     let list = |name: &str| json!({ "type": "array", "items": reference(name) });
@@ -320,8 +331,14 @@ fn changes_schema(schemas: &Value, changes: Changes) -> Value {
         }
         Changes::Assignments => {
             let levels = list("UserLevelId");
-            closed(json!({ "before": levels, "after": levels, "added": levels, "removed": levels }))
+            let mut schema = closed(json!({ "before": levels, "after": levels, "added": levels, "removed": levels }));
+            // Changes of assignments without a start and an end have no periods.
+            for name in ["periodsBefore", "periodsAfter"] {
+                schema["properties"][name] = periods();
+            }
+            schema
         }
+        Changes::Expired => closed(json!({ "removed": list("UserLevelId"), "periodsBefore": periods() })),
         Changes::Set(id) => closed(json!({ "added": list(id), "removed": list(id) })),
         Changes::Switch => {
             let flag = closed(json!({ "enabled": { "type": "boolean" } }));

@@ -3,9 +3,9 @@
 use iam_domain::{
     Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Ceilings, CompanyDetails, CompanyStatus,
     Description, EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId,
-    IdempotencyKey, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, ProfileSource, Quota,
-    QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, UserProfile, View, ViewId,
-    ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    IdempotencyKey, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Period, Priority, ProfileSource,
+    Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, UserProfile, View,
+    ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
 use iam_storage::{IdempotencyRecord, IdempotentRequest, LevelsEdit, Storage, Target};
 use iam_storage_postgres::PostgresStorage;
@@ -81,6 +81,7 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
         company_id: company,
         assigned_by: None,
         created_at: at(),
+        period: Period::UNLIMITED,
     };
     c.of("AssignmentsMut::add", tx.assignments_mut().add(&held)).await;
     c.of("AssignmentsMut::remove", tx.assignments_mut().remove(company, user, level(2 * rows))).await;
@@ -90,11 +91,12 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     // Each user receives one level and loses another level.
     let edit = |n| LevelsEdit {
         user: UserId::from_uuid(id(USER, n)),
-        add: [level(n)].into(),
+        add: [(level(n), Some(Period { starts_at: None, expires_at: Some(at()) }))].into(),
         remove: [level(rows + n)].into(),
     };
     let edits: Vec<_> = (1..=rows).map(edit).collect();
     c.of("AssignmentsMut::edit", tx.assignments_mut().edit(company, &edits, None)).await;
+    c.of("AssignmentsMut::remove_expired", tx.assignments_mut().remove_expired(company, at(), rows)).await;
 
     let modules = tx.company_modules_mut();
     c.of("CompanyModulesMut::add", modules.add(company, module(2 * rows))).await;
