@@ -59,7 +59,8 @@ JOIN company_states AS catalog ON catalog.company_id = '00000000-0000-0000-0000-
 WHERE row.expires_at > statement_timestamp();
 ";
 
-/// Reverts [`UP`]. The command line becomes the actor of the removals of expired assignments.
+/// Reverts [`UP`]. Deletes the assignments that have an end or have not started, which would otherwise become permanent.
+/// The command line becomes the actor of the removals of expired assignments.
 pub(crate) const DOWN: &str = "
 CREATE OR REPLACE VIEW current_effective_feature_permissions AS
 SELECT row.company_id, row.user_id, row.feature_id, row.action, row.allowed, row.scope,
@@ -79,8 +80,14 @@ JOIN company_states AS catalog ON catalog.company_id = '00000000-0000-0000-0000-
                               AND catalog.version = row.catalog_version
 WHERE row.expires_at > now();
 
-ALTER TABLE iam_audit_logs DROP CONSTRAINT iam_audit_logs_actor_kind_check;
 SELECT set_config('iam.company', 'all', true);
+WITH limited AS (
+    DELETE FROM user_user_levels WHERE expires_at IS NOT NULL OR starts_at > statement_timestamp() RETURNING company_id
+)
+UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
+WHERE company_id IN (SELECT company_id FROM limited);
+
+ALTER TABLE iam_audit_logs DROP CONSTRAINT iam_audit_logs_actor_kind_check;
 UPDATE iam_audit_logs SET actor_kind = 'command_line' WHERE actor_kind = 'system';
 ALTER TABLE iam_audit_logs ADD
     CONSTRAINT iam_audit_logs_actor_kind_check CHECK (actor_kind IN ('user', 'service', 'command_line'));

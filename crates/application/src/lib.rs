@@ -90,6 +90,6 @@ pub use nullified::{Nullified, NullifiedCell};
 pub use patch::Patch;
 pub use preview::{Preview, PreviewPage, PreviewRequest};
 pub use quotas::CompanyQuotas;
-pub use reads::{AuditPage, MembershipsPage, NamedRecord, Total};
+pub use reads::{AuditPage, NamedRecord, Total};
 pub use trail::Trail;
 pub use who_can::{AllowedMember, AllowedPage, WhoCan};

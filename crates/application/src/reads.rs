@@ -8,9 +8,7 @@ use iam_domain::{
     FeaturePermission, GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId,
     UserLevel, UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{
-    AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, LevelAssignment, Membership, PageBounds, Stamped,
-};
+use iam_storage::{AuditCursor, AuditFilter, AuditRecords, CompanyMatrix, LevelAssignment, PageBounds, Stamped};
 
 use crate::blocking::{compute, give_way};
 use crate::changes::credentials::API_KEY;
@@ -70,15 +68,6 @@ pub struct NamedRecord {
     /// The names of the entities that the record refers to, by id. A deleted entity has the name that the record
     /// contains.
     pub names: Names,
-}
-
-/// A page of the companies in which a user holds levels.
-#[derive(Debug, Clone)]
-pub struct MembershipsPage {
-    /// The memberships, ordered by company id.
-    pub memberships: Vec<Membership>,
-    /// `true` if there is a next page.
-    pub has_next: bool,
 }
 
 /// Returns the users that a record refers to: the actor if it is a user, and the user to whom the change applies, if
@@ -339,26 +328,6 @@ impl Application {
             found = items.find_by_id(None, id).await?;
         }
         found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
-    }
-
-    /// Returns a page of the companies in which a user holds levels, ordered by id: at most `limit` companies, whose
-    /// ids are greater than `after` (keyset pagination).
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
-    pub async fn memberships(
-        &self,
-        user: UserId,
-        after: Option<CompanyId>,
-        limit: u64,
-    ) -> Result<MembershipsPage, Failure> {
-        // One company more than requested is read, to determine whether there is a next page.
-        let mut memberships = self.reader().assignments().get_memberships(user, after, limit + 1).await?;
-        let page = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_next = memberships.len() > page;
-        memberships.truncate(page);
-        Ok(MembershipsPage { memberships, has_next })
     }
 
     /// Returns a page of the audit log of a company, or of the platform if `company` is `None` (keyset pagination). A

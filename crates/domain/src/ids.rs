@@ -148,7 +148,7 @@ impl UserId {
 
 ids! {
     version_8:
-    /// The id of a service's API key. It is never the id of a user: see [`UserId::is_service_generated`].
+    /// The id of a service's API key. It is never the id of a user.
     ApiKeyId,
 }
 

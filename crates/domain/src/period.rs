@@ -9,11 +9,11 @@ use crate::Timestamp;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Period {
-    /// The start. `None` if the assignment is in effect since it was made.
+    /// The start. Absent if the assignment is in effect since it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub starts_at: Option<Timestamp>,
-    /// The end. `None` if the assignment has no end.
+    /// The end. Absent if the assignment has no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub expires_at: Option<Timestamp>,

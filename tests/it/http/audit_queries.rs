@@ -197,8 +197,8 @@ both_adapters! {
             ("cursor=MTIzLzEyMw", "cursor was not issued by this service"),
             ("entityId=7", "entityId must be a valid UUID"),
             ("userId=7", "userId must be a valid UUID, or issuer|subject"),
-            ("from=yesterday", "from must be an RFC 3339 time"),
-            ("to=2026-11-22", "to must be an RFC 3339 time"),
+            ("from=yesterday", "from must be an RFC 3339 time with a time zone, such as 2026-12-31T00:00:00Z"),
+            ("to=2026-11-22", "to must be an RFC 3339 time with a time zone, such as 2026-12-31T00:00:00Z"),
             ("limit=1&limit=2", "limit is specified more than once"),
         ] {
             let path = format!("/api/iam/audit-logs?{query}");

@@ -266,7 +266,7 @@ both_adapters! {
         let kept = api.matrix(company, &level, "views").await.into_iter().find(|cell| cell["viewId"] == home.as_str());
         let edits = json!({
             "set": [{ "viewId": risks, "state": "allow" }],
-            "unset": [{ "viewId": dashboard }, { "viewId": new_company() }],
+            "unset": [{ "viewId": dashboard }, { "viewId": api.view_id("/admin/permissions").await }],
         });
         let answer = cells(&api, company, &level, "views", &edits).by(company.admin).send().await.expect(200);
         assert_eq!(answer.data()["message"], "View permissions updated successfully");
@@ -317,6 +317,15 @@ both_adapters! {
             }),
             ("features", json!({ "set": [{ "featureId": feature, "action": "Fly" }] }), {
                 "set[0].action refers to an unknown action: Fly".to_owned()
+            }),
+            ("views", json!({ "unset": [{ "viewId": view }, { "viewId": unknown }] }), {
+                format!("unset[1].viewId refers to an unknown view: {unknown}")
+            }),
+            ("features", json!({ "unset": [{ "featureId": unknown, "action": "Read" }] }), {
+                format!("unset[0].featureId refers to an unknown feature: {unknown}")
+            }),
+            ("features", json!({ "unset": [read, { "featureId": feature, "action": "Raed" }] }), {
+                "unset[1].action refers to an unknown action: Raed".to_owned()
             }),
         ] {
             let answer = cells(&api, company, &level, matrix, &edits).by(company.admin).send().await;

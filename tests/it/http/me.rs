@@ -32,9 +32,17 @@ both_adapters! {
         assert_eq!(me["nextCursor"], json!(null));
         // The companies are listed page by page.
         let first = api.get("/api/iam/me?limit=1").by(one.member).send().await.expect(200).data();
-        assert_eq!((first["companies"].as_array().unwrap().len(), &first["nextCursor"]), (1, &json!(expected[0].0)));
-        let path = format!("/api/iam/me?limit=1&cursor={}", expected[0].0);
-        let second = api.get(&path).by(one.member).send().await.expect(200).data();
+        assert_eq!(each(&first["companies"], "companyId"), [&*expected[0].0]);
+        let cursor = first["nextCursor"].as_str().unwrap();
+        let second = |list: &str| format!("/api/iam/{list}?limit=1&cursor={cursor}");
+        // A cursor is valid only for the user for whom it was issued.
+        for list in [second("me"), second("me/companies"), format!("/api/iam/me?cursor={}", expected[0].0)] {
+            let invalid = api.get(&list).by(one.admin).send().await.expect(400).json();
+            assert_eq!(invalid["errors"][0]["code"], "cursor");
+        }
+        let of_member = second(&format!("users/{}/companies", one.member));
+        api.get(&of_member).by_super_admin().send().await.expect(400);
+        let second = api.get(&second("me")).by(one.member).send().await.expect(200).data();
         assert_eq!((&second["companies"][0]["companyId"], &second["nextCursor"]), (&json!(expected[1].0), &json!(null)));
     }
 

@@ -11,6 +11,7 @@ mod outages;
 mod outdated;
 pub mod plans;
 mod requests;
+mod reverted_migrations;
 mod rows_read;
 mod seeding;
 mod shares;

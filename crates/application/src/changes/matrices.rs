@@ -51,7 +51,8 @@ pub enum RequestedCells<N, K> {
     Some {
         /// The cells to add or to overwrite, at most one for each position.
         set: Vec<N>,
-        /// The cells to remove, without those in `set`. Removing a cell that does not exist has no effect.
+        /// The cells to remove, without those in `set`. Removing a cell that is not stored has no effect, but the catalog
+        /// must contain it: otherwise, a misspelled cell would remain granted.
         unset: Vec<K>,
     },
 }
@@ -79,6 +80,13 @@ impl<N, K: Ord> RequestedCells<N, K> {
             Self::Some { set, .. } if set.is_empty() => "unset",
             _ => self.field(all),
         }
+    }
+
+    /// Returns the cells to remove that are not stored, with their positions in the request.
+    fn not_stored<C: MatrixCell<Key = K>>(&self, stored: &[C]) -> Vec<(usize, &K)> {
+        let Self::Some { unset, .. } = self else { return Vec::new() };
+        let stored: BTreeSet<K> = stored.iter().map(MatrixCell::key).collect();
+        unset.iter().enumerate().filter(|(_, key)| !stored.contains(key)).collect()
     }
 
     /// Returns the cells of the matrix after the change: the cells to write, and the stored cells that remain.
@@ -154,6 +162,15 @@ impl Change for ChangeViewPermissions {
         if stored.is_empty() {
             find_user_level(tx, self.company, self.level).await?;
         }
+        let unset = self.permissions.not_stored(&stored);
+        if !unset.is_empty() {
+            let views: BTreeSet<_> = tx.views().find_all().await?.into_iter().map(|view| view.id).collect();
+            let unknown = unset
+                .into_iter()
+                .filter(|(_, view)| !views.contains(view))
+                .map(|(index, view)| unknown_field(format!("unset[{index}].viewId"), EntityType::View, view.as_uuid()));
+            all_known(unknown)?;
+        }
         self.if_match.check(&stored)?;
         let pins: BTreeMap<_, _> =
             stored.iter().map(|permission| (permission.view_id, permission.modifiable)).collect();
@@ -223,9 +240,11 @@ impl Change for ChangeFeaturePermissions {
         if stored.is_empty() {
             find_user_level(tx, self.company, self.level).await?;
         }
-        // Standard actions need not be checked, because every feature has them. The storage reports unknown features.
-        if self.permissions.written().iter().any(|permission| !permission.action.is_standard()) {
-            self.check_actions(&tx.features().find_all().await?)?;
+        // Standard actions to write need not be checked, because every feature has them. The storage reports unknown
+        // features.
+        let unset = self.permissions.not_stored(&stored);
+        if !unset.is_empty() || self.permissions.written().iter().any(|permission| !permission.action.is_standard()) {
+            self.check_actions(&unset, &tx.features().find_all().await?)?;
         }
         self.if_match.check(&stored)?;
         let pins: BTreeMap<_, _> = stored.iter().map(|permission| (permission.key(), permission.modifiable)).collect();
@@ -272,31 +291,29 @@ impl Change for ChangeFeaturePermissions {
 }
 
 impl ChangeFeaturePermissions {
-    /// Checks that every feature exists and has the requested action.
-    fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
+    /// Checks that every feature of a cell to write, or of a cell in `unset`, exists and has the action of the cell.
+    fn check_actions(&self, unset: &[(usize, &(FeatureId, Action))], features: &[Feature]) -> Result<(), Failure> {
         let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
         let field = self.permissions.field("features");
-        let errors: Vec<_> = self
-            .permissions
-            .written()
-            .iter()
-            .enumerate()
-            .filter_map(|(index, permission)| match features.get(&permission.feature_id) {
-                None => Some(unknown_field(
-                    format!("{field}[{index}].featureId"),
-                    EntityType::Feature,
-                    permission.feature_id.as_uuid(),
-                )),
-                Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
-                    format!("{field}[{index}].action"),
-                    FieldCode::Unknown,
-                    format_args!("refers to an unknown action: {}", permission.action),
-                )),
-                Some(_) => None,
-            })
-            .collect();
-        if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(FieldError::bounded(errors))) }
+        let written = self.permissions.written().iter().enumerate();
+        let written = written.map(|(index, cell)| (field, index, cell.feature_id, &cell.action));
+        let removed = unset.iter().map(|(index, (feature, action))| ("unset", *index, *feature, action));
+        all_known(written.chain(removed).filter_map(|(field, index, id, action)| match features.get(&id) {
+            None => Some(unknown_field(format!("{field}[{index}].featureId"), EntityType::Feature, id.as_uuid())),
+            Some(feature) if !feature.knows(action) => Some(FieldError::new(
+                format!("{field}[{index}].action"),
+                FieldCode::Unknown,
+                format_args!("refers to an unknown action: {action}"),
+            )),
+            Some(_) => None,
+        }))
     }
+}
+
+/// Returns a failure if there are errors for unknown cells.
+fn all_known(unknown: impl Iterator<Item = FieldError>) -> Result<(), Failure> {
+    let errors = FieldError::bounded(unknown);
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
 }
 
 /// Returns the users' permissions that new deny rules of the level override.

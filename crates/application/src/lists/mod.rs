@@ -5,5 +5,6 @@ pub(crate) mod cursor;
 pub(crate) mod cursor_key;
 pub(crate) mod ending;
 pub(crate) mod members;
+pub(crate) mod memberships;
 pub(crate) mod page;
 pub(crate) mod search;

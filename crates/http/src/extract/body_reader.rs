@@ -12,34 +12,47 @@ use super::field::Field;
 
 /// The field errors of a request, up to the maximum number that a response lists.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<FieldError>);
+pub(crate) struct Findings {
+    errors: Vec<FieldError>,
+    /// The errors for fields of the body that the operation does not read.
+    unknown: Vec<FieldError>,
+}
 
 impl Findings {
     /// Adds a field error, if the maximum number is not reached.
     pub(crate) fn push(&mut self, finding: FieldError) {
         if !self.is_full() {
-            self.0.push(finding);
+            self.errors.push(finding);
+        }
+    }
+
+    /// Adds the errors for unknown fields, which are otherwise ignored.
+    pub(crate) fn reject_unknown(&mut self) {
+        for finding in std::mem::take(&mut self.unknown) {
+            self.push(finding);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.errors.is_empty()
     }
 
     /// Returns `true` if the maximum number of field errors is reached.
     fn is_full(&self) -> bool {
-        self.0.len() >= FIELD_ERRORS_LIMIT
+        self.errors.len() >= FIELD_ERRORS_LIMIT
     }
 
     pub(crate) fn into_vec(self) -> Vec<FieldError> {
-        self.0
+        self.errors
     }
 }
 
 /// A reader for the fields of a JSON object. If a field is invalid, the method that reads it records a field error and
-/// returns `None`.
+/// returns `None`. When the reader is dropped, it records the fields that were not read as unknown.
 pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
+    /// The names of the fields that were read.
+    known: Vec<&'static str>,
     /// The prefix of field names in errors, such as `views[2].`. Empty if the object is the body itself.
     prefix: String,
     names: UserNames<'a>,
@@ -54,7 +67,13 @@ impl<'a> FieldReader<'a> {
         names: UserNames<'a>,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { fields, prefix, names, findings }
+        Self { fields, known: Vec::new(), prefix, names, findings }
+    }
+
+    /// Returns the value of a field, which is a known field from now on.
+    fn get(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        self.fields.get(name)
     }
 
     fn found(&mut self, name: &str, code: FieldCode, what: impl Display) {
@@ -80,8 +99,8 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads a required field.
-    pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
-        match self.fields.get(name) {
+    pub(crate) fn required<T: Field>(&mut self, name: &'static str) -> Option<T> {
+        match self.get(name) {
             None => {
                 self.found(name, FieldCode::Required, "is required");
                 None
@@ -91,15 +110,15 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads an optional field. `null` is invalid.
-    pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
-        match self.fields.get(name) {
+    pub(crate) fn optional<T: Field>(&mut self, name: &'static str) -> Option<Option<T>> {
+        match self.get(name) {
             None => Some(None),
             Some(value) => self.read(name, value).map(Some),
         }
     }
 
     /// Reads an optional user, identified by user id or external id. `null` is invalid.
-    pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
+    pub(crate) fn user(&mut self, name: &'static str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.names.user(&text) {
             Ok(user) => Some(Some(user)),
@@ -108,7 +127,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads a required user, identified by user id or external id.
-    pub(crate) fn required_user(&mut self, name: &str) -> Option<NamedUser> {
+    pub(crate) fn required_user(&mut self, name: &'static str) -> Option<NamedUser> {
         match self.user(name)? {
             Some(user) => Some(user),
             None => self.reject(name, FieldCode::Required, "is required"),
@@ -117,7 +136,7 @@ impl<'a> FieldReader<'a> {
 
     /// Reads the optional subject of a check. An error that concerns an external id is returned instead of the user, and
     /// is reported only to callers who may check other users.
-    pub(crate) fn subject(&mut self, name: &str) -> Option<Option<Result<NamedUser, FieldError>>> {
+    pub(crate) fn subject(&mut self, name: &'static str) -> Option<Option<Result<NamedUser, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.names.user(&text) {
             Ok(user) => Some(Some(Ok(user))),
@@ -127,13 +146,13 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads an optional field. Returns `default` if the field is missing.
-    pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
+    pub(crate) fn or<T: Field>(&mut self, name: &'static str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
     /// Reads a field in a partial update. A missing field leaves the stored value unchanged, and `null` clears it.
-    pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
-        match self.fields.get(name) {
+    pub(crate) fn patch<T: Field>(&mut self, name: &'static str) -> Option<Patch<T>> {
+        match self.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(value) => self.read(name, value).map(Patch::Set),
@@ -141,7 +160,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads a required list, which must not contain duplicates.
-    pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
+    pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &'static str) -> Option<Vec<T>> {
         let values = self.array(name)?;
         let mut elements = Vec::with_capacity(values.len());
         let mut seen = BTreeSet::new();
@@ -161,13 +180,13 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads an optional list. `null` is invalid.
-    pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
+    pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &'static str) -> Option<Option<Vec<T>>> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
     /// Reads a list in a partial update. A missing list leaves the stored list unchanged, and `null` clears it.
-    pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
-        match self.fields.get(name) {
+    pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &'static str) -> Option<Patch<Vec<T>>> {
+        match self.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(_) => self.list(name).map(Patch::Set),
@@ -178,7 +197,7 @@ impl<'a> FieldReader<'a> {
     /// duplicate, which is an error.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
-        name: &str,
+        name: &'static str,
         read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
         key: impl Fn(&T) -> K,
         key_name: &str,
@@ -196,7 +215,9 @@ impl<'a> FieldReader<'a> {
                 continue;
             };
             let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.names, self.findings);
-            if let Some(element) = read(&mut inner) {
+            let element = read(&mut inner);
+            drop(inner);
+            if let Some(element) = element {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), FieldCode::Duplicate, "occurs twice");
                 }
@@ -209,7 +230,7 @@ impl<'a> FieldReader<'a> {
     /// Reads an optional list of objects, as [`Self::objects`] does. Default: the empty list.
     pub(crate) fn optional_objects<T, K: Ord>(
         &mut self,
-        name: &str,
+        name: &'static str,
         read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
         key: impl Fn(&T) -> K,
         key_name: &str,
@@ -234,7 +255,7 @@ impl<'a> FieldReader<'a> {
     /// replaced by its field errors.
     pub(crate) fn each<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         most: usize,
         read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
     ) -> Option<Vec<Result<T, Vec<FieldError>>>> {
@@ -248,7 +269,9 @@ impl<'a> FieldReader<'a> {
                 return Err(vec![FieldError::new("check", FieldCode::Type, "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut FieldReader::of(fields, String::new(), names, &mut findings)) {
+            let element = read(&mut FieldReader::of(fields, String::new(), names, &mut findings));
+            findings.reject_unknown();
+            match element {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }
@@ -257,8 +280,8 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads an optional object, without its members. `null` is invalid.
-    pub(crate) fn optional_object(&mut self, name: &str) -> Option<Option<&'a Map<String, Value>>> {
-        match self.fields.get(name) {
+    pub(crate) fn optional_object(&mut self, name: &'static str) -> Option<Option<&'a Map<String, Value>>> {
+        match self.get(name) {
             None => Some(None),
             Some(Value::Object(fields)) => Some(Some(fields)),
             Some(_) => self.reject(name, FieldCode::Type, "must be an object"),
@@ -270,8 +293,8 @@ impl<'a> FieldReader<'a> {
         self.fields.get(name).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
-    fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
-        match self.fields.get(name) {
+    fn array(&mut self, name: &'static str) -> Option<&'a Vec<Value>> {
+        match self.get(name) {
             Some(Value::Array(values)) => Some(values),
             _ => {
                 self.found(name, FieldCode::Type, "must be an array");
@@ -280,12 +303,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Records an error for each field that is not one of `known`.
-    pub(crate) fn reject_unknown(&mut self, known: &[&str]) {
-        for name in self.fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let finding = unknown_field(&self.prefix, name, known);
-            self.findings.push(finding);
-        }
+    /// Declares fields that are known even if they are not read.
+    pub(crate) fn know(&mut self, names: &[&'static str]) {
+        self.known.extend(names);
     }
 
     /// Returns `true` if the field is present.
@@ -300,12 +320,29 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reads an optional description. Default: the empty string.
-    pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
+    pub(crate) fn description(&mut self, name: &'static str) -> Option<Description> {
         let empty = Value::String(String::new());
-        let value = self.fields.get(name).unwrap_or(&empty);
+        let value = self.get(name).unwrap_or(&empty);
         self.read(name, value)
     }
 }
+
+impl Drop for FieldReader<'_> {
+    fn drop(&mut self) {
+        // The company can be specified in the body of each operation.
+        let is_known = |name: &str| self.known.contains(&name) || (self.prefix.is_empty() && name == COMPANY);
+        for name in self.fields.keys().filter(|name| !is_known(name)) {
+            if self.findings.unknown.len() >= FIELD_ERRORS_LIMIT {
+                break;
+            }
+            let finding = unknown_field(&self.prefix, name, &self.known);
+            self.findings.unknown.push(finding);
+        }
+    }
+}
+
+/// The name of the field that specifies the company of a request.
+const COMPANY: &str = "companyId";
 
 /// Maximum length of an unknown name in an error, in characters.
 const LONGEST_NAME: usize = 100;

@@ -44,7 +44,7 @@ impl DecisionRequest {
     /// Reads a check from its JSON object. Unknown fields are errors: if a misspelled field name were ignored, the
     /// decision would be made for another user or another scope.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
-        fields.reject_unknown(&["view", "feature", "action", "scope", "userId", "companyId"]);
+        fields.know(&["view", "feature", "action", "scope"]);
         let subject = fields.subject("userId");
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
@@ -85,7 +85,6 @@ fn batch(fields: &mut FieldReader<'_>, company: Option<CompanyId>, most: usize) 
         }
         DecisionRequest::of(fields)
     };
-    fields.reject_unknown(&["checks", "companyId"]);
     fields.each("checks", most, read)
 }
 

@@ -136,7 +136,9 @@ const LATEST: i64 = 253_402_300_799_999_999;
 impl Field for Timestamp {
     fn read(value: &Value) -> Result<Self, (FieldCode, String)> {
         let text = value.as_str().ok_or_else(|| wrong(FieldCode::Type, "must be a string"))?;
-        let time = Self::parse(text).ok_or_else(|| wrong(FieldCode::Time, "must be an RFC 3339 time"))?;
+        let time = Self::parse(text).ok_or_else(|| {
+            wrong(FieldCode::Time, "must be an RFC 3339 time with a time zone, such as 2026-12-31T00:00:00Z")
+        })?;
         if (0..=LATEST).contains(&time.micros()) {
             Ok(time)
         } else {

@@ -98,6 +98,7 @@ pub(super) fn read<T: Input>(
     let input = T::read(&mut reader);
     if !is_compatible(&reader.line) {
         reader.reject_unknown_parameters();
+        reader.findings.reject_unknown();
     }
     let RequestReader { findings, fatal, .. } = reader;
     match (input, fatal) {
@@ -110,8 +111,8 @@ pub(super) fn read<T: Input>(
 /// The name of the query parameter that specifies the company. All operations accept it.
 const COMPANY_PARAMETER: &str = "companyId";
 
-/// The operations of the original system. They ignore unknown query parameters, because existing clients may send such
-/// parameters.
+/// The operations of the original system. They ignore unknown query parameters and unknown members of the body, because
+/// existing clients may send them.
 const COMPATIBLE: [(Method, &str); 15] = [
     (Method::GET, "/api/iam/navigation"),
     (Method::GET, "/api/iam/permissions/current"),

@@ -233,6 +233,7 @@ mod tests {
         let verifier = TokenVerifier::hs256(&"secret".into());
         let names = UserNames::of_caller(&verifier, Caller::user(UserId::from_uuid(uuid::Uuid::nil())));
         let value = read(&mut FieldReader::of(&fields(body)?, String::new(), names, &mut findings));
+        findings.reject_unknown();
         value.filter(|_| findings.is_empty())
     }
 

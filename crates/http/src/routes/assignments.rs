@@ -85,10 +85,7 @@ impl Input for AssignUserLevels {
         } else {
             let level = request.path("levelId");
             let period = match request.optional_body()? {
-                Some(mut body) => {
-                    body.reject_unknown(&["startsAt", "expiresAt", "companyId"]);
-                    period(&mut body)
-                }
+                Some(mut body) => period(&mut body),
                 None => Some(None),
             };
             level.zip(period).map(|(level, period)| RequestedLevels::With(level, period))
@@ -271,14 +268,12 @@ pub(crate) struct EditedAssignmentsData {
 
 /// Reads a pair to assign. A misspelled member is an error, since the assignment would otherwise have no end.
 fn assignment(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
-    pair.reject_unknown(&["userId", "userLevelId", "startsAt", "expiresAt"]);
     let (user, level, period) = (pair.required_user("userId"), pair.required("userLevelId"), period(pair));
     Some(LevelOfUser { user: user?, level: level?, period: period? })
 }
 
 /// Reads a pair to remove.
 fn removal(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
-    pair.reject_unknown(&["userId", "userLevelId"]);
     let (user, level) = (pair.required_user("userId"), pair.required("userLevelId"));
     Some(LevelOfUser { user: user?, level: level?, period: None })
 }
@@ -292,7 +287,6 @@ impl Input for EditAssignments {
         let (company, force) = (request.company(), force(request));
         let mut body = request.body()?;
         // A misspelled member is an error, since the change would otherwise have no effect.
-        body.reject_unknown(&["add", "remove", "companyId"]);
         if body.length("add") + body.length("remove") > MOST_PAIRS {
             let what = format!("and remove must together contain at most {MOST_PAIRS} elements");
             return body.reject("add", FieldCode::Length, what);

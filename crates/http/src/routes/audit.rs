@@ -114,7 +114,11 @@ fn time(request: &mut RequestReader<'_>, name: &'static str) -> Option<Option<Ti
         None => Some(None),
         Some(text) => match Timestamp::parse(&text) {
             Some(time) => Some(Some(time)),
-            None => request.reject(name, FieldCode::Time, "must be an RFC 3339 time"),
+            None => request.reject(
+                name,
+                FieldCode::Time,
+                "must be an RFC 3339 time with a time zone, such as 2026-12-31T00:00:00Z",
+            ),
         },
     }
 }

@@ -149,8 +149,8 @@ impl Input for UpdateCompany {
 /// Changes the name or the status of a company.
 ///
 /// While a company is suspended, every decision about a user who holds a level is a denial with the reason code
-/// `company_suspended`, and only super admins can administer the company. `If-Match` is compared with the entity tag of
-/// the name and the status.
+/// `company_suspended`, and only super admins, and services with a platform key, can administer the company. `If-Match` is
+/// compared with the entity tag of the name and the status.
 #[utoipa::path(
     tag = "Companies",
     request_body = CompanyPatch,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{flag, page_size};
-use crate::extract::RequestReader;
+use crate::extract::{Input, RequestReader};
 
 /// Maximum length of a search text in characters.
 const MAX_SEARCH: usize = 255;
@@ -18,6 +18,12 @@ pub(crate) fn page(request: &mut RequestReader<'_>) -> Option<PageRequest> {
         return request.reject("cursor", FieldCode::Nul, "must not contain NUL characters");
     }
     Some(PageRequest { limit: limit?, cursor: cursor?, include_total: false })
+}
+
+impl Input for PageRequest {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        page(request)
+    }
 }
 
 /// Reads the parameters `limit`, `cursor` and `total`.

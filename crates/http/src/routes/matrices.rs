@@ -28,7 +28,6 @@ data! {
 
 /// The members of a body that changes single cells. A misspelled member is an error, since the change would otherwise
 /// have no effect.
-const EDITED: [&str; 3] = ["set", "unset", "companyId"];
 
 /// The result of changing a view matrix.
 #[derive(Serialize, ToSchema)]
@@ -115,7 +114,6 @@ fn view_cell(cell: &mut FieldReader<'_>) -> Option<NewViewPermission> {
 
 /// Reads some cells of a view matrix.
 fn some_view_cells(mut body: FieldReader<'_>) -> Option<RequestedCells<NewViewPermission, ViewId>> {
-    body.reject_unknown(&EDITED);
     let set = body.optional_objects("set", view_cell, |cell| cell.view_id, "viewId");
     let unset = body.optional_objects("unset", |cell| cell.required("viewId"), |view: &ViewId| *view, "viewId");
     let (set, unset) = (set?, unset?);
@@ -274,7 +272,6 @@ fn key_of(cell: &NewFeaturePermission) -> (FeatureId, Action) {
 
 /// Reads some cells of a feature matrix.
 fn some_feature_cells(mut body: FieldReader<'_>) -> Option<RequestedCells<NewFeaturePermission, (FeatureId, Action)>> {
-    body.reject_unknown(&EDITED);
     let set = body.optional_objects("set", feature_cell, key_of, "action");
     let unset = body.optional_objects("unset", feature_cell_key, Clone::clone, "action");
     let (set, unset) = (set?, unset?);

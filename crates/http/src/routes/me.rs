@@ -1,13 +1,13 @@
 //! Describes the caller: its identity and memberships, and the catalog of its company.
 
 use actix_web::get;
+use iam_application::PageRequest;
 use iam_domain::{ApiKeyId, Caller, CompanyId, ExternalId, Service, ServiceRole, UserId, UserLevel};
 use iam_permissions_cache::AvailableCatalog;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page_size;
-use crate::extract::{Authorized, Input, Member, Myself, RequestReader};
+use crate::extract::{Authorized, Member, Myself};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// The levels that the caller holds in one company.
@@ -41,7 +41,7 @@ pub(crate) enum Me {
         companies: Vec<MembershipData>,
         /// The cursor of the next page (keyset pagination). `null` on the last page.
         #[schema(required = true)]
-        next_cursor: Option<CompanyId>,
+        next_cursor: Option<String>,
     },
     /// A service.
     #[serde(rename_all = "camelCase")]
@@ -56,19 +56,6 @@ pub(crate) enum Me {
     },
 }
 
-/// The requested page of the caller's companies.
-pub(crate) struct MembershipsQuery {
-    cursor: Option<CompanyId>,
-    limit: u64,
-}
-
-impl Input for MembershipsQuery {
-    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (cursor, limit) = (request.query("cursor"), page_size(request));
-        Some(Self { cursor: cursor?, limit: limit? })
-    }
-}
-
 /// Returns the caller: its identity, whether it is a super admin, and its levels in each company.
 ///
 /// The request need not specify a company. The levels are read from the storage. Therefore, they reflect every earlier
@@ -77,21 +64,19 @@ impl Input for MembershipsQuery {
     tag = "Caller",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<CompanyId>, Query, description = "The nextCursor of the previous page"),
+        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<Me>)),
 )]
 #[get("/api/iam/me")]
-pub(crate) async fn get_me(call: Authorized<Myself, MembershipsQuery>) -> ApiResult {
+pub(crate) async fn get_me(call: Authorized<Myself, PageRequest>) -> ApiResult {
     let (id, is_super_admin) = match call.caller() {
         Caller::User { id, is_super_admin } => (id, is_super_admin),
         Caller::Service(Service { key, role, company, .. }) => {
             return ApiResponse::ok().data(Me::Service { id: key, role, company_id: company });
         }
     };
-    let MembershipsQuery { cursor, limit } = call.input;
-    let page = call.application().memberships(id, cursor, limit).await?;
-    let next_cursor = page.memberships.last().map(|last| last.company).filter(|_| page.has_next);
+    let page = call.application().memberships(call.caller(), id, &call.input).await?;
     let membership =
         |of: iam_application::Membership| MembershipData { company_id: of.company, user_levels: of.levels };
     let external_id = call.external_id().cloned();
@@ -100,8 +85,8 @@ pub(crate) async fn get_me(call: Authorized<Myself, MembershipsQuery>) -> ApiRes
         path_id: external_id.as_ref().map(ExternalId::path_id),
         external_id,
         super_admin: is_super_admin,
-        companies: page.memberships.into_iter().map(membership).collect(),
-        next_cursor,
+        companies: page.elements.into_iter().map(membership).collect(),
+        next_cursor: page.next_cursor,
     })
 }
 

@@ -85,7 +85,11 @@ pub(crate) fn find(method: &Method, uri: &Uri) -> Result<(&'static Previewable, 
         return Err(("path", FieldCode::Invalid, "must not be a preview".to_owned()));
     }
     let Some((pattern, methods)) = ALLOWED_METHODS.iter().find(|(pattern, _)| matches_pattern(pattern, text)) else {
-        return Err(("path", FieldCode::Unknown, "is not the path of an operation".to_owned()));
+        return Err((
+            "path",
+            FieldCode::Unknown,
+            "is not the path of an operation; the paths begin with /api/iam/".to_owned(),
+        ));
     };
     if !methods.split(", ").any(|allowed| allowed == method.as_str()) {
         return Err(("method", FieldCode::Unknown, format!("is not one of the methods of the path: {methods}")));

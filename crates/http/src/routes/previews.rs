@@ -44,7 +44,6 @@ impl Input for InnerRequest {
         let page = page(request);
         let mut body = request.body()?;
         // A misspelled member is an error, since the preview would otherwise be the preview of another change.
-        body.reject_unknown(&["method", "path", "body", "ifMatch", "companyId"]);
         let (method, path) = (method(&mut body), body.required::<String>("path"));
         let (inner, if_match) = (body.optional_object("body"), precondition(&mut body));
         let (method, path, inner) = (method?, path?, inner?);

@@ -1,14 +1,16 @@
 //! Manages the profiles of users, removes users from companies, and lists the companies of users.
 
 use actix_web::{delete, get, put};
-use iam_application::{Application, RemoveUser, SetUserProfile};
-use iam_domain::{CompanyId, CompanyStatus, Email, Name, ProfileSource, Timestamp, UserId, UserLevel, UserProfile};
+use iam_application::{Application, PageRequest, RemoveUser, SetUserProfile};
+use iam_domain::{
+    Caller, CompanyId, CompanyStatus, Email, Name, ProfileSource, Timestamp, UserId, UserLevel, UserProfile,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::assignments::force;
+use super::data;
 use super::users::OneUser;
-use super::{data, page_size};
 use crate::extract::{AssignLevels, Authorized, Input, Myself, Platform, ReadProfiles, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
@@ -152,51 +154,32 @@ pub(crate) struct CompaniesOfUserData {
     companies: Vec<CompanyMembership>,
     /// The cursor of the next page (keyset pagination). `null` on the last page.
     #[schema(required = true)]
-    next_cursor: Option<CompanyId>,
-}
-
-/// The requested page of the companies of a user.
-#[derive(Clone, Copy)]
-pub(crate) struct CompaniesQuery {
-    cursor: Option<CompanyId>,
-    limit: u64,
-}
-
-impl Input for CompaniesQuery {
-    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (cursor, limit) = (request.query("cursor"), page_size(request));
-        Some(Self { cursor: cursor?, limit: limit? })
-    }
+    next_cursor: Option<String>,
 }
 
 /// The user, and the requested page of the user's companies.
 pub(crate) struct CompaniesOfUserQuery {
     user: OneUser,
-    page: CompaniesQuery,
+    page: PageRequest,
 }
 
 impl Input for CompaniesOfUserQuery {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        let (user, page) = (OneUser::read(request), CompaniesQuery::read(request));
+        let (user, page) = (OneUser::read(request), PageRequest::read(request));
         Some(Self { user: user?, page: page? })
     }
 }
 
 /// Returns a page of the companies of a user.
-async fn companies_of(
-    application: &Application,
-    user: UserId,
-    CompaniesQuery { cursor, limit }: CompaniesQuery,
-) -> ApiResult {
-    let page = application.memberships(user, cursor, limit).await?;
-    let next_cursor = page.memberships.last().map(|last| last.company).filter(|_| page.has_next);
-    let companies = page.memberships.into_iter().map(|of| CompanyMembership {
+async fn companies_of(application: &Application, caller: Caller, user: UserId, page: &PageRequest) -> ApiResult {
+    let page = application.memberships(caller, user, page).await?;
+    let companies = page.elements.into_iter().map(|of| CompanyMembership {
         company_id: of.company,
         name: of.details.name,
         status: of.details.status,
         user_levels: of.levels,
     });
-    ApiResponse::ok().data(CompaniesOfUserData { companies: companies.collect(), next_cursor })
+    ApiResponse::ok().data(CompaniesOfUserData { companies: companies.collect(), next_cursor: page.next_cursor })
 }
 
 /// Lists the companies in which a user holds levels, with the names and the status of the companies.
@@ -204,13 +187,13 @@ async fn companies_of(
     tag = "Users",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<CompanyId>, Query, description = "The nextCursor of the previous page"),
+        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<CompaniesOfUserData>)),
 )]
 #[get("/api/iam/users/{userId}/companies")]
 pub(crate) async fn get_companies_of_user(call: Authorized<Platform, CompaniesOfUserQuery>) -> ApiResult {
-    companies_of(call.application(), call.input.user.0.id, call.input.page).await
+    companies_of(call.application(), call.caller(), call.input.user.0.id, &call.input.page).await
 }
 
 /// Lists the companies in which the caller holds levels, with the names and the status of the companies.
@@ -220,14 +203,14 @@ pub(crate) async fn get_companies_of_user(call: Authorized<Platform, CompaniesOf
     tag = "Caller",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
-        ("cursor" = Option<CompanyId>, Query, description = "The nextCursor of the previous page"),
+        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
     ),
     responses((status = 200, body = Success<CompaniesOfUserData>)),
 )]
 #[get("/api/iam/me/companies")]
-pub(crate) async fn get_my_companies(call: Authorized<Myself, CompaniesQuery>) -> ApiResult {
+pub(crate) async fn get_my_companies(call: Authorized<Myself, PageRequest>) -> ApiResult {
     match call.caller().user_id() {
-        Some(user) => companies_of(call.application(), user, call.input).await,
+        Some(user) => companies_of(call.application(), call.caller(), user, &call.input).await,
         None => ApiResponse::ok().data(CompaniesOfUserData { companies: Vec::new(), next_cursor: None }),
     }
 }

@@ -84,6 +84,7 @@ macro_rules! cases {
 cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
     periods:
         only_assignments_in_effect_grant_permissions,
+        copies_contain_the_periods_of_assignments,
         assignments_are_listed_with_their_periods,
         edits_change_periods,
         replaced_levels_keep_their_periods,

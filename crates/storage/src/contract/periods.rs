@@ -93,6 +93,19 @@ pub async fn only_assignments_in_effect_grant_permissions(storage: Arc<dyn Stora
     assert_eq!((untouched.versions.boundary, untouched.next_boundary), (0, None));
 }
 
+/// The copy of a company contains all its assignments with their periods, and the time at which it was read.
+pub async fn copies_contain_the_periods_of_assignments(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let (levels, user, periods) = assigned_levels(&storage, company).await;
+    let before = now(&storage, company).await;
+    let copy = storage.reader().snapshots().load_copy(company).await.unwrap();
+    let Periods { pending, active, started, expired } = periods;
+    let expected = levels.iter().map(|level| level.id).zip([pending, active, started, expired]).collect();
+    assert_eq!(copy.value.holders, BTreeMap::from([(user, expected)]));
+    assert_eq!((copy.versions, copy.next_boundary), (versions(&storage, Some(company)).await, pending.starts_at));
+    assert!((before..=now(&storage, company).await).contains(&copy.value.read_at));
+}
+
 /// Lists contain all assignments with their periods, and selections for decisions only those that are in effect.
 pub async fn assignments_are_listed_with_their_periods(storage: Arc<dyn Storage>) {
     let company = some_company();

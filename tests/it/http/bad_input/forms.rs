@@ -167,13 +167,16 @@ impl Form {
         self.body.unwrap_or(operation(self.operation).body)()
     }
 
-    /// Returns `true` if unknown fields are errors, because the body requests a decision, or because a change with a
-    /// misspelled field would have no effect.
+    /// Returns `true` if unknown fields are errors. The operations of the original system ignore them.
     pub fn is_strict(&self) -> bool {
-        let path = self.operation;
-        let ends =
-            ["/check", "/checks", "/explain", "/explanations", "/assignments", "/previews", "/user-levels/{levelId}"];
-        ends.iter().any(|end| path.ends_with(end)) || path.starts_with("PATCH ") && path.contains("/permissions/")
+        ![
+            "POST /api/iam/user-levels",
+            "PATCH /api/iam/user-levels/{id}",
+            "PUT /api/iam/user-levels/{id}/permissions/views",
+            "PUT /api/iam/user-levels/{id}/permissions/features",
+            "PUT /api/iam/users/{userId}/user-levels",
+        ]
+        .contains(&self.operation)
     }
 }
 

@@ -41,7 +41,7 @@ pub async fn queries(world: &World) -> usize {
             "%ff",
             "99999-01-01T00:00:00Z",
         ] {
-            wrong(name, value, "must be an RFC 3339 time");
+            wrong(name, value, "must be an RFC 3339 time with a time zone, such as 2026-12-31T00:00:00Z");
         }
     }
     for value in ["0", "201", "18446744073709551615"] {

@@ -75,6 +75,13 @@ impl Scene {
         let state = one_of(["allow", "allow", "deny", "inherit"], number);
         let name = one_of(["A", "B", "C", "D"], number);
         let flag = number(2) == 0;
+        // No boundary of a period is reached during a history.
+        let period = match number(4) {
+            0 => Some(json!({ "startsAt": "2020-01-01T00:00:00Z", "expiresAt": "2998-01-01T00:00:00Z" })),
+            1 => Some(json!({ "startsAt": "2998-01-01T00:00:00Z" })),
+            2 => Some(json!({ "startsAt": null, "expiresAt": null })),
+            _ => None,
+        };
         let cell = json!({ "viewId": view, "state": state });
         let rule = json!({ "featureId": feature, "action": action, "value": number(3) > 0, "scope": scope });
         let key = json!({ "featureId": feature, "action": action });
@@ -93,13 +100,15 @@ impl Scene {
             6 => ("PATCH", format!("{level_path}/permissions/features"), Some(json!({ "set": [rule] }))),
             7 if level == other => ("PUT", user_path, Some(json!({ "userLevelIds": [] }))),
             7 => ("PUT", format!("{user_path}?force=true"), Some(json!({ "userLevelIds": [level, other] }))),
-            8 => ("PUT", format!("{user_path}/{level}"), None),
+            8 => ("PUT", format!("{user_path}/{level}"), period),
             9 => ("DELETE", format!("{user_path}/{level}"), None),
             10 => {
                 let remove = self.users[number(self.users.len())];
-                let add = json!([{ "userId": user, "userLevelId": level }]);
+                let mut add = period.unwrap_or_else(|| json!({}));
+                add["userId"] = json!(user);
+                add["userLevelId"] = json!(level);
                 let remove = json!([{ "userId": remove, "userLevelId": other }]);
-                ("POST", "/api/iam/assignments".into(), Some(json!({ "add": add, "remove": remove })))
+                ("POST", "/api/iam/assignments".into(), Some(json!({ "add": [add], "remove": remove })))
             }
             11 => ("DELETE", format!("/api/iam/users/{user}?force={flag}"), None),
             12 => ("PUT", format!("{company_path}/modules"), Some(json!({ "moduleIds": two }))),
