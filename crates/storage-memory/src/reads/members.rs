@@ -34,7 +34,7 @@ fn member(state: &State, company: &CompanyData, user: UserId, now: Timestamp) ->
 
 /// Returns the users whom a filter selects, in ascending order of id.
 fn users<'a>(company: &'a CompanyData, filter: &'a MemberFilter) -> impl Iterator<Item = UserId> + 'a {
-    let holds = |held: &imbl::OrdSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
+    let holds = |held: &BTreeSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
     let is_found = |user: &UserId| filter.search.as_ref().is_none_or(|search| finds(search, company, *user));
     company.held.iter().filter(move |(user, held)| holds(held) && is_found(user)).map(|(user, _)| *user)
 }
