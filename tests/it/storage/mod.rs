@@ -13,6 +13,7 @@ pub mod plans;
 mod requests;
 mod rows_read;
 mod seeding;
+mod selections;
 mod shares;
 mod statements;
 mod tenancy;

@@ -107,7 +107,10 @@ pub async fn assignments_are_listed_with_their_periods(storage: Arc<dyn Storage>
     let [a, b, c, d] = levels.map(|level| level.id);
     let select = async |allowing: &[UserLevelId], denying: &[UserLevelId]| {
         let rules = LevelRules { allowing, denying };
-        members.select(company, rules, None, 9).await.unwrap()
+        let selected = members.select(company, rules, None, 9).await.unwrap();
+        let counted = members.count_selected(company, rules, 9).await.unwrap();
+        assert_eq!((counted.value, counted.versions), (selected.value.members.len() as u64, selected.versions));
+        selected
     };
     let selected = select(&[b], &[a, d]).await;
     assert_eq!(selected.versions, versions(&storage, Some(company)).await);
