@@ -11,7 +11,8 @@ use crate::tokens::Signer;
 
 /// A rate limit that the benchmarks never reach.
 const UNREACHED: &str = "1000000000";
-const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
+/// The company of [`Api::prepare`].
+pub const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
 /// The company's administrator, who retains all levels when the levels of the measured user are removed.
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";

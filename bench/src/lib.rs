@@ -1,6 +1,7 @@
 //! The benchmarks of the IAM service. Each result is a ratio of two programs, measured in one run on one machine
 //! (docs/benchmarks.md).
 
+pub mod admin;
 pub mod api;
 pub mod bare;
 pub mod bounds;
@@ -21,6 +22,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod report;
+pub mod statements;
 pub mod states;
 pub mod tokens;
 pub mod yardstick;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{
-    Result, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, states,
+    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, states,
 };
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
@@ -50,7 +50,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "decisions",
     "users",
     "memory",
@@ -62,6 +62,7 @@ const SECTIONS: [&str; 13] = [
     "revocation",
     "bounds",
     "fairness",
+    "admin",
     "states",
     "original",
 ];
@@ -80,6 +81,7 @@ impl Options {
             "commits" => commits::commits(&self.server).await,
             "bounds" => bounds::bounds(&self.server).await,
             "fairness" => fairness::fairness(&self.database_url, &self.server).await,
+            "admin" => admin::admin(&self.database_url, &self.server).await,
             "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
             _ => Ok(Vec::new()),

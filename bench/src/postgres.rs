@@ -71,6 +71,16 @@ impl Database {
         Ok(Arc::new(PostgresStorage::connect(&PostgresOptions::new(self.url.clone()))?))
     }
 
+    /// Executes SQL, which may consist of several statements.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server cannot be reached, or rejects a statement.
+    pub async fn execute(&self, sql: &str) -> Result<()> {
+        connect(&self.url).await?.execute_unprepared(sql).await?;
+        Ok(())
+    }
+
     /// Drops the database and terminates its open sessions.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ impl StoredCompany {
                 modules: rows.company_modules,
                 ceilings: Arc::new(rows.ceilings.unwrap_or_default()),
                 levels: rows.levels.iter().map(|level| (level.id, level.permissions())).collect(),
-                holders,
+                holders: holders.into_iter().map(|(user, held)| (user, Arc::new(held))).collect(),
             },
             levels: rows.levels,
             external_ids: rows.external_ids.into_iter().map(external).collect(),

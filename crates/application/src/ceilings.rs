@@ -189,7 +189,7 @@ fn impact(company: &CompanySnapshot, ceilings: &Arc<Ceilings>) -> (Vec<CellImpac
     let cells = differing(&company.ceilings, ceilings);
     let mut sets: BTreeMap<&BTreeSet<UserLevelId>, Vec<UserId>> = BTreeMap::new();
     for (user, held) in &company.holders {
-        sets.entry(held).or_default().push(*user);
+        sets.entry(held.as_ref()).or_default().push(*user);
     }
     let mut impacts = BTreeMap::new();
     for users in sets.into_values() {

@@ -15,6 +15,7 @@ use crate::changes::features::FEATURE;
 use crate::changes::views::VIEW;
 use crate::lists::cursor::Binding;
 use crate::lists::page::PageRequest;
+use crate::reads::{COUNT_LIMIT, Total};
 use crate::{Application, Failure, FieldCode, FieldError};
 
 /// Maximum number of attempts to read the first page, if the data changes during an attempt.
@@ -53,6 +54,8 @@ pub struct AllowedPage {
     pub next_cursor: Option<String>,
     /// The versions at which all pages were read.
     pub versions: Versions,
+    /// The number of all members whom the check allows, if it was requested.
+    pub total: Option<Total>,
     /// The API keys that may administer the company, ordered by id. They hold no levels.
     pub administering_keys: Vec<ApiKeyId>,
 }
@@ -110,12 +113,27 @@ impl Application {
                 }
                 continue;
             };
+            let total = match page.include_total {
+                false => None,
+                true => {
+                    let (allowing, denying) = judge.levels();
+                    let rules = LevelRules { allowing: &allowing, denying: &denying };
+                    let count = self.reader().members().count_selected(*company, rules, COUNT_LIMIT + 1).await?;
+                    if Pin::of(&count) != pin {
+                        if position.is_some() {
+                            return Err(Failure::Outdated);
+                        }
+                        continue;
+                    }
+                    Some(Total::counted(count.value))
+                }
+            };
             let next_cursor = match next {
                 Some(after) => Some(self.seal_cursor(&binding, &Position { pin, after }).await?),
                 None => None,
             };
             let administering_keys = self.permissions.credentials().administering_keys(*company, now).await?;
-            return Ok(AllowedPage { members, next_cursor, versions: pin.versions, administering_keys });
+            return Ok(AllowedPage { members, next_cursor, total, versions: pin.versions, administering_keys });
         }
         let source = "the data changed repeatedly while it was read".into();
         Err(Failure::Unavailable(StorageError::Unavailable { retryable: false, source: Some(source) }))

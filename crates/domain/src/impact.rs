@@ -51,16 +51,21 @@ pub struct Impact {
 pub fn impact(before: &CompanySnapshot, after: &CompanySnapshot) -> Impact {
     let comparison = Comparison::new(before, after);
     let none = BTreeSet::new();
+    // A level set that users share is compared once, not once for each user.
+    let mut shared: BTreeMap<_, (Option<&Held>, Option<&Held>, Vec<UserId>)> = BTreeMap::new();
+    for (user, was, is) in before_and_after(&before.holders, &after.holders) {
+        let addresses = (was.map(Arc::as_ptr), is.map(Arc::as_ptr));
+        shared.entry(addresses).or_insert((was, is, Vec::new())).2.push(user);
+    }
     let mut groups: BTreeMap<(&BTreeSet<UserLevelId>, &BTreeSet<UserLevelId>), Vec<UserId>> = BTreeMap::new();
-    let users: BTreeSet<_> = before.holders.keys().chain(after.holders.keys()).collect();
-    for user in users {
-        let was = before.holders.get(user).unwrap_or(&none);
-        let is = after.holders.get(user).unwrap_or(&none);
+    for (was, is, users) in shared.into_values() {
+        let (was, is) = (was.map_or(&none, Arc::as_ref), is.map_or(&none, Arc::as_ref));
         if comparison.may_differ(was, is) {
-            groups.entry((was, is)).or_default().push(*user);
+            groups.entry((was, is)).or_default().extend(users);
         }
     }
     let mut impact = Impact::default();
+    let mut affected = Vec::new();
     for ((was, is), users) in groups {
         let changes: Arc<[CellChange]> = comparison.changes(was, is).into();
         if changes.is_empty() {
@@ -71,9 +76,32 @@ pub fn impact(before: &CompanySnapshot, after: &CompanySnapshot) -> Impact {
             let count = if change.is_gain() { &mut counts.gaining } else { &mut counts.losing };
             *count += users.len();
         }
-        impact.users.extend(users.into_iter().map(|user| (user, Arc::clone(&changes))));
+        affected.extend(users.into_iter().map(|user| (user, Arc::clone(&changes))));
     }
+    impact.users = affected.into_iter().collect();
     impact
+}
+
+/// The levels that a user holds.
+type Held = Arc<BTreeSet<UserLevelId>>;
+
+/// Returns the users who hold levels before or after the change, in ascending order of id, with the levels that they hold
+/// before and after it.
+fn before_and_after<'a>(
+    before: &'a BTreeMap<UserId, Held>,
+    after: &'a BTreeMap<UserId, Held>,
+) -> impl Iterator<Item = (UserId, Option<&'a Held>, Option<&'a Held>)> {
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    std::iter::from_fn(move || {
+        let user = match (before.peek(), after.peek()) {
+            (Some((was, _)), Some((is, _))) => **was.min(is),
+            (Some((user, _)), None) | (None, Some((user, _))) => **user,
+            (None, None) => return None,
+        };
+        let was = before.next_if(|(id, _)| **id == user).map(|(_, held)| held);
+        let is = after.next_if(|(id, _)| **id == user).map(|(_, held)| held);
+        Some((user, was, is))
+    })
 }
 
 /// Returns the scope that the snapshot allows for a cell: `any` for a view. `None` if access is denied.

@@ -480,15 +480,15 @@ pub struct CompanySnapshot {
     pub ceilings: Arc<Ceilings>,
     /// The permissions of each level of the company.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
-    /// The levels that each member of the company holds.
-    pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
+    /// The levels that each member of the company holds. Members with the same levels may share one set.
+    pub holders: BTreeMap<UserId, Arc<BTreeSet<UserLevelId>>>,
 }
 
 impl CompanySnapshot {
     /// Returns the part of the snapshot that determines the decisions about one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
-        let held = self.holders.get(&user).into_iter().flatten();
+        let held = self.holders.get(&user).into_iter().flat_map(|held| held.iter());
         Snapshot {
             catalog: Arc::clone(&self.catalog),
             status: self.status,

@@ -33,7 +33,7 @@ fn company(world: &World, holders: &Holders, status: CompanyStatus) -> CompanySn
         modules: snapshot.modules,
         ceilings: snapshot.ceilings,
         levels: snapshot.levels.into_iter().map(|level| (level.level, level)).collect(),
-        holders: holders.map(|(number, levels)| (user(number), held(levels))).collect(),
+        holders: holders.map(|(number, levels)| (user(number), Arc::new(held(levels)))).collect(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::{
     ACTIONS, FEATURES, LEVELS, Level, MODULES, SCOPES, VIEWS, World, action, config, feature, level, module, rows,
@@ -282,7 +283,7 @@ proptest! {
         let held: BTreeSet<_> = held.into_iter().map(level).collect();
         let Snapshot { catalog, status, modules, ceilings, levels } = snapshot.clone();
         let levels = levels.into_iter().map(|level| (level.level, level)).collect();
-        let holders = [(user, held.clone()), (other, all)].into();
+        let holders = [(user, held.clone()), (other, all)].map(|(user, held)| (user, Arc::new(held))).into();
         let company = CompanySnapshot { catalog, status, modules, ceilings, levels, holders };
         let mut expected = snapshot.clone();
         expected.levels.retain(|level| held.contains(&level.level));

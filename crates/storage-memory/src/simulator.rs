@@ -1,9 +1,12 @@
 //! The simulation of changes: the copy of a company as a state, and units of work on it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use iam_domain::{Assignment, Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, UserId, Versions};
+use iam_domain::{
+    Assignment, Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, UserId, UserLevelId, Versions,
+};
 use iam_storage::{ChangeContext, CompanyCopy, CopiedLevel, CursorKey, Result, Simulator, Stamped, Target, UnitOfWork};
 use tokio::sync::watch;
 
@@ -52,7 +55,7 @@ pub(crate) fn copy_of(state: &State, id: CompanyId, read_at: Timestamp) -> Compa
     };
     let held = |user: &UserId| {
         let assigned = company.assigned_to(*user).map(|(level, period)| (level.level.id, period));
-        (*user, assigned.collect())
+        (*user, Arc::new(assigned.collect()))
     };
     CompanyCopy {
         company: id,
@@ -119,25 +122,36 @@ fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
         modules: copy.modules.iter().map(|module| (module.module_id, module.clone())).collect(),
         ..CompanyData::default()
     };
+    let mut assigned = assign_all(copy, &mut company);
     for CopiedLevel { level, views, features } in &copy.levels {
         let mut data = LevelData::new(level.clone());
         data.views = views.iter().map(|cell| (cell.view_id, cell.clone())).collect();
         let key = |cell: &FeaturePermission| (cell.feature_id, cell.action.clone());
         data.features = features.iter().map(|cell| (key(cell), cell.clone())).collect();
+        data.holders = assigned.remove(&level.id).into_iter().flatten().map(|held| (held.user_id, held)).collect();
         company.levels.insert(level.id, Arc::new(data));
     }
-    let company_id = copy.company;
+    company
+}
+
+/// Sets the levels that users hold and the boundaries of their assignments, and returns the assignments of each level.
+/// Users who share assignments in the copy share one set of levels.
+fn assign_all(copy: &CompanyCopy, company: &mut CompanyData) -> BTreeMap<UserLevelId, Vec<Assignment>> {
+    let mut sets = BTreeMap::new();
+    let mut assignments: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let (company_id, created_at) = (copy.company, copy.read_at);
     for (user_id, held) in &copy.holders {
-        for (user_level_id, period) in held {
-            company.assign(Assignment {
-                user_id: *user_id,
-                user_level_id: *user_level_id,
-                company_id,
-                assigned_by: None,
-                created_at: copy.read_at,
-                period: *period,
-            });
+        let set = || Arc::new(held.keys().copied().collect::<BTreeSet<_>>());
+        let set = Arc::clone(sets.entry(Arc::as_ptr(held)).or_insert_with(set));
+        company.held.insert(*user_id, set);
+        for (level, period) in held.iter() {
+            for at in period.boundaries() {
+                *company.boundaries.entry(at).or_default() += 1;
+            }
+            let (user_id, user_level_id, period) = (*user_id, *level, *period);
+            let assignment = Assignment { user_id, user_level_id, company_id, assigned_by: None, created_at, period };
+            assignments.entry(*level).or_default().push(assignment);
         }
     }
-    company
+    assignments
 }

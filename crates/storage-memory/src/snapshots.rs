@@ -85,12 +85,7 @@ impl<S: StateSource> Snapshots for Repository<S> {
             modules: company.enabled_modules(),
             ceilings: Arc::clone(&company.ceilings),
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
-            holders: company
-                .held
-                .keys()
-                .map(|user| (*user, active(company, *user, now)))
-                .filter(|(_, held)| !held.is_empty())
-                .collect(),
+            holders: company.active_levels(now),
         };
         Ok(stamped(versions, company.next_boundary(now), value))
     }
@@ -100,8 +95,9 @@ impl<S: StateSource> Snapshots for Repository<S> {
         let versions = state.versions(self.0.epoch(), Some(company), now);
         let company = state.company(company);
         let held = users.iter().map(|user| (*user, active(company, *user, now)));
-        let holders: BTreeMap<UserId, BTreeSet<_>> = held.filter(|(_, held)| !held.is_empty()).collect();
-        let levels: BTreeSet<_> = holders.values().flatten().collect();
+        let held = held.filter(|(_, held)| !held.is_empty());
+        let holders: BTreeMap<UserId, _> = held.map(|(user, held)| (user, Arc::new(held))).collect();
+        let levels: BTreeSet<_> = holders.values().flat_map(|held| held.iter()).collect();
         let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
         let value = CompanySnapshot {
             catalog: state.catalog.compiled(),

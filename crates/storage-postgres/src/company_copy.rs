@@ -1,12 +1,9 @@
 //! The SQL that reads the copy of a company, and the conversion of its result.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iam_domain::{
-    Catalog, CompanyId, CompanyModule, FeaturePermission, Menu, Period, UserId, UserLevel, UserLevelId, ViewPermission,
-};
-use iam_storage::{CompanyCopy, CompanyState, CopiedLevel, Result};
+use iam_domain::{Catalog, CompanyId, CompanyModule, Menu, UserLevel};
+use iam_storage::{Assigned, CompanyCopy, CompanyState, CopiedLevel, Result};
 use sea_orm::QueryResult;
 use sea_orm::prelude::DateTimeUtc;
 use serde::Deserialize;
@@ -14,36 +11,26 @@ use uuid::Uuid;
 
 use crate::convert::companies::details;
 use crate::convert::time;
-use crate::entities::{
-    columns, company2modules, menu_items, sub_menu_items, user_level_feature_permissions, user_level_view_permissions,
-    user_levels,
-};
+use crate::copied_cells::{Cells, cells_in};
+use crate::entities::{columns, company2modules, menu_items, sub_menu_items, user_levels};
+use crate::holders::{holders, holders_in};
 use crate::reads::ceilings::ceilings_in;
 use crate::statement::{column, from_json, json_column};
 use crate::unreadable::readable;
 
-/// Returns the SQL of the columns of a snapshot of a company ($3) that only its copy has.
+/// Returns the SQL of the columns of a snapshot of a company ($3) that only its copy has. The cells of its levels are
+/// read from further [tables](crate::copied_cells::CELLS).
 pub(crate) fn company_copy() -> String {
     format!(
         ", company.provisioned_at, company.name::text AS name, company.erased_at, company.quotas::text AS quotas,
         (SELECT coalesce(json_agg(json_build_array(module_id, enabled, created_at, updated_at) ORDER BY module_id), '[]')
          FROM company2modules WHERE company_id = $3)::text AS granted,
-        (SELECT coalesce(json_agg(json_build_array(
-            level,
-            (SELECT coalesce(json_agg(json_build_array(id, view_id, state, modifiable, created_at, updated_at)
-                ORDER BY view_id), '[]')
-             FROM user_level_view_permissions WHERE company_id = $3 AND user_level_id = level.id),
-            (SELECT coalesce(json_agg(json_build_array(id, feature_id, action, value, scope, modifiable, created_at,
-                updated_at) ORDER BY feature_id, action), '[]')
-             FROM user_level_feature_permissions WHERE company_id = $3 AND user_level_id = level.id)
-        ) ORDER BY level.id), '[]')
-        FROM (SELECT {levels} FROM user_levels AS own WHERE own.company_id = $3) AS level)::text AS matrices,
+        (SELECT coalesce(json_agg(level ORDER BY level.id), '[]')
+         FROM (SELECT {levels} FROM user_levels AS own WHERE own.company_id = $3) AS level)::text AS own_levels,
         statement_timestamp() AS read_at,
-        (SELECT coalesce(json_agg(json_build_array(user_id, held)), '[]')
-         FROM (SELECT user_id, json_agg(json_build_array(user_level_id, starts_at, expires_at)) AS held
-            FROM user_user_levels WHERE company_id = $3 GROUP BY user_id) AS holder)::text AS held,
-        {own_menu}, {common_menu}",
+        {own_menu}, {common_menu}{holders}",
         levels = columns::<user_levels::Entity>("own"),
+        holders = holders("user_user_levels WHERE company_id = $3"),
         own_menu = menu_columns("m.company_id = $3", OWN_MENU),
         common_menu = menu_columns("m.company_id IS NULL", COMMON_MENU),
     )
@@ -79,72 +66,19 @@ fn menu_in(row: &QueryResult, (items, sub_items): MenuColumns) -> Result<Menu> {
 #[derive(Deserialize)]
 struct ModuleRow(Uuid, bool, DateTimeUtc, DateTimeUtc);
 
-#[derive(Deserialize)]
-struct HeldRow(Uuid, Option<DateTimeUtc>, Option<DateTimeUtc>);
-
-#[derive(Deserialize)]
-struct ViewRow(Uuid, Uuid, String, bool, DateTimeUtc, DateTimeUtc);
-
-#[derive(Deserialize)]
-struct FeatureRow(Uuid, Uuid, String, bool, String, bool, DateTimeUtc, DateTimeUtc);
-
-#[derive(Deserialize)]
-struct LevelRow(user_levels::Model, Vec<ViewRow>, Vec<FeatureRow>);
-
-impl TryFrom<LevelRow> for CopiedLevel {
-    type Error = iam_storage::StorageError;
-
-    fn try_from(LevelRow(level, views, features): LevelRow) -> Result<Self> {
-        let (company_id, user_level_id) = (level.company_id, level.id);
-        let view = |ViewRow(id, view_id, state, modifiable, created_at, updated_at)| {
-            let row = user_level_view_permissions::Model {
-                id,
-                company_id,
-                user_level_id,
-                view_id,
-                state,
-                modifiable,
-                created_at,
-                updated_at,
-            };
-            ViewPermission::try_from(row)
-        };
-        let feature = |FeatureRow(id, feature_id, action, value, scope, modifiable, created_at, updated_at)| {
-            let row = user_level_feature_permissions::Model {
-                id,
-                company_id,
-                user_level_id,
-                feature_id,
-                action,
-                value,
-                scope,
-                modifiable,
-                created_at,
-                updated_at,
-            };
-            FeaturePermission::try_from(row)
-        };
-        Ok(Self {
-            level: UserLevel::try_from(level)?,
-            views: views.into_iter().map(view).collect::<Result<_>>()?,
-            features: features.into_iter().map(feature).collect::<Result<_>>()?,
-        })
-    }
-}
-
 /// Returns the copy of the company in a row with the columns of [`company_copy`].
 pub(crate) fn copy_in(row: &QueryResult, company: CompanyId, catalog: Arc<Catalog>) -> Result<CompanyCopy> {
     let module = |ModuleRow(module_id, enabled, created_at, updated_at)| {
         let company_id = company.as_uuid();
         CompanyModule::from(company2modules::Model { company_id, module_id, enabled, created_at, updated_at })
     };
-    let levels = json_column::<Vec<LevelRow>>(row, "matrices")?;
-    let held = |HeldRow(level, starts_at, expires_at)| {
-        (UserLevelId::from_uuid(level), Period { starts_at: starts_at.map(time), expires_at: expires_at.map(time) })
+    let mut cells = cells_in(row, company)?;
+    let level = |row: user_levels::Model| {
+        let level = UserLevel::try_from(row)?;
+        let Cells { views, features } = cells.remove(&level.id).unwrap_or_default();
+        Ok(CopiedLevel { level, views, features })
     };
-    let holders = json_column::<Vec<(Uuid, Vec<HeldRow>)>>(row, "held")?
-        .into_iter()
-        .map(|(user, levels)| (UserId::from_uuid(user), levels.into_iter().map(held).collect()));
+    let levels = json_column::<Vec<user_levels::Model>>(row, "own_levels")?;
     let quotas = column::<Option<String>>(row, "quotas")?.map(|text| from_json(&text)).transpose()?;
     Ok(CompanyCopy {
         company,
@@ -159,8 +93,8 @@ pub(crate) fn copy_in(row: &QueryResult, company: CompanyId, catalog: Arc<Catalo
         modules: json_column::<Vec<ModuleRow>>(row, "granted")?.into_iter().map(module).collect(),
         ceilings: ceilings_in(row)?,
         quotas: quotas.unwrap_or_default(),
-        levels: levels.into_iter().map(CopiedLevel::try_from).collect::<Result<_>>()?,
-        holders: holders.collect::<BTreeMap<_, _>>(),
+        levels: levels.into_iter().map(level).collect::<Result<_>>()?,
+        holders: holders_in(row, |held| held.collect::<Assigned>())?,
         menu: menu_in(row, OWN_MENU)?,
         common_menu: menu_in(row, COMMON_MENU)?,
     })

@@ -1,7 +1,7 @@
 //! Loads snapshots: the data that decisions need. Each snapshot is loaded with one statement, because at READ COMMITTED
 //! two statements could read two different states of the database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 use crate::company_copy::{company_copy, copy_in};
 use crate::connections::shares::Class;
+use crate::copied_cells::CELLS;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::holders::{holders, holders_in};
 use crate::matrix::{company_matrix, matrices};
 use crate::other_rules::{self, other_rules};
 use crate::periods::{ACTIVE, boundaries, next_boundary};
@@ -83,20 +85,12 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Returns the SQL of the column `holders`: the assignments as JSON. `from` is the content of a `FROM` clause that
-/// selects the assignments.
-fn holders(from: &str) -> String {
-    format!(
-        ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
-    )
-}
-
 /// Returns the `FROM` clause for the assignments in effect of the users in $4. `OFFSET 0` (an optimization fence) prevents the planner
 /// from flattening the subquery, so that each user is looked up by index.
 fn held() -> String {
     format!(
         "unnest($4::uuid[]) AS asked (id), LATERAL (
-            SELECT user_id, user_level_id FROM user_user_levels
+            SELECT user_id, user_level_id, starts_at, expires_at FROM user_user_levels
             WHERE company_id = $3 AND user_id = asked.id AND {ACTIVE} OFFSET 0
         ) AS held"
     )
@@ -202,10 +196,7 @@ fn snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<Snapshot> {
 }
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
-    let mut holders: BTreeMap<UserId, BTreeSet<UserLevelId>> = BTreeMap::new();
-    for (user, level) in json_column::<Vec<(Uuid, Uuid)>>(row, "holders")? {
-        holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
-    }
+    let holders = holders_in(row, |held| held.map(|(level, _)| level).collect::<BTreeSet<_>>())?;
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
     let (status, modules, ceilings) = (status(row)?, module_ids(row)?, Arc::new(ceilings_in(row)?));
     Ok(CompanySnapshot { catalog, status, modules, ceilings, levels, holders })
@@ -245,16 +236,16 @@ impl<T: Executor> Repository<T> {
     }
 
     /// Loads the catalog and data of a company ($3) with one statement, as [`Self::load`] does. The statement also
-    /// reads the columns `rest`. Returns the row, and the catalog with all versions and stamps.
+    /// reads the columns `rest`, and the columns of `tables`. Returns the row, and the catalog with all versions and stamps.
     async fn load_row(
         &self,
         class: Class,
         company: CompanyId,
-        rest: &str,
+        (rest, tables): (&str, &str),
         values: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = snapshot_sql(&(company_columns() + rest), COMPANY_STATE);
+        let sql = snapshot_sql(&(company_columns() + rest), &format!("{COMPANY_STATE}{tables}"));
         let (row, mut stamped) = self.load(class, Some(company), sql, values).await?;
         stamped.versions.company = column(&row, "company_version")?;
         stamped.versions.boundary = column(&row, "boundary")?;
@@ -273,7 +264,7 @@ impl<T: Executor> Repository<T> {
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
         let (row, Stamped { versions, stamps, next_boundary, value }) =
-            self.load_row(class, company, rest, values).await?;
+            self.load_row(class, company, (rest, ""), values).await?;
         Ok(Stamped { versions, stamps, next_boundary, value: read(&row, value)? })
     }
 }
@@ -333,7 +324,7 @@ impl<T: Executor> Snapshots for Repository<T> {
 
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
         let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
-            self.load_row(Class::Reads, company, &company_copy(), []).await?;
+            self.load_row(Class::Reads, company, (&company_copy(), CELLS), []).await?;
         // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
         let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
         let value =

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iam_domain::{
-    Catalog, Ceilings, CompanyId, CompanyModule, FeaturePermission, Menu, Period, QuotaOverrides, Timestamp, UserId,
-    UserLevel, UserLevelId, ViewPermission,
+    Catalog, Ceilings, CompanyId, CompanyModule, FeaturePermission, Menu, QuotaOverrides, Timestamp, UserId, UserLevel,
+    ViewPermission,
 };
 
-use crate::CompanyState;
+use crate::{Assigned, CompanyState};
 
 /// A level with the stored cells of its two matrices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +41,9 @@ pub struct CompanyCopy {
     pub quotas: QuotaOverrides,
     /// The levels of the company, ordered by id.
     pub levels: Vec<CopiedLevel>,
-    /// The levels that are assigned to each member of the company, with the period of each assignment.
-    pub holders: BTreeMap<UserId, BTreeMap<UserLevelId, Period>>,
+    /// The levels that are assigned to each member of the company, with the period of each assignment. Members with the
+    /// same levels and periods may share one map.
+    pub holders: BTreeMap<UserId, Arc<Assigned>>,
     /// The company's own menu.
     pub menu: Menu,
     /// The common menu, whose items may use views and features.

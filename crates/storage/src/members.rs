@@ -150,4 +150,7 @@ pub trait Members: Send + Sync {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Stamped<Selected>>;
+    /// Returns the number of members who hold one of the allowing levels and none of the denying levels. Counting stops at
+    /// `limit`.
+    async fn count_selected(&self, company: CompanyId, rules: LevelRules<'_>, limit: u64) -> Result<Stamped<u64>>;
 }

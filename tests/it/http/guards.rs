@@ -2,6 +2,7 @@
 //! naive model that evaluates all users and levels of the company before and after each change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use iam_domain::{
     Action, CompanySnapshot, EssentialRight, FeatureId, FeatureRule, IamAction, IamPermission, LevelPermissions, Scope,
@@ -161,7 +162,7 @@ both_adapters! {
                 let levels = random.subset(&world.levels);
                 after.holders.remove(&user);
                 if !levels.is_empty() {
-                    after.holders.insert(user, levels.clone());
+                    after.holders.insert(user, Arc::new(levels.clone()));
                 }
                 let path = format!("/api/iam/users/{user}/user-levels");
                 (api.put(&path).json(&json!({ "userLevelIds": levels })), IamPermission::ManageLevels)

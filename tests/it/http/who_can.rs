@@ -119,6 +119,9 @@ both_adapters! {
                 expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
                 for limit in [1, 4, 200] {
                     let found = all(&api, company, &format!("{query}&limit={limit}")).await;
+                    let counted = ask(&api, company, &format!("{query}&limit={limit}&total=true")).await.expect(200).data();
+                    assert_eq!(counted["total"], json!(found.len()), "{query}");
+                    assert_eq!(counted.get("totalIsLowerBound"), None);
                     let found: Vec<_> = found.into_iter().filter(|user| users.iter().any(|own| user["id"] == json!(own))).collect();
                     assert_eq!(found, expected, "{query} limit {limit}");
                 }
@@ -238,7 +241,7 @@ both_adapters! {
             ("feature=general.read&action=Read&scope=all", 400, "scope must be one of: own, team, company, any"),
             ("view=%2Fdashboard&limit=0", 400, "limit must be between 1 and 200"),
             ("view=%2Fdashboard&limit=201", 400, "limit must be between 1 and 200"),
-            ("view=%2Fdashboard&total=true", 400, "total is unknown"),
+            ("view=%2Fdashboard&total=yes", 400, "total must be true or false"),
             ("view=%2Fdashboard&userId=1", 400, "userId is unknown"),
         ] {
             let answer = ask(&api, company, query).await;

@@ -14,6 +14,7 @@ mod requests;
 mod reverted_migrations;
 mod rows_read;
 mod seeding;
+mod selections;
 mod shares;
 mod statements;
 mod tenancy;

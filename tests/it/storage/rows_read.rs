@@ -1,6 +1,6 @@
 //! Tests of the rows that a change reads: their number does not depend on the levels that the change does not touch.
 
-mod postgres {
+pub mod postgres {
     use std::rc::Rc;
     use std::sync::Arc;
 
@@ -20,7 +20,7 @@ mod postgres {
     /// Returns the number of live rows of levels, cells and assignments that all sessions have read so far, by
     /// sequential scans and by index scans. A session reports its numbers at the latest when it ends, so
     /// this function first waits until all other sessions have ended.
-    async fn rows_read(database: &TestDatabase) -> i64 {
+    pub async fn rows_read(database: &TestDatabase) -> i64 {
         let mut connection = database.connect().await;
         let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND backend_type = 'client backend' AND pid <> pg_backend_pid()";

@@ -112,6 +112,7 @@ pub mod postgres {
         c.of("Members::count_by_level", reader.members().count_by_level(company)).await;
         let rules = LevelRules { allowing: &[level(1)], denying: &[level(2)] };
         c.of("Members::select", reader.members().select(company, rules, None, 9)).await;
+        c.of("Members::count_selected", reader.members().count_selected(company, rules, 9)).await;
         let directory = reader.company_directory();
         let companies = CompanyFilter::default();
         c.of("CompanyDirectory::list", directory.list(&companies, CompanyOrder::Name, None, 9)).await;

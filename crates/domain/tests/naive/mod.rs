@@ -2,6 +2,7 @@
 //! rules, which compares all users and levels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use iam_domain::escalation::{AssignmentChange, Cell, Grant, LevelChange, OtherReaches, Reach};
 use iam_domain::{Catalog, CompanySnapshot, LevelPermissions, Scope, Snapshot, UserId, UserLevelId, ViewState};
@@ -30,7 +31,7 @@ pub(crate) fn assign(company: &mut CompanySnapshot, number: usize, levels: impl 
     let held: BTreeSet<_> = levels.into_iter().map(level).filter(|level| company.levels.contains_key(level)).collect();
     company.holders.remove(&user(number));
     if !held.is_empty() {
-        company.holders.insert(user(number), held);
+        company.holders.insert(user(number), Arc::new(held));
     }
 }
 

@@ -7,7 +7,7 @@ use iam_permissions_cache::{Check, FeatureRef, ViewRef};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::lists::page;
+use super::lists::{TotalData, counted_page};
 use crate::extract::{Authorized, FindAllowed, Input, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, MAX_DECIDING_LEVELS, Success, schema};
 
@@ -84,6 +84,8 @@ pub(crate) struct AllowedData {
     /// The cursor of the next page (keyset pagination). `null` on the last page, and only there.
     #[schema(required = true)]
     next_cursor: Option<String>,
+    #[serde(flatten)]
+    total: TotalData,
     /// Callers to whom levels do not apply: super admins, and the API keys that may administer the company.
     also_allowed: Vec<AlsoAllowed>,
 }
@@ -92,7 +94,7 @@ impl Input for WhoCan {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let (view, feature) = (request.query::<ViewRef>("view"), request.query::<FeatureRef>("feature"));
         let (action, scope) = (request.query::<Action>("action"), request.query::<Scope>("scope"));
-        let (company, page) = (request.company(), page(request));
+        let (company, page) = (request.company(), counted_page(request));
         let check = match (view?, feature?, action?, scope?) {
             (Some(view), None, None, None) => Check::View(view),
             (Some(_), None, ..) => {
@@ -127,6 +129,12 @@ impl Input for WhoCan {
             Query,
             description = "The nextCursor of the previous page. The check must be the same",
         ),
+        (
+            "total" = Option<bool>,
+            Query,
+            description = "If true, the response contains the number of all users whom the check allows, at the version of \
+                the pages",
+        ),
     ),
     responses(
         (status = 200, body = Success<AllowedData>),
@@ -141,6 +149,6 @@ pub(crate) async fn who_can(call: Authorized<FindAllowed, WhoCan>) -> ApiResult 
     let keys = page.administering_keys.into_iter().map(|id| AlsoAllowed::ApiKey { id });
     let also_allowed = std::iter::once(AlsoAllowed::SuperAdmins {}).chain(keys).collect();
     let users = page.members.into_iter().map(AllowedUser::from).collect();
-    let data = AllowedData { users, next_cursor: page.next_cursor, also_allowed };
+    let data = AllowedData { users, next_cursor: page.next_cursor, total: page.total.into(), also_allowed };
     ApiResponse::ok().versions(page.versions).data(data)
 }

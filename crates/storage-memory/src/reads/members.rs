@@ -34,7 +34,7 @@ fn member(state: &State, company: &CompanyData, user: UserId, now: Timestamp) ->
 
 /// Returns the users whom a filter selects, in ascending order of id.
 fn users<'a>(company: &'a CompanyData, filter: &'a MemberFilter) -> impl Iterator<Item = UserId> + 'a {
-    let holds = |held: &imbl::OrdSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
+    let holds = |held: &BTreeSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
     let is_found = |user: &UserId| filter.search.as_ref().is_none_or(|search| finds(search, company, *user));
     company.held.iter().filter(move |(user, held)| holds(held) && is_found(user)).map(|(user, _)| *user)
 }
@@ -49,6 +49,11 @@ fn finds(search: &MemberSearch, company: &CompanyData, user: UserId) -> bool {
     let profile = || company.profiles.get(&user);
     let is_in_profile = || search.text.as_ref().zip(profile()).is_some_and(|(text, profile)| contains(text, profile));
     search.users.is_some_and(|range| (range.first..=range.last).contains(&user)) || is_in_profile()
+}
+
+/// Returns `true` if the assignment of at least one of the levels to the user is in effect.
+fn holds(company: &CompanyData, user: UserId, levels: &[UserLevelId], now: Timestamp) -> bool {
+    company.active_levels_of(user, now).any(|level| levels.contains(&level.level.id))
 }
 
 #[async_trait]
@@ -109,8 +114,7 @@ impl<S: StateSource> Members for Repository<S> {
             }
             held.extend(next);
         }
-        let is_denied =
-            |user: UserId| company.active_levels_of(user, now).any(|level| rules.denying.contains(&level.level.id));
+        let is_denied = |user: UserId| holds(company, user, rules.denying, now);
         let examined = held.into_iter().filter(|user| bound.is_none_or(|bound| *user <= bound));
         let allowed: Vec<_> = examined.filter(|user| !is_denied(*user)).take(limit).collect();
         let mut members: Vec<_> = allowed.into_iter().map(|user| member(&state, company, user, now)).collect();
@@ -120,6 +124,17 @@ impl<S: StateSource> Members for Repository<S> {
         let examined = if members.len() >= limit { members.last().map(|last| last.user) } else { bound };
         let (stamps, next_boundary) = (Stamps::default(), company.next_boundary(now));
         Ok(Stamped { versions, stamps, next_boundary, value: Selected { members, examined } })
+    }
+
+    async fn count_selected(&self, company: CompanyId, rules: LevelRules<'_>, limit: u64) -> Result<Stamped<u64>> {
+        let (state, now) = (self.0.state(), self.0.now());
+        let versions = state.versions(self.0.epoch(), Some(company), now);
+        let company = state.company(company);
+        let is_selected =
+            |user: &UserId| holds(company, *user, rules.allowing, now) && !holds(company, *user, rules.denying, now);
+        let count = company.held.keys().filter(|user| is_selected(user)).take(to_usize(limit)).count();
+        let value = u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(Stamped { versions, stamps: Stamps::default(), next_boundary: company.next_boundary(now), value })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Read operations on quotas: the overrides of a company, and the counts of what the company has created.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Quota, QuotaOverrides, UserId, UserLevelId};
 use iam_storage::{CompanyQuotas, Result};
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
 use crate::repository::{Repository, StateSource};
 use crate::state::State;
@@ -16,8 +17,8 @@ fn number(count: usize) -> u64 {
 }
 
 /// Returns the sets of two or more levels that users hold, one for each user.
-fn sets(held: &OrdMap<UserId, OrdSet<UserLevelId>>) -> impl Iterator<Item = BTreeSet<UserLevelId>> {
-    held.values().filter(|held| held.len() > 1).map(|held| held.iter().copied().collect())
+fn sets(held: &OrdMap<UserId, Arc<BTreeSet<UserLevelId>>>) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
+    held.values().map(Arc::as_ref).filter(|held| held.len() > 1)
 }
 
 /// Counts the use of a quota by a company.
@@ -40,7 +41,7 @@ fn count(state: &State, company: CompanyId, quota: Quota) -> u64 {
             let of_sub_items = data.menu.sub_items.values().map(|item| item.label.as_str().len());
             of_levels.chain(of_items).chain(of_sub_items).sum()
         }
-        Quota::LevelsPerUser => data.held.values().map(OrdSet::len).max().unwrap_or_default(),
+        Quota::LevelsPerUser => data.held.values().map(|held| held.len()).max().unwrap_or_default(),
     })
 }
 
@@ -68,9 +69,9 @@ impl<S: StateSource> CompanyQuotas for Repository<S> {
         }
         let mut earlier = data.held.clone();
         for (user, before) in changed {
-            earlier.insert(*user, before.iter().copied().collect());
+            earlier.insert(*user, Arc::new(before.iter().copied().collect()));
         }
-        let distinct = |held| number(sets(held).collect::<BTreeSet<_>>().len());
+        let distinct = |held: &OrdMap<_, _>| number(sets(held).collect::<BTreeSet<_>>().len());
         let now = distinct(&data.held);
         Ok(now > limit && now > distinct(&earlier))
     }

@@ -1,6 +1,6 @@
 //! The data of one company and of its levels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use iam_domain::{
     UserLevelId, UserProfile, ViewId, ViewPermission, ViewState,
 };
 use iam_storage::{Assigned, CompanyState, EndPosition, FeatureCell, LevelMatrix, Result, ViewCell};
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use uuid::Uuid;
 
 use crate::constraints::refuse_unknown;
@@ -28,8 +28,9 @@ pub(crate) struct CompanyData {
     pub(crate) quotas: QuotaOverrides,
     pub(crate) ceilings: Arc<Ceilings>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
-    /// The levels that each user holds: the inverse of [`LevelData::holders`].
-    pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
+    /// The levels that each user holds: the inverse of [`LevelData::holders`]. Users with the same levels may share one
+    /// set.
+    pub(crate) held: OrdMap<UserId, Arc<BTreeSet<UserLevelId>>>,
     /// The starts and the ends of the assignments, each with the number of assignments that start or end then.
     pub(crate) boundaries: OrdMap<Timestamp, usize>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
@@ -67,7 +68,7 @@ impl CompanyData {
 
     /// Returns the levels that a user holds, ordered by id.
     pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
-        let held = self.held.get(&user).into_iter().flatten();
+        let held = self.held.get(&user).into_iter().flat_map(|held| held.iter());
         held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
     }
 
@@ -107,6 +108,29 @@ impl CompanyData {
         })
     }
 
+    /// Returns the users with an assignment that has a start or an end.
+    fn limited_users(&self) -> BTreeSet<UserId> {
+        if self.boundaries.is_empty() {
+            return BTreeSet::new();
+        }
+        let all = self.levels.values().flat_map(|level| level.holders.values());
+        all.filter(|held| held.period != Period::UNLIMITED).map(|held| held.user_id).collect()
+    }
+
+    /// Returns the levels whose assignments to each user are in effect at the time `now`. Users without such levels are
+    /// absent. Users without assignments that start or end share the sets of the company.
+    pub(crate) fn active_levels(&self, now: Timestamp) -> BTreeMap<UserId, Arc<BTreeSet<UserLevelId>>> {
+        let limited = self.limited_users();
+        let active = |(user, held): (&UserId, &Arc<BTreeSet<UserLevelId>>)| {
+            if !limited.contains(user) {
+                return Some((*user, Arc::clone(held)));
+            }
+            let active: BTreeSet<_> = self.active_levels_of(*user, now).map(|level| level.level.id).collect();
+            (!active.is_empty()).then(|| (*user, Arc::new(active)))
+        };
+        self.held.iter().filter_map(active).collect()
+    }
+
     /// Returns the assignments of a user.
     pub(crate) fn assigned(&self, user: UserId) -> Assigned {
         self.assigned_to(user).map(|(level, period)| (level.level.id, period)).collect()
@@ -132,7 +156,7 @@ impl CompanyData {
         for at in assignment.period.boundaries() {
             *self.boundaries.entry(at).or_default() += 1;
         }
-        self.held.entry(user).or_default().insert(level);
+        Arc::make_mut(self.held.entry(user).or_default()).insert(level);
         if let Some(level) = self.level_mut(level) {
             level.holders.insert(user, assignment);
         }
@@ -140,6 +164,7 @@ impl CompanyData {
 
     pub(crate) fn unassign(&mut self, user: UserId, level: UserLevelId) {
         if let Some(held) = self.held.get_mut(&user) {
+            let held = Arc::make_mut(held);
             held.remove(&level);
             if held.is_empty() {
                 self.held.remove(&user);

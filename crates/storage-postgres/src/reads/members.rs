@@ -13,9 +13,9 @@ use iam_storage::{
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use crate::entities::company_states::CATALOG;
-use crate::feed::epoch::{current_epoch, epoch};
-use crate::periods::{ACTIVE, PERIOD, boundaries, next_boundary, period};
+use crate::feed::epoch::epoch;
+use crate::periods::{ACTIVE, PERIOD, next_boundary, period};
+use crate::reads::selection::{count, selection, state, states, walked};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, incomplete, json_column, statement};
 
@@ -149,6 +149,22 @@ fn most(rows: u64) -> Value {
     i64::try_from(rows).unwrap_or(i64::MAX).into()
 }
 
+fn ids(levels: &[UserLevelId]) -> Vec<Uuid> {
+    levels.iter().map(UserLevelId::as_uuid).collect()
+}
+
+/// Returns the value with the versions and the stamps in the columns of [`state`].
+fn stamped<V>(row: &QueryResult, value: V) -> Result<Stamped<V>> {
+    let versions = Versions {
+        epoch: epoch(row)?,
+        catalog: column(row, "catalog_version")?,
+        company: column(row, "company_version")?,
+        boundary: column(row, "boundary")?,
+    };
+    let stamps = Stamps { catalog: column(row, "catalog_stamp")?, company: column(row, "company_stamp")? };
+    Ok(Stamped { versions, stamps, next_boundary: next_boundary(row)?, value })
+}
+
 #[async_trait]
 impl<T: Executor> Members for Repository<T> {
     async fn list(
@@ -207,64 +223,38 @@ impl<T: Executor> Members for Repository<T> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Stamped<Selected>> {
-        // `held` contains the next holders of each allowing level. If a level has more holders than that, its last
-        // holder in `held` is a bound: larger ids may be incomplete. Users up to the smallest of these bounds are
-        // examined in ascending order, until enough users hold no denying level.
         let sql = format!(
-            "WITH held AS MATERIALIZED (
-                SELECT holder.user_id, holder.place FROM unnest($2::uuid[]) AS allowing (level), LATERAL (
-                    SELECT user_id, row_number() OVER (ORDER BY user_id) AS place FROM user_user_levels
-                    WHERE company_id = $1 AND user_level_id = allowing.level AND user_id > $4 AND {ACTIVE}
-                    ORDER BY user_id LIMIT $5
-                ) AS holder
-            ),
-            bound AS MATERIALIZED (SELECT user_id FROM held WHERE place = $5 ORDER BY user_id LIMIT 1),
-            allowed AS MATERIALIZED (
-                SELECT user_id FROM (
-                    SELECT DISTINCT user_id FROM held
-                    WHERE user_id <= coalesce((SELECT user_id FROM bound), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-                    ORDER BY user_id
-                ) AS examined
-                WHERE NOT EXISTS (
-                    SELECT FROM user_user_levels
-                    WHERE company_id = $1 AND user_id = examined.user_id AND user_level_id = ANY($3::uuid[])
-                        AND {ACTIVE} OFFSET 0
-                )
-                ORDER BY user_id LIMIT $5
-            )
-            SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
-                coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
-                {boundaries}, (SELECT user_id FROM bound) AS bound,
-                {members} AS members, statement_timestamp() AS now
-            FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
-            WHERE catalog.company_id = {CATALOG}",
-            epoch = current_epoch(),
-            boundaries = boundaries("$1"),
+            "WITH {selection}
+            SELECT {state}, (SELECT user_id FROM bound) AS bound, {members} AS members, statement_timestamp() AS now
+            FROM {states}",
+            selection = selection(),
+            state = state(),
+            states = states(),
             members = members("SELECT user_id FROM allowed", "ASC", ACTIVE),
         );
-        let ids = |levels: &[UserLevelId]| levels.iter().map(UserLevelId::as_uuid).collect::<Vec<_>>();
-        let values: [Value; 5] = [
+        let values: [Value; 6] = [
             company.as_uuid().into(),
             ids(rules.allowing).into(),
             ids(rules.denying).into(),
             after.map_or_else(Uuid::nil, |user| user.as_uuid()).into(),
             most(limit),
+            most(walked(limit)),
         ];
         let row = self.single(self.for_company(company, statement(sql, values))).await?;
-        let versions = Versions {
-            epoch: epoch(&row)?,
-            catalog: column(&row, "catalog_version")?,
-            company: column(&row, "company_version")?,
-            boundary: column(&row, "boundary")?,
-        };
-        let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
         let members = read_members(&row)?;
         let bound = column::<Option<Uuid>>(&row, "bound")?.map(UserId::from_uuid);
         // If the page is full, the users after its last member were not examined.
         let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
         let examined = if is_full { members.last().map(|last| last.user) } else { bound };
-        let next_boundary = next_boundary(&row)?;
-        Ok(Stamped { versions, stamps, next_boundary, value: Selected { members, examined } })
+        stamped(&row, Selected { members, examined })
+    }
+
+    async fn count_selected(&self, company: CompanyId, rules: LevelRules<'_>, limit: u64) -> Result<Stamped<u64>> {
+        let sql = format!("SELECT {}, ({}) AS count FROM {}", state(), count(), states());
+        let (allowing, denying) = (ids(rules.allowing), ids(rules.denying));
+        let values: [Value; 4] = [company.as_uuid().into(), allowing.into(), denying.into(), most(limit)];
+        let row = self.single(self.for_company(company, statement(sql, values))).await?;
+        stamped(&row, column::<i64>(&row, "count")?.unsigned_abs())
     }
 }
 

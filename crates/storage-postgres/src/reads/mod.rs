@@ -12,6 +12,7 @@ mod members;
 mod menu;
 mod profiles;
 mod quotas;
+mod selection;
 
 /// Returns `true` if PostgreSQL cannot store a string because it contains NUL. Such a string is not equal to any stored
 /// string.

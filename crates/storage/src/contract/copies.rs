@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use iam_domain::{Ceilings, CompanyDetails, CompanyStatus, Quota, QuotaOverrides, ViewState};
+use iam_domain::{Ceilings, CompanyDetails, CompanyStatus, Period, Quota, QuotaOverrides, Timestamp, ViewState};
 
 use super::fixtures::{
     change, feature_cell, given, holding, level, menu_item, name, some_company, some_feature, some_module, some_user,
     some_view, view_cell,
 };
 use super::snapshots::of_company;
-use crate::Storage;
+use crate::{LevelsEdit, Storage};
 
 /// The copy of a company contains its data exactly as it is stored, at the version of other snapshots, and no data of
 /// another company.
@@ -44,8 +44,8 @@ pub async fn a_copy_contains_the_data_of_its_company(storage: Arc<dyn Storage>) 
     assert_eq!((read.versions, read.stamps), (snapshot.versions, snapshot.stamps));
     let (read, reader) = (read.value, storage.reader());
     assert_eq!(read.catalog, snapshot.value.catalog);
-    let held = read.holders.iter().map(|(user, held)| (*user, held.keys().copied().collect()));
-    assert_eq!(held.collect::<BTreeMap<_, BTreeSet<_>>>(), snapshot.value.holders);
+    let held = read.holders.iter().map(|(user, held)| (*user, Arc::new(held.keys().copied().collect())));
+    assert_eq!(held.collect::<BTreeMap<_, Arc<BTreeSet<_>>>>(), snapshot.value.holders);
     assert_eq!(Some(read.state), reader.company_states().read(company).await.unwrap());
     assert_eq!((read.company, read.ceilings, read.quotas), (company, ceilings, quotas));
     let granted = reader.company_modules().get_modules_by_company(company).await.unwrap();
@@ -61,4 +61,34 @@ pub async fn a_copy_contains_the_data_of_its_company(storage: Arc<dyn Storage>) 
         assert_eq!(copied.views, reader.view_permissions().find_by_user_level(company, id).await.unwrap());
         assert_eq!(copied.features, reader.feature_permissions().find_by_user_level(company, id).await.unwrap());
     }
+}
+
+/// The copy of a company contains every assignment with its period, also if it has expired or has not started.
+pub async fn a_copy_contains_the_period_of_each_assignment(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let levels = ["a", "b"].map(|name| level(company, name));
+    let [a, b] = &levels;
+    given(&storage, &[a, b]).await;
+    let read = storage.reader().snapshots().load_copy(company).await.unwrap().value.read_at;
+    let at = |hours: i64| Timestamp::from_micros(read.micros() + hours * 3_600_000_000);
+    let unlimited = Period::UNLIMITED;
+    let (expired, pending) =
+        (Period { starts_at: at(-2), expires_at: at(-1) }, Period { starts_at: at(1), expires_at: None });
+    let expected: BTreeMap<_, BTreeMap<_, _>> = [
+        [(a.id, unlimited), (b.id, unlimited)].into(),
+        [(a.id, unlimited), (b.id, unlimited)].into(),
+        [(a.id, unlimited), (b.id, pending)].into(),
+        [(a.id, expired), (b.id, pending)].into(),
+        [(b.id, unlimited)].into(),
+    ]
+    .map(|held| (some_user(), held))
+    .into();
+    for (user, held) in &expected {
+        let add = held.iter().map(|(level, period)| (*level, Some(*period))).collect();
+        let edits = [LevelsEdit { user: *user, add, remove: BTreeSet::new() }];
+        change!(storage, company, tx => tx.assignments_mut().edit(company, &edits, None)).unwrap();
+    }
+    let copy = storage.reader().snapshots().load_copy(company).await.unwrap().value;
+    let holders = copy.holders.iter().map(|(user, held)| (*user, held.as_ref().clone()));
+    assert_eq!(holders.collect::<BTreeMap<_, _>>(), expected);
 }

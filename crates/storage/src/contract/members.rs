@@ -265,10 +265,14 @@ pub async fn members_are_selected_by_their_levels(storage: Arc<dyn Storage>) {
         let expected = (0..users.len()).filter(|user| has(*user, &allowing) && !has(*user, &denying));
         let expected: Vec<_> = expected.map(|user| users[user]).collect();
         let (allow, deny) = (ids(&allowing), ids(&denying));
+        let rules = LevelRules { allowing: &allow, denying: &deny };
+        for limit in [0, 2, 100] {
+            let count = storage.reader().members().count_selected(company, rules, limit).await.unwrap();
+            assert_eq!((count.value, count.versions), (limit.min(expected.len() as u64), now));
+        }
         for limit in [1, 2, 5, 100] {
             let (mut found, mut after) = (Vec::new(), None);
             loop {
-                let rules = LevelRules { allowing: &allow, denying: &deny };
                 let part = storage.reader().members().select(company, rules, after, limit).await.unwrap();
                 assert_eq!(part.versions, now);
                 let Selected { members, examined } = part.value;
@@ -292,8 +296,10 @@ pub async fn members_are_selected_by_their_levels(storage: Arc<dyn Storage>) {
     let rules = LevelRules { allowing: &[foreign.id], denying: &[] };
     let nothing = storage.reader().members().select(company, rules, None, 9).await.unwrap();
     assert_eq!(nothing.value, Selected { members: Vec::new(), examined: None });
+    let counted = storage.reader().members().count_selected(company, rules, 9).await.unwrap();
     let loaded = storage.reader().snapshots().load_user(company, users[0]).await.unwrap();
     assert_eq!((nothing.versions, nothing.stamps), (loaded.versions, loaded.stamps));
+    assert_eq!((counted.value, counted.versions, counted.stamps), (0, loaded.versions, loaded.stamps));
 }
 
 /// The rules of all levels for one cell equal the rules of the whole levels for this cell. A cell is found by the id or

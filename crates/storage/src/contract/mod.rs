@@ -304,6 +304,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         level_sets_exceed_a_limit_only_if_their_number_grows,
         level_sets_are_compared_after_all_changes;
     copies:
+        a_copy_contains_the_period_of_each_assignment,
         a_copy_contains_the_data_of_its_company;
     ceilings:
         ceilings_are_read_as_written,

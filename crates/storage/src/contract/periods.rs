@@ -85,7 +85,7 @@ pub async fn only_assignments_in_effect_grant_permissions(storage: Arc<dyn Stora
     assert_eq!(loaded.next_boundary, periods.pending.starts_at);
     assert_eq!(loaded.versions.boundary, periods.expired.expires_at.unwrap().micros());
     assert_eq!(loaded.versions, versions(&storage, Some(company)).await);
-    let expected = BTreeMap::from([(user, BTreeSet::from([b.id, c.id]))]);
+    let expected = BTreeMap::from([(user, Arc::new(BTreeSet::from([b.id, c.id])))]);
     let together = snapshots.load_users(company, &[user, some_user()]).await.unwrap();
     assert_eq!((together.value.holders, together.versions), (expected.clone(), loaded.versions));
     assert_eq!(snapshots.load_company(company).await.unwrap().value.holders, expected);
@@ -120,7 +120,10 @@ pub async fn assignments_are_listed_with_their_periods(storage: Arc<dyn Storage>
     let [a, b, c, d] = levels.map(|level| level.id);
     let select = async |allowing: &[UserLevelId], denying: &[UserLevelId]| {
         let rules = LevelRules { allowing, denying };
-        members.select(company, rules, None, 9).await.unwrap()
+        let selected = members.select(company, rules, None, 9).await.unwrap();
+        let counted = members.count_selected(company, rules, 9).await.unwrap();
+        assert_eq!((counted.value, counted.versions), (selected.value.members.len() as u64, selected.versions));
+        selected
     };
     let selected = select(&[b], &[a, d]).await;
     assert_eq!(selected.versions, versions(&storage, Some(company)).await);

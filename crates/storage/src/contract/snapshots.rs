@@ -103,7 +103,7 @@ pub async fn a_company_snapshot_contains_all_users(storage: Arc<dyn Storage>) {
     let said = LevelPermissions::new(member.id, [(view.id, ViewState::Deny)], []);
     assert_eq!(value.levels, BTreeMap::from([silent(&admin), (member.id, said), silent(&unused)]));
     let holders = [(one, BTreeSet::from([admin.id])), (both, BTreeSet::from([admin.id, member.id]))];
-    assert_eq!(value.holders, BTreeMap::from(holders));
+    assert_eq!(value.holders, holders.map(|(user, held)| (user, Arc::new(held))).into());
     for user in [one, both, non_member] {
         assert_eq!(value.of_user(user), of_user(&storage, company, user).await.value);
     }
