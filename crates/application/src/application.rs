@@ -6,11 +6,11 @@ use iam_domain::QuotaLimits;
 use iam_permissions_cache::Permissions;
 use iam_storage::{Reader, Simulator, Storage};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::idempotency::KeysInFlight;
 use crate::lists::cursor_key::KnownCursorKey;
+use crate::preview_turns::PreviewTurns;
 use crate::{BudgetOptions, Budgets};
 
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
@@ -24,8 +24,8 @@ pub struct Application {
     /// The quotas of companies without overrides.
     pub(crate) quotas: QuotaLimits,
     pub(crate) cursor_key: KnownCursorKey,
-    /// Limits the previews of changes that are computed at a time.
-    pub(crate) previews: Arc<Semaphore>,
+    /// The order in which previews of changes are computed.
+    pub(crate) previews: PreviewTurns,
     pub(crate) keys_in_flight: KeysInFlight,
 }
 
@@ -47,7 +47,7 @@ impl Application {
         runtime: Handle,
     ) -> Self {
         let (budgets, quotas) = (Arc::new(Budgets::new(BudgetOptions::default())), QuotaLimits::default());
-        let (cursor_key, previews) = (KnownCursorKey::default(), Arc::new(Semaphore::new(1)));
+        let (cursor_key, previews) = (KnownCursorKey::default(), PreviewTurns::default());
         let (changes, keys_in_flight) = (TaskTracker::new(), KeysInFlight::default());
         Self {
             storage,

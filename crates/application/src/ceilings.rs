@@ -172,7 +172,7 @@ impl Application {
         company: CompanyId,
         requested: &RequestedCeilings,
     ) -> Result<CeilingsImpact, Failure> {
-        let turn = Arc::clone(&self.previews).acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?;
+        let turn = self.previews.enter(company).await.map_err(|error| Failure::Internal(error.into()))?;
         let Stamped { versions, value, .. } = self.reader().snapshots().load_company(company).await?;
         let ceilings = requested.check(&value.catalog)?;
         let compute_impact = move || {

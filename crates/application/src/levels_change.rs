@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::escalation::AssignmentChange;
-use iam_domain::{CompanyId, Snapshot, Timestamp, UserId, UserLevelId};
+use iam_domain::{CompanyId, Period, Snapshot, Timestamp, UserId, UserLevelId};
 use iam_storage::{Assigned, UnitOfWork};
 
 use crate::Failure;
@@ -17,7 +17,7 @@ pub struct LevelFields {
     pub removes: &'static str,
 }
 
-/// A change to the levels that a user holds.
+/// A change to the levels that a user holds in an interval of time, in which no assignment of the user starts or ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelsChange {
     /// The user.
@@ -51,12 +51,12 @@ impl LevelsChange {
     }
 }
 
-/// Returns the changes to the levels that a user holds, if the user's assignments change from `before` to `after` at the
-/// time `now`. `denying` are those of the assigned levels that deny.
+/// Returns the changes to the levels that a user holds, now or later, if the user's assignments change from `before` to
+/// `after` at the time `now`. `denying` are those of the assigned levels that deny.
 ///
-/// The changes concern the assignments that have not expired, and also, if they differ, those that are in effect without
-/// an end: what only other assignments allow or deny ends. An assignment whose period changes is treated as removed and
-/// then assigned again: a longer period is a grant, and a shorter one a revocation.
+/// Assignments start and end, so a change can have another effect in each interval between two such times: it can add a
+/// level that only later grants permissions, because another level that grants them ends. The result contains each
+/// distinct change of the set of levels that are in effect, in any interval from now on.
 pub(crate) fn level_changes(
     user: UserId,
     (before, after): (&Assigned, &Assigned),
@@ -64,27 +64,18 @@ pub(crate) fn level_changes(
     denying: &BTreeSet<UserLevelId>,
     fields: LevelFields,
 ) -> Vec<LevelsChange> {
-    let unexpired = |assigned: &Assigned| -> BTreeSet<UserLevelId> {
-        assigned.iter().filter(|(_, period)| !period.is_expired(now)).map(|(level, _)| *level).collect()
+    let active = |assigned: &Assigned, at: Timestamp| -> BTreeSet<UserLevelId> {
+        assigned.iter().filter(|(_, period)| period.is_active(at)).map(|(level, _)| *level).collect()
     };
-    let (held, wanted) = (unexpired(before), unexpired(after));
-    let is_unchanged = |level: &UserLevelId| !wanted.contains(level) || before.get(level) == after.get(level);
-    let kept: BTreeSet<_> = held.iter().copied().filter(is_unchanged).collect();
-    let change = |before: BTreeSet<_>, after: BTreeSet<UserLevelId>| {
+    let periods = before.values().chain(after.values());
+    let later: BTreeSet<_> = periods.flat_map(Period::boundaries).filter(|at| *at > now).collect();
+    let in_intervals = std::iter::once(now).chain(later).map(|at| (active(before, at), active(after, at)));
+    let changes: BTreeSet<_> = in_intervals.filter(|(before, after)| before != after).collect();
+    let change = |(before, after): (BTreeSet<_>, BTreeSet<_>)| {
         let adds_denies = after.difference(&before).any(|level| denying.contains(level));
         LevelsChange { user, before, after, adds_denies, fields }
     };
-    let lasting = |assigned: &Assigned| -> BTreeSet<UserLevelId> {
-        assigned.iter().filter(|(_, period)| period.is_lasting(now)).map(|(level, _)| *level).collect()
-    };
-    let (lasting_before, lasting_after) = (lasting(before), lasting(after));
-    let has_periods = lasting_before != held || lasting_after != wanted;
-    let mut changes =
-        if kept == held { vec![change(held, wanted)] } else { vec![change(held, kept.clone()), change(kept, wanted)] };
-    if has_periods && lasting_before != lasting_after {
-        changes.push(change(lasting_before, lasting_after));
-    }
-    changes
+    changes.into_iter().map(change).collect()
 }
 
 /// Loads the permissions of all levels of these changes, together with the catalog. The permissions of the levels are

@@ -46,6 +46,7 @@ mod names;
 mod nullified;
 mod patch;
 mod preview;
+mod preview_turns;
 mod profiles;
 mod quotas;
 mod reads;

@@ -68,7 +68,7 @@ impl Application {
     ///
     /// The change runs on a copy of the company, with all its checks. Only the budgets and the menus of other companies
     /// are not checked, and the caller's credentials are not verified again. Previews run one after another, because each
-    /// of them reads the whole company. If the future is dropped while a preview is computed, the computation continues,
+    /// of them reads the whole company; those of several companies take turns. If the future is dropped while a preview is computed, the computation continues,
     /// and the next preview waits for it.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Application {
         let company = change_request.target.company().unwrap_or(company);
         let binding = Binding { list: "previews", caller, company: Some(company), parameters: &parameters };
         let position: Option<Position> = self.open_cursor(&binding, &page).await?;
-        let turn = Arc::clone(&self.previews).acquire_owned().await.map_err(|error| Failure::Internal(error.into()))?;
+        let turn = self.previews.enter(company).await.map_err(|error| Failure::Internal(error.into()))?;
         let copy = self.reader().snapshots().load_copy(company).await?;
         let (versions, Stamps { catalog, company }) = (copy.versions, copy.stamps);
         let stamps = (catalog, company);

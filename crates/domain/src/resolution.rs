@@ -488,13 +488,18 @@ impl CompanySnapshot {
     /// Returns the part of the snapshot that determines the decisions about one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
-        let held = self.holders.get(&user).into_iter().flat_map(|held| held.iter());
         Snapshot {
             catalog: Arc::clone(&self.catalog),
             status: self.status,
             modules: self.modules.clone(),
             ceilings: Arc::clone(&self.ceilings),
-            levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
+            levels: self.levels_of(user).cloned().collect(),
         }
+    }
+
+    /// Returns the permissions of the levels that one user holds, ordered by level id.
+    pub fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelPermissions> {
+        let held = self.holders.get(&user).into_iter().flat_map(|held| held.iter());
+        held.filter_map(|level| self.levels.get(level))
     }
 }

@@ -86,10 +86,12 @@ fn levels(from: &str) -> String {
 }
 
 /// Returns the `FROM` clause for the assignments in effect of the users in $4. `OFFSET 0` (an optimization fence) prevents the planner
-/// from flattening the subquery, so that each user is looked up by index.
+/// from flattening the subquery, so that each user is looked up by index. The array is in a subquery, so that the planner
+/// estimates the same number of users for each array. Otherwise the cached plan would seem more expensive than a new plan
+/// for a short array, and each such statement would be planned again, which takes longer than its execution.
 fn held() -> String {
     format!(
-        "unnest($4::uuid[]) AS asked (id), LATERAL (
+        "unnest((SELECT $4::uuid[])) AS asked (id), LATERAL (
             SELECT user_id, user_level_id, starts_at, expires_at FROM user_user_levels
             WHERE company_id = $3 AND user_id = asked.id AND {ACTIVE} OFFSET 0
         ) AS held"

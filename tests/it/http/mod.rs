@@ -46,6 +46,7 @@ mod navigation;
 mod nullified;
 mod operation;
 mod operations;
+mod overlapping_periods;
 mod parity;
 mod periods;
 mod permissions_current;

@@ -1,10 +1,10 @@
 //! Checks that a caller meets a requirement: before a request is processed, and again inside a unit of work.
 
-use iam_domain::{Caller, CompanyId, CompanyStatus, Snapshot, is_token_valid};
+use iam_domain::{Caller, CompanyId, CompanyStatus, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
-use super::lasting::lasting;
+use super::lasting::{OwnPermissions, lasting};
 use super::requirement::{Requirement, RequirementCheck};
 use crate::{Application, Failure, RequestContext};
 
@@ -76,7 +76,7 @@ pub(crate) async fn authorize_within(
     caller: Caller,
     company: Option<CompanyId>,
     requirement: Requirement,
-) -> Result<Option<Snapshot>, Failure> {
+) -> Result<Option<OwnPermissions>, Failure> {
     let (is_met, own) = match requirement.basis(caller, company) {
         RequirementCheck::Decided(is_met) => (is_met, None),
         RequirementCheck::IsActive(_) => (tx.company_status() == CompanyStatus::Active, None),

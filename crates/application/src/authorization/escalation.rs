@@ -14,6 +14,7 @@ use iam_domain::{
 };
 use iam_storage::UnitOfWork;
 
+use super::lasting::OwnPermissions;
 use crate::failure::list_names;
 use crate::levels_change::{distinct, load_levels, restricted};
 use crate::{Change, Effect, Failure, FieldCode, FieldError, LevelsChange};
@@ -28,8 +29,11 @@ pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
 pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
-    /// The caller's permissions before the change. Empty if the authorization of the caller does not depend on levels.
+    /// The caller's lasting permissions before the change. Empty if the authorization of the caller does not depend on
+    /// levels.
     own: Snapshot,
+    /// `true` if no assignment of the company starts or ends later.
+    are_constant: bool,
     /// `true` if the caller can grant only the permissions that the caller holds, and cannot revoke the administrative
     /// permissions of other users.
     is_limited: bool,
@@ -37,14 +41,14 @@ pub(crate) struct EscalationGuard {
 }
 
 impl EscalationGuard {
-    /// Creates the guard for a change by this caller. `own` is the caller's snapshot before the change. It is `None` if
-    /// the authorization of the caller did not depend on levels.
-    pub(crate) fn new(company: CompanyId, caller: Caller, own: Option<Snapshot>, is_forced: bool) -> Self {
-        let own = own.unwrap_or_default();
+    /// Creates the guard for a change by this caller. `own` contains the caller's permissions before the change. It is
+    /// `None` if the authorization of the caller did not depend on levels.
+    pub(crate) fn new(company: CompanyId, caller: Caller, own: Option<OwnPermissions>, is_forced: bool) -> Self {
+        let (own, are_constant) = own.map(|own| (own.lasting, own.are_constant)).unwrap_or_default();
         // A service is authorized by the role of its key. It holds no levels that could limit its grants.
         let is_limited = matches!(caller, Caller::User { is_super_admin: false, .. })
             && !IamPermission::AssignPermissions.is_held(IamAction::Approve, &own);
-        Self { company, caller, own, is_limited, is_forced }
+        Self { company, caller, own, are_constant, is_limited, is_forced }
     }
 
     /// Checks a change that has been applied.
@@ -159,10 +163,11 @@ impl EscalationGuard {
 
     /// Returns `true` if the change cannot remove the last holder of an essential right, or if it is forced. If the
     /// change does not affect the caller's own permissions (`is_own`), the rights that the caller holds remain held.
-    /// Limited callers have not revoked such a right from another user either.
+    /// Limited callers have not revoked such a right from another user either. Neither is certain if assignments start
+    /// or end later: a deny may be assigned to the caller from a later time on.
     fn retains_rights(&self, is_own: bool) -> bool {
         let holds_all = || EssentialRight::ALL.into_iter().all(|right| right.is_held(&self.own));
-        self.is_forced || (!is_own && (self.is_limited || holds_all()))
+        self.is_forced || (self.are_constant && !is_own && (self.is_limited || holds_all()))
     }
 
     /// Returns the essential rights that no user of the company holds after the change.

@@ -7,6 +7,14 @@ use iam_storage::{Stamped, UnitOfWork};
 
 use crate::Failure;
 
+/// The permissions that determine what a caller can grant.
+pub(crate) struct OwnPermissions {
+    /// The caller's permissions without those that only assignments with an end grant.
+    pub(crate) lasting: Snapshot,
+    /// `true` if no assignment of the company starts or ends later, so that permissions alter only by changes.
+    pub(crate) are_constant: bool,
+}
+
 /// Returns a user's permissions without those that only assignments with an end grant. The denies of these assignments
 /// remain. `own` contains all permissions of the user.
 ///
@@ -16,10 +24,10 @@ pub(super) async fn lasting(
     company: CompanyId,
     user: UserId,
     own: Stamped<Snapshot>,
-) -> Result<Snapshot, Failure> {
-    // If the company has no next boundary, no assignment of the company ends.
+) -> Result<OwnPermissions, Failure> {
+    // If the company has no next boundary, no assignment of the company starts or ends later.
     if own.next_boundary.is_none() {
-        return Ok(own.value);
+        return Ok(OwnPermissions { lasting: own.value, are_constant: true });
     }
     let assigned = tx.assignments().get_assigned(company, user).await?;
     let with_end = assigned.into_iter().filter(|held| held.period.expires_at.is_some());
@@ -27,5 +35,5 @@ pub(super) async fn lasting(
     let Snapshot { levels, .. } = own.value;
     let levels = levels.into_iter();
     let levels = levels.map(|held| if with_end.contains(&held.level) { held.only_denies() } else { held }).collect();
-    Ok(Snapshot { levels, ..own.value })
+    Ok(OwnPermissions { lasting: Snapshot { levels, ..own.value }, are_constant: false })
 }

@@ -102,14 +102,17 @@ fn completed<C: MatrixCell>(stored: Vec<C>, template: Vec<C>) -> Vec<C> {
     cells.into_values().collect()
 }
 
-/// Unassigns the other levels of the user that deny permissions on the service's own features.
+/// Unassigns the other levels of the user that deny permissions on the service's own features, also those whose
+/// assignment starts later.
 async fn unassign_denies(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
     user: UserId,
     level: UserLevelId,
 ) -> Result<(), Failure> {
-    let Snapshot { catalog, levels, .. } = tx.snapshots().load_user(company, user).await?.value;
+    let assigned = tx.assignments().get_assigned(company, user).await?;
+    let assigned: Vec<_> = assigned.into_iter().map(|held| held.level.id).collect();
+    let Snapshot { catalog, levels, .. } = tx.snapshots().load_levels(company, &assigned).await?.value;
     let denies = |held: &LevelPermissions| {
         let own = held.features.iter().filter(|(feature, _)| is_own(&catalog, **feature));
         own.flat_map(|(_, rules)| rules.values()).any(|rule| !rule.value)

@@ -20,7 +20,7 @@ use crate::loading::resolver::STEPS;
 pub struct Credentials {
     context: Context,
     polls: Arc<Polls>,
-    loads: Arc<Coalescer<(), Loaded<()>>>,
+    loads: Coalescer<(), Loaded<()>>,
 }
 
 impl std::fmt::Debug for Credentials {

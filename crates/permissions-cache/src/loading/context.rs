@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::CacheOptions;
 use crate::cache::Cache;
-use crate::loading::coalescer::Lost;
+use crate::loading::batches::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
 
 /// The storage from which data is loaded, the cache that stores the results, and the limits of loads.

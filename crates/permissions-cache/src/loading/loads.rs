@@ -2,19 +2,30 @@
 
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, UserId};
-use iam_storage::{Result, Stamped};
+use iam_domain::{CompanyId, CompanySnapshot, UserId};
+use iam_storage::{Result, Stamped, StorageError};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tracing::Instrument;
 
 use crate::engine::compiled::CompiledSet;
+use crate::engine::entitlements::CommonParts;
 use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
+use crate::loading::batches::{Batches, Limits};
 use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, shared, unavailable};
 use crate::loading::polls::Polls;
+use crate::loading::results::Load;
+
+/// The limits of the loads of users of one company. With two loads at a time, a load on a connection that hangs does not
+/// delay the other users of the company.
+const LIMITS: Limits = Limits { loads: 2, members: 64 };
+
+/// Number of users whose loaded permissions are compiled before the task yields to other tasks.
+const USERS_BETWEEN_YIELDS: usize = 16;
 
 /// The compiled set that a load of one user returned, and the time at which the load began.
 #[derive(Clone)]
@@ -24,13 +35,13 @@ pub(crate) struct LoadedUser {
 }
 
 /// Loads permissions and the catalog. Concurrent loads of the same user or of the catalog are coalesced (single
-/// flight).
+/// flight), and waiting users of the same company are loaded in batches.
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,
     gate: Arc<Semaphore>,
-    users: Arc<Coalescer<Key, Loaded<LoadedUser>>>,
-    catalogs: Arc<Coalescer<(), Loaded<()>>>,
+    users: Arc<Batches<CompanyId, UserId, Loaded<LoadedUser>>>,
+    catalogs: Coalescer<(), Loaded<()>>,
 }
 
 impl Loads {
@@ -38,18 +49,14 @@ impl Loads {
     pub(crate) fn new(context: &Context, polls: Arc<Polls>, gate: Arc<Semaphore>) -> Self {
         let tickets = || Arc::clone(&context.cache.tickets);
         let loading = context.clone();
-        let users = Coalescer::new(
+        let users = Batches::new(
             tickets(),
             Arc::clone(&gate),
             context.runtime.clone(),
-            move |(company, user): Key, began| {
+            LIMITS,
+            move |company, users: Vec<UserId>, began| {
                 let context = loading.clone();
-                Box::pin(async move {
-                    let load = context.cache.begin(company, began);
-                    let reader = context.storage.reader().snapshots();
-                    let (stamped, snapshot) = split(context.timed(reader.load_user(company, user)).await?);
-                    Ok(LoadedUser { set: context.cache.keep(&load, user, &stamped, &snapshot), at: load.began_at() })
-                })
+                Box::pin(async move { load_batch(&context, company, &users, began).await })
             },
         );
         let loading = context.clone();
@@ -65,8 +72,8 @@ impl Loads {
     }
 
     /// Returns the result of loading one user. The load began after the ticket `since` was issued.
-    pub(crate) async fn user(&self, key: Key, since: Ticket) -> Result<LoadedUser> {
-        self.context.in_time(self.users.get(key, since)).await
+    pub(crate) async fn user(&self, (company, user): Key, since: Ticket) -> Result<LoadedUser> {
+        self.context.in_time(self.users.get(company, user, since)).await
     }
 
     /// Waits for the catalog to be loaded by a load that began after the ticket `since` was issued.
@@ -75,12 +82,10 @@ impl Loads {
     }
 
     /// Loads several users of a company in one statement. The load begins after this function is called, and continues
-    /// even if the call is cancelled. Returns the compiled sets in the order of `users`.
-    pub(crate) async fn users_together(
-        &self,
-        company: CompanyId,
-        users: Vec<UserId>,
-    ) -> Result<Vec<(UserId, Arc<CompiledSet>)>> {
+    /// even if the call is cancelled. Returns the results in the order of `users`.
+    ///
+    /// The load does not share batches with other requests, because all its users must be from one snapshot.
+    pub(crate) async fn users_together(&self, company: CompanyId, users: Vec<UserId>) -> Result<Vec<LoadedUser>> {
         self.polls.ensure_polled().await?;
         let (context, gate) = (self.context.clone(), Arc::clone(&self.gate));
         let load = async move {
@@ -89,13 +94,12 @@ impl Loads {
             let _permit = permit.await.map_err(|_| unavailable("too many loads are in progress"))?;
             let load = cache.begin(company, cache.tickets.begin());
             let stamped = context.timed(storage.reader().snapshots().load_users(company, &users)).await;
-            let (stamped, snapshot) = split(stamped.map_err(|error| shared(&error))?);
-            let keep = |user: &UserId| (*user, cache.keep(&load, *user, &stamped, &snapshot.of_user(*user)));
-            Ok(users.iter().map(keep).collect())
+            let stamped = stamped.map_err(|error| shared(&error))?;
+            let sets = keep_users(&context, &load, &users, &stamped).await;
+            Ok(sets.into_iter().map(|set| LoadedUser { set, at: load.began_at() }).collect())
         };
-        let loaded: Vec<(UserId, Arc<CompiledSet>)> =
-            self.context.runtime.spawn(load.in_current_span()).await.map_err(unavailable)??;
-        for (_, set) in &loaded {
+        let loaded: Vec<_> = self.context.runtime.spawn(load.in_current_span()).await.map_err(unavailable)??;
+        for LoadedUser { set, .. } in &loaded {
             if !self.polls.is_of_the_primary(set).await? {
                 return Err(unavailable("the response is not from the current primary database"));
             }
@@ -104,8 +108,67 @@ impl Loads {
     }
 }
 
-/// Splits a stamped result into its versions and stamps, and its value.
-fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
-    let Stamped { versions, stamps, next_boundary, value } = stamped;
-    (Stamped { versions, stamps, next_boundary, value: () }, value)
+/// Loads a batch of users of a company, and returns their results in the order of `users`. The load began at the ticket
+/// `began`.
+async fn load_batch(context: &Context, company: CompanyId, users: &[UserId], began: Ticket) -> Vec<Loaded<LoadedUser>> {
+    let load = context.cache.begin(company, began);
+    if let [user] = users {
+        return vec![load_user(context, &load, company, *user).await];
+    }
+    match context.timed(context.storage.reader().snapshots().load_users(company, users)).await {
+        Ok(stamped) => {
+            let sets = keep_users(context, &load, users, &stamped).await;
+            sets.into_iter().map(|set| Ok(LoadedUser { set, at: load.began_at() })).collect()
+        }
+        // A row that cannot be parsed must affect only the users whose permissions it determines.
+        Err(error) if matches!(*error, StorageError::Corrupt { .. }) => {
+            let one_by_one = async {
+                let mut loaded = Vec::with_capacity(users.len());
+                for user in users {
+                    loaded.push(load_user(context, &load, company, *user).await);
+                }
+                loaded
+            };
+            let loaded = tokio::time::timeout(context.options.load_timeout, one_by_one).await;
+            loaded.unwrap_or_else(|_| vec![Err(error); users.len()])
+        }
+        Err(error) => vec![Err(error); users.len()],
+    }
+}
+
+/// Loads one user of a company.
+async fn load_user(context: &Context, load: &Load, company: CompanyId, user: UserId) -> Loaded<LoadedUser> {
+    let Stamped { versions, stamps, next_boundary, value: snapshot } =
+        context.timed(context.storage.reader().snapshots().load_user(company, user)).await?;
+    let common = Stamped { versions, stamps, next_boundary, value: CommonParts::from(&snapshot) };
+    let held: Vec<_> = snapshot.levels.iter().collect();
+    Ok(LoadedUser { set: context.cache.keep(load, user, &common, &held), at: load.began_at() })
+}
+
+/// Compiles the permissions of users of a company, and returns their compiled sets in the order of `users`. Caches the
+/// sets, unless they are already outdated.
+async fn keep_users(
+    context: &Context,
+    load: &Load,
+    users: &[UserId],
+    stamped: &Stamped<CompanySnapshot>,
+) -> Vec<Arc<CompiledSet>> {
+    let Stamped { versions, stamps, next_boundary, value: snapshot } = stamped;
+    let common = Stamped {
+        versions: *versions,
+        stamps: *stamps,
+        next_boundary: *next_boundary,
+        value: CommonParts::from(snapshot),
+    };
+    let mut sets = Vec::with_capacity(users.len());
+    for users in users.chunks(USERS_BETWEEN_YIELDS) {
+        if !sets.is_empty() {
+            yield_now().await;
+        }
+        for user in users {
+            let held: Vec<_> = snapshot.levels_of(*user).collect();
+            sets.push(context.cache.keep(load, *user, &common, &held));
+        }
+    }
+    sets
 }

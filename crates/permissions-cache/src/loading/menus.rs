@@ -21,7 +21,7 @@ type StampedMenu = Stamped<Arc<Menu>>;
 /// version of the catalog. The menu at a given version is immutable, so cached menus need no invalidation.
 pub(crate) struct Menus {
     context: Context,
-    loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
+    loads: Coalescer<Option<CompanyId>, Loaded<StampedMenu>>,
     kept: Cache<(u64, Option<CompanyId>, StateId), Arc<Menu>>,
 }
 

@@ -2,6 +2,7 @@
 //! requests that wait for a poll share one poll (single flight).
 
 pub(crate) mod allowance;
+pub(crate) mod batches;
 pub(crate) mod coalescer;
 pub(crate) mod context;
 pub(crate) mod error;

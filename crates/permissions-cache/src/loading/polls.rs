@@ -17,7 +17,7 @@ use crate::loading::error::{Loaded, in_limit, unavailable};
 /// Polls for changes. All requests that wait for a poll share one poll (single flight).
 pub(crate) struct Polls {
     pub(crate) context: Context,
-    coalescer: Arc<Coalescer<(), Loaded<()>>>,
+    coalescer: Coalescer<(), Loaded<()>>,
     is_followed: Arc<AtomicBool>,
     /// `true` if the database was unavailable for the latest completed poll.
     is_failing: Arc<AtomicBool>,

@@ -16,7 +16,7 @@ use crate::freshness::ticket::Ticket;
 use crate::loading::allowance::LoadAllowance;
 use crate::loading::context::Context;
 use crate::loading::error::unavailable;
-use crate::loading::loads::Loads;
+use crate::loading::loads::{LoadedUser, Loads};
 use crate::loading::polls::Polls;
 use crate::lookup::Lookup;
 use crate::{Consistency, Subject};
@@ -106,12 +106,24 @@ impl Resolver {
     ) -> Result<()> {
         let users: Vec<_> = subjects.iter().map(|subject| subject.holder()).collect();
         loads.take(users.len())?;
-        let sets = self.loads.users_together(company, users).await?;
-        for (subject, (user, set)) in subjects.iter().zip(sets) {
+        let mut loaded = self.loads.users_together(company, users.clone()).await?;
+        if !loaded.iter().all(|loaded| self.is_in_time(loaded)) {
+            loads.take(users.len())?;
+            loaded = self.loads.users_together(company, users).await?;
+        }
+        for (subject, LoadedUser { set, .. }) in subjects.iter().zip(loaded) {
             consistency.refuse_older(&set, *subject)?;
-            found.insert(user, (set, None));
+            found.insert(subject.holder(), (set, None));
         }
         Ok(())
+    }
+
+    /// Returns `true` if the load took less time than the lease, and if no assignment can have started or ended since it
+    /// began. Otherwise, the load must be repeated: for example, the process was suspended, or the load began before the
+    /// request arrived.
+    fn is_in_time(&self, loaded: &LoadedUser) -> bool {
+        let Context { options, cache, .. } = &self.context;
+        Moment::now().since(loaded.at) <= options.lease && !cache.clock.may_have_reached(loaded.set.until)
     }
 
     /// Loads one subject. The load begins only after the ticket `since` was issued.
@@ -129,12 +141,9 @@ impl Resolver {
             loads.take(1)?;
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
-            // The load is repeated if it did not read from the current primary. The first load is also repeated if it
-            // took longer than the lease, for example because the process was suspended.
-            let is_in_time = attempt > 0 || Moment::now().since(loaded.at) <= self.context.options.lease;
-            // A load that other requests began earlier may have read before an assignment started or ended.
-            let is_in_time =
-                is_in_time && (attempt > 0 || !self.context.cache.clock.may_have_reached(loaded.set.until));
+            // The load is repeated if it did not read from the current primary. Only the first load is repeated because it
+            // was not in time.
+            let is_in_time = attempt > 0 || self.is_in_time(&loaded);
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
                 return Ok((loaded.set, None));

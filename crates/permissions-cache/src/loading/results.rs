@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use iam_domain::{Catalog, CompanyId, LevelPermissions, Snapshot, UserId};
+use iam_domain::{Catalog, CompanyId, LevelPermissions, UserId};
 use iam_storage::{CredentialChanges, Stamped, StateId};
 
 use crate::cache::{Cache, State};
 use crate::companies::KnownParts;
 use crate::engine::compiled::CompiledSet;
-use crate::engine::entitlements::Entitlements;
+use crate::engine::entitlements::{CommonParts, Entitlements};
 use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::entries::Key;
@@ -51,15 +51,17 @@ impl Cache {
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles and returns the result of a load. Caches the compiled set, unless the set is already outdated.
+    /// Compiles and returns the result of a load for one user, who holds the levels `held`. Caches the compiled set,
+    /// unless the set is already outdated.
     pub(crate) fn keep(
         &self,
         load: &Load,
         user: UserId,
-        stamped: &Stamped<()>,
-        snapshot: &Snapshot,
+        stamped: &Stamped<CommonParts<'_>>,
+        held: &[&LevelPermissions],
     ) -> Arc<CompiledSet> {
-        let levels: Box<[_]> = snapshot.levels.iter().map(|level| level.level).collect();
+        let snapshot = stamped.value;
+        let levels: Box<[_]> = held.iter().map(|level| level.level).collect();
         let (catalog, company) = (stamped.catalog_state(), stamped.company_state());
         let until = stamped.next_boundary.map_or(i64::MAX, |next| next.micros());
         let (index, known) = {
@@ -73,14 +75,13 @@ impl Cache {
             (index, known)
         };
         // The permissions are compiled while the cache's mutex is not held.
-        let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
+        let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(snapshot.catalog))));
         let KnownParts { set, rules, entitlements } = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
-            let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRules>>)| {
+            let compile = |(level, known): (&&LevelPermissions, Option<Arc<LevelRules>>)| {
                 known.unwrap_or_else(|| Arc::new(LevelRules::new(&index, level, &self.memory)))
             };
-            let rules =
-                snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
+            let rules = held.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let is_known = entitlements.are_of(snapshot);
             let entitlements =
                 if is_known { entitlements } else { Arc::new(Entitlements::new(snapshot, &self.memory)) };

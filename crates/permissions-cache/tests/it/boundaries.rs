@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{Assignment, Period, Timestamp};
-use iam_permissions_cache::{Consistency, Permissions, Subject};
+use iam_permissions_cache::{Consistency, LoadAllowance, Permissions, Subject};
 use iam_storage::UnitOfWork;
 
 use crate::replica::{alone, patient};
@@ -96,4 +96,30 @@ async fn a_change_invalidates_the_sets_of_all_boundaries() {
     assert!(sees(&permissions, 0, 0).await);
     store.say(0, iam_domain::ViewState::Deny).await;
     assert!(!sees(&permissions, 0, 0).await);
+}
+
+/// Requests for several users do not receive the results of a load that read before a boundary, or that took longer than
+/// the lease.
+#[tokio::test]
+async fn a_load_of_several_users_that_read_before_a_boundary_is_repeated() {
+    let (store, _) = store().await;
+    store.advance(START + 100);
+    let permissions = alone(&store, patient());
+    store.next(Asked::Users, Does::ReadThenHold);
+    let asking = {
+        let permissions = Arc::clone(&permissions);
+        tokio::spawn(async move {
+            let subjects = [9, 7].map(|number| Subject::User(user(number)));
+            let mut loads = LoadAllowance::default();
+            let found = permissions.accesses(company(0), &subjects, Consistency::Cached, &mut loads).await.unwrap();
+            (found[0].versions().boundary, loads.loads)
+        })
+    };
+    store.held(Asked::Users, 1).await;
+    store.advance(END - START);
+    // A poll measures the clock.
+    sees(&permissions, 0, 8).await;
+    store.let_go(Asked::Users);
+    let (boundary, loads) = asking.await.unwrap();
+    assert_eq!((boundary, loads), (0, 4), "the assignment has ended, so its holder is not a member");
 }

@@ -176,7 +176,8 @@ async fn authentication_does_not_wait_for_loads_of_users() {
         .map(|number| {
             let permissions = Arc::clone(&permissions);
             tokio::spawn(async move {
-                crate::world::see(&permissions, 0, number, iam_permissions_cache::Consistency::Cached).await
+                // Each company has a load of its own.
+                crate::world::see(&permissions, number, 0, iam_permissions_cache::Consistency::Cached).await
             })
         })
         .collect();

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use iam_domain::{ApiKeyId, Caller, Decision, Reason, Service, ServiceRole, ViewState};
-use iam_permissions_cache::{CacheOptions, Consistency, LoadAllowance, Permissions, Subject};
-use iam_storage::{Result, StorageError, Target};
-use tokio::task::{JoinHandle, yield_now};
+use iam_permissions_cache::{CacheOptions, Consistency, LoadAllowance, Subject};
+use iam_storage::{StorageError, Target};
 
-use crate::replica::{Replica, alone, patient};
+use crate::replica::{Replica, alone, ask, patient, waiting};
 use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{company, hit, see, sees, sees_view_0, user};
 
@@ -39,20 +38,6 @@ async fn a_service_is_treated_as_a_non_member() {
         assert!(access.is_non_member() && !access.is_member());
         assert_eq!((access.id(), access.versions()), (non_member.id(), non_member.versions()));
         assert_eq!(access.check(&sees_view_0()), Decision::of_view(false, Reason::NoUserLevels));
-    }
-}
-
-/// Checks in a separate task whether the user may see view 0.
-fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
-    let permissions = Arc::clone(permissions);
-    tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
-}
-
-/// Waits until `count` requests have missed the cache.
-async fn waiting(permissions: &Permissions, count: u64) {
-    eventually("all requests wait", || permissions.stats().misses == count).await;
-    for _ in 0..10 {
-        yield_now().await;
     }
 }
 

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_permissions_cache::{CacheOptions, Consistency, Permissions};
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
     NavTrail, Polled, Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
 use crate::store::{Store, eventually};
+use crate::world::see;
 
 /// The state of a replica's connection to the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,4 +211,18 @@ pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permission
 pub(crate) fn patient() -> CacheOptions {
     let minute = Duration::from_secs(60);
     CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
+}
+
+/// Checks in a separate task whether the user may see view 0.
+pub(crate) fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
+    let permissions = Arc::clone(permissions);
+    tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
+}
+
+/// Waits until `count` requests have missed the cache.
+pub(crate) async fn waiting(permissions: &Permissions, count: u64) {
+    eventually("all requests wait", || permissions.stats().misses == count).await;
+    for _ in 0..10 {
+        yield_now().await;
+    }
 }

@@ -72,6 +72,8 @@ pub(crate) enum Does {
     /// Reads, then waits until the test releases the call, and returns the result.
     ReadThenHold,
     Fail,
+    /// Fails because a row cannot be parsed.
+    Corrupt,
     Hang,
     Panic,
 }
@@ -189,6 +191,7 @@ impl Store {
         match does {
             Does::Answer => read.await,
             Does::Fail => Err(StorageError::Unavailable { retryable: false, source: Some("gone".into()) }),
+            Does::Corrupt => Err(StorageError::corrupt("a row cannot be parsed, as the test requested")),
             Does::Hang => pending().await,
             Does::Panic => panic!("the driver panics, as the test requested"),
             Does::HoldThenRead => {

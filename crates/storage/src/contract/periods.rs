@@ -100,8 +100,9 @@ pub async fn copies_contain_the_periods_of_assignments(storage: Arc<dyn Storage>
     let before = now(&storage, company).await;
     let copy = storage.reader().snapshots().load_copy(company).await.unwrap();
     let Periods { pending, active, started, expired } = periods;
-    let expected = levels.iter().map(|level| level.id).zip([pending, active, started, expired]).collect();
-    assert_eq!(copy.value.holders, BTreeMap::from([(user, expected)]));
+    let expected: BTreeMap<_, _> =
+        levels.iter().map(|level| level.id).zip([pending, active, started, expired]).collect();
+    assert_eq!(copy.value.holders, BTreeMap::from([(user, Arc::new(expected))]));
     assert_eq!((copy.versions, copy.next_boundary), (versions(&storage, Some(company)).await, pending.starts_at));
     assert!((before..=now(&storage, company).await).contains(&copy.value.read_at));
 }
