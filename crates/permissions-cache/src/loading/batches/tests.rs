@@ -113,11 +113,15 @@ impl Bench {
     }
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition holds. Panics if it does not hold after all tasks have run many times: the tests have one thread.
 async fn eventually(mut holds: impl FnMut() -> bool) {
-    while !holds() {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
         yield_now().await;
     }
+    panic!("the condition does not hold");
 }
 
 /// Lets all ready tasks run.
