@@ -9,6 +9,7 @@ mod effective_rows;
 mod migrations;
 mod outages;
 mod outdated;
+mod plan_cache;
 pub mod plans;
 mod requests;
 mod reverted_migrations;

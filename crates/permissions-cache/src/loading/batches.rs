@@ -15,6 +15,10 @@ use crate::freshness::ticket::{Ticket, Tickets};
 
 pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// The function that loads the values of members of a group, in the order of the members. The ticket is that at which the
+/// load begins.
+type Load<G, M, T> = Box<dyn Fn(G, Vec<M>, Ticket) -> Loading<Vec<T>> + Send + Sync>;
+
 /// Maximum number of members that wait or are loaded at the same time, in all groups. Requests for further members fail
 /// immediately (load shedding).
 const MAX_MEMBERS: usize = 10_000;
@@ -111,7 +115,7 @@ pub(crate) struct Batches<G, M, T> {
     tickets: Arc<Tickets>,
     gate: Arc<Semaphore>,
     runtime: Handle,
-    load: Box<dyn Fn(G, Vec<M>, Ticket) -> Loading<Vec<T>> + Send + Sync>,
+    load: Load<G, M, T>,
 }
 
 impl<G, M, T> Batches<G, M, T>

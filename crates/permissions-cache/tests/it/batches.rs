@@ -191,16 +191,20 @@ async fn a_batch_that_missed_a_change_is_not_cached_and_serves_no_later_request(
         store.held(Asked::Users, 1).await;
         let stamp = store.say(0, ViewState::Deny).await;
         permissions.changed(Target::Company(company(0)), stamp);
+        store.next(Asked::Users, Does::HoldThenRead);
         let late = [0, 1].map(|who| ask(permissions, who, consistency));
         waiting(permissions, 6).await;
         store.let_go(Asked::Users);
         for early in early {
             assert!(early.await.unwrap().unwrap(), "the batch read the old data");
         }
-        store.let_go(Asked::User);
+        store.held(Asked::Users, 1).await;
+        assert_eq!([0, 1].map(|who| hit(permissions, 0, who)), [None; 2]);
+        store.let_go(Asked::Users);
         for late in late {
             assert!(!late.await.unwrap().unwrap());
         }
+        store.let_go(Asked::User);
         assert_eq!([0, 1].map(|who| hit(permissions, 0, who)), [Some(false); 2]);
         for first in first {
             assert!(!first.await.unwrap().unwrap());

@@ -15,6 +15,8 @@ const ONE_OF_ONE: Limits = Limits { loads: 1, members: 1 };
 const GATE: usize = 4;
 
 type Group = &'static str;
+/// The group and the members of a load.
+type Loaded = (Group, Vec<u32>);
 
 /// Batches whose loads block until the test releases them, in the order in which they began. The value of a member is the
 /// member and the number of its load, counted from 1.
@@ -22,7 +24,7 @@ struct Bench {
     batches: Arc<Batches<Group, u32, (u32, usize)>>,
     tickets: Arc<Tickets>,
     /// The group and the members of each load, in the order in which the loads began.
-    begun: Arc<Mutex<Vec<(Group, Vec<u32>)>>>,
+    begun: Arc<Mutex<Vec<Loaded>>>,
     ended: Arc<AtomicUsize>,
     go: Arc<Semaphore>,
 }
@@ -94,7 +96,7 @@ impl Bench {
     }
 
     /// Returns the group and the members of each load that has begun.
-    fn loads(&self) -> Vec<(Group, Vec<u32>)> {
+    fn loads(&self) -> Vec<Loaded> {
         self.begun.lock().unwrap().clone()
     }
 
@@ -113,11 +115,15 @@ impl Bench {
     }
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition holds. Panics if it does not hold after all tasks have run many times: the tests have one thread.
 async fn eventually(mut holds: impl FnMut() -> bool) {
-    while !holds() {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
         yield_now().await;
     }
+    panic!("the condition does not hold");
 }
 
 /// Lets all ready tasks run.
