@@ -63,6 +63,7 @@ mod m20261127_000011_company_directory;
 mod m20261127_000012_cursor_key;
 mod m20261127_000013_idempotency_keys;
 mod m20261127_000014_assignment_periods;
+mod m20261127_000015_member_names;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -142,6 +143,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000012_cursor_key::Migration),
             Box::new(m20261127_000013_idempotency_keys::Migration),
             Box::new(m20261127_000014_assignment_periods::Migration),
+            Box::new(m20261127_000015_member_names::Migration),
         ]
     }
 
@@ -359,6 +361,7 @@ mod tests {
         m20261127_000012_cursor_key::UP,
         m20261127_000013_idempotency_keys::UP,
         m20261127_000014_assignment_periods::UP,
+        m20261127_000015_member_names::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

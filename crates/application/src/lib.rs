@@ -84,7 +84,7 @@ pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};
 pub use lists::companies::ListCompanies;
 pub use lists::ending::ListEndingAssignments;
-pub use lists::members::{ListMembers, SearchText};
+pub use lists::members::{ListMembers, MemberOrder, SearchText};
 pub use lists::page::{Page, PageRequest};
 pub use names::Names;
 pub use nullified::{Nullified, NullifiedCell};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::convert::companies::details;
 use crate::convert::time;
-use crate::copied_cells::{Cells, cells_in};
+use crate::copied_cells::{Cells, cell_columns, cells_in};
 use crate::entities::{columns, company2modules, menu_items, sub_menu_items, user_levels};
 use crate::holders::{holders, holders_in};
 use crate::reads::ceilings::ceilings_in;
@@ -19,7 +19,7 @@ use crate::statement::{column, from_json, json_column};
 use crate::unreadable::readable;
 
 /// Returns the SQL of the columns of a snapshot of a company ($3) that only its copy has. The cells of its levels are
-/// read from further [tables](crate::copied_cells::CELLS).
+/// read from further [tables](crate::copied_cells::cell_tables).
 pub(crate) fn company_copy() -> String {
     format!(
         ", company.provisioned_at, company.name::text AS name, company.erased_at, company.quotas::text AS quotas,
@@ -28,8 +28,9 @@ pub(crate) fn company_copy() -> String {
         (SELECT coalesce(json_agg(level ORDER BY level.id), '[]')
          FROM (SELECT {levels} FROM user_levels AS own WHERE own.company_id = $3) AS level)::text AS own_levels,
         statement_timestamp() AS read_at,
-        {own_menu}, {common_menu}{holders}",
+        {own_menu}, {common_menu}{holders}{cells}",
         levels = columns::<user_levels::Entity>("own"),
+        cells = cell_columns(),
         holders = holders("user_user_levels WHERE company_id = $3"),
         own_menu = menu_columns("m.company_id = $3", OWN_MENU),
         common_menu = menu_columns("m.company_id IS NULL", COMMON_MENU),

@@ -12,22 +12,48 @@ use uuid::Uuid;
 use crate::entities::{user_level_feature_permissions, user_level_view_permissions};
 use crate::statement::column;
 
-/// The tables of a `FROM` clause that reads the cells of the company $3. They have the columns that [`cells_in`] reads.
-/// JSON would cost several times as much.
-pub(crate) const CELLS: &str = " CROSS JOIN (
-        SELECT array_agg(id) AS view_cell_ids, array_agg(user_level_id) AS view_cell_levels,
-            array_agg(view_id) AS view_cell_views, array_agg(state::text) AS view_cell_states,
-            array_agg(modifiable) AS view_cell_modifiable, array_agg(created_at) AS view_cell_created,
-            array_agg(updated_at) AS view_cell_updated
-        FROM user_level_view_permissions WHERE company_id = $3
-    ) AS view_cells CROSS JOIN (
-        SELECT array_agg(id) AS feature_cell_ids, array_agg(user_level_id) AS feature_cell_levels,
-            array_agg(feature_id) AS feature_cell_features, array_agg(action::text) AS feature_cell_actions,
-            array_agg(value) AS feature_cell_values, array_agg(scope::text) AS feature_cell_scopes,
-            array_agg(modifiable) AS feature_cell_modifiable, array_agg(created_at) AS feature_cell_created,
-            array_agg(updated_at) AS feature_cell_updated
-        FROM user_level_feature_permissions WHERE company_id = $3
-    ) AS feature_cells";
+/// The columns of `user_level_view_permissions`, each with the name of the array of its values.
+const VIEW_COLUMNS: [(&str, &str); 7] = [
+    ("id", "view_cell_ids"),
+    ("user_level_id", "view_cell_levels"),
+    ("view_id", "view_cell_views"),
+    ("state::text", "view_cell_states"),
+    ("modifiable", "view_cell_modifiable"),
+    ("created_at", "view_cell_created"),
+    ("updated_at", "view_cell_updated"),
+];
+
+/// The columns of `user_level_feature_permissions`, each with the name of the array of its values.
+const FEATURE_COLUMNS: [(&str, &str); 9] = [
+    ("id", "feature_cell_ids"),
+    ("user_level_id", "feature_cell_levels"),
+    ("feature_id", "feature_cell_features"),
+    ("action::text", "feature_cell_actions"),
+    ("value", "feature_cell_values"),
+    ("scope::text", "feature_cell_scopes"),
+    ("modifiable", "feature_cell_modifiable"),
+    ("created_at", "feature_cell_created"),
+    ("updated_at", "feature_cell_updated"),
+];
+
+/// Returns the SQL of the columns that [`cells_in`] reads from the tables of [`cell_tables`].
+pub(crate) fn cell_columns() -> String {
+    VIEW_COLUMNS.iter().chain(&FEATURE_COLUMNS).map(|(_, name)| format!(", {name}")).collect()
+}
+
+/// Returns the tables of a `FROM` clause that reads the cells of the company $3. JSON would cost several times as much.
+pub(crate) fn cell_tables() -> String {
+    let arrays = |columns: &[(&str, &str)]| {
+        let arrays = columns.iter().map(|(column, name)| format!("coalesce(array_agg({column}), '{{}}') AS {name}"));
+        arrays.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        " CROSS JOIN (SELECT {} FROM user_level_view_permissions WHERE company_id = $3) AS view_cells
+        CROSS JOIN (SELECT {} FROM user_level_feature_permissions WHERE company_id = $3) AS feature_cells",
+        arrays(&VIEW_COLUMNS),
+        arrays(&FEATURE_COLUMNS),
+    )
+}
 
 /// The cells of the two matrices of a level.
 #[derive(Default)]
@@ -38,7 +64,7 @@ pub(crate) struct Cells {
     pub(crate) features: Vec<FeaturePermission>,
 }
 
-/// Returns the cells of each level in the columns of [`CELLS`].
+/// Returns the cells of each level in the columns of [`cell_columns`].
 pub(crate) fn cells_in(row: &QueryResult, company: CompanyId) -> Result<BTreeMap<UserLevelId, Cells>> {
     let mut cells: BTreeMap<_, Cells> = BTreeMap::new();
     for cell in ViewCells::of(row, company)? {
@@ -56,12 +82,12 @@ pub(crate) fn cells_in(row: &QueryResult, company: CompanyId) -> Result<BTreeMap
     Ok(cells)
 }
 
-/// Returns the elements of an array. An array without elements is null.
+/// Returns the elements of an array.
 fn elements<T>(row: &QueryResult, name: &str) -> Result<IntoIter<T>>
 where
     Vec<T>: TryGetable,
 {
-    Ok(column::<Option<Vec<T>>>(row, name)?.unwrap_or_default().into_iter())
+    Ok(column::<Vec<T>>(row, name)?.into_iter())
 }
 
 /// The columns of the cells of view matrices.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::company_copy::{company_copy, copy_in};
 use crate::connections::shares::Class;
-use crate::copied_cells::CELLS;
+use crate::copied_cells::cell_tables;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
@@ -326,7 +326,7 @@ impl<T: Executor> Snapshots for Repository<T> {
 
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
         let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
-            self.load_row(Class::Reads, company, (&company_copy(), CELLS), []).await?;
+            self.load_row(Class::Reads, company, (&company_copy(), &cell_tables()), []).await?;
         // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
         let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
         let value =

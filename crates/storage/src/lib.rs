@@ -103,8 +103,8 @@ pub use growth::Growth;
 pub use idempotency::{IdempotencyKeys, IdempotencyKeysMut, IdempotencyRecord, IdempotentRequest, RecordOutcome};
 pub use matrix::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
 pub use members::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
-    Selected, UserRange,
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition, MemberSearch,
+    Members, ProfileText, Selected, UserRange,
 };
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{

@@ -104,6 +104,15 @@ pub enum Direction {
     Descending,
 }
 
+/// The position of a member in a list that is sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberPosition {
+    /// The [folded](iam_domain::folded) display name of the member. `None` for a member without one.
+    pub name: Option<String>,
+    /// The member.
+    pub user: UserId,
+}
+
 /// The levels by which a list selects members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LevelRules<'a> {
@@ -133,6 +142,16 @@ pub trait Members: Send + Sync {
         filter: &MemberFilter,
         direction: Direction,
         after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<Member>>;
+    /// Returns a page of the members of a company, ordered by folded display name, then id: at most `limit` members after
+    /// the position `after`. Members without a display name are last, ordered by id. With a filter, the operation reads all
+    /// members that the filter selects.
+    async fn list_by_name(
+        &self,
+        company: CompanyId,
+        filter: &MemberFilter,
+        after: Option<&MemberPosition>,
         limit: u64,
     ) -> Result<Vec<Member>>;
     /// Returns the number of members that the filter selects. Counting stops at `limit`.

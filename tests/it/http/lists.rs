@@ -78,6 +78,38 @@ both_adapters! {
         assert!(theirs.iter().all(|user| !all.contains(user)));
     }
 
+    /// Members are sorted by display name on request, regardless of case; members without a name are last. The order is the
+    /// same whatever the page size is, and the cursor of another order is rejected.
+    async fn members_are_sorted_by_name(api: TestApi) {
+        let (company, level, users) = with_holders(&api, 5).await;
+        let path = |user: UserId| format!("/api/iam/users/{user}/profile");
+        for (user, name) in [(4, "ärztin"), (1, "Zoë"), (3, "anna"), (2, "Ärztin")] {
+            let request = api.put(&path(users[user])).by(company.admin).within(company.id);
+            request.json(&json!({ "displayName": name })).send().await.expect(200);
+        }
+        let named = [3, 1, 2, 4].map(|user| users[user]);
+        let mut unnamed = vec![users[0], company.admin, company.member, company.visitor];
+        unnamed.sort_unstable();
+        let all = strings(&[&named[..], &unnamed].concat());
+        let of_level = strings(&[&named[..], &users[..1]].concat());
+        let holders = format!("{LEVELS}/{level}/users");
+        for limit in [1, 3, 200] {
+            let query = format!("sort=name&limit={limit}");
+            assert_eq!(pages(&api, company, USERS, &query).await.concat(), all, "{limit}");
+            assert_eq!(pages(&api, company, &holders, &query).await.concat(), of_level, "{limit}");
+            let found = pages(&api, company, USERS, &format!("{query}&q=RZTIN")).await.concat();
+            assert_eq!(found, strings(&[users[2], users[4]]));
+        }
+        let get = |query: &str| api.get(&format!("{USERS}?{query}")).by(company.admin).within(company.id);
+        let by_name = cursor(get("sort=name&limit=1")).await;
+        let by_id = cursor(get("limit=1")).await;
+        get(&format!("sort=name&limit=2&cursor={by_name}")).send().await.expect(200);
+        for query in [format!("cursor={by_name}"), format!("sort=-id&cursor={by_name}"), format!("sort=name&cursor={by_id}")] {
+            let answer = get(&query).send().await;
+            assert_eq!(answer.expect(400).json()["errors"][0]["code"], "cursor", "{query}");
+        }
+    }
+
     /// The total is counted on request, for the filter of the list.
     async fn the_total_is_counted_on_request(api: TestApi) {
         let (company, level, users) = with_holders(&api, 4).await;
@@ -268,7 +300,8 @@ both_adapters! {
                 ("limit=abc", "limit", "invalid"),
                 ("limit=-1", "limit", "invalid"),
                 ("limit=1&limit=2", "limit", "duplicate"),
-                ("sort=name", "sort", "unknown"),
+                ("sort=-name", "sort", "unknown"),
+                ("sort=foo", "sort", "unknown"),
                 ("sort=ID", "sort", "unknown"),
                 ("total=yes", "total", "type"),
                 (&format!("q={long}"), "q", "too_long"),

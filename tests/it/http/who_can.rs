@@ -182,7 +182,7 @@ both_adapters! {
         for (level, state) in [(&allowing, "allow"), (&denying, "deny")] {
             api.set_matrix(company, level, "views", json!([{ "viewId": view, "state": state }])).await;
         }
-        let mut users: Vec<_> = (0..14).map(|_| new_user()).collect();
+        let mut users: Vec<_> = (0..24).map(|_| new_user()).collect();
         users.sort_unstable();
         let (last, denied) = users.split_last().unwrap();
         for user in denied {

@@ -108,6 +108,7 @@ pub mod postgres {
         c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, None)).await;
         let (after, all) = (Some(user), MemberFilter::default());
         c.of("Members::list", reader.members().list(company, &all, Direction::Ascending, None, 9)).await;
+        c.of("Members::list_by_name", reader.members().list_by_name(company, &all, None, 9)).await;
         c.of("Members::count", reader.members().count(company, &all, 9)).await;
         c.of("Members::count_by_level", reader.members().count_by_level(company)).await;
         let rules = LevelRules { allowing: &[level(1)], denying: &[level(2)] };

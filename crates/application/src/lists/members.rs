@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use iam_domain::{Caller, CompanyId, UserId, UserLevelId, folded};
 use iam_permissions_cache::Consistency;
-use iam_storage::{Direction, Member, MemberFilter, MemberSearch, ProfileText, UserRange};
+use iam_storage::{Direction, Member, MemberFilter, MemberPosition, MemberSearch, ProfileText, UserRange};
+use serde::{Deserialize, Serialize};
 
 use crate::lists::cursor::Binding;
 use crate::lists::page::{Page, PageRequest};
@@ -21,6 +22,23 @@ pub enum SearchText {
     Text(String),
 }
 
+/// The order of a list of members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberOrder {
+    /// By id.
+    Id(Direction),
+    /// By display name, regardless of case, then by id. Members without a display name are last.
+    Name,
+}
+
+/// The position of a member in a list, as a cursor contains it.
+#[derive(Serialize, Deserialize)]
+struct Position {
+    /// The folded display name, if the list is sorted by name.
+    name: Option<String>,
+    user: UserId,
+}
+
 /// A request for a page of a list of members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListMembers {
@@ -30,8 +48,8 @@ pub struct ListMembers {
     pub level: Option<UserLevelId>,
     /// The search text.
     pub search: Option<SearchText>,
-    /// The order of the list, which is sorted by id.
-    pub direction: Direction,
+    /// The order of the list.
+    pub order: MemberOrder,
     /// The requested page.
     pub page: PageRequest,
 }
@@ -64,15 +82,27 @@ impl Application {
         list: &'static str,
         request: &ListMembers,
     ) -> Result<Page<Member>, Failure> {
-        let ListMembers { company, level, direction, page, .. } = request;
-        let parameters = format!("{level:?} {:?} {direction:?}", request.search);
+        let ListMembers { company, level, order, page, .. } = request;
+        let parameters = format!("{level:?} {:?} {order:?}", request.search);
         let binding = Binding { list, caller, company: Some(*company), parameters: &parameters };
         let may_read_emails =
             self.meets(caller, Some(*company), Requirement::ReadProfiles, Consistency::Cached).await?;
         let filter = request.filter(may_read_emails);
         let members = self.reader().members();
-        let read = async |after, limit| members.list(*company, &filter, *direction, after, limit).await;
-        let mut found = self.page(&binding, page, |member: &Member| member.user, read).await?;
+        let read = async |after: Option<Position>, limit| match order {
+            MemberOrder::Id(direction) => {
+                members.list(*company, &filter, *direction, after.map(|after| after.user), limit).await
+            }
+            MemberOrder::Name => {
+                let after = after.map(|Position { name, user }| MemberPosition { name, user });
+                members.list_by_name(*company, &filter, after.as_ref(), limit).await
+            }
+        };
+        let position = |member: &Member| {
+            let name = member.display_name.as_ref().filter(|_| *order == MemberOrder::Name);
+            Position { name: name.map(|name| folded(name.as_str())), user: member.user }
+        };
+        let mut found = self.page(&binding, page, position, read).await?;
         if found.elements.is_empty()
             && let Some(level) = level
         {

@@ -1,6 +1,6 @@
 //! The parameters and the response members that all lists share.
 
-use iam_application::{Direction, FieldCode, PageRequest, SearchText, Total};
+use iam_application::{Direction, FieldCode, MemberOrder, PageRequest, SearchText, Total};
 use iam_domain::ExternalId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,7 +65,11 @@ pub(crate) fn member_search(request: &mut RequestReader<'_>) -> Option<Option<Se
 }
 
 /// The sort orders of lists of members.
-pub(crate) const MEMBER_ORDERS: [(&str, Direction); 2] = [("id", Direction::Ascending), ("-id", Direction::Descending)];
+pub(crate) const MEMBER_ORDERS: [(&str, MemberOrder); 3] = [
+    ("id", MemberOrder::Id(Direction::Ascending)),
+    ("-id", MemberOrder::Id(Direction::Descending)),
+    ("name", MemberOrder::Name),
+];
 
 /// The total number of elements of a list.
 #[derive(Serialize, ToSchema)]

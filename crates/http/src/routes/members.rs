@@ -96,9 +96,9 @@ pub(crate) struct MembersQuery(ListMembers);
 
 /// Reads the parameters of a list of members.
 fn members(request: &mut RequestReader<'_>, level: Option<Option<UserLevelId>>) -> Option<ListMembers> {
-    let (search, direction) = (member_search(request), sort(request, &MEMBER_ORDERS));
+    let (search, order) = (member_search(request), sort(request, &MEMBER_ORDERS));
     let (company, page) = (request.company(), counted_page(request));
-    Some(ListMembers { company: company?, level: level?, search: search?, direction: direction?, page: page? })
+    Some(ListMembers { company: company?, level: level?, search: search?, order: order?, page: page? })
 }
 
 impl Input for MembersQuery {
@@ -121,7 +121,12 @@ impl Input for MembersQuery {
                 case. If the caller may read profiles, e-mail addresses are searched, too. A pathId or issuer|subject \
                 selects this user",
         ),
-        ("sort" = Option<String>, Query, description = "`id` or `-id` (descending). Default: `id`"),
+        (
+            "sort" = Option<String>,
+            Query,
+            description = "`id`, `-id` (descending), or `name`: by display name, regardless of case; users without a \
+                display name are last. Default: `id`",
+        ),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
         (
             "cursor" = Option<String>,
@@ -161,7 +166,12 @@ impl Input for HoldersQuery {
                 case. If the caller may read profiles, e-mail addresses are searched, too. A pathId or issuer|subject \
                 selects this user",
         ),
-        ("sort" = Option<String>, Query, description = "`id` or `-id` (descending). Default: `id`"),
+        (
+            "sort" = Option<String>,
+            Query,
+            description = "`id`, `-id` (descending), or `name`: by display name, regardless of case; users without a \
+                display name are last. Default: `id`",
+        ),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "The page size. Default: 50"),
         (
             "cursor" = Option<String>,

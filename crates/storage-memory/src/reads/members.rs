@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Period, Timestamp, UserId, UserLevelId, UserProfile, folded};
 use iam_storage::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberSearch, Members, ProfileText,
-    Result, Selected, Stamped, Stamps,
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition, MemberSearch,
+    Members, ProfileText, Result, Selected, Stamped, Stamps,
 };
 
 use crate::limit::to_usize;
@@ -79,6 +79,27 @@ impl<S: StateSource> Members for Repository<S> {
         };
         let page = found.into_iter().filter(is_beyond).take(to_usize(limit));
         Ok(page.map(|user| member(&state, company, user, now)).collect())
+    }
+
+    async fn list_by_name(
+        &self,
+        company: CompanyId,
+        filter: &MemberFilter,
+        after: Option<&MemberPosition>,
+        limit: u64,
+    ) -> Result<Vec<Member>> {
+        let (state, now) = (self.0.state(), self.0.now());
+        let company = state.company(company);
+        // Positions with a name are before positions without one.
+        let position = |user: UserId| {
+            let name = company.profiles.get(&user).and_then(|profile| profile.display_name.as_ref());
+            let name = name.map(|name| folded(name.as_str()));
+            (name.is_none(), name, user)
+        };
+        let after = after.map(|MemberPosition { name, user }| (name.is_none(), name.clone(), *user));
+        let positions: BTreeSet<_> = users(company, filter).map(position).collect();
+        let rest = positions.into_iter().filter(|position| after.as_ref().is_none_or(|after| position > after));
+        Ok(rest.take(to_usize(limit)).map(|(_, _, user)| member(&state, company, user, now)).collect())
     }
 
     async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {

@@ -7,26 +7,27 @@ use iam_domain::{
     CompanyId, Email, ExternalId, ExternalSubject, Issuer, Name, Timestamp, UserId, UserLevelId, Versions,
 };
 use iam_storage::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, Members, Result, Selected, Stamped,
-    Stamps, StorageError, UserRange,
+    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition, Members, Result,
+    Selected, Stamped, Stamps, StorageError, UserRange,
 };
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use crate::feed::epoch::epoch;
 use crate::periods::{ACTIVE, PERIOD, next_boundary, period};
+use crate::reads::by_name::ByName;
 use crate::reads::selection::{count, selection, state, states, walked};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, incomplete, json_column, statement};
 
 /// Returns the SQL subquery that returns the members of the company $1 whose ids the query `users` selects, as JSON.
-/// The levels are those of the assignments to which the condition `which` applies. `OFFSET 0` (an optimization fence)
+/// `order` is the order of the members, and the levels are those of the assignments to which the condition `which` applies. `OFFSET 0` (an optimization fence)
 /// makes the plan look up the details of each member by key.
 fn members(users: &str, order: &str, which: &str) -> String {
     format!(
         "(SELECT coalesce(json_agg(
             json_build_array(page.user_id, identity.issuer, identity.subject, profile.display_name, profile.email,
-                held.levels) ORDER BY page.user_id {order}
+                held.levels) ORDER BY {order}
         ), '[]') FROM ({users}) AS page LEFT JOIN LATERAL (
             SELECT issuer, subject FROM user_identities WHERE user_id = page.user_id OFFSET 0
         ) AS identity ON true LEFT JOIN LATERAL (
@@ -187,7 +188,39 @@ impl<T: Executor> Members for Repository<T> {
         let limit = users.value(most(limit));
         let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
         let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
-        let sql = format!("SELECT {} AS members, statement_timestamp() AS now", members(&page, order, "true"));
+        let order = format!("page.user_id {order}");
+        let sql = format!("SELECT {} AS members, statement_timestamp() AS now", members(&page, &order, "true"));
+        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+        read_members(&self.single(self.for_company(company, read)).await?)
+    }
+
+    async fn list_by_name(
+        &self,
+        company: CompanyId,
+        filter: &MemberFilter,
+        after: Option<&MemberPosition>,
+        limit: u64,
+    ) -> Result<Vec<Member>> {
+        let mut users = Users::of(company, filter);
+        if users.sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The empty string and the nil UUID are before all names.
+        let (name, among_named, among_unnamed) = match after {
+            None => (Some(String::new()), Uuid::nil(), Uuid::nil()),
+            Some(MemberPosition { name: Some(name), user }) => (Some(name.clone()), user.as_uuid(), Uuid::nil()),
+            Some(MemberPosition { name: None, user }) => (None, Uuid::nil(), user.as_uuid()),
+        };
+        let selected = (*filter != MemberFilter::default()).then(|| users.union(""));
+        let from = ByName {
+            name: users.value(name),
+            among_named: users.value(among_named),
+            among_unnamed: users.value(among_unnamed),
+            limit: users.value(most(limit)),
+        };
+        let page = selected.map_or_else(|| from.all(), |selected| from.selected(&selected));
+        let members = members(&page, "page.part, page.name, page.user_id", "true");
+        let sql = format!("SELECT {members} AS members, statement_timestamp() AS now");
         let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
         read_members(&self.single(self.for_company(company, read)).await?)
     }
@@ -230,7 +263,7 @@ impl<T: Executor> Members for Repository<T> {
             selection = selection(),
             state = state(),
             states = states(),
-            members = members("SELECT user_id FROM allowed", "ASC", ACTIVE),
+            members = members("SELECT user_id FROM allowed", "page.user_id", ACTIVE),
         );
         let values: [Value; 6] = [
             company.as_uuid().into(),

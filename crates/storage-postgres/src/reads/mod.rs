@@ -2,6 +2,7 @@
 //! specifies.
 
 mod audit;
+mod by_name;
 mod catalog;
 pub(crate) mod ceilings;
 mod company;

@@ -152,6 +152,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         cells_of_another_company_cannot_be_changed,
         a_replace_cannot_write_cells_of_another_company_or_level,
         deleting_a_view_preserves_the_cells_of_other_views;
+    member_names:
+        members_are_listed_by_name;
     members:
         members_are_listed_in_pages,
         a_listed_member_has_its_levels_and_its_external_id,
