@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::idempotency::KeysInFlight;
 use crate::lists::cursor_key::KnownCursorKey;
 use crate::preview_turns::PreviewTurns;
+use crate::profile_queue::ProfileQueue;
 use crate::{BudgetOptions, Budgets};
 
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
@@ -27,6 +28,7 @@ pub struct Application {
     /// The order in which previews of changes are computed.
     pub(crate) previews: PreviewTurns,
     pub(crate) keys_in_flight: KeysInFlight,
+    pub(crate) claimed_profiles: ProfileQueue,
 }
 
 impl std::fmt::Debug for Application {
@@ -60,6 +62,7 @@ impl Application {
             cursor_key,
             previews,
             keys_in_flight,
+            claimed_profiles: ProfileQueue::default(),
         }
     }
 

@@ -171,6 +171,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
     issuer.audiences.clone_from(&settings.audiences);
     issuer.is_native = settings.native;
     issuer.may_grant_super_admin = settings.super_admins;
+    issuer.provides_profiles = settings.profiles_from_claims;
     for (name, claim) in [
         (&settings.audience_claim, &mut issuer.audience_claim),
         (&settings.user_claim, &mut issuer.user_claim),
@@ -313,7 +314,8 @@ mod tests {
     fn every_setting_of_an_issuer_is_applied() {
         let all = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "algorithms": ["RS256", "EdDSA"], "audiences": ["a", "b"], "audience_claim": "client_id",
-            "user_claim": "user", "super_admin_claim": "root", "native": true, "super_admins": true}]"#;
+            "user_claim": "user", "super_admin_claim": "root", "native": true, "super_admins": true,
+            "profiles_from_claims": true}]"#;
         let settings = settings(&[("IAM__AUTH__ISSUERS", all)]);
         let issuer = trusted(0, &settings.auth.issuers[0]).unwrap();
         assert_eq!(issuer.issuer.as_str(), "https://issuer.example");
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
         assert_eq!(issuer.audiences, ["a", "b"]);
         assert_eq!([issuer.audience_claim, issuer.user_claim, issuer.super_admin_claim], ["client_id", "user", "root"]);
-        assert!(issuer.is_native && issuer.may_grant_super_admin);
+        assert!(issuer.is_native && issuer.may_grant_super_admin && issuer.provides_profiles);
 
         let least = IssuerSettings { issuer: "a".to_owned(), jwks_file: Some("b".into()), ..IssuerSettings::default() };
         let issuer = trusted(0, &least).unwrap();

@@ -50,6 +50,7 @@ mod monitor;
 mod open_files;
 mod operator;
 mod probe;
+mod profiles;
 mod secret;
 mod settings;
 mod telemetry;

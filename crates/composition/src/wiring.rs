@@ -19,6 +19,7 @@ use crate::expiry::remove_expired_assignments;
 use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
+use crate::profiles::record_claimed_profiles;
 use crate::{
     DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
 };
@@ -141,6 +142,7 @@ impl System {
         let application = Arc::new(application.with_quotas(settings.quotas.limits()));
         let (removing, expiry) = (Arc::clone(&application), settings.assignments.clone());
         tasks.spawn(remove_expired_assignments(removing, expiry, Arc::clone(&progress)));
+        tasks.spawn(record_claimed_profiles(Arc::clone(&application), Arc::clone(&progress)));
         Ok(Self {
             application,
             verifier,

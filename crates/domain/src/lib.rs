@@ -98,7 +98,7 @@ pub use impact::{CellChange, CellCounts, Impact, allowed, impact};
 pub use menu::{Menu, MenuItem, SubMenuItem};
 pub use period::{AssignmentState, Period};
 pub use permission::{Scope, UnknownVariant, ViewState};
-pub use profile::{Email, ProfileSource, UserProfile};
+pub use profile::{ClaimedProfile, Email, ProfileSource, UserProfile};
 pub use quota::{Quota, QuotaLimits, QuotaOverrides};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
 pub use tenancy::{AssignedUserLevel, Assignment, FeaturePermission, UserLevel, ViewPermission};

@@ -96,9 +96,65 @@ pub struct UserProfile {
     pub updated_at: Timestamp,
 }
 
+/// The parts of a profile that the claims of a verified token contain. Users may choose them themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedProfile {
+    /// The display name of the user.
+    pub display_name: Option<Name>,
+    /// The verified e-mail address of the user.
+    pub email: Option<Email>,
+}
+
+impl ClaimedProfile {
+    /// Returns the name and the e-mail address of a user after these claims are recorded. A part that the claims do not
+    /// contain is preserved. Returns `None` if the profile does not change: because the API has set it, or because it
+    /// already has this content.
+    #[must_use]
+    pub fn replaces(&self, before: Option<&UserProfile>) -> Option<Self> {
+        if before.is_some_and(|before| before.source == ProfileSource::Api) {
+            return None;
+        }
+        let (old_name, old_email) =
+            before.map_or((None, None), |before| (before.display_name.as_ref(), before.email.as_ref()));
+        let display_name = self.display_name.as_ref().or(old_name);
+        let email = self.email.as_ref().or(old_email);
+        (display_name != old_name || email != old_email)
+            .then(|| Self { display_name: display_name.cloned(), email: email.cloned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn claimed(name: &str, email: &str) -> ClaimedProfile {
+        ClaimedProfile { display_name: Name::parse(name).ok(), email: Email::parse(email).ok() }
+    }
+
+    #[test]
+    fn claims_replace_only_the_parts_that_they_contain_of_profiles_that_the_api_has_not_set() {
+        let stored = |claims: &ClaimedProfile, source| UserProfile {
+            company_id: CompanyId::from_uuid(uuid::Uuid::max()),
+            user_id: UserId::NIL,
+            display_name: claims.display_name.clone(),
+            email: claims.email.clone(),
+            source,
+            created_at: Timestamp::from_micros(1).unwrap(),
+            updated_at: Timestamp::from_micros(1).unwrap(),
+        };
+        let (ada, both) = (claimed("Ada", ""), claimed("Ada", "ada@example.com"));
+        assert_eq!(ada.replaces(None), Some(ada.clone()));
+        assert_eq!(claimed("", "").replaces(None), None);
+        let of_token = |claims| stored(claims, ProfileSource::Token);
+        assert_eq!(ada.replaces(Some(&of_token(&ada))), None);
+        assert_eq!(ada.replaces(Some(&of_token(&both))), None);
+        assert_eq!(claimed("", "ada@example.com").replaces(Some(&of_token(&ada))), Some(both.clone()));
+        let renamed = claimed("Ada L.", "ada@example.com");
+        assert_eq!(claimed("Ada L.", "").replaces(Some(&of_token(&both))), Some(renamed));
+        for set in [both, claimed("", "")] {
+            assert_eq!(claimed("Eve", "eve@example.com").replaces(Some(&stored(&set, ProfileSource::Api))), None);
+        }
+    }
 
     #[test]
     fn an_address_has_one_at_sign_between_two_texts() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iam_domain::{ExternalId, ExternalSubject, Issuer, Timestamp, UserId};
+use iam_domain::{ClaimedProfile, Email, ExternalId, ExternalSubject, Issuer, Name, Timestamp, UserId};
 use serde_json::Value;
 
 use crate::AuthenticationError;
@@ -35,6 +35,8 @@ pub(crate) struct ClaimMapping {
     pub(crate) audiences: Vec<String>,
     /// If `true`, subjects that are UUIDs are used as user ids unchanged.
     pub(crate) is_native: bool,
+    /// If `true`, the claims contain the profile of the user.
+    pub(crate) provides_profiles: bool,
 }
 
 /// The tolerated clock skew, and the maximum ages of tokens.
@@ -50,6 +52,8 @@ pub(crate) struct TimeLimits {
 #[derive(Debug)]
 pub(crate) struct MappedClaims {
     verified: Verified,
+    /// The profile that the claims contain, if the issuer provides profiles.
+    pub(crate) profile: Option<Arc<ClaimedProfile>>,
     valid_from: SystemTime,
     /// The time when the token becomes invalid: at `expires_at`, or when it reaches the maximum age, whichever is
     /// earlier.
@@ -102,11 +106,25 @@ impl ClaimMapping {
             valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
         Some(MappedClaims {
+            profile: self.profile(claims).map(Arc::new),
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
             valid_from: valid_from.checked_sub(limits.clock_skew).unwrap_or(UNIX_EPOCH),
             valid_until: valid_until.checked_add(limits.clock_skew).unwrap_or(valid_until),
             expires_at: expires_at.checked_add(limits.clock_skew).unwrap_or(expires_at),
         })
+    }
+
+    /// Returns the valid parts of the profile in the claims. Values that the API would reject are ignored: they never make
+    /// a token invalid.
+    fn profile(&self, claims: &JsonFields) -> Option<ClaimedProfile> {
+        if !self.provides_profiles {
+            return None;
+        }
+        let text = |claim| claims.get(claim).and_then(Value::as_str);
+        let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
+        let email = text("email").filter(|_| is_verified).and_then(|email| Email::parse(email).ok());
+        let display_name = text("name").and_then(|name| Name::parse(name).ok());
+        (display_name.is_some() || email.is_some()).then_some(ClaimedProfile { display_name, email })
     }
 
     fn accepts_audience(&self, audience: Option<&Value>) -> bool {

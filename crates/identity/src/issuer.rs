@@ -29,11 +29,14 @@ pub struct TrustedIssuer {
     pub is_native: bool,
     /// If `true`, tokens of this issuer may grant super admin rights.
     pub may_grant_super_admin: bool,
+    /// If `true`, the claims `name` and `email` of the issuer's tokens are the profiles of its users. The claim `email`
+    /// is used only if the claim `email_verified` is the JSON literal `true`.
+    pub provides_profiles: bool,
 }
 
 impl TrustedIssuer {
-    /// Creates an issuer with the default claim names. The audience is not checked, the issuer is not native, and its
-    /// tokens cannot grant super admin rights.
+    /// Creates an issuer with the default claim names. The audience is not checked, the issuer is not native, its tokens
+    /// cannot grant super admin rights, and provide no profiles.
     #[must_use]
     pub fn new(issuer: Issuer, keys: KeySource) -> Self {
         Self {
@@ -46,6 +49,7 @@ impl TrustedIssuer {
             super_admin_claim: "isSuperAdmin".to_owned(),
             is_native: false,
             may_grant_super_admin: false,
+            provides_profiles: false,
         }
     }
 }

@@ -41,6 +41,7 @@ impl IssuerVerifier {
                 audience_claim: "aud".to_owned(),
                 audiences: secret.audiences,
                 is_native: true,
+                provides_profiles: false,
             },
             algorithms: Vec::new(),
             ring: Arc::new(KeyRing::fixed(KeySet::hs256(&secret.secret))),
@@ -57,6 +58,7 @@ impl IssuerVerifier {
             audience_claim: issuer.audience_claim,
             audiences: issuer.audiences,
             is_native: issuer.is_native,
+            provides_profiles: issuer.provides_profiles,
         };
         Ok(Self { mapping, algorithms: issuer.algorithms, ring: Arc::new(ring) })
     }

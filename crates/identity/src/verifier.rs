@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use iam_domain::{Clock, ExternalId, NamedUser, TextError, UserId};
+use iam_domain::{ClaimedProfile, Clock, ExternalId, NamedUser, TextError, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -40,6 +40,15 @@ pub struct TokenVerifier {
 
 /// A verified token whose validity can be checked again later.
 pub struct Admission(Arc<VerifiedToken>);
+
+impl Admission {
+    /// Returns the profile that the claims of the token contain. Returns `None` if they contain none, or if the issuer
+    /// does not [provide profiles](TrustedIssuer::provides_profiles).
+    #[must_use]
+    pub fn profile(&self) -> Option<&Arc<ClaimedProfile>> {
+        self.0.claims.profile.as_ref()
+    }
+}
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use iam_domain::{AssignmentState, CompanyId, Email, ExternalId, Name, Period, UserId, UserLevelId};
+use iam_domain::{AssignmentState, CompanyId, Email, ExternalId, Name, Period, ProfileSource, UserId, UserLevelId};
 
 use crate::Result;
 use crate::stamped::Stamped;
@@ -55,6 +55,8 @@ pub struct Member {
     pub display_name: Option<Name>,
     /// The e-mail address in the user's profile.
     pub email: Option<Email>,
+    /// The source of the user's profile. `None` if the user has no profile.
+    pub profile_source: Option<ProfileSource>,
     /// The levels that the user holds in the company, ordered by name.
     pub levels: Vec<HeldLevel>,
 }

@@ -332,14 +332,14 @@ both_adapters! {
         }
         let path = format!("/api/iam/user-levels/{level}");
         let held = json!([{ "id": level, "name": "Auditors" }]);
-        let user = json!({
-            "id": external.user_id(), "externalId": external, "pathId": external.path_id(), "displayName": null,
-            "email": null, "userLevels": held,
-        });
-        let other = json!({
-            "id": native, "externalId": null, "pathId": null, "displayName": null, "email": null, "userLevels": held,
-        });
-        let mut expected = [user.clone(), other];
+        let shown = |id: UserId, external: Option<&ExternalId>| {
+            json!({
+                "id": id, "externalId": external, "pathId": external.map(ExternalId::path_id), "displayName": null,
+                "email": null, "profileSource": null, "userLevels": held,
+            })
+        };
+        let user = shown(external.user_id(), Some(&external));
+        let mut expected = [user.clone(), shown(native, None)];
         expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
         let listed = router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await;
         assert_eq!(listed.expect(200).data(), json!({ "users": expected, "nextCursor": null }));

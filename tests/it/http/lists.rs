@@ -70,7 +70,8 @@ both_adapters! {
         let listed = page["users"].as_array().unwrap().iter().find(|user| user["id"] == json!(users[0])).unwrap();
         let held = json!([{ "id": level, "name": "Auditors" }, { "id": member, "name": "Member" }]);
         let expected = json!({
-            "id": users[0], "externalId": null, "pathId": null, "displayName": null, "email": null, "userLevels": held,
+            "id": users[0], "externalId": null, "pathId": null, "displayName": null, "email": null,
+            "profileSource": null, "userLevels": held,
         });
         assert_eq!(*listed, expected);
         let theirs = pages(&api, other, USERS, "limit=200").await.concat();

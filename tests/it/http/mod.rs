@@ -10,6 +10,7 @@ mod budgets;
 mod catalog;
 mod ceilings;
 mod checks;
+mod claimed_profiles;
 mod conditional;
 mod consistency;
 mod contract;

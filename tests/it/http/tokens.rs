@@ -42,10 +42,10 @@ impl Pair {
 }
 
 /// A temporary file. Dropping this value removes the file.
-struct TempFile(PathBuf);
+pub struct TempFile(pub PathBuf);
 
 impl TempFile {
-    fn new(name: &str, text: &str) -> Self {
+    pub fn new(name: &str, text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("iam-tokens-{}-{name}.pem", std::process::id()));
         std::fs::write(&path, text).unwrap();
         Self(path)
@@ -59,7 +59,7 @@ impl Drop for TempFile {
 }
 
 /// Starts the services in production mode with in-memory storage. These environment variables specify the settings.
-async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
+pub async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
         all.map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -102,15 +102,19 @@ fn token_with_claims(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_fo
         .unwrap()
 }
 
-/// Returns the response to a request with this token.
-async fn answer(system: &System, token: &str) -> Answer {
-    let services = Services {
+/// Returns the services of the system, for an API instance.
+pub fn services(system: &System) -> Services {
+    Services {
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         probe: Arc::clone(&system.probe),
         clock: system.clock.clone(),
-    };
-    get_from(services, "/api/iam/views", &format!("Bearer {token}")).await
+    }
+}
+
+/// Returns the response to a request with this token.
+async fn answer(system: &System, token: &str) -> Answer {
+    get_from(services(system), "/api/iam/views", &format!("Bearer {token}")).await
 }
 
 /// Returns the status of the response to a request with this token, and the message if the response is an error.

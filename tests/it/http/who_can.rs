@@ -50,7 +50,7 @@ async fn allowed_by_checks(api: &TestApi, company: Company, users: &[UserId], ch
     for (user, result) in users.iter().zip(results.as_array().unwrap()) {
         if result["allowed"] == true {
             allowed.push(json!({
-                "id": user, "externalId": null, "pathId": null, "displayName": null, "email": null,
+                "id": user, "externalId": null, "pathId": null, "displayName": null, "email": null, "profileSource": null,
                 "scope": result["scope"],
                 "reasonCode": result["reasonCode"], "decidedBy": result["decidedBy"],
                 "decidedByCount": result["decidedByCount"],

@@ -11,7 +11,7 @@ use crate::support::process::{ServerProcess, run, text_of};
 const LAST: &str = "# List the user levels of the company.";
 
 /// Starts the demo, and returns the process and the lines that it has printed.
-fn demo(environment: &[(&str, &str)]) -> (ServerProcess, Vec<String>) {
+pub(super) fn demo(environment: &[(&str, &str)]) -> (ServerProcess, Vec<String>) {
     let mut server = ServerProcess::start(&["demo"], environment);
     let lines = server.wait_for(|log| {
         let (_, rest) = log.split_once(LAST)?;

@@ -15,6 +15,7 @@ mod metrics;
 mod migration;
 mod modes;
 mod persistence;
+mod recipes;
 mod replicas;
 mod settings;
 mod shutdown;

@@ -374,6 +374,11 @@ impl TestApi {
         self.using((verifier, system_clock(), QuotaLimits::default())).await
     }
 
+    /// Creates another API instance on the same storage, with the given token verifier and its own permissions cache.
+    pub async fn with_cache(&self, verifier: TokenVerifier, options: CacheOptions) -> Self {
+        self.caching((verifier, system_clock(), QuotaLimits::default()), options).await
+    }
+
     /// Creates another API instance on the same storage, with the given clock instead of the system clock.
     pub async fn with_clock(&self, clock: Clock) -> Self {
         self.using((TokenVerifier::hs256(&secret()), clock, QuotaLimits::default())).await
@@ -385,8 +390,12 @@ impl TestApi {
     }
 
     async fn using(&self, services: (TokenVerifier, Clock, QuotaLimits)) -> Self {
+        self.caching(services, patient()).await
+    }
+
+    async fn caching(&self, services: (TokenVerifier, Clock, QuotaLimits), options: CacheOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let permissions = Permissions::new(Arc::clone(&self.storage), runtime, patient());
+        let permissions = Permissions::new(Arc::clone(&self.storage), runtime, options);
         let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
         Self::trusting(storage, Arc::new(permissions), services, database, HttpOptions::default()).await
     }

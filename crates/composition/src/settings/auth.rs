@@ -92,4 +92,7 @@ pub struct IssuerSettings {
     /// Whether the issuer's tokens can grant super admin.
     #[serde(deserialize_with = "boolean")]
     pub super_admins: bool,
+    /// Whether the claims `name` and `email` of the issuer's tokens are recorded as the profiles of its users.
+    #[serde(deserialize_with = "boolean")]
+    pub profiles_from_claims: bool,
 }

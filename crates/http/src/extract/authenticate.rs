@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use iam_application::ServiceAuthentication;
-use iam_domain::{Caller, ExternalId, Timestamp, UserId};
+use iam_domain::{Caller, ClaimedProfile, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey, Verified};
 
 use crate::middleware::RequestSpan;
@@ -27,6 +27,11 @@ pub(crate) struct Authenticated {
 }
 
 impl Authenticated {
+    /// Returns the profile that the token contains, if its issuer provides profiles.
+    pub(crate) fn profile(&self) -> Option<&Arc<ClaimedProfile>> {
+        self.admission.as_ref().and_then(Admission::profile)
+    }
+
     /// Revalidates the credential. The credential may have expired or been revoked while a slow client was sending the
     /// body.
     pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Self, ApiError> {

@@ -326,6 +326,9 @@ async fn admit(
         // From now on, the request may have effects, so it must not be refused any more.
         span.enter(api.in_flight())?;
     }
+    if let (Some(company), Some(user), Some(profile)) = (company, caller.user_id(), authenticated.profile()) {
+        api.services().application.offer_claimed_profile(company, user, profile);
+    }
     let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
     let context = RequestContext { caller, request_id, issued_at, external_id, idempotency: None, if_version: None };

@@ -2,7 +2,7 @@
 
 use actix_web::get;
 use iam_application::{HeldLevel, ListMembers, Member, Page};
-use iam_domain::{AssignmentState, Email, ExternalId, Name, Period, Timestamp, UserId, UserLevelId};
+use iam_domain::{AssignmentState, Email, ExternalId, Name, Period, ProfileSource, Timestamp, UserId, UserLevelId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -58,16 +58,20 @@ pub(crate) struct MemberData {
     /// The e-mail address in the user's profile. Always `null` if the caller may not read profiles.
     #[schema(value_type = Option<String>, required = true)]
     email: Option<Email>,
+    /// The source of the user's profile. `null` if the user has none. A name whose source is `token` may be chosen by the
+    /// user.
+    #[schema(required = true)]
+    profile_source: Option<ProfileSource>,
     /// The levels that are assigned to the user in the company, sorted by name. An assignment that has expired is listed
     /// until it is removed.
     user_levels: Vec<HeldLevelData>,
 }
 
 impl From<Member> for MemberData {
-    fn from(Member { user, external_id, display_name, email, levels }: Member) -> Self {
+    fn from(Member { user, external_id, display_name, email, profile_source, levels }: Member) -> Self {
         let path_id = external_id.as_ref().map(ExternalId::path_id);
         let user_levels = levels.into_iter().map(HeldLevelData::from).collect();
-        Self { id: user, external_id, path_id, display_name, email, user_levels }
+        Self { id: user, external_id, path_id, display_name, email, profile_source, user_levels }
     }
 }
 

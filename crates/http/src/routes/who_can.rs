@@ -2,7 +2,7 @@
 
 use actix_web::get;
 use iam_application::{AllowedMember, FieldCode, WhoCan};
-use iam_domain::{Action, ApiKeyId, Email, ExternalId, Name, Scope, UserId, UserLevelId};
+use iam_domain::{Action, ApiKeyId, Email, ExternalId, Name, ProfileSource, Scope, UserId, UserLevelId};
 use iam_permissions_cache::{Check, FeatureRef, ViewRef};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,6 +30,10 @@ pub(crate) struct AllowedUser {
     /// The e-mail address in the user's profile.
     #[schema(value_type = Option<String>, required = true)]
     email: Option<Email>,
+    /// The source of the user's profile. `null` if the user has none. A name whose source is `token` may be chosen by the
+    /// user.
+    #[schema(required = true)]
+    profile_source: Option<ProfileSource>,
     /// The scope with which the action is allowed. `null` for views.
     #[schema(required = true)]
     scope: Option<Scope>,
@@ -54,6 +58,7 @@ impl From<AllowedMember> for AllowedUser {
             external_id: member.external_id,
             display_name: member.display_name,
             email: member.email,
+            profile_source: member.profile_source,
             scope: decision.scope,
             reason_code: decision.reason.code(),
             decided_by,

@@ -28,6 +28,7 @@ fn member(state: &State, company: &CompanyData, user: UserId, now: Timestamp) ->
         external_id: state.external_ids.get(&user).cloned(),
         display_name: profile.and_then(|profile| profile.display_name.clone()),
         email: profile.and_then(|profile| profile.email.clone()),
+        profile_source: profile.map(|profile| profile.source),
         levels,
     }
 }

@@ -27,11 +27,12 @@ fn members(users: &str, order: &str, which: &str) -> String {
     format!(
         "(SELECT coalesce(json_agg(
             json_build_array(page.user_id, identity.issuer, identity.subject, profile.display_name, profile.email,
-                held.levels) ORDER BY {order}
+                profile.source, held.levels) ORDER BY {order}
         ), '[]') FROM ({users}) AS page LEFT JOIN LATERAL (
             SELECT issuer, subject FROM user_identities WHERE user_id = page.user_id OFFSET 0
         ) AS identity ON true LEFT JOIN LATERAL (
-            SELECT display_name, email FROM user_profiles WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
+            SELECT display_name, email, source FROM user_profiles
+            WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
         ) AS profile ON true CROSS JOIN LATERAL (
             SELECT coalesce(json_agg(
                 json_build_array(level.id, level.name, assigned.starts, assigned.ends) ORDER BY level.name, level.id
@@ -46,9 +47,9 @@ fn members(users: &str, order: &str, which: &str) -> String {
     )
 }
 
-/// The JSON of a member: the user, the issuer and the subject of the external id, the display name, the e-mail address,
-/// and the levels.
-type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Vec<LevelRow>);
+/// The JSON of a member: the user, the issuer and the subject of the external id, the display name, the e-mail address and
+/// the source of the profile, and the levels.
+type MemberRow = (Uuid, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>, Vec<LevelRow>);
 
 /// The JSON of a level: its id, its name, and the start and the end of the assignment.
 type LevelRow = (Uuid, String, Option<i64>, Option<i64>);
@@ -66,7 +67,7 @@ pub(super) fn external_id(issuer: Option<String>, subject: Option<String>) -> Re
     }))
 }
 
-fn member((user, issuer, subject, display_name, email, levels): MemberRow, now: Timestamp) -> Result<Member> {
+fn member((user, issuer, subject, display_name, email, source, levels): MemberRow, now: Timestamp) -> Result<Member> {
     let external_id = external_id(issuer, subject)?;
     let level = |(id, name, starts_at, expires_at): LevelRow| {
         let name = Name::stored(name).map_err(|error| corrupt("user_levels.name", error))?;
@@ -76,11 +77,13 @@ fn member((user, issuer, subject, display_name, email, levels): MemberRow, now: 
     let levels = levels.into_iter().map(level).collect::<Result<_>>()?;
     let display_name = display_name.map(Name::stored).transpose();
     let email = email.map(Email::stored).transpose();
+    let source = source.map(|source| source.parse()).transpose();
     Ok(Member {
         user: UserId::from_uuid(user),
         external_id,
         display_name: display_name.map_err(|error| corrupt("user_profiles.display_name", error))?,
         email: email.map_err(|error| corrupt("user_profiles.email", error))?,
+        profile_source: source.map_err(|error| corrupt("user_profiles.source", error))?,
         levels,
     })
 }

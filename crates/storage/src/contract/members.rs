@@ -12,6 +12,7 @@ use super::fixtures::{
     action, ascending, at, begin, change, feature_cell, given, given_all, holding, level, some_company, some_feature,
     some_module, some_user, some_view, unique, versions, view_at, view_cell,
 };
+use super::profiles::profile;
 use crate::{
     CellName, CompanyFilter, CompanyOrder, CompanyPosition, Direction, HeldLevel, IdOrText, LevelRules, Member,
     MemberFilter, MemberSearch, ProfileText, Selected, Stamped, Storage, UserRange,
@@ -75,7 +76,8 @@ pub async fn members_are_listed_in_pages(storage: Arc<dyn Storage>) {
     assert_eq!(listed(&storage, some_company(), &all, ascending, None, 9).await, []);
 }
 
-/// A listed member has all levels of the company that the user holds, ordered by name, and the stored external id.
+/// A listed member has all levels of the company that the user holds, ordered by name, the stored external id, and the
+/// content and the source of the profile.
 pub async fn a_listed_member_has_its_levels_and_its_external_id(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let levels = ["a", "ä", "B"].map(|text| level(company, text));
@@ -93,7 +95,13 @@ pub async fn a_listed_member_has_its_levels_and_its_external_id(storage: Arc<dyn
         storage.reader().members().list(company, filter, Direction::Ascending, None, 9).await.unwrap()
     };
     let levels = [2, 0, 1].map(|n| held(&levels[n])).to_vec();
-    let expected = Member { user, external_id: Some(external), display_name: None, email: None, levels };
+    let external_id = Some(external);
+    let expected = Member { user, external_id, display_name: None, email: None, profile_source: None, levels };
+    assert_eq!(list(&MemberFilter::default()).await, [expected.clone()]);
+    let profile = UserProfile { source: ProfileSource::Token, ..profile(company, user, "Ada") };
+    change!(storage, company, tx => tx.user_profiles_mut().replace(&profile)).unwrap();
+    let UserProfile { display_name, email, source, .. } = profile;
+    let expected = Member { display_name, email, profile_source: Some(source), ..expected };
     assert_eq!(list(&MemberFilter::default()).await, [expected.clone()]);
     let by_level = MemberFilter { level: Some(expected.levels[1].id), search: None };
     assert_eq!(list(&by_level).await, [expected]);
