@@ -69,7 +69,7 @@ impl Ours {
     /// Returns the use cases, with the same storage and permissions cache.
     #[must_use]
     pub fn application(&self) -> Application {
-        let simulator = Arc::new(MemorySimulator::new(system_clock()));
+        let simulator = Arc::new(MemorySimulator);
         Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), simulator, Handle::current())
     }
 }

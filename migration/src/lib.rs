@@ -347,7 +347,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 13] = [
+    const SQL: [&str; 14] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,

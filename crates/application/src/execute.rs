@@ -229,8 +229,10 @@ async fn check_versions(tx: &dyn UnitOfWork, request: &ChangeRequest) -> Result<
     let Some(expected) = request.context.if_version else { return Ok(()) };
     let expected = match request.target {
         Target::Company(_) => Versions { company: expected.company.saturating_add(1), ..expected },
-        Target::Catalog => Versions { catalog: expected.catalog.saturating_add(1), company: 0, ..expected },
-        Target::Credentials => Versions { company: 0, ..expected },
+        Target::Catalog => {
+            Versions { epoch: expected.epoch, catalog: expected.catalog.saturating_add(1), company: 0, boundary: 0 }
+        }
+        Target::Credentials => Versions { company: 0, boundary: 0, ..expected },
     };
     let found = tx.company_states().versions(request.target.company()).await?;
     if found == expected { Ok(()) } else { Err(Failure::PreconditionFailed) }

@@ -50,6 +50,7 @@ mod catalog;
 mod ceiling;
 mod clock;
 mod company;
+mod company_snapshot;
 mod credential;
 mod effective;
 pub mod escalation;
@@ -82,6 +83,7 @@ pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View}
 pub use ceiling::Ceilings;
 pub use clock::Clock;
 pub use company::{CompanyDetails, CompanyStatus};
+pub use company_snapshot::CompanySnapshot;
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, InvalidRate, RequestRate, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use essential_right::EssentialRight;
@@ -100,7 +102,7 @@ pub use period::{AssignmentState, Period};
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use profile::{ClaimedProfile, Email, ProfileSource, UserProfile};
 pub use quota::{Quota, QuotaLimits, QuotaOverrides};
-pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
+pub use resolution::{Catalog, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
 pub use tenancy::{AssignedUserLevel, Assignment, FeaturePermission, UserLevel, ViewPermission};
 pub use text::{
     Action, Category, Description, FeatureKey, Icon, Label, ModuleCode, Name, ResourceType, SessionId, TextError, Url,

@@ -216,7 +216,7 @@ both_adapters! {
             ("views", "view", json!({ "name": "New", "url": "/new" })),
             ("features", "feature", json!({ "name": "New", "key": "new" })),
             ("modules", "module", json!({ "name": "New", "code": "new" })),
-            ("menu-items", "menu", json!({ "label": "New", "name": "New" })),
+            ("menu-items", "menu", json!({ "label": "New" })),
         ] {
             let path = format!("/api/iam/{collection}");
             let (record, answer) = recorded_on_platform(&api, api.post(&path).json(&body)).await;

@@ -54,7 +54,8 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
     let own = format!("/api/iam/companies/{}/modules", company.id);
     let named = || [json!({ "name": "One" }), json!({ "name": "Two" })];
     let labelled = || [json!({ "label": "One" }), json!({ "label": "Two" })];
-    let some = |name: &str, one: Value| [json!({ name: [one] }), json!({ name: [], "ungate": true })];
+    let some = |name: &str, one: Value| [json!({ name: [one] }), json!({ name: [] })];
+    let gated = |name: &str, one: Value| [json!({ name: [one] }), json!({ name: [], "ungate": true })];
     vec![
         Tagged::patch(level.clone(), named()),
         Tagged::put(format!("{level}/permissions/views"), some("views", json!({ "viewId": home }))),
@@ -70,8 +71,8 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
         Tagged::patch(format!("/api/iam/features/{feature}"), named()),
         Tagged::put(format!("/api/iam/features/{feature}/views"), some("viewIds", json!(home))),
         Tagged::patch(format!("/api/iam/modules/{module}"), named()),
-        Tagged::put(format!("/api/iam/modules/{module}/views"), some("viewIds", json!(home))),
-        Tagged::put(format!("/api/iam/modules/{module}/features"), some("featureIds", json!(read))),
+        Tagged::put(format!("/api/iam/modules/{module}/views"), gated("viewIds", json!(home))),
+        Tagged::put(format!("/api/iam/modules/{module}/features"), gated("featureIds", json!(read))),
         Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
         Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
         Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),

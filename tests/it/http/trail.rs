@@ -88,8 +88,10 @@ both_adapters! {
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(data, json!({ "trail": [], "recents": [] }));
         api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);
-        let body = json!({ "sessionId": "tab", "url": "/x", "label": "X", "userId": company.member });
+        let mut body = json!({ "sessionId": "tab", "url": "/x", "label": "X" });
         api.post(PATH).by(company.admin).within(company.id).json(&body).send().await.expect(201);
+        body["userId"] = json!(company.member);
+        api.post(PATH).by(company.admin).within(company.id).json(&body).send().await.expect(400);
         let data = trail(&api, company, company.member, "tab").await;
         assert_eq!(each(&data["trail"], "url"), ["/home"]);
     }

@@ -181,7 +181,7 @@ impl<'a> FieldReader<'a> {
 
     /// Reads an optional list. `null` is invalid.
     pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &'static str) -> Option<Option<Vec<T>>> {
-        if self.has(name) { self.list(name).map(Some) } else { Some(None) }
+        if self.get(name).is_some() { self.list(name).map(Some) } else { Some(None) }
     }
 
     /// Reads a list in a partial update. A missing list leaves the stored list unchanged, and `null` clears it.
@@ -235,7 +235,7 @@ impl<'a> FieldReader<'a> {
         key: impl Fn(&T) -> K,
         key_name: &str,
     ) -> Option<Vec<T>> {
-        if self.has(name) { self.objects(name, read, key, key_name) } else { Some(Vec::new()) }
+        if self.get(name).is_some() { self.objects(name, read, key, key_name) } else { Some(Vec::new()) }
     }
 
     /// Records an error for each element of the list `name` whose key is also in `other`, which contains the keys of the

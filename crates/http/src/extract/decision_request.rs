@@ -14,6 +14,9 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 /// Maximum number of checks in a batch of explanations.
 const MOST_EXPLANATIONS: usize = 100;
 
+/// The fields of a check. A check that is rejected because of one field may not read the others.
+const FIELDS: [&str; 5] = ["view", "feature", "action", "scope", "userId"];
+
 /// A check, together with its subject: the user whose permissions are checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
@@ -44,7 +47,7 @@ impl DecisionRequest {
     /// Reads a check from its JSON object. Unknown fields are errors: if a misspelled field name were ignored, the
     /// decision would be made for another user or another scope.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
-        fields.know(&["view", "feature", "action", "scope"]);
+        fields.know(&FIELDS);
         let subject = fields.subject("userId");
         let check = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
@@ -80,6 +83,7 @@ fn batch(fields: &mut FieldReader<'_>, company: Option<CompanyId>, most: usize) 
     let read = |fields: &mut FieldReader<'_>| {
         // All checks are decided in the company of the request. Therefore, a check that specifies another company is
         // invalid.
+        fields.know(&FIELDS);
         if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
             return fields.reject("companyId", FieldCode::Disagree, "is not the company of the request");
         }
@@ -109,6 +113,8 @@ mod tests {
         let names = UserNames::of_caller(&verifier, Caller::user(UserId::parse(ID).unwrap()));
         let mut fields = FieldReader::of(body.as_object().unwrap(), String::new(), names, &mut findings);
         let Checks(items) = Checks::of(&mut fields, Some(CompanyId::parse(ID).unwrap())).unwrap();
+        drop(fields);
+        findings.reject_unknown();
         assert!(findings.is_empty());
         let told: Vec<_> =
             items.iter().map(|item| item.as_ref().map_or_else(|e| e[0].message.as_str(), |_| "")).collect();

@@ -266,7 +266,7 @@ pub(crate) struct EditedAssignmentsData {
     nullified: NullifiedData,
 }
 
-/// Reads a pair to assign. A misspelled member is an error, since the assignment would otherwise have no end.
+/// Reads a pair to assign.
 fn assignment(pair: &mut FieldReader<'_>) -> Option<LevelOfUser> {
     let (user, level, period) = (pair.required_user("userId"), pair.required("userLevelId"), period(pair));
     Some(LevelOfUser { user: user?, level: level?, period: period? })
@@ -286,7 +286,7 @@ impl Input for EditAssignments {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let (company, force) = (request.company(), force(request));
         let mut body = request.body()?;
-        // A misspelled member is an error, since the change would otherwise have no effect.
+        body.know(&["add", "remove"]);
         if body.length("add") + body.length("remove") > MOST_PAIRS {
             let what = format!("and remove must together contain at most {MOST_PAIRS} elements");
             return body.reject("add", FieldCode::Length, what);

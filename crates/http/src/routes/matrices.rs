@@ -26,9 +26,6 @@ data! {
     FeaturePermissionsData { permissions: Vec<FeaturePermission> }
 }
 
-/// The members of a body that changes single cells. A misspelled member is an error, since the change would otherwise
-/// have no effect.
-
 /// The result of changing a view matrix.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

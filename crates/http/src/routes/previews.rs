@@ -43,7 +43,6 @@ impl Input for InnerRequest {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let page = page(request);
         let mut body = request.body()?;
-        // A misspelled member is an error, since the preview would otherwise be the preview of another change.
         let (method, path) = (method(&mut body), body.required::<String>("path"));
         let (inner, if_match) = (body.optional_object("body"), precondition(&mut body));
         let (method, path, inner) = (method?, path?, inner?);

@@ -215,6 +215,10 @@ impl<T: Executor> Members for Repository<T> {
             Some(MemberPosition { name: None, user }) => (None, Uuid::nil(), user.as_uuid()),
         };
         let selected = (*filter != MemberFilter::default()).then(|| users.union(""));
+        if selected.is_none() {
+            // The query of all members has no parameter of a source.
+            users.values.truncate(1);
+        }
         let from = ByName {
             name: users.value(name),
             among_named: users.value(among_named),

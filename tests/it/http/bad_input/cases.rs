@@ -209,7 +209,8 @@ impl Cases<'_> {
                 for word in spellings {
                     self.set(pointer, json!(word), Expected::invalid(name, &format!("must be one of: {words}")));
                 }
-                for word in words.split(", ") {
+                // The first word is the initial state, which remains.
+                for word in words.split(", ").collect::<Vec<_>>().into_iter().rev() {
                     self.set(pointer, json!(word), Expected::Accepted);
                 }
             }

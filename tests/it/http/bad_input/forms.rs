@@ -246,12 +246,12 @@ pub const FORMS: &[Form] = {
     },
     Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
         field("set", Objects(VIEW_CELL, "viewId"), Optional),
-        field("unset", Objects(&[field("viewId", Id(None), Required)], "viewId"), Optional),
+        field("unset", Objects(&[field("viewId", Id(Some("view")), Required)], "viewId"), Optional),
     ] },
     Form { operation: "PATCH /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
         field("set", Objects(FEATURE_CELL, "action"), Optional),
         field("unset", Objects(&[
-            field("featureId", Id(None), Required), field("action", Text(50), Required),
+            field("featureId", Id(Some("feature")), Required), field("action", KnownAction, Required),
         ], "action"), Optional),
     ] },
     Form { operation: "PUT /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
