@@ -11,7 +11,6 @@ use iam_storage_memory::MemorySimulator;
 use tokio::runtime::Handle;
 
 use crate::Result;
-use crate::clock::system_clock;
 use crate::data::Cell;
 
 /// Our engine: the permissions cache (crate `iam-permissions-cache`) with its storage.

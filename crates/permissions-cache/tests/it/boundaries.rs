@@ -41,7 +41,7 @@ fn micros(time: Option<Timestamp>) -> i64 {
     time.unwrap().micros()
 }
 
-/// A replica that has cached the users decides anew at each boundary. The versions of all members contain the boundary,
+/// A replica that has cached the users decides again at each boundary. The versions of all members contain the boundary,
 /// and those of non-members do not.
 #[tokio::test]
 async fn decisions_and_versions_change_at_each_boundary() {
@@ -98,13 +98,13 @@ async fn a_change_invalidates_the_sets_of_all_boundaries() {
     assert!(!sees(&permissions, 0, 0).await);
 }
 
-/// Requests for several users do not receive the results of a load that read before a boundary, or that took longer than
-/// the lease.
+/// Requests for several users do not receive the results of a load that read before a boundary.
 #[tokio::test]
 async fn a_load_of_several_users_that_read_before_a_boundary_is_repeated() {
     let (store, _) = store().await;
     store.advance(START + 100);
     let permissions = alone(&store, patient());
+    sees(&permissions, 0, 8).await;
     store.next(Asked::Users, Does::ReadThenHold);
     let asking = {
         let permissions = Arc::clone(&permissions);
@@ -117,7 +117,7 @@ async fn a_load_of_several_users_that_read_before_a_boundary_is_repeated() {
     };
     store.held(Asked::Users, 1).await;
     store.advance(END - START);
-    // A poll measures the clock.
+    // The poll that confirms the cached data measures the clock.
     sees(&permissions, 0, 8).await;
     store.let_go(Asked::Users);
     let (boundary, loads) = asking.await.unwrap();
