@@ -110,7 +110,8 @@ async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> 
 
 async fn create(application: &Application, user: UserId, company: CompanyId, name: &str) -> Result<UserLevelId> {
     let (name, description) = (Name::parse(name)?, Description::parse("")?);
-    let done = application.execute(super_admin(user), CreateUserLevel { company, name, description, copy_from: None }).await?;
+    let done =
+        application.execute(super_admin(user), CreateUserLevel { company, name, description, copy_from: None }).await?;
     Ok(done.value.level.id)
 }
 
