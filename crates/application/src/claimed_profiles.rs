@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Actor, ClaimedProfile, CompanyId, ProfileSource, UserId, UserProfile};
+use iam_domain::{ClaimedProfile, CompanyId, ProfileSource, UserId, UserProfile};
 use iam_permissions_cache::{Access, Consistency, Subject};
-use iam_storage::{ChangeContext, StorageError, Target, UnitOfWork, Work, transact};
-use tracing::Instrument;
+use iam_storage::{StorageError, UnitOfWork, Work};
 
 use crate::{Application, Failure};
 
@@ -108,27 +107,9 @@ impl Application {
         let differing: Vec<_> = differing.collect();
         let mut changed = 0;
         for batch in differing.chunks(BATCH) {
-            changed += self.record_batch(RecordProfiles { company, claimed: batch.to_vec() }).await?;
+            let work = RecordProfiles { company, claimed: batch.to_vec() };
+            changed += self.execute_as_system(company, work).await?;
         }
-        Ok(changed)
-    }
-
-    async fn record_batch(&self, work: RecordProfiles) -> Result<u64, Failure> {
-        let (storage, permissions) = (Arc::clone(&self.storage), Arc::clone(&self.permissions));
-        let task = async move {
-            let target = Target::Company(work.company);
-            let outcome = transact(storage.as_ref(), target, &ChangeContext::by(Actor::System), &work).await;
-            match &outcome {
-                Ok((0, _)) => {}
-                Ok((_, stamp)) => permissions.changed(target, *stamp),
-                // The outcome of the commit may be unknown.
-                Err(_) => permissions.distrust(target),
-            }
-            outcome
-        };
-        // The shutdown waits for the task.
-        let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
-        let (changed, _) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
         Ok(changed)
     }
 }

@@ -72,12 +72,12 @@ impl Application {
             let _key = key;
             let audited = request.audited();
             let (target, caller) = (request.target, request.context.caller);
-            let invalidation = PendingInvalidation { permissions, target, is_settled: false };
+            let invalidation = PendingInvalidation::new(permissions, target);
             if caller.is_super_admin() {
                 tracing::info!(changes = %target, "change requested by a super admin");
             }
             let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
-            invalidation.settle(&outcome);
+            invalidation.settle(&outcome, |recorded| recorded.bytes > 0);
             if let (Ok((recorded, _)), Some(company)) =
                 (&outcome, target.company().filter(|_| !caller.is_super_admin()))
             {
@@ -135,19 +135,28 @@ type AnyWork = dyn Work<Output = Recorded, Error = Failure>;
 /// A pending invalidation of the cached data that a change makes outdated. It must be settled before the caller
 /// receives the result (read-your-writes). If it is dropped without being settled, the outcome of the change is treated
 /// as unknown: cached data is served again only after a poll has confirmed it.
-struct PendingInvalidation {
+pub(crate) struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
     is_settled: bool,
 }
 
 impl PendingInvalidation {
+    /// Creates the invalidation for a change to this target, which has not begun.
+    pub(crate) const fn new(permissions: Arc<Permissions>, target: Target) -> Self {
+        Self { permissions, target, is_settled: false }
+    }
+
     /// Settles the invalidation, unless the outcome of the change is unknown. If the change was committed and changed
-    /// any data, invalidates the cached data of its target.
-    fn settle(mut self, outcome: &Result<(Recorded, CommitStamp), Failure>) {
+    /// any data (`has_changed`), invalidates the cached data of its target.
+    pub(crate) fn settle<T>(
+        mut self,
+        outcome: &Result<(T, CommitStamp), Failure>,
+        has_changed: impl FnOnce(&T) -> bool,
+    ) {
         match outcome {
-            Ok((recorded, stamp)) => {
-                if recorded.bytes > 0 {
+            Ok((output, stamp)) => {
+                if has_changed(output) {
                     self.permissions.changed(self.target, *stamp);
                 }
                 self.is_settled = true;

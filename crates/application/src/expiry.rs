@@ -1,12 +1,10 @@
 //! The removal of expired assignments, which a background task repeats.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iam_domain::{Actor, CompanyId};
-use iam_storage::{ChangeContext, StorageError, Target, UnitOfWork, Work, transact};
-use tracing::Instrument;
+use iam_domain::CompanyId;
+use iam_storage::{StorageError, UnitOfWork, Work};
 
 use crate::{Application, Failure};
 
@@ -48,31 +46,11 @@ impl Application {
         let companies = self.reader().ending_assignments().find_expired(expired_for, MOST_EXAMINED).await?;
         let (mut removed, mut failure) = (0, None);
         for company in companies {
-            match self.remove_expired_of(company, expired_for).await {
+            match self.execute_as_system(company, RemoveExpired { company, expired_for }).await {
                 Ok(count) => removed += count,
                 Err(error) => failure = Some(error),
             }
         }
         failure.map_or(Ok(removed), Err)
-    }
-
-    async fn remove_expired_of(&self, company: CompanyId, expired_for: Duration) -> Result<u64, Failure> {
-        let (storage, permissions) = (Arc::clone(&self.storage), Arc::clone(&self.permissions));
-        let task = async move {
-            let target = Target::Company(company);
-            let work = RemoveExpired { company, expired_for };
-            let outcome = transact(storage.as_ref(), target, &ChangeContext::by(Actor::System), &work).await;
-            match &outcome {
-                Ok((0, _)) => {}
-                Ok((_, stamp)) => permissions.changed(target, *stamp),
-                // The outcome of the commit may be unknown.
-                Err(_) => permissions.distrust(target),
-            }
-            outcome
-        };
-        // The shutdown waits for the task.
-        let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
-        let (removed, _) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(removed)
     }
 }

@@ -52,6 +52,7 @@ mod profile_queue;
 mod profiles;
 mod quotas;
 mod reads;
+mod system_change;
 mod trail;
 mod who_can;
 

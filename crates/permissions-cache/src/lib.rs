@@ -53,8 +53,8 @@
 //!   loads and own changes. Polls also detect a standby and a read-only server. In each case, all cached data is
 //!   discarded.
 //! * **Loads** are coalesced (single flight): requests that wait for the same data share one load, and users of the same
-//!   company who wait are loaded in batches. A load begins after the latest change that any of its requests must observe. A load continues even if the waiting requests are
-//!   cancelled. Its result is cached only if it has the latest known version. Errors are never cached.
+//!   company who wait are loaded in batches. A load begins after the latest change that any of its requests must observe.
+//!   A load continues even if the waiting requests are cancelled. Its result is cached only if it has the latest known version. Errors are never cached.
 //! * **After a change to the catalog**, each compiled set is recompiled when it is next requested. Where possible, it
 //!   is recompiled from cached rules, without another load of the company's data.
 

@@ -266,7 +266,7 @@ pub struct LevelOfUser {
 /// The result of changing the levels of many users.
 #[derive(Debug, Clone, Default)]
 pub struct EditedAssignments {
-    /// The changes to the levels of the users of the request. The levels of some of these users may be unchanged.
+    /// The changes to the levels that the users of the request hold, in each interval of time.
     pub changes: Vec<LevelsChange>,
     /// The number of users whose assignments changed.
     pub users_changed: usize,
