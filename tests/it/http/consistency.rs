@@ -166,10 +166,15 @@ both_adapters! {
         let a = Replica::over(&api, Arc::clone(&api.storage), options).await;
         let company = a.api.company().await;
         let ask = || question(&a.api).by(company.admin).within(company.id);
-        let seen = version(&ask().send().await.expect(200)).to_string();
-        let before = a.stats();
-        ask().send().await.expect(200);
-        let between = a.stats();
+        // A load that overlaps a poll may not be retained. The user is cached as soon as a request is a hit.
+        let (seen, before, between) = loop {
+            let before = a.stats();
+            let seen = version(&ask().send().await.expect(200)).to_string();
+            let after = a.stats();
+            if after.hits > before.hits {
+                break (seen, before, after);
+            }
+        };
         ask().header(LEAST, &seen).send().await.expect(200);
         let after = a.stats();
         assert_eq!((between.hits - before.hits, after.hits - between.hits), (1, 1));

@@ -121,17 +121,19 @@ mod postgres {
         }
     }
 
-    /// All expand steps run in one transaction, as with `migration up`.
+    /// All expand steps run in one transaction, as with `migration up`. The first tables, which polls and reads of
+    /// credentials need, remain locked for longer than the time limit of these reads.
     #[actix_web::test]
     async fn no_request_fails_when_every_table_is_expanded_at_once() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let world = World::new(api).await;
         no_request_fails(&world, async {
-            let steps = steps(&database, 0).await;
+            let mut steps = steps(&database, 0).await;
             let kinds: BTreeSet<_> = steps.iter().filter_map(|step| step.split(' ').next()).collect();
             assert_eq!(kinds, BTreeSet::from(["ALTER", "CREATE", "DROP"]));
             let mut owner = PgConnection::connect(&database.url_as(OWNER)).await.unwrap();
+            steps.insert(6, "SELECT pg_sleep(5)".to_owned());
             migrate(&mut owner, &steps.join(";")).await;
         })
         .await;

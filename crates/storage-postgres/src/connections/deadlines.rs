@@ -26,6 +26,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
+use crate::error::is_lock_not_available;
 
 /// Timeout for rolling back a transaction on a connection. The same timeout applies separately to returning the
 /// connection to the pool.
@@ -37,6 +38,8 @@ pub(crate) struct Connections {
     pool: PgPool,
     /// Time limit of a statement. `None`: no limit.
     limit: Option<Duration>,
+    /// `true` if a read whose wait for a lock timed out is repeated until the caller cancels it.
+    waits_for_locks: bool,
     context: Context,
     session: Session,
     outdated: Arc<OutdatedConnections>,
@@ -65,7 +68,13 @@ impl Connections {
             slow_statement: hooks.slow_statement,
         };
         let (session, outdated) = (hooks.session.clone(), Arc::clone(&hooks.outdated));
-        Self { pool, limit, context, session, outdated, diagnosis: Arc::default() }
+        Self { pool, limit, waits_for_locks: false, context, session, outdated, diagnosis: Arc::default() }
+    }
+
+    /// Repeats each read whose wait for a lock timed out, until the caller cancels it. The server responds meanwhile, so
+    /// the wait does not count as missing response.
+    pub(crate) fn waiting_for_locks(self) -> Self {
+        Self { waits_for_locks: true, ..self }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -128,11 +137,21 @@ impl ConnectionTrait for Connections {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.acquire().await?.query_one(&statement, self.limit).await
+        loop {
+            match self.acquire().await?.query_one(&statement, self.limit).await {
+                Err(error) if self.waits_for_locks && is_lock_not_available(&error) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.acquire().await?.query_all(&statement, self.limit).await
+        loop {
+            match self.acquire().await?.query_all(&statement, self.limit).await {
+                Err(error) if self.waits_for_locks && is_lock_not_available(&error) => {}
+                outcome => return outcome,
+            }
+        }
     }
 }
 
