@@ -1,12 +1,17 @@
 //! The background task that removes expired assignments.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use iam_application::Application;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::AssignmentSettings;
 use crate::probe::Progress;
+
+/// The pause between two batches of expired assignments. Other changes to the same company are made in this pause.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until the storage is ready, and then removes expired assignments periodically, until the task is cancelled. All
 /// replicas run this task; the lock of a company prevents that two of them remove its assignments at the same time.
@@ -20,10 +25,19 @@ pub(crate) async fn remove_expired_assignments(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match application.remove_expired_assignments(settings.keep_expired).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "removed expired assignments"),
-            Err(failure) => tracing::warn!(%failure, "failed to remove expired assignments"),
+        while let Some(removed) = remove_batches(&application, &settings).await {
+            tracing::info!(removed, "removed expired assignments");
+            sleep(PAUSE).await;
         }
     }
+}
+
+/// Removes one batch of expired assignments from each company. Returns their number, or `None` if there were none or if
+/// the removal failed.
+async fn remove_batches(application: &Application, settings: &AssignmentSettings) -> Option<NonZero<u64>> {
+    let removed = application.remove_expired_assignments(settings.keep_expired).await;
+    removed
+        .inspect_err(|failure| tracing::warn!(%failure, "failed to remove expired assignments"))
+        .ok()
+        .and_then(NonZero::new)
 }

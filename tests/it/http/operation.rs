@@ -179,7 +179,7 @@ pub struct Operation {
 #[derive(Debug, Clone, Copy)]
 pub struct Foreign {
     pub ids: &'static [Entity],
-    /// Query parameters in addition to the operation's own.
+    /// Query parameters, which replace or complement the operation's own.
     pub query: &'static [(&'static str, Entity)],
     /// Returns the body of the request. If this field is `None`, the request has the operation's own valid body.
     pub body: Option<fn() -> Value>,
@@ -302,8 +302,16 @@ impl Operation {
     /// Returns `true` if the response has the header `X-IAM-Version`. This applies to decisions and to changes that can
     /// affect decisions.
     pub fn is_stamped(&self) -> bool {
-        let decisions =
-            ["/navigation", "/permissions/current", "/check", "/permissions", "/me/catalog", "/who-can", "/matrix"];
+        let decisions = [
+            "/navigation",
+            "/permissions/current",
+            "/check",
+            "/permissions",
+            "/me/catalog",
+            "/what-can",
+            "/who-can",
+            "/matrix",
+        ];
         let is_decision = decisions.iter().any(|end| self.path().ends_with(end));
         let is_beside_decisions = ["/nav-trail", "/not-before"].iter().any(|end| self.path().ends_with(end))
             || self.path().contains("/api-keys");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, TestApi, both_adapters, fields, get_from, is_time, secret};
 
 /// The method and the path of every operation.
-const OPERATIONS: [&str; 95] = [
+const OPERATIONS: [&str; 96] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/companies/{companyId}",
     "DELETE /api/iam/features/{id}",
@@ -68,6 +68,7 @@ const OPERATIONS: [&str; 95] = [
     "GET /api/iam/users/{userId}/user-levels",
     "GET /api/iam/views",
     "GET /api/iam/views/{id}",
+    "GET /api/iam/what-can",
     "GET /api/iam/who-can",
     "GET /health",
     "GET /health/db",

@@ -75,7 +75,7 @@ fn expired_assignments_are_removed_in_the_background() {
     let levels = server.request("GET", "/api/iam/user-levels", &headers, None).json();
     let level = levels["data"]["userLevels"][0]["id"].as_str().unwrap().to_owned();
     let path = format!("/api/iam/users/{}/user-levels/{level}", new_user());
-    let ends = json!({ "expiresAt": system_clock().now().plus(Duration::from_millis(500)) });
+    let ends = json!({ "expiresAt": system_clock().now().plus(Duration::from_secs(3)) });
     let answer = server.request("PUT", &path, &headers, Some(&ends));
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     let newest = wait_until(|| {
@@ -103,6 +103,33 @@ mod postgres {
         let server = start(&environment);
         assert_eq!(level_names(&server, company), ["Auditors", "Bookkeepers"]);
         assert_eq!(audit(&server, company), before);
+    }
+
+    /// The removal of expired assignments continues until none is left, although one call removes only 500 of them.
+    #[actix_web::test]
+    async fn all_expired_assignments_are_removed_at_the_start() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let url = [("DATABASE_URL", database.url())];
+        let company = new_company();
+        let server = start(&url);
+        create_level(&server, company, "Auditors");
+        let (token, id) = (super_admin(), company.to_string());
+        let headers = [("authorization", token.as_str()), ("x-company-id", id.as_str())];
+        let levels = server.request("GET", "/api/iam/user-levels", &headers, None).json();
+        let level = levels["data"]["userLevels"][0]["id"].as_str().unwrap().to_owned();
+        let ends = system_clock().now().plus(Duration::from_secs(3));
+        let add: Vec<_> =
+            (0..501).map(|_| json!({ "userId": new_user(), "userLevelId": level, "expiresAt": ends })).collect();
+        let answer = server.request("POST", "/api/iam/assignments", &headers, Some(&json!({ "add": add })));
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let path = format!("/api/iam/user-levels/{level}/users?limit=1&total=true");
+        let holders = |server: &ServerProcess| server.request("GET", &path, &headers, None).json()["data"].take();
+        assert_eq!(holders(&server)["total"], 501);
+        wait_until(|| holders(&server).to_string().contains(r#""state":"expired""#).then_some(()));
+        server.stop();
+        let often = [url[0], ("IAM__ASSIGNMENTS__SWEEP_INTERVAL", "1h"), ("IAM__ASSIGNMENTS__KEEP_EXPIRED", "0")];
+        let server = start(&often);
+        wait_until(|| (holders(&server)["total"] == 0).then_some(()));
     }
 
     #[actix_web::test]

@@ -116,6 +116,7 @@ mod postgres {
             let checks = json!({ "checks": checks });
             self.ask("POST /api/iam/checks", &[], |request| admin(request).json(&checks)).await;
             self.ask("GET /api/iam/users/{userId}/permissions", &[&company.member.to_string()], admin).await;
+            self.ask("GET /api/iam/what-can", &[&format!("userId={}", company.member)], admin).await;
         }
 
         async fn levels(&mut self, company: Company) {

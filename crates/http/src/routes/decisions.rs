@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post};
-use iam_application::{Failure, SubjectAccesses};
+use iam_application::{Failure, FieldCode, SubjectAccesses};
 use iam_domain::{Scope, UserId};
 use iam_permissions_cache::{Access, EffectivePermissions, Navigation};
 use utoipa::ToSchema;
@@ -84,6 +84,35 @@ pub(crate) async fn permissions_of_user(request: HttpRequest, call: Authorized<R
     let PermissionsOf(OneUser(user), by_keys) = &call.input;
     let access = call.application().access_of_user(&call.decision_context()?, user.id).await?;
     let body = permissions_body(call.api(), &access, by_keys)?;
+    Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
+}
+
+/// A user in the query.
+pub(crate) struct WhatCan(UserId);
+
+impl Input for WhatCan {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        match request.query_user("userId")? {
+            Some(user) => Some(Self(user.id)),
+            None => request.reject("userId", FieldCode::Required, "is required"),
+        }
+    }
+}
+
+/// Returns what a user may see and do, with the URLs of views and the keys of features.
+///
+/// This is the counterpart of `GET /api/iam/who-can`, and returns the same response as
+/// `GET /api/iam/users/{userId}/permissions?keys=true`.
+#[utoipa::path(
+    tag = "Decisions",
+    params(("userId" = String, Query, description = "The user, identified by user id or external id")),
+    responses((status = 200, body = Success<EffectivePermissions>), (status = 304)),
+)]
+#[get("/api/iam/what-can")]
+pub(crate) async fn what_can(request: HttpRequest, call: Authorized<ReadIam, WhatCan>) -> ApiResult {
+    let WhatCan(user) = call.input;
+    let access = call.application().access_of_user(&call.decision_context()?, user).await?;
+    let body = permissions_body(call.api(), &access, &ByKeys(true))?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 

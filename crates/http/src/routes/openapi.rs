@@ -37,7 +37,7 @@ macro_rules! operations {
 }
 
 operations! {
-    decisions::{navigation, current_permissions, check, checks, permissions_of_user},
+    decisions::{navigation, current_permissions, check, checks, permissions_of_user, what_can},
     explain::{explain, explain_many},
     user_levels::{
         list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level,

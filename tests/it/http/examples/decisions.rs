@@ -17,6 +17,8 @@ pub async fn record(examples: &mut Examples, callers: &Callers) {
     examples.record("GET /api/iam/permissions/current", by_member("GET", path), None).await;
     let path = format!("/api/iam/users/{member}/permissions");
     examples.record("GET /api/iam/users/{userId}/permissions", callers.admin("GET", &path), None).await;
+    let path = format!("/api/iam/what-can?userId={member}");
+    examples.record("GET /api/iam/what-can", callers.admin("GET", &path), None).await;
     let denied = json!({ "feature": "risks.create", "action": "Create", "scope": "team", "userId": member });
     for body in
         [json!({ "view": "/dashboard" }), denied.clone(), json!({ "feature": "general.read", "action": "Read" })]

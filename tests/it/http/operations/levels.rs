@@ -155,6 +155,12 @@ pub const TABLE: &[Operation] = {
             ..COMPANY_READ
         },
         Operation {
+            name: "GET /api/iam/what-can",
+            query: "userId=<Member>",
+            foreign: &[Foreign { query: &[("userId", TheirMember)], answer: NothingAllowed, ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
             name: "GET /api/iam/who-can",
             needs: Needs::FindAllowed,
             query: "view=%2Fdashboard",

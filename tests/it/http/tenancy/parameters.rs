@@ -135,7 +135,7 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
         query.retain(|pair| !pair.starts_with(&format!("{name}=")));
         query.push(format!("{name}={}", encoded(id.as_str().unwrap())));
     }
-    let path = format!("{}?{}", parts.join("/"), query.join("&"));
+    let path = world.fill(&format!("{}?{}", parts.join("/"), query.join("&"))).await;
     let mut request = world.request(operation.method(), &path, who, company);
     if let Some((Parameter::Header(name), value)) = filled {
         request = request.header(name, value.as_str().unwrap());

@@ -1,10 +1,11 @@
 //! The operations whose responses contain an entity tag.
 
 /// The operations whose successful responses contain the entity tag of the content.
-pub(super) const WITH_ENTITY_TAG: [&str; 50] = [
+pub(super) const WITH_ENTITY_TAG: [&str; 51] = [
     "navigation",
     "currentPermissions",
     "permissionsOfUser",
+    "whatCan",
     "createUserLevel",
     "getUserLevel",
     "updateUserLevel",
