@@ -1,8 +1,8 @@
 //! The command line of the programs `migration` and `iam migrate`: `[up | status | seed | down | fresh]`.
 //!
 //! `down` and `fresh` drop tables with all their data, so an operator must confirm them.
-#![expect(clippy::print_stdout, reason = "the commands print to the terminal")]
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
@@ -188,6 +188,12 @@ fn confirm(effect: &str, address: &str) -> io::Result<bool> {
     Ok(answer.trim() == "yes")
 }
 
+/// Prints a line of the results. The command does not fail if the reader has closed the pipe, as `head` does, because the
+/// database may already be changed.
+fn say(line: &dyn fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 /// Executes a command. The command `status` returns the names of the unknown migrations; the list is otherwise empty.
 async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     match command {
@@ -203,19 +209,19 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
         Command::Seed { restore, .. } => {
             let report = if restore { crate::restore_seed(db).await } else { crate::seed(db).await };
             match unless_ahead(report)? {
-                Some(report) if report.is_empty() => println!("nothing to insert"),
-                Some(report) => println!("inserted {report}"),
+                Some(report) if report.is_empty() => say(&"nothing to insert"),
+                Some(report) => say(&format_args!("inserted {report}")),
                 None => {}
             }
         }
         Command::Down { steps, .. } => {
-            println!("reverting up to {steps} migration(s), dropping the objects that they created");
+            say(&format_args!("reverting up to {steps} migration(s), dropping the objects that they created"));
             print_names("reverted", &crate::down(db, steps).await?);
         }
         Command::Fresh { .. } => {
             let applied = crate::fresh(db).await?;
-            println!("recreated the views {}", VIEWS.join(", "));
-            println!("recreated the tables {}", TABLES.join(", "));
+            say(&format_args!("recreated the views {}", VIEWS.join(", ")));
+            say(&format_args!("recreated the tables {}", TABLES.join(", ")));
             print_names("applied", &applied);
         }
     }
@@ -231,10 +237,10 @@ async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, MigrationE
         Err(error) => return Err(error),
     };
     for name in migrations() {
-        println!("{} {name}", if pending.contains(&name) { "pending" } else { "applied" });
+        say(&format_args!("{} {name}", if pending.contains(&name) { "pending" } else { "applied" }));
     }
     for name in &unknown {
-        println!("unknown {name}");
+        say(&format_args!("unknown {name}"));
     }
     Ok(unknown)
 }
@@ -252,18 +258,18 @@ async fn make_defaults_additive(
         let mut plan = additive_defaults::plan(db, company).await?;
         loop {
             if !plan.is_empty() {
-                println!("{}", Listing { plan: &plan, max_users });
+                say(&Listing { plan: &plan, max_users });
             }
             if !accept_gains || plan.levels.is_empty() {
                 break;
             }
             match additive_defaults::apply(db, &plan).await? {
                 Outcome::Applied => {
-                    println!("  these deny rules were removed");
+                    say(&"  these deny rules were removed");
                     break;
                 }
                 Outcome::Outdated(current) => {
-                    println!("  nothing was removed, because the company was changed in the meantime");
+                    say(&"  nothing was removed, because the company was changed in the meantime");
                     plan = current;
                 }
             }
@@ -271,12 +277,12 @@ async fn make_defaults_additive(
         totals.add(&plan);
     }
     if totals.is_empty() {
-        println!("nothing to do: no default level has deny rules, or all default levels with deny rules were edited");
+        say(&"nothing to do: no default level has deny rules, or all default levels with deny rules were edited");
         return Ok(());
     }
-    println!("{totals}");
+    say(&totals);
     if !accept_gains {
-        println!("nothing was changed; to remove these deny rules, run the command again with --accept-gains");
+        say(&"nothing was changed; to remove these deny rules, run the command again with --accept-gains");
     }
     Ok(())
 }
@@ -287,7 +293,7 @@ fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, Migr
     match outcome {
         Ok(done) => Ok(Some(done)),
         Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
-            println!("nothing to do: a newer release has applied {}", unknown.join(", "));
+            say(&format_args!("nothing to do: a newer release has applied {}", unknown.join(", ")));
             Ok(None)
         }
         Err(error) => Err(error),
@@ -296,9 +302,9 @@ fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, Migr
 
 fn print_names(what: &str, names: &[String]) {
     if names.is_empty() {
-        println!("nothing to do");
+        say(&"nothing to do");
     }
     for name in names {
-        println!("{what} {name}");
+        say(&format_args!("{what} {name}"));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the migration commands on the schema of a newer release, and of the confirmation of commands that delete
 //! data. The commands of `migration` and `iam migrate` are the same code, so each test uses one of them.
 
+#[cfg(target_os = "linux")]
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
@@ -23,7 +24,22 @@ fn commands_that_delete_data_are_refused_without_a_terminal_or_a_confirmation() 
     }
 }
 
+/// Runs `iam migrate` with these arguments, and closes the pipe of its standard output before it prints anything.
+fn with_a_closed_pipe(arguments: &[&str], url: &str) -> Output {
+    let mut child = Command::new(binary("iam"))
+        .arg("migrate")
+        .args(arguments)
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.wait_with_output().unwrap()
+}
+
 /// Runs `iam migrate` with this command on a pseudo-terminal, and types the answer.
+#[cfg(target_os = "linux")]
 fn on_a_terminal(command: &str, url: &str, answer: &str) -> Output {
     let line = format!("{} migrate {command}", binary("iam").display());
     // Without a log file argument, `script` would write the file `typescript`.
@@ -121,6 +137,17 @@ mod postgres {
         }
     }
 
+    #[actix_web::test]
+    async fn the_commands_succeed_if_the_reader_of_their_output_has_closed_the_pipe() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        for arguments in [&["up"][..], &["seed"], &["status"], &["fresh", "--yes"]] {
+            let output = with_a_closed_pipe(arguments, database.url());
+            assert_eq!((output.status.code(), text_of(&output)), (Some(0), String::new()), "{arguments:?}");
+        }
+    }
+
+    /// The options of `script` are those of Linux.
+    #[cfg(target_os = "linux")]
     #[actix_web::test]
     async fn a_terminal_confirms_or_refuses_the_deletion() {
         let database = TestDatabase::new(Content::Seeded).await;
