@@ -111,7 +111,7 @@ BENCH := bench/target/release
 # substring of the names of the selected sections.
 .PHONY: bench
 bench: tools ## Run the benchmarks, print a table, write it to RESULTS (FILTER=decisions: one section; docs/benchmarks.md)
-	$(CARGO) build --release -p iam-http --target-dir bench/target
+	$(CARGO) build --release -p iam-http --bin iam-http --target-dir bench/target
 	$(CARGO) build --release --manifest-path bench/Cargo.toml --target-dir bench/target
 	tests/with-postgres.sh $(BENCH)/iam-bench run --filter '$(FILTER)' --out '$(RESULTS)' \
 		--server $(BENCH)/iam-http --memory $(BENCH)/iam-bench-memory

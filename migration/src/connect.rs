@@ -26,7 +26,8 @@ const SET_UP: &str = "
 
 /// The reason why a connection could not be opened. The message ends with the cause and contains no password.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+#[non_exhaustive]
+pub enum ConnectError {
     /// The driver cannot parse the URL.
     #[error("DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name")]
     Url,
@@ -44,19 +45,26 @@ pub(crate) enum ConnectError {
 
 /// The reason why the database cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Problem {
+pub enum Problem {
+    /// The host name has no address.
     #[error("the name of the database server cannot be resolved")]
     Name,
+    /// No process listens on the address.
     #[error("the database server refused the connection: no process is listening on this address")]
     Refused,
+    /// No response arrived in time.
     #[error("the database server does not respond")]
     Silent,
+    /// The server rejected the user name or the password.
     #[error("the database server rejected the user name or password")]
     Password,
+    /// The server does not permit the role to connect from this host.
     #[error("the database server does not permit this role to connect from this host")]
     Role,
+    /// The server has no database of this name.
     #[error("the database does not exist")]
     Database,
+    /// Any other failure.
     #[error("the database cannot be reached")]
     Other,
 }

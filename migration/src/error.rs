@@ -15,6 +15,16 @@ pub enum MigrationError {
         /// the two releases come from different branches.
         pending: Vec<String>,
     },
+    /// A newer release has changed or dropped tables that the operation of this release uses.
+    #[error("{problem}: a newer release has changed the schema ({}); use the program of that release", .unknown.join(", "))]
+    Incompatible {
+        /// The names of the applied migrations that this program does not contain.
+        unknown: Vec<String>,
+        /// The server's error message, which contains the name of the table or column.
+        problem: String,
+        /// The server's error.
+        source: DbErr,
+    },
     /// The schema is too old for the operation.
     #[error("the schema is not up to date; apply the pending migrations first: {}", .pending.join(", "))]
     Behind {

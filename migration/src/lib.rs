@@ -1,8 +1,8 @@
 //! The PostgreSQL schema of the IAM service, its seed data, and the functions that apply them.
 //!
-//! Operators run the binary of this package (`cargo run -p migration`, or a Kubernetes Job before a release). The
-//! server never applies migrations: it calls [`pending`], and reports that it is not ready while a migration is
-//! pending.
+//! Operators run the binary of this package (`cargo run -p migration`, or a Kubernetes Job before a release), or the
+//! command `iam migrate`, which runs the same code ([`command_line`]). The server never applies migrations: it calls
+//! [`pending`], and reports that it is not ready while a migration is pending.
 //!
 //! ```no_run
 //! use sea_orm::Database;
@@ -47,8 +47,12 @@
 pub mod additive_defaults;
 mod bookkeeping;
 mod change;
+pub mod command_line;
+mod compatibility;
+mod connect;
 mod error;
 mod gains;
+mod listing;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;

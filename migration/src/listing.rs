@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use migration::additive_defaults::{GainedAction, Gains, Plan};
+use crate::additive_defaults::{GainedAction, Gains, Plan};
 
 /// The text for one company. It lists at most `max_users` of the users who gain permissions.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::change::{acquire_global_lock, append_audit_records, begin_on_current_schema, to_json};
+use crate::compatibility::{self, TypedStatement};
 use crate::error::MigrationError;
 use crate::session::statement;
 
@@ -147,6 +148,24 @@ const MAP_MODULES_TO_FEATURES: &str = "
     INSERT INTO module2features (module_id, feature_id, created_at)
     SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING module_id AS owner, feature_id AS member";
 
+/// All statements of the seed on its own tables, with the types of their parameters.
+const STATEMENTS: [TypedStatement; 14] = [
+    ("(uuid[])", REMEMBER),
+    ("(jsonb, timestamptz)", INSERT_VIEWS),
+    ("(jsonb, timestamptz)", INSERT_MODULES),
+    ("(jsonb, timestamptz)", INSERT_FEATURES),
+    ("(jsonb, timestamptz)", INSERT_MENU_ITEMS),
+    ("(jsonb, timestamptz)", INSERT_SUB_MENU_ITEMS),
+    ("(jsonb)", FIND_VIEWS),
+    ("(jsonb)", FIND_MODULES),
+    ("(jsonb)", FIND_FEATURES),
+    ("(uuid[], uuid[], timestamptz)", MAP_FEATURES_TO_VIEWS),
+    ("(uuid[], uuid[], timestamptz)", MAP_MODULES_TO_VIEWS),
+    ("(uuid[], uuid[], timestamptz)", MAP_MODULES_TO_FEATURES),
+    ("", LOCK_CATALOG),
+    ("(timestamptz)", BUMP_CATALOG),
+];
+
 /// The entity type and the action of the audit records for new rows.
 type Creation = (EntityType, &'static str);
 
@@ -195,8 +214,10 @@ const BUMP_CATALOG: &str = "
 ///
 /// # Errors
 ///
-/// [`MigrationError::Behind`] if migrations are pending; [`MigrationError::Database`] if a statement fails; other
-/// errors as for [`up`](crate::up). In each case the database is unchanged.
+/// [`MigrationError::Behind`] if migrations are pending; [`MigrationError::Ahead`] if a newer release has migrated the
+/// database, and [`MigrationError::Incompatible`] if that release has also changed the tables of the seed;
+/// [`MigrationError::Database`] if a statement fails; other errors as for [`up`](crate::up). In each case the database
+/// is unchanged.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::Stay).await
 }
@@ -221,7 +242,13 @@ enum Deleted {
 }
 
 async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport, MigrationError> {
-    let tx = begin_on_current_schema(db).await?;
+    let tx = match begin_on_current_schema(db).await {
+        Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
+            compatibility::check(db, &STATEMENTS, &unknown).await?;
+            return Err(MigrationError::Ahead { unknown, pending });
+        }
+        begun => begun?,
+    };
     let mut run = Run::begin(&tx).await?;
     let report = run.insert_catalog(deleted).await?;
     if !report.is_empty() {

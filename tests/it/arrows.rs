@@ -147,10 +147,11 @@ fn crates_have_exactly_the_documented_dependencies() {
 }
 
 #[test]
-fn only_the_server_binary_depends_on_the_composition_root() {
+fn only_the_program_depends_on_the_composition_root_and_the_migrations() {
     for package in workspace_packages() {
         let optional = direct(package, DependencyKind::Normal, |name, optional| is_workspace_package(name) && optional);
-        let meant = if package.name == "iam-http" { BTreeSet::from(["iam-composition"]) } else { BTreeSet::new() };
+        let of_program = BTreeSet::from(["iam-composition", "migration"]);
+        let meant = if package.name == "iam-http" { of_program } else { BTreeSet::new() };
         assert_eq!(optional, meant, "{}", package.name);
         assert_eq!(
             direct(package, DependencyKind::Build, |name, _| is_workspace_package(name)),
@@ -160,20 +161,22 @@ fn only_the_server_binary_depends_on_the_composition_root() {
         );
     }
     let http = package("iam-http");
-    let enabling =
-        http.features.iter().filter(|(_, enabled)| enabled.iter().any(|name| name.contains("iam-composition")));
-    assert_eq!(enabling.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["server"]);
-    let binaries = http.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
+    for optional in ["iam-composition", "migration"] {
+        let enabling = http.features.iter().filter(|(_, enabled)| enabled.iter().any(|name| name.contains(optional)));
+        assert_eq!(enabling.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["server"]);
+    }
+    let binaries: Vec<_> = http.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)).collect();
+    assert_eq!(binaries.iter().map(|binary| binary.name.as_str()).collect::<Vec<_>>(), ["iam", "iam-http"]);
     for binary in binaries {
         assert!(binary.required_features.iter().any(|name| name == "server"), "{}", binary.name);
-        let main = binary.src_path.strip_prefix(root()).expect("the file must be in the workspace").to_string();
-        let knowing =
-            shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && line.contains("iam_composition"));
-        let files: BTreeSet<_> = knowing.map(|(file, _)| file).collect();
-        // The binary consists of its main file and the files of its commands.
-        let commands = ["keys", "token"].map(|command| format!("crates/http/src/{command}.rs"));
-        assert_eq!(files, commands.into_iter().chain([main]).collect());
     }
+    // The program consists of its main files, and of the folder with its commands.
+    let knows = |line: &str| line.contains("iam_composition") || line.contains("migration::");
+    for (file, line) in shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && knows(line)) {
+        assert!(file.starts_with("crates/http/src/cli/"), "{file}: {line}");
+    }
+    let library = std::fs::read_to_string(root().join("crates/http/src/lib.rs")).expect("the file must be readable");
+    assert!(!library.contains("mod cli;"), "the commands must not be part of the library");
 }
 
 #[test]

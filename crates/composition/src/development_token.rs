@@ -1,4 +1,4 @@
-//! Development tokens, which are signed with the configured shared secret. The command `iam-http token` prints one, and
+//! Development tokens, which are signed with the configured shared secret. The command `iam token` prints one, and
 //! the demo prints two.
 
 use iam_domain::{ExternalSubject, Timestamp, UserId};

@@ -35,12 +35,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     let auth = &settings.auth;
     let issuers = (0..).zip(&auth.issuers).map(|(index, issuer)| trusted(index, issuer)).collect::<Result<_, _>>()?;
     for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
-        // Without configured audiences, this service accepts tokens that the identity provider issued for other
-        // services. The bearer of such a token could become a super admin of this service.
-        if settings.server.mode == Mode::Production && issuer.super_admins {
-            let problem = "is required in production if super_admins is true";
-            return Err(invalid(key(index, "audiences"), problem).into());
-        }
+        check_audiences(index, issuer, settings.server.mode)?;
         tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
     let secret = shared_secret(settings.server.mode, auth)?;
@@ -48,6 +43,32 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     let verifier = verifier.map_err(|error| rejected(&auth.issuers, error))?;
     log_issuers(secret.as_ref(), &auth.issuers);
     Ok((verifier, secret))
+}
+
+/// Checks that an issuer that grants super admin in production has audiences. Without configured audiences, this
+/// service accepts tokens that the identity provider issued for other services. The bearer of such a token could become
+/// a super admin of this service.
+fn check_audiences(index: usize, issuer: &IssuerSettings, mode: Mode) -> Result<(), SettingsError> {
+    if mode == Mode::Production && issuer.super_admins && issuer.audiences.is_empty() {
+        return Err(invalid(key(index, "audiences"), "is required in production if super_admins is true"));
+    }
+    Ok(())
+}
+
+/// Returns all problems with the authentication settings. The conflicts between issuers are checked only if each issuer
+/// is valid on its own.
+pub(crate) async fn problems(settings: &Settings) -> Vec<AuthError> {
+    let (mode, auth) = (settings.server.mode, &settings.auth);
+    let mut problems = Vec::<AuthError>::new();
+    for (index, issuer) in auth.issuers.iter().enumerate() {
+        problems.extend(trusted(index, issuer).err().map(Into::into));
+        problems.extend(check_audiences(index, issuer, mode).err().map(Into::into));
+    }
+    problems.extend(shared_secret(mode, auth).err());
+    if problems.is_empty() {
+        problems.extend(verifier(settings).await.err());
+    }
+    problems
 }
 
 /// Returns the error for issuers that conflict with each other, or whose keys cannot be used.

@@ -40,6 +40,7 @@
 //!   the readiness probe reports not-ready, with the reason. The process never changes the schema.
 //! * **Shutdown** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
 
+mod check;
 mod demo;
 mod development_token;
 mod expiry;
@@ -57,6 +58,7 @@ mod telemetry;
 mod text_fields;
 mod wiring;
 
+pub use check::{SettingsCheck, check_settings};
 pub use demo::{Demo, DemoError, DemoGuide};
 pub use development_token::{DevelopmentToken, DevelopmentTokenError};
 pub use issuers::AuthError;

@@ -129,8 +129,14 @@ fn ports_timeouts_and_memory_agree_with_the_settings() {
 
 #[test]
 fn the_commands_are_programs_of_the_image() {
-    assert!(CONTAINERFILE.contains("COPY --from=build /out/iam-http /out/migration /usr/local/bin/\n"));
-    assert!(CONTAINERFILE.contains("ENTRYPOINT [\"/usr/local/bin/iam-http\"]"));
+    for line in [
+        "install -D -t /out target/release/iam target/release/migration",
+        "ln -s iam /out/iam-http\n",
+        "COPY --from=build /out/ /usr/local/bin/\n",
+        "ENTRYPOINT [\"/usr/local/bin/iam\"]",
+    ] {
+        assert!(CONTAINERFILE.contains(line), "{line}");
+    }
     for (yaml, program, arguments) in [(JOB, "command", "args"), (COMPOSE, "entrypoint", "command")] {
         assert_eq!(values(yaml, program), ["[/usr/local/bin/migration]"; 2], "{yaml}");
         assert_eq!(values(yaml, arguments).len(), 2, "{yaml}");

@@ -2,6 +2,9 @@
 
 use crate::support::process::{run, text_of};
 
+/// The commands that change the database.
+const WRITING: [&[&str]; 4] = [&["up"], &["seed"], &["down", "--yes"], &["fresh", "--yes"]];
+
 #[test]
 fn without_a_url_the_error_contains_the_missing_setting() {
     let output = run("migration", &[], &[]);
@@ -59,9 +62,9 @@ mod postgres {
         assert!(migration(&["status"]).contains("applied"));
         assert!(migration(&["seed"]).contains("14 views"));
         assert!(migration(&["seed"]).contains("nothing to insert"));
-        migration(&["down"]);
+        migration(&["down", "--yes"]);
         assert!(migration(&["status"]).contains("pending"));
-        migration(&["fresh"]);
+        migration(&["fresh", "--yes"]);
         assert!(migration(&["status"]).contains("applied"));
     }
 
@@ -90,8 +93,10 @@ mod postgres {
             assert_eq!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
             assert!(text_of(&output).contains("a newer release"), "{command}: {}", text_of(&output));
         }
-        let refused = run("migration", &["down"], &[("DATABASE_URL", database.url())]);
-        assert_ne!(refused.status.code(), Some(0));
+        for command in ["down", "fresh"] {
+            let refused = run("migration", &[command, "--yes"], &[("DATABASE_URL", database.url())]);
+            assert_eq!(refused.status.code(), Some(1), "{command}: {}", text_of(&refused));
+        }
     }
 
     #[actix_web::test]
@@ -146,9 +151,9 @@ mod postgres {
             execute(&database, &format!("GRANT CREATE ON SCHEMA public TO {OWNER}")).await;
             execute(&database, &format!("GRANT CREATE ON DATABASE {} TO {OWNER}", database.name())).await;
             set(&database, setting).await;
-            for command in ["seed", "up", "status", "fresh", "down"] {
-                let output = run("migration", &[command], &[("DATABASE_URL", &database.url_as(OWNER))]);
-                assert_eq!(output.status.code(), Some(0), "{setting} {command}: {}", text_of(&output));
+            for command in [&["seed"][..], &["up"], &["status"], &["fresh", "--yes"], &["down", "--yes"]] {
+                let output = run("migration", command, &[("DATABASE_URL", &database.url_as(OWNER))]);
+                assert_eq!(output.status.code(), Some(0), "{setting} {command:?}: {}", text_of(&output));
             }
         }
     }
@@ -178,12 +183,15 @@ mod postgres {
     async fn a_read_only_session_is_rejected_by_commands_that_write() {
         let database = TestDatabase::new(Content::Schema).await;
         set(&database, "default_transaction_read_only = on").await;
-        for command in ["up", "seed", "down", "fresh"] {
-            let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
-            assert_ne!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
+        for command in WRITING {
+            let output = run("migration", command, &[("DATABASE_URL", database.url())]);
+            assert_ne!(output.status.code(), Some(0), "{command:?}: {}", text_of(&output));
             let text = text_of(&output);
             let address = format!(", database {})", database.name());
-            assert!(text.contains("the database session is read-only") && text.contains(&address), "{command}: {text}");
+            assert!(
+                text.contains("the database session is read-only") && text.contains(&address),
+                "{command:?}: {text}"
+            );
         }
         let output = run("migration", &["status"], &[("DATABASE_URL", database.url())]);
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
@@ -198,11 +206,11 @@ mod postgres {
                 format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
             execute(&database, &create).await;
             let url = database.url().replace(database.name(), &name);
-            for command in ["up", "seed", "down", "fresh"] {
-                let output = run("migration", &[command], &[("DATABASE_URL", &url)]);
-                assert_ne!(output.status.code(), Some(0), "{encoding} {command}: {}", text_of(&output));
+            for command in WRITING {
+                let output = run("migration", command, &[("DATABASE_URL", &url)]);
+                assert_ne!(output.status.code(), Some(0), "{encoding} {command:?}: {}", text_of(&output));
                 let expected = format!("the encoding of the database is {encoding}, but must be UTF8");
-                assert!(text_of(&output).contains(&expected), "{command}: {}", text_of(&output));
+                assert!(text_of(&output).contains(&expected), "{command:?}: {}", text_of(&output));
             }
             let status = run("migration", &["status"], &[("DATABASE_URL", &url)]);
             assert!(!text_of(&status).contains("applied"), "{}", text_of(&status));
@@ -230,15 +238,15 @@ mod postgres {
             let database = TestDatabase::new(Content::Nothing).await;
             execute(&database, sql).await;
             let before = relations(&database).await;
-            for command in ["up", "fresh"] {
-                let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
+            for command in [&["up"][..], &["fresh", "--yes"]] {
+                let output = run("migration", command, &[("DATABASE_URL", database.url())]);
                 let text = text_of(&output);
-                assert_ne!(output.status.code(), Some(0), "{command}: {text}");
+                assert_ne!(output.status.code(), Some(0), "{command:?}: {text}");
                 assert!(
                     text.contains("the IAM migrations did not create") && text.contains(named),
-                    "{sql} {command}: {text}"
+                    "{sql} {command:?}: {text}"
                 );
-                assert!(text.contains("use a separate schema") && !text.contains("at line"), "{command}: {text}");
+                assert!(text.contains("use a separate schema") && !text.contains("at line"), "{command:?}: {text}");
             }
             assert_eq!(relations(&database).await, before, "{sql}");
         }

@@ -2,6 +2,8 @@
 
 mod additive_defaults;
 mod bouncer;
+mod check_config;
+mod commands;
 mod connections;
 mod demo;
 mod deployment;
@@ -13,6 +15,7 @@ mod keys;
 mod logs;
 mod metrics;
 mod migration;
+mod migration_safety;
 mod modes;
 mod persistence;
 mod recipes;

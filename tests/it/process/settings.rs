@@ -19,7 +19,7 @@ const WITHOUT_RULE: [&str; 5] = [
 
 /// Returns invalid values, each with the name of its setting and the rule that the error message of the server must
 /// contain.
-fn cases() -> Vec<(&'static str, &'static str, String)> {
+pub(super) fn cases() -> Vec<(&'static str, &'static str, String)> {
     let whole = |range: &str| format!("must be a whole number {range}");
     let duration = |range: &str| format!("must be a duration{range}: {DURATION}");
     let of_32_bits = "from 0 to 4294967295";
@@ -137,7 +137,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
 }
 
 /// Settings with which startup fails, each with the beginning of the error message.
-const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
+pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (
         &[("USE_DATABASE", "true")],

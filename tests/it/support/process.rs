@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the path of a binary of the workspace. `make test` and `make test-memory` build the binaries before the
 /// tests run.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().unwrap().parent().unwrap().join(name);
     assert!(binary.exists(), "{} is missing: run `cargo build --workspace --bins`", binary.display());
@@ -53,6 +53,11 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `iam-http` and waits until it listens for connections.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_program("iam-http", arguments, environment)
+    }
+
+    /// Starts this program and waits until it listens for connections.
+    pub fn start_program(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         // Some tests send requests in a loop without a pause. The tests of the budgets set their own limits.
         let defaults = [
             ("PORT", "0"),
@@ -61,7 +66,7 @@ impl ServerProcess {
             ("IAM__RATE_LIMIT__PER_COMPANY", "0"),
             ("IAM__RATE_LIMIT__FAILURES_PER_ADDRESS", "0"),
         ];
-        let mut child = command("iam-http", &defaults)
+        let mut child = command(program, &defaults)
             .envs(environment.iter().copied())
             .args(arguments)
             .stdout(Stdio::piped())

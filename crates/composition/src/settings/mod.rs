@@ -4,8 +4,10 @@
 mod assignments;
 mod auth;
 mod cache;
+mod check;
 mod database;
 mod error;
+mod file;
 mod log;
 mod parse;
 mod quotas;
@@ -13,14 +15,14 @@ mod rate_limit;
 mod server;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use config::{Config, File, FileFormat, Value};
+use config::{Config, Value};
 use serde::Deserialize;
 
 pub use assignments::AssignmentSettings;
 pub use auth::{AuthSettings, IssuerSettings};
 pub use cache::CacheSettings;
+pub(crate) use check::Collected;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
@@ -89,6 +91,11 @@ impl Settings {
     ///
     /// Returns [`SettingsError`] if the file, an environment variable or a key is invalid.
     pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        Self::parse(Self::read(environment)?, environment)
+    }
+
+    /// Reads all sources, and returns the values of all keys. The values are not parsed.
+    fn read(environment: &BTreeMap<String, String>) -> Result<Config, SettingsError> {
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let is_ours = |name: &str| {
             [FILE, RUST_LOG].contains(&name)
@@ -105,7 +112,7 @@ impl Settings {
             builder = set.map_err(|error| SettingsError::invalid(named("log.filter"), error))?;
         }
         if let Some(path) = variable(FILE) {
-            builder = builder.add_source(file(path.into())?);
+            builder = builder.add_source(file::read(path.into())?);
         }
         for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
@@ -122,9 +129,15 @@ impl Settings {
             builder =
                 builder.set_override_option(key, value).map_err(|error| SettingsError::invalid(named(key), error))?;
         }
-        let config = builder.build().map_err(|error| SettingsError::invalid("settings".to_owned(), error))?;
-        serde_path_to_error::deserialize(config)
-            .map_err(|error| SettingsError::invalid(named(&error.path().to_string()), error.into_inner()))
+        builder.build().map_err(|error| SettingsError::invalid("settings".to_owned(), error))
+    }
+
+    /// Parses the values of all keys. The environment is needed only for the names of variables in the error.
+    fn parse(config: Config, environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        serde_path_to_error::deserialize(config).map_err(|error| {
+            let key = named(&error.path().to_string(), environment);
+            SettingsError::invalid(key, error.into_inner())
+        })
     }
 }
 
@@ -141,24 +154,10 @@ fn named(key: &str, environment: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// Reads the TOML file at this path.
-fn file(path: PathBuf) -> Result<Config, SettingsError> {
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(source) => return Err(SettingsError::File { path, source }),
-    };
-    // Only the first line of the parser's message is kept. It states the position of the error. The other lines quote
-    // the file, which may contain secrets.
-    let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
-    parsed.map_err(|error| SettingsError::Syntax {
-        path,
-        problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use secrecy::{ExposeSecret, SecretString};

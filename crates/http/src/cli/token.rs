@@ -1,4 +1,4 @@
-//! The command `iam-http token`, which prints a token for a user in development mode.
+//! The command `iam token`, which prints a token for a user in development mode.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use clap::Args;
 use iam_composition::{DevelopmentToken, Settings};
 use iam_domain::CompanyId;
+
+use super::listen::reachable;
 
 #[derive(Args)]
 pub(crate) struct Token {
@@ -41,12 +43,7 @@ impl Token {
 /// Returns a curl command that sends a check for the company to the server with these settings. The command contains
 /// the variable TOKEN instead of the token.
 fn example(settings: &Settings, company: CompanyId) -> String {
-    let (host, port) = (settings.server.host.as_str(), settings.server.port);
-    let host = match host {
-        "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
-        host if host.contains(':') => format!("[{host}]"),
-        host => host.to_owned(),
-    };
+    let (host, port) = (reachable(&settings.server.host), settings.server.port);
     format!(
         "# Requires this token in the variable TOKEN:\n\
         curl -s http://{host}:{port}/api/iam/check \\\n  \

@@ -1,4 +1,4 @@
-//! The command `iam-http keys`, which creates, lists and revokes API keys in the configured database.
+//! The command `iam keys`, which creates, lists and revokes API keys in the configured database.
 
 use std::error::Error;
 use std::io::{self, Write};

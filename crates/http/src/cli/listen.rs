@@ -8,17 +8,38 @@ use actix_web::rt::net::TcpSocket;
 /// Maximum length of a listener's accept queue in the kernel, in connections (the `backlog` of `listen`).
 const BACKLOG: u32 = 1024;
 
-/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port. `names` contains the
-/// names of the host and port settings, which error messages include.
-pub(crate) async fn listen(names: (&str, &str), host: &str, port: u16) -> Result<(TcpListener, SocketAddr), String> {
-    let (of_host, of_port) = names;
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
+/// The names of the settings of a listener: its host and its port. Error messages include them.
+type Names = (&'static str, &'static str);
+
+/// The names of the settings of the API's listener.
+pub(super) const API: Names = ("server.host (IAM__SERVER__HOST)", "server.port (PORT)");
+/// The names of the settings of the admin port's listener.
+pub(super) const ADMIN: Names = ("admin.host (IAM__ADMIN__HOST)", "admin.port (IAM__ADMIN__PORT)");
+
+/// Returns the host with which a client on this machine reaches a listener on `host`.
+pub(super) fn reachable(host: &str) -> String {
+    match host {
+        "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        host if host.contains(':') => format!("[{host}]"),
+        host => host.to_owned(),
+    }
+}
+
+/// Resolves the host of a listener.
+pub(super) async fn addresses((of_host, _): Names, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| {
         let rule =
             "must be an IP address of this machine or a host name that resolves to one, such as 127.0.0.1 or 0.0.0.0";
         format!("{of_host}: {rule}: {error}")
     })?;
+    Ok(found.collect())
+}
+
+/// Binds a listening socket, and returns it with its local address. Port 0 selects any free port.
+pub(super) async fn listen(names: Names, host: &str, port: u16) -> Result<(TcpListener, SocketAddr), String> {
+    let (of_host, of_port) = names;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
-    for address in addresses {
+    for address in addresses(names, host, port).await? {
         match bind(address) {
             Ok(bound) => return Ok(bound),
             Err(error) => last = error,
