@@ -1,6 +1,7 @@
 //! Tests of the rendered Kubernetes manifests: schemas, rules, and manifests with defects.
 
 mod backup;
+mod examples;
 mod manifests;
 mod monitoring;
 mod network;
@@ -8,4 +9,5 @@ mod renderings;
 mod routing;
 mod rules;
 mod schemas;
+mod scripts;
 mod violations;
