@@ -92,6 +92,11 @@ fuzz: tools ## Fuzz the API with requests derived from its OpenAPI document (FUZ
 	$(CARGO) build --workspace --bins
 	tests/fuzz/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
 
+.PHONY: alerts
+alerts: ## Check the alerts with promtool, with cases in which they fire and in which they do not
+	@command -v promtool >/dev/null || { echo 'make alerts needs promtool (apt-get install prometheus)' >&2; exit 1; }
+	tests/alerts/run.sh
+
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy

@@ -18,7 +18,7 @@ pub struct Rendering {
 
 impl Rendering {
     pub fn name(&self) -> String {
-        [&[self.overlay.clone()], &self.components[..]].concat().join(" + ")
+        [std::slice::from_ref(&self.overlay), &self.components[..]].concat().join(" + ")
     }
 }
 
@@ -27,7 +27,7 @@ pub static RENDERINGS: LazyLock<Vec<Rendering>> = LazyLock::new(|| {
     let components = folders("components");
     let mut combinations = vec![vec![]];
     for component in &components {
-        let with = combinations.iter().map(|chosen| [&chosen[..], &[component.clone()]].concat());
+        let with = combinations.iter().map(|chosen| [&chosen[..], std::slice::from_ref(component)].concat());
         combinations.extend(with.collect::<Vec<_>>());
     }
     let overlays = folders("overlays").into_iter();
@@ -77,10 +77,12 @@ pub fn kustomization(overlay: &str, components: &[String], more: &str) -> PathBu
     folder
 }
 
-/// Renders a kustomization as `kubectl apply -k` does.
+/// Renders a kustomization as `kubectl apply -k` does, and removes the folder if it is temporary.
 pub fn render(folder: &Path) -> Vec<Value> {
     let yaml = kubectl(&["kustomize", &folder.display().to_string()], "");
-    let _ = folder.starts_with(env!("CARGO_TARGET_TMPDIR")).then(|| std::fs::remove_dir_all(folder));
+    if !folder.starts_with(deploy()) {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
     parse(&yaml)
 }
 

@@ -95,3 +95,13 @@ fn each_alert_has_a_section_in_the_runbooks() {
         assert_eq!(text(alert, "/annotations/runbook"), anchor);
     }
 }
+
+/// `make alerts` runs the cases with promtool.
+#[test]
+fn each_alert_has_a_case_in_which_it_fires() {
+    let cases = std::fs::read_to_string(root().join("tests/alerts/cases.yaml")).unwrap();
+    for alert in alerts() {
+        let name = text(&alert, "/alert");
+        assert!(cases.contains(&format!("{{labels: '{{alertname=\"{name}\"")), "{name}");
+    }
+}
