@@ -7,7 +7,7 @@ mod postgres {
     use sea_orm::sqlx::query_scalar;
 
     use crate::deploy::manifests::deploy;
-    use crate::support::database::{Content, TestDatabase};
+    use crate::support::database::{Content, OWNER, TestDatabase, run};
     use crate::support::process::text_of;
     use crate::support::server::programs;
 
@@ -37,6 +37,18 @@ mod postgres {
         names
     }
 
+    /// Creates a role that owns the tables of the database, and to which row-level security applies. Returns the role and
+    /// the URL with which it connects.
+    async fn owner_of(database: &TestDatabase) -> (String, String) {
+        let role = format!("{}_backup", database.name());
+        let set = format!("ALTER ROLE {role} IN DATABASE {} SET role = '{OWNER}'", database.name());
+        let create = format!("CREATE ROLE {role} LOGIN IN ROLE {OWNER}; {set}");
+        run(&mut database.connect().await, create).await.unwrap();
+        let (_, server) = database.url().split_once('@').unwrap();
+        let url = format!("postgres://{role}@{server}");
+        (role, url)
+    }
+
     /// Creates a folder with old dumps, and with the rest of a dump that was interrupted.
     fn folder_with_dumps(name: &str) -> PathBuf {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
@@ -53,7 +65,10 @@ mod postgres {
     async fn the_script_writes_a_dump_that_can_be_restored_and_keeps_the_latest_dumps() {
         let database = TestDatabase::new(Content::Seeded).await;
         let folder = folder_with_dumps("backup");
-        let output = back_up(database.url(), &folder);
+        let (role, url) = owner_of(&database).await;
+        let output = back_up(&url, &folder);
+        let mut connection = database.connect().await;
+        run(&mut connection, format!("DROP ROLE {role}")).await.unwrap();
         assert!(output.status.success(), "{}", text_of(&output));
         let files = files(&folder);
         let [latest_old, new, other] = files.as_slice() else { panic!("{files:?}") };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::manifests::{RENDERINGS, list, of_kind, text};
-use crate::arrows::root;
+use crate::arrows::{root, shipped_lines};
 use crate::documented::metrics;
 use crate::process::metrics::admin;
 use crate::process::persistence::{authorization, start};
@@ -73,6 +73,34 @@ fn every_query_names_metrics_that_exist() {
         assert!(!exists(&name.to_owned()), "{name}");
     }
     assert!(used.contains("iam_http_request_duration_seconds_bucket") && used.contains("iam_refused_total"));
+}
+
+/// Returns the labels that a query selects, each with its values.
+fn selected_labels(query: &str) -> BTreeSet<(String, String)> {
+    let selectors = query.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let matchers = selectors.flat_map(|selector| selector.split(',')).filter_map(|matcher| matcher.split_once('='));
+    matchers
+        .flat_map(|(label, values)| {
+            let values = values.trim_start_matches('~').trim_matches('"');
+            values.split('|').map(|value| (label.trim().to_owned(), value.to_owned())).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Labels of series, and the values of enumerated labels, are string literals of the source. Prometheus adds the
+/// namespace.
+#[test]
+fn every_query_selects_labels_that_exist() {
+    let source: String = shipped_lines().map(|(_, line)| line + "\n").collect();
+    let is_literal = |text: &str| source.contains(&format!("\"{text}\""));
+    let selected: BTreeSet<_> = queries().iter().flat_map(|query| selected_labels(query)).collect();
+    let exists = |(label, value): &&(String, String)| match label.as_str() {
+        "namespace" => true,
+        "route" | "status" => is_literal(label),
+        _ => is_literal(label) && is_literal(value),
+    };
+    assert_eq!(selected.iter().filter(|label| !exists(label)).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+    assert!(selected.contains(&("state".to_owned(), "used".to_owned())), "{selected:?}");
 }
 
 #[test]
