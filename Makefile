@@ -1,7 +1,7 @@
 # The development tasks of this repository. `make` without a target lists them.
 #
-# Variables, each with the targets that use it: PORT (run); IMAGE, RUST_IMAGE and RUNTIME_IMAGE (image); TEST_DATABASE_URL
-# (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos);
+# Variables, each with the targets that use it: PORT (run); IMAGE (image, job-name); RUST_IMAGE and RUNTIME_IMAGE (image);
+# TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos);
 # FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
@@ -92,6 +92,11 @@ fuzz: tools ## Fuzz the API with requests derived from its OpenAPI document (FUZ
 	$(CARGO) build --workspace --bins
 	tests/fuzz/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
 
+.PHONY: alerts
+alerts: ## Check the alerts with promtool, with cases in which they fire and in which they do not
+	@command -v promtool >/dev/null || { echo 'make alerts needs promtool (apt-get install prometheus)' >&2; exit 1; }
+	tests/alerts/run.sh
+
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
@@ -135,6 +140,12 @@ image: ## Build the container image with docker or podman
 	@engine=$$(command -v docker || command -v podman) || { echo 'make image needs docker or podman' >&2; exit 1; }; \
 	set -x; "$$engine" build -f deploy/Containerfile -t $(IMAGE) \
 		--build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg RUNTIME_IMAGE=$(RUNTIME_IMAGE) .
+
+# A test fails if the name is outdated.
+.PHONY: job-name
+job-name: ## Name the migration Job in deploy/base after the image and the migrations
+	@set -e; name=$$(deploy/job-name.sh $(IMAGE)); job=deploy/base/migration-job.yaml; \
+	sed "s/^  name: iam-migration-.*/  name: $$name/" $$job >$$job.new && mv $$job.new $$job && echo "$$name"
 
 # --- Prerequisites of other targets ---
 

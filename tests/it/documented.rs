@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::arrows::{root, shipped_lines};
 
 /// Returns the names of metrics in the source: the string literals that begin with `iam_`, in files that record metrics.
-fn metrics() -> BTreeSet<String> {
+pub fn metrics() -> BTreeSet<String> {
     let lines: Vec<_> = shipped_lines().collect();
     let records = |line: &str| ["counter!(", "gauge!(", "histogram!("].iter().any(|name| line.contains(name));
     let files: BTreeSet<_> = lines.iter().filter(|(_, line)| records(line)).map(|(file, _)| file).collect();

@@ -11,6 +11,8 @@ mod arrows;
 #[cfg(test)]
 mod circles;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod documented;
 #[cfg(test)]
 mod http;

@@ -77,7 +77,7 @@ fn environments() -> [(&'static str, Environment); 3] {
 #[test]
 fn the_server_accepts_the_settings_and_serves_the_probes() {
     let probes = values(DEPLOYMENT, "path");
-    assert_eq!(probes, ["/readyz", "/readyz", "/livez"]);
+    assert_eq!(probes, ["/livez", "/readyz", "/livez"]);
     for (name, environment) in environments() {
         let plain = ["DATABASE_URL", "USE_DATABASE", "JWT_SECRET"];
         for variable in environment.keys() {

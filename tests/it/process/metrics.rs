@@ -17,7 +17,7 @@ pub(super) fn admin_address(server: &mut ServerProcess) -> SocketAddr {
 }
 
 /// Sends a request to the admin port.
-fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
+pub(crate) fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Answer {
     let admin = admin_address(server);
     let api = std::mem::replace(&mut server.address, admin);
     let answer = server.request(method, path, &[], None);

@@ -76,7 +76,8 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn programs() -> PathBuf {
+/// Returns the directory of PostgreSQL's programs.
+pub fn programs() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh sets the directory of the programs")]
     let configured = std::env::var("IAM_PG_BINDIR").ok();
     let found = configured

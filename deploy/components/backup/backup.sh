@@ -1,0 +1,23 @@
+#!/bin/sh
+# Dumps the database that DATABASE_URL specifies to a new file in BACKUP_FOLDER, and deletes all but the latest
+# BACKUP_KEEP dumps. A dump that fails leaves the other dumps untouched.
+set -eu
+
+cd "$BACKUP_FOLDER"
+# A dump has its final name only when it is complete. Only one process writes to the folder, so other incomplete dumps
+# are those of processes that were killed.
+rm -f iam-*.dump.part
+name=iam-$(date -u +%Y%m%dT%H%M%SZ).dump
+trap 'rm -f "$name.part"' EXIT
+# docs/persistence.md explains the options.
+PGOPTIONS='-c iam.company=all' pg_dump --dbname="$DATABASE_URL" --enable-row-security --format=custom \
+    --exclude-table-data='effective_*' --exclude-table-data=nav_trail --file="$name.part"
+pg_restore --list "$name.part" >/dev/null
+mv "$name.part" "$name"
+echo "wrote $name"
+
+# The names sort by time.
+find . -maxdepth 1 -name 'iam-*.dump' | sort -r | tail -n +"$((BACKUP_KEEP + 1))" | while read -r old; do
+    rm "$old"
+    echo "deleted ${old#./}"
+done

@@ -1,0 +1,13 @@
+//! Tests of the rendered Kubernetes manifests: schemas, rules, and manifests with defects.
+
+mod backup;
+mod examples;
+mod manifests;
+mod monitoring;
+mod network;
+mod renderings;
+mod routing;
+mod rules;
+mod schemas;
+mod scripts;
+mod violations;
