@@ -16,9 +16,12 @@ CHAOS_SECONDS ?= 600
 # processes.
 export RUST_TEST_THREADS ?= 6
 
+# The folder of the programs that `make kubectl` installs.
+TOOLS := $(abspath $(or $(CARGO_TARGET_DIR),target))/tools
+
 # Adds the folder of rustup's programs, which is missing from PATH in a shell that was opened before rustup was
 # installed.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+export PATH := $(TOOLS):$(PATH):$(HOME)/.cargo/bin
 
 .PHONY: help
 help: ## List the targets
@@ -46,12 +49,12 @@ seed: tools database-url ## Insert the standard catalog into the database that D
 
 # Builds the binaries and tests together, since separate builds would compile common dependencies twice.
 .PHONY: test
-test: tools ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL specifies)
+test: tools kubectl ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL specifies)
 	$(CARGO) build --workspace --bins --tests
 	tests/with-postgres.sh $(CARGO) test --workspace
 
 .PHONY: test-memory
-test-memory: tools ## Run the tests that need no database
+test-memory: tools kubectl ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
@@ -61,7 +64,7 @@ test-memory: tools ## Run the tests that need no database
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
 # Running more tests in parallel increases contention and shortens each run.
 stress: export RUST_TEST_THREADS = 12
-stress: tools ## Run all tests N times with four busy loops in parallel; stop at the first failure (N=20 FILTER=parity)
+stress: tools kubectl ## Run all tests N times with four busy loops in parallel; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
 
@@ -93,8 +96,7 @@ fuzz: tools ## Fuzz the API with requests derived from its OpenAPI document (FUZ
 	tests/fuzz/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
 
 .PHONY: alerts
-alerts: ## Check the alerts with promtool, with cases in which they fire and in which they do not
-	@command -v promtool >/dev/null || { echo 'make alerts needs promtool (apt-get install prometheus)' >&2; exit 1; }
+alerts: kubectl ## Check the alerts with promtool, with cases in which they fire and in which they do not
 	tests/alerts/run.sh
 
 .PHONY: lint
@@ -172,6 +174,11 @@ tools:
 			echo '  macOS            xcode-select --install' >&2; \
 			exit 1; \
 		fi; }
+
+# The tests render the manifests with kubectl.
+.PHONY: kubectl
+kubectl:
+	@tests/tools/kubectl.sh $(TOOLS)
 
 .PHONY: database-url
 database-url:

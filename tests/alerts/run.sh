@@ -3,6 +3,11 @@
 # package `prometheus` of Debian.
 set -eu
 
+if ! command -v promtool >/dev/null; then
+    if [ "$(id -u)" -eq 0 ]; then sudo=; else sudo='sudo -n'; fi
+    $sudo apt-get -q update
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends prometheus
+fi
 cd "$(dirname "$0")"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
