@@ -1,13 +1,13 @@
 # The development tasks of this repository. `make` without a target lists them.
 #
-# Variables, each with the targets that use it: PORT (run); IMAGE (image, job-name); RUST_IMAGE and RUNTIME_IMAGE (image);
-# TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos);
-# FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in the environment.
+# Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
+# TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS
+# and SEED (chaos); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in
+# the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
 RUST_IMAGE ?= rust:1.95-bookworm
-RUNTIME_IMAGE ?= debian:bookworm-slim
 RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
@@ -137,11 +137,26 @@ package: tools ## Check that every crate can be packaged for a registry
 package-verify: tools ## Package every crate, and build each from its package
 	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --allow-dirty
 
+# The value of the image label with the commit.
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
 .PHONY: image
 image: ## Build the container image with docker or podman
 	@engine=$$(command -v docker || command -v podman) || { echo 'make image needs docker or podman' >&2; exit 1; }; \
-	set -x; "$$engine" build -f deploy/Containerfile -t $(IMAGE) \
-		--build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg RUNTIME_IMAGE=$(RUNTIME_IMAGE) .
+	set -x; "$$engine" build -f deploy/Containerfile -t $(IMAGE) --build-arg RUST_IMAGE=$(RUST_IMAGE) \
+		--build-arg VERSION=$(lastword $(subst :, ,$(IMAGE))) --build-arg REVISION=$(REVISION) .
+
+.PHONY: image-oci
+image-oci: tools ## Write the container image as an OCI archive, without an engine (needs umoci and skopeo)
+	$(CARGO) build --locked --release -p iam-http -p migration --bin iam --bin migration
+	REVISION=$(REVISION) deploy/image/oci.sh $(or $(CARGO_TARGET_DIR),target)/release \
+		$(or $(CARGO_TARGET_DIR),target)/iam-image.tar $(IMAGE)
+
+# Uses the binaries of `make test`.
+.PHONY: test-image
+test-image: tools ## Unpack the container image and run the service in it as an unprivileged user (needs root)
+	$(CARGO) build --workspace --bins --tests
+	tests/image/run.sh $(or $(CARGO_TARGET_DIR),target)/debug
 
 # A test fails if the name is outdated.
 .PHONY: job-name
