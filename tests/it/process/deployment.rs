@@ -16,6 +16,7 @@ const BASE: &str = include_str!("../../../deploy/base/kustomization.yaml");
 const DEV: &str = include_str!("../../../deploy/overlays/dev/kustomization.yaml");
 const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 const CONTAINERFILE: &str = include_str!("../../../deploy/Containerfile");
+const IMAGE_ROOT: &str = include_str!("../../../deploy/image/root.sh");
 
 const SECRET: &str = "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA";
 /// A database URL with a port on which nothing listens. The service starts even though the database is unreachable.
@@ -129,13 +130,14 @@ fn ports_timeouts_and_memory_agree_with_the_settings() {
 
 #[test]
 fn the_commands_are_programs_of_the_image() {
-    for line in [
-        "install -D -t /out target/release/iam target/release/migration",
-        "ln -s iam /out/iam-http\n",
-        "COPY --from=build /out/ /usr/local/bin/\n",
-        "ENTRYPOINT [\"/usr/local/bin/iam\"]",
+    for (file, line) in [
+        (CONTAINERFILE, "    deploy/image/root.sh target/release /out\n"),
+        (CONTAINERFILE, "COPY --from=build /out/ /\n"),
+        (CONTAINERFILE, "ENTRYPOINT [\"/usr/local/bin/iam\"]"),
+        (IMAGE_ROOT, "for program in iam migration; do\n"),
+        (IMAGE_ROOT, "ln -sfn iam \"$root/usr/local/bin/iam-http\"\n"),
     ] {
-        assert!(CONTAINERFILE.contains(line), "{line}");
+        assert!(file.contains(line), "{line}");
     }
     for (yaml, program, arguments) in [(JOB, "command", "args"), (COMPOSE, "entrypoint", "command")] {
         assert_eq!(values(yaml, program), ["[/usr/local/bin/migration]"; 2], "{yaml}");
