@@ -28,6 +28,7 @@ mod extract;
 mod failure_limit;
 mod fast_path;
 mod in_flight;
+mod metric_list;
 mod middleware;
 mod mount;
 mod respond;
@@ -36,6 +37,7 @@ mod server;
 
 pub use api::{Api, HttpOptions, Services};
 pub use in_flight::InFlightLimits;
+pub use metric_list::describe_metrics;
 pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};
 pub use mount::{configure, configure_documentation};
 pub use routes::openapi::document;

@@ -17,6 +17,7 @@ mod metrics;
 mod migration;
 mod migration_safety;
 mod modes;
+mod observability;
 mod persistence;
 mod recipes;
 mod replicas;
