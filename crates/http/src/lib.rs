@@ -24,6 +24,7 @@
 //! ```
 
 mod api;
+mod decision_metrics;
 mod extract;
 mod failure_limit;
 mod fast_path;
@@ -36,6 +37,7 @@ mod routes;
 mod server;
 
 pub use api::{Api, HttpOptions, Services};
+pub use decision_metrics::publish as publish_metrics;
 pub use in_flight::InFlightLimits;
 pub use metric_list::describe_metrics;
 pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};

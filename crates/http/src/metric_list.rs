@@ -2,6 +2,8 @@
 
 use iam_identity::AuthenticationError;
 
+use crate::decision_metrics;
+
 /// Describes the metrics of the HTTP server, and creates their series, so that they are exported from the start of the
 /// process. Call this function once, after the metrics recorder is installed.
 pub fn describe_metrics() {
@@ -42,4 +44,5 @@ pub fn describe_metrics() {
         metrics::counter!("iam_authentication_failures_total", "reason" => reason).increment(0);
     }
     metrics::counter!("iam_rate_limited_total", "budget" => "address").increment(0);
+    decision_metrics::describe();
 }

@@ -1,10 +1,10 @@
-//! Tests that a running process exports the metrics that docs/observability.md lists.
+//! Tests that a running process exports the metrics that docs/observability.md lists, and that it counts decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::metrics::exposition;
+use super::metrics::{exposition, metric};
 use super::persistence::{SECRET, authorization, super_admin};
 use crate::documented::listed_metrics;
 use crate::support::api::{new_company, new_user};
@@ -126,6 +126,56 @@ fn the_names_of_metrics_state_their_units() {
     }
 }
 
+/// Each decision increments the counter of its outcome and reason once. A check without a decision increments none.
+fn decisions_are_counted(environment: &[(&str, &str)]) {
+    let (mut server, _) = start(environment);
+    let (root, by_non_member) = (super_admin(), authorization(new_user(), false));
+    let company = new_company().to_string();
+    let provision = json!({ "adminUserId": new_user() });
+    assert_eq!(ask(&server, &root, &company, &format!("/companies/{company}/provision"), Some(&provision)).0, 201);
+    let mut expected = BTreeMap::new();
+    let mut verify = |server: &mut ServerProcess, counts: &[(&'static str, u64)]| {
+        for (labels, count) in counts {
+            *expected.entry(*labels).or_insert(0) += count;
+        }
+        let text = exposition(server);
+        let counted = text.lines().filter_map(|line| line.strip_prefix("iam_decisions_total{")?.split_once("} "));
+        let counted: BTreeMap<_, u64> =
+            counted.map(|(labels, count)| (labels, count.parse().unwrap())).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, expected);
+    };
+    let (allowed, no_levels, unknown) = (
+        r#"outcome="allow",reason="super_admin""#,
+        r#"outcome="deny",reason="no_user_levels""#,
+        r#"outcome="deny",reason="unknown_view""#,
+    );
+    let (view, nowhere) = (json!({ "view": "/dashboard" }), json!({ "view": "/nowhere" }));
+    verify(&mut server, &[]);
+    for (by, check, labels) in [(&root, &view, allowed), (&root, &nowhere, unknown), (&by_non_member, &view, no_levels)]
+    {
+        assert_eq!(ask(&server, by, &company, "/check", Some(check)).0, 200);
+        verify(&mut server, &[(labels, 1)]);
+        assert_eq!(ask(&server, by, &company, "/explain", Some(check)).0, 200);
+        verify(&mut server, &[(labels, 1)]);
+    }
+    // The third check is invalid, and the fourth is not permitted, so neither has a decision.
+    let batch = json!({ "checks": [view, nowhere, {}, { "view": "/", "userId": new_user() }, view] });
+    for path in ["/checks", "/explanations"] {
+        assert_eq!(ask(&server, &by_non_member, &company, path, Some(&batch)).0, 200);
+    }
+    verify(&mut server, &[(no_levels, 6)]);
+    assert_eq!(ask(&server, &root, &company, "/check", Some(&json!({}))).0, 400);
+    assert_eq!(ask(&server, "Bearer x", &company, "/check", Some(&view)).0, 401);
+    verify(&mut server, &[]);
+    assert_eq!(metric(&mut server, r#"iam_decisions_total{outcome="allow",reason="super_admin"}"#), 2);
+    server.stop();
+}
+
+#[test]
+fn decisions_are_counted_by_outcome_and_reason() {
+    decisions_are_counted(&[]);
+}
+
 mod postgres {
     use super::*;
     use crate::support::database::{Content, TestDatabase};
@@ -134,5 +184,11 @@ mod postgres {
     async fn the_documentation_lists_what_a_process_with_postgresql_exports() {
         let database = TestDatabase::new(Content::Seeded).await;
         the_documentation_lists_what_a_process_exports(&[("DATABASE_URL", database.url())]);
+    }
+
+    #[actix_web::test]
+    async fn decisions_are_counted_by_outcome_and_reason() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        decisions_are_counted(&[("DATABASE_URL", database.url())]);
     }
 }
