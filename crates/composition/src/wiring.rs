@@ -97,6 +97,9 @@ impl System {
     /// Returns [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
+        iam_permissions_cache::describe_metrics();
+        iam_application::describe_metrics();
+        iam_identity::describe_metrics();
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
         let connections = match mode {
             StorageMode::InMemory => 0,
@@ -123,7 +126,10 @@ impl System {
                 (Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {
+                iam_storage_postgres::describe_metrics();
+                metrics::describe_gauge!("iam_pool_connections", "Connections of the database connection pool");
                 let storage = Arc::new(open(&options(url, &settings.database))?);
+                publish_pool(&storage);
                 tracing::info!(address = storage.address(), "[IAM Database] Using PostgreSQL persistence");
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
@@ -261,10 +267,15 @@ async fn sample_pool(pool: Arc<PostgresStorage>) {
     let mut ticks = tokio::time::interval(POOL_SAMPLES);
     loop {
         ticks.tick().await;
-        let pool = pool.pool();
-        for (state, count) in [("idle", pool.idle), ("used", pool.size.saturating_sub(pool.idle)), ("max", pool.max)] {
-            metrics::gauge!("iam_pool_connections", "state" => state).set(f64::from(count));
-        }
+        publish_pool(&pool);
+    }
+}
+
+/// Publishes the current usage of the connection pool as metrics.
+fn publish_pool(pool: &PostgresStorage) {
+    let pool = pool.pool();
+    for (state, count) in [("idle", pool.idle), ("used", pool.size.saturating_sub(pool.idle)), ("max", pool.max)] {
+        metrics::gauge!("iam_pool_connections", "state" => state).set(f64::from(count));
     }
 }
 

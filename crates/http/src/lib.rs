@@ -24,10 +24,12 @@
 //! ```
 
 mod api;
+mod decision_metrics;
 mod extract;
 mod failure_limit;
 mod fast_path;
 mod in_flight;
+mod metric_list;
 mod middleware;
 mod mount;
 mod respond;
@@ -35,7 +37,9 @@ mod routes;
 mod server;
 
 pub use api::{Api, HttpOptions, Services};
+pub use decision_metrics::publish as publish_metrics;
 pub use in_flight::InFlightLimits;
+pub use metric_list::describe_metrics;
 pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};
 pub use mount::{configure, configure_documentation};
 pub use routes::openapi::document;

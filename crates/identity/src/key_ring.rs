@@ -19,6 +19,14 @@ use crate::source::{SourceError, SourceReader};
 /// The label of a read that found no usable key. It is used in metrics and in [`ReadHistory::failure`].
 const NO_USABLE_KEY: &str = "no_usable_key";
 
+/// The label of a read that found usable keys, in metrics.
+const READ: &str = "read";
+
+/// Returns the counter of the reads of an issuer's keys with this outcome.
+fn refreshes(issuer: &str, outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("iam_jwks_refresh_total", "issuer" => issuer.to_owned(), "outcome" => outcome)
+}
+
 /// The current keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
@@ -111,6 +119,9 @@ impl KeyRing {
         unknown_key_interval: Duration,
         runtime: Handle,
     ) -> Self {
+        for outcome in [READ, NO_USABLE_KEY].into_iter().chain(SourceError::KINDS) {
+            refreshes(&issuer, outcome).increment(0);
+        }
         let refresh = Refresh {
             issuer,
             reader,
@@ -213,10 +224,10 @@ impl KeyRing {
         let issuer = refresh.issuer.as_str();
         let outcome = match &read {
             Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,
-            Ok(_) => "read",
+            Ok(_) => READ,
             Err(error) => error.kind(),
         };
-        metrics::counter!("iam_jwks_refresh_total", "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+        refreshes(issuer, outcome).increment(1);
         match read {
             Ok(Jwks { keys, ignored }) => {
                 let failure = keys.is_empty().then_some(NO_USABLE_KEY);

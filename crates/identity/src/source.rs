@@ -105,6 +105,9 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// The labels that [`kind`](Self::kind) returns.
+    pub(crate) const KINDS: [&str; 6] = ["unreadable", "unreachable", "slow", "status", "unusable", "too_large"];
+
     /// Returns the label that identifies the failure in metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

@@ -25,9 +25,14 @@ pub(crate) fn admin(server: &mut ServerProcess, method: &str, path: &str) -> Ans
     answer
 }
 
+/// Returns the response of `/metrics` on the admin port.
+pub(super) fn exposition(server: &mut ServerProcess) -> String {
+    String::from_utf8(admin(server, "GET", "/metrics").body).unwrap()
+}
+
 /// Returns the value of a time series from `/metrics` on the admin port. Returns 0 if the series does not exist.
 pub(super) fn metric(server: &mut ServerProcess, name: &str) -> u64 {
-    let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
+    let text = exposition(server);
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }

@@ -17,6 +17,7 @@ pub(crate) mod metrics;
 mod migration;
 mod migration_safety;
 mod modes;
+mod observability;
 pub(crate) mod persistence;
 mod recipes;
 mod replicas;

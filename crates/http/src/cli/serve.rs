@@ -13,6 +13,7 @@ use iam_http::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::listen::{ADMIN, API, listen};
+use super::version::publish_build_info;
 
 /// The target of the log lines about the start and the end of the process, whatever the name of the program.
 const TARGET: &str = "iam_http";
@@ -138,6 +139,8 @@ async fn admin_listener(settings: &AdminSettings) -> Result<Option<(TcpListener,
         return Ok(None);
     }
     let metrics = Metrics::install()?;
+    publish_build_info();
+    iam_http::describe_metrics();
     let (listener, address) = listen(ADMIN, &settings.host, settings.port).await?;
     tracing::info!(target: TARGET, "metrics on http://{address}/metrics");
     Ok(Some((listener, metrics)))

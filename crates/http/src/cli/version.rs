@@ -17,6 +17,18 @@ pub(crate) struct Version {
     json: bool,
 }
 
+/// Returns the build profile of the program.
+const fn profile() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+/// Publishes the metric `iam_build_info`, whose labels identify the program.
+pub(crate) fn publish_build_info() {
+    metrics::describe_gauge!("iam_build_info", "Identifies the program by its labels; the value is always 1");
+    let schema = migration::command_line::migrations().pop().unwrap_or_default();
+    metrics::gauge!("iam_build_info", "version" => VERSION, "profile" => profile(), "schema" => schema).set(1.0);
+}
+
 impl Version {
     /// Prints the version to standard output.
     pub(crate) fn run(&self) -> Result<(), Box<dyn Error>> {
@@ -24,11 +36,10 @@ impl Version {
             return print(&format!("iam {VERSION}"));
         }
         let migrations = migration::command_line::migrations();
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
         let version = json!({
             "name": "iam",
             "version": VERSION,
-            "profile": profile,
+            "profile": profile(),
             "migrations": migrations.len(),
             "newestMigration": migrations.last(),
         });

@@ -3,12 +3,14 @@
 use iam_domain::Scope;
 use iam_permissions_cache::Verdict;
 
+use crate::decision_metrics;
 use crate::respond::{MAX_DECIDING_LEVELS, granted_scope};
 
-/// Writes a decision as JSON, in the format of [`DecisionData`](crate::respond::DecisionData). The strings of a
+/// Counts a decision, and writes it as JSON, in the format of [`DecisionData`](crate::respond::DecisionData). The strings of a
 /// decision contain no characters that JSON requires to be escaped, so they are written unchanged.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
+    decision_metrics::count(outcome.reason);
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());
     put(if outcome.allowed { r#"{"allowed":true,"scope":"# } else { r#"{"allowed":false,"scope":"# });
     put(match granted_scope(outcome.allowed, outcome.scope) {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::CheckRequest;
+use crate::decision_metrics;
 use crate::extract::decision_request::{DecisionRequest, Explanations};
 use crate::extract::{Anyone, Authorized};
 use crate::respond::{
@@ -130,6 +131,7 @@ fn shorten(explanation: &mut Explanation) -> Counts {
 }
 
 impl ExplanationData {
+    /// Counts the decision of an explanation, and returns the explanation as data of a response.
     fn new(
         (explanation, counts): (Explanation, Counts),
         names: Option<Names>,
@@ -137,6 +139,7 @@ impl ExplanationData {
         external_user_id: Option<ExternalId>,
     ) -> Self {
         let Explanation { decision, view, feature, gate, ceiling, levels, suggestion } = explanation;
+        decision_metrics::count(decision.reason);
         Self {
             allowed: decision.allowed,
             scope: granted_scope(decision.allowed, decision.scope),

@@ -16,10 +16,10 @@ use iam_application::{HealthProbe, Readiness};
 use super::connection_limits::ConnectionLimits;
 use super::worker::Mount;
 use super::{Server, ServerHandle, ServerOptions};
-use crate::configure_documentation;
 use crate::middleware::ClientAddresses;
 use crate::middleware::connection::{ConnectionState, ConnectionTimeouts};
 use crate::routes::health::probe;
+use crate::{configure_documentation, decision_metrics};
 
 /// The limits on the number of connections to the admin port.
 const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 32, per_address: 32 };
@@ -89,6 +89,7 @@ fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn Hea
 }
 
 async fn metrics(render: Data<Render>) -> HttpResponse {
+    decision_metrics::publish();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(render())
 }
 

@@ -1,0 +1,39 @@
+//! The metrics of this crate: their descriptions, and their series from the start of the process.
+
+/// Describes the metrics of the cache, and creates their series, so that they are exported from the start of the
+/// process. Call this function once, after the metrics recorder is installed.
+pub fn describe_metrics() {
+    let counters = [
+        ("iam_cache_hits_total", "Requests that were served from the cache"),
+        ("iam_cache_misses_total", "Requests that waited for a load or a poll"),
+        ("iam_cache_confirmations_total", "Requests that waited for a poll to confirm cached data"),
+        ("iam_cache_polls_total", "Polls for changes"),
+        ("iam_cache_loads_total", "Loads of users, catalogs, menus and credentials, including failed loads"),
+        ("iam_cache_failed_loads_total", "Loads that failed"),
+        ("iam_cache_evictions_total", "Entries that were evicted because the cache was full"),
+        ("iam_cache_invalidations_total", "Changes that invalidated cached data"),
+        ("iam_cache_channel_lost_total", "Failures of the connection that listens for wake-ups"),
+        ("iam_cache_histories_total", "Times that the whole cache was discarded after a restore or failover"),
+        ("iam_effective_users_filled_total", "Users whose effective-permission rows were written"),
+    ];
+    for (name, description) in counters {
+        metrics::describe_counter!(name, description);
+        metrics::counter!(name).increment(0);
+    }
+    let gauges = [
+        ("iam_cache_members", "Cached users who hold levels"),
+        ("iam_cache_non_members", "Cached users without a level"),
+        ("iam_cache_companies", "Companies with cached data or a load in progress"),
+        ("iam_cache_sets", "Cached compiled permission sets"),
+        ("iam_cache_bytes", "Approximate memory usage of the cache in bytes"),
+    ];
+    for (name, description) in gauges {
+        metrics::describe_gauge!(name, description);
+        metrics::gauge!(name).set(0.0);
+    }
+    // Before the first poll, the age is unknown. Zero would mean that the data was just confirmed.
+    metrics::describe_gauge!("iam_cache_age_seconds", "Time since a poll last confirmed the cached data");
+    metrics::gauge!("iam_cache_age_seconds").set(f64::NAN);
+    metrics::describe_histogram!("iam_cache_load_seconds", "Duration of loads in seconds");
+    let _ = metrics::histogram!("iam_cache_load_seconds");
+}

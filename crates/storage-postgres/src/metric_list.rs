@@ -1,0 +1,19 @@
+//! The metrics of this crate: their descriptions, and their series from the start of the process.
+
+/// The tables whose rows are parsed when they are read.
+const PARSED_TABLES: [&str; 7] =
+    ["views", "features", "modules", "menu_items", "sub_menu_items", "api_keys", "user_cutoffs"];
+
+/// Describes the metrics of the storage, and creates their series, so that they are exported from the start of the
+/// process. Call this function once, after the metrics recorder is installed.
+pub fn describe_metrics() {
+    metrics::describe_counter!("iam_unreadable_rows_total", "Reads of rows that cannot be parsed");
+    for table in PARSED_TABLES {
+        metrics::counter!("iam_unreadable_rows_total", "table" => table).increment(0);
+    }
+    metrics::describe_gauge!(
+        "iam_database_running_transactions",
+        "Difference between the newest transaction id and that of the oldest running transaction"
+    );
+    metrics::gauge!("iam_database_running_transactions").set(0.0);
+}
