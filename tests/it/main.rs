@@ -17,6 +17,8 @@ mod documented;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod measured;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod scopes;

@@ -21,6 +21,7 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
 use crate::feed::epoch::current_epoch;
+use crate::operation::operation;
 use crate::periods::boundaries;
 use crate::pool::Pool;
 use crate::repository::{Asked, Executor, Repository, Work};
@@ -56,29 +57,37 @@ fn steps() -> String {
 #[async_trait]
 impl NavTrail for Repository<Pool> {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
-        let columns = columns::<nav_trail::Entity>("step");
-        let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
-        let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+        operation("nav_trail.find_by_session", async {
+            let columns = columns::<nav_trail::Entity>("step");
+            let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
+            let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
+            self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+        })
+        .await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
-        let sql = format!(
-            "SELECT {} FROM (
+        operation("nav_trail.find_recent", async {
+            let sql = format!(
+                "SELECT {} FROM (
                 SELECT DISTINCT ON (url) step.* FROM ({}) AS step ORDER BY url, created_at DESC, id DESC
             ) AS place ORDER BY place.created_at DESC, place.id DESC LIMIT $3",
-            columns::<nav_trail::Entity>("place"),
-            steps()
-        );
-        let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
-        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+                columns::<nav_trail::Entity>("place"),
+                steps()
+            );
+            let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
+            self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+        })
+        .await
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        // The CTEs lock the company, so that it cannot be erased until the step is stored (`company`), read the clock (`at`), mark the existing steps that would exceed a limit after the insertion
-        // (`there`), and delete the marked steps (`gone`).
-        let before = format!(
-            "company AS MATERIALIZED (
+        operation("nav_trail.track", async {
+            // The CTEs lock the company, so that it cannot be erased until the step is stored (`company`), read the
+            // clock (`at`), mark the existing steps that would exceed a limit after the insertion (`there`), and delete
+            // the marked steps (`gone`).
+            let before = format!(
+                "company AS MATERIALIZED (
                 SELECT erased_at FROM company_states WHERE company_id = $1 FOR KEY SHARE
             ),
             at AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -87,13 +96,13 @@ impl NavTrail for Repository<Pool> {
             ),
             gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes))),
             ",
-            // The new step will have rank 1 in its session, so the ranks of the existing steps of that session increase
-            // by one.
-            ranked("(session_id = $3)::integer")
-        );
-        // The id of the new step is a version 7 UUID with the time of the database's clock. It is derived from a
-        // version 4 UUID: the time in milliseconds replaces the first 48 bits, and the version is set to 7.
-        let sql = format!(
+                // The new step will have rank 1 in its session, so the ranks of the existing steps of that session
+                // increase by one.
+                ranked("(session_id = $3)::integer")
+            );
+            // The id of the new step is a version 7 UUID with the time of the database's clock. It is derived from a
+            // version 4 UUID: the time in milliseconds replaces the first 48 bits, and the version is set to 7.
+            let sql = format!(
             "INSERT INTO nav_trail AS step (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
                     PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
@@ -102,40 +111,46 @@ impl NavTrail for Repository<Pool> {
             FROM at WHERE NOT EXISTS (SELECT FROM company WHERE erased_at IS NOT NULL) RETURNING {}",
             columns::<nav_trail::Entity>("step")
         );
-        let view = entry.view_id.map(|id| id.as_uuid());
-        let values = [
-            entry.company_id.as_uuid().into(),
-            entry.user_id.as_uuid().into(),
-            entry.session_id.as_str().into(),
-            view.into(),
-            entry.url.as_str().into(),
-            entry.label.as_str().into(),
-        ];
-        let insert = for_company_with(&before, Some(entry.company_id), statement(sql, values));
-        let work = Work::InPool(Class::Trails, Some(entry.company_id));
-        let _permit = self.0.admit(work).await?;
-        let connection = self.0.connection(work);
-        let row = self
-            .attempt(|| connection.query_one_raw(insert.clone()))
-            .await
-            .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
-            .ok_or(StorageError::conflict(Constraint::CompanyErased))?;
-        convert::<nav_trail::Model, _>(&row)
+            let view = entry.view_id.map(|id| id.as_uuid());
+            let values = [
+                entry.company_id.as_uuid().into(),
+                entry.user_id.as_uuid().into(),
+                entry.session_id.as_str().into(),
+                view.into(),
+                entry.url.as_str().into(),
+                entry.label.as_str().into(),
+            ];
+            let insert = for_company_with(&before, Some(entry.company_id), statement(sql, values));
+            let work = Work::InPool(Class::Trails, Some(entry.company_id));
+            let _permit = self.0.admit(work).await?;
+            let connection = self.0.connection(work);
+            let row = self
+                .attempt(|| connection.query_one_raw(insert.clone()))
+                .await
+                .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
+                .ok_or(StorageError::conflict(Constraint::CompanyErased))?;
+            convert::<nav_trail::Model, _>(&row)
+        })
+        .await
     }
 
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
-        let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
+        operation("nav_trail.clear", async {
+            let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
             RETURNING 1";
-        let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.execute(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+            let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
+            self.execute(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // Rows are locked in the order of their ids, so that concurrent updates of the same keys do not deadlock.
-        let sql = "UPDATE api_keys AS key SET last_used_at = used.at
+        operation("api_key_uses.record", async {
+            // Rows are locked in the order of their ids, so that concurrent updates of the same keys do not deadlock.
+            let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
             ) AS locked
@@ -143,9 +158,12 @@ impl ApiKeyUses for Repository<Pool> {
                 SELECT id, max(at) AS at FROM unnest($1::uuid[], $2::timestamptz[]) AS use (id, at) GROUP BY id
             ) AS used USING (id)
             WHERE key.id = locked.id AND (key.last_used_at IS NULL OR key.last_used_at < used.at)";
-        let (ids, times): (Vec<Uuid>, Vec<_>) = uses.iter().map(|(id, at)| (id.as_uuid(), at.as_datetime())).unzip();
-        let record = Asked::from(statement(sql, [ids.into(), times.into()]));
-        self.execute(record.of(Class::Loads)).await.map(drop)
+            let (ids, times): (Vec<Uuid>, Vec<_>) =
+                uses.iter().map(|(id, at)| (id.as_uuid(), at.as_datetime())).unzip();
+            let record = Asked::from(statement(sql, [ids.into(), times.into()]));
+            self.execute(record.of(Class::Loads)).await.map(drop)
+        })
+        .await
     }
 }
 
@@ -264,23 +282,30 @@ where
 #[async_trait]
 impl EffectiveViewPermissions for Repository<Pool> {
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
-        let sql = format!(
-            "SELECT {} FROM current_effective_view_permissions AS row
+        operation("effective_view_permissions.find", async {
+            let sql = format!(
+                "SELECT {} FROM current_effective_view_permissions AS row
             WHERE company_id = $1 AND user_id = $2 AND view_id = $3",
-            columns::<effective_view_permissions::Entity>("row")
-        );
-        let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+                columns::<effective_view_permissions::Entity>("row")
+            );
+            let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
+            self.query_one::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+                .await
+        })
+        .await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
-        let sql = format!(
-            "SELECT {} FROM current_effective_view_permissions AS row WHERE company_id = $1 AND user_id = $2
+        operation("effective_view_permissions.find_all_for_user", async {
+            let sql = format!(
+                "SELECT {} FROM current_effective_view_permissions AS row WHERE company_id = $1 AND user_id = $2
             ORDER BY view_id",
-            columns::<effective_view_permissions::Entity>("row")
-        );
-        let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+                columns::<effective_view_permissions::Entity>("row")
+            );
+            let values = [company.as_uuid().into(), user.as_uuid().into()];
+            self.query::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+        })
+        .await
     }
 
     async fn upsert_many(
@@ -290,20 +315,21 @@ impl EffectiveViewPermissions for Repository<Pool> {
         valid_for: Duration,
         rows: &[NewEffectiveViewPermission],
     ) -> Result<u64> {
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        // If several rows have the same key (user and view), the last one is written, because `ON CONFLICT DO UPDATE`
-        // cannot update a row twice. The rows are sorted by key, so that concurrent upserts lock them in the same order
-        // and do not deadlock.
-        let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
-        let rows: Vec<_> = rows.into_values().collect();
-        let values = vec![
-            array(&rows, |row| row.user_id.as_uuid()),
-            array(&rows, |row| row.view_id.as_uuid()),
-            array(&rows, |row| row.has_access),
-        ];
-        let insert = "
+        operation("effective_view_permissions.upsert_many", async {
+            if rows.is_empty() {
+                return Ok(0);
+            }
+            // If several rows have the same key (user and view), the last one is written, because `ON CONFLICT DO
+            // UPDATE` cannot update a row twice. The rows are sorted by key, so that concurrent upserts lock them in
+            // the same order and do not deadlock.
+            let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
+            let rows: Vec<_> = rows.into_values().collect();
+            let values = vec![
+                array(&rows, |row| row.user_id.as_uuid()),
+                array(&rows, |row| row.view_id.as_uuid()),
+                array(&rows, |row| row.has_access),
+            ];
+            let insert = "
             INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at,
                 expires_at, user_id, view_id, has_access)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.view_id, new.has_access
@@ -311,31 +337,38 @@ impl EffectiveViewPermissions for Repository<Pool> {
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
                 computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
-        let views = rows.iter().map(|row| row.view_id.as_uuid()).collect();
-        self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::View, views, "views")).await
+            let views = rows.iter().map(|row| row.view_id.as_uuid()).collect();
+            self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::View, views, "views")).await
+        })
+        .await
     }
 
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
-        self.drop_of_user(VIEW_ROWS, company, user).await
+        operation("effective_view_permissions.delete_for_user", self.drop_of_user(VIEW_ROWS, company, user)).await
     }
 
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
-        self.drop_of_user_level(VIEW_ROWS, company, level).await
+        operation(
+            "effective_view_permissions.delete_for_user_level",
+            self.drop_of_user_level(VIEW_ROWS, company, level),
+        )
+        .await
     }
 
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
-        self.drop_of_company(VIEW_ROWS, company).await
+        operation("effective_view_permissions.delete_for_company", self.drop_of_company(VIEW_ROWS, company)).await
     }
 
     async fn delete_expired(&self, limit: u64) -> Result<u64> {
-        self.drop_expired(VIEW_ROWS, limit).await
+        operation("effective_view_permissions.delete_expired", self.drop_expired(VIEW_ROWS, limit)).await
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // The recursive CTE is a loose index scan (skip scan). It reads one index entry for each pair of user and
-        // expiry time, however many rows have this pair. If the rows of a user expire at different times, only the
-        // latest time counts.
-        let sql = "WITH RECURSIVE step AS (
+        operation("effective_view_permissions.find_active", async {
+            // The recursive CTE is a loose index scan (skip scan). It reads one index entry for each pair of user and
+            // expiry time, however many rows have this pair. If the rows of a user expire at different times, only the
+            // latest time counts.
+            let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)
                 UNION ALL
@@ -352,14 +385,16 @@ impl EffectiveViewPermissions for Repository<Pool> {
                     WHERE row.company_id = step.company_id AND row.user_id = step.user_id
                 ) LIMIT $1
             ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
-        let active = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
-        let rows = self.rows(active.of(Class::Loads)).await?;
-        rows.iter()
-            .map(|row| {
-                let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
-                Ok((CompanyId::from_uuid(company), UserId::from_uuid(user)))
-            })
-            .collect()
+            let active = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
+            let rows = self.rows(active.of(Class::Loads)).await?;
+            rows.iter()
+                .map(|row| {
+                    let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
+                    Ok((CompanyId::from_uuid(company), UserId::from_uuid(user)))
+                })
+                .collect()
+        })
+        .await
     }
 }
 
@@ -372,25 +407,32 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         feature: FeatureId,
         action: &Action,
     ) -> Result<Option<EffectiveFeaturePermission>> {
-        let sql = format!(
-            "SELECT {} FROM current_effective_feature_permissions AS row
+        operation("effective_feature_permissions.find", async {
+            let sql = format!(
+                "SELECT {} FROM current_effective_feature_permissions AS row
             WHERE company_id = $1 AND user_id = $2 AND feature_id = $3 AND action = $4",
-            columns::<effective_feature_permissions::Entity>("row")
-        );
-        let values =
-            [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
-            .await
+                columns::<effective_feature_permissions::Entity>("row")
+            );
+            let values =
+                [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
+            self.query_one::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+                .await
+        })
+        .await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
-        let sql = format!(
-            "SELECT {} FROM current_effective_feature_permissions AS row WHERE company_id = $1 AND user_id = $2
+        operation("effective_feature_permissions.find_all_for_user", async {
+            let sql = format!(
+                "SELECT {} FROM current_effective_feature_permissions AS row WHERE company_id = $1 AND user_id = $2
             ORDER BY feature_id, row.action",
-            columns::<effective_feature_permissions::Entity>("row")
-        );
-        let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+                columns::<effective_feature_permissions::Entity>("row")
+            );
+            let values = [company.as_uuid().into(), user.as_uuid().into()];
+            self.query::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+                .await
+        })
+        .await
     }
 
     async fn upsert_many(
@@ -400,19 +442,21 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         valid_for: Duration,
         rows: &[NewEffectiveFeaturePermission],
     ) -> Result<u64> {
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.feature_id, &row.action), row)).collect();
-        let rows: Vec<_> = rows.into_values().collect();
-        let values = vec![
-            array(&rows, |row| row.user_id.as_uuid()),
-            array(&rows, |row| row.feature_id.as_uuid()),
-            array(&rows, |row| row.action.to_string()),
-            array(&rows, |row| row.allowed),
-            array(&rows, |row| row.scope.to_string()),
-        ];
-        let insert = "
+        operation("effective_feature_permissions.upsert_many", async {
+            if rows.is_empty() {
+                return Ok(0);
+            }
+            let rows: BTreeMap<_, _> =
+                rows.iter().map(|row| ((row.user_id, row.feature_id, &row.action), row)).collect();
+            let rows: Vec<_> = rows.into_values().collect();
+            let values = vec![
+                array(&rows, |row| row.user_id.as_uuid()),
+                array(&rows, |row| row.feature_id.as_uuid()),
+                array(&rows, |row| row.action.to_string()),
+                array(&rows, |row| row.allowed),
+                array(&rows, |row| row.scope.to_string()),
+            ];
+            let insert = "
             INSERT INTO effective_feature_permissions (company_id, company_version, catalog_version, computed_at,
                 expires_at, user_id, feature_id, action, allowed, scope)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.feature_id, new.action,
@@ -422,24 +466,30 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
             ON CONFLICT (company_id, user_id, feature_id, action) DO UPDATE SET allowed = excluded.allowed,
                 scope = excluded.scope, computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
-        let features = rows.iter().map(|row| row.feature_id.as_uuid()).collect();
-        self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::Feature, features, "features"))
-            .await
+            let features = rows.iter().map(|row| row.feature_id.as_uuid()).collect();
+            self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::Feature, features, "features"))
+                .await
+        })
+        .await
     }
 
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
-        self.drop_of_user(FEATURE_ROWS, company, user).await
+        operation("effective_feature_permissions.delete_for_user", self.drop_of_user(FEATURE_ROWS, company, user)).await
     }
 
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
-        self.drop_of_user_level(FEATURE_ROWS, company, level).await
+        operation(
+            "effective_feature_permissions.delete_for_user_level",
+            self.drop_of_user_level(FEATURE_ROWS, company, level),
+        )
+        .await
     }
 
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
-        self.drop_of_company(FEATURE_ROWS, company).await
+        operation("effective_feature_permissions.delete_for_company", self.drop_of_company(FEATURE_ROWS, company)).await
     }
 
     async fn delete_expired(&self, limit: u64) -> Result<u64> {
-        self.drop_expired(FEATURE_ROWS, limit).await
+        operation("effective_feature_permissions.delete_expired", self.drop_expired(FEATURE_ROWS, limit)).await
     }
 }

@@ -97,6 +97,7 @@ mod feed;
 mod holders;
 mod matrix;
 mod metric_list;
+mod operation;
 mod options;
 mod other_rules;
 mod periods;

@@ -1,5 +1,7 @@
 //! The metrics of this crate: their descriptions, and their series from the start of the process.
 
+use crate::operation::{DURATIONS, ERRORS};
+
 /// The tables whose rows are parsed when they are read.
 const PARSED_TABLES: [&str; 7] =
     ["views", "features", "modules", "menu_items", "sub_menu_items", "api_keys", "user_cutoffs"];
@@ -10,6 +12,13 @@ pub fn describe_metrics() {
     metrics::describe_counter!("iam_unreadable_rows_total", "Reads of rows that cannot be parsed");
     for table in PARSED_TABLES {
         metrics::counter!("iam_unreadable_rows_total", "table" => table).increment(0);
+    }
+    // The series of the other operations appear with their first call.
+    metrics::describe_histogram!(DURATIONS, "Duration of storage operations in seconds");
+    metrics::describe_counter!(ERRORS, "Storage operations that failed");
+    for operation in ["snapshots.load_user", "change_feed.poll", "storage.begin", "unit_of_work.commit"] {
+        let _ = metrics::histogram!(DURATIONS, "operation" => operation);
+        metrics::counter!(ERRORS, "operation" => operation).increment(0);
     }
     metrics::describe_gauge!(
         "iam_database_running_transactions",

@@ -25,6 +25,7 @@ use crate::entities::{columns, features, menu_items, modules, sub_menu_items, vi
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::holders::{holders, holders_in};
 use crate::matrix::{company_matrix, matrices};
+use crate::operation::operation;
 use crate::other_rules::{self, other_rules};
 use crate::periods::{ACTIVE, boundaries, next_boundary};
 use crate::reads::ceilings::ceilings_in;
@@ -274,28 +275,40 @@ impl<T: Executor> Repository<T> {
 #[async_trait]
 impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
+        operation("snapshots.load_user", async {
         let held = format!(
             "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4 AND {ACTIVE}) AS level"
         );
         self.load_of(Class::Loads, company, &levels(&held), [user.as_uuid().into()], snapshot).await
+        })
+        .await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
-        let rest = levels("user_levels AS level WHERE level.company_id = $3")
-            + &holders(&format!("user_user_levels WHERE company_id = $3 AND {ACTIVE}"));
-        self.load_of(Class::Loads, company, &rest, [], company_snapshot).await
+        operation("snapshots.load_company", async {
+            let rest = levels("user_levels AS level WHERE level.company_id = $3")
+                + &holders(&format!("user_user_levels WHERE company_id = $3 AND {ACTIVE}"));
+            self.load_of(Class::Loads, company, &rest, [], company_snapshot).await
+        })
+        .await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
-        let held = held();
-        let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {held}) AS level")) + &holders(&held);
-        let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        self.load_of(Class::Loads, company, &rest, [users.into()], company_snapshot).await
+        operation("snapshots.load_users", async {
+            let held = held();
+            let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {held}) AS level")) + &holders(&held);
+            let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
+            self.load_of(Class::Loads, company, &rest, [users.into()], company_snapshot).await
+        })
+        .await
     }
 
     async fn load_levels(&self, company: CompanyId, ids: &[UserLevelId]) -> Result<Stamped<Snapshot>> {
-        let ids: Vec<Uuid> = ids.iter().map(|level| level.as_uuid()).collect();
-        self.load_of(Class::Loads, company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
+        operation("snapshots.load_levels", async {
+            let ids: Vec<Uuid> = ids.iter().map(|level| level.as_uuid()).collect();
+            self.load_of(Class::Loads, company, &levels(ASKED_LEVELS), [ids.into()], snapshot).await
+        })
+        .await
     }
 
     async fn load_other_rules(
@@ -305,47 +318,60 @@ impl<T: Executor> Snapshots for Repository<T> {
         cells: &BTreeSet<Cell>,
         without: Option<UserId>,
     ) -> Result<Stamped<OtherRules>> {
-        self.load_of(
-            Class::Loads,
-            company,
-            &other_rules(),
-            other_rules::parameters(level, cells, without),
-            |row, catalog| Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? }),
-        )
+        operation("snapshots.load_other_rules", async {
+            self.load_of(
+                Class::Loads,
+                company,
+                &other_rules(),
+                other_rules::parameters(level, cells, without),
+                |row, catalog| Ok(OtherRules { catalog, reaches: other_rules::reaches(row, cells)? }),
+            )
+            .await
+        })
         .await
     }
 
     async fn load_cell(&self, company: CompanyId, cell: &CellName) -> Result<Stamped<Snapshot>> {
-        let (levels, values) = levels_in_cell(cell);
-        self.load_of(Class::Loads, company, &levels, values, snapshot).await
+        operation("snapshots.load_cell", async {
+            let (levels, values) = levels_in_cell(cell);
+            self.load_of(Class::Loads, company, &levels, values, snapshot).await
+        })
+        .await
     }
 
     async fn load_matrix(&self, company: CompanyId) -> Result<Stamped<CompanyMatrix>> {
-        self.load_of(Class::Reads, company, &matrices(), [], company_matrix).await
+        operation("snapshots.load_matrix", self.load_of(Class::Reads, company, &matrices(), [], company_matrix)).await
     }
 
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
-        let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
-            self.load_row(Class::Reads, company, (&company_copy(), &cell_tables()), []).await?;
-        // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
-        let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
-        let value =
-            converted.map_err(|error| StorageError::corrupt(format_args!("the copy of a company: {error}")))??;
-        Ok(Stamped { versions, stamps, next_boundary, value })
+        operation("snapshots.load_copy", async {
+            let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
+                self.load_row(Class::Reads, company, (&company_copy(), &cell_tables()), []).await?;
+            // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
+            let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
+            let value =
+                converted.map_err(|error| StorageError::corrupt(format_args!("the copy of a company: {error}")))??;
+            Ok(Stamped { versions, stamps, next_boundary, value })
+        })
+        .await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        Ok(self.load(Class::Loads, None, snapshot_sql("", ""), None).await?.1)
+        operation("snapshots.load_catalog", async {
+            Ok(self.load(Class::Loads, None, snapshot_sql("", ""), None).await?.1)
+        })
+        .await
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
-        // One condition for both cases (`IS NOT DISTINCT FROM`) could not use an index.
-        let owned = match owner {
-            None => "m.company_id IS NULL AND $1::uuid IS NULL",
-            Some(_) => "m.company_id = $1",
-        };
-        let sql = format!(
-            "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+        operation("snapshots.load_menu", async {
+            // One condition for both cases (`IS NOT DISTINCT FROM`) could not use an index.
+            let owned = match owner {
+                None => "m.company_id IS NULL AND $1::uuid IS NULL",
+                Some(_) => "m.company_id = $1",
+            };
+            let sql = format!(
+                "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
                 coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
                 (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
                  FROM (SELECT {items} FROM menu_items m WHERE {owned}) AS row)::text AS items,
@@ -354,22 +380,24 @@ impl<T: Executor> Snapshots for Repository<T> {
                     WHERE {owned}) AS row)::text AS sub_items
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            epoch = current_epoch(),
-            items = columns::<menu_items::Entity>("m"),
-            sub_items = columns::<sub_menu_items::Entity>("s"),
-        );
-        let menu = self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]));
-        let row = self.single(menu.of(Class::Loads)).await?;
-        let versions = Versions {
-            epoch: epoch(&row)?,
-            catalog: column(&row, "catalog_version")?,
-            company: column(&row, "company_version")?,
-            boundary: 0,
-        };
-        let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
-        // All companies share the common menu, so an item that cannot be parsed is omitted.
-        let items = readable::<menu_items::Model, _>("menu_items", json_column(&row, "items")?);
-        let sub_items = readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(&row, "sub_items")?);
-        Ok(Stamped { versions, stamps, next_boundary: None, value: Menu { items, sub_items } })
+                epoch = current_epoch(),
+                items = columns::<menu_items::Entity>("m"),
+                sub_items = columns::<sub_menu_items::Entity>("s"),
+            );
+            let menu = self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]));
+            let row = self.single(menu.of(Class::Loads)).await?;
+            let versions = Versions {
+                epoch: epoch(&row)?,
+                catalog: column(&row, "catalog_version")?,
+                company: column(&row, "company_version")?,
+                boundary: 0,
+            };
+            let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
+            // All companies share the common menu, so an item that cannot be parsed is omitted.
+            let items = readable::<menu_items::Model, _>("menu_items", json_column(&row, "items")?);
+            let sub_items = readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(&row, "sub_items")?);
+            Ok(Stamped { versions, stamps, next_boundary: None, value: Menu { items, sub_items } })
+        })
+        .await
     }
 }

@@ -17,6 +17,7 @@ use crate::connections::runtime::on_runtime;
 use crate::connections::session::Refusal;
 use crate::entities::probes;
 use crate::feed::listener::ListenerOptions;
+use crate::operation::operation;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
@@ -167,7 +168,8 @@ impl Storage for PostgresStorage {
     }
 
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
-        Ok(Box::new(begin(&self.repository.0, target, context).await?))
+        let unit = operation("storage.begin", begin(&self.repository.0, target, context)).await?;
+        Ok(Box::new(unit))
     }
 
     fn nav_trail(&self) -> &dyn NavTrail {
@@ -198,7 +200,7 @@ impl Storage for PostgresStorage {
 #[async_trait]
 impl Health for PostgresStorage {
     async fn ping(&self) -> Result<()> {
-        self.repository.execute(statement("SELECT 1", [])).await.map(drop)
+        operation("health.ping", async { self.repository.execute(statement("SELECT 1", [])).await.map(drop) }).await
     }
 }
 

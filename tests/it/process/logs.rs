@@ -194,6 +194,7 @@ mod postgres {
         assert_eq!(line["level"], "WARN");
         assert!(line["duration_ms"].as_f64().is_some_and(|duration| duration > 0.0), "{line}");
         assert!(line["statement"].as_str().unwrap().contains("SELECT "), "{line}");
+        assert!(lines.iter().any(|line| line["operation"] == "change_feed.poll"), "{lines:?}");
         assert!(slow("1h").is_empty());
     }
 }

@@ -93,7 +93,9 @@ fn the_documentation_lists_what_a_process_exports(environment: &[(&str, &str)]) 
     assert_eq!(then.metrics, listed);
     // The documentation says that only these metrics gain series.
     let gains = |series: &&String| {
-        ["iam_http_requests_total{", "iam_http_request_duration_seconds_"].iter().any(|name| series.starts_with(name))
+        ["iam_http_requests_total{", "iam_http_request_duration_seconds_", "iam_storage_operation_"]
+            .iter()
+            .any(|name| series.starts_with(name))
     };
     let gained: BTreeSet<_> = then.series.difference(&first.series).filter(|series| !gains(series)).collect();
     assert_eq!(gained, BTreeSet::new());
@@ -178,7 +180,7 @@ fn decisions_are_counted_by_outcome_and_reason() {
 
 mod postgres {
     use super::*;
-    use crate::support::database::{Content, TestDatabase};
+    use crate::support::database::{Content, TestDatabase, run};
 
     #[actix_web::test]
     async fn the_documentation_lists_what_a_process_with_postgresql_exports() {
@@ -190,5 +192,39 @@ mod postgres {
     async fn decisions_are_counted_by_outcome_and_reason() {
         let database = TestDatabase::new(Content::Seeded).await;
         decisions_are_counted(&[("DATABASE_URL", database.url())]);
+    }
+
+    /// A call of an operation is counted once. An outcome such as a conflict is not a failure, but an error of the
+    /// database is.
+    #[actix_web::test]
+    async fn storage_operations_are_measured() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (mut server, _) = start(&[("DATABASE_URL", database.url())]);
+        let (root, company) = (super_admin(), new_company().to_string());
+        let calls = |server: &mut ServerProcess, operation: &str| {
+            metric(server, &format!("iam_storage_operation_duration_seconds_count{{operation=\"{operation}\"}}"))
+        };
+        let failures = |server: &mut ServerProcess, operation: &str| {
+            metric(server, &format!("iam_storage_operation_errors_total{{operation=\"{operation}\"}}"))
+        };
+        let (level, created) = (json!({ "name": "Auditors" }), "user_levels.create");
+        assert_eq!(calls(&mut server, created), 0);
+        assert_eq!(ask(&server, &root, &company, "/user-levels", Some(&level)).0, 201);
+        assert_eq!(calls(&mut server, created), 1);
+        assert_eq!(ask(&server, &root, &company, "/user-levels", Some(&level)).0, 409);
+        assert_eq!(calls(&mut server, created), 2);
+        assert_eq!(failures(&mut server, created), 0);
+
+        let listed = "user_levels.find_all";
+        assert_eq!(ask(&server, &root, &company, "/user-levels", None).0, 200);
+        let (before, succeeded) = (calls(&mut server, listed), failures(&mut server, listed));
+        assert!(before > 0);
+        assert_eq!(succeeded, 0);
+        let rename = "ALTER TABLE user_levels RENAME TO hidden_levels".to_owned();
+        run(&mut database.connect().await, rename).await.unwrap();
+        assert!(ask(&server, &root, &company, "/user-levels", None).0 >= 500);
+        assert!(calls(&mut server, listed) > before);
+        assert!(failures(&mut server, listed) > 0);
+        server.stop();
     }
 }

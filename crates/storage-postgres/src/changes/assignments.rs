@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::entities::{columns, user_levels};
+use crate::operation::operation;
 use crate::periods::{PERIOD, micros, period, time};
 use crate::repository::Repository;
 use crate::statement::{column, convert, json_column, statement};
@@ -129,21 +130,27 @@ impl Repository<Unit> {
 #[async_trait]
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
-        let Assignment { user_id, user_level_id, company_id, assigned_by, created_at, period } = *assignment;
-        self.change(Target::Company(company_id), async |unit| {
-            let by = (assigned_by, created_at.as_datetime().into());
-            let given = BTreeMap::from([(user_level_id, Some(period))]);
-            let (after, replaced) = unit.reassign((company_id, user_id), given, Some(&[]), by).await?;
-            Ok(after != replaced.before)
+        operation("assignments.add", async {
+            let Assignment { user_id, user_level_id, company_id, assigned_by, created_at, period } = *assignment;
+            self.change(Target::Company(company_id), async |unit| {
+                let by = (assigned_by, created_at.as_datetime().into());
+                let given = BTreeMap::from([(user_level_id, Some(period))]);
+                let (after, replaced) = unit.reassign((company_id, user_id), given, Some(&[]), by).await?;
+                Ok(after != replaced.before)
+            })
+            .await
         })
         .await
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
-        self.change(Target::Company(company), async |unit| {
-            let by = (None, unit.at());
-            let (after, replaced) = unit.reassign((company, user), BTreeMap::new(), Some(&[level]), by).await?;
-            Ok(after != replaced.before)
+        operation("assignments.remove", async {
+            self.change(Target::Company(company), async |unit| {
+                let by = (None, unit.at());
+                let (after, replaced) = unit.reassign((company, user), BTreeMap::new(), Some(&[level]), by).await?;
+                Ok(after != replaced.before)
+            })
+            .await
         })
         .await
     }
@@ -155,10 +162,13 @@ impl AssignmentsMut for Repository<Unit> {
         levels: &[UserLevelId],
         assigned_by: Option<Uuid>,
     ) -> Result<ReplacedLevels> {
-        self.change(Target::Company(company), async |unit| {
-            let given = levels.iter().map(|level| (*level, None)).collect();
-            let by = (assigned_by, unit.at());
-            Ok(unit.reassign((company, user), given, None, by).await?.1)
+        operation("assignments.replace_for_user", async {
+            self.change(Target::Company(company), async |unit| {
+                let given = levels.iter().map(|level| (*level, None)).collect();
+                let by = (assigned_by, unit.at());
+                Ok(unit.reassign((company, user), given, None, by).await?.1)
+            })
+            .await
         })
         .await
     }
@@ -169,10 +179,17 @@ impl AssignmentsMut for Repository<Unit> {
         edits: &[LevelsEdit],
         assigned_by: Option<Uuid>,
     ) -> Result<EditedLevels> {
-        self.change(Target::Company(company), async |unit| unit.edit_levels(company, edits, assigned_by).await).await
+        operation("assignments.edit", async {
+            self.change(Target::Company(company), async |unit| unit.edit_levels(company, edits, assigned_by).await)
+                .await
+        })
+        .await
     }
 
     async fn remove_expired(&mut self, company: CompanyId, by: Timestamp, limit: u64) -> Result<u64> {
-        self.change(Target::Company(company), async |unit| unit.remove_expired(company, by, limit).await).await
+        operation("assignments.remove_expired", async {
+            self.change(Target::Company(company), async |unit| unit.remove_expired(company, by, limit).await).await
+        })
+        .await
     }
 }

@@ -10,6 +10,7 @@ use sea_orm::entity::prelude::DateTimeUtc;
 
 use super::Unit;
 use crate::connections::shares::Class;
+use crate::operation::operation;
 use crate::pool::Pool;
 use crate::repository::Repository;
 use crate::row_security::setting;
@@ -24,29 +25,33 @@ fn parts(actor: Actor) -> Result<[Value; 2]> {
 #[async_trait]
 impl IdempotencyKeysMut for Repository<Unit> {
     async fn find_record(&mut self, actor: Actor, key: &IdempotencyKey) -> Result<Option<IdempotencyRecord>> {
-        let sql = "SELECT method::text AS method, path::text AS path, digest, entity_id, expires_at
+        operation("idempotency_keys.find_record", async {
+            let sql = "SELECT method::text AS method, path::text AS path, digest, entity_id, expires_at
             FROM idempotency_keys WHERE actor_kind = $1 AND actor_id = $2 AND key = $3 AND expires_at > $4";
-        let [kind, id] = parts(actor)?;
-        let values = [kind, id, key.as_str().into(), self.at()];
-        let Some(row) = self.row(self.for_company(None, statement(sql, values))).await? else { return Ok(None) };
-        let digest: Vec<u8> = column(&row, "digest")?;
-        let digest = digest.try_into().map_err(|_| StorageError::corrupt("a digest has a wrong length"))?;
-        let (method, path) = (column(&row, "method")?, column(&row, "path")?);
-        Ok(Some(IdempotencyRecord {
-            request: IdempotentRequest { actor, key: key.clone(), method, path, digest },
-            entity: column(&row, "entity_id")?,
-            expires_at: Timestamp::new(column::<DateTimeUtc>(&row, "expires_at")?),
-        }))
+            let [kind, id] = parts(actor)?;
+            let values = [kind, id, key.as_str().into(), self.at()];
+            let Some(row) = self.row(self.for_company(None, statement(sql, values))).await? else { return Ok(None) };
+            let digest: Vec<u8> = column(&row, "digest")?;
+            let digest = digest.try_into().map_err(|_| StorageError::corrupt("a digest has a wrong length"))?;
+            let (method, path) = (column(&row, "method")?, column(&row, "path")?);
+            Ok(Some(IdempotencyRecord {
+                request: IdempotentRequest { actor, key: key.clone(), method, path, digest },
+                entity: column(&row, "entity_id")?,
+                expires_at: Timestamp::new(column::<DateTimeUtc>(&row, "expires_at")?),
+            }))
+        })
+        .await
     }
 
     async fn record(&mut self, record: &IdempotencyRecord, most: u32) -> Result<RecordOutcome> {
-        let target = self.0.recorder.target();
-        let company = target.company();
-        self.change(target, async |unit| {
-            // If another transaction is storing a record with the same key, the insertion waits for this transaction. The
-            // caller may have used the key for another company, so the statement reads and changes the rows of all
-            // companies. It then restores the setting `iam.company` of the transaction.
-            let sql = "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', 'all', true) AS company),
+        operation("idempotency_keys.record", async {
+            let target = self.0.recorder.target();
+            let company = target.company();
+            self.change(target, async |unit| {
+                // If another transaction is storing a record with the same key, the insertion waits for this
+                // transaction. The caller may have used the key for another company, so the statement reads and changes
+                // the rows of all companies. It then restores the setting `iam.company` of the transaction.
+                let sql = "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', 'all', true) AS company),
                 used AS MATERIALIZED (
                     SELECT count(*) AS records FROM tenant, LATERAL (
                         SELECT FROM idempotency_keys
@@ -73,28 +78,30 @@ impl IdempotencyKeysMut for Repository<Unit> {
                         SELECT set_config('iam.company', $12, true) AS company WHERE outcome.stored IS NOT NULL OFFSET 0
                     ) AS own
                 WHERE own.company <> ''";
-            let IdempotencyRecord { request, entity, expires_at } = record;
-            let [kind, id] = parts(request.actor)?;
-            let values = [
-                kind,
-                id,
-                request.key.as_str().into(),
-                request.method.as_str().into(),
-                request.path.as_str().into(),
-                request.digest.to_vec().into(),
-                (*entity).into(),
-                expires_at.as_datetime().into(),
-                unit.at(),
-                i64::from(most).into(),
-                company.map(|company| company.as_uuid()).into(),
-                setting(company).into(),
-            ];
-            let row = unit.single(statement(sql, values)).await?;
-            Ok(match (column(&row, "stored")?, column(&row, "permitted")?) {
-                (true, _) => RecordOutcome::Stored,
-                (false, true) => RecordOutcome::KeyInUse,
-                (false, false) => RecordOutcome::LimitReached,
+                let IdempotencyRecord { request, entity, expires_at } = record;
+                let [kind, id] = parts(request.actor)?;
+                let values = [
+                    kind,
+                    id,
+                    request.key.as_str().into(),
+                    request.method.as_str().into(),
+                    request.path.as_str().into(),
+                    request.digest.to_vec().into(),
+                    (*entity).into(),
+                    expires_at.as_datetime().into(),
+                    unit.at(),
+                    i64::from(most).into(),
+                    company.map(|company| company.as_uuid()).into(),
+                    setting(company).into(),
+                ];
+                let row = unit.single(statement(sql, values)).await?;
+                Ok(match (column(&row, "stored")?, column(&row, "permitted")?) {
+                    (true, _) => RecordOutcome::Stored,
+                    (false, true) => RecordOutcome::KeyInUse,
+                    (false, false) => RecordOutcome::LimitReached,
+                })
             })
+            .await
         })
         .await
     }
@@ -103,11 +110,14 @@ impl IdempotencyKeysMut for Repository<Unit> {
 #[async_trait]
 impl IdempotencyKeys for Repository<Pool> {
     async fn delete_expired(&self, at_most: u64) -> Result<u64> {
-        let sql = "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+        operation("idempotency_keys.delete_expired", async {
+            let sql = "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
                 SELECT ctid FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at
                 LIMIT $1 FOR UPDATE SKIP LOCKED
             )) RETURNING 1";
-        let delete = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
-        self.execute(delete.of(Class::Loads)).await
+            let delete = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
+            self.execute(delete.of(Class::Loads)).await
+        })
+        .await
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Unit;
 use crate::changes::read_matrices::{LastRead, ReadMatrices};
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
+use crate::operation::operation;
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
@@ -302,11 +303,11 @@ impl Repository<Unit> {
 #[async_trait]
 impl ViewPermissionsMut for Repository<Unit> {
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()> {
-        self.upsert_cell(permission).await
+        operation("view_permissions.upsert", self.upsert_cell(permission)).await
     }
 
     async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool> {
-        self.delete_cell::<ViewPermission>(company, level, &view).await
+        operation("view_permissions.delete", self.delete_cell::<ViewPermission>(company, level, &view)).await
     }
 
     async fn replace_for_user_level(
@@ -315,14 +316,14 @@ impl ViewPermissionsMut for Repository<Unit> {
         level: UserLevelId,
         permissions: &[ViewPermission],
     ) -> Result<()> {
-        self.replace_cells(company, level, permissions).await
+        operation("view_permissions.replace_for_user_level", self.replace_cells(company, level, permissions)).await
     }
 }
 
 #[async_trait]
 impl FeaturePermissionsMut for Repository<Unit> {
     async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()> {
-        self.upsert_cell(permission).await
+        operation("feature_permissions.upsert", self.upsert_cell(permission)).await
     }
 
     async fn delete(
@@ -332,7 +333,11 @@ impl FeaturePermissionsMut for Repository<Unit> {
         feature: FeatureId,
         action: &Action,
     ) -> Result<bool> {
-        self.delete_cell::<FeaturePermission>(company, level, &(feature, action.clone())).await
+        operation(
+            "feature_permissions.delete",
+            self.delete_cell::<FeaturePermission>(company, level, &(feature, action.clone())),
+        )
+        .await
     }
 
     async fn replace_for_user_level(
@@ -341,6 +346,6 @@ impl FeaturePermissionsMut for Repository<Unit> {
         level: UserLevelId,
         permissions: &[FeaturePermission],
     ) -> Result<()> {
-        self.replace_cells(company, level, permissions).await
+        operation("feature_permissions.replace_for_user_level", self.replace_cells(company, level, permissions)).await
     }
 }

@@ -52,6 +52,7 @@ use crate::connections::transaction::Transaction;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::error::{Operation, from_db, operation_error};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::operation::operation;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository, Work};
 use crate::row_security::{for_company_within, setting};
@@ -379,41 +380,50 @@ impl UnitOfWork for Repository<Unit> {
     }
 
     async fn commit(self: Box<Self>) -> Result<CommitStamp> {
-        // On an early return, the transaction is dropped and so rolled back.
-        self.0.recorder.check()?;
-        let target = self.0.recorder.target();
-        let outdated = Arc::clone(&self.0.outdated);
-        let Unit { tx, recorder, written, raised, committed, .. } = self.0;
-        if recorder.is_empty() {
-            tx.rollback().await.map_err(from_db)?;
-            return Ok(raised.undone().stamp(target));
-        }
-        let mut records = recorder.finish().records;
-        records.retain(|record| !written.contains(&record.id));
-        let sent_at = Instant::now();
-        if target.company().is_some() && records.iter().any(|record| record.company_id.is_none()) {
-            // Row-level security allows records of the platform only for statements across companies.
-            tx.execute_raw(statement("SELECT set_config('iam.company', 'all', true)", [])).await.map_err(from_db)?;
-        }
-        let inserted = tx.execute_raw(insert_records(&records)).await;
-        inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
-        let outcome = tx.commit().await;
-        // Other processes are notified even if the outcome of the commit is unknown.
-        committed.notify_one();
-        outcome.map_err(from_db)?;
-        Ok(raised.stamp(target))
+        operation("unit_of_work.commit", async {
+            // On an early return, the transaction is dropped and so rolled back.
+            self.0.recorder.check()?;
+            let target = self.0.recorder.target();
+            let outdated = Arc::clone(&self.0.outdated);
+            let Unit { tx, recorder, written, raised, committed, .. } = self.0;
+            if recorder.is_empty() {
+                tx.rollback().await.map_err(from_db)?;
+                return Ok(raised.undone().stamp(target));
+            }
+            let mut records = recorder.finish().records;
+            records.retain(|record| !written.contains(&record.id));
+            let sent_at = Instant::now();
+            if target.company().is_some() && records.iter().any(|record| record.company_id.is_none()) {
+                // Row-level security allows records of the platform only for statements across companies.
+                tx.execute_raw(statement("SELECT set_config('iam.company', 'all', true)", []))
+                    .await
+                    .map_err(from_db)?;
+            }
+            let inserted = tx.execute_raw(insert_records(&records)).await;
+            inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
+            let outcome = tx.commit().await;
+            // Other processes are notified even if the outcome of the commit is unknown.
+            committed.notify_one();
+            outcome.map_err(from_db)?;
+            Ok(raised.stamp(target))
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
-        self.change(Target::of_menu(record.company_id), async |unit| {
-            // The record is inserted immediately, so that a duplicate id causes an error here and not at the commit.
-            unit.execute(insert_records(std::slice::from_ref(record))).await?;
-            unit.0.written.insert(record.id);
-            unit.0.recorder.appended(record.clone());
-            Ok(())
+        operation("audit_logs.append", async {
+            self.change(Target::of_menu(record.company_id), async |unit| {
+                // The record is inserted immediately, so that a duplicate id causes an error here and not at the
+                // commit.
+                unit.execute(insert_records(std::slice::from_ref(record))).await?;
+                unit.0.written.insert(record.id);
+                unit.0.recorder.appended(record.clone());
+                Ok(())
+            })
+            .await
         })
         .await
     }

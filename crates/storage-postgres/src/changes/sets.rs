@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::error::Operation;
+use crate::operation::operation;
 use crate::repository::Repository;
 use crate::statement::{column, statement};
 
@@ -130,32 +131,41 @@ impl Repository<Unit> {
 #[async_trait]
 impl FeatureViewsMut for Repository<Unit> {
     async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let added = unit.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-            if added {
-                unit.0.recorder.feature_views_updated(feature, &adding(view));
-            }
-            Ok(added)
+        operation("feature_views.add", async {
+            self.change(Target::Catalog, async |unit| {
+                let added = unit.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+                if added {
+                    unit.0.recorder.feature_views_updated(feature, &adding(view));
+                }
+                Ok(added)
+            })
+            .await
         })
         .await
     }
 
     async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let removed = unit.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-            if removed {
-                unit.0.recorder.feature_views_updated(feature, &removing(view));
-            }
-            Ok(removed)
+        operation("feature_views.remove", async {
+            self.change(Target::Catalog, async |unit| {
+                let removed = unit.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+                if removed {
+                    unit.0.recorder.feature_views_updated(feature, &removing(view));
+                }
+                Ok(removed)
+            })
+            .await
         })
         .await
     }
 
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
-        self.change(Target::Catalog, async |unit| {
-            let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
-            unit.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
-            Ok(())
+        operation("feature_views.replace_for_feature", async {
+            self.change(Target::Catalog, async |unit| {
+                let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
+                unit.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
+                Ok(())
+            })
+            .await
         })
         .await
     }
@@ -164,32 +174,41 @@ impl FeatureViewsMut for Repository<Unit> {
 #[async_trait]
 impl ModuleViewsMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let added = unit.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-            if added {
-                unit.0.recorder.module_views_updated(module, &adding(view));
-            }
-            Ok(added)
+        operation("module_views.add", async {
+            self.change(Target::Catalog, async |unit| {
+                let added = unit.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+                if added {
+                    unit.0.recorder.module_views_updated(module, &adding(view));
+                }
+                Ok(added)
+            })
+            .await
         })
         .await
     }
 
     async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let removed = unit.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-            if removed {
-                unit.0.recorder.module_views_updated(module, &removing(view));
-            }
-            Ok(removed)
+        operation("module_views.remove", async {
+            self.change(Target::Catalog, async |unit| {
+                let removed = unit.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+                if removed {
+                    unit.0.recorder.module_views_updated(module, &removing(view));
+                }
+                Ok(removed)
+            })
+            .await
         })
         .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
-        self.change(Target::Catalog, async |unit| {
-            let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
-            unit.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
-            Ok(())
+        operation("module_views.replace_for_module", async {
+            self.change(Target::Catalog, async |unit| {
+                let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
+                unit.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
+                Ok(())
+            })
+            .await
         })
         .await
     }
@@ -198,33 +217,42 @@ impl ModuleViewsMut for Repository<Unit> {
 #[async_trait]
 impl ModuleFeaturesMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let added = unit.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-            if added {
-                unit.0.recorder.module_features_updated(module, &adding(feature));
-            }
-            Ok(added)
+        operation("module_features.add", async {
+            self.change(Target::Catalog, async |unit| {
+                let added = unit.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+                if added {
+                    unit.0.recorder.module_features_updated(module, &adding(feature));
+                }
+                Ok(added)
+            })
+            .await
         })
         .await
     }
 
     async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.change(Target::Catalog, async |unit| {
-            let removed = unit.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-            if removed {
-                unit.0.recorder.module_features_updated(module, &removing(feature));
-            }
-            Ok(removed)
+        operation("module_features.remove", async {
+            self.change(Target::Catalog, async |unit| {
+                let removed = unit.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+                if removed {
+                    unit.0.recorder.module_features_updated(module, &removing(feature));
+                }
+                Ok(removed)
+            })
+            .await
         })
         .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
-        self.change(Target::Catalog, async |unit| {
-            let diff =
-                unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), uuids(features, FeatureId::as_uuid)).await?;
-            unit.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
-            Ok(())
+        operation("module_features.replace_for_module", async {
+            self.change(Target::Catalog, async |unit| {
+                let diff =
+                    unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), uuids(features, FeatureId::as_uuid)).await?;
+                unit.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
+                Ok(())
+            })
+            .await
         })
         .await
     }
@@ -233,79 +261,92 @@ impl ModuleFeaturesMut for Repository<Unit> {
 #[async_trait]
 impl CompanyModulesMut for Repository<Unit> {
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.change(Target::Company(company), async |unit| {
-            let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
+        operation("company_modules.add", async {
+            self.change(Target::Company(company), async |unit| {
+                let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
                 added AS (
                     INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
                     SELECT $1, id, true, $3, $3 FROM module ON CONFLICT DO NOTHING RETURNING 1
                 )
                 SELECT EXISTS (SELECT FROM module) AS known, EXISTS (SELECT FROM added) AS added";
-            let values = [company.as_uuid().into(), module.as_uuid().into(), unit.at()];
-            let row = unit.single(statement(sql, values)).await?;
-            if !column::<bool>(&row, "known")? {
-                return Err(unknown(EntityType::Module, module.as_uuid()));
-            }
-            let added = column(&row, "added")?;
-            if added {
-                unit.0.recorder.company_modules_updated(company, &adding(module));
-            }
-            Ok(added)
+                let values = [company.as_uuid().into(), module.as_uuid().into(), unit.at()];
+                let row = unit.single(statement(sql, values)).await?;
+                if !column::<bool>(&row, "known")? {
+                    return Err(unknown(EntityType::Module, module.as_uuid()));
+                }
+                let added = column(&row, "added")?;
+                if added {
+                    unit.0.recorder.company_modules_updated(company, &adding(module));
+                }
+                Ok(added)
+            })
+            .await
         })
         .await
     }
 
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.change(Target::Company(company), async |unit| {
-            let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
-            let values = [company.as_uuid().into(), module.as_uuid().into()];
-            let removed = unit.execute(statement(sql, values)).await? > 0;
-            if removed {
-                unit.0.recorder.company_modules_updated(company, &removing(module));
-            }
-            Ok(removed)
+        operation("company_modules.remove", async {
+            self.change(Target::Company(company), async |unit| {
+                let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
+                let values = [company.as_uuid().into(), module.as_uuid().into()];
+                let removed = unit.execute(statement(sql, values)).await? > 0;
+                if removed {
+                    unit.0.recorder.company_modules_updated(company, &removing(module));
+                }
+                Ok(removed)
+            })
+            .await
         })
         .await
     }
 
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
-        self.change(Target::Company(company), async |unit| {
-            let owner = company.as_uuid();
-            let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
-            let current: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
-            let diff = SetDiff::new(current, uuids(modules, ModuleId::as_uuid));
-            if !diff.removed.is_empty() {
-                let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
-                unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
-            }
-            if !diff.added.is_empty() {
-                let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
-                    SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
-                let added = unit.execute(statement(sql, [owner.into(), diff.added.clone().into(), unit.at()])).await?;
-                if !is_number_of(added, &diff.added) {
-                    return Err(unit.unknown_in(&MODULE, &diff.added).await);
+        operation("company_modules.replace_for_company", async {
+            self.change(Target::Company(company), async |unit| {
+                let owner = company.as_uuid();
+                let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
+                let current: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
+                let diff = SetDiff::new(current, uuids(modules, ModuleId::as_uuid));
+                if !diff.removed.is_empty() {
+                    let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
+                    unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
                 }
-            }
-            unit.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
-            Ok(())
+                if !diff.added.is_empty() {
+                    let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
+                    SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
+                    let added =
+                        unit.execute(statement(sql, [owner.into(), diff.added.clone().into(), unit.at()])).await?;
+                    if !is_number_of(added, &diff.added) {
+                        return Err(unit.unknown_in(&MODULE, &diff.added).await);
+                    }
+                }
+                unit.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
+                Ok(())
+            })
+            .await
         })
         .await
     }
 
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
-        self.change(Target::Company(company), async |unit| {
-            let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
+        operation("company_modules.set_enabled", async {
+            self.change(Target::Company(company), async |unit| {
+                let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
                 switched AS (
                     UPDATE company2modules SET enabled = $3, updated_at = $4
                     WHERE company_id = $1 AND module_id = $2 AND enabled <> $3
                 )
                 SELECT enabled FROM old";
-            let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), unit.at()];
-            let row = unit
-                .operation_row(statement(sql, values), Operation::Write(&[]))
-                .await?
-                .ok_or(StorageError::NotFound)?;
-            unit.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
-            Ok(())
+                let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), unit.at()];
+                let row = unit
+                    .operation_row(statement(sql, values), Operation::Write(&[]))
+                    .await?
+                    .ok_or(StorageError::NotFound)?;
+                unit.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
+                Ok(())
+            })
+            .await
         })
         .await
     }

@@ -27,6 +27,7 @@ use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
 use crate::error::is_lock_not_available;
+use crate::operation;
 
 /// Timeout for rolling back a transaction on a connection. The same timeout applies separately to returning the
 /// connection to the pool.
@@ -310,9 +311,9 @@ async fn within<T>(
     .await
 }
 
-/// A statement in progress. Dropping it logs the statement with its duration: at the level warn if the statement is
-/// slow, and otherwise at the level debug. A statement whose future is dropped before the response arrives is logged
-/// too. Bind values are not logged.
+/// A statement in progress. Dropping it logs the statement with its operation and its duration: at the level warn if
+/// the statement is slow, and otherwise at the level debug. A statement whose future is dropped before the response
+/// arrives is logged too. Bind values are not logged.
 struct LoggedStatement<'a> {
     sql: &'a str,
     sent_at: Instant,
@@ -324,11 +325,11 @@ impl Drop for LoggedStatement<'_> {
     fn drop(&mut self) {
         let statement = || self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let duration = self.sent_at.elapsed();
-        let duration_ms = duration.as_secs_f64() * 1e3;
+        let (duration_ms, operation) = (duration.as_secs_f64() * 1e3, operation::current());
         if duration >= self.slow {
-            tracing::warn!(duration_ms, statement = statement(), "slow database statement");
+            tracing::warn!(duration_ms, operation, statement = statement(), "slow database statement");
         } else {
-            tracing::debug!(duration_ms, statement = statement(), "database statement");
+            tracing::debug!(duration_ms, operation, statement = statement(), "database statement");
         }
     }
 }

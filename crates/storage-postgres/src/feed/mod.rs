@@ -19,6 +19,7 @@ use crate::error::{from_db, is_forbidden};
 use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
 use crate::feed::notifier::CHANNEL;
 use crate::feed::poll::{changes, poll};
+use crate::operation::operation;
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {
@@ -48,57 +49,66 @@ impl PostgresStorage {
 #[async_trait]
 impl ChangeFeed for PostgresStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
-        let mut row = self.poll_once(since).await?;
-        let outdated = &self.repository().0.outdated;
-        let why = if column(&row, "in_recovery")? {
-            Some(NotPrimary::InRecovery)
-        } else if column(&row, "read_only")? {
-            Some(NotPrimary::ReadOnly)
-        } else {
-            None
-        };
-        if let Some(why) = why {
-            outdated.discard_open(&why.to_string());
-            return Ok(Polled::NotPrimary(why));
-        }
-        if column(&row, "is_of_the_future")? {
-            // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
-            // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
-            self.renew(epoch(&row)?).await?;
-            row = self.poll_once(None).await?;
-        }
-        metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
-        let changes = changes(&row)?;
-        outdated.observe_epoch(changes.epoch);
-        Ok(Polled::Primary(changes))
+        operation("change_feed.poll", async {
+            let mut row = self.poll_once(since).await?;
+            let outdated = &self.repository().0.outdated;
+            let why = if column(&row, "in_recovery")? {
+                Some(NotPrimary::InRecovery)
+            } else if column(&row, "read_only")? {
+                Some(NotPrimary::ReadOnly)
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                outdated.discard_open(&why.to_string());
+                return Ok(Polled::NotPrimary(why));
+            }
+            if column(&row, "is_of_the_future")? {
+                // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
+                // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
+                self.renew(epoch(&row)?).await?;
+                row = self.poll_once(None).await?;
+            }
+            metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
+            let changes = changes(&row)?;
+            outdated.observe_epoch(changes.epoch);
+            Ok(Polled::Primary(changes))
+        })
+        .await
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // The statement sets `synchronous_commit` to `on`, regardless of the role's default. The acknowledgement is
-        // then as durable as any change.
-        let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
+        operation("change_feed.acknowledge", async {
+            // The statement sets `synchronous_commit` to `on`, regardless of the role's default. The acknowledgement is
+            // then as durable as any change.
+            let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
             ON CONFLICT (replica) DO UPDATE SET beat_at = excluded.beat_at RETURNING 1 AS beat";
-        let replica = *self.repository().0.poll_state.replica.get_or_init(Uuid::new_v4);
-        self.control().query_repeatable(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
+            let replica = *self.repository().0.poll_state.replica.get_or_init(Uuid::new_v4);
+            self.control().query_repeatable(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
+        })
+        .await
     }
 
     async fn renew(&self, epoch: u64) -> Result<()> {
-        let epoch = epoch.cast_signed();
-        tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
-        // All statements run in one transaction that holds the global lock, so that each change belongs to exactly one
-        // history.
-        let sql = format!(
-            "SELECT set_config('iam.company', 'all', true);
+        operation("change_feed.renew", async {
+            let epoch = epoch.cast_signed();
+            tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
+            // All statements run in one transaction that holds the global lock, so that each change belongs to exactly
+            // one history.
+            let sql = format!(
+                "SELECT set_config('iam.company', 'all', true);
             SELECT {acquire_global_lock};
             UPDATE iam_installation AS installation SET history = gen_random_uuid()
                 WHERE {EPOCH_OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
-            acquire_global_lock = acquire_global_lock(Target::Catalog),
-        );
-        self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
+                acquire_global_lock = acquire_global_lock(Target::Catalog),
+            );
+            self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
+        })
+        .await
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {

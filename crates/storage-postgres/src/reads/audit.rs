@@ -13,6 +13,7 @@ use super::is_unstorable;
 use crate::connections::shares::Class;
 use crate::entities::columns;
 use crate::entities::iam_audit_logs::{self as logs, Column};
+use crate::operation::operation;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, convert, limit};
 
@@ -96,36 +97,43 @@ impl<T: Executor> AuditLogs for Repository<T> {
         cursor: Option<AuditCursor>,
         bounds: PageBounds,
     ) -> Result<AuditRecords> {
-        let Some(select) = matching(company, filter) else {
-            return Ok(AuditRecords { records: Vec::new(), has_more: false });
-        };
-        let page = self.for_company(company, page(select, cursor, bounds)).of(Class::Audit);
-        let rows = self.rows(page).await?;
-        // A page can be large. Its rows are converted on a thread for blocking work, so that they delay no other request.
-        let converted = tokio::task::spawn_blocking(move || {
-            let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
-            let convert_row = |row| {
-                // A worker thread that waits for a processor runs first.
-                std::thread::yield_now();
-                convert::<logs::Model, AuditRecord>(row)
+        operation("audit_logs.list_for_company", async {
+            let Some(select) = matching(company, filter) else {
+                return Ok(AuditRecords { records: Vec::new(), has_more: false });
             };
-            let records = rows.iter().map(convert_row).collect::<Result<_>>()?;
-            Ok(AuditRecords { records, has_more })
-        });
-        converted.await.map_err(|error| StorageError::corrupt(format_args!("the audit records: {error}")))?
+            let page = self.for_company(company, page(select, cursor, bounds)).of(Class::Audit);
+            let rows = self.rows(page).await?;
+            // A page can be large. Its rows are converted on a thread for blocking work, so that they delay no other
+            // request.
+            let converted = tokio::task::spawn_blocking(move || {
+                let has_more = rows.first().map(|row| column(row, "has_more")).transpose()?.unwrap_or_default();
+                let convert_row = |row| {
+                    // A worker thread that waits for a processor runs first.
+                    std::thread::yield_now();
+                    convert::<logs::Model, AuditRecord>(row)
+                };
+                let records = rows.iter().map(convert_row).collect::<Result<_>>()?;
+                Ok(AuditRecords { records, has_more })
+            });
+            converted.await.map_err(|error| StorageError::corrupt(format_args!("the audit records: {error}")))?
+        })
+        .await
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
-        let Some(select) = matching(company, filter) else {
-            return Ok(0);
-        };
-        let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // The limit is a literal in the SQL and not a parameter. With a parameter, the planner would assume that one
-        // tenth of the rows is read.
-        let at_most = limit(at_most);
-        counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
-        let row = self.row(self.for_company(company, counted).of(Class::Audit)).await?;
-        Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
+        operation("audit_logs.count_for_company", async {
+            let Some(select) = matching(company, filter) else {
+                return Ok(0);
+            };
+            let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
+            // The limit is a literal in the SQL and not a parameter. With a parameter, the planner would assume that
+            // one tenth of the rows is read.
+            let at_most = limit(at_most);
+            counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
+            let row = self.row(self.for_company(company, counted).of(Class::Audit)).await?;
+            Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
+        })
+        .await
     }
 
     async fn list_for_entity(
@@ -135,14 +143,20 @@ impl<T: Executor> AuditLogs for Repository<T> {
         entity_id: Uuid,
         limit: u64,
     ) -> Result<Vec<AuditRecord>> {
-        let filter =
-            AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
-        Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
+        operation("audit_logs.list_for_entity", async {
+            let filter =
+                AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
+            Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
+        })
+        .await
     }
 
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
-        let filter = AuditFilter { actor_id: Some(user.as_uuid()), ..AuditFilter::default() };
-        Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
+        operation("audit_logs.list_for_user", async {
+            let filter = AuditFilter { actor_id: Some(user.as_uuid()), ..AuditFilter::default() };
+            Ok(self.list_for_company(company, &filter, None, PageBounds::records(limit)).await?.records)
+        })
+        .await
     }
 }
 

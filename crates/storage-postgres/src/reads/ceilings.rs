@@ -5,6 +5,7 @@ use iam_domain::{Ceilings, CompanyId};
 use iam_storage::{CompanyCeilings, Result};
 use sea_orm::QueryResult;
 
+use crate::operation::operation;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, statement};
 
@@ -17,8 +18,11 @@ pub(crate) fn ceilings_in(row: &QueryResult) -> Result<Ceilings> {
 #[async_trait]
 impl<T: Executor> CompanyCeilings for Repository<T> {
     async fn ceilings(&self, company: CompanyId) -> Result<Ceilings> {
-        let sql = "SELECT ceilings::text AS ceilings FROM company_states WHERE company_id = $1";
-        let row = self.row(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
-        row.map_or_else(|| Ok(Ceilings::default()), |row| ceilings_in(&row))
+        operation("company_ceilings.ceilings", async {
+            let sql = "SELECT ceilings::text AS ceilings FROM company_states WHERE company_id = $1";
+            let row = self.row(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
+            row.map_or_else(|| Ok(Ceilings::default()), |row| ceilings_in(&row))
+        })
+        .await
     }
 }

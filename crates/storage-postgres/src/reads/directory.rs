@@ -10,6 +10,7 @@ use sea_orm::Value;
 use sea_orm::entity::prelude::DateTimeUtc;
 use uuid::Uuid;
 
+use crate::operation::operation;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 
@@ -53,23 +54,24 @@ impl<T: Executor> CompanyDirectory for Repository<T> {
         after: Option<&CompanyPosition>,
         limit: u64,
     ) -> Result<Vec<ListedCompany>> {
-        if is_empty(filter) {
-            return Ok(Vec::new());
-        }
-        let id = |position: Option<&CompanyPosition>| position.map_or_else(Uuid::nil, |after| after.id.as_uuid());
-        let [status, text] = values(filter);
-        let list = match order {
-            CompanyOrder::Id => {
-                let sql = format!(
-                    "SELECT {COLUMNS} FROM company_states WHERE company_id > $3 AND {LISTED}
-                    ORDER BY company_id LIMIT $4"
-                );
-                statement(sql, [status, text, id(after).into(), most(limit)])
+        operation("company_directory.list", async {
+            if is_empty(filter) {
+                return Ok(Vec::new());
             }
-            CompanyOrder::Name => {
-                // Companies without a name follow those with a name. Each part reads its own range of the index.
-                let sql = format!(
-                    "SELECT {COLUMNS} FROM (
+            let id = |position: Option<&CompanyPosition>| position.map_or_else(Uuid::nil, |after| after.id.as_uuid());
+            let [status, text] = values(filter);
+            let list = match order {
+                CompanyOrder::Id => {
+                    let sql = format!(
+                        "SELECT {COLUMNS} FROM company_states WHERE company_id > $3 AND {LISTED}
+                    ORDER BY company_id LIMIT $4"
+                    );
+                    statement(sql, [status, text, id(after).into(), most(limit)])
+                }
+                CompanyOrder::Name => {
+                    // Companies without a name follow those with a name. Each part reads its own range of the index.
+                    let sql = format!(
+                        "SELECT {COLUMNS} FROM (
                         (SELECT 1 AS part, company_id, name, name_folded, status, provisioned_at FROM company_states
                         WHERE $3::text IS NOT NULL AND (name_folded, company_id) > ($3, $4) AND {LISTED}
                         ORDER BY name_folded, company_id LIMIT $6)
@@ -77,31 +79,38 @@ impl<T: Executor> CompanyDirectory for Repository<T> {
                         (SELECT 2, company_id, name, name_folded, status, provisioned_at FROM company_states
                         WHERE name_folded IS NULL AND company_id > $5 AND {LISTED} ORDER BY company_id LIMIT $6)
                     ) AS page ORDER BY part, name_folded, company_id LIMIT $6"
-                );
-                // The empty string and the nil UUID are before all names.
-                let (name, among_named, among_unnamed) = match after {
-                    None => (Some(String::new()), Uuid::nil(), Uuid::nil()),
-                    Some(CompanyPosition { name: Some(name), id }) => (Some(name.clone()), id.as_uuid(), Uuid::nil()),
-                    Some(CompanyPosition { name: None, id }) => (None, Uuid::nil(), id.as_uuid()),
-                };
-                statement(sql, [status, text, name.into(), among_named.into(), among_unnamed.into(), most(limit)])
-            }
-        };
-        self.rows(self.for_company(None, list)).await?.iter().map(listed).collect()
+                    );
+                    // The empty string and the nil UUID are before all names.
+                    let (name, among_named, among_unnamed) = match after {
+                        None => (Some(String::new()), Uuid::nil(), Uuid::nil()),
+                        Some(CompanyPosition { name: Some(name), id }) => {
+                            (Some(name.clone()), id.as_uuid(), Uuid::nil())
+                        }
+                        Some(CompanyPosition { name: None, id }) => (None, Uuid::nil(), id.as_uuid()),
+                    };
+                    statement(sql, [status, text, name.into(), among_named.into(), among_unnamed.into(), most(limit)])
+                }
+            };
+            self.rows(self.for_company(None, list)).await?.iter().map(listed).collect()
+        })
+        .await
     }
 
     async fn count(&self, filter: &CompanyFilter, limit: u64) -> Result<u64> {
-        if is_empty(filter) {
-            return Ok(0);
-        }
-        let sql = format!(
-            "SELECT count(*) AS count FROM (
+        operation("company_directory.count", async {
+            if is_empty(filter) {
+                return Ok(0);
+            }
+            let sql = format!(
+                "SELECT count(*) AS count FROM (
                 SELECT FROM company_states WHERE company_id > '00000000-0000-0000-0000-000000000000' AND {LISTED}
                 ORDER BY company_id LIMIT $3
             ) AS counted"
-        );
-        let [status, text] = values(filter);
-        let row = self.single(self.for_company(None, statement(sql, [status, text, most(limit)]))).await?;
-        Ok(column::<i64>(&row, "count")?.unsigned_abs())
+            );
+            let [status, text] = values(filter);
+            let row = self.single(self.for_company(None, statement(sql, [status, text, most(limit)]))).await?;
+            Ok(column::<i64>(&row, "count")?.unsigned_abs())
+        })
+        .await
     }
 }

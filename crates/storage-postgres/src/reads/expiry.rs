@@ -10,6 +10,7 @@ use sea_orm::entity::prelude::DateTimeUtc;
 use uuid::Uuid;
 
 use super::members::{corrupt, external_id};
+use crate::operation::operation;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, limit, statement};
 
@@ -45,8 +46,10 @@ impl<T: Executor> EndingAssignments for Repository<T> {
         after: Option<EndPosition>,
         most: u64,
     ) -> Result<Vec<EndingAssignment>> {
-        // `OFFSET 0` (an optimization fence) makes the plan look up the details of each assignment by key.
-        let sql = "SELECT page.user_id, page.user_level_id, page.starts_at, page.expires_at, level.name::text AS name,
+        operation("ending_assignments.list_ending", async {
+            // `OFFSET 0` (an optimization fence) makes the plan look up the details of each assignment by key.
+            let sql =
+                "SELECT page.user_id, page.user_level_id, page.starts_at, page.expires_at, level.name::text AS name,
                 identity.issuer::text AS issuer, identity.subject::text AS subject,
                 profile.display_name::text AS display_name, statement_timestamp() AS now
             FROM (
@@ -62,26 +65,31 @@ impl<T: Executor> EndingAssignments for Repository<T> {
                 SELECT display_name FROM user_profiles WHERE company_id = $1 AND user_id = page.user_id OFFSET 0
             ) AS profile ON true
             ORDER BY page.expires_at, page.user_id, page.user_level_id";
-        let values = [
-            company.as_uuid().into(),
-            before.as_datetime().into(),
-            after.map(|after| after.expires_at.as_datetime()).into(),
-            after.map_or_else(Uuid::nil, |after| after.user.as_uuid()).into(),
-            after.map_or_else(Uuid::nil, |after| after.level.as_uuid()).into(),
-            limit(most).cast_signed().into(),
-        ];
-        self.rows(self.for_company(company, statement(sql, values))).await?.iter().map(ending).collect()
+            let values = [
+                company.as_uuid().into(),
+                before.as_datetime().into(),
+                after.map(|after| after.expires_at.as_datetime()).into(),
+                after.map_or_else(Uuid::nil, |after| after.user.as_uuid()).into(),
+                after.map_or_else(Uuid::nil, |after| after.level.as_uuid()).into(),
+                limit(most).cast_signed().into(),
+            ];
+            self.rows(self.for_company(company, statement(sql, values))).await?.iter().map(ending).collect()
+        })
+        .await
     }
 
     async fn find_expired(&self, expired_for: Duration, most: u64) -> Result<Vec<CompanyId>> {
-        let sql = "SELECT DISTINCT company_id FROM (
+        operation("ending_assignments.find_expired", async {
+            let sql = "SELECT DISTINCT company_id FROM (
                 SELECT company_id FROM user_user_levels
                 WHERE expires_at <= statement_timestamp() - $1 * interval '1 microsecond' ORDER BY expires_at LIMIT $2
             ) AS expired ORDER BY company_id";
-        #[expect(clippy::cast_precision_loss, reason = "an f64 represents the microseconds exactly")]
-        let expired_for = expired_for.min(LONGEST).as_micros() as f64;
-        let values = [expired_for.into(), limit(most).cast_signed().into()];
-        let ids: Vec<Uuid> = self.column(self.for_company(None, statement(sql, values)), "company_id").await?;
-        Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
+            #[expect(clippy::cast_precision_loss, reason = "an f64 represents the microseconds exactly")]
+            let expired_for = expired_for.min(LONGEST).as_micros() as f64;
+            let values = [expired_for.into(), limit(most).cast_signed().into()];
+            let ids: Vec<Uuid> = self.column(self.for_company(None, statement(sql, values)), "company_id").await?;
+            Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
+        })
+        .await
     }
 }

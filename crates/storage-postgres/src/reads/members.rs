@@ -14,6 +14,7 @@ use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use crate::feed::epoch::epoch;
+use crate::operation::operation;
 use crate::periods::{ACTIVE, PERIOD, next_boundary, period};
 use crate::reads::by_name::ByName;
 use crate::reads::selection::{count, selection, state, states, walked};
@@ -179,22 +180,25 @@ impl<T: Executor> Members for Repository<T> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Vec<Member>> {
-        let (order, beyond, start) = match direction {
-            Direction::Ascending => ("ASC", ">", Uuid::nil()),
-            Direction::Descending => ("DESC", "<", Uuid::max()),
-        };
-        let mut users = Users::of(company, filter);
-        if users.sources.is_empty() {
-            return Ok(Vec::new());
-        }
-        let after = users.value(after.map_or(start, |user| user.as_uuid()));
-        let limit = users.value(most(limit));
-        let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
-        let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
-        let order = format!("page.user_id {order}");
-        let sql = format!("SELECT {} AS members, statement_timestamp() AS now", members(&page, &order, "true"));
-        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
-        read_members(&self.single(self.for_company(company, read)).await?)
+        operation("members.list", async {
+            let (order, beyond, start) = match direction {
+                Direction::Ascending => ("ASC", ">", Uuid::nil()),
+                Direction::Descending => ("DESC", "<", Uuid::max()),
+            };
+            let mut users = Users::of(company, filter);
+            if users.sources.is_empty() {
+                return Ok(Vec::new());
+            }
+            let after = users.value(after.map_or(start, |user| user.as_uuid()));
+            let limit = users.value(most(limit));
+            let rest = format!(" AND user_id {beyond} {after} ORDER BY user_id {order} LIMIT {limit}");
+            let page = format!("{} ORDER BY user_id {order} LIMIT {limit}", users.union(&rest));
+            let order = format!("page.user_id {order}");
+            let sql = format!("SELECT {} AS members, statement_timestamp() AS now", members(&page, &order, "true"));
+            let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+            read_members(&self.single(self.for_company(company, read)).await?)
+        })
+        .await
     }
 
     async fn list_by_name(
@@ -204,56 +208,65 @@ impl<T: Executor> Members for Repository<T> {
         after: Option<&MemberPosition>,
         limit: u64,
     ) -> Result<Vec<Member>> {
-        let mut users = Users::of(company, filter);
-        if users.sources.is_empty() {
-            return Ok(Vec::new());
-        }
-        // The empty string and the nil UUID are before all names.
-        let (name, among_named, among_unnamed) = match after {
-            None => (Some(String::new()), Uuid::nil(), Uuid::nil()),
-            Some(MemberPosition { name: Some(name), user }) => (Some(name.clone()), user.as_uuid(), Uuid::nil()),
-            Some(MemberPosition { name: None, user }) => (None, Uuid::nil(), user.as_uuid()),
-        };
-        let selected = (*filter != MemberFilter::default()).then(|| users.union(""));
-        if selected.is_none() {
-            // The query of all members has no parameter of a source.
-            users.values.truncate(1);
-        }
-        let from = ByName {
-            name: users.value(name),
-            among_named: users.value(among_named),
-            among_unnamed: users.value(among_unnamed),
-            limit: users.value(most(limit)),
-        };
-        let page = selected.map_or_else(|| from.all(), |selected| from.selected(&selected));
-        let members = members(&page, "page.part, page.name, page.user_id", "true");
-        let sql = format!("SELECT {members} AS members, statement_timestamp() AS now");
-        let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
-        read_members(&self.single(self.for_company(company, read)).await?)
+        operation("members.list_by_name", async {
+            let mut users = Users::of(company, filter);
+            if users.sources.is_empty() {
+                return Ok(Vec::new());
+            }
+            // The empty string and the nil UUID are before all names.
+            let (name, among_named, among_unnamed) = match after {
+                None => (Some(String::new()), Uuid::nil(), Uuid::nil()),
+                Some(MemberPosition { name: Some(name), user }) => (Some(name.clone()), user.as_uuid(), Uuid::nil()),
+                Some(MemberPosition { name: None, user }) => (None, Uuid::nil(), user.as_uuid()),
+            };
+            let selected = (*filter != MemberFilter::default()).then(|| users.union(""));
+            if selected.is_none() {
+                // The query of all members has no parameter of a source.
+                users.values.truncate(1);
+            }
+            let from = ByName {
+                name: users.value(name),
+                among_named: users.value(among_named),
+                among_unnamed: users.value(among_unnamed),
+                limit: users.value(most(limit)),
+            };
+            let page = selected.map_or_else(|| from.all(), |selected| from.selected(&selected));
+            let members = members(&page, "page.part, page.name, page.user_id", "true");
+            let sql = format!("SELECT {members} AS members, statement_timestamp() AS now");
+            let read = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+            read_members(&self.single(self.for_company(company, read)).await?)
+        })
+        .await
     }
 
     async fn count(&self, company: CompanyId, filter: &MemberFilter, limit: u64) -> Result<u64> {
-        let mut users = Users::of(company, filter);
-        if users.sources.is_empty() {
-            return Ok(0);
-        }
-        let limit = users.value(most(limit));
-        let sql = format!("SELECT count(*) AS count FROM ({} LIMIT {limit}) AS counted", users.union(""));
-        let count = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
-        let row = self.single(self.for_company(company, count)).await?;
-        Ok(column::<i64>(&row, "count")?.unsigned_abs())
+        operation("members.count", async {
+            let mut users = Users::of(company, filter);
+            if users.sources.is_empty() {
+                return Ok(0);
+            }
+            let limit = users.value(most(limit));
+            let sql = format!("SELECT count(*) AS count FROM ({} LIMIT {limit}) AS counted", users.union(""));
+            let count = Statement::from_sql_and_values(DbBackend::Postgres, sql, users.values);
+            let row = self.single(self.for_company(company, count)).await?;
+            Ok(column::<i64>(&row, "count")?.unsigned_abs())
+        })
+        .await
     }
 
     async fn count_by_level(&self, company: CompanyId) -> Result<BTreeMap<UserLevelId, u64>> {
-        let sql = "SELECT user_level_id, count(*) AS count FROM user_user_levels WHERE company_id = $1
+        operation("members.count_by_level", async {
+            let sql = "SELECT user_level_id, count(*) AS count FROM user_user_levels WHERE company_id = $1
             GROUP BY user_level_id";
-        let rows = self.rows(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
-        rows.iter()
-            .map(|row| {
-                let level = UserLevelId::from_uuid(column(row, "user_level_id")?);
-                Ok((level, column::<i64>(row, "count")?.unsigned_abs()))
-            })
-            .collect()
+            let rows = self.rows(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
+            rows.iter()
+                .map(|row| {
+                    let level = UserLevelId::from_uuid(column(row, "user_level_id")?);
+                    Ok((level, column::<i64>(row, "count")?.unsigned_abs()))
+                })
+                .collect()
+        })
+        .await
     }
 
     async fn select(
@@ -263,47 +276,56 @@ impl<T: Executor> Members for Repository<T> {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Stamped<Selected>> {
-        let sql = format!(
-            "WITH {selection}
+        operation("members.select", async {
+            let sql = format!(
+                "WITH {selection}
             SELECT {state}, (SELECT user_id FROM bound) AS bound, {members} AS members, statement_timestamp() AS now
             FROM {states}",
-            selection = selection(),
-            state = state(),
-            states = states(),
-            members = members("SELECT user_id FROM allowed", "page.user_id", ACTIVE),
-        );
-        let values: [Value; 6] = [
-            company.as_uuid().into(),
-            ids(rules.allowing).into(),
-            ids(rules.denying).into(),
-            after.map_or_else(Uuid::nil, |user| user.as_uuid()).into(),
-            most(limit),
-            most(walked(limit)),
-        ];
-        let row = self.single(self.for_company(company, statement(sql, values))).await?;
-        let members = read_members(&row)?;
-        let bound = column::<Option<Uuid>>(&row, "bound")?.map(UserId::from_uuid);
-        // If the page is full, the users after its last member were not examined.
-        let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
-        let examined = if is_full { members.last().map(|last| last.user) } else { bound };
-        stamped(&row, Selected { members, examined })
+                selection = selection(),
+                state = state(),
+                states = states(),
+                members = members("SELECT user_id FROM allowed", "page.user_id", ACTIVE),
+            );
+            let values: [Value; 6] = [
+                company.as_uuid().into(),
+                ids(rules.allowing).into(),
+                ids(rules.denying).into(),
+                after.map_or_else(Uuid::nil, |user| user.as_uuid()).into(),
+                most(limit),
+                most(walked(limit)),
+            ];
+            let row = self.single(self.for_company(company, statement(sql, values))).await?;
+            let members = read_members(&row)?;
+            let bound = column::<Option<Uuid>>(&row, "bound")?.map(UserId::from_uuid);
+            // If the page is full, the users after its last member were not examined.
+            let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
+            let examined = if is_full { members.last().map(|last| last.user) } else { bound };
+            stamped(&row, Selected { members, examined })
+        })
+        .await
     }
 
     async fn count_selected(&self, company: CompanyId, rules: LevelRules<'_>, limit: u64) -> Result<Stamped<u64>> {
-        let sql = format!("SELECT {}, ({}) AS count FROM {}", state(), count(), states());
-        let (allowing, denying) = (ids(rules.allowing), ids(rules.denying));
-        let values: [Value; 4] = [company.as_uuid().into(), allowing.into(), denying.into(), most(limit)];
-        let row = self.single(self.for_company(company, statement(sql, values))).await?;
-        stamped(&row, column::<i64>(&row, "count")?.unsigned_abs())
+        operation("members.count_selected", async {
+            let sql = format!("SELECT {}, ({}) AS count FROM {}", state(), count(), states());
+            let (allowing, denying) = (ids(rules.allowing), ids(rules.denying));
+            let values: [Value; 4] = [company.as_uuid().into(), allowing.into(), denying.into(), most(limit)];
+            let row = self.single(self.for_company(company, statement(sql, values))).await?;
+            stamped(&row, column::<i64>(&row, "count")?.unsigned_abs())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl<T: Executor> CursorKeys for Repository<T> {
     async fn cursor_key(&self) -> Result<CursorKey> {
-        let row = self.row(statement("SELECT key FROM iam_cursor_keys", [])).await?.ok_or_else(incomplete)?;
-        let key: Vec<u8> = column(&row, "key")?;
-        let wrong = |_| StorageError::corrupt("iam_cursor_keys.key has a wrong length");
-        Ok(CursorKey(key.try_into().map_err(wrong)?))
+        operation("cursor_keys.cursor_key", async {
+            let row = self.row(statement("SELECT key FROM iam_cursor_keys", [])).await?.ok_or_else(incomplete)?;
+            let key: Vec<u8> = column(&row, "key")?;
+            let wrong = |_| StorageError::corrupt("iam_cursor_keys.key has a wrong length");
+            Ok(CursorKey(key.try_into().map_err(wrong)?))
+        })
+        .await
     }
 }

@@ -8,6 +8,7 @@ use iam_storage::{CompanyQuotas, Result};
 use sea_orm::Value;
 use uuid::Uuid;
 
+use crate::operation::operation;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, statement};
 
@@ -56,27 +57,33 @@ const COMPARED_USERS: u32 = 100;
 #[async_trait]
 impl<T: Executor> CompanyQuotas for Repository<T> {
     async fn overrides(&self, company: CompanyId) -> Result<QuotaOverrides> {
-        let sql = "SELECT quotas::text AS quotas FROM company_states WHERE company_id = $1";
-        let row = self.row(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
-        let text = row.map(|row| column::<Option<String>>(&row, "quotas")).transpose()?.flatten();
-        text.map_or_else(|| Ok(QuotaOverrides::default()), |text| from_json(&text))
+        operation("company_quotas.overrides", async {
+            let sql = "SELECT quotas::text AS quotas FROM company_states WHERE company_id = $1";
+            let row = self.row(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
+            let text = row.map(|row| column::<Option<String>>(&row, "quotas")).transpose()?.flatten();
+            text.map_or_else(|| Ok(QuotaOverrides::default()), |text| from_json(&text))
+        })
+        .await
     }
 
     async fn usage(&self, company: CompanyId, quotas: &[(Quota, u64)]) -> Result<BTreeMap<Quota, u64>> {
-        if quotas.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let named = |(place, (quota, _)): (usize, &(Quota, u64))| {
-            format!("{} AS \"{}\"", count(*quota, place + 1), quota.key())
-        };
-        let counts: Vec<_> = quotas.iter().enumerate().map(named).collect();
-        // The array is used even if no count is bounded, so that the statement always has the same parameters.
-        let sql = format!("SELECT cardinality($2::bigint[]) AS counts, {}", counts.join(", "));
-        let rows: Vec<i64> = quotas.iter().map(|(_, rows)| most(*rows)).collect();
-        let values = [company.as_uuid().into(), rows.into()];
-        let row = self.single(self.for_company(company, statement(sql, values))).await?;
-        let used = |quota: Quota| Ok((quota, u64::try_from(column::<i64>(&row, quota.key())?).unwrap_or_default()));
-        quotas.iter().map(|(quota, _)| used(*quota)).collect()
+        operation("company_quotas.usage", async {
+            if quotas.is_empty() {
+                return Ok(BTreeMap::new());
+            }
+            let named = |(place, (quota, _)): (usize, &(Quota, u64))| {
+                format!("{} AS \"{}\"", count(*quota, place + 1), quota.key())
+            };
+            let counts: Vec<_> = quotas.iter().enumerate().map(named).collect();
+            // The array is used even if no count is bounded, so that the statement always has the same parameters.
+            let sql = format!("SELECT cardinality($2::bigint[]) AS counts, {}", counts.join(", "));
+            let rows: Vec<i64> = quotas.iter().map(|(_, rows)| most(*rows)).collect();
+            let values = [company.as_uuid().into(), rows.into()];
+            let row = self.single(self.for_company(company, statement(sql, values))).await?;
+            let used = |quota: Quota| Ok((quota, u64::try_from(column::<i64>(&row, quota.key())?).unwrap_or_default()));
+            quotas.iter().map(|(quota, _)| used(*quota)).collect()
+        })
+        .await
     }
 
     async fn exceeds_level_sets(
@@ -85,15 +92,18 @@ impl<T: Executor> CompanyQuotas for Repository<T> {
         changed: &[(UserId, Vec<UserLevelId>)],
         limit: u64,
     ) -> Result<bool> {
-        let (mut users, mut before) = (Vec::<Uuid>::new(), Vec::<String>::new());
-        for (user, levels) in changed {
-            let levels: Vec<_> = levels.iter().map(ToString::to_string).collect();
-            users.push(user.as_uuid());
-            before.push(format!("{{{}}}", levels.join(",")));
-        }
-        let values: [Value; 4] =
-            [company.as_uuid().into(), users.into(), before.into(), most(limit.min(u64::from(u32::MAX))).into()];
-        column(&self.single(self.for_company(company, statement(exceeds_level_sets(), values))).await?, "exceeds")
+        operation("company_quotas.exceeds_level_sets", async {
+            let (mut users, mut before) = (Vec::<Uuid>::new(), Vec::<String>::new());
+            for (user, levels) in changed {
+                let levels: Vec<_> = levels.iter().map(ToString::to_string).collect();
+                users.push(user.as_uuid());
+                before.push(format!("{{{}}}", levels.join(",")));
+            }
+            let values: [Value; 4] =
+                [company.as_uuid().into(), users.into(), before.into(), most(limit.min(u64::from(u32::MAX))).into()];
+            column(&self.single(self.for_company(company, statement(exceeds_level_sets(), values))).await?, "exceeds")
+        })
+        .await
     }
 }
 

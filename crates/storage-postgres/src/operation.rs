@@ -1,0 +1,40 @@
+//! Names the operations of the storage traits, and measures them.
+
+use std::future::Future;
+use std::time::Instant;
+
+use iam_storage::{Result, StorageError};
+
+/// The name of the histogram of the durations of operations.
+pub(crate) const DURATIONS: &str = "iam_storage_operation_duration_seconds";
+
+/// The name of the counter of failed operations.
+pub(crate) const ERRORS: &str = "iam_storage_operation_errors_total";
+
+tokio::task_local! {
+    /// The name of the operation that the current task executes.
+    static OPERATION: &'static str;
+}
+
+/// Returns the name of the operation that the current task executes. Returns `none` outside an operation.
+pub(crate) fn current() -> &'static str {
+    OPERATION.try_with(|name| *name).unwrap_or("none")
+}
+
+/// Executes an operation, and records its duration and its failure. `name` is the trait and the method. Errors that
+/// report the state of the data, such as a conflict, are outcomes and not failures.
+pub(crate) async fn operation<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let began = Instant::now();
+    let outcome = OPERATION.scope(name, work).await;
+    let has_failed = !matches!(
+        outcome,
+        Ok(_)
+            | Err(StorageError::NotFound
+                | StorageError::Conflict { .. }
+                | StorageError::Unknown { .. }
+                | StorageError::Stale)
+    );
+    metrics::histogram!(DURATIONS, "operation" => name).record(began.elapsed().as_secs_f64());
+    metrics::counter!(ERRORS, "operation" => name).increment(u64::from(has_failed));
+    outcome
+}
