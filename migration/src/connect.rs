@@ -28,8 +28,11 @@ const SET_UP: &str = "
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The driver cannot parse the URL.
-    #[error("DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name")]
+    /// The driver cannot parse the URL, or a special character in it is not escaped.
+    #[error(
+        "DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name with special \
+        characters percent-encoded (/ as %2F, @ as %40, ? as %3F, # as %23)"
+    )]
     Url,
     /// No session could be opened.
     #[error("{problem} ({server}): {cause}")]
@@ -118,7 +121,13 @@ pub(crate) async fn connect(url: &str) -> Result<(DatabaseConnection, String), C
 /// Parses the connection options of a database URL. Returns `None` if it is not a PostgreSQL URL or cannot be decoded.
 /// The driver's own error is not returned, because it could contain parts of the URL, including the password.
 fn parse(url: &str) -> Option<PgConnectOptions> {
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
+    // After the host, these characters usually belong to a password that is not escaped. The address of the database would
+    // contain a part of the password.
+    let (_, name) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = name.split_once('?').map_or(name, |(path, _)| path);
+    let end_of_host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if path.contains(['/', '@']) || rest.contains('#') || rest.rfind('@').is_some_and(|at| at > end_of_host) {
         return None;
     }
     // By default, the driver sends a startup parameter that poolers reject, and treats the brackets of `[::1]` as part
@@ -175,9 +184,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_invalid_url_is_rejected_without_revealing_the_password() {
-        for url in
-            ["mysql://u:secret@h/x", "postgres://u:secret@h:99999/x", "secret", "postgres://u@h/x?sslmode=secret"]
-        {
+        for url in [
+            "mysql://u:secret@h/x",
+            "postgres://u:secret@h:99999/x",
+            "secret",
+            "postgres://u@h/x?sslmode=secret",
+            "postgres://u:/secret@h/x",
+            "postgres://u:54321/secret@h/x",
+            "postgres://u:12345?secret@h/x",
+            "postgres://u:12345#secret@h/x",
+            "postgres://u@h/x/secret",
+        ] {
             let error = connect(url).await.unwrap_err();
             assert!(matches!(error, ConnectError::Url) && !error.to_string().contains("secret"), "{error}");
         }

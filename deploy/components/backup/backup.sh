@@ -3,6 +3,12 @@
 # BACKUP_KEEP dumps. A dump that fails leaves the other dumps untouched.
 set -eu
 
+case $BACKUP_KEEP in
+'' | *[!0-9]* | 0*)
+    echo 'BACKUP_KEEP must be a number of dumps, at least 1' >&2
+    exit 1
+    ;;
+esac
 cd "$BACKUP_FOLDER"
 # A dump has its final name only when it is complete. Only one process writes to the folder, so other incomplete dumps
 # are those of processes that were killed.

@@ -24,10 +24,14 @@ mod postgres {
     }
 
     fn back_up(url: &str, folder: &Path) -> Output {
+        back_up_and_keep("2", url, folder)
+    }
+
+    fn back_up_and_keep(keep: &str, url: &str, folder: &Path) -> Output {
         let mut command = command("sh", folder);
         command.arg(deploy().join("components/backup/backup.sh"));
-        let keep = [("BACKUP_KEEP", "2"), ("DATABASE_URL", url), ("BACKUP_FOLDER", folder.to_str().unwrap())];
-        command.envs(keep).output().unwrap()
+        let environment = [("BACKUP_KEEP", keep), ("DATABASE_URL", url), ("BACKUP_FOLDER", folder.to_str().unwrap())];
+        command.envs(environment).output().unwrap()
     }
 
     fn files(folder: &Path) -> Vec<String> {
@@ -85,6 +89,19 @@ mod postgres {
             counts.push(count);
         }
         assert!(counts[0] > 0 && counts[0] == counts[1], "{counts:?}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_script_rejects_a_number_of_dumps_that_would_delete_all_or_none() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let folder = folder_with_dumps("kept-backup");
+        let before = files(&folder);
+        for keep in ["0", "00", "", "x", "-1", "1 2"] {
+            let output = back_up_and_keep(keep, database.url(), &folder);
+            assert!(!output.status.success() && text_of(&output).contains("BACKUP_KEEP"), "{}", text_of(&output));
+            assert_eq!(files(&folder), before, "{keep:?}");
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -293,5 +293,12 @@ fn migrations_precede_servers(manifests: &[Value]) -> Vec<String> {
             found.push(format!("the sync waves are not ascending: {order:?}"));
         }
     }
+    // An autoscaler without its Deployment, and a volume that no pod uses yet, are not healthy, and would end the sync.
+    let server = waves("Deployment").into_iter().max();
+    for kind in ["HorizontalPodAutoscaler", "PersistentVolumeClaim"] {
+        if waves(kind).into_iter().min().is_some_and(|wave| Some(wave) < server) {
+            found.push(format!("the sync wave of {kind} precedes the server"));
+        }
+    }
     found
 }

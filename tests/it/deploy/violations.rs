@@ -120,6 +120,8 @@ fn defects() -> Vec<Defect> {
         ("Deployment", "/metadata/annotations", None, "order"),
         ("Job", "/metadata/annotations/argocd.argoproj.io~1sync-wave", Some(json!("1")), "order"),
         ("ExternalSecret", "/metadata/annotations", None, "order"),
+        ("HorizontalPodAutoscaler", "/metadata/annotations", None, "order"),
+        ("PersistentVolumeClaim", "/metadata/annotations", None, "order"),
     ]
 }
 

@@ -61,6 +61,13 @@ pub enum UrlError {
     /// The URL contains a `#`. A URL parser treats the part after the `#` as a fragment, and fragments are not used.
     #[error("contains a #, which must be percent-encoded as %23")]
     Fragment,
+    /// The part after the host contains a `/` or an `@`. It is usually a part of a password with an unescaped `/`, and the
+    /// address of the database, which is printed, would contain it.
+    #[error(
+        "contains a / or an @ after the host; in a user name, a password or the name of the database, / must be \
+        percent-encoded as %2F, and @ as %40"
+    )]
+    Path,
     /// The URL has an unknown parameter.
     #[error("contains the unknown parameter {0}")]
     Unknown(String),
@@ -92,6 +99,9 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     }
     if url.fragment().is_some() {
         return Err(UrlError::Fragment);
+    }
+    if url.path().trim_start_matches('/').contains(['/', '@']) {
+        return Err(UrlError::Path);
     }
     let mut kept = Vec::new();
     for (name, value) in url.query_pairs() {
@@ -168,6 +178,19 @@ mod tests {
             assert_eq!(parsed(url).unwrap().get_host(), host, "{url}");
         }
         assert_eq!(parsed("postgres://iam@[::1]:5433/iam").unwrap().get_port(), 5433);
+    }
+
+    #[test]
+    fn an_unescaped_password_is_not_used_as_the_name_of_the_database() {
+        for url in [
+            "postgres://iam:/secret@127.0.0.1/iam",
+            "postgres://iam:54321/secret@127.0.0.1/iam",
+            "postgres://iam@127.0.0.1/iam/secret",
+            "postgres://iam:12/secret@127.0.0.1",
+        ] {
+            assert_eq!(parsed(url).unwrap_err(), UrlError::Path, "{url}");
+        }
+        assert_eq!(parsed("postgres://iam:12345?secret@127.0.0.1/iam").unwrap_err(), UrlError::Unnamed);
     }
 
     #[test]
