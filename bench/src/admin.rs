@@ -20,6 +20,8 @@ const SECTION: &str = "Administration of a company with 200 levels";
 /// The numbers of users in the measured companies.
 const SIZES: [usize; 3] = [1, 100, 100_000];
 const LEVELS: usize = 200;
+/// The number of all companies. Each of the others has the levels of a new company, with one holder each.
+const COMPANIES: usize = 10_000;
 /// The maximum number of distinct sets of two levels that users hold.
 const SETS: usize = 2_000;
 const WARM_UP: usize = 2;
@@ -108,6 +110,7 @@ async fn requests(api: &Api, authorization: &str, level: &str) -> Result<Vec<Mea
             at_most: Some(PREVIEW_AT_MOST),
         },
         get("first page of the users", "/api/iam/users"),
+        get("first page of the companies", "/api/iam/companies"),
     ])
 }
 
@@ -123,7 +126,15 @@ fn fill(member: &str, users: usize) -> String {
         )
     };
     format!(
-        "INSERT INTO user_levels SELECT (jsonb_populate_record(
+        "INSERT INTO company_states SELECT (jsonb_populate_record(
+                state, jsonb_build_object('company_id', md5('company ' || n)::uuid)
+            )).* FROM company_states AS state, generate_series(2, {COMPANIES}) AS n WHERE company_id = '{COMPANY}';
+        INSERT INTO user_levels SELECT (jsonb_populate_record(
+                level, jsonb_build_object('id', gen_random_uuid(), 'company_id', md5('company ' || n)::uuid)
+            )).* FROM user_levels AS level, generate_series(2, {COMPANIES}) AS n WHERE company_id = '{COMPANY}';
+        INSERT INTO user_user_levels (user_id, user_level_id, company_id)
+            SELECT md5('holder ' || id)::uuid, id, company_id FROM user_levels WHERE company_id <> '{COMPANY}';
+        INSERT INTO user_levels SELECT (jsonb_populate_record(
                 level, jsonb_build_object('id', gen_random_uuid(), 'name', 'Level ' || n)
             )).* FROM user_levels AS level, generate_series(
                 (SELECT count(*) FROM user_levels WHERE company_id = '{COMPANY}') + 1, {LEVELS}
