@@ -14,7 +14,8 @@ use crate::probe::Progress;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until the storage is ready, and then removes expired assignments periodically, until the task is cancelled. All
-/// replicas run this task; the lock of a company prevents that two of them remove its assignments at the same time.
+/// replicas run this task; the lock of a company prevents that two of them remove its assignments at the same time. After a
+/// failure, the removal continues at the next interval.
 pub(crate) async fn remove_expired_assignments(
     application: Arc<Application>,
     settings: AssignmentSettings,
