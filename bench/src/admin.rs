@@ -91,11 +91,12 @@ async fn measure(database: &Database, program: &Path, users: usize) -> Result<Ve
 /// Returns the requests of the administration screen.
 async fn requests(api: &Api, authorization: &str, level: &str) -> Result<Vec<Measured>> {
     let views = api.administer("GET", "/api/iam/views", None).await?;
-    let view = views["views"][0]["id"].as_str().ok_or("no views")?;
+    let mut views = views["views"].as_array().ok_or("no views")?.iter();
+    let dashboard = views.find(|view| view["url"] == "/dashboard").ok_or("no view /dashboard")?;
     let preview = json!({
         "method": "PATCH",
         "path": format!("/api/iam/user-levels/{level}/permissions/views"),
-        "body": { "set": [{ "viewId": view, "state": "deny" }] },
+        "body": { "set": [{ "viewId": dashboard["id"], "state": "deny" }] },
     });
     let of = |method: &str, path: &str, body: Option<&Value>| request(method, path, authorization, body);
     let who_can = "/api/iam/who-can?view=%2Fdashboard";

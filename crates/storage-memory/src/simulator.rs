@@ -1,13 +1,12 @@
 //! The simulation of changes: the copy of a company as a state, and units of work on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use iam_domain::{
-    Assignment, Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, UserId, UserLevelId, Versions,
-};
+use iam_domain::{Catalog, Clock, CompanyId, FeaturePermission, Menu, Timestamp, UserId, Versions};
 use iam_storage::{ChangeContext, CompanyCopy, CopiedLevel, CursorKey, Result, Simulator, Stamped, Target, UnitOfWork};
+use imbl::OrdSet;
 use tokio::sync::watch;
 
 use crate::clock::StorageClock;
@@ -53,10 +52,6 @@ pub(crate) fn copy_of(state: &State, id: CompanyId, read_at: Timestamp) -> Compa
         views: level.views.values().cloned().collect(),
         features: level.features.values().cloned().collect(),
     };
-    let held = |user: &UserId| {
-        let assigned = company.assigned_to(*user).map(|(level, period)| (level.level.id, period));
-        (*user, Arc::new(assigned.collect()))
-    };
     CompanyCopy {
         company: id,
         read_at,
@@ -66,7 +61,7 @@ pub(crate) fn copy_of(state: &State, id: CompanyId, read_at: Timestamp) -> Compa
         ceilings: company.ceilings.as_ref().clone(),
         quotas: company.quotas.clone(),
         levels: company.levels.values().map(level).collect(),
-        holders: company.held.keys().map(held).collect(),
+        holders: company.held.iter().map(|(user, held)| (*user, Arc::clone(held))).collect(),
         menu: menu_of(&company.menu),
         common_menu: menu_of(&state.catalog.menu),
     }
@@ -109,7 +104,7 @@ fn catalog_of(catalog: &Arc<Catalog>, version: i64) -> CatalogData {
     }
 }
 
-/// Returns the data of the company. All assignments were made when the copy was read.
+/// Returns the data of the company.
 fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
     let mut company = CompanyData {
         version,
@@ -120,38 +115,25 @@ fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
         menu: menu_data(&copy.menu),
         ceilings: Arc::new(copy.ceilings.clone()),
         modules: copy.modules.iter().map(|module| (module.module_id, module.clone())).collect(),
+        held: copy.holders.iter().map(|(user, held)| (*user, Arc::clone(held))).collect(),
         ..CompanyData::default()
     };
-    let mut assigned = assign_all(copy, &mut company);
+    let mut holders: HashMap<_, OrdSet<UserId>> = HashMap::new();
+    for (user, held) in &copy.holders {
+        for (level, period) in held.iter() {
+            holders.entry(*level).or_default().insert(*user);
+            for at in period.boundaries() {
+                *company.boundaries.entry(at).or_default() += 1;
+            }
+        }
+    }
     for CopiedLevel { level, views, features } in &copy.levels {
         let mut data = LevelData::new(level.clone());
         data.views = views.iter().map(|cell| (cell.view_id, cell.clone())).collect();
         let key = |cell: &FeaturePermission| (cell.feature_id, cell.action.clone());
         data.features = features.iter().map(|cell| (key(cell), cell.clone())).collect();
-        data.holders = assigned.remove(&level.id).into_iter().flatten().map(|held| (held.user_id, held)).collect();
+        data.holders = holders.remove(&level.id).unwrap_or_default();
         company.levels.insert(level.id, Arc::new(data));
     }
     company
-}
-
-/// Sets the levels that users hold and the boundaries of their assignments, and returns the assignments of each level.
-/// Users who share assignments in the copy share one set of levels.
-fn assign_all(copy: &CompanyCopy, company: &mut CompanyData) -> BTreeMap<UserLevelId, Vec<Assignment>> {
-    let mut sets = BTreeMap::new();
-    let mut assignments: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let (company_id, created_at) = (copy.company, copy.read_at);
-    for (user_id, held) in &copy.holders {
-        let set = || Arc::new(held.keys().copied().collect::<BTreeSet<_>>());
-        let set = Arc::clone(sets.entry(Arc::as_ptr(held)).or_insert_with(set));
-        company.held.insert(*user_id, set);
-        for (level, period) in held.iter() {
-            for at in period.boundaries() {
-                *company.boundaries.entry(at).or_default() += 1;
-            }
-            let (user_id, user_level_id, period) = (*user_id, *level, *period);
-            let assignment = Assignment { user_id, user_level_id, company_id, assigned_by: None, created_at, period };
-            assignments.entry(*level).or_default().push(assignment);
-        }
-    }
-    assignments
 }

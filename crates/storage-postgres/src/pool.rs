@@ -17,7 +17,7 @@ use crate::connections::control::ControlPool;
 use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
-use crate::connections::shares::{Permit, Shares};
+use crate::connections::shares::{Class, Permit, Shares};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
@@ -28,6 +28,8 @@ use crate::row_security::for_company;
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) connections: Connections,
+    /// The same connections, for statements that are planned for the size of a company.
+    planning: Connections,
     pub(crate) outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
     shares: Arc<Shares>,
@@ -50,10 +52,12 @@ impl Pool {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let planning = connections.planning_each_statement();
         let shares = Arc::new(Shares::new(options.max_connections));
         let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
         Self {
             connections,
+            planning,
             outdated: Arc::clone(&hooks.outdated),
             catalog: Arc::default(),
             write_admission: WriteAdmission::new(options, Arc::clone(&shares)),
@@ -76,6 +80,7 @@ impl Executor for Pool {
     fn connection(&self, work: Work) -> &Connections {
         match work {
             Work::InPool(..) => &self.connections,
+            Work::WholeCompany(_) => &self.planning,
             Work::OutsidePool => self.control.connections(),
         }
     }
@@ -84,6 +89,7 @@ impl Executor for Pool {
         let permit = async {
             match work {
                 Work::InPool(class, company) => self.shares.acquire(class, company).await,
+                Work::WholeCompany(company) => self.shares.acquire(Class::Reads, Some(company)).await,
                 Work::OutsidePool => self.control.admit().await,
             }
         };

@@ -60,6 +60,9 @@ pub(crate) trait Executor: Send + Sync + 'static {
 pub(crate) enum Work {
     /// The connections of the pool: the share of this class, and of this company (`None`: no single company).
     InPool(Class, Option<CompanyId>),
+    /// The connections of the pool, for a read of all data of this company, in the share of [`Class::Reads`]. The
+    /// statement is planned for the size of the company, while other statements may reuse a plan for all companies.
+    WholeCompany(CompanyId),
     /// The connections outside the pool.
     OutsidePool,
 }
@@ -77,8 +80,14 @@ impl Asked {
     pub(crate) fn of(self, class: Class) -> Self {
         let work = match self.work {
             Work::InPool(_, company) => Work::InPool(class, company),
+            Work::WholeCompany(company) => Work::InPool(class, Some(company)),
             Work::OutsidePool => Work::OutsidePool,
         };
+        Self { work, ..self }
+    }
+
+    /// Executes the statement as this work.
+    pub(crate) fn as_work(self, work: Work) -> Self {
         Self { work, ..self }
     }
 

@@ -29,7 +29,7 @@ use crate::operation::operation;
 use crate::other_rules::{self, other_rules};
 use crate::periods::{ACTIVE, boundaries, next_boundary};
 use crate::reads::ceilings::ceilings_in;
-use crate::repository::{Executor, Repository};
+use crate::repository::{Executor, Repository, Work};
 use crate::statement::{column, from_json, json_column, statement};
 use crate::unreadable::readable;
 
@@ -210,7 +210,7 @@ impl<T: Executor> Repository<T> {
     /// and the catalog with its version and stamp. The company's version and stamp are 0 in this result.
     async fn load(
         &self,
-        class: Class,
+        work: Work,
         company: Option<CompanyId>,
         sql: String,
         rest: impl IntoIterator<Item = Value>,
@@ -220,7 +220,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.for_company(company, statement).of(class)).await?;
+        let row = self.single(self.for_company(company, statement).as_work(work)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -242,14 +242,14 @@ impl<T: Executor> Repository<T> {
     /// reads the columns `rest`, and the columns of `tables`. Returns the row, and the catalog with all versions and stamps.
     async fn load_row(
         &self,
-        class: Class,
+        work: Work,
         company: CompanyId,
         (rest, tables): (&str, &str),
         values: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
         let sql = snapshot_sql(&(company_columns() + rest), &format!("{COMPANY_STATE}{tables}"));
-        let (row, mut stamped) = self.load(class, Some(company), sql, values).await?;
+        let (row, mut stamped) = self.load(work, Some(company), sql, values).await?;
         stamped.versions.company = column(&row, "company_version")?;
         stamped.versions.boundary = column(&row, "boundary")?;
         stamped.next_boundary = next_boundary(&row)?;
@@ -267,7 +267,7 @@ impl<T: Executor> Repository<T> {
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
         let (row, Stamped { versions, stamps, next_boundary, value }) =
-            self.load_row(class, company, (rest, ""), values).await?;
+            self.load_row(Work::InPool(class, Some(company)), company, (rest, ""), values).await?;
         Ok(Stamped { versions, stamps, next_boundary, value: read(&row, value)? })
     }
 }
@@ -346,7 +346,7 @@ impl<T: Executor> Snapshots for Repository<T> {
     async fn load_copy(&self, company: CompanyId) -> Result<Stamped<CompanyCopy>> {
         operation("snapshots.load_copy", async {
             let (row, Stamped { versions, stamps, next_boundary, value: catalog }) =
-                self.load_row(Class::Reads, company, (&company_copy(), &cell_tables()), []).await?;
+                self.load_row(Work::WholeCompany(company), company, (&company_copy(), &cell_tables()), []).await?;
             // A copy can be large. It is converted on a thread for blocking work, so that it delays no other request.
             let converted = tokio::task::spawn_blocking(move || copy_in(&row, company, catalog)).await;
             let value =
@@ -358,7 +358,7 @@ impl<T: Executor> Snapshots for Repository<T> {
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         operation("snapshots.load_catalog", async {
-            Ok(self.load(Class::Loads, None, snapshot_sql("", ""), None).await?.1)
+            Ok(self.load(Work::InPool(Class::Loads, None), None, snapshot_sql("", ""), None).await?.1)
         })
         .await
     }

@@ -3,7 +3,7 @@
 pub mod postgres {
     use iam_domain::{CompanyId, UserId};
     use iam_storage::Storage;
-    use iam_storage_postgres::PostgresStorage;
+    use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use sea_orm::sqlx::{Executor, Row};
 
     use crate::support::database::{APPLICATION, Content, TestDatabase, run};
@@ -39,5 +39,21 @@ pub mod postgres {
         let plans = "SELECT custom_plans FROM pg_prepared_statements WHERE name = 'load'";
         let custom: i64 = connection.fetch_one(plans).await.unwrap().get(0);
         assert_eq!(custom, CUSTOM_PLANS);
+    }
+
+    /// A copy reads a whole company, so it is planned for the size of this company. A plan for companies of average size
+    /// would read 100,000 assignments one by one.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_copy_of_a_company_is_planned_for_this_company() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let proxy = Proxy::to(&database).await;
+        let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
+        let storage = PostgresStorage::connect(&options).unwrap();
+        let company = CompanyId::from_uuid(uuid::Uuid::new_v4());
+        for _ in 0..3 {
+            storage.reader().snapshots().load_copy(company).await.unwrap();
+            storage.reader().snapshots().load_matrix(company).await.unwrap();
+        }
+        assert_eq!((proxy.sent("AS own_levels"), proxy.sent("AS matrices")), (3, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! A TCP proxy between the storage adapter and PostgreSQL. The proxy records the SQL traffic and simulates network
 //! failures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -45,7 +45,8 @@ struct State {
 #[derive(Default)]
 struct Seen {
     statements: usize,
-    texts: BTreeSet<String>,
+    /// The SQL strings, each with the number of times that clients have sent it.
+    texts: BTreeMap<String, usize>,
     warnings: BTreeSet<String>,
 }
 
@@ -87,7 +88,14 @@ impl Proxy {
 
     /// Returns the distinct SQL strings that clients have sent so far.
     pub fn texts(&self) -> BTreeSet<String> {
-        self.state.seen.lock().unwrap().texts.clone()
+        self.state.seen.lock().unwrap().texts.keys().cloned().collect()
+    }
+
+    /// Returns how often clients have sent SQL strings that contain `part`. The execution of a prepared statement sends no
+    /// SQL.
+    pub fn sent(&self, part: &str) -> usize {
+        let seen = self.state.seen.lock().unwrap();
+        seen.texts.iter().filter(|(text, _)| text.contains(part)).map(|(_, times)| times).sum()
     }
 
     /// Returns the distinct warnings that the server has sent so far.
@@ -295,16 +303,22 @@ impl Seen {
         self.warnings.extend(said.filter(|_| is_warning).map(|(_, text)| String::from_utf8_lossy(text).into_owned()));
     }
 
+    fn sent(&mut self, text: Option<String>) {
+        if let Some(text) = text {
+            *self.texts.entry(text).or_default() += 1;
+        }
+    }
+
     fn note(&mut self, kind: u8, body: &[u8], is_counted: bool) {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         match kind {
             // The message Query contains the SQL text.
             b'Q' => {
                 self.statements += usize::from(is_counted);
-                self.texts.extend(texts.next());
+                self.sent(texts.next());
             }
             // The message Parse contains the name of the prepared statement, then its SQL text.
-            b'P' => self.texts.extend(texts.nth(1)),
+            b'P' => self.sent(texts.nth(1)),
             // The message Execute runs a prepared statement.
             b'E' => self.statements += usize::from(is_counted),
             _ => {}

@@ -137,7 +137,6 @@ impl Unit {
         company: CompanyId,
         user: UserId,
         wanted: impl FnOnce(&Assigned, Timestamp) -> Assigned,
-        by: (Option<Uuid>, Timestamp),
     ) -> Result<(Assigned, Assigned)> {
         self.change(Target::Company(company), |unit| {
             let now = unit.recorder.now();
@@ -145,7 +144,7 @@ impl Unit {
             let there = data.assigned(user);
             let wanted = wanted(&there, now);
             data.check_levels(wanted.keys().filter(|level| !there.contains_key(level)).copied())?;
-            data.reassign(company, user, (&there, &wanted), by);
+            data.reassign(user, &there, &wanted);
             unit.recorder.assignments_updated(user, &there, &wanted);
             Ok((there, wanted))
         })
@@ -229,24 +228,23 @@ impl CompanyModulesMut for Repository<Unit> {
 #[async_trait]
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
-        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at, period } = *assignment;
+        let Assignment { company_id, user_id, user_level_id, period, .. } = *assignment;
         let with = |there: &Assigned, _| {
             let mut wanted = there.clone();
             wanted.insert(user_level_id, period);
             wanted
         };
-        let (before, after) = self.0.assignments(company_id, user_id, with, (assigned_by, created_at))?;
+        let (before, after) = self.0.assignments(company_id, user_id, with)?;
         Ok(before != after)
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
-        let now = self.0.recorder.now();
         let without = |there: &Assigned, _| {
             let mut wanted = there.clone();
             wanted.remove(&level);
             wanted
         };
-        let (before, after) = self.0.assignments(company, user, without, (None, now))?;
+        let (before, after) = self.0.assignments(company, user, without)?;
         Ok(before != after)
     }
 
@@ -255,14 +253,13 @@ impl AssignmentsMut for Repository<Unit> {
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
-        assigned_by: Option<Uuid>,
+        _assigned_by: Option<Uuid>,
     ) -> Result<ReplacedLevels> {
-        let now = self.0.recorder.now();
         let replaced = |there: &Assigned, now: Timestamp| {
             let kept = |level: &UserLevelId| there.get(level).filter(|period| !period.is_expired(now)).copied();
             levels.iter().map(|level| (*level, kept(level).unwrap_or_default())).collect()
         };
-        let (before, _) = self.0.assignments(company, user, replaced, (assigned_by, now))?;
+        let (before, _) = self.0.assignments(company, user, replaced)?;
         let data = self.0.work.company(company);
         let mut held: Vec<_> = data.assigned_to(user).collect();
         held.sort_by_key(|(held, _)| (&held.level.name, held.level.id));
@@ -278,7 +275,7 @@ impl AssignmentsMut for Repository<Unit> {
         &mut self,
         company: CompanyId,
         edits: &[LevelsEdit],
-        assigned_by: Option<Uuid>,
+        _assigned_by: Option<Uuid>,
     ) -> Result<EditedLevels> {
         self.0.change(Target::Company(company), |unit| {
             LevelsEdit::check(edits)?;
@@ -295,7 +292,7 @@ impl AssignmentsMut for Repository<Unit> {
                 let user = edit.user;
                 let before = data.assigned(user);
                 let after = edit.applied_to(&before, now);
-                data.reassign(company, user, (&before, &after), (assigned_by, now));
+                data.reassign(user, &before, &after);
                 unit.recorder.assignments_updated(user, &before, &after);
                 users.push(EditedUser { user, before, after });
             }

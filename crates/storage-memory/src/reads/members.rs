@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Period, Timestamp, UserId, UserLevelId, UserProfile, folded};
 use iam_storage::{
-    CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition, MemberSearch,
-    Members, ProfileText, Result, Selected, Stamped, Stamps,
+    Assigned, CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition,
+    MemberSearch, Members, ProfileText, Result, Selected, Stamped, Stamps,
 };
 
 use crate::limit::to_usize;
@@ -35,7 +35,7 @@ fn member(state: &State, company: &CompanyData, user: UserId, now: Timestamp) ->
 
 /// Returns the users whom a filter selects, in ascending order of id.
 fn users<'a>(company: &'a CompanyData, filter: &'a MemberFilter) -> impl Iterator<Item = UserId> + 'a {
-    let holds = |held: &BTreeSet<UserLevelId>| filter.level.is_none_or(|level| held.contains(&level));
+    let holds = |held: &Assigned| filter.level.is_none_or(|level| held.contains_key(&level));
     let is_found = |user: &UserId| filter.search.as_ref().is_none_or(|search| finds(search, company, *user));
     company.held.iter().filter(move |(user, held)| holds(held) && is_found(user)).map(|(user, _)| *user)
 }

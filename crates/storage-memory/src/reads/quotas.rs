@@ -1,12 +1,10 @@
 //! Read operations on quotas: the overrides of a company, and the counts of what the company has created.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Quota, QuotaOverrides, UserId, UserLevelId};
 use iam_storage::{CompanyQuotas, Result};
-use imbl::OrdMap;
 
 use crate::repository::{Repository, StateSource};
 use crate::state::State;
@@ -16,9 +14,9 @@ fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Returns the sets of two or more levels that users hold, one for each user.
-fn sets(held: &OrdMap<UserId, Arc<BTreeSet<UserLevelId>>>) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
-    held.values().map(Arc::as_ref).filter(|held| held.len() > 1)
+/// Counts the distinct sets of two or more levels. Each item contains the levels of one user, ordered by id.
+fn distinct_sets<'a>(held: impl Iterator<Item = Vec<&'a UserLevelId>>) -> usize {
+    held.filter(|levels| levels.len() > 1).collect::<BTreeSet<_>>().len()
 }
 
 /// Counts the use of a quota by a company.
@@ -27,7 +25,7 @@ fn count(state: &State, company: CompanyId, quota: Quota) -> u64 {
     let levels = || data.levels.values();
     number(match quota {
         Quota::Levels => data.levels.len(),
-        Quota::LevelSets => sets(&data.held).collect::<BTreeSet<_>>().len(),
+        Quota::LevelSets => distinct_sets(data.held.values().map(|held| held.keys().collect())),
         Quota::MenuItems => data.menu.items.len() + data.menu.sub_items.len(),
         Quota::PermissionCells => levels().map(|level| level.views.len() + level.features.len()).sum(),
         Quota::ApiKeys => {
@@ -67,12 +65,12 @@ impl<S: StateSource> CompanyQuotas for Repository<S> {
         if number(data.held.len()) <= limit {
             return Ok(false);
         }
-        let mut earlier = data.held.clone();
-        for (user, before) in changed {
-            earlier.insert(*user, Arc::new(before.iter().copied().collect()));
-        }
-        let distinct = |held: &OrdMap<_, _>| number(sets(held).collect::<BTreeSet<_>>().len());
-        let now = distinct(&data.held);
-        Ok(now > limit && now > distinct(&earlier))
+        let now = || data.held.iter().map(|(user, held)| (user, held.keys().collect::<Vec<_>>()));
+        let changed: BTreeMap<_, _> = changed.iter().map(|(user, levels)| (user, levels)).collect();
+        let unchanged = now().filter(|(user, _)| !changed.contains_key(user)).map(|(_, levels)| levels);
+        let before = unchanged
+            .chain(changed.values().map(|levels| levels.iter().collect::<BTreeSet<_>>().into_iter().collect()));
+        let sets = distinct_sets(now().map(|(_, levels)| levels));
+        Ok(number(sets) > limit && sets > distinct_sets(before))
     }
 }

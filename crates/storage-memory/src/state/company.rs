@@ -1,18 +1,17 @@
 //! The data of one company and of its levels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{
-    Action, Assignment, Ceilings, CompanyDetails, CompanyId, CompanyModule, EntityType, FeatureId, FeaturePermission,
-    FeatureRule, LevelPermissions, LevelRule, ModuleId, Period, QuotaOverrides, Timestamp, UserId, UserLevel,
-    UserLevelId, UserProfile, ViewId, ViewPermission, ViewState,
+    Action, Ceilings, CompanyDetails, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule,
+    LevelPermissions, LevelRule, ModuleId, Period, QuotaOverrides, Timestamp, UserId, UserLevel, UserLevelId,
+    UserProfile, ViewId, ViewPermission, ViewState,
 };
 use iam_storage::{Assigned, CompanyState, EndPosition, FeatureCell, LevelMatrix, Result, ViewCell};
-use imbl::OrdMap;
-use uuid::Uuid;
+use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::refuse_unknown;
 use crate::state::ids::{RowId, RowKind};
@@ -28,9 +27,10 @@ pub(crate) struct CompanyData {
     pub(crate) quotas: QuotaOverrides,
     pub(crate) ceilings: Arc<Ceilings>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
-    /// The levels that each user holds: the inverse of [`LevelData::holders`]. Users with the same levels may share one
-    /// set.
-    pub(crate) held: OrdMap<UserId, Arc<BTreeSet<UserLevelId>>>,
+    /// The levels that are assigned to each user, with the periods of the assignments. Users with the same levels and
+    /// periods may share one map.
+    /// No operation reads by whom and when a level was assigned, so neither is kept here; the audit log states both.
+    pub(crate) held: OrdMap<UserId, Arc<Assigned>>,
     /// The starts and the ends of the assignments, each with the number of assignments that start or end then.
     pub(crate) boundaries: OrdMap<Timestamp, usize>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
@@ -45,7 +45,8 @@ pub(crate) struct LevelData {
     pub(crate) level: UserLevel,
     pub(crate) views: OrdMap<ViewId, ViewPermission>,
     pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
-    pub(crate) holders: OrdMap<UserId, Assignment>,
+    /// The users to whom the level is assigned: the inverse of [`CompanyData::held`].
+    pub(crate) holders: OrdSet<UserId>,
 }
 
 impl LevelData {
@@ -66,16 +67,10 @@ impl CompanyData {
         self.levels.get_mut(&id).map(Arc::make_mut)
     }
 
-    /// Returns the levels that a user holds, ordered by id.
-    pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
-        let held = self.held.get(&user).into_iter().flat_map(|held| held.iter());
-        held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
-    }
-
     /// Returns the levels that a user holds with the periods of their assignments, ordered by id.
     pub(crate) fn assigned_to(&self, user: UserId) -> impl Iterator<Item = (&LevelData, Period)> {
-        let period = move |level: &LevelData| level.holders.get(&user).map(|held| held.period).unwrap_or_default();
-        self.levels_of(user).map(move |level| (level, period(level)))
+        let held = self.held.get(&user).into_iter().flat_map(|held| held.iter());
+        held.filter_map(|(level, period)| Some((self.levels.get(level)?.as_ref(), *period)))
     }
 
     /// Returns the levels whose assignments to a user are in effect at the time `now`, ordered by id.
@@ -90,50 +85,45 @@ impl CompanyData {
 
     /// Returns the users whose assignments of a level are in effect at the time `now`, ordered by id.
     pub(crate) fn active_holders(&self, level: UserLevelId, now: Timestamp) -> impl Iterator<Item = UserId> {
-        let holders = self.levels.get(&level).into_iter().flat_map(|level| level.holders.values());
-        holders.filter(move |held| held.period.is_active(now)).map(|held| held.user_id)
+        self.holders_whose(level, move |period| period.is_active(now))
     }
 
     /// Returns the users to whom a level is assigned, now or later, ordered by id.
     pub(crate) fn unexpired_holders(&self, level: UserLevelId, now: Timestamp) -> impl Iterator<Item = UserId> {
-        let holders = self.levels.get(&level).into_iter().flat_map(|level| level.holders.values());
-        holders.filter(move |held| !held.period.is_expired(now)).map(|held| held.user_id)
+        self.holders_whose(level, move |period| !period.is_expired(now))
+    }
+
+    /// Returns the users to whom a level is assigned for a period that meets a condition, ordered by id.
+    fn holders_whose(&self, level: UserLevelId, meets: impl Fn(Period) -> bool) -> impl Iterator<Item = UserId> {
+        let period = move |user: &UserId| self.held.get(user).and_then(|held| held.get(&level)).copied();
+        self.holders(level).filter(move |user| period(user).is_some_and(&meets))
     }
 
     /// Returns the positions and the periods of the assignments that have an end.
     pub(crate) fn ending(&self) -> impl Iterator<Item = (EndPosition, Period)> {
-        self.levels.values().flat_map(|level| level.holders.values()).filter_map(|held| {
-            let expires_at = held.period.expires_at?;
-            Some((EndPosition { expires_at, user: held.user_id, level: held.user_level_id }, held.period))
+        let all =
+            self.held.iter().flat_map(|(user, held)| held.iter().map(move |(level, period)| (user, level, period)));
+        all.filter_map(|(user, level, period)| {
+            let expires_at = period.expires_at?;
+            Some((EndPosition { expires_at, user: *user, level: *level }, *period))
         })
     }
 
-    /// Returns the users with an assignment that has a start or an end.
-    fn limited_users(&self) -> BTreeSet<UserId> {
-        if self.boundaries.is_empty() {
-            return BTreeSet::new();
-        }
-        let all = self.levels.values().flat_map(|level| level.holders.values());
-        all.filter(|held| held.period != Period::UNLIMITED).map(|held| held.user_id).collect()
-    }
-
     /// Returns the levels whose assignments to each user are in effect at the time `now`. Users without such levels are
-    /// absent. Users without assignments that start or end share the sets of the company.
+    /// absent. Users who share their assignments share one set.
     pub(crate) fn active_levels(&self, now: Timestamp) -> BTreeMap<UserId, Arc<BTreeSet<UserLevelId>>> {
-        let limited = self.limited_users();
-        let active = |(user, held): (&UserId, &Arc<BTreeSet<UserLevelId>>)| {
-            if !limited.contains(user) {
-                return Some((*user, Arc::clone(held)));
-            }
-            let active: BTreeSet<_> = self.active_levels_of(*user, now).map(|level| level.level.id).collect();
-            (!active.is_empty()).then(|| (*user, Arc::new(active)))
+        let mut sets = HashMap::new();
+        let active = |(user, held): (&UserId, &Arc<Assigned>)| {
+            let active = || held.iter().filter(|(_, period)| period.is_active(now)).map(|(level, _)| *level);
+            let set = sets.entry(Arc::as_ptr(held)).or_insert_with(|| Arc::new(active().collect::<BTreeSet<_>>()));
+            (!set.is_empty()).then(|| (*user, Arc::clone(set)))
         };
         self.held.iter().filter_map(active).collect()
     }
 
     /// Returns the assignments of a user.
     pub(crate) fn assigned(&self, user: UserId) -> Assigned {
-        self.assigned_to(user).map(|(level, period)| (level.level.id, period)).collect()
+        self.held.get(&user).map(|held| held.as_ref().clone()).unwrap_or_default()
     }
 
     /// Returns the latest start or end of an assignment that has passed at the time `now`.
@@ -146,32 +136,34 @@ impl CompanyData {
         self.boundaries.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|(at, _)| *at)
     }
 
-    /// Returns the users who hold a level, ordered by id.
+    /// Returns the users to whom a level is assigned, ordered by id.
     pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
-        self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
+        self.levels.get(&level).into_iter().flat_map(|level| level.holders.iter()).copied()
     }
 
-    pub(crate) fn assign(&mut self, assignment: Assignment) {
-        let (user, level) = (assignment.user_id, assignment.user_level_id);
-        for at in assignment.period.boundaries() {
+    fn assign(&mut self, user: UserId, level: UserLevelId, period: Period) {
+        for at in period.boundaries() {
             *self.boundaries.entry(at).or_default() += 1;
         }
-        Arc::make_mut(self.held.entry(user).or_default()).insert(level);
+        Arc::make_mut(self.held.entry(user).or_default()).insert(level, period);
         if let Some(level) = self.level_mut(level) {
-            level.holders.insert(user, assignment);
+            level.holders.insert(user);
         }
     }
 
     pub(crate) fn unassign(&mut self, user: UserId, level: UserLevelId) {
+        let mut ended = None;
         if let Some(held) = self.held.get_mut(&user) {
             let held = Arc::make_mut(held);
-            held.remove(&level);
+            ended = held.remove(&level);
             if held.is_empty() {
                 self.held.remove(&user);
             }
         }
-        let ended = self.level_mut(level).and_then(|level| level.holders.remove(&user));
-        for at in ended.iter().flat_map(|ended| ended.period.boundaries()) {
+        if let Some(level) = self.level_mut(level) {
+            level.holders.remove(&user);
+        }
+        for at in ended.iter().flat_map(Period::boundaries) {
             if let Some(count) = self.boundaries.get_mut(&at) {
                 *count -= 1;
                 if *count == 0 {
@@ -196,21 +188,13 @@ impl CompanyData {
         self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items).chain(records)
     }
 
-    /// Replaces the assignments of a user `there` with those in `wanted`. `assigned_by` and the time apply to the new
-    /// assignments.
-    pub(crate) fn reassign(
-        &mut self,
-        company_id: CompanyId,
-        user: UserId,
-        (there, wanted): (&Assigned, &Assigned),
-        (assigned_by, created_at): (Option<Uuid>, Timestamp),
-    ) {
+    /// Replaces the assignments of a user `there` with those in `wanted`.
+    pub(crate) fn reassign(&mut self, user: UserId, there: &Assigned, wanted: &Assigned) {
         for (level, _) in there.iter().filter(|(level, period)| wanted.get(level) != Some(period)) {
             self.unassign(user, *level);
         }
         for (level, period) in wanted.iter().filter(|(level, period)| there.get(level) != Some(period)) {
-            let (user_level_id, period) = (*level, *period);
-            self.assign(Assignment { user_id: user, user_level_id, company_id, assigned_by, created_at, period });
+            self.assign(user, *level, *period);
         }
     }
 
@@ -221,7 +205,7 @@ impl CompanyData {
 
 impl LevelData {
     pub(crate) fn new(level: UserLevel) -> Self {
-        Self { level, views: OrdMap::new(), features: OrdMap::new(), holders: OrdMap::new() }
+        Self { level, views: OrdMap::new(), features: OrdMap::new(), holders: OrdSet::new() }
     }
 
     pub(crate) fn permissions(&self) -> LevelPermissions {

@@ -34,13 +34,15 @@ use crate::operation;
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
 /// A connection pool whose statements have a time limit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: PgPool,
     /// Time limit of a statement. `None`: no limit.
     limit: Option<Duration>,
     /// `true` if a read whose wait for a lock timed out is repeated until the caller cancels it.
     waits_for_locks: bool,
+    /// `true` if each statement is planned for its values.
+    plans_each_statement: bool,
     context: Context,
     session: Session,
     outdated: Arc<OutdatedConnections>,
@@ -69,13 +71,27 @@ impl Connections {
             slow_statement: hooks.slow_statement,
         };
         let (session, outdated) = (hooks.session.clone(), Arc::clone(&hooks.outdated));
-        Self { pool, limit, waits_for_locks: false, context, session, outdated, diagnosis: Arc::default() }
+        Self {
+            pool,
+            limit,
+            waits_for_locks: false,
+            plans_each_statement: false,
+            context,
+            session,
+            outdated,
+            diagnosis: Arc::default(),
+        }
     }
 
     /// Repeats each read whose wait for a lock timed out, until the caller cancels it. The server responds meanwhile, so
     /// the wait does not count as missing response.
     pub(crate) fn waiting_for_locks(self) -> Self {
         Self { waits_for_locks: true, ..self }
+    }
+
+    /// Returns the same pool, but without prepared statements: the server plans each statement for its values.
+    pub(crate) fn planning_each_statement(&self) -> Self {
+        Self { plans_each_statement: true, ..self.clone() }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -106,6 +122,7 @@ impl Connections {
             connection: Some(connection),
             context: self.context.clone(),
             discarded: self.outdated.discarded(),
+            plans_each_statement: self.plans_each_statement,
             is_answered: true,
             in_transaction: false,
         })
@@ -164,6 +181,8 @@ pub(crate) struct PooledConnection {
     context: Context,
     /// The receiver that is notified when open connections are discarded.
     discarded: watch::Receiver<()>,
+    /// `true` if each statement is planned for its values.
+    plans_each_statement: bool,
     /// Whether the last statement received a response.
     is_answered: bool,
     /// Whether a transaction may be open. Such a transaction is rolled back before the connection is returned to the
@@ -179,7 +198,7 @@ impl PooledConnection {
         limit: Option<Duration>,
     ) -> Result<ExecResult, DbErr> {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
-        let call = bound(statement).execute(self.start()?);
+        let call = self.bound(statement).execute(self.start()?);
         let outcome: sqlx::Result<PgQueryResult> = within(&context, &statement.sql, limit, discarded, call).await;
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
@@ -199,7 +218,7 @@ impl PooledConnection {
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
-        let call = bound(statement).fetch_optional(self.start()?);
+        let call = self.bound(statement).fetch_optional(self.start()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
@@ -223,9 +242,16 @@ impl PooledConnection {
         limit: Option<Duration>,
     ) -> Result<Vec<QueryResult>, DbErr> {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
-        let call = bound(statement).fetch_all(self.start()?);
+        let call = self.bound(statement).fetch_all(self.start()?);
         let outcome: sqlx::Result<Vec<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+    }
+
+    /// Returns the driver's query for a statement, with its values bound.
+    fn bound<'a>(&self, statement: &'a Statement) -> Query<'a, Postgres, SqlxValues> {
+        let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values));
+        query.persistent(!self.plans_each_statement)
     }
 
     /// Returns the connection for sending a statement. Until [`Self::finish`] is called, the statement counts as
@@ -263,6 +289,7 @@ impl Drop for PooledConnection {
                 connection: Some(connection),
                 context: self.context.clone(),
                 discarded: self.discarded.clone(),
+                plans_each_statement: self.plans_each_statement,
                 is_answered: true,
                 in_transaction: false,
             };
@@ -275,12 +302,6 @@ impl Drop for PooledConnection {
             self.context.runtime.spawn(timeout(RETURN_LIMIT, back));
         }
     }
-}
-
-/// Returns the driver's query for a statement, with its values bound.
-fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
-    let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
 /// Awaits `call`, which executes the statement `sql`, in the context of the connection's runtime. Logs the duration of
