@@ -83,6 +83,14 @@ if ! find_pooler && ! install pgbouncer; then
     say "pgbouncer was not found and could not be installed automatically: one test will fail"
 fi
 
+# Succeeds if HAProxy is installed. One test restarts replicas behind it, and fails without it.
+find_balancer() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v haproxy >/dev/null
+}
+if ! find_balancer && ! install haproxy; then
+    say "haproxy was not found and could not be installed automatically: one test will fail"
+fi
+
 bindir=$(find_server)
 if [ -z "$bindir" ] && install_server; then
     bindir=$(find_server)

@@ -21,6 +21,7 @@ mod observability;
 pub(crate) mod persistence;
 mod recipes;
 mod replicas;
+mod restarts;
 mod settings;
 mod shutdown;
 mod token;

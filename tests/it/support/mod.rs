@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod contract;
 pub mod database;
+pub mod haproxy;
 pub mod options;
 pub mod process;
 pub mod proxy;
