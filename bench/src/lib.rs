@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod report;
+pub mod sizing;
 pub mod statements;
 pub mod states;
 pub mod tokens;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{
-    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, states,
+    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, sizing,
+    states,
 };
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
@@ -50,10 +51,11 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "decisions",
     "users",
     "memory",
+    "sizing",
     "http",
     "tokens",
     "cold",
@@ -73,6 +75,7 @@ impl Options {
             "decisions" => decisions::decisions().await,
             "users" => decisions::users().await,
             "memory" => memory::memory(&self.memory),
+            "sizing" => sizing::sizing(&self.database_url, &self.server).await,
             "http" => http::requests(&self.server).await,
             "tokens" => http::tokens(&self.server).await,
             "cold" => postgres::cold(&self.database_url).await,

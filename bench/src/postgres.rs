@@ -36,7 +36,7 @@ pub struct Database {
     pub url: String,
 }
 
-async fn connect(url: &str) -> Result<DatabaseConnection> {
+pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
     Ok(sea_orm::Database::connect(options).await?)

@@ -142,8 +142,22 @@ impl ProcessorTime {
 ///
 /// Returns an error if the system does not report it, or the process has exited.
 pub fn peak_memory(process: u32) -> Result<u64> {
+    memory(process, "VmHWM:")
+}
+
+/// Returns the resident memory of a process, in bytes.
+///
+/// # Errors
+///
+/// Returns an error if the system does not report it, or the process has exited.
+pub fn resident_memory(process: u32) -> Result<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// Returns the size in this line of the status of a process, in bytes.
+fn memory(process: u32, name: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("a line of the status is missing")?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kibibytes * 1024)
 }

@@ -1,5 +1,5 @@
-//! Prints the size of the permissions cache in bytes, after a decision for each user of 1,000 companies with 100 users
-//! each.
+//! Prints the size of the permissions cache in bytes, after a decision for each user of all companies. The arguments are
+//! the number of companies, and the number of users in each of them.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -16,7 +16,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 async fn held() -> Result<usize> {
-    let data = Data::generate(1_000, 100)?;
+    let mut arguments = std::env::args().skip(1).map(|number| number.parse::<usize>());
+    let mut next = || -> Result<usize> { Ok(arguments.next().ok_or("usage: iam-bench-memory COMPANIES USERS")??) };
+    let data = Data::generate(next()?, next()?)?;
     let storage = Arc::new(MemoryStorage::seeded(system_clock()).await?);
     data.fill(storage.as_ref()).await?;
     let question = ours::question(&data.cells[0]);
