@@ -6,9 +6,11 @@
 use std::io;
 use std::time::Duration;
 
+use iam_database_url::{UrlError, parse};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use secrecy::SecretString;
 use tokio::time::timeout;
 
 /// Timeout for opening or acquiring a connection.
@@ -28,12 +30,9 @@ const SET_UP: &str = "
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The driver cannot parse the URL, or a special character in it is not escaped.
-    #[error(
-        "DATABASE_URL is not a valid URL; expected the form postgres://user:password@host:port/name with special \
-        characters percent-encoded (/ as %2F, @ as %40, ? as %3F, # as %23)"
-    )]
-    Url,
+    /// The URL cannot be used.
+    #[error("DATABASE_URL {0}")]
+    Url(#[source] UrlError),
     /// No session could be opened.
     #[error("{problem} ({server}): {cause}")]
     Unreachable {
@@ -100,7 +99,8 @@ impl Problem {
 ///
 /// [`ConnectError`] if the URL is not valid, or the test connection cannot be opened.
 pub(crate) async fn connect(url: &str) -> Result<(DatabaseConnection, String), ConnectError> {
-    let options = parse(url).ok_or(ConnectError::Url)?;
+    // By default, the driver sends a startup parameter that poolers reject.
+    let options = parse(&SecretString::from(url)).map_err(ConnectError::Url)?.extra_float_digits(None);
     let unreachable = |(problem, cause)| ConnectError::Unreachable { problem, server: server(&options), cause };
     match timeout(LIMIT, try_once(&options)).await {
         Ok(outcome) => outcome.map_err(unreachable)?,
@@ -116,28 +116,6 @@ pub(crate) async fn connect(url: &str) -> Result<(DatabaseConnection, String), C
         .max_lifetime(None)
         .after_connect(|connection, _| Box::pin(set_up(connection)));
     Ok((SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)), address))
-}
-
-/// Parses the connection options of a database URL. Returns `None` if it is not a PostgreSQL URL or cannot be decoded.
-/// The driver's own error is not returned, because it could contain parts of the URL, including the password.
-fn parse(url: &str) -> Option<PgConnectOptions> {
-    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
-    // After the host, these characters usually belong to a password that is not escaped. The address of the database would
-    // contain a part of the password.
-    let (_, name) = rest.split_once('/').unwrap_or((rest, ""));
-    let path = name.split_once('?').map_or(name, |(path, _)| path);
-    let end_of_host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if path.contains(['/', '@']) || rest.contains('#') || rest.rfind('@').is_some_and(|at| at > end_of_host) {
-        return None;
-    }
-    // By default, the driver sends a startup parameter that poolers reject, and treats the brackets of `[::1]` as part
-    // of the host name.
-    let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
-    if options.get_socket().is_some() {
-        return Some(options);
-    }
-    let host = options.get_host().trim_matches(['[', ']']).to_owned();
-    Some(options.host(&host))
 }
 
 async fn try_once(options: &PgConnectOptions) -> Result<(), (Problem, String)> {
@@ -189,6 +167,7 @@ mod tests {
             "postgres://u:secret@h:99999/x",
             "secret",
             "postgres://u@h/x?sslmode=secret",
+            "postgres://u@h/x?sslmod=secret",
             "postgres://u:/secret@h/x",
             "postgres://u:54321/secret@h/x",
             "postgres://u:12345?secret@h/x",
@@ -196,7 +175,7 @@ mod tests {
             "postgres://u@h/x/secret",
         ] {
             let error = connect(url).await.unwrap_err();
-            assert!(matches!(error, ConnectError::Url) && !error.to_string().contains("secret"), "{error}");
+            assert!(matches!(error, ConnectError::Url(_)) && !error.to_string().contains("secret"), "{error}");
         }
     }
 
@@ -207,7 +186,7 @@ mod tests {
             ("postgres://u:secret@[::1]:5433/x", "[::1]:5433, database x"),
             ("postgresql://u:secret@%2Frun%2Fpostgresql:5433/x", "/run/postgresql/.s.PGSQL.5433, database x"),
         ] {
-            assert_eq!(server(&parse(url).unwrap()), named, "{url}");
+            assert_eq!(server(&parse(&SecretString::from(url)).unwrap()), named, "{url}");
         }
     }
 }

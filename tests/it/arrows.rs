@@ -7,11 +7,12 @@ use std::sync::OnceLock;
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
-const DEPENDENCIES: [(&str, &[&str]); 10] = [
+const DEPENDENCIES: [(&str, &[&str]); 11] = [
     ("iam-domain", &[]),
+    ("iam-database-url", &[]),
     ("iam-storage", &["iam-domain"]),
     ("iam-storage-memory", &["iam-domain", "iam-storage"]),
-    ("iam-storage-postgres", &["iam-domain", "iam-storage"]),
+    ("iam-storage-postgres", &["iam-database-url", "iam-domain", "iam-storage"]),
     ("iam-permissions-cache", &["iam-domain", "iam-storage"]),
     ("iam-identity", &["iam-domain"]),
     ("iam-application", &["iam-domain", "iam-permissions-cache", "iam-storage"]),
@@ -29,7 +30,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
             "migration",
         ],
     ),
-    ("migration", &["iam-domain"]),
+    ("migration", &["iam-database-url", "iam-domain"]),
 ];
 
 /// The crates of the whole-system tests and of the soak test. They do not ship, and may depend on every crate.

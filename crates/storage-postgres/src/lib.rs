@@ -110,9 +110,9 @@ mod statement;
 mod storage;
 mod unreadable;
 
-pub use connections::database_url::UrlError;
 pub use connections::reachability::Unreachable;
 pub use connections::session::Refusal;
+pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;
 pub use storage::{OptionsError, PostgresStorage};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use iam_database_url::UrlError;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
-use crate::connections::database_url::{self, UrlError};
 use crate::connections::hooks::PoolHooks;
 use crate::connections::session::{Limits, Session};
 use crate::feed::listener::ListenerOptions;
@@ -78,7 +78,7 @@ impl PostgresOptions {
     /// Returns the options of each connection. Only startup parameters that poolers support are sent. The other
     /// settings are set after the connection is opened.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
-        Ok(database_url::parse(url)?
+        Ok(iam_database_url::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
             // `Connections` logs the statements.

@@ -1,6 +1,7 @@
 //! The PostgreSQL storage: opens the pools, and provides repositories, units of work and health checks.
 
 use async_trait::async_trait;
+use iam_database_url::UrlError;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
     IdempotencyKeys, NavTrail, PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
@@ -10,7 +11,6 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::runtime::Handle;
 
 use crate::changes::begin;
-use crate::connections::database_url::UrlError;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::reachability::{self, Unreachable};
 use crate::connections::runtime::on_runtime;

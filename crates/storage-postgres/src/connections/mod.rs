@@ -1,7 +1,6 @@
 //! Connections: how they are opened, checked, limited by deadlines, and discarded.
 
 pub(crate) mod control;
-pub(crate) mod database_url;
 pub(crate) mod deadlines;
 pub(crate) mod failures;
 pub(crate) mod hooks;

@@ -1,5 +1,16 @@
-//! The parser of database URLs. It runs before the driver's own parser, because the driver's parser logs unknown
-//! parameters with their values. Such a value may be a password.
+//! The parser of database URLs, for the server and for the migrations. It runs before the driver's own parser, because the
+//! driver's parser logs unknown parameters with their values. Such a value may be a password.
+//!
+//! ```
+//! use secrecy::SecretString;
+//!
+//! let options = iam_database_url::parse(&SecretString::from("postgres://iam:p%2Fw@db.example/iam?sslmode=require"))?;
+//! assert_eq!(options.get_host(), "db.example");
+//!
+//! let mistyped = iam_database_url::parse(&SecretString::from("postgres://iam@db.example/iam?sslmod=require"));
+//! assert_eq!(mistyped.unwrap_err().to_string(), "contains the unknown parameter sslmod");
+//! # Ok::<(), iam_database_url::UrlError>(())
+//! ```
 
 use std::str::FromStr;
 
@@ -84,7 +95,11 @@ pub enum UrlError {
 }
 
 /// Parses the connection options of a database URL.
-pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
+///
+/// # Errors
+///
+/// Returns [`UrlError`] if the URL is malformed, or has a parameter that is unknown or has an unusable value.
+pub fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let text = url.expose_secret();
     let mut url = Url::parse(text)
         .or_else(|error| match error {
