@@ -154,7 +154,7 @@ image: ## Build the container image with docker or podman
 
 .PHONY: image-oci
 image-oci: tools ## Write the container image as an OCI archive, without an engine (needs umoci and skopeo)
-	$(CARGO) build --locked --release -p iam-http -p migration --bin iam --bin migration
+	deploy/image/build.sh $(or $(CARGO_TARGET_DIR),target)
 	REVISION=$(REVISION) deploy/image/oci.sh $(or $(CARGO_TARGET_DIR),target)/release \
 		$(or $(CARGO_TARGET_DIR),target)/iam-image.tar $(IMAGE)
 

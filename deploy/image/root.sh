@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the root file system of the image to FOLDER: the programs in BINARIES (`iam` and `migration`), the shared libraries
-# that they need, the CA certificates of this machine, and the files that resolve the user and host names.
+# that they need, the SBOM, the CA certificates of this machine, and the files that resolve the user and host names.
 # usage: deploy/image/root.sh BINARIES FOLDER
 set -eu
 
@@ -20,6 +20,11 @@ done | sort -u | while read -r library; do
     install -m 755 "$(realpath "$library")" "$root$library"
 done
 ln -sfn iam "$root/usr/local/bin/iam-http"
+# Only a release build (build.sh) has an SBOM.
+if [ -e "$binaries/iam.cdx.json" ]; then
+    mkdir -p "$root/usr/share/sbom"
+    install -m 644 "$binaries/iam.cdx.json" "$root/usr/share/sbom/iam.cdx.json"
+fi
 install -m 644 "$certificates" "$root$certificates"
 echo 'iam:x:65532:65532:iam:/:/sbin/nologin' >"$root/etc/passwd"
 echo 'iam:x:65532:' >"$root/etc/group"

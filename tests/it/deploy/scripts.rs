@@ -46,7 +46,10 @@ fn the_migration_job_is_named_after_its_image_and_the_migrations() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("job-name-{}", std::process::id()));
     let migrations = folder.join("migration/src");
     std::fs::create_dir_all(&migrations).unwrap();
-    std::fs::create_dir_all(folder.join("deploy")).unwrap();
+    std::fs::create_dir_all(folder.join("deploy/base")).unwrap();
+    let job = folder.join("deploy/base/migration-job.yaml");
+    let of_job = |name: &str, memory: &str| format!("metadata:\n  name: {name}\nspec:\n  memory: {memory}\n");
+    std::fs::write(&job, of_job("iam-migration-0123456789", "64Mi")).unwrap();
     let script = folder.join("deploy/job-name.sh");
     std::fs::copy(deploy().join("job-name.sh"), &script).unwrap();
     let mut names = vec![];
@@ -55,23 +58,32 @@ fn the_migration_job_is_named_after_its_image_and_the_migrations() {
         let output = run(&script, &["iam-http:0.1.0"]);
         names.push(String::from_utf8(output.stdout).unwrap());
     }
+    // The name does not depend on itself, but on the rest of the Job.
+    for (name, memory) in [("iam-migration-9876543210", "64Mi"), ("iam-migration-9876543210", "128Mi")] {
+        std::fs::write(&job, of_job(name, memory)).unwrap();
+        let output = run(&script, &["iam-http:0.1.0"]);
+        names.push(String::from_utf8(output.stdout).unwrap());
+    }
     std::fs::remove_dir_all(folder).unwrap();
-    assert!(names[0] == names[1] && names[1] != names[2], "{names:?}");
+    assert!(names[0] == names[1] && names[1] != names[2] && names[2] == names[3] && names[3] != names[4], "{names:?}");
 }
 
 #[test]
 fn manifests_are_rendered_only_if_the_connections_suffice() {
     let seven = "patches:\n  - target: {kind: HorizontalPodAutoscaler}\n    patch: |\n      - op: replace\n        \
         path: /spec/maxReplicas\n        value: 7\n";
-    let small = "configMapGenerator:\n  - name: iam\n    behavior: merge\n    literals: \
-        [IAM__DATABASE__MAX_CONNECTIONS=8]\n";
-    // (replicas + 1) × (pool + 3), one for the migration Job, one for the dump, and three for superusers.
-    let limits: [(&[&str], &str, u32); 5] = [
-        (&[], "", 7 * 13 + 1 + 3),
-        (&["backup"], "", 7 * 13 + 2 + 3),
-        (&["monitoring", "gateway"], "", 7 * 13 + 1 + 3),
-        (&[], seven, 8 * 13 + 1 + 3),
-        (&[], small, 7 * 11 + 1 + 3),
+    let large = "configMapGenerator:\n  - name: iam\n    behavior: merge\n    literals: \
+        [IAM__DATABASE__MAX_CONNECTIONS=9]\n";
+    let own = "patches:\n  - target: {kind: Deployment}\n    patch: |\n      - op: add\n        \
+        path: /spec/template/spec/containers/0/env/-\n        value: {name: IAM__DATABASE__MAX_CONNECTIONS, value: \"12\"}\n";
+    // (replicas + 2) × (pool + 3), one for the migration Job, one for the dump, and three for superusers.
+    let limits: [(&[&str], &str, u32); 6] = [
+        (&[], "", 8 * 11 + 1 + 3),
+        (&["backup"], "", 8 * 11 + 2 + 3),
+        (&["monitoring", "gateway"], "", 8 * 11 + 1 + 3),
+        (&[], seven, 9 * 11 + 1 + 3),
+        (&[], large, 8 * 12 + 1 + 3),
+        (&[], own, 8 * 15 + 1 + 3),
     ];
     for (components, more, limit) in limits {
         let sufficient = rendered(components, more, &limit.to_string());
@@ -93,14 +105,20 @@ fn the_overlay_in_memory_needs_no_connections() {
 #[test]
 fn the_rendered_manifests_are_those_of_kustomize_with_the_name_of_the_job() {
     let image = "images:\n  - name: iam-http\n    newName: images.example.com:5000/iam-http\n    newTag: 0.2.0\n";
-    for (more, is_renamed) in [("", false), (image, true)] {
+    let affixes = "namePrefix: eu-\nnameSuffix: -west\n";
+    for (more, affixes, is_renamed) in [
+        (String::new(), ["", ""], false),
+        (image.to_owned(), ["", ""], true),
+        (format!("{image}{affixes}"), ["eu-", "-west"], true),
+    ] {
+        let more = more.as_str();
         let output = rendered(&["backup"], more, "100");
         assert!(output.status.success(), "{}", text_of(&output));
         let manifests = parse(&String::from_utf8(output.stdout).unwrap());
         let plain = render(&kustomization("prod", &["backup".to_owned()], more));
         assert_eq!(manifests.len(), plain.len());
         let [(name, of)] = &jobs(&manifests)[..] else { panic!("{:?}", jobs(&manifests)) };
-        assert_eq!(*name, job_name(of));
+        assert_eq!(*name, format!("{}{}{}", affixes[0], job_name(of), affixes[1]));
         let differing: Vec<_> = manifests.iter().zip(&plain).filter(|(a, b)| a != b).collect();
         assert_eq!(differing.len(), usize::from(is_renamed), "{differing:?}");
     }
