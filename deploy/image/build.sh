@@ -25,6 +25,8 @@ cargo auditable build --locked --release --target-dir "$target" -p iam-http -p m
 # `migration`. cargo-cyclonedx writes one file into the folder of each package of the workspace.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
-cargo cyclonedx --quiet --manifest-path crates/http/Cargo.toml --format json --spec-version 1.5 --override-filename iam.cdx
-mv crates/http/iam.cdx.json "$target/release/iam.cdx.json"
+cargo cyclonedx --quiet --manifest-path crates/http/Cargo.toml --format json --spec-version 1.5 \
+    --target "$(rustc --print host-tuple)" --override-filename iam.cdx
+# The identifiers of the workspace's own packages would contain the path of this folder.
+sed "s|path+file://$PWD/|path+file:///|g" crates/http/iam.cdx.json >"$target/release/iam.cdx.json"
 find . -name target -prune -o -name iam.cdx.json -exec rm {} +

@@ -215,7 +215,6 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
             }
         }
         Command::Down { steps, .. } => {
-            say(&format_args!("reverting up to {steps} migration(s), dropping the objects that they created"));
             print_names("reverted", &crate::down(db, steps).await?);
         }
         Command::Fresh { .. } => {

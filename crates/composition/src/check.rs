@@ -33,14 +33,24 @@ pub async fn check_settings(environment: &BTreeMap<String, String>) -> SettingsC
         if !has_problem("auth") && !has_problem("server.mode") {
             problems.extend(issuers::problems(settings).await.iter().map(ToString::to_string));
         }
+        problems.extend(port_problem(settings));
         problems.extend(telemetry::stderr_logs(&settings.log).err().map(|error| error.to_string()));
     }
     SettingsCheck { settings, problems }
 }
 
+/// Returns the problem if both servers would listen on the same port of the same address.
+fn port_problem(settings: &Settings) -> Option<String> {
+    let Settings { server, admin, .. } = settings;
+    let is_all = |host: &str| matches!(host, "0.0.0.0" | "::");
+    let is_shared = server.host == admin.host || is_all(&server.host) || is_all(&admin.host);
+    (admin.enabled && server.port == admin.port && server.port != 0 && is_shared)
+        .then(|| "admin.port (IAM__ADMIN__PORT): must differ from server.port (IAM__SERVER__PORT or PORT)".to_owned())
+}
+
 /// Returns the reason why these settings select no storage, if any.
 fn storage_problem(settings: &Settings) -> Option<StartError> {
-    match StorageMode::try_from(&settings.database) {
+    match StorageMode::try_from(settings) {
         Ok(StorageMode::InMemory) => None,
         Ok(StorageMode::Postgres(url)) => open(&options(url, &settings.database)).err(),
         Err(error) => Some(error.into()),

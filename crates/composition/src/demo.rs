@@ -70,9 +70,11 @@ impl Demo {
     /// Returns [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`] if the
     /// settings do not allow the demo.
     pub fn admit(settings: &mut Settings) -> Result<Self, DemoError> {
-        match StorageMode::try_from(&settings.database)? {
+        if settings.server.mode == Mode::Production {
+            return Err(DemoError::Production);
+        }
+        match StorageMode::try_from(&*settings)? {
             StorageMode::Postgres(_) => Err(DemoError::Database),
-            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production),
             StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers),
             StorageMode::InMemory => {
                 settings.log.filter.get_or_insert_with(|| LOG_FILTER.to_owned());

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::DatabaseSettings;
+use crate::{Mode, Settings};
 
 /// The storage backend that the settings select.
 #[derive(Debug, Clone)]
@@ -19,6 +19,13 @@ pub enum ModeError {
     /// `USE_DATABASE` is `true`, but no URL is set.
     #[error("database.use_database (USE_DATABASE) is true, but database.url (DATABASE_URL) is not set")]
     MissingUrl,
+    /// Production mode, and neither a URL nor `USE_DATABASE` is set. A URL that is missing by mistake must not lead to data
+    /// that is lost at the next restart.
+    #[error(
+        "database.url (DATABASE_URL) is not set; production mode requires it. To lose all data at each restart, set \
+        database.use_database (USE_DATABASE) to false"
+    )]
+    NoStorage,
     /// `USE_DATABASE` is neither `true` nor `false`.
     #[error("database.use_database (USE_DATABASE): must be true or false")]
     UnknownChoice,
@@ -28,17 +35,19 @@ pub enum ModeError {
 }
 
 impl StorageMode {
-    /// Selects memory if no URL is set or `use_database` is `false`. Otherwise, selects PostgreSQL. An empty value
-    /// counts as not set.
+    /// Selects memory if no URL is set or `use_database` is `false`. Otherwise, selects PostgreSQL. Production mode selects
+    /// memory only if `use_database` is `false`. An empty value counts as not set.
     ///
     /// # Errors
     ///
-    /// Returns [`ModeError`] if `use_database` is `true` without a URL, if `use_database` is neither `true` nor
+    /// Returns [`ModeError`] if production mode has no URL, if `use_database` is `true` without a URL, if `use_database` is neither `true` nor
     /// `false`, or if the URL is needed but is not a PostgreSQL URL.
-    pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
+    pub fn select(mode: Mode, url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
         let url = url.filter(|url| !url.expose_secret().is_empty());
         match (url, use_database.filter(|choice| !choice.is_empty())) {
-            (_, Some("false")) | (None, None) => Ok(Self::InMemory),
+            (_, Some("false")) => Ok(Self::InMemory),
+            (None, None) if mode == Mode::Production => Err(ModeError::NoStorage),
+            (None, None) => Ok(Self::InMemory),
             (Some(url), None | Some("true")) if is_postgres(url) => Ok(Self::Postgres(url.clone())),
             (Some(_), None | Some("true")) => Err(ModeError::InvalidUrl),
             (None, Some("true")) => Err(ModeError::MissingUrl),
@@ -47,11 +56,12 @@ impl StorageMode {
     }
 }
 
-impl TryFrom<&DatabaseSettings> for StorageMode {
+impl TryFrom<&Settings> for StorageMode {
     type Error = ModeError;
 
-    fn try_from(settings: &DatabaseSettings) -> Result<Self, ModeError> {
-        Self::select(settings.url.as_ref(), settings.use_database.as_deref())
+    fn try_from(settings: &Settings) -> Result<Self, ModeError> {
+        let Settings { server, database, .. } = settings;
+        Self::select(server.mode, database.url.as_ref(), database.use_database.as_deref())
     }
 }
 
@@ -91,11 +101,17 @@ mod tests {
         ];
         for (url, use_database, expected) in cases {
             let url_setting = url.map(SecretString::from);
-            let selected = StorageMode::select(url_setting.as_ref(), use_database).map(|mode| match mode {
-                StorageMode::InMemory => "memory",
-                StorageMode::Postgres(_) => "postgres",
-            });
-            assert_eq!(selected, expected, "DATABASE_URL={url:?} USE_DATABASE={use_database:?}");
+            let select = |mode| {
+                StorageMode::select(mode, url_setting.as_ref(), use_database).map(|mode| match mode {
+                    StorageMode::InMemory => "memory",
+                    StorageMode::Postgres(_) => "postgres",
+                })
+            };
+            let case = format!("DATABASE_URL={url:?} USE_DATABASE={use_database:?}");
+            assert_eq!(select(Mode::Development), expected, "{case}");
+            let is_explicit = expected != Ok("memory") || use_database == Some("false");
+            let expected = if is_explicit { expected } else { Err(ModeError::NoStorage) };
+            assert_eq!(select(Mode::Production), expected, "{case}");
         }
     }
 }

@@ -110,7 +110,7 @@ impl Operator {
     /// Returns [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] if a setting is
     /// invalid; [`OperatorError::Unreachable`] if the connection fails.
     pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
-        let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
+        let url = match StorageMode::try_from(settings).map_err(StartError::from)? {
             StorageMode::InMemory => return Err(OperatorError::InMemory),
             StorageMode::Postgres(url) => url,
         };

@@ -96,7 +96,7 @@ impl System {
     ///
     /// Returns [`StartError`] if a setting is invalid, or if the process lacks a resource that the settings require.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
-        let mode = StorageMode::try_from(&settings.database)?;
+        let mode = StorageMode::try_from(settings)?;
         iam_permissions_cache::describe_metrics();
         iam_application::describe_metrics();
         iam_identity::describe_metrics();

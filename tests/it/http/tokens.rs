@@ -60,7 +60,7 @@ impl Drop for TempFile {
 
 /// Starts the services in production mode with in-memory storage. These environment variables specify the settings.
 pub async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
-    let all = [("IAM__SERVER__MODE", "production")].iter().chain(variables);
+    let all = [("IAM__SERVER__MODE", "production"), ("USE_DATABASE", "false")].iter().chain(variables);
     let environment: BTreeMap<String, String> =
         all.map(|(name, value)| (name.to_string(), value.to_string())).collect();
     System::start(&Settings::load(&environment).unwrap()).await

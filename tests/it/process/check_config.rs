@@ -39,7 +39,9 @@ fn every_invalid_value_is_reported_in_one_run() {
 #[test]
 fn settings_with_which_startup_fails_are_reported() {
     let combined = [
-        (&[("IAM__AUTH__JWT_ISSUER", "a|b")][..], "auth.jwt_issuer (IAM__AUTH__JWT_ISSUER): contains"),
+        (&[("PORT", "9464")][..], "admin.port (IAM__ADMIN__PORT): must differ from server.port"),
+        (&[("IAM_SERVER__PORT", "4000")], "IAM_SERVER__PORT: unknown setting; expected the form IAM__SECTION__KEY"),
+        (&[("IAM__AUTH__JWT_ISSUER", "a|b")], "auth.jwt_issuer (IAM__AUTH__JWT_ISSUER): contains"),
         (
             &[("DATABASE_URL", "postgres://localhost/iam"), ("IAM__DATABASE__DIRECT_URL", "mysql://hunter2")],
             "database.direct_url (IAM__DATABASE__DIRECT_URL): ",

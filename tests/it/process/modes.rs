@@ -69,11 +69,26 @@ fn the_error_for_an_unknown_setting_contains_its_name() {
 #[test]
 fn production_requires_a_strong_secret() {
     let production = ("IAM__SERVER__MODE", "production");
-    assert_refuses(&[production], "JWT_SECRET");
-    assert_refuses(&[production, ("JWT_SECRET", "short")], "JWT_SECRET");
-    assert_refuses(&[production, ("JWT_SECRET", "your-super-secret-jwt-key-change-in-production")], "JWT_SECRET");
-    let mut server = ServerProcess::start(&[], &[production, ("JWT_SECRET", LONG_SECRET)]);
+    let memory = ("USE_DATABASE", "false");
+    assert_refuses(&[production, memory], "JWT_SECRET");
+    assert_refuses(&[production, memory, ("JWT_SECRET", "short")], "JWT_SECRET");
+    assert_refuses(
+        &[production, memory, ("JWT_SECRET", "your-super-secret-jwt-key-change-in-production")],
+        "JWT_SECRET",
+    );
+    let mut server = ServerProcess::start(&[], &[production, memory, ("JWT_SECRET", LONG_SECRET)]);
     assert!(!server.rest_of_the_log().contains(LONG_SECRET));
+}
+
+#[test]
+fn production_requires_a_database_unless_memory_is_chosen() {
+    let production = [("IAM__SERVER__MODE", "production"), ("JWT_SECRET", LONG_SECRET)];
+    for url in [&[][..], &[("DATABASE_URL", "")]] {
+        assert_refuses(
+            &[&production[..], url].concat(),
+            "database.url (DATABASE_URL) is not set; production mode requires",
+        );
+    }
 }
 
 #[test]
@@ -83,7 +98,7 @@ fn a_secret_with_surrounding_white_space_or_quotes_is_a_startup_error_in_every_m
         let secret = "hunter2hunter2hunter2hunter2-Kq3vR8xY2mN5pL7w";
         for (around, what) in [(format!("{secret}\n"), "white space"), (format!("\"{secret}\""), "quotes")] {
             assert_refuses(
-                &[mode, ("JWT_SECRET", &around)],
+                &[mode, ("USE_DATABASE", "false"), ("JWT_SECRET", &around)],
                 &format!("auth.jwt_secret (JWT_SECRET) begins or ends with {what}"),
             );
         }

@@ -147,9 +147,12 @@ pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
     (&[("DATABASE_URL", "postgres://iam:hunter2@localhost:x/iam")], "database.url (DATABASE_URL): "),
     (&[("DATABASE_URL", "postgres://iam@localhost/iam?unknown=hunter2")], "database.url (DATABASE_URL): "),
     (&[("JWT_SECRET", " hunter2")], "auth.jwt_secret (JWT_SECRET) begins or ends with white space"),
-    (&[PRODUCTION], "auth.jwt_secret (JWT_SECRET) is not set; production mode requires"),
-    (&[PRODUCTION, ("JWT_SECRET", "hunter2")], "auth.jwt_secret (JWT_SECRET) has 7 bytes; production mode requires"),
-    (&[PRODUCTION, ("JWT_SECRET", "password")], "auth.jwt_secret (JWT_SECRET) is well known or repetitive"),
+    (&[PRODUCTION, MEMORY], "auth.jwt_secret (JWT_SECRET) is not set; production mode requires"),
+    (
+        &[PRODUCTION, MEMORY, ("JWT_SECRET", "hunter2")],
+        "auth.jwt_secret (JWT_SECRET) has 7 bytes; production mode requires",
+    ),
+    (&[PRODUCTION, MEMORY, ("JWT_SECRET", "password")], "auth.jwt_secret (JWT_SECRET) is well known or repetitive"),
     (
         &[("IAM__AUTH__ISSUERS", r#"[{"issuer": "a"}]"#)],
         "auth.issuers[0] (IAM__AUTH__ISSUERS): requires exactly one of jwks_url, jwks_file and public_key_file",
@@ -183,6 +186,7 @@ pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
 ];
 
 const PRODUCTION: (&str, &str) = ("IAM__SERVER__MODE", "production");
+const MEMORY: (&str, &str) = ("USE_DATABASE", "false");
 
 #[test]
 fn the_error_for_settings_that_cannot_be_used_begins_with_the_key_and_the_variable() {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 use serde_path_to_error::{Path, Segment};
 
-use super::{FILE, ISSUERS, Settings, SettingsError, named};
+use super::names::named;
+use super::{FILE, ISSUERS, Settings, SettingsError};
 
 /// The settings, and the problems of single keys.
 pub(crate) struct Collected {

@@ -25,7 +25,7 @@ pub enum SettingsError {
         /// The parser's message, with the position.
         problem: String,
     },
-    /// An environment variable begins with `IAM__`, but no setting has this name.
+    /// An environment variable has the form of a setting, but no setting has this name.
     #[error("{0}: unknown setting; expected the form IAM__SECTION__KEY")]
     Variable(String),
     /// The value of an environment variable is not valid UTF-8. A secret that consists of random bytes must be encoded,

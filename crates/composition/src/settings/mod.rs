@@ -9,6 +9,7 @@ mod database;
 mod error;
 mod file;
 mod log;
+mod names;
 mod parse;
 mod quotas;
 mod rate_limit;
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 
 use config::{Config, Value};
 use serde::Deserialize;
+
+use self::names::{PLAIN_NAMES, PREFIX, is_misspelled, named};
 
 pub use assignments::AssignmentSettings;
 pub use auth::{AuthSettings, IssuerSettings};
@@ -34,21 +37,11 @@ pub use server::{AdminSettings, Documentation, List, Mode, ServerSettings};
 const FILE: &str = "IAM_CONFIG";
 /// The environment variable that sets the trusted issuers. Its value is a JSON array.
 pub(crate) const ISSUERS: &str = "IAM__AUTH__ISSUERS";
-/// The prefix of environment variables that set a key: `IAM__SECTION__KEY`.
-const PREFIX: &str = "IAM__";
 /// The environment variable that Rust programs customarily use for log filters. Its value is the default of
 /// `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
 /// The character that replaces invalid Unicode in an environment variable.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// The environment variables without the prefix `IAM__`, each with the key that it sets. They take precedence over the
-/// equivalent variables with the prefix.
-const PLAIN_NAMES: [(&str, &str); 4] = [
-    ("PORT", "server.port"),
-    ("DATABASE_URL", "database.url"),
-    ("USE_DATABASE", "database.use_database"),
-    ("JWT_SECRET", "auth.jwt_secret"),
-];
 
 /// Returns the environment variables of this process. No other code of the service reads them. Bytes that are not valid
 /// Unicode become replacement characters. A variable with such a value therefore counts as set, and [`Settings::load`]
@@ -115,7 +108,12 @@ impl Settings {
             builder = builder.add_source(file::read(path.into())?);
         }
         for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
-            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                if is_misspelled(name) {
+                    return Err(SettingsError::Variable(name.clone()));
+                }
+                continue;
+            };
             let key = rest.to_ascii_lowercase().replace("__", ".");
             let unknown = || SettingsError::Variable(name.clone());
             if key.split('.').count() != 2 {
@@ -138,19 +136,6 @@ impl Settings {
             let key = named(&error.path().to_string(), environment);
             SettingsError::invalid(key, error.into_inner())
         })
-    }
-}
-
-/// Returns the name of a key for messages. If an environment variable sets the key, its name is added in parentheses.
-fn named(key: &str, environment: &BTreeMap<String, String>) -> String {
-    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-    let plain = PLAIN_NAMES.iter().find(|(name, plain)| *plain == key && is_set(name)).map(|(name, _)| *name);
-    // The key of an issuer has the form `auth.issuers[0].issuer`. One environment variable sets all issuers.
-    let setting = key.split('[').next().unwrap_or(key);
-    let prefixed = || Some(format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('.', "__")));
-    match plain.map(str::to_owned).or_else(|| prefixed().filter(|name| is_set(name))) {
-        Some(variable) => format!("{key} ({variable})"),
-        None => key.to_owned(),
     }
 }
 
