@@ -25,6 +25,7 @@ import urllib.request
 
 ROOT, CONFIG = pathlib.Path(sys.argv[1]), json.load(open(sys.argv[2]))["config"]
 COMPANY = "0190a000-0000-7000-8000-000000000001"
+SBOM = "usr/share/sbom/iam.cdx.json"
 PATIENCE = 60
 
 
@@ -56,8 +57,14 @@ def check_files():
     files = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file() or path.is_symlink()}
     extra = [name for name in files if not re.fullmatch(
         r"usr/local/bin/(iam|iam-http|migration)|(usr/)?lib(64)?/.*\.so[.0-9]*|etc/(passwd|group|nsswitch\.conf)"
-        r"|etc/ssl/certs/ca-certificates\.crt", name)]
+        r"|etc/ssl/certs/ca-certificates\.crt|" + re.escape(SBOM), name)]
     check(not extra, f"unexpected files: {extra}")
+    # The programs of a release contain the list of their dependencies in the section .dep-v0 (deploy/image/build.sh).
+    is_release = b"\0.dep-v0\0" in (ROOT / "usr/local/bin/iam").read_bytes()
+    check(is_release == (SBOM in files), "a release has an SBOM and auditable programs, other builds have neither")
+    if is_release:
+        components = {component["name"] for component in json.loads((ROOT / SBOM).read_text())["components"]}
+        check({"actix-web", "iam-domain", "migration", "sea-orm"} <= components, f"incomplete SBOM: {components}")
     for name in ("usr/local/bin/iam", "usr/local/bin/migration", "etc/ssl/certs/ca-certificates.crt"):
         check(name in files, f"{name} is missing")
     for path in [ROOT, *ROOT.rglob("*")]:
@@ -136,6 +143,7 @@ class Service:
         issuers = [{"issuer": provider.issuer, "jwks_url": provider.issuer + "/keys", "audiences": ["iam"]}]
         environment = dict(variable.split("=", 1) for variable in CONFIG["Env"] if not variable.startswith("PATH=")) | {
             "IAM__SERVER__HOST": "127.0.0.1", "IAM__ADMIN__HOST": "127.0.0.1", "IAM__SERVER__MODE": "production",
+            "USE_DATABASE": "false",
             "PORT": "0", "IAM__ADMIN__PORT": "0", "IAM__AUTH__ISSUERS": json.dumps(issuers),
         } | environment
 

@@ -80,13 +80,15 @@ mod postgres {
         let is_up = |number| wait_until(|| balancer.is_up(number).then_some(()));
         (0..replicas.len()).for_each(is_up);
         let (stop, succeeded) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let more_succeed = || {
-            let enough = succeeded.load(Ordering::Relaxed) + REQUESTS;
-            wait_until(|| (succeeded.load(Ordering::Relaxed) >= enough).then_some(()));
-        };
         let failures = thread::scope(|scope| {
             let client = || send_requests(balancer.address, &stop, &succeeded);
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+            let more_succeed = || {
+                let enough = succeeded.load(Ordering::Relaxed) + REQUESTS;
+                // A client ends early if a response does not conform to the API, such as an error of the load balancer.
+                let has_ended = || clients.iter().any(|client| client.is_finished());
+                wait_until(|| (succeeded.load(Ordering::Relaxed) >= enough || has_ended()).then_some(()));
+            };
             more_succeed();
             for number in 0..restarts() {
                 let number = number % replicas.len();
