@@ -18,6 +18,7 @@ use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::shares::{Permit, Shares};
+use crate::connections::waits::{Stage, measured};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
@@ -49,7 +50,7 @@ impl Pool {
     pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));
-        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks).measured();
         let shares = Arc::new(Shares::new(options.max_connections));
         let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
         Self {
@@ -83,7 +84,7 @@ impl Executor for Pool {
     async fn admit(&self, work: Work) -> Result<Option<Permit>> {
         let permit = async {
             match work {
-                Work::InPool(class, company) => self.shares.acquire(class, company).await,
+                Work::InPool(class, company) => measured(Stage::Share, self.shares.acquire(class, company)).await,
                 Work::OutsidePool => self.control.admit().await,
             }
         };

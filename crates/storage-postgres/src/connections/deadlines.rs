@@ -26,6 +26,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
+use crate::connections::waits::{Stage, measured};
 use crate::error::is_lock_not_available;
 use crate::operation;
 
@@ -41,6 +42,8 @@ pub(crate) struct Connections {
     limit: Option<Duration>,
     /// `true` if a read whose wait for a lock timed out is repeated until the caller cancels it.
     waits_for_locks: bool,
+    /// `true` if the waits for connections are measured.
+    is_measured: bool,
     context: Context,
     session: Session,
     outdated: Arc<OutdatedConnections>,
@@ -69,13 +72,27 @@ impl Connections {
             slow_statement: hooks.slow_statement,
         };
         let (session, outdated) = (hooks.session.clone(), Arc::clone(&hooks.outdated));
-        Self { pool, limit, waits_for_locks: false, context, session, outdated, diagnosis: Arc::default() }
+        Self {
+            pool,
+            limit,
+            waits_for_locks: false,
+            is_measured: false,
+            context,
+            session,
+            outdated,
+            diagnosis: Arc::default(),
+        }
     }
 
     /// Repeats each read whose wait for a lock timed out, until the caller cancels it. The server responds meanwhile, so
     /// the wait does not count as missing response.
     pub(crate) fn waiting_for_locks(self) -> Self {
         Self { waits_for_locks: true, ..self }
+    }
+
+    /// Measures the waits for connections of this pool.
+    pub(crate) fn measured(self) -> Self {
+        Self { is_measured: true, ..self }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -96,7 +113,9 @@ impl Connections {
 
     /// Acquires a connection from the pool for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
-        let connection = match on_runtime(self.runtime(), self.pool.acquire()).await {
+        let acquire = on_runtime(self.runtime(), self.pool.acquire());
+        let acquired = if self.is_measured { measured(Stage::Connection, acquire).await } else { acquire.await };
+        let connection = match acquired {
             Ok(connection) => connection,
             // The pool retries until its timeout, and then reports only the timeout, not the cause.
             Err(sqlx::Error::PoolTimedOut) => return Err(conn_error(self.cause_of_timeout().await)),
@@ -181,7 +200,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).execute(self.start()?);
         let outcome: sqlx::Result<PgQueryResult> = within(&context, &statement.sql, limit, discarded, call).await;
-        self.finish(outcome).map(Into::into).map_err(exec_error)
+        let changed = self.finish(outcome).map_err(exec_error)?;
+        operation::record_rows(changed.rows_affected());
+        Ok(changed.into())
     }
 
     /// Executes SQL without parameters.
@@ -201,7 +222,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).fetch_optional(self.start()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
-        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
+        let row = self.finish(outcome).map_err(query_error)?;
+        operation::record_rows(u64::from(row.is_some()));
+        Ok(row.map(Into::into))
     }
 
     /// Executes SQL without parameters that returns at most one row.
@@ -225,7 +248,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = bound(statement).fetch_all(self.start()?);
         let outcome: sqlx::Result<Vec<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
-        Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+        let rows = self.finish(outcome).map_err(query_error)?;
+        operation::record_rows(rows.len() as u64);
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     /// Returns the connection for sending a statement. Until [`Self::finish`] is called, the statement counts as

@@ -11,3 +11,4 @@ pub(crate) mod runtime;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod transaction;
+pub(crate) mod waits;
