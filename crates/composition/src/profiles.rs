@@ -27,7 +27,7 @@ pub(crate) async fn record_claimed_profiles(application: Arc<Application>, progr
             _ = forgetting.tick() => application.forget_claimed_profiles(),
             () = application.claimed_profile_arrived() => {
                 let recorded = application.record_claimed_profiles().await;
-                background_runs::count(Task::ClaimedProfiles, recorded.as_ref().ok().map(|changed| *changed as u64));
+                background_runs::count(Task::ClaimedProfiles, recorded.as_ref().ok().copied());
                 match recorded {
                     Ok(0) => {}
                     Ok(changed) => tracing::debug!(changed, "recorded profiles from tokens"),
