@@ -105,7 +105,7 @@ mod postgres {
             ("DATABASE_URL", proxy.url()),
             ("IAM__CACHE__LEASE", "1s"),
             ("IAM__CACHE__LOAD_TIMEOUT", "1s"),
-            ("IAM__CACHE__OUTAGE_GRACE", "8s"),
+            ("IAM__CACHE__OUTAGE_GRACE", "12s"),
         ]);
         wait_until(|| (value(&mut server, "iam_cache_lease_remaining_seconds") > 0.0).then_some(()));
         assert_eq!(readiness(&mut server).1["status"], "ok");

@@ -96,7 +96,9 @@ mod postgres {
         let output = run("iam", &arguments, &[("IAM__ADMIN__PORT", port)]);
         let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(printed["operations"].as_array().unwrap().len(), 1, "{printed}");
-        assert_eq!(printed["operations"][0]["operation"], "change_feed.poll", "polls are the most frequent calls");
+        let calls = |row: &Value| row["calls"].as_u64().unwrap();
+        let most = table["operations"].as_array().unwrap().iter().map(calls).max();
+        assert!(Some(calls(&printed["operations"][0])) >= most, "{printed}");
         server.stop();
     }
 

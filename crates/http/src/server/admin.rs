@@ -131,7 +131,7 @@ async fn only_read() -> HttpResponse {
     HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
 }
 
-/// Checks that each runtime executes tasks. The runtime of this request obviously does.
+/// Checks that each runtime executes tasks.
 async fn live(request: HttpRequest) -> HttpResponse {
     liveness(&NAMES.map(|name| (name, silence(name))), STALLED_AFTER, &request)
 }
